@@ -1,0 +1,1 @@
+"""Stage 1: a teacher masked language model becomes a smaller student checkpoint."""

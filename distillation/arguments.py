@@ -1,0 +1,176 @@
+"""What a recipe can say, one dataclass per concern. Every field of `TrainingArguments` is a key as well."""
+
+from dataclasses import dataclass, field
+
+from distillation.recipe import RecipeError
+
+TERMS = ("kl", "mlm", "cosine", "attention", "hidden_mse")
+
+
+def _key(default, help: str, choices: tuple[str, ...] | None = None):
+    metadata = {"help": help} | ({"choices": list(choices)} if choices else {})
+    return field(default=default, metadata=metadata)
+
+
+def _check_choices(arguments) -> None:
+    """argparse checks the choices on a command line; this holds for arguments made in Python too."""
+    for name, known in arguments.__dataclass_fields__.items():
+        choices = known.metadata.get("choices")
+        if choices and getattr(arguments, name) not in choices:
+            raise RecipeError(f"`{name}` is {getattr(arguments, name)!r}; choose one of {', '.join(choices)}")
+
+
+@dataclass
+class ModelArguments:
+    """The teacher, and the shape and first weights of the student."""
+
+    teacher_name_or_path: str | None = _key(None, "Masked LM to learn from: a Hub id, a folder, or `demo`.")
+    student_vocabulary: str | None = _key(
+        None, "Tokenizer of the student, a folder or Hub id; the teacher's unless given."
+    )
+    student_layers: int = _key(6, "Transformer layers of the student.")
+    student_hidden_size: int | None = _key(None, "Width of the student; the teacher's unless given.")
+    student_attention_heads: int | None = _key(None, "Attention heads of the student; the teacher's unless given.")
+    student_intermediate_size: int | None = _key(None, "Width inside its feed-forward layers; 4 x width unless given.")
+    student_initialisation: str = _key(
+        "average",
+        "First weights: the mean or the last of each group of teacher layers (and the teacher's embeddings and head), "
+        "or random.",
+        ("average", "select", "random"),
+    )
+
+    def __post_init__(self):
+        _check_choices(self)
+        for name in ("student_layers", "student_hidden_size", "student_attention_heads", "student_intermediate_size"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise RecipeError(f"`{name}` must be at least 1, got {getattr(self, name)}")
+
+
+@dataclass
+class DataArguments:
+    """The corpus and how it is cut into examples."""
+
+    train_file: str | None = _key(None, "Corpus: a .txt .jsonl .csv .parquet (or .gz) file, folder, glob, or `demo`.")
+    validation_file: str | None = _key(None, "Held-out text; lines are set aside from the corpus unless given.")
+    dataset_name: str | None = _key(None, "Hub id of a data set, instead of `train_file`.")
+    dataset_config_name: str | None = _key(None, "Configuration of that data set.")
+    text_column: str = _key("text", "Column that holds the text.")
+    validation_lines: int = _key(2000, "Lines to set aside without a `validation_file`; a tenth of them at most.")
+    max_length: int = _key(128, "Tokens of an example, special tokens included; longer lines are cut between words.")
+    max_unknown: float = _key(0.05, "Largest share of unknown tokens that is not an error.")
+    preprocessing_num_workers: int | None = _key(None, "Processes that clean and tokenize.")
+
+    def __post_init__(self):
+        if self.max_length < 8:
+            raise RecipeError(f"`max_length` must be at least 8 tokens, got {self.max_length}")
+
+
+@dataclass
+class MaskingArguments:
+    """Which tokens are hidden from the models."""
+
+    masking_unit: str = _key("token", "What is drawn: single tokens, or whole words.", ("token", "word"))
+    masking_probability: float = _key(0.15, "Expected share of units drawn; of these 80 % masked, 10 % random.")
+    rarity_smoothing: float = _key(0.0, "Draw a token with weight count ** -this (XLM: 0.7); 0 draws evenly.")
+
+    def __post_init__(self):
+        _check_choices(self)
+        if not 0 < self.masking_probability < 1:
+            raise RecipeError(f"`masking_probability` must lie between 0 and 1, got {self.masking_probability:g}")
+        if self.rarity_smoothing < 0:
+            raise RecipeError(f"`rarity_smoothing` must not be negative, got {self.rarity_smoothing:g}")
+
+
+@dataclass
+class ObjectiveArguments:
+    """The weighted terms of the loss. A term with weight 0 is neither computed nor logged."""
+
+    alignment: str = _key("same", "How the two vocabularies meet: `same` is one vocabulary.", ("same",))
+    weight_kl: float = _key(2.0, "Weight of KL(teacher || student) of the softened token distributions.")
+    weight_mlm: float = _key(1.0, "Weight of the masked-LM cross-entropy.")
+    weight_cosine: float = _key(1.0, "Weight of 1 - cosine of hidden states.")
+    weight_attention: float = _key(0.0, "Weight of the MSE of attention maps, an MSE of order 0.01; 100 is usual.")
+    weight_hidden_mse: float = _key(0.0, "Weight of the MSE of hidden states.")
+    temperature: float = _key(2.0, "Divides both models' logits before the softmax of the KL.")
+    kl_positions: str = _key("masked", "Tokens at which the KL is taken.", ("masked", "all"))
+    kl_position_fraction: float = _key(1.0, "Random share of these tokens that is used: cheaper, unbiased.")
+    cosine_layers: str = _key(
+        "groups", "Each layer with its group's mean, or the two last layers.", ("groups", "last")
+    )
+    hidden_layers: str = _key(
+        "groups", "For the MSE: each layer with its group's mean, or the means of all.", ("groups", "average")
+    )
+    teacher_input: str = _key("masked", "Whether the teacher sees the masked or the clean text.", ("masked", "clean"))
+
+    def __post_init__(self):
+        _check_choices(self)
+        for term in TERMS:
+            if self.weight(term) < 0:
+                raise RecipeError(f"`weight_{term}` must not be negative, got {self.weight(term):g}")
+        if not self.terms:
+            raise RecipeError("every weight is 0: give at least one of " + ", ".join(f"`weight_{t}`" for t in TERMS))
+        if self.temperature <= 0:
+            raise RecipeError(f"`temperature` must be positive, got {self.temperature:g}")
+        if not 0 < self.kl_position_fraction <= 1:
+            raise RecipeError(f"`kl_position_fraction` must be in (0, 1], got {self.kl_position_fraction:g}")
+        if self.teacher_input == "clean" and self.kl_positions == "masked" and self.weight_kl:
+            raise RecipeError(
+                "`teacher_input: clean` with `kl_positions: masked` teaches the answer, not the teacher's doubt, and "
+                "harms the student: set `teacher_input: masked` or `kl_positions: all`"
+            )
+
+    def weight(self, term: str) -> float:
+        """The weight of one of the `TERMS`."""
+        return getattr(self, f"weight_{term}")
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The terms that count."""
+        return tuple(term for term in TERMS if self.weight(term))
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether any term compares with the teacher; without, this is plain masked-LM training."""
+        return self.terms != ("mlm",)
+
+    @property
+    def needs_logits(self) -> bool:
+        return "kl" in self.terms or "mlm" in self.terms
+
+    @property
+    def needs_hidden_states(self) -> bool:
+        return "cosine" in self.terms or "hidden_mse" in self.terms
+
+    @property
+    def needs_attentions(self) -> bool:
+        return "attention" in self.terms
+
+    @property
+    def uses_groups(self) -> bool:
+        """Whether a term compares a student layer with its group of teacher layers."""
+        return (
+            self.needs_attentions
+            or ("cosine" in self.terms and self.cosine_layers == "groups")
+            or ("hidden_mse" in self.terms and self.hidden_layers == "groups")
+        )
+
+
+@dataclass
+class TeacherArguments:
+    """The shape of a teacher trained from scratch, and its vocabulary."""
+
+    tokenizer_name_or_path: str | None = _key(None, "Tokenizer of the teacher; trained on the corpus unless given.")
+    vocab_size: int = _key(16_000, "Entries of a trained vocabulary, special tokens included.")
+    layers: int = _key(6, "Transformer layers.")
+    hidden_size: int = _key(256, "Width.")
+    attention_heads: int = _key(4, "Attention heads; they divide the width.")
+    intermediate_size: int | None = _key(None, "Width inside the feed-forward layers; 4 x width unless given.")
+    dropout: float = _key(0.0, "Dropout of hidden states and attention maps.")
+
+    def __post_init__(self):
+        if min(self.layers, self.hidden_size, self.attention_heads) < 1:
+            raise RecipeError("`layers`, `hidden_size`, and `attention_heads` must be at least 1")
+        if self.hidden_size % self.attention_heads:
+            raise RecipeError(
+                f"`attention_heads` ({self.attention_heads}) must divide `hidden_size` ({self.hidden_size})"
+            )

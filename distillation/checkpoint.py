@@ -1,0 +1,65 @@
+"""Checkpoints on disk: what a folder holds, and which one to resume from."""
+
+import json
+import logging
+from pathlib import Path
+
+from torch import Tensor
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+
+from distillation.recipe import RecipeError
+
+logger = logging.getLogger(__name__)
+
+STATE = "trainer_state.json"  # the Trainer writes it last
+
+
+def save_pretrained(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: str | Path,
+    state_dict: dict[str, Tensor] | None = None,
+) -> None:
+    """Write what `AutoModelForMaskedLM` and `AutoTokenizer` load; for WordPiece also `vocab.txt`."""
+    model.save_pretrained(folder, state_dict=state_dict)
+    tokenizer.save_pretrained(folder)
+    if json.loads(tokenizer.backend_tokenizer.to_str())["model"]["type"] == "WordPiece":
+        tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+        Path(folder, "vocab.txt").write_text("".join(f"{token}\n" for token, _ in tokens), encoding="utf-8")
+
+
+def checkpoint_to_resume(arguments: TrainingArguments) -> str | None:
+    """The folder that `resume_from_checkpoint` means: a path, or with `true` the newest whole one, if there is one.
+
+    Raises RecipeError for a path without a whole checkpoint.
+    """
+    wanted = arguments.resume_from_checkpoint
+    if wanted is None or str(wanted).lower() == "false":
+        return None
+    if str(wanted).lower() != "true":
+        if not _is_whole(Path(wanted)):
+            raise RecipeError(
+                f"`resume_from_checkpoint` {wanted!r} holds no whole checkpoint; `true` takes the newest"
+            )
+        return str(wanted)
+    found = newest_checkpoint(arguments.output_dir)
+    logger.info("resuming from %s", found) if found else logger.info("no checkpoint to resume from: starting afresh")
+    return found
+
+
+def newest_checkpoint(output_dir: str) -> str | None:
+    """The newest whole `checkpoint-N` of a run, None if there is none. Torn ones are named in a warning."""
+    folders = [folder for folder in Path(output_dir).glob("checkpoint-*") if folder.name.split("-")[-1].isdigit()]
+    for folder in sorted(folders, key=lambda folder: int(folder.name.split("-")[-1]), reverse=True):
+        if _is_whole(folder):
+            return str(folder)
+        logger.warning("%s is not whole and is skipped: the run was stopped while it was written", folder)
+    return None
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        json.loads((folder / STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return any(folder.glob("*.safetensors")) or any(folder.glob("pytorch_model_fsdp*"))

@@ -1,0 +1,57 @@
+"""The embedded demo: a small Russian corpus of our own grammar, and a tiny teacher trained on it."""
+
+import gzip
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from distillation.arguments import DataArguments, ModelArguments
+from distillation.grammar import generate
+
+logger = logging.getLogger(__name__)
+
+DEMO = "demo"  # what `train_file` and `teacher_name_or_path` say to mean the embedded ones
+FOLDER = Path("outputs/demo")
+LINES = 20_000
+
+
+def resolve_demo(data: DataArguments, model: ModelArguments | None = None) -> None:
+    """Replace the word `demo` in the arguments by a path, and make what lies there where it is absent."""
+    if data.train_file == DEMO:
+        data.train_file = str(demo_corpus())
+    if model is not None and model.teacher_name_or_path == DEMO:
+        model.teacher_name_or_path = str(demo_teacher())
+
+
+def demo_corpus(folder: Path = FOLDER) -> Path:
+    """The corpus as a file, one line of text a line; written once."""
+    path = folder / "corpus.txt.gz"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(".part")
+        with gzip.open(draft, "wt", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in generate(LINES, seed=0))
+        draft.replace(path)
+        logger.info("demo corpus of %s lines written to %s", f"{LINES:,}", path)
+    return path
+
+
+def demo_teacher(folder: Path = FOLDER) -> Path:
+    """A tiny teacher trained on the demo corpus (about half a minute), in a process of its own; trained once."""
+    path = folder / "teacher"
+    if not (path / "all_results.json").exists():
+        logger.info("training the demo teacher in %s", path)
+        here = Path(__file__).parent
+        command = [sys.executable, here / "run_teacher.py", "--config", here / "recipes" / "demo-teacher.yaml"]
+        command += ["--output_dir", str(path)]
+        # The launcher's variables would make the child wait for ranks that do not come.
+        launcher = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK")
+        kept = {
+            k: v
+            for k, v in os.environ.items()
+            if k not in launcher and not k.startswith(("TORCHELASTIC", "ACCELERATE"))
+        }
+        subprocess.run(command, check=True, env=kept)
+    return path

@@ -1,0 +1,98 @@
+"""How well a masked LM fills in hidden words of held-out text: the figures that every comparison uses.
+
+Whole words are hidden, 15 % of them, always behind the mask token, and the same words for every model: they are
+drawn from the text, whatever the tokenizer. Losses per token depend on the vocabulary; loss per character and word
+accuracy compare across vocabularies (roughly: the number of mask tokens tells how many pieces a word has).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from datasets import Dataset
+from tqdm.auto import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from distillation.data import tokenize
+from distillation.masking import EVALUATION_SEED, KEEP, draw_actions
+from distillation.student import Runner
+
+PROBABILITY = 0.15
+ROWS = ("id", "input_ids", "units", "unit_characters")
+METRICS = ("loss", "loss_per_character", "masked_token_accuracy", "masked_word_accuracy")
+
+
+def held_out_examples(lines: Dataset, tokenizers: Sequence[PreTrainedTokenizerBase], max_length: int) -> list[Dataset]:
+    """One data set for each tokenizer, with the same spans of characters in the same rows and the same words."""
+    prefixes = [f"{index}_" for index in range(len(tokenizers))]
+    joint = tokenize(lines, tokenizers, "word", max_length, prefixes=prefixes)
+    joint = joint.select(np.argsort(joint["length"][:], kind="stable"))  # batches of little padding
+    return [
+        joint.select_columns(["id", f"{prefix}input_ids", f"{prefix}units", "unit_characters"]).rename_columns(
+            {f"{prefix}input_ids": "input_ids", f"{prefix}units": "units"}
+        )
+        for prefix in prefixes
+    ]
+
+
+@torch.no_grad()
+def evaluate_masked_lm(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Dataset, batch_size: int = 64
+) -> dict[str, float]:
+    """Fill in hidden words; `METRICS` and how many tokens, words, and characters were hidden.
+
+    loss: nats per hidden token; loss_per_character: the same sum per hidden character. A word is right if all its
+    tokens are, and never if one of them is the unknown token, which gives no text back.
+
+    examples: one of `held_out_examples`.
+    """
+    was_training = model.training
+    runner = Runner(model.eval())
+    loss, right, labels, words = [], [], [], []
+    characters = 0
+    for start in tqdm(range(0, len(examples), batch_size), desc="Evaluating", leave=False):
+        batch, positions, truth, word = _hide(examples[start : start + batch_size], tokenizer)
+        characters += batch.pop("characters")
+        inputs = {name: torch.from_numpy(array).to(model.device) for name, array in batch.items()}
+        logits = runner(inputs, torch.from_numpy(positions).to(model.device), False, False).logits.float()
+        target = torch.from_numpy(truth).to(model.device)
+        loss.append(F.cross_entropy(logits, target, reduction="none").cpu())
+        right.append((logits.argmax(-1) == target).cpu())
+        labels.append(truth)
+        words.append(word + (words[-1][-1] + 1 if words and len(words[-1]) else 0))
+    model.train(was_training)
+    losses, hits = torch.cat(loss).double().numpy(), torch.cat(right).numpy()
+    known = hits & (np.concatenate(labels) != tokenizer.unk_token_id)
+    _, word_index = np.unique(np.concatenate(words), return_inverse=True)
+    whole = np.bincount(word_index, weights=~known) == 0
+    return {
+        "loss": float(losses.mean()),
+        "loss_per_character": float(losses.sum() / characters),
+        "masked_token_accuracy": float(hits.mean()),
+        "masked_word_accuracy": float(whole.mean()),
+        "masked_tokens": len(hits),
+        "masked_words": len(whole),
+        "masked_characters": int(characters),
+    }
+
+
+def _hide(rows: dict[str, list], tokenizer: PreTrainedTokenizerBase):
+    """A padded batch with its words hidden; the flat positions, true tokens, and word numbers of the hidden tokens."""
+    shape = (len(rows["id"]), max(map(len, rows["input_ids"])))
+    ids = np.full(shape, tokenizer.pad_token_id)
+    attention_mask, word = np.zeros(shape, dtype=np.int64), np.full(shape, -1)
+    characters = words = 0
+    for row, (key, tokens, units, sizes) in enumerate(zip(*(rows[c] for c in ROWS), strict=True)):
+        drawn = draw_actions(len(sizes), None, PROBABILITY, np.random.default_rng((EVALUATION_SEED, key))) != KEEP
+        units = np.asarray(units)
+        ids[row, : len(tokens)] = tokens
+        attention_mask[row, : len(tokens)] = 1
+        word[row, : len(tokens)] = np.where((units >= 0) & np.append(drawn, False)[units], words + units, -1)
+        words += len(sizes)
+        characters += np.asarray(sizes)[drawn].sum()
+    positions = np.flatnonzero(word >= 0)
+    truth = ids.ravel()[positions]
+    ids.ravel()[positions] = tokenizer.mask_token_id
+    batch = {"input_ids": ids, "attention_mask": attention_mask, "characters": characters}
+    return batch, positions, truth, word.ravel()[positions]

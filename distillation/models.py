@@ -1,0 +1,194 @@
+"""Teacher and student models: loaded and checked, or built."""
+
+import copy
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from distillation.arguments import ModelArguments, ObjectiveArguments
+from distillation.heads import check_entry, head_entry
+from distillation.initialisation import initialise
+from distillation.layers import layer_groups
+from distillation.recipe import RecipeError
+
+SAMPLE = (
+    "Мама мыла раму, а папа читал газету.",
+    "Привет! Как дела? Давно не виделись.",
+    "В этом году зима в Москве была очень холодной и долгой.",
+    "The quick brown fox jumps over a lazy dog.",
+)
+
+
+def load_tokenizer(name_or_path: str, key: str) -> PreTrainedTokenizerBase:
+    """Load a fast tokenizer with the special tokens that masked-LM training needs.
+
+    key: the recipe key that named it, for the message. Raises RecipeError.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path)
+    except Exception as error:  # the loaders raise many types; all mean that there is no usable tokenizer
+        raise RecipeError(f"`{key}` {name_or_path!r} has no usable tokenizer: {_one_line(error)}") from None
+    if not tokenizer.is_fast:
+        raise RecipeError(
+            f"`{key}` {name_or_path!r} has a slow tokenizer, which cannot tell the characters behind its tokens: "
+            "save its fast version (tokenizer.json) there"
+        )
+    for role in ("mask_token", "pad_token"):
+        if getattr(tokenizer, role) is None:
+            raise RecipeError(f"the tokenizer of `{key}` {name_or_path!r} has no {role}: use a masked LM's tokenizer")
+    return tokenizer
+
+
+def load_masked_lm(name_or_path: str, key: str, attn_implementation: str = "sdpa") -> PreTrainedModel:
+    """Load a masked LM whose head has trained weights, ready to evaluate.
+
+    key: the recipe key that named it, for the message. Raises RecipeError.
+    """
+    try:
+        if type(AutoConfig.from_pretrained(name_or_path)) not in AutoModelForMaskedLM._model_mapping:
+            raise RecipeError(f"`{key}` {name_or_path!r} is not a masked language model; give one, such as a BERT")
+        model, loading = AutoModelForMaskedLM.from_pretrained(
+            name_or_path, attn_implementation=attn_implementation, dtype=torch.float32, output_loading_info=True
+        )
+    except RecipeError:
+        raise
+    except Exception as error:  # a missing folder, a broken file, an unknown id, a type without this attention
+        raise RecipeError(f"`{key}` {name_or_path!r} cannot be loaded: {_one_line(error)}") from None
+    absent = sorted(set(loading["missing_keys"]) - set(model.all_tied_weights_keys))
+    absent += sorted(str(entry) for entry in loading.get("mismatched_keys", ()))
+    if absent:
+        raise RecipeError(
+            f"`{key}` {name_or_path!r} lacks trained weights for {', '.join(absent[:3])}"
+            f"{' and more' if len(absent) > 3 else ''}: its predictions would be random; "
+            "give a checkpoint saved with its masked-LM head"
+        )
+    model.config.output_hidden_states = model.config.output_attentions = False
+    return model.eval()
+
+
+def load_teacher(
+    arguments: ModelArguments, objective: ObjectiveArguments, max_length: int
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load the teacher, frozen, and its tokenizer; check that it can teach what the objective asks.
+
+    Raises RecipeError for a model that is no masked LM, has no trained head, or is too short.
+    """
+    name = arguments.teacher_name_or_path
+    if name is None:
+        raise RecipeError("`teacher_name_or_path` is missing: name the masked LM to learn from")
+    tokenizer = load_tokenizer(name, "teacher_name_or_path")
+    eager = "eager" if objective.needs_attentions else "sdpa"
+    teacher = load_masked_lm(name, "teacher_name_or_path", attn_implementation=eager).requires_grad_(False)
+    if len(tokenizer) > teacher.get_input_embeddings().num_embeddings:
+        raise RecipeError(
+            f"`teacher_name_or_path` {name!r}: its tokenizer has more tokens than the model has embeddings"
+        )
+    positions = position_count(teacher)
+    if max_length > positions:
+        raise RecipeError(f"`max_length` {max_length} exceeds the {positions} positions of the teacher; lower it")
+    sample = dict(tokenizer(SAMPLE[0], return_tensors="pt"))
+    check_entry(teacher, head_entry(teacher, sample), sample)
+    return teacher, tokenizer
+
+
+def position_count(model: PreTrainedModel) -> int:
+    """How many tokens a model can read at once."""
+    offset = getattr(model.config, "pad_token_id", 0) + 1 if _has_position_offset(model) else 0
+    return model.config.max_position_embeddings - offset
+
+
+def _has_position_offset(model: PreTrainedModel) -> bool:
+    embeddings = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
+    return any(getattr(module, "padding_idx", None) is not None for module in embeddings)
+
+
+def build_student(
+    arguments: ModelArguments,
+    objective: ObjectiveArguments,
+    teacher: PreTrainedModel,
+    teacher_tokenizer: PreTrainedTokenizerBase,
+) -> PreTrainedModel:
+    """A DistilBERT student for the teacher's vocabulary, with its first weights.
+
+    Its config keeps the published attention dropout, but while attention maps are compared it trains without: they
+    come after dropout. Raises RecipeError for shapes that contradict each other or the objective.
+    """
+    shape = teacher.config
+    width = arguments.student_hidden_size or shape.hidden_size
+    heads = arguments.student_attention_heads or shape.num_attention_heads
+    inner = arguments.student_intermediate_size or 4 * width
+    if width % heads:
+        raise RecipeError(f"`student_attention_heads` ({heads}) must divide `student_hidden_size` ({width})")
+    if objective.needs_attentions and heads != shape.num_attention_heads:
+        raise RecipeError(
+            f"`weight_attention` compares maps head by head, but `student_attention_heads` is {heads} and the teacher "
+            f"has {shape.num_attention_heads}: make them equal, or set `weight_attention: 0`"
+        )
+    if objective.uses_groups or arguments.student_initialisation != "random":
+        try:
+            layer_groups(shape.num_hidden_layers, arguments.student_layers)
+        except ValueError as error:
+            raise RecipeError(
+                f"`student_layers`: {error}; choose a divisor, or terms and `student_initialisation` without groups "
+                "(`cosine_layers: last`, `hidden_layers: average`, `weight_attention: 0`, `random`)"
+            ) from None
+    config = DistilBertConfig(
+        vocab_size=teacher.get_input_embeddings().num_embeddings,
+        max_position_embeddings=position_count(teacher),
+        n_layers=arguments.student_layers,
+        n_heads=heads,
+        dim=width,
+        hidden_dim=inner,
+        activation=shape.hidden_act if shape.hidden_act in ("gelu", "relu") else "gelu",
+        pad_token_id=teacher_tokenizer.pad_token_id,
+    )
+    built = copy.deepcopy(config)
+    built.attention_dropout = 0.0 if objective.needs_attentions else config.attention_dropout
+    built._attn_implementation = "eager" if objective.needs_attentions else "sdpa"
+    student = DistilBertForMaskedLM(built)
+    student.config.attention_dropout = config.attention_dropout
+    initialise(student, teacher, arguments.student_initialisation)
+    return student
+
+
+def load_student_tokenizer(
+    arguments: ModelArguments, teacher_tokenizer: PreTrainedTokenizerBase
+) -> PreTrainedTokenizerBase:
+    """The tokenizer that the recipe names for the student, or the teacher's.
+
+    Raises RecipeError where it differs from the teacher's in more than its name.
+    """
+    if arguments.student_vocabulary is None:
+        return teacher_tokenizer
+    tokenizer = load_tokenizer(arguments.student_vocabulary, "student_vocabulary")
+    check_same_vocabulary(tokenizer, teacher_tokenizer)
+    return tokenizer
+
+
+def check_same_vocabulary(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise RecipeError unless both turn text into the same ids: contents are compared, not sizes."""
+    ours, theirs = tokenizer.get_vocab(), teacher_tokenizer.get_vocab()
+    if ours == theirs:
+        if tokenizer(list(SAMPLE))["input_ids"] != teacher_tokenizer(list(SAMPLE))["input_ids"]:
+            raise RecipeError(
+                "`student_vocabulary` has the teacher's tokens but splits text in another way (case, accents, or "
+                "special tokens): leave it out to keep the teacher's tokenizer"
+            )
+        return
+    shared = len(ours.items() & theirs.items())
+    raise RecipeError(
+        f"`student_vocabulary` has {len(ours):,} tokens and the teacher's {len(theirs):,}, of which {shared:,} agree "
+        "in token and id: `alignment: same` needs one vocabulary; leave `student_vocabulary` out to keep the teacher's"
+    )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:500]

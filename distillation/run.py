@@ -1,0 +1,73 @@
+"""Distil a masked-LM teacher into a smaller student.
+
+accelerate launch distillation/run.py --config distillation/recipes/demo.yaml
+python distillation/run.py --config RECIPE.yaml --teacher_name_or_path TEACHER --train_file corpus.txt.gz
+
+Without any argument it runs the demo.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+
+from transformers import TrainingArguments, set_seed
+
+from distillation.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
+from distillation.checkpoint import checkpoint_to_resume
+from distillation.data import load_corpus
+from distillation.demo import resolve_demo
+from distillation.evaluation import evaluate_masked_lm, held_out_examples
+from distillation.layers import Projections
+from distillation.models import build_student, load_masked_lm, load_student_tokenizer, load_teacher
+from distillation.objective import compared_layers
+from distillation.publish import publish
+from distillation.recipe import command, parse_recipe
+from distillation.student import Student
+from distillation.trainer import DistillationTrainer
+
+ARGUMENTS = (ModelArguments, DataArguments, MaskingArguments, ObjectiveArguments, TrainingArguments)
+DEMO_RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Parse, load, train, evaluate, publish."""
+    model_args, data_args, masking_args, objective, training_args = parse_recipe(
+        *ARGUMENTS, argv=argv, default=DEMO_RECIPE
+    )
+    with training_args.main_process_first():
+        resolve_demo(data_args, model_args)
+    set_seed(training_args.seed)
+    teacher, teacher_tokenizer = load_teacher(model_args, objective, data_args.max_length)
+    tokenizer = load_student_tokenizer(model_args, teacher_tokenizer)
+    student = build_student(model_args, objective, teacher, teacher_tokenizer)
+    with training_args.main_process_first():  # the others find its work in the cache
+        corpus = load_corpus(data_args, [tokenizer], masking_args.masking_unit)
+
+    layers = compared_layers(objective, student.config.n_layers)
+    trainer = DistillationTrainer(
+        Student(student, Projections(layers, student.config.dim, teacher.config.hidden_size)),
+        training_args,
+        teacher=teacher.to(training_args.device),
+        objective=objective,
+        masking=masking_args,
+        corpus=corpus,
+        tokenizer=tokenizer,
+    )
+    held_out = {}
+    if trainer.is_world_process_zero():
+        (examples,) = held_out_examples(corpus.validation_lines, [tokenizer], data_args.max_length)
+        held_out["teacher"] = evaluate_masked_lm(teacher, tokenizer, examples)
+        held_out["student_before"] = evaluate_masked_lm(student, tokenizer, examples)
+    trainer.train(resume_from_checkpoint=checkpoint_to_resume(training_args))
+    trainer.save_model()
+    results = trainer.measured()
+    if trainer.is_world_process_zero():
+        saved = load_masked_lm(training_args.output_dir, "output_dir").to(training_args.device)
+        held_out["student"] = evaluate_masked_lm(saved, tokenizer, examples)
+        publish(trainer, results, held_out, [model_args, data_args, masking_args, objective])
+
+
+if __name__ == "__main__":
+    main()

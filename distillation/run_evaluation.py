@@ -1,0 +1,64 @@
+"""Compare masked LMs on held-out text: every model fills in the same hidden words.
+
+python distillation/run_evaluation.py --model_name_or_path outputs/student outputs/teacher --validation_file lines.txt
+"""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+
+import json
+
+import torch
+
+from distillation.arguments import DataArguments
+from distillation.data import load_lines
+from distillation.demo import resolve_demo
+from distillation.evaluation import evaluate_masked_lm, held_out_examples
+from distillation.models import load_masked_lm, load_tokenizer, position_count
+from distillation.publish import held_out_table
+from distillation.recipe import RecipeError, command, parse_recipe
+
+
+@dataclass
+class EvaluationArguments:
+    """Which models, and where the figures go."""
+
+    model_name_or_path: list[str] = field(
+        default_factory=list, metadata={"help": "Masked LMs: Hub ids or folders, one or more."}
+    )
+    batch_size: int = field(default=64, metadata={"help": "Examples in a forward pass."})
+    output: str | None = field(default=None, metadata={"help": "JSON file for the figures."})
+
+
+@command
+def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
+    """Parse, load, evaluate, print a table and one line of JSON."""
+    arguments, data_args = parse_recipe(EvaluationArguments, DataArguments, argv=argv)
+    names = arguments.model_name_or_path
+    if not names:
+        raise RecipeError("`model_name_or_path` is missing: name one or more masked LMs")
+    resolve_demo(data_args)
+    lines = load_lines(data_args, data_args.validation_file or data_args.train_file, data_args.dataset_name)
+    models = [load_masked_lm(name, "model_name_or_path") for name in names]
+    tokenizers = [load_tokenizer(name, "model_name_or_path") for name in names]
+    for name, model in zip(names, models, strict=True):
+        if data_args.max_length > position_count(model):
+            raise RecipeError(f"`max_length` {data_args.max_length} exceeds the {position_count(model)} of {name}")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    figures = {}
+    examples = held_out_examples(lines, tokenizers, data_args.max_length)
+    for name, model, tokenizer, rows in zip(names, models, tokenizers, examples, strict=True):
+        figures[name] = evaluate_masked_lm(model.to(device), tokenizer, rows, arguments.batch_size)
+        model.cpu()
+    print(held_out_table(figures))
+    print(json.dumps(figures, ensure_ascii=False))
+    if arguments.output:
+        Path(arguments.output).write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return figures
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Train a masked-LM teacher from scratch, tokenizer included: for the demo, and where no teacher exists.
+
+python distillation/run_teacher.py --train_file corpus.txt.gz --output_dir outputs/teacher --max_steps 10000
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+
+from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerBase, TrainingArguments, set_seed
+
+from distillation.arguments import DataArguments, MaskingArguments, ObjectiveArguments, TeacherArguments
+from distillation.checkpoint import checkpoint_to_resume
+from distillation.data import load_corpus, load_lines
+from distillation.demo import resolve_demo
+from distillation.evaluation import evaluate_masked_lm, held_out_examples
+from distillation.layers import Projections
+from distillation.models import load_masked_lm, load_tokenizer
+from distillation.publish import publish
+from distillation.recipe import command, parse_recipe
+from distillation.student import Student
+from distillation.trainer import DistillationTrainer
+from distillation.vocabulary import train_tokenizer
+
+ARGUMENTS = (TeacherArguments, DataArguments, MaskingArguments, TrainingArguments)
+MAX_LINES = 1_000_000  # of the corpus, evenly spread, that the tokenizer is trained on
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Parse, train, evaluate, publish."""
+    teacher_args, data_args, masking_args, training_args = parse_recipe(*ARGUMENTS, argv=argv)
+    resolve_demo(data_args)
+    set_seed(training_args.seed)
+    with training_args.main_process_first():  # the others find its work in the cache
+        tokenizer = build_tokenizer(teacher_args, data_args)
+        corpus = load_corpus(data_args, [tokenizer], masking_args.masking_unit)
+    trainer = DistillationTrainer(
+        Student(build_model(teacher_args, data_args, tokenizer), Projections()),
+        training_args,
+        teacher=None,
+        objective=ObjectiveArguments(weight_kl=0, weight_mlm=1, weight_cosine=0),
+        masking=masking_args,
+        corpus=corpus,
+        tokenizer=tokenizer,
+    )
+    trainer.train(resume_from_checkpoint=checkpoint_to_resume(training_args))
+    trainer.save_model()
+    results = trainer.measured()
+    if trainer.is_world_process_zero():
+        saved = load_masked_lm(training_args.output_dir, "output_dir").to(training_args.device)
+        (examples,) = held_out_examples(corpus.validation_lines, [tokenizer], data_args.max_length)
+        held_out = {"teacher": evaluate_masked_lm(saved, tokenizer, examples)}
+        publish(trainer, results, held_out, [teacher_args, data_args, masking_args])
+
+
+def build_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments) -> PreTrainedTokenizerBase:
+    """The tokenizer that the recipe names, or a new one trained on the corpus."""
+    if teacher_args.tokenizer_name_or_path:
+        return load_tokenizer(teacher_args.tokenizer_name_or_path, "tokenizer_name_or_path")
+    lines = load_lines(data_args, data_args.train_file, data_args.dataset_name)
+    spread = lines.select(range(0, len(lines), -(-len(lines) // MAX_LINES)))
+    return train_tokenizer((row["text"] for row in spread), teacher_args.vocab_size, data_args.max_length)
+
+
+def build_model(
+    teacher_args: TeacherArguments, data_args: DataArguments, tokenizer: PreTrainedTokenizerBase
+) -> BertForMaskedLM:
+    """A BERT of the given shape with random weights."""
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=teacher_args.hidden_size,
+        num_hidden_layers=teacher_args.layers,
+        num_attention_heads=teacher_args.attention_heads,
+        intermediate_size=teacher_args.intermediate_size or 4 * teacher_args.hidden_size,
+        hidden_dropout_prob=teacher_args.dropout,
+        attention_probs_dropout_prob=teacher_args.dropout,
+        max_position_embeddings=data_args.max_length,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return BertForMaskedLM(config)
+
+
+if __name__ == "__main__":
+    main()

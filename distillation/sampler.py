@@ -1,0 +1,44 @@
+"""Batches of examples of like length, in random order."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import Sampler
+
+POOL = 50  # batches' worth of examples that are sorted together: enough to leave little padding
+
+
+class LengthGroupedSampler(Sampler[int]):
+    """Draws an order in which every `batch_size` neighbours are of like length.
+
+    Unlike the sampler of transformers it shuffles the batches too: that one runs from long to short within each pool,
+    and a model that meets all long texts before all short ones learns worse. The order depends on (seed, epoch)
+    alone, so it is the same on every rank and after any resumption.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
+        """batch_size: examples to keep together, those of all ranks in one micro-step."""
+        self.lengths = np.asarray(lengths)
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the data loader when an epoch begins."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = np.random.default_rng((self.seed, self.epoch))
+        order = generator.permutation(len(self.lengths))
+        batches = []
+        for start in range(0, len(order), POOL * self.batch_size):
+            pool = order[start : start + POOL * self.batch_size]
+            pool = pool[np.argsort(self.lengths[pool], kind="stable")]
+            batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
+        whole = [batch for batch in batches if len(batch) == self.batch_size]
+        rest = [batch for batch in batches if len(batch) < self.batch_size]  # at the end, or it would shift the others
+        generator.shuffle(whole)
+        return iter(np.concatenate(whole + rest).tolist())

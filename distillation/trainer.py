@@ -1,0 +1,247 @@
+"""The Trainer that distils: the frozen teacher beside it, exact sums over batches and ranks, each term logged."""
+
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+
+from distillation.arguments import MaskingArguments, ObjectiveArguments
+from distillation.checkpoint import save_pretrained
+from distillation.data import Corpus
+from distillation.masking import COUNTS, EVALUATION_SEED, MaskingCollator, MaskingEpoch, rarity_weights
+from distillation.objective import COUNTED_BY, distillation_terms
+from distillation.recipe import RecipeError
+from distillation.sampler import LengthGroupedSampler
+from distillation.student import Runner, Student
+
+PROJECTIONS = "projections.safetensors"
+
+
+class DistillationTrainer(Trainer):
+    """Trains a `Student` on the weighted terms of an objective.
+
+    The gradient is that of one batch as large as all accumulated micro-batches of all ranks together: each term is a
+    sum, divided once by its count over all of them. Evaluation divides sums by counts in the same way.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        args: TrainingArguments,
+        *,
+        teacher: PreTrainedModel | None,
+        objective: ObjectiveArguments,
+        masking: MaskingArguments,
+        corpus: Corpus,
+        tokenizer: PreTrainedTokenizerBase,
+    ):
+        """teacher: None where the only term is mlm, which makes this plain masked-LM training.
+
+        Raises RecipeError for one process that sees several GPUs.
+        """
+        if args.n_gpu > 1:
+            raise RecipeError("several GPUs and one process: start with `accelerate launch`, or show it one GPU")
+        if args.push_to_hub and not args.hub_model_id:
+            raise RecipeError("`push_to_hub` needs `hub_model_id`, the repository to push to")
+        # The Trainer's own push would take optimiser states and pickled arguments along: `publish` does it at the end.
+        self.push_wanted, args.push_to_hub = args.push_to_hub, False
+        args.remove_unused_columns = False  # the collator names its own inputs
+        args.dataloader_pin_memory &= args.device.type == "cuda"
+        if args.ddp_find_unused_parameters is None:
+            args.ddp_find_unused_parameters = not objective.needs_logits  # else every parameter has a gradient
+        weights = None
+        if masking.rarity_smoothing:
+            weights = rarity_weights(corpus.train, len(tokenizer), masking.rarity_smoothing)
+        collator = MaskingCollator(tokenizer, masking, objective, args.seed, weights)
+        super().__init__(
+            student,
+            args,
+            data_collator=collator,
+            train_dataset=corpus.train,
+            eval_dataset=corpus.validation,
+            processing_class=tokenizer,
+            callbacks=[MaskingEpoch(collator)],
+        )
+        # True means "this loss is normalised over the accumulated batch": the Trainer divides it by nothing more.
+        self.model_accepts_loss_kwargs = True
+        self.objective = objective
+        self.eval_collator = MaskingCollator(tokenizer, masking, objective, EVALUATION_SEED)
+        self.teacher = None
+        if objective.needs_teacher:
+            self.teacher = Runner(teacher.to(args.device).eval().requires_grad_(False))
+        self._terms = torch.zeros(len(objective.terms), device=args.device)  # since the last log, of this rank
+        self._steps = 0  # since the last log
+        self._totals, self._total_steps = np.zeros(len(objective.terms)), 0  # since the start, of all ranks
+        self._tokens = torch.zeros((), dtype=torch.int64, device=args.device)
+        self._evaluated = torch.zeros(2, len(objective.terms))
+
+    # Training
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator, num_batches: int, device: torch.device
+    ) -> tuple[list, Tensor]:
+        """The micro-batches of one optimiser step, and how many positions each term has in them on all ranks."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        counts = torch.zeros(len(COUNTS), dtype=torch.int64, device=device)
+        for batch in batches:
+            counts += batch["counts"].to(device)
+        counts = self.accelerator.reduce(counts, "sum")
+        self._tokens += counts[COUNTS.index("tokens")]
+        self._steps += 1
+        return batches, counts
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+        """The weighted terms, as this batch's share of a mean over `num_items_in_batch` positions.
+
+        num_items_in_batch: counts (4,) as in `COUNTS`; those of this batch alone unless given.
+        """
+        counts = inputs["counts"] if num_items_in_batch is None else num_items_in_batch
+        sums = self.terms(model, inputs)
+        shares = torch.stack(list(sums.values())).float() / self._counted(counts).clamp(min=1)
+        if model.training:
+            self._terms += shares.detach()
+        weights = shares.new_tensor([self.objective.weight(term) for term in sums])
+        loss = (weights * shares).sum()
+        if num_items_in_batch is not None:
+            loss = loss * self.accelerator.num_processes  # ranks average their gradients; these are shares of a sum
+        return (loss, sums) if return_outputs else loss
+
+    def _counted(self, counts: Tensor) -> Tensor:
+        """For each term the number of positions it is a sum over."""
+        return counts[[COUNTS.index(COUNTED_BY[term]) for term in self.objective.terms]]
+
+    def terms(self, model: nn.Module, inputs: dict[str, Any]) -> dict[str, Tensor]:
+        """The sum of each term over the positions of a batch."""
+        hidden, attentions = self.objective.needs_hidden_states, self.objective.needs_attentions
+        student = model(inputs["student"], inputs["positions"], hidden, attentions)
+        teacher = None
+        if self.teacher is not None:
+            with torch.no_grad():
+                teacher = self.teacher(inputs["teacher"], inputs["teacher_positions"], hidden, attentions)
+        return distillation_terms(student, teacher, inputs, self.objective)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Add the mean of each term since the last log, over all ranks."""
+        if "loss" in logs and self._steps:
+            logs |= self._take_means()
+        super().log(logs, start_time)
+
+    def _take_means(self) -> dict[str, float]:
+        means = self.accelerator.reduce(self._terms, "sum").cpu().double().numpy() / max(self._steps, 1)
+        self._totals += means * self._steps
+        self._total_steps += self._steps
+        self._terms.zero_()
+        self._steps = 0
+        return dict(zip(self.objective.terms, means.tolist(), strict=True))
+
+    def measured(self) -> dict[str, float]:
+        """What the run has shown: each term in training (mean over its steps) and evaluation, speed, memory.
+
+        Every rank calls it. train_tokens_per_second counts the tokens of the student's input, padding not included;
+        peak_memory_mib is that of the main process: on a GPU the allocator's, else the resident set.
+        """
+        self._take_means()
+        results = {f"train_{t}": v for t, v in zip(self.objective.terms, self._means_since_start(), strict=True)}
+        results |= self.evaluate()
+        seconds = next(logs["train_runtime"] for logs in reversed(self.state.log_history) if "train_runtime" in logs)
+        cuda = self.args.device.type == "cuda"
+        peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return results | {
+            "steps": self.state.global_step,
+            "train_seconds": seconds,
+            "train_tokens_per_second": self._tokens.item() / seconds,
+            "peak_memory_mib": peak / 2**20,
+            "processes": self.args.world_size,
+            "device": torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads",
+        }
+
+    def _means_since_start(self) -> list[float]:
+        return (self._totals / max(self._total_steps, 1)).tolist()
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> torch.utils.data.Sampler | None:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        lengths = self.train_dataset["length"][:]
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        return LengthGroupedSampler(lengths, self.args.train_batch_size * self.args.world_size, seed)
+
+    # Evaluation
+
+    def get_eval_dataloader(self, eval_dataset: Dataset | str | None = None) -> DataLoader:
+        """Batches that give every example to exactly one rank, so that no sum counts one twice."""
+        dataset = self.eval_dataset if eval_dataset is None else eval_dataset
+        by_length = np.argsort(dataset["length"][:], kind="stable")  # little padding
+        share = by_length[self.args.process_index :: self.args.world_size]
+        batches = -(-len(dataset) // (self.args.world_size * self.args.eval_batch_size))
+        return DataLoader(
+            dataset,
+            batch_sampler=[batch.tolist() for batch in np.array_split(share, batches) if len(batch)],
+            collate_fn=self.eval_collator,
+            num_workers=self.args.dataloader_num_workers,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
+
+    def evaluation_loop(
+        self, dataloader: DataLoader, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any
+    ) -> Any:
+        """Each term, and their weighted sum as the loss, over all positions of all ranks."""
+        self._evaluated = torch.zeros(2, len(self.objective.terms), dtype=torch.float64, device=self.args.device)
+        output = super().evaluation_loop(dataloader, *args, metric_key_prefix=metric_key_prefix, **kwargs)
+        sums, counts = self.accelerator.reduce(self._evaluated, "sum").cpu()
+        terms = dict(zip(self.objective.terms, (sums / counts.clamp(min=1)).tolist(), strict=True))
+        output.metrics[f"{metric_key_prefix}_loss"] = sum(self.objective.weight(t) * v for t, v in terms.items())
+        output.metrics.update({f"{metric_key_prefix}_{term}": value for term, value in terms.items()})
+        return output
+
+    def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> tuple:
+        """Add a batch to the sums and counts of `evaluation_loop`; nothing is gathered."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            sums = self.terms(model, inputs)
+        self._evaluated += torch.stack([torch.stack(list(sums.values())).double(), self._counted(inputs["counts"])])
+        return None, None, None
+
+    # Checkpoints
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """The student alone, as others load it; in a `checkpoint-*` folder the projections beside it."""
+        folder = Path(output_dir or self.args.output_dir)
+        student = self.accelerator.unwrap_model(self.model)
+        state_dict = student.state_dict() if state_dict is None else state_dict
+        parts = {prefix: {} for prefix in ("model.", "projections.")}
+        for name, tensor in state_dict.items():
+            for prefix, part in parts.items():
+                if name.startswith(prefix):
+                    part[name.removeprefix(prefix)] = tensor
+        save_pretrained(student.model, self.processing_class, folder, parts["model."])
+        if parts["projections."] and folder != Path(self.args.output_dir):
+            save_file({name: t.contiguous() for name, t in parts["projections."].items()}, folder / PROJECTIONS)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if self.is_fsdp_enabled:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        student = self.accelerator.unwrap_model(self.model if model is None else model)
+        state = load_file(Path(resume_from_checkpoint, "model.safetensors"))
+        missing, unexpected = student.model.load_state_dict(state, strict=False)
+        tied = set(student.model.all_tied_weights_keys)
+        if unexpected or set(missing) - tied:
+            raise ValueError(f"{resume_from_checkpoint} is a checkpoint of another student than this recipe's")
+        if len(student.projections):
+            student.projections.load_state_dict(load_file(Path(resume_from_checkpoint, PROJECTIONS)))
+
+    def _load_best_model(self) -> None:
+        if self.is_fsdp_enabled:
+            super()._load_best_model()
+        else:
+            self._load_from_checkpoint(self.state.best_model_checkpoint)
