@@ -367,6 +367,6 @@ def check_unknown(examples: Dataset, column: str, tokenizer: PreTrainedTokenizer
         tokens += len(ids)
     if unknown > max_unknown * tokens:
         raise RecipeError(
-            f"{unknown / tokens:.1%} of the corpus are unknown tokens to {tokenizer.name_or_path!r}: use a tokenizer of "
-            f"the corpus's language and alphabet, or raise `max_unknown` ({max_unknown:g})"
+            f"{unknown / tokens:.1%} of the corpus are unknown tokens to {tokenizer.name_or_path!r}: use a tokenizer "
+            f"of the corpus's language and alphabet, or raise `max_unknown` ({max_unknown:g})"
         )

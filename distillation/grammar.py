@@ -11,7 +11,8 @@ from dataclasses import dataclass
 CASES = ("nominative", "genitive", "dative", "accusative", "instrumental", "prepositional")
 PLURAL = "plural"
 
-# Endings of the six cases, singular then plural. An accusative of None is the genitive if animate, else the nominative.
+# Endings of the six cases, singular then plural. Where the accusative is None it is the genitive of what is animate,
+# else the nominative.
 NOUN_ENDINGS = {
     "masculine": (("", "а", "у", None, "ом", "е"), ("ы", "ов", "ам", None, "ами", "ах")),
     "feminine": (("а", "ы", "е", "у", "ой", "е"), ("ы", "", "ам", None, "ами", "ах")),

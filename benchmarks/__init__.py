@@ -1,0 +1,1 @@
+"""Stage 3: what checkpoints are worth: quality, size, and speed."""

@@ -1,0 +1,101 @@
+"""Does distillation pay? Train one student in several ways, with several seeds each, and compare on held-out text.
+
+python benchmarks/quality.py --config distillation/recipes/demo.yaml --seeds 0 1 2 --output_dir outputs/quality
+
+Every other option goes to distillation/run.py. Finished runs are kept: the same command continues a study.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tqdm.auto import tqdm
+
+RUN = Path(__file__).resolve().parents[1] / "distillation" / "run.py"
+NO_TEACHER = {f"weight_{term}": "0" for term in ("kl", "cosine", "attention", "hidden_mse")}
+ARMS = {  # what each way changes in the recipe
+    "mlm": NO_TEACHER | {"weight_mlm": "1"},
+    "distilled": {},
+}
+METRICS = {
+    "loss": "loss",
+    "loss_per_character": "loss per character",
+    "masked_token_accuracy": "token accuracy",
+    "masked_word_accuracy": "word accuracy",
+}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the study and print its table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), help="Ways to train.")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--jobs", type=int, default=1, help="Runs at a time; they share the cores.")
+    parser.add_argument("--output_dir", type=Path, default=Path("outputs/quality"))
+    arguments, recipe = parser.parse_known_args(argv)
+    runs = [(arm, seed) for seed in arguments.seeds for arm in arguments.arms]
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        work = pool.map(lambda run: train(*run, recipe, arguments.output_dir, arguments.jobs), runs)
+        results = dict(zip(runs, tqdm(work, total=len(runs), desc="Runs"), strict=True))
+    figures = summarise(results)
+    text = table(figures)
+    print(text)
+    (arguments.output_dir / "quality.md").write_text(text + "\n", encoding="utf-8")
+    (arguments.output_dir / "quality.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+def train(arm: str, seed: int, recipe: list[str], output_dir: Path, jobs: int) -> dict[str, float]:
+    """One run in a process of its own, unless it is there already; its `all_results.json`."""
+    folder = output_dir / f"{arm}-{seed}"
+    results = folder / "all_results.json"
+    if not results.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        options = [f"--{key}={value}" for key, value in ARMS[arm].items()]
+        command = [sys.executable, str(RUN), *recipe, *options, f"--seed={seed}", f"--output_dir={folder}"]
+        threads = max(1, len(os.sched_getaffinity(0)) // jobs)
+        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+        with open(folder / "run.log", "w", encoding="utf-8") as log:
+            code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment).returncode
+        if code:
+            ending = (folder / "run.log").read_text(encoding="utf-8").splitlines()[-5:]
+            sys.exit(f"{arm} with seed {seed} failed with exit code {code}; {folder / 'run.log'} ends\n" + "\n".join(ending))
+    return json.loads(results.read_text(encoding="utf-8"))
+
+
+def summarise(results: dict[tuple[str, int], dict[str, float]]) -> dict[str, dict[str, list[float]]]:
+    """The held-out figures of each row of the table, a list over the seeds.
+
+    The teacher and the student before training come from the first run, and do not depend on the way of training.
+    """
+    first = next(iter(results.values()))
+    rows = {name: {metric: [first[f"{name}_heldout_{metric}"]] for metric in METRICS} for name in ("teacher", "student_before")}
+    for (arm, _), values in results.items():
+        row = rows.setdefault(arm, {metric: [] for metric in METRICS})
+        for metric in METRICS:
+            row[metric].append(values[f"student_heldout_{metric}"])
+    return rows
+
+
+def table(figures: dict[str, dict[str, list[float]]]) -> str:
+    """A Markdown table of means and, over several seeds, standard deviations."""
+    lines = ["| held-out text | " + " | ".join(METRICS.values()) + " | seeds |", "|---" * (len(METRICS) + 2) + "|"]
+    for name, row in figures.items():
+        cells = [_cell(values, percent="accuracy" in metric) for metric, values in row.items()]
+        lines.append(f"| {name.replace('_', ' ')} | " + " | ".join(cells) + f" | {len(row['loss'])} |")
+    return "\n".join(lines)
+
+
+def _cell(values: list[float], percent: bool) -> str:
+    factor, digits = (100, 1) if percent else (1, 3)
+    mean = f"{factor * statistics.mean(values):.{digits}f}"
+    spread = f" ± {factor * statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return mean + spread + (" %" if percent else "")
+
+
+if __name__ == "__main__":
+    main()

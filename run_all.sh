@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# ./run_all.sh                      the whole chain on the embedded demo, offline
+# ./run_all.sh --quick              the same with one seed instead of three
+# ./run_all.sh RECIPE --train_file corpus.txt.gz [--KEY VALUE ...]
+#                                   one of distillation/recipes, for real; further keys go to distillation/run.py
+set -euo pipefail
+cd "$(dirname "$0")"
+
+started=$SECONDS
+stage() {
+    printf '\n== %s (at %d s)\n' "$1" $((SECONDS - started))
+}
+
+stage "environment: .venv and requirements.txt"
+source .ci/environment.sh
+
+if [ $# -gt 0 ] && [ "$1" != "--quick" ]; then
+    recipe="distillation/recipes/$1.yaml"
+    if [ ! -f "$recipe" ]; then
+        names=$(cd distillation/recipes && echo *.yaml)
+        echo "error: no recipe '$1'; choose one of ${names//.yaml/}" >&2
+        exit 2
+    fi
+    shift
+    stage "distillation: $recipe"
+    accelerate launch distillation/run.py --config "$recipe" "$@"
+    exit
+fi
+
+seeds=(0 1 2)
+[ "${1:-}" = "--quick" ] && seeds=(0)
+export HF_HUB_OFFLINE=1
+
+stage "teacher: a tiny BERT on a small Russian corpus of our own grammar"
+python distillation/run_teacher.py --config distillation/recipes/demo-teacher.yaml
+
+stage "distillation: a student of 2 layers learns from the teacher's 4, by all four terms"
+accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
+    distillation/run.py --config distillation/recipes/demo.yaml
+
+stage "comparison: the same student by masked-LM training alone, equal steps, ${#seeds[@]} seed(s) each"
+python benchmarks/quality.py --config distillation/recipes/demo.yaml --seeds "${seeds[@]}" --jobs 2 \
+    --output_dir outputs/demo/quality
+
+stage "done: outputs/demo holds the teacher, the student, and the comparison"

@@ -1,0 +1,138 @@
+"""Every term against a value worked by hand, and the laws that all of them keep."""
+
+import math
+
+import pytest
+import torch
+
+from distillation.losses import attention_loss, cosine_loss, hidden_mse_loss, kl_loss, mlm_loss
+
+LOG3 = math.log(3)
+
+
+def test_kl_by_hand():
+    """softmax(log 3, 0) = (3/4, 1/4) against (1/2, 1/2): 3/4 log(3/2) + 1/4 log(1/2)."""
+    expected = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    assert kl_loss(torch.zeros(1, 2), torch.tensor([[LOG3, 0.0]])).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_kl_temperature_by_hand():
+    """Logits 2 log 3 at T = 2 give the same distributions as above; T^2 = 4 multiplies."""
+    expected = 4 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5))
+    actual = kl_loss(torch.zeros(1, 2), torch.tensor([[2 * LOG3, 0.0]]), temperature=2.0)
+    assert actual.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_kl_goes_from_teacher_to_student():
+    """The divergence is not symmetric: a swap of the arguments would pass a test on one value of zero."""
+    student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[LOG3, 0.0]])
+    swapped = 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)
+    assert kl_loss(teacher, student).item() == pytest.approx(swapped, rel=1e-5)
+    assert kl_loss(student, teacher).item() != pytest.approx(swapped, rel=1e-3)
+
+
+def test_kl_is_computed_in_fp32_whatever_comes_in():
+    """In bf16 a softmax over a large vocabulary loses most of its digits."""
+    torch.manual_seed(0)
+    student, teacher = torch.randn(3, 5000), torch.randn(3, 5000)
+    exact = kl_loss(student.bfloat16().float(), teacher.bfloat16().float())
+    assert kl_loss(student.bfloat16(), teacher.bfloat16()).item() == pytest.approx(exact.item(), rel=1e-6)
+
+
+def test_mlm_by_hand():
+    """-log(3/4) at the first position; the second is ignored."""
+    logits = torch.tensor([[LOG3, 0.0], [7.0, -7.0]])
+    assert mlm_loss(logits, torch.tensor([0, -100])).item() == pytest.approx(-math.log(0.75), rel=1e-6)
+
+
+def test_cosine_by_hand():
+    """(1, 0) against (1, 1) is 45 degrees; against (0, 5) it is 90."""
+    student = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    teacher = torch.tensor([[1.0, 1.0], [0.0, 5.0]])
+    assert cosine_loss(student, teacher).item() == pytest.approx(((1 - math.sqrt(0.5)) + 1) / 2, rel=1e-6)
+
+
+def test_hidden_mse_by_hand():
+    """Differences 1 and 2 at one position: mean over the width of 1 and 4."""
+    assert hidden_mse_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 2.0]])).item() == pytest.approx(2.5)
+
+
+def test_attention_by_hand():
+    """Two heads, two positions of which one counts: one pair, the mean over heads of 0.01 and 0.09."""
+    student = torch.zeros(1, 2, 2, 2)
+    teacher = torch.full((1, 2, 2, 2), 9.0)
+    teacher[0, 0, 0, 0], teacher[0, 1, 0, 0] = 0.1, 0.3
+    mask = torch.tensor([[True, False]])
+    assert attention_loss(student, teacher, mask).item() == pytest.approx(0.05, rel=1e-6)
+
+
+SHAPES = {
+    kl_loss: (2, 3, 5),
+    cosine_loss: (2, 3, 5),
+    hidden_mse_loss: (2, 3, 5),
+    attention_loss: (2, 4, 3, 3),
+}
+MASK = torch.tensor([[True, True, False], [True, False, False]])
+
+
+@pytest.mark.parametrize("loss", SHAPES)
+def test_zero_when_equal(loss):
+    """A term with a bias would keep pulling at a perfect student."""
+    values = torch.randn(SHAPES[loss])
+    assert loss(values, values, mask=MASK).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("loss", SHAPES)
+def test_what_is_masked_does_not_matter(loss):
+    """Padding holds anything, NaN included, and must reach neither the value nor the gradient."""
+    torch.manual_seed(0)
+    student, teacher = torch.randn(SHAPES[loss]), torch.randn(SHAPES[loss])
+    pairs = MASK[:, None, :, None] & MASK[:, None, None, :] if loss is attention_loss else MASK[:, :, None]
+    spoilt = torch.where(pairs, student, torch.tensor(1e3)).requires_grad_()
+    value = loss(spoilt, teacher, mask=MASK)
+    assert value.item() == pytest.approx(loss(student, teacher, mask=MASK).item(), rel=1e-6)
+    value.backward()
+    assert torch.all(spoilt.grad[~pairs.expand_as(spoilt)] == 0)
+    nan = torch.where(pairs, student, torch.tensor(float("nan")))
+    assert loss(nan, teacher, mask=MASK).item() == pytest.approx(value.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", SHAPES)
+def test_mean_is_the_sum_over_the_positions(loss):
+    """The trainer divides sums itself: they must be the same quantity."""
+    torch.manual_seed(0)
+    student, teacher = torch.randn(SHAPES[loss]), torch.randn(SHAPES[loss])
+    positions = (2 * 2 + 1 * 1) if loss is attention_loss else 3
+    total = loss(student, teacher, mask=MASK, reduction="sum")
+    assert loss(student, teacher, mask=MASK).item() == pytest.approx(total.item() / positions, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", SHAPES)
+def test_nothing_to_count_gives_zero(loss):
+    """A micro-batch without a masked token must not turn the run into NaN."""
+    student = torch.randn(SHAPES[loss], requires_grad=True)
+    value = loss(student, torch.randn(SHAPES[loss]), mask=torch.zeros_like(MASK))
+    value.backward()
+    assert value.item() == 0 and torch.all(student.grad == 0)
+
+
+def test_mlm_without_labels_is_zero():
+    assert mlm_loss(torch.randn(2, 5), torch.tensor([-100, -100])).item() == 0
+    assert mlm_loss(torch.randn(0, 5), torch.zeros(0, dtype=torch.long)).item() == 0
+
+
+@pytest.mark.parametrize("loss", SHAPES)
+def test_gradient_by_finite_differences(loss):
+    """The gradient is what trains; check it against the definition in double precision."""
+    torch.manual_seed(0)
+    teacher = torch.randn(SHAPES[loss], dtype=torch.float64)
+    step = 1e-3
+    student = torch.randn(SHAPES[loss], dtype=torch.float64, requires_grad=True)
+    loss(student, teacher, mask=MASK).backward()
+    flat = student.detach().flatten()
+    for index in range(0, flat.numel(), 7):
+        moved = [flat.clone(), flat.clone()]
+        moved[0][index] += step
+        moved[1][index] -= step
+        up, down = (loss(m.view(SHAPES[loss]), teacher, mask=MASK).item() for m in moved)
+        assert student.grad.flatten()[index].item() == pytest.approx((up - down) / (2 * step), abs=2e-3)

@@ -1,0 +1,293 @@
+"""The trainer: exact over micro-batches, ranks, and resumptions; each term logged; nothing but the student saved."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainingArguments
+
+from distillation.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
+from distillation.data import load_corpus
+from distillation.layers import Projections
+from distillation.models import build_student, load_teacher
+from distillation.objective import compared_layers
+from distillation.recipe import RecipeError
+from distillation.student import Student
+from distillation.trainer import PROJECTIONS, DistillationTrainer
+
+FOUR_TERMS = dict(weight_kl=2.0, weight_mlm=1.0, weight_cosine=1.0, weight_attention=100.0, weight_hidden_mse=0.5)
+
+
+@pytest.fixture
+def make_trainer(tmp_path, teacher_folder, corpus_file):
+    """A function that builds a trainer; its keywords are keys of a recipe."""
+
+    def make(folder="run", model=None, objective=None, masking=None, **training):
+        torch.manual_seed(0)
+        objective = ObjectiveArguments(**(FOUR_TERMS if objective is None else objective))
+        model_args = ModelArguments(teacher_name_or_path=str(teacher_folder), student_layers=2, **(model or {}))
+        teacher, tokenizer = load_teacher(model_args, objective, max_length=32)
+        student = build_student(model_args, objective, teacher, tokenizer)
+        for module in student.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0  # a random choice for each micro-batch would hide what is compared
+        data_args = DataArguments(train_file=str(corpus_file), max_length=32)
+        corpus = load_corpus(data_args, [tokenizer], "word")
+        defaults = dict(output_dir=str(tmp_path / folder), use_cpu=True, report_to="none", save_strategy="no", seed=1)
+        layers = compared_layers(objective, 2)
+        return DistillationTrainer(
+            Student(student, Projections(layers, student.config.dim, teacher.config.hidden_size)),
+            TrainingArguments(**{**defaults, "disable_tqdm": True, "logging_steps": 1, **training}),
+            teacher=teacher if objective.needs_teacher else None,
+            objective=objective,
+            masking=MaskingArguments(masking_unit="word", **(masking or {})),
+            corpus=corpus,
+            tokenizer=tokenizer,
+        )
+
+    return make
+
+
+def gradients_of_one_step(trainer):
+    """Train one step with a learning rate of 0 and return the gradients that the optimiser saw."""
+    seen = {}
+
+    def keep(*_):
+        seen.update({name: p.grad.clone() for name, p in trainer.model.named_parameters() if p.grad is not None})
+
+    trainer.create_optimizer()
+    trainer.optimizer.register_step_pre_hook(keep)
+    trainer.train()
+    return seen
+
+
+def assert_same(actual, expected, tolerance=1e-5):
+    """Relative error of each tensor. One that is zero but for rounding (the bias of the keys has no gradient: a softmax
+    does not feel it) is held against the size of all."""
+    assert actual.keys() == expected.keys()
+    floor = 1e-3 * torch.stack([tensor.norm() for tensor in expected.values()]).norm()
+    for name in expected:
+        error = (actual[name] - expected[name]).norm() / expected[name].norm().clamp(min=floor)
+        assert error < tolerance, f"{name}: relative error {error:.1e}"
+
+
+STEP = dict(max_steps=1, learning_rate=0.0, max_grad_norm=0.0, train_sampling_strategy="sequential")
+
+
+@pytest.mark.parametrize("batch_size", [2, 1])
+def test_accumulation_is_one_large_batch(make_trainer, batch_size):
+    """The Trainer's own handling multiplies such a loss by the number of micro-batches, and means of means are not
+    the mean where they hold different numbers of masked tokens."""
+    whole = make_trainer(per_device_train_batch_size=8, **STEP)
+    parts = make_trainer(
+        per_device_train_batch_size=batch_size, gradient_accumulation_steps=8 // batch_size, **STEP
+    )
+    counts = [int(whole.data_collator([row])["counts"][1]) for row in whole.train_dataset.select(range(8))]
+    assert len(set(counts)) > 1, "the test needs uneven numbers of masked tokens"
+    assert_same(gradients_of_one_step(parts), gradients_of_one_step(whole))
+    assert parts.state.log_history[0]["loss"] == pytest.approx(whole.state.log_history[0]["loss"], rel=1e-5)
+    for term in whole.objective.terms:
+        assert parts.state.log_history[0][term] == pytest.approx(whole.state.log_history[0][term], rel=1e-5)
+
+
+def test_the_loss_is_the_weighted_sum_of_what_is_logged(make_trainer):
+    """A term under another's name, weight, or count would still look like a falling loss."""
+    trainer = make_trainer(per_device_train_batch_size=8, **STEP)
+    trainer.train()
+    first = trainer.state.log_history[0]
+    assert first["loss"] == pytest.approx(sum(FOUR_TERMS[f"weight_{t}"] * first[t] for t in trainer.objective.terms), rel=1e-4)
+    batch = trainer.data_collator(list(trainer.train_dataset.select(range(8))))
+    with torch.no_grad():
+        logits = trainer.model.model(**batch["student"]).logits.flatten(0, 1)[batch["positions"]]
+        teacher = trainer.teacher.model(**batch["teacher"], output_hidden_states=True, output_attentions=True)
+        student = trainer.model.model(**batch["student"], output_hidden_states=True, output_attentions=True)
+    mlm = torch.nn.functional.cross_entropy(logits, batch["labels"])
+    assert first["mlm"] == pytest.approx(mlm.item(), rel=1e-4)
+    # The slow obvious reference: one token, one pair at a time.
+    cosine, attention, tokens, pairs = 0.0, 0.0, 0, 0
+    for row, length in enumerate(batch["student"]["attention_mask"].sum(1).tolist()):
+        for layer, group in enumerate([(0, 1), (2, 3)]):
+            target = sum(teacher.hidden_states[1 + k][row] for k in group) / 2
+            maps = sum(teacher.attentions[k][row] for k in group) / 2
+            for i in range(length):
+                similarity = torch.nn.functional.cosine_similarity(
+                    student.hidden_states[1 + layer][row, i], target[i], dim=0
+                )
+                cosine += (1 - similarity).item() / 2
+                difference = student.attentions[layer][row, :, i, :length] - maps[:, i, :length]
+                attention += difference.square().mean(0).sum().item() / 2
+        tokens, pairs = tokens + length, pairs + length**2
+    assert first["cosine"] == pytest.approx(cosine / tokens, rel=1e-4)
+    assert first["attention"] == pytest.approx(attention / pairs, rel=1e-4)
+
+
+def test_gradients_reach_the_student_and_never_the_teacher(make_trainer):
+    """A teacher that learns drifts towards its student and every term goes to zero."""
+    trainer = make_trainer(per_device_train_batch_size=8, max_steps=3, learning_rate=1e-2)
+    teacher = copy.deepcopy(trainer.teacher.model.state_dict())
+    student = copy.deepcopy(trainer.model.state_dict())
+    trainer.train()
+    assert not trainer.teacher.model.training
+    for name, weight in trainer.teacher.model.state_dict().items():
+        assert torch.equal(weight, teacher[name])
+    assert all(p.grad is None and not p.requires_grad for p in trainer.teacher.model.parameters())
+    moved = [name for name, weight in trainer.model.state_dict().items() if not torch.equal(weight, student[name])]
+    assert len(moved) == len(student)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        dict(weight_kl=0, weight_cosine=0),
+        dict(weight_kl=1, weight_mlm=0, weight_cosine=0),
+        dict(weight_kl=1, kl_positions="all", kl_position_fraction=0.5, teacher_input="clean"),
+        dict(weight_kl=0, weight_mlm=0, weight_cosine=1, cosine_layers="last"),
+        dict(weight_kl=0, weight_mlm=1, weight_cosine=0, weight_hidden_mse=1, hidden_layers="average"),
+    ],
+    ids=str,
+)
+def test_every_objective_learns(make_trainer, objective):
+    """Each term alone and each switch: trained on one batch, its loss falls."""
+    trainer = make_trainer(
+        objective=objective, per_device_train_batch_size=64, max_steps=20, learning_rate=3e-3, lr_scheduler_type="constant"
+    )
+    trainer.train()
+    losses = [log["loss"] for log in trainer.state.log_history if "loss" in log]
+    assert sum(losses[-5:]) < sum(losses[:5])
+    assert trainer.objective.terms == tuple(t for t in ("kl", "mlm", "cosine", "attention", "hidden_mse") if t in trainer.state.log_history[0])
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 100])
+def test_evaluation_does_not_depend_on_the_batch(make_trainer, batch_size):
+    """Means of batch means weigh a token by the company it is in."""
+    trainer = make_trainer(per_device_eval_batch_size=batch_size)
+    reference = make_trainer(per_device_eval_batch_size=16).evaluate()
+    metrics = trainer.evaluate()
+    for term in ("loss", *trainer.objective.terms):
+        assert metrics[f"eval_{term}"] == pytest.approx(reference[f"eval_{term}"], rel=1e-5)
+
+
+def test_a_narrower_student_has_projections_that_train_but_are_not_published(make_trainer):
+    """A published model with foreign keys warns its users, or fails."""
+    model = dict(student_hidden_size=16, student_initialisation="random")
+    trainer = make_trainer(model=model, max_steps=2, per_device_train_batch_size=8, save_strategy="steps", save_steps=2)
+    before = copy.deepcopy(trainer.model.projections.state_dict())
+    trainer.train()
+    trainer.save_model()
+    assert all(not torch.equal(weight, before[name]) for name, weight in trainer.model.projections.state_dict().items())
+    folder = Path(trainer.args.output_dir)
+    assert not (folder / PROJECTIONS).exists()
+    saved = load_file(folder / "checkpoint-2" / PROJECTIONS)
+    assert all(torch.equal(weight, saved[name]) for name, weight in trainer.model.projections.state_dict().items())
+    names = set(load_file(folder / "model.safetensors"))
+    assert names == set(load_file(folder / "checkpoint-2" / "model.safetensors"))
+    assert all(name.startswith(("distilbert.", "vocab_")) for name in names)
+
+
+def test_what_is_saved_loads_and_is_the_student(make_trainer):
+    """The point of a run is a folder that `AutoModelForMaskedLM` and `AutoTokenizer` open."""
+    trainer = make_trainer(max_steps=1, per_device_train_batch_size=8)
+    trainer.train()
+    trainer.save_model()
+    folder = Path(trainer.args.output_dir)
+    model, loading = AutoModelForMaskedLM.from_pretrained(folder, output_loading_info=True)
+    assert not loading["missing_keys"] and not loading["unexpected_keys"]
+    for name, weight in trainer.model.model.state_dict().items():
+        assert torch.equal(model.state_dict()[name], weight)
+    assert AutoTokenizer.from_pretrained(folder).get_vocab() == trainer.processing_class.get_vocab()
+    config = json.loads((folder / "config.json").read_text())
+    assert config["attention_dropout"] == 0.1, "the published value, although training compared maps without dropout"
+    assert not config.get("output_attentions") and not config.get("output_hidden_states")
+    assert not list(folder.rglob("training_args.bin"))
+
+
+@pytest.mark.parametrize("sampling", ["random", "group_by_length"])
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer, sampling):
+    """Order, masks, optimiser, scheduler, and projections must all come back, in the second epoch too."""
+    options = dict(
+        model=dict(student_hidden_size=16, student_initialisation="random"),
+        per_device_train_batch_size=64,
+        learning_rate=1e-3,
+        max_steps=10,
+        save_strategy="steps",
+        save_steps=8,
+        train_sampling_strategy=sampling,
+    )
+    whole = make_trainer("whole", **options)
+    whole.train()
+    resumed = make_trainer("resumed", **options)
+    resumed.train(resume_from_checkpoint=str(Path(whole.args.output_dir, "checkpoint-8")))
+    assert whole.state.epoch > 1
+    assert_same(dict(resumed.model.state_dict()), dict(whole.model.state_dict()), tolerance=1e-7)
+
+
+def test_the_best_checkpoint_is_what_is_loaded_at_the_end(make_trainer):
+    """The stock Trainer would look for other names and load nothing, silently."""
+    trainer = make_trainer(
+        max_steps=4,
+        per_device_train_batch_size=8,
+        learning_rate=1.0,  # diverges at once: the first checkpoint is the best
+        save_strategy="steps",
+        save_steps=2,
+        eval_strategy="steps",
+        eval_steps=2,
+        load_best_model_at_end=True,
+    )
+    trainer.train()
+    best = load_file(Path(trainer.state.best_model_checkpoint, "model.safetensors"))
+    other = {"2": "4", "4": "2"}[trainer.state.best_model_checkpoint[-1]]
+    assert not torch.equal(
+        best["vocab_transform.weight"],
+        load_file(Path(trainer.args.output_dir, f"checkpoint-{other}", "model.safetensors"))["vocab_transform.weight"],
+    )
+    for name, weight in best.items():
+        assert torch.equal(trainer.model.model.state_dict()[name], weight)
+
+
+def test_a_checkpoint_of_another_shape_is_refused(make_trainer):
+    narrow = make_trainer(
+        "narrow",
+        model=dict(student_hidden_size=16, student_initialisation="random"),
+        max_steps=1,
+        save_strategy="steps",
+        save_steps=1,
+    )
+    narrow.train()
+    with pytest.raises((RecipeError, RuntimeError)):
+        make_trainer("wide").train(resume_from_checkpoint=str(Path(narrow.args.output_dir, "checkpoint-1")))
+
+
+def test_measured_results(make_trainer):
+    """What all_results.json is made of."""
+    trainer = make_trainer(max_steps=3, per_device_train_batch_size=8, logging_steps=2)
+    trainer.train()
+    results = trainer.measured()
+    for term in trainer.objective.terms:
+        assert results[f"train_{term}"] > 0 and results[f"eval_{term}"] > 0
+    rows = [log["mlm"] for log in trainer.state.log_history if "mlm" in log]
+    assert len(rows) == 1, "the third step is not logged, but it is in the mean over the run"
+    assert results["steps"] == 3 and results["train_tokens_per_second"] > 0 and results["peak_memory_mib"] > 0
+
+
+def test_two_ranks_are_one(tmp_path, teacher_folder, corpus_file):
+    """Two processes with batches of 4 give the gradients, losses, and figures of one process with batches of 8."""
+    script = Path(__file__).with_name("ranks.py")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parents[2])}
+    common = [str(script), str(teacher_folder), str(corpus_file)]
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    subprocess.run([sys.executable, *common, str(tmp_path / "one"), "8"], check=True, env=environment)
+    subprocess.run([*launch, *common, str(tmp_path / "two"), "4"], check=True, env=environment)
+    one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
+    assert_same(two, one)
+    logs = [json.loads((tmp_path / name / "logs.json").read_text()) for name in ("one", "two")]
+    assert logs[0].keys() == logs[1].keys() and logs[0]["processes"] == 1 and logs[1]["processes"] == 2
+    for name in (key for key in logs[0] if key.startswith(("train_", "eval_")) and "second" not in key):
+        if not name.endswith("runtime"):
+            assert logs[1][name] == pytest.approx(logs[0][name], rel=1e-4), name
