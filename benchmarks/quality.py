@@ -63,7 +63,9 @@ def train(arm: str, seed: int, recipe: list[str], output_dir: Path, jobs: int) -
             code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment).returncode
         if code:
             ending = (folder / "run.log").read_text(encoding="utf-8").splitlines()[-5:]
-            sys.exit(f"{arm} with seed {seed} failed with exit code {code}; {folder / 'run.log'} ends\n" + "\n".join(ending))
+            sys.exit(
+                f"{arm} with seed {seed} failed with exit code {code}; {folder / 'run.log'} ends\n" + "\n".join(ending)
+            )
     return json.loads(results.read_text(encoding="utf-8"))
 
 
@@ -73,7 +75,10 @@ def summarise(results: dict[tuple[str, int], dict[str, float]]) -> dict[str, dic
     The teacher and the student before training come from the first run, and do not depend on the way of training.
     """
     first = next(iter(results.values()))
-    rows = {name: {metric: [first[f"{name}_heldout_{metric}"]] for metric in METRICS} for name in ("teacher", "student_before")}
+    rows = {
+        name: {metric: [first[f"{name}_heldout_{metric}"]] for metric in METRICS}
+        for name in ("teacher", "student_before")
+    }
     for (arm, _), values in results.items():
         row = rows.setdefault(arm, {metric: [] for metric in METRICS})
         for metric in METRICS:

@@ -31,7 +31,9 @@ class ModelArguments:
     student_layers: int = _key(6, "Transformer layers of the student.")
     student_hidden_size: int | None = _key(None, "Width of the student; the teacher's unless given.")
     student_attention_heads: int | None = _key(None, "Attention heads of the student; the teacher's unless given.")
-    student_intermediate_size: int | None = _key(None, "Width inside its feed-forward layers; 4 x width unless given.")
+    student_intermediate_size: int | None = _key(
+        None, "Width inside its feed-forward layers; unless given, the teacher's, or 4 x its own width."
+    )
     student_initialisation: str = _key(
         "average",
         "First weights: the mean or the last of each group of teacher layers (and the teacher's embeddings and head), "
@@ -70,7 +72,7 @@ class MaskingArguments:
     """Which tokens are hidden from the models."""
 
     masking_unit: str = _key("token", "What is drawn: single tokens, or whole words.", ("token", "word"))
-    masking_probability: float = _key(0.15, "Expected share of units drawn; of these 80 % masked, 10 % random.")
+    masking_probability: float = _key(0.15, "Expected share of units drawn; of ten, eight are masked and one is replaced at random.")
     rarity_smoothing: float = _key(0.0, "Draw a token with weight count ** -this (XLM: 0.7); 0 draws evenly.")
 
     def __post_init__(self):

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from transformers import DistilBertForMaskedLM, PreTrainedModel
+from transformers import DistilBertForMaskedLM, PretrainedConfig, PreTrainedModel
 
 from distillation.layers import layer_groups, mean
 from distillation.recipe import RecipeError
@@ -53,10 +53,11 @@ def initialise(student: DistilBertForMaskedLM, teacher: PreTrainedModel, how: st
     if how == "random":
         return
     ours, theirs = student.config, teacher.config
-    if (ours.dim, ours.hidden_dim) != (theirs.hidden_size, theirs.intermediate_size):
+    inner = intermediate_size(theirs)
+    if (ours.dim, ours.hidden_dim) != (theirs.hidden_size, inner):
         raise RecipeError(
             f"`student_initialisation: {how}` copies whole matrices, but the student is {ours.dim} wide "
-            f"({ours.hidden_dim} inside) and the teacher {theirs.hidden_size} ({theirs.intermediate_size}): leave "
+            f"({ours.hidden_dim} inside) and the teacher {theirs.hidden_size} ({inner}): leave "
             "`student_hidden_size` and `student_intermediate_size` out, or set `student_initialisation: random`"
         )
     weights = {"distilbert.embeddings.word_embeddings.weight": teacher.get_input_embeddings().weight}
@@ -76,6 +77,11 @@ def initialise(student: DistilBertForMaskedLM, teacher: PreTrainedModel, how: st
     assert theirs.model_type not in _LAYERS or set(missing) <= {"vocab_projector.weight"}, missing  # the tied matrix
 
 
+def intermediate_size(config: PretrainedConfig) -> int:
+    """The width inside a model's feed-forward layers, which DistilBERT calls `hidden_dim`."""
+    return config.hidden_dim if config.model_type == "distilbert" else config.intermediate_size
+
+
 def _embeddings(source: Mapping[str, Tensor], teacher: PreTrainedModel, positions: int) -> dict[str, Tensor]:
     prefix = f"{teacher.base_model_prefix}.embeddings"
     position = source[f"{prefix}.position_embeddings.weight"][-positions:]  # RoBERTa's first rows stand for padding
@@ -87,7 +93,9 @@ def _embeddings(source: Mapping[str, Tensor], teacher: PreTrainedModel, position
     return {f"distilbert.embeddings.{name}": weight for name, weight in parts.items()}
 
 
-def _layers(source: Mapping[str, Tensor], config, student_layers: int, how: str) -> dict[str, Tensor]:
+def _layers(
+    source: Mapping[str, Tensor], config: PretrainedConfig, student_layers: int, how: str
+) -> dict[str, Tensor]:
     root, names = _LAYERS[config.model_type]
     weights = {}
     for k, group in enumerate(layer_groups(config.num_hidden_layers, student_layers)):

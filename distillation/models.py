@@ -15,7 +15,7 @@ from transformers import (
 
 from distillation.arguments import ModelArguments, ObjectiveArguments
 from distillation.heads import check_entry, head_entry
-from distillation.initialisation import initialise
+from distillation.initialisation import initialise, intermediate_size
 from distillation.layers import layer_groups
 from distillation.recipe import RecipeError
 
@@ -124,7 +124,9 @@ def build_student(
     shape = teacher.config
     width = arguments.student_hidden_size or shape.hidden_size
     heads = arguments.student_attention_heads or shape.num_attention_heads
-    inner = arguments.student_intermediate_size or 4 * width
+    inner = arguments.student_intermediate_size
+    if inner is None:
+        inner = intermediate_size(shape) if width == shape.hidden_size else 4 * width
     if width % heads:
         raise RecipeError(f"`student_attention_heads` ({heads}) must divide `student_hidden_size` ({width})")
     if objective.needs_attentions and heads != shape.num_attention_heads:
@@ -147,7 +149,7 @@ def build_student(
         n_heads=heads,
         dim=width,
         hidden_dim=inner,
-        activation=shape.hidden_act if shape.hidden_act in ("gelu", "relu") else "gelu",
+        activation=getattr(shape, "hidden_act", "gelu"),
         pad_token_id=teacher_tokenizer.pad_token_id,
     )
     built = copy.deepcopy(config)

@@ -36,6 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     model_args, data_args, masking_args, objective, training_args = parse_recipe(
         *ARGUMENTS, argv=argv, default=DEMO_RECIPE
     )
+    checkpoint = checkpoint_to_resume(training_args)
     with training_args.main_process_first():
         resolve_demo(data_args, model_args)
     set_seed(training_args.seed)
@@ -60,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
         (examples,) = held_out_examples(corpus.validation_lines, [tokenizer], data_args.max_length)
         held_out["teacher"] = evaluate_masked_lm(teacher, tokenizer, examples)
         held_out["student_before"] = evaluate_masked_lm(student, tokenizer, examples)
-    trainer.train(resume_from_checkpoint=checkpoint_to_resume(training_args))
+    trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
     results = trainer.measured()
     if trainer.is_world_process_zero():

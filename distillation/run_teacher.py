@@ -31,6 +31,7 @@ MAX_LINES = 1_000_000  # of the corpus, evenly spread, that the tokenizer is tra
 def main(argv: list[str] | None = None) -> None:
     """Parse, train, evaluate, publish."""
     teacher_args, data_args, masking_args, training_args = parse_recipe(*ARGUMENTS, argv=argv)
+    checkpoint = checkpoint_to_resume(training_args)
     resolve_demo(data_args)
     set_seed(training_args.seed)
     with training_args.main_process_first():  # the others find its work in the cache
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         corpus=corpus,
         tokenizer=tokenizer,
     )
-    trainer.train(resume_from_checkpoint=checkpoint_to_resume(training_args))
+    trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
     results = trainer.measured()
     if trainer.is_world_process_zero():

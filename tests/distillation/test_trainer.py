@@ -85,9 +85,7 @@ def test_accumulation_is_one_large_batch(make_trainer, batch_size):
     """The Trainer's own handling multiplies such a loss by the number of micro-batches, and means of means are not
     the mean where they hold different numbers of masked tokens."""
     whole = make_trainer(per_device_train_batch_size=8, **STEP)
-    parts = make_trainer(
-        per_device_train_batch_size=batch_size, gradient_accumulation_steps=8 // batch_size, **STEP
-    )
+    parts = make_trainer(per_device_train_batch_size=batch_size, gradient_accumulation_steps=8 // batch_size, **STEP)
     counts = [int(whole.data_collator([row])["counts"][1]) for row in whole.train_dataset.select(range(8))]
     assert len(set(counts)) > 1, "the test needs uneven numbers of masked tokens"
     assert_same(gradients_of_one_step(parts), gradients_of_one_step(whole))
@@ -101,7 +99,9 @@ def test_the_loss_is_the_weighted_sum_of_what_is_logged(make_trainer):
     trainer = make_trainer(per_device_train_batch_size=8, **STEP)
     trainer.train()
     first = trainer.state.log_history[0]
-    assert first["loss"] == pytest.approx(sum(FOUR_TERMS[f"weight_{t}"] * first[t] for t in trainer.objective.terms), rel=1e-4)
+    assert first["loss"] == pytest.approx(
+        sum(FOUR_TERMS[f"weight_{t}"] * first[t] for t in trainer.objective.terms), rel=1e-4
+    )
     batch = trainer.data_collator(list(trainer.train_dataset.select(range(8))))
     with torch.no_grad():
         logits = trainer.model.model(**batch["student"]).logits.flatten(0, 1)[batch["positions"]]
@@ -155,12 +155,18 @@ def test_gradients_reach_the_student_and_never_the_teacher(make_trainer):
 def test_every_objective_learns(make_trainer, objective):
     """Each term alone and each switch: trained on one batch, its loss falls."""
     trainer = make_trainer(
-        objective=objective, per_device_train_batch_size=64, max_steps=20, learning_rate=3e-3, lr_scheduler_type="constant"
+        objective=objective,
+        per_device_train_batch_size=64,
+        max_steps=20,
+        learning_rate=3e-3,
+        lr_scheduler_type="constant",
     )
     trainer.train()
     losses = [log["loss"] for log in trainer.state.log_history if "loss" in log]
     assert sum(losses[-5:]) < sum(losses[:5])
-    assert trainer.objective.terms == tuple(t for t in ("kl", "mlm", "cosine", "attention", "hidden_mse") if t in trainer.state.log_history[0])
+    assert trainer.objective.terms == tuple(
+        t for t in ("kl", "mlm", "cosine", "attention", "hidden_mse") if t in trainer.state.log_history[0]
+    )
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 100])
@@ -176,11 +182,15 @@ def test_evaluation_does_not_depend_on_the_batch(make_trainer, batch_size):
 def test_a_narrower_student_has_projections_that_train_but_are_not_published(make_trainer):
     """A published model with foreign keys warns its users, or fails."""
     model = dict(student_hidden_size=16, student_initialisation="random")
-    trainer = make_trainer(model=model, max_steps=2, per_device_train_batch_size=8, save_strategy="steps", save_steps=2)
+    trainer = make_trainer(
+        model=model, max_steps=2, per_device_train_batch_size=8, save_strategy="steps", save_steps=2
+    )
     before = copy.deepcopy(trainer.model.projections.state_dict())
     trainer.train()
     trainer.save_model()
-    assert all(not torch.equal(weight, before[name]) for name, weight in trainer.model.projections.state_dict().items())
+    assert all(
+        not torch.equal(weight, before[name]) for name, weight in trainer.model.projections.state_dict().items()
+    )
     folder = Path(trainer.args.output_dir)
     assert not (folder / PROJECTIONS).exists()
     saved = load_file(folder / "checkpoint-2" / PROJECTIONS)

@@ -1,0 +1,50 @@
+"""Every recipe parses, names keys that exist, and describes the model that was published."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from transformers import BertConfig, BertForMaskedLM
+
+from distillation import run, run_teacher
+from distillation.models import build_student
+from distillation.recipe import parse_recipe
+
+RECIPES = sorted(Path(run.__file__).parent.glob("recipes/**/*.yaml"))
+PUBLISHED = {
+    "distilrubert-base-cased-conversational": 135_445_755,
+    "distilrubert-small-cased-conversational": 107_094_267,
+}
+
+
+def arguments_of(path):
+    keys = yaml.safe_load(path.read_text(encoding="utf-8"))
+    types = run_teacher.ARGUMENTS if "vocab_size" in keys else run.ARGUMENTS
+    return parse_recipe(*types, argv=["--config", str(path), "--use_cpu", "true"])
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_parses(path):
+    assert arguments_of(path)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_begins_with_the_command_that_runs_it(path):
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith("# ") and f"--config distillation/recipes/{path.name}" in first
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_parameter_counts(name):
+    """To the last parameter, for the teacher's shape: 12 x 768, 119,547 tokens, 177,974,523 parameters."""
+    model_args, _, _, objective, _ = arguments_of(next(path for path in RECIPES if path.stem == name))
+
+    class Tokenizer:
+        pad_token_id = 0
+
+    with torch.device("meta"):
+        teacher = BertForMaskedLM(BertConfig(vocab_size=119_547))
+        student = build_student(model_args, objective, teacher, Tokenizer())
+    assert teacher.num_parameters() == 177_974_523
+    assert student.num_parameters() == PUBLISHED[name]

@@ -1,0 +1,62 @@
+"""Imports go one way: pure tensor code below, scripts on top, and distillation knows neither of the other stages."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+STAGES = ("distillation", "finetuning", "benchmarks")
+# Modules that stand on nothing but torch and on each other.
+PURE = {"losses": set(), "layers": set(), "alignment": set()}
+ORDER = ["losses", "layers", "student", "objective", "trainer", "publish"]  # each may import those before it
+OF_DISTILLATION_IN_FINETUNING = {"recipe", "publish", "demo"}
+
+
+def modules():
+    return [path for stage in STAGES for path in sorted((ROOT / stage).rglob("*.py"))]
+
+
+def imported(path):
+    """Absolute names of the modules that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide the direction"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module in STAGES)
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_direction(path):
+    stage, own = path.relative_to(ROOT).parts[0], path.stem
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] not in STAGES or len(parts) < 2:
+            assert parts[0] in ("torch", "collections") or own not in PURE, f"{own} imports {name}"
+            continue
+        assert not parts[1].startswith("run"), f"{path.name} imports the script {name}"
+        if stage == "distillation":
+            assert parts[0] == "distillation", f"{path.name} imports {name}"
+        if stage == "finetuning" and parts[0] == "distillation":
+            assert parts[1] in OF_DISTILLATION_IN_FINETUNING, f"{path.name} imports {name}"
+        if own in PURE:
+            assert parts[1] in PURE, f"{own} imports {name}"
+        if stage == "distillation" and own in ORDER and parts[1] in ORDER:
+            assert ORDER.index(parts[1]) < ORDER.index(own), f"{own} imports {name}"
+
+
+def test_no_module_shadows_a_library():
+    """A launched script has its own folder on the path: `datasets.py` beside it would replace the library."""
+    names = {path.stem for path in modules()}
+    assert not names & {
+        "datasets",
+        "evaluate",
+        "tokenizers",
+        "transformers",
+        "torch",
+        "accelerate",
+        "utils",
+        "helpers",
+    }
