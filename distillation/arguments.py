@@ -72,7 +72,9 @@ class MaskingArguments:
     """Which tokens are hidden from the models."""
 
     masking_unit: str = _key("token", "What is drawn: single tokens, or whole words.", ("token", "word"))
-    masking_probability: float = _key(0.15, "Expected share of units drawn; of ten, eight are masked and one is replaced at random.")
+    masking_probability: float = _key(
+        0.15, "Expected share of units drawn; of ten, eight are masked and one is replaced at random."
+    )
     rarity_smoothing: float = _key(0.0, "Draw a token with weight count ** -this (XLM: 0.7); 0 draws evenly.")
 
     def __post_init__(self):

@@ -1,0 +1,74 @@
+"""What the README shows must exist: commands, options, files, and figures."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from distillation import run, run_evaluation, run_teacher
+from distillation.arguments import DataArguments
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+KEYS = {
+    "distillation/run.py": run.ARGUMENTS,
+    "distillation/run_teacher.py": run_teacher.ARGUMENTS,
+    "distillation/run_evaluation.py": (run_evaluation.EvaluationArguments, DataArguments),
+}
+
+
+def commands():
+    """Lines of the code blocks and of inline code that begin with a command, continued lines joined."""
+    blocks = re.findall(r"```bash\n(.*?)```", README, flags=re.S) + re.findall(r"`([^`\n]+(?:\n[^`\n]+)?)`", README)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [
+        line.split("#")[0].strip()
+        for line in lines
+        if line.strip().startswith(("./", "tests/run", "python ", "accelerate "))
+    ]
+
+
+def test_the_two_commands_are_on_the_first_screen():
+    assert README.index("./run_all.sh") < README.index("tests/run.sh") < 2500
+
+
+def test_some_commands_are_found():
+    assert len(commands()) >= 6
+
+
+@pytest.mark.parametrize("command", commands())
+def test_a_command_names_files_and_keys_that_exist(command):
+    words = command.split()
+    for word in words:
+        if word.startswith(("./", "tests/", "distillation/", "benchmarks/")):
+            assert (ROOT / word).exists(), word
+    script = next((word for word in words if word in KEYS), None)
+    if script:
+        known = {key for arguments in KEYS[script] for key in arguments.__dataclass_fields__} | {"config"}
+        launched = words[words.index(script) :]
+        assert {word.removeprefix("--") for word in launched if word.startswith("--")} <= known
+    if words[0] == "./run_all.sh" and len(words) > 1:
+        assert (ROOT / "distillation" / "recipes" / f"{words[1]}.yaml").exists()
+
+
+def test_links_and_the_tree_point_at_files():
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / target).exists(), target
+    folder = ""
+    for line in README.split("```\ndistillation/")[1].split("```")[0].splitlines():
+        names = re.findall(r"[\w.]+\.(?:py|sh)|\w+/", line)
+        if line and not line.startswith(" ") and names:
+            folder = names[0] if names[0].endswith("/") else ""
+        folder = folder or ""
+        for name in names:
+            if line.startswith("  ") and " " not in line.strip().split("  ")[0] or name in line.split("   ")[0]:
+                assert (
+                    (ROOT / folder / name).exists()
+                    or (ROOT / "distillation" / name).exists()
+                    or (ROOT / name).exists()
+                )
+
+
+def test_every_module_is_in_the_tree():
+    for path in (ROOT / "distillation").glob("*.py"):
+        assert path.name in README or path.name == "__init__.py", path.name
