@@ -336,7 +336,8 @@ def _cuts(
     if not len(units) or fits:
         return [(first, end)] if len(units) else []
     starts = [s[slice(*np.searchsorted(s, (first, end)))] for s in starts]
-    spaced = units[[text[start - 1].isspace() for start in units]]
+    # The space may lie before the unit or, where tokens hold the space before their word, open it.
+    spaced = units[[any(map(str.isspace, text[start - 1 : start + 1])) for start in units]]
     tokens = functools.reduce(np.intersect1d, starts)
     cuts = []
     while first < end:

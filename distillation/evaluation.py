@@ -50,7 +50,7 @@ def evaluate_masked_lm(
     was_training = model.training
     runner = Runner(model.eval())
     loss, right, labels, words = [], [], [], []
-    characters = 0
+    characters = numbered = 0
     for start in tqdm(range(0, len(examples), batch_size), desc="Evaluating", leave=False):
         batch, positions, truth, word = _hide(examples[start : start + batch_size], tokenizer)
         characters += batch.pop("characters")
@@ -60,7 +60,8 @@ def evaluate_masked_lm(
         loss.append(F.cross_entropy(logits, target, reduction="none").cpu())
         right.append((logits.argmax(-1) == target).cpu())
         labels.append(truth)
-        words.append(word + (words[-1][-1] + 1 if words and len(words[-1]) else 0))
+        words.append(word + numbered)
+        numbered += int(word.max(initial=-1)) + 1  # nothing may be hidden in a batch of short examples
     model.train(was_training)
     losses, hits = torch.cat(loss).double().numpy(), torch.cat(right).numpy()
     known = hits & (np.concatenate(labels) != tokenizer.unk_token_id)

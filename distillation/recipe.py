@@ -51,7 +51,7 @@ def parse_recipe(*argument_types: type, argv: list[str] | None = None, default: 
     argv = sys.argv[1:] if argv is None else argv
     if not argv and default is not None:
         argv = ["--config", str(default)]
-    config_parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    config_parser = _Parser((), add_help=False, allow_abbrev=False)
     config_parser.add_argument("--config")
     config, rest = config_parser.parse_known_args(argv)
     tokens = _recipe_tokens(Path(config.config)) if config.config else []

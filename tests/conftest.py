@@ -1,53 +1,89 @@
-"""What many tests stand on: a small corpus, its tokenizer, and a small teacher, all made here."""
+"""What the tests share: a data cache of their own, a small corpus, tokenizers of three kinds, a tiny teacher."""
 
 import gzip
+import os
+import tempfile
 
-import datasets
-import pytest
-import torch
-from transformers import BertConfig, BertForMaskedLM
+_cache = tempfile.TemporaryDirectory(prefix="datasets-")
+os.environ |= {"HF_DATASETS_CACHE": _cache.name, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
-from distillation.checkpoint import save_pretrained
-from distillation.grammar import generate
-from distillation.vocabulary import train_tokenizer
+import datasets  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers  # noqa: E402
+from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast  # noqa: E402
 
+from distillation.checkpoint import save_pretrained  # noqa: E402
+from distillation.grammar import generate  # noqa: E402
+from distillation.vocabulary import SPECIAL_TOKENS, train_tokenizer  # noqa: E402
 
-@pytest.fixture(scope="session", autouse=True)
-def cache(tmp_path_factory):
-    """Data sets are cached in a temporary folder, and the temporary folder alone."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path_factory.mktemp("datasets"))
-        yield
+datasets.disable_progress_bars()
+torch.set_num_threads(1)  # the models are tiny: threads would only wait for each other
 
 
 @pytest.fixture(scope="session")
-def corpus_file(tmp_path_factory):
-    """400 lines of the demo's grammar."""
+def corpus_lines():
+    return list(generate(400, seed=3))
+
+
+@pytest.fixture(scope="session")
+def corpus_file(tmp_path_factory, corpus_lines):
     path = tmp_path_factory.mktemp("corpus") / "corpus.txt.gz"
     with gzip.open(path, "wt", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in generate(400, seed=3))
+        file.writelines(f"{line}\n" for line in corpus_lines)
     return path
 
 
 @pytest.fixture(scope="session")
-def tokenizer():
-    """A WordPiece tokenizer of 300 entries for that grammar."""
-    return train_tokenizer(generate(400, seed=3), 300, max_length=64)
+def tokenizer(corpus_lines):
+    """Cased WordPiece, so small that many words have several pieces."""
+    return train_tokenizer(corpus_lines, vocab_size=300, max_length=64)
+
+
+@pytest.fixture(scope="session")
+def byte_tokenizer(corpus_lines):
+    """Byte-level BPE that counts a word's space among its characters."""
+    bare = Tokenizer(models.BPE())
+    bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bare.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    return _wrapped(bare, corpus_lines, trainers.BpeTrainer(vocab_size=500, initial_alphabet=alphabet, **_TRAINING))
+
+
+@pytest.fixture(scope="session")
+def unigram_tokenizer(corpus_lines):
+    """Unigram as sentencepiece has it: compatibility characters expanded, spaces a part of the tokens."""
+    bare = Tokenizer(models.Unigram())
+    bare.normalizer = normalizers.NFKC()
+    bare.pre_tokenizer = pre_tokenizers.Metaspace()
+    bare.decoder = decoders.Metaspace()
+    return _wrapped(bare, corpus_lines, trainers.UnigramTrainer(vocab_size=250, unk_token="[UNK]", **_TRAINING))
+
+
+_TRAINING = {"special_tokens": list(SPECIAL_TOKENS), "show_progress": False}
+
+
+def _wrapped(bare, lines, trainer):
+    bare.train_from_iterator(lines, trainer)
+    around = [(token, bare.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    bare.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=around)
+    roles = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
+    return PreTrainedTokenizerFast(tokenizer_object=bare, **dict(zip(roles, SPECIAL_TOKENS, strict=True)))
 
 
 @pytest.fixture(scope="session")
 def teacher_folder(tmp_path_factory, tokenizer):
-    """A BERT of 4 layers with random weights, saved as a checkpoint."""
+    """A saved BERT of four narrow layers with random weights and its tokenizer."""
+    folder = tmp_path_factory.mktemp("teacher")
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=len(tokenizer),
         hidden_size=32,
         num_hidden_layers=4,
         num_attention_heads=4,
-        intermediate_size=128,
+        intermediate_size=64,
         max_position_embeddings=64,
-        initializer_range=0.2,  # far from uniform predictions, so that the terms have something to say
+        initializer_range=0.2,  # so that predictions differ from place to place
     )
-    folder = tmp_path_factory.mktemp("teacher")
     save_pretrained(BertForMaskedLM(config), tokenizer, folder)
     return folder

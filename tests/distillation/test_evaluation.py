@@ -1,0 +1,145 @@
+"""The figures of held-out text, against a slow calculation and against models whose answers are known."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM
+
+from distillation.evaluation import evaluate_masked_lm, held_out_examples
+from distillation.masking import EVALUATION_SEED, KEEP, draw_actions
+from distillation.vocabulary import SPECIAL_TOKENS, build_tokenizer
+
+
+@pytest.fixture(scope="module")
+def lines(corpus_lines):
+    """Some lines so short that nothing is hidden in them, and one to cut."""
+    lines = [*corpus_lines[:60], *"абвгдежзиклмно", " ".join(corpus_lines[60:80])]
+    return Dataset.from_dict({"text": lines})
+
+
+@pytest.fixture(scope="module")
+def teacher(teacher_folder):
+    return AutoModelForMaskedLM.from_pretrained(teacher_folder).eval()
+
+
+def always(tokenizer, token):
+    """A model that answers every question with one token, nearly surely."""
+    shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    model = BertForMaskedLM(BertConfig(vocab_size=len(tokenizer), **shape))
+    with torch.no_grad():
+        model.cls.predictions.bias[tokenizer.convert_tokens_to_ids(token)] = 100
+    return model
+
+
+@torch.no_grad()
+def slowly(model, tokenizer, examples):
+    """Example by example and word by word, with the logits of the whole sequence."""
+    losses, hits, words, characters = [], [], [], 0
+    for row in examples:
+        units = len(row["unit_characters"])
+        drawn = draw_actions(units, None, 0.15, np.random.default_rng((EVALUATION_SEED, row["id"]))) != KEEP
+        ids = torch.tensor([row["input_ids"]])
+        hidden = [i for i, unit in enumerate(row["units"]) if unit >= 0 and drawn[unit]]
+        masked = ids.clone()
+        masked[0, hidden] = tokenizer.mask_token_id
+        logits = model(input_ids=masked, attention_mask=torch.ones_like(masked)).logits[0]
+        for unit in range(units):
+            if drawn[unit]:
+                right = []
+                for i in range(len(row["units"])):
+                    if row["units"][i] == unit:
+                        losses.append(-float(logits[i].log_softmax(-1)[ids[0, i]]))
+                        hits.append(bool(logits[i].argmax() == ids[0, i]))
+                        right.append(hits[-1] and int(ids[0, i]) != tokenizer.unk_token_id)
+                words.append(all(right))
+                characters += row["unit_characters"][unit]
+    return {
+        "loss": sum(losses) / len(losses),
+        "loss_per_character": sum(losses) / characters,
+        "masked_token_accuracy": sum(hits) / len(hits),
+        "masked_word_accuracy": sum(words) / len(words),
+        "masked_tokens": len(hits),
+        "masked_words": len(words),
+        "masked_characters": characters,
+    }
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+def test_equals_a_slow_calculation_in_every_batch_size(lines, teacher, tokenizer, batch_size):
+    """Padding, or batches in which nothing is hidden, must not change a figure that papers compare."""
+    (examples,) = held_out_examples(lines, [tokenizer], 32)
+    expected = slowly(teacher, tokenizer, examples)
+    assert expected["masked_words"] > 40
+    assert evaluate_masked_lm(teacher, tokenizer, examples, batch_size) == pytest.approx(expected, rel=1e-4)
+
+
+def test_words_of_several_tokens_are_right_as_a_whole(lines, tokenizer):
+    """A model that knows one ending gets tokens right, and of the words only those of that one token."""
+    (examples,) = held_out_examples(lines, [tokenizer], 32)
+    model = always(tokenizer, ".")
+    expected = slowly(model.eval(), tokenizer, examples)
+    found = evaluate_masked_lm(model, tokenizer, examples)
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert 0 < found["masked_token_accuracy"] < found["masked_word_accuracy"] < 1
+
+
+def test_a_perfect_model_is_right_everywhere():
+    """If the true tokens or the positions were off by one, no model could reach 1."""
+    tokenizer = build_tokenizer([*SPECIAL_TOKENS, "да"], 64)
+    (examples,) = held_out_examples(Dataset.from_dict({"text": ["да " * n for n in range(1, 40)]}), [tokenizer], 64)
+    found = evaluate_masked_lm(always(tokenizer, "да"), tokenizer, examples, 8)
+    assert (found["masked_token_accuracy"], found["masked_word_accuracy"]) == (1, 1)
+    assert found["loss"] == pytest.approx(0, abs=1e-6)
+    assert found["masked_tokens"] == found["masked_words"] == found["masked_characters"] / 2 > 80
+
+
+def test_words_with_unknown_tokens_are_never_right():
+    """A tokenizer that knows nothing would otherwise make every model perfect."""
+    tokenizer = build_tokenizer([*SPECIAL_TOKENS, "да"], 64)
+    (examples,) = held_out_examples(Dataset.from_dict({"text": ["нет " * n for n in range(1, 40)]}), [tokenizer], 64)
+    found = evaluate_masked_lm(always(tokenizer, "[UNK]"), tokenizer, examples, 8)
+    assert (found["masked_token_accuracy"], found["masked_word_accuracy"]) == (1, 0)
+
+
+def test_an_even_guess_has_the_loss_of_its_vocabulary(lines, tokenizer):
+    """Hand-worked: equal logits give log(vocabulary) nats for each token."""
+    model = always(tokenizer, ".")
+    for parameter in model.parameters():
+        torch.nn.init.zeros_(parameter)
+    (examples,) = held_out_examples(lines, [tokenizer], 32)
+    found = evaluate_masked_lm(model, tokenizer, examples)
+    assert found["loss"] == pytest.approx(math.log(300))
+    per_character = math.log(300) * found["masked_tokens"] / found["masked_characters"]
+    assert found["loss_per_character"] == pytest.approx(per_character)
+
+
+def test_all_tokenizers_hide_the_same_words(lines, tokenizer, byte_tokenizer, unigram_tokenizer):
+    """Models of different vocabularies compare only on the same questions."""
+    tokenizers = [tokenizer, byte_tokenizer, unigram_tokenizer]
+    examples = held_out_examples(lines, tokenizers, 48)
+    assert len({tuple(rows["id"]) for rows in examples}) == 1
+    found = [
+        evaluate_masked_lm(always(reader, "[MASK]"), reader, rows)
+        for reader, rows in zip(tokenizers, examples, strict=True)
+    ]
+    for name in ("masked_words", "masked_characters"):
+        assert len({figures[name] for figures in found}) == 1
+    assert len({figures["masked_tokens"] for figures in found}) > 1
+    for rows, reader in zip(examples, tokenizers, strict=True):
+        assert rows.column_names == ["id", "input_ids", "units", "unit_characters"]
+        assert max(map(len, rows["input_ids"])) <= 48
+        assert rows["input_ids"][0][0] == reader.cls_token_id
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_training_mode_is_restored_and_dropout_is_off(lines, tokenizer, training):
+    """Evaluation in the middle of training must neither be noisy nor switch dropout off for the rest."""
+    model = always(tokenizer, ".").train(training)
+    (examples,) = held_out_examples(lines, [tokenizer], 32)
+    first = evaluate_masked_lm(model, tokenizer, examples)
+    assert model.training is training
+    assert evaluate_masked_lm(model, tokenizer, examples) == first
+    assert not any(parameter.grad is not None for parameter in model.parameters())
