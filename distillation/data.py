@@ -245,6 +245,7 @@ class Reader:
             return_offsets_mapping=True,
             return_attention_mask=False,
             return_token_type_ids=False,
+            split_special_tokens=True,  # "[MASK]" in a text is a word like any other
             verbose=False,  # longer than the model takes: cut afterwards
         )
         ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
@@ -260,8 +261,10 @@ def _encode(
     text = "\n".join(batch["text"])
     borders = np.cumsum([0, *(len(line) + 1 for line in batch["text"])])
     tokens = [reader.read(batch["text"], borders) for reader in readers.values()]
-    units = _units(text, [offsets for _, offsets in tokens], masking_unit)
     starts = [offsets[:, 0] for _, offsets in tokens]
+    units = _units(text, [offsets for _, offsets in tokens], masking_unit)
+    for start in starts:  # a tokenizer may drop characters: what one model does not see cannot be hidden from it
+        units = units[np.bincount(_belonging(start, units) + 1, minlength=len(units) + 1)[1:] > 0]
     limits = [max_length - len(reader.before) - len(reader.after) for reader in readers.values()]
     ids, firsts, lasts = [], [], []
     for index, *line in zip(indices, borders[:-1], borders[1:], _fitting(borders, starts, limits), strict=True):

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from distillation.data import tokenize
 from distillation.masking import EVALUATION_SEED, KEEP, draw_actions
+from distillation.recipe import RecipeError
 from distillation.student import Runner
 
 PROBABILITY = 0.15
@@ -63,6 +64,8 @@ def evaluate_masked_lm(
         words.append(word + numbered)
         numbered += int(word.max(initial=-1)) + 1  # nothing may be hidden in a batch of short examples
     model.train(was_training)
+    if not characters:
+        raise RecipeError("the held-out text is too short to hide a word: give more of it as `validation_file`")
     losses, hits = torch.cat(loss).double().numpy(), torch.cat(right).numpy()
     known = hits & (np.concatenate(labels) != tokenizer.unk_token_id)
     _, word_index = np.unique(np.concatenate(words), return_inverse=True)

@@ -16,6 +16,9 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CHARACTER_COVERAGE = 0.9999  # the rarest characters (0.01 % of the text) stay unknown
 MAX_WORDS = 2_000_000  # distinct words that the merges are learnt from
 
+_NORMALIZER = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
+_SPLITTER = pre_tokenizers.BertPreTokenizer()
+
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> PreTrainedTokenizerBase:
     """Train a cased BERT tokenizer whose vocabulary, special tokens included, has exactly `vocab_size` entries.
@@ -52,13 +55,16 @@ def build_tokenizer(tokens: list[str], max_length: int) -> PreTrainedTokenizerBa
 
 
 def count_words(texts: Iterable[str]) -> Counter[str]:
-    """How often each word occurs, a word being what BERT's cased tokenizer splits text into before WordPiece."""
-    normalizer = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
-    splitter = pre_tokenizers.BertPreTokenizer()
+    """How often each word occurs."""
     words: Counter[str] = Counter()
     for text in texts:
-        words.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
+        words.update(split_words(text))
     return words
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text as BERT's cased tokenizer has them."""
+    return [word for word, _ in _SPLITTER.pre_tokenize_str(_NORMALIZER.normalize_str(text))]
 
 
 def _alphabet(words: Counter[str]) -> list[str]:
@@ -78,7 +84,7 @@ def _alphabet(words: Counter[str]) -> list[str]:
 
 def _stands_alone(character: str) -> bool:
     """Whether the splitter makes a word of this character wherever it stands (punctuation, for one)."""
-    return len(pre_tokenizers.BertPreTokenizer().pre_tokenize_str(f"а{character}а")) > 1
+    return len(split_words(f"а{character}а")) > 1
 
 
 def _merges(words: Counter[str], characters: list[str], vocab_size: int) -> list[str]:
