@@ -14,7 +14,7 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from distillation.data import tokenize
+from distillation.data import lengths, tokenize
 from distillation.masking import EVALUATION_SEED, KEEP, draw_actions
 from distillation.recipe import RecipeError
 from distillation.student import Runner
@@ -28,7 +28,7 @@ def held_out_examples(lines: Dataset, tokenizers: Sequence[PreTrainedTokenizerBa
     """One data set for each tokenizer, with the same spans of characters in the same rows and the same words."""
     prefixes = [f"{index}_" for index in range(len(tokenizers))]
     joint = tokenize(lines, tokenizers, "word", max_length, prefixes=prefixes)
-    joint = joint.select(np.argsort(joint["length"][:], kind="stable"))  # batches of little padding
+    joint = joint.select(np.argsort(lengths(joint), kind="stable"))  # batches of little padding
     return [
         joint.select_columns(["id", f"{prefix}input_ids", f"{prefix}units", "unit_characters"]).rename_columns(
             {f"{prefix}input_ids": "input_ids", f"{prefix}units": "units"}

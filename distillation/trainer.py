@@ -1,6 +1,7 @@
 """The Trainer that distils: the frozen teacher beside it, exact sums over batches and ranks, each term logged."""
 
 import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, Trai
 
 from distillation.arguments import MaskingArguments, ObjectiveArguments
 from distillation.checkpoint import save_pretrained
-from distillation.data import Corpus
+from distillation.data import Corpus, lengths
 from distillation.masking import COUNTS, EVALUATION_SEED, MaskingCollator, MaskingEpoch, rarity_weights
 from distillation.objective import COUNTED_BY, distillation_terms
 from distillation.recipe import RecipeError
@@ -77,6 +78,9 @@ class DistillationTrainer(Trainer):
         self.teacher = None
         if objective.needs_teacher:
             self.teacher = Runner(teacher.to(args.device).eval().requires_grad_(False))
+        # On the device beforehand: a tensor made in a step would have to be copied there.
+        self._weights = torch.tensor([objective.weight(term) for term in objective.terms], device=args.device)
+        self._columns = torch.tensor([COUNTS.index(COUNTED_BY[t]) for t in objective.terms], device=args.device)
         self._terms = torch.zeros(len(objective.terms), device=args.device)  # since the last log, of this rank
         self._steps = 0  # since the last log
         self._totals, self._total_steps = np.zeros(len(objective.terms)), 0  # since the start, of all ranks
@@ -110,15 +114,14 @@ class DistillationTrainer(Trainer):
         shares = torch.stack(list(sums.values())).float() / self._counted(counts).clamp(min=1)
         if model.training:
             self._terms += shares.detach()
-        weights = shares.new_tensor([self.objective.weight(term) for term in sums])
-        loss = (weights * shares).sum()
+        loss = (self._weights * shares).sum()
         if num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes  # ranks average their gradients; these are shares of a sum
         return (loss, sums) if return_outputs else loss
 
     def _counted(self, counts: Tensor) -> Tensor:
         """For each term the number of positions it is a sum over."""
-        return counts[[COUNTS.index(COUNTED_BY[term]) for term in self.objective.terms]]
+        return counts[self._columns]
 
     def terms(self, model: nn.Module, inputs: dict[str, Any]) -> dict[str, Tensor]:
         """The sum of each term over the positions of a batch."""
@@ -151,11 +154,13 @@ class DistillationTrainer(Trainer):
         peak_memory_mib is that of the main process: on a GPU the allocator's, else the resident set.
         """
         self._take_means()
-        results = {f"train_{t}": v for t, v in zip(self.objective.terms, self._means_since_start(), strict=True)}
+        means = self._totals / max(self._total_steps, 1)
+        results = {f"train_{term}": mean for term, mean in zip(self.objective.terms, means.tolist(), strict=True)}
         results |= self.evaluate()
         seconds = next(logs["train_runtime"] for logs in reversed(self.state.log_history) if "train_runtime" in logs)
         cuda = self.args.device.type == "cuda"
-        peak = torch.cuda.max_memory_allocated() if cuda else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+        peak = torch.cuda.max_memory_allocated() if cuda else resident
         return results | {
             "steps": self.state.global_step,
             "train_seconds": seconds,
@@ -165,22 +170,20 @@ class DistillationTrainer(Trainer):
             "device": torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads",
         }
 
-    def _means_since_start(self) -> list[float]:
-        return (self._totals / max(self._total_steps, 1)).tolist()
-
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> torch.utils.data.Sampler | None:
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
-        lengths = self.train_dataset["length"][:]
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        return LengthGroupedSampler(lengths, self.args.train_batch_size * self.args.world_size, seed)
+        return LengthGroupedSampler(
+            lengths(self.train_dataset), self.args.train_batch_size * self.args.world_size, seed
+        )
 
     # Evaluation
 
     def get_eval_dataloader(self, eval_dataset: Dataset | str | None = None) -> DataLoader:
         """Batches that give every example to exactly one rank, so that no sum counts one twice."""
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
-        by_length = np.argsort(dataset["length"][:], kind="stable")  # little padding
+        by_length = np.argsort(lengths(dataset), kind="stable")  # little padding
         share = by_length[self.args.process_index :: self.args.world_size]
         batches = -(-len(dataset) // (self.args.world_size * self.args.eval_batch_size))
         return DataLoader(

@@ -68,8 +68,8 @@ def gradients_of_one_step(trainer):
 
 
 def assert_same(actual, expected, tolerance=1e-5):
-    """Relative error of each tensor. One that is zero but for rounding (the bias of the keys has no gradient: a softmax
-    does not feel it) is held against the size of all."""
+    """Relative error of each tensor. One that is zero but for rounding (the bias of the keys has no gradient, for a
+    softmax does not feel it) is held against the size of all."""
     assert actual.keys() == expected.keys()
     floor = 1e-3 * torch.stack([tensor.norm() for tensor in expected.values()]).norm()
     for name in expected:
