@@ -6,12 +6,16 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-started=$SECONDS
-stage() {
-    printf '\n== %s (at %d s)\n' "$1" $((SECONDS - started))
+name=""
+begun=$SECONDS
+stage() { # says how long the stage before took, and what begins
+    [ -z "$name" ] || printf '== %s took %d s\n' "$name" $((SECONDS - begun))
+    name=$1
+    begun=$SECONDS
+    printf '\n== %s: %s\n' "$1" "$2"
 }
 
-stage "environment: .venv and requirements.txt"
+stage environment ".venv and requirements.txt"
 source .ci/environment.sh
 
 if [ $# -gt 0 ] && [ "$1" != "--quick" ]; then
@@ -22,7 +26,7 @@ if [ $# -gt 0 ] && [ "$1" != "--quick" ]; then
         exit 2
     fi
     shift
-    stage "distillation: $recipe"
+    stage distillation "$recipe"
     accelerate launch distillation/run.py --config "$recipe" "$@"
     exit
 fi
@@ -30,16 +34,17 @@ fi
 seeds=(0 1 2)
 [ "${1:-}" = "--quick" ] && seeds=(0)
 export HF_HUB_OFFLINE=1
+rm -rf outputs/demo # every figure below is of this very run
 
-stage "teacher: a tiny BERT on a small Russian corpus of our own grammar"
+stage teacher "a tiny BERT on a small Russian corpus of our own grammar"
 python distillation/run_teacher.py --config distillation/recipes/demo-teacher.yaml
 
-stage "distillation: a student of 2 layers learns from the teacher's 4, by all four terms"
+stage distillation "a student of 2 narrow layers learns from the teacher's 4, by all four terms"
 accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
     distillation/run.py --config distillation/recipes/demo.yaml
 
-stage "comparison: the same student by masked-LM training alone, equal steps, ${#seeds[@]} seed(s) each"
+stage comparison "the same student by masked-LM training alone, equal steps, ${#seeds[@]} seed(s) each"
 python benchmarks/quality.py --config distillation/recipes/demo.yaml --seeds "${seeds[@]}" --jobs 2 \
     --output_dir outputs/demo/quality
 
-stage "done: outputs/demo holds the teacher, the student, and the comparison"
+stage done "outputs/demo holds the teacher, the student, and the comparison ($SECONDS s in all)"

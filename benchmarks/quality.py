@@ -52,20 +52,22 @@ def main(argv: list[str] | None = None) -> None:
 def train(arm: str, seed: int, recipe: list[str], output_dir: Path, jobs: int) -> dict[str, float]:
     """One run in a process of its own, unless it is there already; its `all_results.json`."""
     folder = output_dir / f"{arm}-{seed}"
-    results = folder / "all_results.json"
+    results, made_by, log = folder / "all_results.json", folder / "command.txt", folder / "run.log"
+    options = [f"--{key}={value}" for key, value in ARMS[arm].items()]
+    command = [sys.executable, str(RUN), *recipe, *options, f"--seed={seed}", f"--output_dir={folder}"]
+    identity = "\n".join(command + [Path(word).read_text("utf-8") for word in recipe if word.endswith(".yaml")])
+    if results.exists() and made_by.read_text(encoding="utf-8") != identity:
+        sys.exit(f"{folder} holds a run of another command or recipe: remove it, or choose another --output_dir")
     if not results.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        options = [f"--{key}={value}" for key, value in ARMS[arm].items()]
-        command = [sys.executable, str(RUN), *recipe, *options, f"--seed={seed}", f"--output_dir={folder}"]
+        made_by.write_text(identity, encoding="utf-8")
         threads = max(1, len(os.sched_getaffinity(0)) // jobs)
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
-        with open(folder / "run.log", "w", encoding="utf-8") as log:
-            code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, env=environment).returncode
+        with open(log, "w", encoding="utf-8") as file:
+            code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment).returncode
         if code:
-            ending = (folder / "run.log").read_text(encoding="utf-8").splitlines()[-5:]
-            sys.exit(
-                f"{arm} with seed {seed} failed with exit code {code}; {folder / 'run.log'} ends\n" + "\n".join(ending)
-            )
+            ending = "\n".join(log.read_text(encoding="utf-8").splitlines()[-5:])
+            sys.exit(f"{arm} with seed {seed} failed with exit code {code}; {log} ends\n{ending}")
     return json.loads(results.read_text(encoding="utf-8"))
 
 

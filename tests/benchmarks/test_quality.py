@@ -42,6 +42,8 @@ def test_a_study_runs_each_way_and_seed_once(teacher_folder, corpus_file, tmp_pa
     quality.main(argv)
     assert capsys.readouterr().out == first
     assert (tmp_path / "mlm-0" / "all_results.json").stat().st_mtime_ns == stamp
+    with pytest.raises(SystemExit, match="another command"):
+        quality.main([*argv, "--weight_kl", "1"])
 
 
 def test_a_failed_run_ends_the_study_with_its_last_words(tmp_path):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 
 from distillation import run, run_evaluation, run_teacher
@@ -65,6 +66,17 @@ def test_resume_true_continues_and_starts_afresh_where_there_is_nothing(student,
     run.main([*argv, "--resume_from_checkpoint", "true"])
     assert (output / "model.safetensors").read_bytes() == whole
     assert "checkpoint-9 is not whole" in caplog.text and "checkpoint-2" in caplog.text
+
+
+def test_tensorboard_gets_every_term_when_asked_for(student):
+    argv, output = student
+    run.main([*argv, "--report_to", "tensorboard"])
+    tags = set()
+    for events in output.rglob("events.out.tfevents.*"):  # one of training, one of the evaluation after it
+        accumulator = EventAccumulator(str(events))
+        accumulator.Reload()
+        tags |= set(accumulator.Tags()["scalars"])
+    assert {f"{stage}/{term}" for stage in ("train", "eval") for term in ("kl", "mlm", "cosine", "attention")} <= tags
 
 
 def test_a_student_of_masked_lm_training_alone(student):
