@@ -63,7 +63,8 @@ def recipe_of(arguments: Sequence[Any], training: transformers.TrainingArguments
     values = training.to_dict()  # enumerations as text, tokens hidden
     for known in dataclasses.fields(training):
         value = values.get(known.name)
-        if known.name not in SET_BY_US and isinstance(value, str | int | float) and value != known.default:
+        unset = value == known.default or (value is False and known.default is None)
+        if known.name not in SET_BY_US and isinstance(value, str | int | float) and not unset:
             keys[known.name] = value
     return keys
 

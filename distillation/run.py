@@ -6,6 +6,8 @@ python distillation/run.py --config RECIPE.yaml --teacher_name_or_path TEACHER -
 Without any argument it runs the demo.
 """
 
+import logging
+import math
 import sys
 from pathlib import Path
 
@@ -28,6 +30,8 @@ from distillation.trainer import DistillationTrainer
 
 ARGUMENTS = (ModelArguments, DataArguments, MaskingArguments, ObjectiveArguments, TrainingArguments)
 DEMO_RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
+
+logger = logging.getLogger("distillation.run")
 
 
 @command
@@ -60,6 +64,7 @@ def main(argv: list[str] | None = None) -> None:
     if trainer.is_world_process_zero():
         (examples,) = held_out_examples(corpus.validation_lines, [tokenizer], data_args.max_length)
         held_out["teacher"] = evaluate_masked_lm(teacher, tokenizer, examples)
+        report_teacher(held_out["teacher"]["loss"], len(tokenizer))
         held_out["student_before"] = evaluate_masked_lm(student, tokenizer, examples)
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
@@ -68,6 +73,14 @@ def main(argv: list[str] | None = None) -> None:
         saved = load_masked_lm(training_args.output_dir, "output_dir").to(training_args.device)
         held_out["student"] = evaluate_masked_lm(saved, tokenizer, examples)
         publish(trainer, results, held_out, [model_args, data_args, masking_args, objective])
+
+
+def report_teacher(loss: float, vocabulary: int) -> None:
+    """Log the teacher's held-out loss before the first step, and warn where it is no better than chance."""
+    chance = math.log(vocabulary)
+    logger.info("teacher on held-out text: %.3f nats per hidden token (chance: %.3f)", loss, chance)
+    if loss >= chance:
+        logger.warning("this teacher predicts no better than chance: is it trained, and for this language?")
 
 
 if __name__ == "__main__":
