@@ -1,0 +1,139 @@
+"""Each term compares what the recipe says: layers, groups, positions."""
+
+import math
+
+import pytest
+import torch
+
+from distillation.arguments import TERMS, ObjectiveArguments
+from distillation.layers import mean
+from distillation.objective import compared_layers, distillation_terms
+from distillation.recipe import RecipeError
+from distillation.student import Outputs
+
+OFF = {f"weight_{term}": 0.0 for term in TERMS}
+MASK = torch.tensor([[1, 1, 0]])
+
+
+def states(*values):
+    """One tensor (1, 3, 2) a layer, filled with a value; padding holds another."""
+    layers = [torch.full((1, 3, 2), float(value)) for value in values]
+    for layer in layers:
+        layer[:, 2] = 99.0
+    return tuple(layers)
+
+
+def terms(student, teacher, labels=None, **objective):
+    batch = {"student": {"attention_mask": MASK}, "labels": labels}
+    return distillation_terms(student, teacher, batch, ObjectiveArguments(**{**OFF, **objective}))
+
+
+def test_hidden_mse_by_groups_by_hand():
+    """Student layers 1 and 0 against means 2 and 5: (1 + 25) / 2, at two positions."""
+    sums = terms(Outputs(None, states(1, 0), None), Outputs(None, states(1, 3, 4, 6), None), weight_hidden_mse=1)
+    assert sums.keys() == {"hidden_mse"} and sums["hidden_mse"].item() == pytest.approx(2 * (1 + 25) / 2)
+
+
+def test_hidden_mse_of_averages_by_hand():
+    """Means 0.5 and 3.5 over all layers, of any number: 9 at two positions."""
+    sums = terms(
+        Outputs(None, states(1, 0), None),
+        Outputs(None, states(1, 3, 4, 6, 3.5), None),
+        weight_hidden_mse=1,
+        hidden_layers="average",
+    )
+    assert sums["hidden_mse"].item() == pytest.approx(2 * 9)
+
+
+def test_cosine_of_the_last_layers_alone():
+    """The first student layer is opposite to everything, and does not matter."""
+    first, last = states(-1, 1)
+    sums = terms(
+        Outputs(None, (first, last), None),
+        Outputs(None, states(-1, -1, 1), None),
+        weight_cosine=1,
+        cosine_layers="last",
+    )
+    assert sums["cosine"].item() == pytest.approx(0, abs=1e-6)
+    sums = terms(Outputs(None, (first, last), None), Outputs(None, states(1, 1, 1, 1), None), weight_cosine=1)
+    assert sums["cosine"].item() == pytest.approx(2 * (2 + 0) / 2)
+
+
+def test_kl_pairs_the_first_positions():
+    """The student has logits at more positions than the teacher: those of masked tokens outside the KL come last."""
+    student = torch.tensor([[0.0, 0.0], [50.0, -50.0]])
+    teacher = torch.tensor([[math.log(3), 0.0]])
+    sums = terms(
+        Outputs(student, None, None),
+        Outputs(teacher, None, None),
+        labels=torch.tensor([-100, 0]),
+        weight_kl=1,
+        weight_mlm=1,
+        temperature=1.0,
+    )
+    assert sums["kl"].item() == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5), rel=1e-5)
+    assert sums["mlm"].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_attention_by_groups_by_hand():
+    """Maps 0.5 and 0 against means 0.5 and 0.2 of two groups: 0.04 / 2 at each of four pairs."""
+    maps = {value: torch.full((1, 2, 3, 3), value) for value in (0.0, 0.1, 0.3, 0.4, 0.5, 0.6)}
+    sums = terms(
+        Outputs(None, None, (maps[0.5], maps[0.0])),
+        Outputs(None, None, (maps[0.4], maps[0.6], maps[0.1], maps[0.3])),
+        weight_attention=1,
+    )
+    assert sums["attention"].item() == pytest.approx(4 * 0.04 / 2)
+
+
+def test_terms_come_in_one_order():
+    """The trainer pairs them with weights and counts by their order."""
+    outputs = Outputs(torch.zeros(1, 2), states(1, 1), (torch.ones(1, 1, 3, 3),) * 2)
+    sums = terms(outputs, outputs, torch.tensor([0]), **dict.fromkeys(OFF, 1.0))
+    assert tuple(sums) == TERMS
+
+
+def test_layers_that_are_compared():
+    assert compared_layers(ObjectiveArguments(**{**OFF, "weight_mlm": 1}), 3) == []
+    assert compared_layers(ObjectiveArguments(**{**OFF, "weight_cosine": 1}), 3) == [0, 1, 2]
+    assert compared_layers(ObjectiveArguments(**{**OFF, "weight_cosine": 1, "cosine_layers": "last"}), 3) == [2]
+    assert compared_layers(ObjectiveArguments(**{**OFF, "weight_hidden_mse": 1}), 2) == [0, 1]
+
+
+def test_what_is_needed_follows_the_weights():
+    """Eager attention and hidden states are paid for only where a term asks."""
+    mlm = ObjectiveArguments(**{**OFF, "weight_mlm": 1})
+    assert not (mlm.needs_teacher or mlm.needs_attentions or mlm.needs_hidden_states or mlm.uses_groups)
+    four = ObjectiveArguments(weight_attention=1)
+    assert four.needs_teacher and four.needs_attentions and four.needs_hidden_states and four.uses_groups
+    last = ObjectiveArguments(cosine_layers="last")
+    assert last.needs_hidden_states and not last.uses_groups
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        (OFF, "every weight is 0"),
+        (dict(weight_kl=-1), "`weight_kl`"),
+        (dict(temperature=0), "`temperature`"),
+        (dict(kl_position_fraction=0), "`kl_position_fraction`"),
+        (dict(teacher_input="clean"), "`teacher_input: clean`"),
+        (dict(alignment="match"), "`alignment` is 'match'; choose one of same"),
+    ],
+)
+def test_contradictions_are_refused(keys, named):
+    with pytest.raises(RecipeError, match=named):
+        ObjectiveArguments(**keys)
+
+
+def test_a_clean_teacher_is_allowed_where_it_is_not_asked_for_the_answer():
+    assert ObjectiveArguments(teacher_input="clean", kl_positions="all").terms
+    assert ObjectiveArguments(teacher_input="clean", weight_kl=0).terms
+
+
+def test_mean_of_layers_needs_no_stack():
+    """The same as a stacked mean, with gradients to every layer."""
+    tensors = [torch.randn(2, 3, requires_grad=True) for _ in range(3)]
+    torch.testing.assert_close(mean(tensors), torch.stack(tensors).mean(0))
+    mean(tensors).sum().backward()
+    assert all(torch.allclose(t.grad, torch.tensor(1 / 3)) for t in tensors)
