@@ -20,8 +20,13 @@ def save_pretrained(
     folder: str | Path,
     state_dict: dict[str, Tensor] | None = None,
 ) -> None:
-    """Write what `AutoModelForMaskedLM` and `AutoTokenizer` load; for WordPiece also `vocab.txt`."""
+    """Write what `AutoModelForMaskedLM` and `AutoTokenizer` load."""
     model.save_pretrained(folder, state_dict=state_dict)
+    save_tokenizer(tokenizer, folder)
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
+    """Write what `AutoTokenizer` loads; for WordPiece also `vocab.txt`, which transformers 5 leaves out."""
     tokenizer.save_pretrained(folder)
     if json.loads(tokenizer.backend_tokenizer.to_str())["model"]["type"] == "WordPiece":
         tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])

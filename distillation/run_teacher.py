@@ -21,10 +21,9 @@ from distillation.publish import publish
 from distillation.recipe import command, parse_recipe
 from distillation.student import Student
 from distillation.trainer import DistillationTrainer
-from distillation.vocabulary import train_tokenizer
+from distillation.vocabulary import sample_texts, train_tokenizer
 
 ARGUMENTS = (TeacherArguments, DataArguments, MaskingArguments, TrainingArguments)
-MAX_LINES = 1_000_000  # of the corpus, evenly spread, that the tokenizer is trained on
 
 
 @command
@@ -61,8 +60,7 @@ def build_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments) ->
     if teacher_args.tokenizer_name_or_path:
         return load_tokenizer(teacher_args.tokenizer_name_or_path, "tokenizer_name_or_path")
     lines = load_lines(data_args, data_args.train_file, data_args.dataset_name)
-    spread = lines.select(range(0, len(lines), -(-len(lines) // MAX_LINES)))
-    return train_tokenizer((row["text"] for row in spread), teacher_args.vocab_size, data_args.max_length)
+    return train_tokenizer(sample_texts(lines), teacher_args.vocab_size, data_args.max_length)
 
 
 def build_model(

@@ -3,10 +3,11 @@
 import io
 import tempfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import sentencepiece
+from datasets import Dataset
 from tokenizers import normalizers, pre_tokenizers
 from transformers import BertTokenizer, PreTrainedTokenizerBase
 
@@ -14,6 +15,7 @@ from distillation.recipe import RecipeError
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CHARACTER_COVERAGE = 0.9999  # the rarest characters (0.01 % of the text) stay unknown
+MAX_TEXTS = 1_000_000  # of the corpus, evenly spread, that a vocabulary is trained on
 MAX_WORDS = 2_000_000  # distinct words that the merges are learnt from
 
 _NORMALIZER = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
@@ -46,6 +48,35 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> P
             f"`vocab_size` {vocab_size:,} is more than this corpus yields ({len(tokens):,}): lower it, or add text"
         )
     return build_tokenizer(tokens, max_length)
+
+
+def sample_texts(lines: Dataset) -> Iterator[str]:
+    """At most `MAX_TEXTS` texts spread over a data set that need not fit in memory."""
+    spread = lines.select(range(0, len(lines), -(-len(lines) // MAX_TEXTS)))
+    return (row["text"] for row in spread)
+
+
+def measure(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> dict[str, float]:
+    """How a tokenizer copes with text, words being those of BERT's cased tokenizer.
+
+    entries: size of the vocabulary; tokens_per_word; unknown_tokens, unknown_words: shares that are, or hold, the
+    unknown token (0 for a tokenizer without one).
+    """
+    words = count_words(texts)
+    spellings = tokenizer(list(words), add_special_tokens=False)["input_ids"]
+    tokens = unknown_tokens = unknown_words = 0
+    for count, ids in zip(words.values(), spellings, strict=True):
+        unknown = ids.count(tokenizer.unk_token_id)
+        tokens += count * len(ids)
+        unknown_tokens += count * unknown
+        unknown_words += count * (unknown > 0)
+    total = sum(words.values())
+    return {
+        "entries": len(tokenizer),
+        "tokens_per_word": tokens / total,
+        "unknown_tokens": unknown_tokens / max(tokens, 1),
+        "unknown_words": unknown_words / total,
+    }
 
 
 def build_tokenizer(tokens: list[str], max_length: int) -> PreTrainedTokenizerBase:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from distillation import run, run_evaluation, run_teacher
+from distillation import run, run_evaluation, run_teacher, run_vocabulary
 from distillation.arguments import DataArguments
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -13,6 +13,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 KEYS = {
     "distillation/run.py": run.ARGUMENTS,
     "distillation/run_teacher.py": run_teacher.ARGUMENTS,
+    "distillation/run_vocabulary.py": (run_vocabulary.VocabularyArguments, DataArguments),
     "distillation/run_evaluation.py": (run_evaluation.EvaluationArguments, DataArguments),
 }
 

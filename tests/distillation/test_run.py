@@ -10,7 +10,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 
-from distillation import run, run_evaluation, run_teacher
+from distillation import run, run_evaluation, run_teacher, run_vocabulary
 
 COMMON = ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--per_device_train_batch_size", "16"]
 WRITTEN = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "README.md"}
@@ -118,6 +118,27 @@ def test_evaluation_of_several_models(teacher_folder, corpus_file, tmp_path, cap
     assert figures[str(teacher_folder)]["masked_words"] > 100
 
 
+def test_a_vocabulary(corpus_file, teacher_folder, tmp_path, capsys):
+    """Exactly as many entries as asked for, and its figures beside the teacher's."""
+    argv = ["--train_file", str(corpus_file), "--vocab_size", "200", "--teacher_name_or_path", str(teacher_folder)]
+    run_vocabulary.main([*argv, "--output_dir", str(tmp_path / "small")])
+    written = {path.name for path in (tmp_path / "small").iterdir()}
+    assert written == {"tokenizer.json", "tokenizer_config.json", "vocab.txt", "vocabulary.json"}
+    assert len(AutoTokenizer.from_pretrained(tmp_path / "small")) == 200
+    figures = json.loads((tmp_path / "small" / "vocabulary.json").read_text(encoding="utf-8"))
+    assert figures["student"]["entries"] == 200 and figures["teacher"]["entries"] == 300
+    assert figures["student"]["tokens_per_word"] > figures["teacher"]["tokens_per_word"] > 1
+    assert f"{figures['student']['tokens_per_word']:.3f}" in capsys.readouterr().out
+
+
+def test_a_vocabulary_too_small_for_the_alphabet(corpus_file, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run_vocabulary.main(
+            ["--train_file", str(corpus_file), "--vocab_size", "30", "--output_dir", str(tmp_path / "v")]
+        )
+    assert "`vocab_size` 30 cannot hold" in capsys.readouterr().err and not (tmp_path / "v").exists()
+
+
 BAD = {
     "unknown key": (["--weight_cosinus", "1"], "weight_cosinus"),
     "missing corpus": (["--train_file", "nowhere.txt"], "nowhere.txt"),
@@ -170,7 +191,7 @@ def test_a_corpus_that_the_tokenizer_cannot_read(student, tmp_path, capsys):
     assert "max_unknown" in capsys.readouterr().err and not output.exists()
 
 
-@pytest.mark.parametrize("script", ["run.py", "run_teacher.py", "run_evaluation.py"])
+@pytest.mark.parametrize("script", ["run.py", "run_teacher.py", "run_evaluation.py", "run_vocabulary.py"])
 def test_a_script_in_a_process_of_its_own(script, tmp_path):
     """From another folder, as a file: imports, --help, and the exit code."""
     path = Path(run.__file__).with_name(script)

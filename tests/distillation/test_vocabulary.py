@@ -5,7 +5,7 @@ from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
 from distillation.checkpoint import save_pretrained
 from distillation.recipe import RecipeError
-from distillation.vocabulary import SPECIAL_TOKENS, build_tokenizer, count_words, train_tokenizer
+from distillation.vocabulary import SPECIAL_TOKENS, build_tokenizer, count_words, measure, train_tokenizer
 
 
 @pytest.mark.parametrize("size", [120, 121, 257, 800])
@@ -125,3 +125,14 @@ def test_other_tokenizers_get_no_vocab_txt(tmp_path, byte_tokenizer):
     shape = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
     save_pretrained(BertForMaskedLM(BertConfig(vocab_size=len(byte_tokenizer), **shape)), byte_tokenizer, tmp_path)
     assert not (tmp_path / "vocab.txt").exists()
+
+
+def test_figures_by_hand():
+    """Two words of one and two tokens and one unknown: 4 tokens, a quarter unknown, in a third of the words."""
+    tokenizer = build_tokenizer([*SPECIAL_TOKENS, "а", "б", "##в"], 16)
+    assert measure(tokenizer, ["а бв", "г"]) == {
+        "entries": 8,
+        "tokens_per_word": pytest.approx(4 / 3),
+        "unknown_tokens": pytest.approx(1 / 4),
+        "unknown_words": pytest.approx(1 / 3),
+    }

@@ -1,0 +1,69 @@
+"""Train a reduced student vocabulary on a corpus, and compare it with the teacher's.
+
+python distillation/run_vocabulary.py --train_file corpus.txt.gz --vocab_size 5000 --output_dir outputs/vocabulary-5k
+"""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+
+import json
+
+from distillation.arguments import DataArguments
+from distillation.checkpoint import save_tokenizer
+from distillation.data import hold_out, load_lines
+from distillation.demo import resolve_demo
+from distillation.models import load_tokenizer
+from distillation.recipe import RecipeError, command, parse_recipe
+from distillation.vocabulary import measure, sample_texts, train_tokenizer
+
+
+@dataclass
+class VocabularyArguments:
+    """The vocabulary, where it goes, and what it is compared with."""
+
+    vocab_size: int = field(default=5000, metadata={"help": "Entries, special tokens included: exactly that many."})
+    output_dir: str | None = field(default=None, metadata={"help": "Folder for the tokenizer and its figures."})
+    teacher_name_or_path: str | None = field(
+        default=None, metadata={"help": "A model whose tokenizer to compare with: a Hub id or a folder."}
+    )
+    max_positions: int = field(default=512, metadata={"help": "Longest input that the tokenizer announces."})
+
+
+@command
+def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
+    """Parse, read, train, compare on held-out lines, save."""
+    arguments, data_args = parse_recipe(VocabularyArguments, DataArguments, argv=argv)
+    if arguments.output_dir is None:
+        raise RecipeError("`output_dir` is missing: name the folder for the tokenizer")
+    teacher = None
+    if arguments.teacher_name_or_path:
+        teacher = load_tokenizer(arguments.teacher_name_or_path, "teacher_name_or_path")
+    resolve_demo(data_args)
+    lines = load_lines(data_args, data_args.train_file, data_args.dataset_name)
+    if data_args.validation_file:
+        held_out = load_lines(data_args, data_args.validation_file, None)
+    else:
+        lines, held_out = hold_out(lines, data_args.validation_lines)
+    tokenizer = train_tokenizer(sample_texts(lines), arguments.vocab_size, arguments.max_positions)
+
+    figures = {"student": measure(tokenizer, held_out["text"][:])}
+    if teacher is not None:
+        figures["teacher"] = measure(teacher, held_out["text"][:])
+    folder = Path(arguments.output_dir)
+    save_tokenizer(tokenizer, folder)
+    (folder / "vocabulary.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print(f"{'held-out text':12}{'entries':>10}{'tokens per word':>18}{'unknown tokens':>17}{'words with one':>17}")
+    for name, values in figures.items():
+        print(
+            f"{name:13}{values['entries']:10,}{values['tokens_per_word']:18.3f}"
+            f"{values['unknown_tokens']:17.3%}{values['unknown_words']:17.3%}"
+        )
+    print(f"saved to {folder}")
+    return figures
+
+
+if __name__ == "__main__":
+    main()
