@@ -138,11 +138,12 @@ def rarity_weights(examples: Dataset, vocabulary: int, exponent: float) -> np.nd
     return np.maximum(counts, 1) ** -exponent
 
 
-class MaskingEpoch(TrainerCallback):
-    """Tells the collator which epoch begins."""
+class EpochBegins(TrainerCallback):
+    """Tells the collator, and whatever else draws by epoch, which epoch begins."""
 
-    def __init__(self, collator: MaskingCollator):
-        self.collator = collator
+    def __init__(self, *drawing: Any):
+        self.drawing = list(drawing)
 
     def on_epoch_begin(self, args, state, control, **kwargs) -> None:
-        self.collator.set_epoch(int(state.epoch))
+        for one in self.drawing:
+            one.set_epoch(int(state.epoch))

@@ -24,7 +24,7 @@ class LengthGroupedSampler(Sampler[int]):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the data loader when an epoch begins."""
+        """Called by the data loader and by the trainer when an epoch begins."""
         self.epoch = epoch
 
     def __len__(self) -> int:

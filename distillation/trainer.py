@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, Trai
 from distillation.arguments import MaskingArguments, ObjectiveArguments
 from distillation.checkpoint import save_pretrained
 from distillation.data import Corpus, lengths
-from distillation.masking import COUNTS, EVALUATION_SEED, MaskingCollator, MaskingEpoch, rarity_weights
+from distillation.masking import COUNTS, EVALUATION_SEED, EpochBegins, MaskingCollator, rarity_weights
 from distillation.objective import COUNTED_BY, distillation_terms
 from distillation.recipe import RecipeError
 from distillation.sampler import LengthGroupedSampler
@@ -62,6 +62,7 @@ class DistillationTrainer(Trainer):
         if masking.rarity_smoothing:
             weights = rarity_weights(corpus.train, len(tokenizer), masking.rarity_smoothing)
         collator = MaskingCollator(tokenizer, masking, objective, args.seed, weights)
+        self._epoch_begins = EpochBegins(collator)
         super().__init__(
             student,
             args,
@@ -69,7 +70,7 @@ class DistillationTrainer(Trainer):
             train_dataset=corpus.train,
             eval_dataset=corpus.validation,
             processing_class=tokenizer,
-            callbacks=[MaskingEpoch(collator)],
+            callbacks=[self._epoch_begins],
         )
         # True means "this loss is normalised over the accumulated batch": the Trainer divides it by nothing more.
         self.model_accepts_loss_kwargs = True
@@ -174,9 +175,11 @@ class DistillationTrainer(Trainer):
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        return LengthGroupedSampler(
-            lengths(self.train_dataset), self.args.train_batch_size * self.args.world_size, seed
-        )
+        together = self.args.train_batch_size * self.args.world_size
+        sampler = LengthGroupedSampler(lengths(self.train_dataset), together, seed)
+        # On several ranks the loader of a resumed epoch wraps the sampler too deep for its `set_epoch` to reach.
+        self._epoch_begins.drawing.append(sampler)
+        return sampler
 
     # Evaluation
 

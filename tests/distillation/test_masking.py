@@ -16,8 +16,8 @@ from distillation.masking import (
     MASK,
     RANDOM,
     SHOW,
+    EpochBegins,
     MaskingCollator,
-    MaskingEpoch,
     draw_actions,
     rarity_weights,
 )
@@ -273,7 +273,7 @@ def test_epochs_reach_workers_that_outlive_them(examples, tokenizer):
     collate = collator(tokenizer)
     loader = DataLoader(examples[:4], batch_size=4, collate_fn=collate, num_workers=1, persistent_workers=True)
     for epoch in (0, 1, 3):
-        MaskingEpoch(collate).on_epoch_begin(None, TrainerState(epoch=epoch + 0.0), None)
+        EpochBegins(collate).on_epoch_begin(None, TrainerState(epoch=epoch + 0.0), None)
         (batch,) = loader
         expected = collator(tokenizer)
         expected.set_epoch(epoch)

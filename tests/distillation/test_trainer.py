@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainingArguments
+from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerState, TrainingArguments
 
 from distillation.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
 from distillation.data import load_corpus
@@ -235,6 +235,15 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer, sampli
     resumed.train(resume_from_checkpoint=str(Path(whole.args.output_dir, "checkpoint-8")))
     assert whole.state.epoch > 1
     assert_same(dict(resumed.model.state_dict()), dict(whole.model.state_dict()), tolerance=1e-7)
+
+
+def test_the_order_of_a_resumed_epoch_is_that_epochs_on_every_rank(make_trainer):
+    """accelerate wraps the sampler once for the ranks and once more to skip what was trained: `set_epoch` of the
+    loader reaches through one of them, and the rest of the epoch would come in the order of the first."""
+    trainer = make_trainer(train_sampling_strategy="group_by_length")
+    sampler = trainer._get_train_sampler()
+    trainer.callback_handler.on_epoch_begin(trainer.args, TrainerState(epoch=2.5), trainer.control)
+    assert sampler.epoch == 2
 
 
 def test_the_best_checkpoint_is_what_is_loaded_at_the_end(make_trainer):
