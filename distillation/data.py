@@ -39,7 +39,8 @@ logger = logging.getLogger(__name__)
 # File endings and the builder of `datasets` that reads them. Bytes that are not UTF-8 become U+FFFD, then nothing.
 FORMATS = {
     ".txt": ("text", {"encoding_errors": "replace"}),
-    ".jsonl": ("json", {"encoding_errors": "replace"}),
+    # "utf8" and not "utf-8": under the latter name the builder takes the bytes as they are, and reading them fails.
+    ".jsonl": ("json", {"encoding": "utf8", "encoding_errors": "replace"}),
     ".csv": ("csv", {"encoding_errors": "replace", "keep_default_na": False}),
     ".parquet": ("parquet", {}),
 }

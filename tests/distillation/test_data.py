@@ -155,6 +155,17 @@ def test_bad_bytes_are_mended_and_counted(tmp_path, caplog):
     assert "1 lines with NUL or control characters mended" in message
 
 
+@pytest.mark.parametrize(
+    ("name", "row"), [("c.txt", b"%s\n"), ("c.jsonl", b'{"text": "%s"}\n'), ("c.csv", b'"%s"\n')], ids=str
+)
+def test_bad_bytes_are_survived_in_every_text_format(tmp_path, name, row):
+    """The readers of `datasets` differ: that of JSON lets bad bytes through until something reads the column."""
+    lines = [b"text"] if name == "c.csv" else []
+    rows = b"".join(row % text for text in [*lines, "целая".encode(), "до".encode() + b"\xff\xfe" + "м".encode()])
+    (tmp_path / name).write_bytes(rows)
+    assert read(tmp_path / name) == ["целая", "дом"]
+
+
 @pytest.mark.parametrize("word", ["издательство ", "ж"])
 def test_lines_of_ten_megabytes_are_cut_and_counted(tmp_path, caplog, word):
     """A whole book on one line, or ten megabytes without a space, must neither hang nor be lost."""
