@@ -98,13 +98,8 @@ def load_lines(arguments: DataArguments, files: str | None, dataset_name: str | 
     if (files is None) == (dataset_name is None):
         raise RecipeError("name one corpus: `train_file` (a file, folder, or glob) or `dataset_name` (a Hub id)")
     source = files or dataset_name
-    lines = _read_files(files) if files else _read_hub(dataset_name, arguments.dataset_config_name)
-    column = arguments.text_column
-    if column not in lines.column_names:
-        raise RecipeError(f"{source} has no column `{column}`; set `text_column` to one of {lines.column_names}")
-    lines = lines.select_columns(column)
-    if column != "text":
-        lines = lines.rename_column(column, "text")
+    parts = _read_files(files) if files else [_read_hub(dataset_name, arguments.dataset_config_name)]
+    lines = concatenate_datasets([_text_of(part, arguments.text_column, source) for part in parts])
     cleaned = lines.map(
         _clean,
         batched=True,
@@ -120,6 +115,16 @@ def load_lines(arguments: DataArguments, files: str | None, dataset_name: str | 
     if not len(usable):
         raise RecipeError(f"{source} has no usable line of text; see `train_file`, `dataset_name`, and `text_column`")
     return usable
+
+
+def _text_of(lines: Dataset, column: str, source: str) -> Dataset:
+    """The one column `text`, of one type, so that files of several formats make one corpus."""
+    if column not in lines.column_names:
+        raise RecipeError(f"{source} has no column `{column}`; set `text_column` to one of {lines.column_names}")
+    lines = lines.select_columns(column)
+    if column != "text":
+        lines = lines.rename_column(column, "text")
+    return lines.cast_column("text", Value("string"))
 
 
 EMPTY, INVALID, CONTROL, LONG = 1, 2, 4, 8
@@ -143,7 +148,7 @@ def _clean(batch: dict[str, list]) -> dict[str, list]:
     return {"text": texts, "flaw": flaws}
 
 
-def _read_files(pattern: str) -> Dataset:
+def _read_files(pattern: str) -> list[Dataset]:
     path = Path(pattern)
     if path.is_dir():
         files = sorted(str(file) for file in path.rglob("*") if file.is_file() and _ending(file.name))
@@ -168,7 +173,7 @@ def _read_files(pattern: str) -> Dataset:
         except (DatasetGenerationError, OSError, ValueError) as error:
             cause = " ".join(str(error.__cause__ or error).split())
             raise RecipeError(f"corpus {pattern!r} cannot be read as {builder}: {cause}") from None
-    return concatenate_datasets(parts) if len(parts) > 1 else parts[0]
+    return parts
 
 
 def _ending(name: str) -> str | None:

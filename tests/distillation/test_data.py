@@ -86,6 +86,15 @@ def test_folders_and_globs_give_the_lines_of_all_their_files(tmp_path):
     assert read(tmp_path / "**/*.jsonl") == ["третий"]
 
 
+def test_files_of_several_formats_are_one_corpus(tmp_path):
+    """Each format has types of its own, and other columns may contradict each other: only the text counts."""
+    write(tmp_path / "a.jsonl", LINES[:2])
+    write(tmp_path / "b.csv", LINES[2:4])
+    write(tmp_path / "c.parquet", LINES[4:])
+    (tmp_path / "d.jsonl").write_text("")
+    assert sorted(read(tmp_path)) == sorted(LINES)
+
+
 def test_text_column_is_taken_by_name(tmp_path):
     """Otherwise a table with several texts would train on the wrong one."""
     path = tmp_path / "c.jsonl"
