@@ -15,6 +15,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerState, Trai
 from distillation.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
 from distillation.data import load_corpus
 from distillation.layers import Projections
+from distillation.losses import kl_loss, mlm_loss
 from distillation.models import build_student, load_teacher
 from distillation.objective import compared_layers
 from distillation.recipe import RecipeError
@@ -125,6 +126,22 @@ def test_the_loss_is_the_weighted_sum_of_what_is_logged(make_trainer):
         tokens, pairs = tokens + length, pairs + length**2
     assert first["cosine"] == pytest.approx(cosine / tokens, rel=1e-4)
     assert first["attention"] == pytest.approx(attention / pairs, rel=1e-4)
+
+
+def test_kl_and_mlm_are_means_over_their_own_positions(make_trainer):
+    """At all tokens the KL has many more positions than the masked-LM term: a wrong count makes one seven times
+    too large. The teacher sees the clean text here, so that inputs mixed up show as well."""
+    trainer = make_trainer(
+        objective=dict(weight_kl=2.0, kl_positions="all", teacher_input="clean"), per_device_train_batch_size=8, **STEP
+    )
+    trainer.train()
+    batch = trainer.data_collator(list(trainer.train_dataset.select(range(8))))
+    with torch.no_grad():
+        student = trainer.model.model(**batch["student"]).logits.flatten(0, 1)[batch["positions"]]
+        teacher = trainer.teacher.model(**batch["teacher"]).logits.flatten(0, 1)[batch["teacher_positions"]]
+    first = trainer.state.log_history[0]
+    assert first["kl"] == pytest.approx(kl_loss(student[: len(teacher)], teacher, 2.0).item(), rel=1e-4)
+    assert first["mlm"] == pytest.approx(mlm_loss(student, batch["labels"]).item(), rel=1e-4)
 
 
 def test_gradients_reach_the_student_and_never_the_teacher(make_trainer):
