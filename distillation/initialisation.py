@@ -48,7 +48,7 @@ def initialise(student: DistilBertForMaskedLM, teacher: PreTrainedModel, how: st
     """Overwrite the student's random weights. how: `average`, `select`, or `random` (nothing is taken).
 
     Raises RecipeError where the widths differ. A teacher whose layers are built otherwise (ModernBERT, DeBERTa) gives
-    its word embeddings only, and a warning says so.
+    its word embeddings only, or nothing where these have a width of their own (ELECTRA, ALBERT); a warning says so.
     """
     if how == "random":
         return
@@ -60,7 +60,8 @@ def initialise(student: DistilBertForMaskedLM, teacher: PreTrainedModel, how: st
             f"({ours.hidden_dim} inside) and the teacher {theirs.hidden_size} ({inner}): leave "
             "`student_hidden_size` and `student_intermediate_size` out, or set `student_initialisation: random`"
         )
-    weights = {"distilbert.embeddings.word_embeddings.weight": teacher.get_input_embeddings().weight}
+    words = teacher.get_input_embeddings().weight
+    weights = {"distilbert.embeddings.word_embeddings.weight": words} if words.shape[1] == ours.dim else {}
     source = teacher.state_dict()
     if theirs.model_type in _LAYERS:
         weights |= _embeddings(source, teacher, ours.max_position_embeddings)
@@ -68,9 +69,9 @@ def initialise(student: DistilBertForMaskedLM, teacher: PreTrainedModel, how: st
         weights |= _head(source)
     else:
         logger.warning(
-            "layers of a %s teacher cannot be copied into a DistilBERT student: only its word embeddings are, "
-            "layers and head start random",
+            "layers of a %s teacher cannot be copied into a DistilBERT student: %s, layers and head start random",
             theirs.model_type,
+            "only its word embeddings are" if weights else "word embeddings (of another width than its layers)",
         )
     missing, unexpected = student.load_state_dict(weights, strict=False)
     assert not unexpected, unexpected
@@ -80,6 +81,12 @@ def initialise(student: DistilBertForMaskedLM, teacher: PreTrainedModel, how: st
 def intermediate_size(config: PretrainedConfig) -> int:
     """The width inside a model's feed-forward layers, which DistilBERT calls `hidden_dim`."""
     return config.hidden_dim if config.model_type == "distilbert" else config.intermediate_size
+
+
+def activation(config: PretrainedConfig) -> str:
+    """The nonlinearity of a model's feed-forward layers, which DistilBERT and ModernBERT name otherwise."""
+    names = {"distilbert": "activation", "modernbert": "hidden_activation"}
+    return getattr(config, names.get(config.model_type, "hidden_act"))
 
 
 def _embeddings(source: Mapping[str, Tensor], teacher: PreTrainedModel, positions: int) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from transformers import (
 
 from distillation.arguments import ModelArguments, ObjectiveArguments
 from distillation.heads import check_entry, head_entry
-from distillation.initialisation import initialise, intermediate_size
+from distillation.initialisation import activation, initialise, intermediate_size
 from distillation.layers import layer_groups
 from distillation.recipe import RecipeError
 
@@ -53,7 +53,9 @@ def load_masked_lm(name_or_path: str, key: str, attn_implementation: str = "sdpa
     key: the recipe key that named it, for the message. Raises RecipeError.
     """
     try:
-        if type(AutoConfig.from_pretrained(name_or_path)) not in AutoModelForMaskedLM._model_mapping:
+        config = AutoConfig.from_pretrained(name_or_path)
+        # BART and T5 are in the mapping as well, but they write a text instead of filling one in.
+        if type(config) not in AutoModelForMaskedLM._model_mapping or config.is_encoder_decoder:
             raise RecipeError(f"`{key}` {name_or_path!r} is not a masked language model; give one, such as a BERT")
         model, loading = AutoModelForMaskedLM.from_pretrained(
             name_or_path, attn_implementation=attn_implementation, dtype=torch.float32, output_loading_info=True
@@ -149,7 +151,7 @@ def build_student(
         n_heads=heads,
         dim=width,
         hidden_dim=inner,
-        activation=getattr(shape, "hidden_act", "gelu"),
+        activation=activation(shape),
         pad_token_id=teacher_tokenizer.pad_token_id,
     )
     built = copy.deepcopy(config)

@@ -9,6 +9,8 @@ from transformers import (
     BertForMaskedLM,
     DistilBertConfig,
     DistilBertForMaskedLM,
+    ElectraConfig,
+    ElectraForMaskedLM,
     ModernBertConfig,
     ModernBertForMaskedLM,
     RobertaConfig,
@@ -17,7 +19,7 @@ from transformers import (
     XLMRobertaForMaskedLM,
 )
 
-from distillation.initialisation import initialise
+from distillation.initialisation import activation, initialise
 from distillation.recipe import RecipeError
 
 SHAPE = dict(vocab_size=50, hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=64)
@@ -129,3 +131,20 @@ def test_layers_that_do_not_fit_give_their_embeddings_and_say_so(caplog):
     torch.testing.assert_close(copy.vocab_projector.weight, teacher.get_input_embeddings().weight)
     name = "distilbert.transformer.layer.0.attention.q_lin.weight"
     assert torch.equal(copy.state_dict()[name], untouched.state_dict()[name])
+
+
+def test_embeddings_of_a_width_of_their_own_are_left_out_and_it_says_so(caplog):
+    """ELECTRA's and ALBERT's embeddings are narrower than their layers: no matrix fits the student's."""
+    teacher = ElectraForMaskedLM(ElectraConfig(**SHAPE, embedding_size=8))
+    copy, untouched = student(2), student(2)
+    with caplog.at_level(logging.WARNING):
+        initialise(copy, teacher, "average")
+    assert "electra" in caplog.text and "of another width" in caplog.text
+    assert all(torch.equal(a, b) for a, b in zip(copy.parameters(), untouched.parameters(), strict=True))
+
+
+def test_the_activation_goes_by_several_names():
+    """A teacher that says `relu` under another name would be copied into a student that computes gelu."""
+    assert activation(DistilBertConfig(activation="relu")) == "relu"
+    assert activation(ModernBertConfig(hidden_activation="relu")) == "relu"
+    assert activation(BertConfig(hidden_act="relu")) == "relu"

@@ -5,6 +5,8 @@ import shutil
 import pytest
 import torch
 from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
     BertForSequenceClassification,
     BertModel,
     GPT2Config,
@@ -53,6 +55,16 @@ def test_a_teacher_without_a_trained_head_is_refused(kind, teacher_folder, tmp_p
 
 def test_a_causal_model_is_refused(tokenizer, tmp_path):
     GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=300)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(RecipeError, match="not a masked language model"):
+        load(tmp_path)
+
+
+def test_a_model_that_writes_is_refused(tokenizer, tmp_path):
+    """transformers counts BART among the masked LMs; it would fail later, with a traceback."""
+    shape = dict(d_model=8, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=8, decoder_ffn_dim=8)
+    heads = dict(encoder_attention_heads=2, decoder_attention_heads=2)
+    BartForConditionalGeneration(BartConfig(vocab_size=300, **shape, **heads)).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(RecipeError, match="not a masked language model"):
         load(tmp_path)
