@@ -239,12 +239,17 @@ class DistillationTrainer(Trainer):
             return
         student = self.accelerator.unwrap_model(self.model if model is None else model)
         state = load_file(Path(resume_from_checkpoint, "model.safetensors"))
-        missing, unexpected = student.model.load_state_dict(state, strict=False)
-        tied = set(student.model.all_tied_weights_keys)
-        if unexpected or set(missing) - tied:
-            raise ValueError(f"{resume_from_checkpoint} is a checkpoint of another student than this recipe's")
-        if len(student.projections):
-            student.projections.load_state_dict(load_file(Path(resume_from_checkpoint, PROJECTIONS)))
+        try:
+            missing, unexpected = student.model.load_state_dict(state, strict=False)
+            if unexpected or set(missing) - set(student.model.all_tied_weights_keys):
+                raise RuntimeError("other layers")
+            if len(student.projections):
+                student.projections.load_state_dict(load_file(Path(resume_from_checkpoint, PROJECTIONS)))
+        except (RuntimeError, FileNotFoundError):  # shapes that differ, no projections
+            raise RecipeError(
+                f"`resume_from_checkpoint`: {resume_from_checkpoint} is of another student or other terms than this "
+                "recipe's; resume with the recipe that made it, or choose another `output_dir`"
+            ) from None
 
     def _load_best_model(self) -> None:
         if self.is_fsdp_enabled:

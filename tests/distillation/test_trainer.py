@@ -295,8 +295,11 @@ def test_a_checkpoint_of_another_shape_is_refused(make_trainer):
         save_steps=1,
     )
     narrow.train()
-    with pytest.raises((RecipeError, RuntimeError)):
-        make_trainer("wide").train(resume_from_checkpoint=str(Path(narrow.args.output_dir, "checkpoint-1")))
+    for model in ({}, dict(student_hidden_size=24, student_initialisation="random")):
+        with pytest.raises(RecipeError, match="resume_from_checkpoint.*another student"):
+            make_trainer("wide", model=model).train(
+                resume_from_checkpoint=str(Path(narrow.args.output_dir, "checkpoint-1"))
+            )
 
 
 def test_measured_results(make_trainer):
