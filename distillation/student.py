@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,10 @@ class Student(nn.Module):
     @property
     def config(self):
         return self.model.config
+
+    def gradient_checkpointing_enable(self, **options: Any) -> None:
+        """What the Trainer calls on its model for `gradient_checkpointing: true`."""
+        self.model.gradient_checkpointing_enable(**options)
 
     def forward(
         self, inputs: Mapping[str, Tensor], positions: Tensor, hidden_states: bool, attentions: bool

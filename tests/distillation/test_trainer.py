@@ -95,6 +95,15 @@ def test_accumulation_is_one_large_batch(make_trainer, batch_size):
         assert parts.state.log_history[0][term] == pytest.approx(whole.state.log_history[0][term], rel=1e-5)
 
 
+def test_gradient_checkpointing_gives_the_same_gradients(make_trainer):
+    """The Trainer asks its model for it, and the wrapper is no transformers model."""
+    plain = make_trainer(per_device_train_batch_size=8, **STEP)
+    saving = make_trainer(per_device_train_batch_size=8, gradient_checkpointing=True, **STEP)
+    expected = gradients_of_one_step(plain)
+    assert_same(gradients_of_one_step(saving), expected)
+    assert any(getattr(module, "gradient_checkpointing", False) for module in saving.model.modules())
+
+
 def test_the_loss_is_the_weighted_sum_of_what_is_logged(make_trainer):
     """A term under another's name, weight, or count would still look like a falling loss."""
     trainer = make_trainer(per_device_train_batch_size=8, **STEP)
