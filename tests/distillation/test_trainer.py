@@ -263,6 +263,13 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer, sampli
     assert_same(dict(resumed.model.state_dict()), dict(whole.model.state_dict()), tolerance=1e-7)
 
 
+def test_every_epoch_draws_masks_of_its_own(make_trainer):
+    """Unsaid, the collator would hide the same words in every epoch, and a resumed run would do so too."""
+    trainer = make_trainer(per_device_train_batch_size=64, max_steps=8)
+    trainer.train()
+    assert trainer.state.epoch > 1 and int(trainer.data_collator.epoch) == 1
+
+
 def test_the_order_of_a_resumed_epoch_is_that_epochs_on_every_rank(make_trainer):
     """accelerate wraps the sampler once for the ranks and once more to skip what was trained: `set_epoch` of the
     loader reaches through one of them, and the rest of the epoch would come in the order of the first."""
