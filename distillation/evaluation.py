@@ -25,9 +25,14 @@ METRICS = ("loss", "loss_per_character", "masked_token_accuracy", "masked_word_a
 
 
 def held_out_examples(lines: Dataset, tokenizers: Sequence[PreTrainedTokenizerBase], max_length: int) -> list[Dataset]:
-    """One data set for each tokenizer, with the same spans of characters in the same rows and the same words."""
+    """One data set for each tokenizer, with the same spans of characters in the same rows and the same words.
+
+    Raises RecipeError for a text in which nothing would be hidden.
+    """
     prefixes = [f"{index}_" for index in range(len(tokenizers))]
     joint = tokenize(lines, tokenizers, "word", max_length, prefixes=prefixes)
+    if not any((_drawn(row["id"], row["unit_characters"]) != KEEP).any() for row in joint):
+        raise RecipeError("the held-out text is too short to hide a word: give more of it as `validation_file`")
     joint = joint.select(np.argsort(lengths(joint), kind="stable"))  # batches of little padding
     return [
         joint.select_columns(["id", f"{prefix}input_ids", f"{prefix}units", "unit_characters"]).rename_columns(
@@ -64,8 +69,6 @@ def evaluate_masked_lm(
         words.append(word + numbered)
         numbered += int(word.max(initial=-1)) + 1  # nothing may be hidden in a batch of short examples
     model.train(was_training)
-    if not characters:
-        raise RecipeError("the held-out text is too short to hide a word: give more of it as `validation_file`")
     losses, hits = torch.cat(loss).double().numpy(), torch.cat(right).numpy()
     known = hits & (np.concatenate(labels) != tokenizer.unk_token_id)
     _, word_index = np.unique(np.concatenate(words), return_inverse=True)
@@ -81,6 +84,11 @@ def evaluate_masked_lm(
     }
 
 
+def _drawn(key: int, sizes: Sequence[int]) -> np.ndarray:
+    """What happens to each word of an example, the same for every model."""
+    return draw_actions(len(sizes), None, PROBABILITY, np.random.default_rng((EVALUATION_SEED, key)))
+
+
 def _hide(rows: dict[str, list], tokenizer: PreTrainedTokenizerBase):
     """A padded batch with its words hidden; the flat positions, true tokens, and word numbers of the hidden tokens."""
     shape = (len(rows["id"]), max(map(len, rows["input_ids"])))
@@ -88,7 +96,7 @@ def _hide(rows: dict[str, list], tokenizer: PreTrainedTokenizerBase):
     attention_mask, word = np.zeros(shape, dtype=np.int64), np.full(shape, -1)
     characters = words = 0
     for row, (key, tokens, units, sizes) in enumerate(zip(*(rows[c] for c in ROWS), strict=True)):
-        drawn = draw_actions(len(sizes), None, PROBABILITY, np.random.default_rng((EVALUATION_SEED, key))) != KEEP
+        drawn = _drawn(key, sizes) != KEEP
         units = np.asarray(units)
         ids[row, : len(tokens)] = tokens
         attention_mask[row, : len(tokens)] = 1

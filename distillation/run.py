@@ -49,6 +49,7 @@ def main(argv: list[str] | None = None) -> None:
     student = build_student(model_args, objective, teacher, teacher_tokenizer)
     with training_args.main_process_first():  # the others find its work in the cache
         corpus = load_corpus(data_args, [tokenizer], masking_args.masking_unit)
+        (examples,) = held_out_examples(corpus.validation_lines, [tokenizer], data_args.max_length)
 
     layers = compared_layers(objective, student.config.n_layers)
     trainer = DistillationTrainer(
@@ -62,16 +63,16 @@ def main(argv: list[str] | None = None) -> None:
     )
     held_out = {}
     if trainer.is_world_process_zero():
-        (examples,) = held_out_examples(corpus.validation_lines, [tokenizer], data_args.max_length)
-        held_out["teacher"] = evaluate_masked_lm(teacher, tokenizer, examples)
+        batch_size = training_args.eval_batch_size
+        held_out["teacher"] = evaluate_masked_lm(teacher, tokenizer, examples, batch_size)
         report_teacher(held_out["teacher"]["loss"], len(tokenizer))
-        held_out["student_before"] = evaluate_masked_lm(student, tokenizer, examples)
+        held_out["student_before"] = evaluate_masked_lm(student, tokenizer, examples, batch_size)
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
     results = trainer.measured()
     if trainer.is_world_process_zero():
         saved = load_masked_lm(training_args.output_dir, "output_dir").to(training_args.device)
-        held_out["student"] = evaluate_masked_lm(saved, tokenizer, examples)
+        held_out["student"] = evaluate_masked_lm(saved, tokenizer, examples, batch_size)
         publish(trainer, results, held_out, [model_args, data_args, masking_args, objective])
 
 

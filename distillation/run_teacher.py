@@ -36,6 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     with training_args.main_process_first():  # the others find its work in the cache
         tokenizer = build_tokenizer(teacher_args, data_args)
         corpus = load_corpus(data_args, [tokenizer], masking_args.masking_unit)
+        (examples,) = held_out_examples(corpus.validation_lines, [tokenizer], data_args.max_length)
     trainer = DistillationTrainer(
         Student(build_model(teacher_args, data_args, tokenizer), Projections()),
         training_args,
@@ -50,8 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     results = trainer.measured()
     if trainer.is_world_process_zero():
         saved = load_masked_lm(training_args.output_dir, "output_dir").to(training_args.device)
-        (examples,) = held_out_examples(corpus.validation_lines, [tokenizer], data_args.max_length)
-        held_out = {"teacher": evaluate_masked_lm(saved, tokenizer, examples)}
+        held_out = {"teacher": evaluate_masked_lm(saved, tokenizer, examples, training_args.eval_batch_size)}
         publish(trainer, results, held_out, [teacher_args, data_args, masking_args])
 
 

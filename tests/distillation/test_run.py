@@ -182,6 +182,18 @@ def test_an_empty_corpus(student, tmp_path, capsys):
     assert "no usable line" in capsys.readouterr().err and not output.exists()
 
 
+@pytest.mark.parametrize("script", [run, run_teacher])
+def test_held_out_text_too_short_to_hide_a_word(script, student, tmp_path, capsys):
+    """Found out after training, it would cost the training."""
+    (tmp_path / "short.txt").write_text("он\n", encoding="utf-8")
+    argv, output = student
+    if script is run_teacher:
+        argv = [*COMMON, *argv[2:4], "--vocab_size", "300", "--output_dir", str(output)]
+    with pytest.raises(SystemExit):
+        script.main([*argv, "--validation_file", str(tmp_path / "short.txt")])
+    assert "too short to hide a word" in capsys.readouterr().err and not output.exists()
+
+
 def test_a_corpus_that_the_tokenizer_cannot_read(student, tmp_path, capsys):
     """A Latin corpus and a Cyrillic vocabulary: the students would learn to predict the unknown token."""
     argv, output = student
