@@ -44,7 +44,8 @@ class MaskingCollator:
         self.token_weights = token_weights
         self.pad_token_id = tokenizer.pad_token_id
         self.mask_token_id = tokenizer.mask_token_id
-        self.ordinary_ids = np.setdiff1d(np.arange(len(tokenizer)), tokenizer.all_special_ids)
+        self.is_ordinary = ~np.isin(np.arange(len(tokenizer)), tokenizer.all_special_ids)
+        self.ordinary_ids = np.flatnonzero(self.is_ordinary)
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by workers that outlive an epoch
 
     def set_epoch(self, epoch: int) -> None:
@@ -106,7 +107,7 @@ class MaskingCollator:
         if self.objective.kl_positions == "masked":
             chosen = actions != KEEP
         else:
-            chosen = np.isin(ids, self.ordinary_ids, assume_unique=False)
+            chosen = self.is_ordinary[ids]
         if self.objective.kl_position_fraction < 1:
             chosen = chosen & (generator.random(len(ids)) < self.objective.kl_position_fraction)
         return chosen
