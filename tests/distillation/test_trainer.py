@@ -203,6 +203,8 @@ def test_evaluation_does_not_depend_on_the_batch(make_trainer, batch_size):
     metrics = trainer.evaluate()
     for term in ("loss", *trainer.objective.terms):
         assert metrics[f"eval_{term}"] == pytest.approx(reference[f"eval_{term}"], rel=1e-5)
+    weighted = sum(FOUR_TERMS[f"weight_{term}"] * metrics[f"eval_{term}"] for term in trainer.objective.terms)
+    assert metrics["eval_loss"] == pytest.approx(weighted, rel=1e-5), "what chooses the best checkpoint"
 
 
 def test_a_narrower_student_has_projections_that_train_but_are_not_published(make_trainer):
