@@ -28,6 +28,7 @@ if [ $# -gt 0 ] && [ "$1" != "--quick" ]; then
     shift
     stage distillation "$recipe"
     accelerate launch distillation/run.py --config "$recipe" "$@"
+    stage done "$SECONDS s in all"
     exit
 fi
 

@@ -65,6 +65,8 @@ class DataArguments:
     def __post_init__(self):
         if self.max_length < 8:
             raise RecipeError(f"`max_length` must be at least 8 tokens, got {self.max_length}")
+        if self.validation_lines < 1:
+            raise RecipeError(f"`validation_lines` must be at least 1, got {self.validation_lines}")
 
 
 @dataclass
@@ -174,6 +176,8 @@ class TeacherArguments:
     def __post_init__(self):
         if min(self.layers, self.hidden_size, self.attention_heads) < 1:
             raise RecipeError("`layers`, `hidden_size`, and `attention_heads` must be at least 1")
+        if not 0 <= self.dropout < 1:
+            raise RecipeError(f"`dropout` must be in [0, 1), got {self.dropout:g}")
         if self.hidden_size % self.attention_heads:
             raise RecipeError(
                 f"`attention_heads` ({self.attention_heads}) must divide `hidden_size` ({self.hidden_size})"

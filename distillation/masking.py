@@ -104,10 +104,9 @@ class MaskingCollator:
     def _kl_positions(self, ids: np.ndarray, actions: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         if "kl" not in self.objective.terms:
             return np.zeros(len(ids), dtype=bool)
+        chosen = self.is_ordinary[ids]  # a teacher has nothing to say about a word unknown to it
         if self.objective.kl_positions == "masked":
-            chosen = actions != KEEP
-        else:
-            chosen = self.is_ordinary[ids]
+            chosen = chosen & (actions != KEEP)
         if self.objective.kl_position_fraction < 1:
             chosen = chosen & (generator.random(len(ids)) < self.objective.kl_position_fraction)
         return chosen

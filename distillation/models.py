@@ -96,7 +96,7 @@ def load_teacher(
     positions = position_count(teacher)
     if max_length > positions:
         raise RecipeError(f"`max_length` {max_length} exceeds the {positions} positions of the teacher; lower it")
-    sample = dict(tokenizer(SAMPLE[0], return_tensors="pt"))
+    sample = dict(tokenizer(SAMPLE[0], return_tensors="pt", truncation=True, max_length=max_length))
     check_entry(teacher, head_entry(teacher, sample), sample)
     return teacher, tokenizer
 

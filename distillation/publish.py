@@ -35,22 +35,21 @@ def publish(
 ) -> None:
     """Write `all_results.json`, `README.md`, and `trainer_state.json`; print the figures; push where asked.
 
-    Only the main process calls it, after the model is saved. results: of `DistillationTrainer.measured`;
-    held_out: for each model the figures of `evaluate_masked_lm`; arguments: the dataclasses of the recipe.
+    Only the main process calls it, after the model is saved. results: of `DistillationTrainer.measured` with
+    `parameters`; held_out: for each model the figures of `evaluate_masked_lm`; arguments: the recipe's dataclasses.
     """
     folder = Path(trainer.args.output_dir)
     flat = {f"{model}_heldout_{name}": value for model, figures in held_out.items() for name, value in figures.items()}
-    student = trainer.accelerator.unwrap_model(trainer.model).model
     everything = {
         **results,
         **flat,
-        "parameters": student.num_parameters(),
         "recipe": recipe_of(arguments, trainer.args),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
     trainer.save_state()
     _write(folder / "all_results.json", json.dumps(everything, indent=2, ensure_ascii=False, default=str) + "\n")
-    _write(folder / "README.md", model_card(folder.name, everything, held_out))
+    name = trainer.args.hub_model_id or folder.name
+    _write(folder / "README.md", model_card(name, everything, held_out))
     print(held_out_table(held_out))
     print(f"saved to {folder}")
     if trainer.push_wanted:

@@ -73,6 +73,7 @@ def main(argv: list[str] | None = None) -> None:
     if trainer.is_world_process_zero():
         saved = load_masked_lm(training_args.output_dir, "output_dir").to(training_args.device)
         held_out["student"] = evaluate_masked_lm(saved, tokenizer, examples, batch_size)
+        results["parameters"] = saved.num_parameters()
         publish(trainer, results, held_out, [model_args, data_args, masking_args, objective])
 
 

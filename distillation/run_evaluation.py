@@ -40,6 +40,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     names = arguments.model_name_or_path
     if not names:
         raise RecipeError("`model_name_or_path` is missing: name one or more masked LMs")
+    if arguments.output and not Path(arguments.output).resolve().parent.is_dir():
+        raise RecipeError(f"`output` {arguments.output!r}: its folder does not exist")
     resolve_demo(data_args)
     lines = load_lines(data_args, data_args.validation_file or data_args.train_file, data_args.dataset_name)
     models = [load_masked_lm(name, "model_name_or_path") for name in names]

@@ -31,9 +31,9 @@ def main(argv: list[str] | None = None) -> None:
     """Parse, train, evaluate, publish."""
     teacher_args, data_args, masking_args, training_args = parse_recipe(*ARGUMENTS, argv=argv)
     checkpoint = checkpoint_to_resume(training_args)
-    resolve_demo(data_args)
     set_seed(training_args.seed)
-    with training_args.main_process_first():  # the others find its work in the cache
+    with training_args.main_process_first():  # the others find its work in the cache, and train the same tokenizer
+        resolve_demo(data_args)
         tokenizer = build_tokenizer(teacher_args, data_args)
         corpus = load_corpus(data_args, [tokenizer], masking_args.masking_unit)
         (examples,) = held_out_examples(corpus.validation_lines, [tokenizer], data_args.max_length)
@@ -52,6 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     if trainer.is_world_process_zero():
         saved = load_masked_lm(training_args.output_dir, "output_dir").to(training_args.device)
         held_out = {"teacher": evaluate_masked_lm(saved, tokenizer, examples, training_args.eval_batch_size)}
+        results["parameters"] = saved.num_parameters()
         publish(trainer, results, held_out, [teacher_args, data_args, masking_args])
 
 

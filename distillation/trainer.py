@@ -46,12 +46,9 @@ class DistillationTrainer(Trainer):
     ):
         """teacher: None where the only term is mlm, which makes this plain masked-LM training.
 
-        Raises RecipeError for one process that sees several GPUs.
+        Raises RecipeError for training arguments that cannot be met, before anything is written.
         """
-        if args.n_gpu > 1:
-            raise RecipeError("several GPUs and one process: start with `accelerate launch`, or show it one GPU")
-        if args.push_to_hub and not args.hub_model_id:
-            raise RecipeError("`push_to_hub` needs `hub_model_id`, the repository to push to")
+        _check(args)
         # The Trainer's own push would take optimiser states and pickled arguments along: `publish` does it at the end.
         self.push_wanted, args.push_to_hub = args.push_to_hub, False
         args.remove_unused_columns = False  # the collator names its own inputs
@@ -84,7 +81,10 @@ class DistillationTrainer(Trainer):
         self._columns = torch.tensor([COUNTS.index(COUNTED_BY[t]) for t in objective.terms], device=args.device)
         self._terms = torch.zeros(len(objective.terms), device=args.device)  # since the last log, of this rank
         self._steps = 0  # since the last log
-        self._totals, self._total_steps = np.zeros(len(objective.terms)), 0  # since the start, of all ranks
+        self._totals, self._total_steps = (
+            np.zeros(len(objective.terms)),
+            0,
+        )  # of this process's whole training, all ranks
         self._tokens = torch.zeros((), dtype=torch.int64, device=args.device)
         self._evaluated = torch.zeros(2, len(objective.terms))
 
@@ -152,12 +152,14 @@ class DistillationTrainer(Trainer):
         """What the run has shown: each term in training (mean over its steps) and evaluation, speed, memory.
 
         Every rank calls it. train_tokens_per_second counts the tokens of the student's input, padding not included;
-        peak_memory_mib is that of the main process: on a GPU the allocator's, else the resident set.
+        peak_memory_mib is that of the main process: on a GPU the allocator's, else the resident set. After a
+        resumption the figures of training are those since then; without a step since then the terms are left out.
         """
         self._take_means()
-        means = self._totals / max(self._total_steps, 1)
-        results = {f"train_{term}": mean for term, mean in zip(self.objective.terms, means.tolist(), strict=True)}
-        results |= self.evaluate()
+        results = self.evaluate()
+        if self._total_steps:
+            means = (self._totals / self._total_steps).tolist()
+            results |= {f"train_{term}": mean for term, mean in zip(self.objective.terms, means, strict=True)}
         seconds = next(logs["train_runtime"] for logs in reversed(self.state.log_history) if "train_runtime" in logs)
         cuda = self.args.device.type == "cuda"
         resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
@@ -256,3 +258,18 @@ class DistillationTrainer(Trainer):
             super()._load_best_model()
         else:
             self._load_from_checkpoint(self.state.best_model_checkpoint)
+
+
+def _check(args: TrainingArguments) -> None:
+    """Refuse training arguments that the Trainer would fail on late, or that this trainer would ignore."""
+    if args.n_gpu > 1:
+        raise RecipeError("several GPUs and one process: start with `accelerate launch`, or show it one GPU")
+    if args.push_to_hub and not args.hub_model_id:
+        raise RecipeError("`push_to_hub` needs `hub_model_id`, the repository to push to")
+    if args.seed < 0:
+        raise RecipeError(f"`seed` must not be negative, got {args.seed}")
+    if Path(args.output_dir).is_file():
+        raise RecipeError(f"`output_dir` {args.output_dir!r} is a file: name a folder")
+    for name in ("label_smoothing_factor", "neftune_noise_alpha"):
+        if getattr(args, name):
+            raise RecipeError(f"`{name}` has no meaning for these terms: leave it out")

@@ -52,22 +52,28 @@ def test_a_command_names_files_and_keys_that_exist(command):
         assert (ROOT / "distillation" / "recipes" / f"{words[1]}.yaml").exists()
 
 
-def test_links_and_the_tree_point_at_files():
+def test_links_point_at_files():
     for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+def tree():
+    """The paths that the annotated tree names: what stands before the gap of a line, inside the folder above it."""
     folder = ""
     for line in README.split("```\ndistillation/")[1].split("```")[0].splitlines():
-        names = re.findall(r"[\w.]+\.(?:py|sh)|\w+/", line)
-        if line and not line.startswith(" ") and names:
-            folder = names[0] if names[0].endswith("/") else ""
-        folder = folder or ""
-        for name in names:
-            if line.startswith("  ") and " " not in line.strip().split("  ")[0] or name in line.split("   ")[0]:
-                assert (
-                    (ROOT / folder / name).exists()
-                    or (ROOT / "distillation" / name).exists()
-                    or (ROOT / name).exists()
-                )
+        named = re.split(r"\s{2,}", line.strip())[0].split() if line.strip() else []
+        if line and not line.startswith(" "):
+            folder = named[0] if named[0].endswith("/") else ""
+            yield from named
+        else:
+            yield from (folder + name for name in named)
+
+
+def test_the_tree_names_what_exists():
+    paths = ["distillation/" if path.startswith("stage") else path for path in tree()]
+    assert len(paths) > 20
+    for path in paths:
+        assert (ROOT / path).exists() or (ROOT / "distillation" / path).exists(), path
 
 
 def test_every_module_is_in_the_tree():

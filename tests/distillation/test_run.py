@@ -157,6 +157,9 @@ BAD = {
     "no room": (["--max_length", "3"], "max_length"),
     "a missing recipe": (["--config", "nowhere.yaml"], "nowhere.yaml"),
     "a checkpoint that is none": (["--resume_from_checkpoint", "nowhere"], "resume_from_checkpoint"),
+    "a seed that is none": (["--seed", "-1"], "seed"),
+    "an option that would be ignored": (["--label_smoothing_factor", "0.1"], "label_smoothing_factor"),
+    "nothing to set aside": (["--validation_lines", "0"], "validation_lines"),
     "a push to nowhere": (["--push_to_hub", "true"], "hub_model_id"),
     "a schedule that is none": (["--lr_scheduler_type", "sometimes"], "lr_scheduler_type"),
 }

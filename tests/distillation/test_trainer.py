@@ -348,3 +348,31 @@ def test_two_ranks_are_one(tmp_path, teacher_folder, corpus_file):
     for name in (key for key in logs[0] if key.startswith(("train_", "eval_")) and "second" not in key):
         if not name.endswith("runtime"):
             assert logs[1][name] == pytest.approx(logs[0][name], rel=1e-4), name
+
+
+def test_rare_tokens_are_drawn_where_the_recipe_says_so(make_trainer):
+    """Weights that never reach the collator would leave the published masking undone, silently."""
+    assert make_trainer().data_collator.token_weights is None
+    weights = make_trainer("rare", masking=dict(rarity_smoothing=0.7)).data_collator.token_weights
+    assert len(weights) == 300 and weights.max() == 1 and 0 < weights.min() < 0.1
+
+
+def test_nothing_is_claimed_of_a_run_without_a_step(make_trainer):
+    """Resumed at its last step, a run has no figures of training: zeros would stand on its card."""
+    options = dict(max_steps=2, per_device_train_batch_size=8, save_strategy="steps", save_steps=2)
+    first = make_trainer("whole", **options)
+    first.train()
+    again = make_trainer("whole", **options)
+    again.train(resume_from_checkpoint=str(Path(first.args.output_dir, "checkpoint-2")))
+    results = again.measured()
+    assert "train_kl" not in results and results["eval_kl"] > 0
+
+
+@pytest.mark.parametrize(
+    "bad", [dict(seed=-1), dict(label_smoothing_factor=0.1), dict(neftune_noise_alpha=5.0), dict(push_to_hub=True)]
+)
+def test_training_arguments_that_cannot_be_met_are_refused_before_anything_is_written(make_trainer, tmp_path, bad):
+    (name,) = bad
+    with pytest.raises(RecipeError, match=f"`{name}`"):
+        make_trainer("refused", **bad)
+    assert not (tmp_path / "refused").exists()
