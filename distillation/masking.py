@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.compute as pc
 import torch
 from datasets import Dataset
-from transformers import PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedTokenizerBase
 
 from distillation.arguments import MaskingArguments, ObjectiveArguments
 
@@ -136,14 +136,3 @@ def rarity_weights(examples: Dataset, vocabulary: int, exponent: float) -> np.nd
     for batch in examples.select_columns("input_ids").with_format("arrow").iter(batch_size=10_000):
         counts += np.bincount(pc.list_flatten(batch["input_ids"]).to_numpy(), minlength=vocabulary)
     return np.maximum(counts, 1) ** -exponent
-
-
-class EpochBegins(TrainerCallback):
-    """Tells the collator, and whatever else draws by epoch, which epoch begins."""
-
-    def __init__(self, *drawing: Any):
-        self.drawing = list(drawing)
-
-    def on_epoch_begin(self, args, state, control, **kwargs) -> None:
-        for one in self.drawing:
-            one.set_epoch(int(state.epoch))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from transformers import HfArgumentParser
+from transformers import HfArgumentParser, TrainingArguments
 
 
 class RecipeError(ValueError):
@@ -64,7 +64,25 @@ def parse_recipe(*argument_types: type, argv: list[str] | None = None, default: 
         raise RecipeError(" ".join(str(error).split())) from None
     if unknown:
         raise RecipeError(_unknown_key(unknown[0], parser))
+    for part in arguments:
+        if isinstance(part, TrainingArguments):
+            check_training(part)
     return tuple(arguments)
+
+
+def check_training(args: TrainingArguments) -> None:
+    """Raise RecipeError for what the Trainer would fail on late, and for what distillation would ignore."""
+    if args.n_gpu > 1:
+        raise RecipeError("several GPUs and one process: start with `accelerate launch`, or show it one GPU")
+    if args.push_to_hub and not args.hub_model_id:
+        raise RecipeError("`push_to_hub` needs `hub_model_id`, the repository to push to")
+    if args.seed < 0:
+        raise RecipeError(f"`seed` must not be negative, got {args.seed}")
+    if Path(args.output_dir).is_file():
+        raise RecipeError(f"`output_dir` {args.output_dir!r} is a file: name a folder")
+    for name in ("label_smoothing_factor", "neftune_noise_alpha"):
+        if getattr(args, name):
+            raise RecipeError(f"`{name}` has no meaning for these terms: leave it out")
 
 
 class _Parser(HfArgumentParser):

@@ -12,14 +12,14 @@ from datasets import Dataset
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 
 from distillation.arguments import MaskingArguments, ObjectiveArguments
 from distillation.checkpoint import save_pretrained
 from distillation.data import Corpus, lengths
-from distillation.masking import COUNTS, EVALUATION_SEED, EpochBegins, MaskingCollator, rarity_weights
+from distillation.masking import COUNTS, EVALUATION_SEED, MaskingCollator, rarity_weights
 from distillation.objective import COUNTED_BY, distillation_terms
-from distillation.recipe import RecipeError
+from distillation.recipe import RecipeError, check_training
 from distillation.sampler import LengthGroupedSampler
 from distillation.student import Runner, Student
 
@@ -48,7 +48,7 @@ class DistillationTrainer(Trainer):
 
         Raises RecipeError for training arguments that cannot be met, before anything is written.
         """
-        _check(args)
+        check_training(args)
         # The Trainer's own push would take optimiser states and pickled arguments along: `publish` does it at the end.
         self.push_wanted, args.push_to_hub = args.push_to_hub, False
         args.remove_unused_columns = False  # the collator names its own inputs
@@ -94,6 +94,8 @@ class DistillationTrainer(Trainer):
         self, epoch_iterator: Iterator, num_batches: int, device: torch.device
     ) -> tuple[list, Tensor]:
         """The micro-batches of one optimiser step, and how many positions each term has in them on all ranks."""
+        if self.control.should_training_stop:  # resumed at its last step: the Trainer would take one more
+            return [], torch.zeros(len(COUNTS), device=device)
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         counts = torch.zeros(len(COUNTS), dtype=torch.int64, device=device)
         for batch in batches:
@@ -260,16 +262,13 @@ class DistillationTrainer(Trainer):
             self._load_from_checkpoint(self.state.best_model_checkpoint)
 
 
-def _check(args: TrainingArguments) -> None:
-    """Refuse training arguments that the Trainer would fail on late, or that this trainer would ignore."""
-    if args.n_gpu > 1:
-        raise RecipeError("several GPUs and one process: start with `accelerate launch`, or show it one GPU")
-    if args.push_to_hub and not args.hub_model_id:
-        raise RecipeError("`push_to_hub` needs `hub_model_id`, the repository to push to")
-    if args.seed < 0:
-        raise RecipeError(f"`seed` must not be negative, got {args.seed}")
-    if Path(args.output_dir).is_file():
-        raise RecipeError(f"`output_dir` {args.output_dir!r} is a file: name a folder")
-    for name in ("label_smoothing_factor", "neftune_noise_alpha"):
-        if getattr(args, name):
-            raise RecipeError(f"`{name}` has no meaning for these terms: leave it out")
+class EpochBegins(TrainerCallback):
+    """Tells the collator, and whatever else draws by epoch, which epoch begins; ends a run resumed at its end."""
+
+    def __init__(self, *drawing: Any):
+        self.drawing = list(drawing)
+
+    def on_epoch_begin(self, args, state, control, **kwargs) -> None:
+        for one in self.drawing:
+            one.set_epoch(int(state.epoch))
+        control.should_training_stop |= state.global_step >= state.max_steps

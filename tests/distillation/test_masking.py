@@ -5,7 +5,6 @@ import pytest
 import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
-from transformers import TrainerState
 
 from distillation import masking
 from distillation.arguments import MaskingArguments, ObjectiveArguments
@@ -16,7 +15,6 @@ from distillation.masking import (
     MASK,
     RANDOM,
     SHOW,
-    EpochBegins,
     MaskingCollator,
     draw_actions,
     rarity_weights,
@@ -273,7 +271,7 @@ def test_epochs_reach_workers_that_outlive_them(examples, tokenizer):
     collate = collator(tokenizer)
     loader = DataLoader(examples[:4], batch_size=4, collate_fn=collate, num_workers=1, persistent_workers=True)
     for epoch in (0, 1, 3):
-        EpochBegins(collate).on_epoch_begin(None, TrainerState(epoch=epoch + 0.0), None)
+        collate.set_epoch(epoch)
         (batch,) = loader
         expected = collator(tokenizer)
         expected.set_epoch(epoch)

@@ -364,6 +364,8 @@ def test_nothing_is_claimed_of_a_run_without_a_step(make_trainer):
     first.train()
     again = make_trainer("whole", **options)
     again.train(resume_from_checkpoint=str(Path(first.args.output_dir, "checkpoint-2")))
+    assert again.state.global_step == 2, "the stock Trainer takes one step more"
+    assert_same(dict(again.model.state_dict()), dict(first.model.state_dict()), tolerance=1e-9)
     results = again.measured()
     assert "train_kl" not in results and results["eval_kl"] > 0
 
