@@ -95,7 +95,7 @@ class ObjectiveArguments:
     weight_kl: float = _key(2.0, "Weight of KL(teacher || student) of the softened token distributions.")
     weight_mlm: float = _key(1.0, "Weight of the masked-LM cross-entropy.")
     weight_cosine: float = _key(1.0, "Weight of 1 - cosine of hidden states.")
-    weight_attention: float = _key(0.0, "Weight of the MSE of attention maps, an MSE of order 0.01; 100 is usual.")
+    weight_attention: float = _key(100.0, "Weight of the MSE of attention maps, which is of order 0.01.")
     weight_hidden_mse: float = _key(0.0, "Weight of the MSE of hidden states.")
     temperature: float = _key(2.0, "Divides both models' logits before the softmax of the KL.")
     kl_positions: str = _key("masked", "Tokens at which the KL is taken.", ("masked", "all"))

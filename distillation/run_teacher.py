@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
         Student(build_model(teacher_args, data_args, tokenizer), Projections()),
         training_args,
         teacher=None,
-        objective=ObjectiveArguments(weight_kl=0, weight_mlm=1, weight_cosine=0),
+        objective=ObjectiveArguments(weight_kl=0, weight_mlm=1, weight_cosine=0, weight_attention=0),
         masking=masking_args,
         corpus=corpus,
         tokenizer=tokenizer,

@@ -35,7 +35,7 @@ def main(teacher_folder: str, corpus_file: str, output: str, batch_size: str) ->
         train_sampling_strategy="group_by_length",
         disable_tqdm=True,
     )
-    objective = ObjectiveArguments(weight_attention=100.0)
+    objective = ObjectiveArguments()
     model_args = ModelArguments(
         teacher_name_or_path=teacher_folder, student_layers=2, student_hidden_size=16, student_initialisation="random"
     )

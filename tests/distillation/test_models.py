@@ -19,7 +19,8 @@ from distillation.models import build_student, load_student_tokenizer, load_teac
 from distillation.recipe import RecipeError
 from distillation.vocabulary import build_tokenizer
 
-FOUR_TERMS = ObjectiveArguments(weight_attention=100.0)
+FOUR_TERMS = ObjectiveArguments()
+NO_MAPS = ObjectiveArguments(weight_attention=0)
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_a_teacher_is_frozen_and_gives_its_maps(teacher):
 def test_without_the_attention_term_the_fast_implementation_stays(teacher_folder):
     """Eager attention costs half as much again on long texts."""
     arguments = ModelArguments(teacher_name_or_path=str(teacher_folder))
-    assert load_teacher(arguments, ObjectiveArguments(), 32)[0].config._attn_implementation == "sdpa"
+    assert load_teacher(arguments, NO_MAPS, 32)[0].config._attn_implementation == "sdpa"
 
 
 @pytest.mark.parametrize("kind", [BertModel, BertForSequenceClassification])
@@ -147,7 +148,7 @@ def test_the_student_trains_without_attention_dropout_and_keeps_it_in_its_config
     student = build_student(arguments, FOUR_TERMS, *teacher)
     assert student.config._attn_implementation == "eager" and student.config.attention_dropout == 0.1
     assert all(layer.attention.dropout.p == 0 for layer in student.distilbert.transformer.layer)
-    plain = build_student(arguments, ObjectiveArguments(), *teacher)
+    plain = build_student(arguments, NO_MAPS, *teacher)
     assert all(layer.attention.dropout.p == 0.1 for layer in plain.distilbert.transformer.layer)
 
 
@@ -185,6 +186,6 @@ def test_shapes_that_contradict_are_refused(teacher, keys, message):
 
 def test_layers_need_not_divide_where_nothing_is_grouped(teacher):
     """The remainder is refused only when a term or an initialisation uses groups."""
-    objective = ObjectiveArguments(cosine_layers="last")
+    objective = ObjectiveArguments(cosine_layers="last", weight_attention=0)
     arguments = ModelArguments(student_layers=3, student_initialisation="random")
     assert build_student(arguments, objective, *teacher).config.n_layers == 3

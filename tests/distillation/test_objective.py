@@ -104,9 +104,10 @@ def test_what_is_needed_follows_the_weights():
     """Eager attention and hidden states are paid for only where a term asks."""
     mlm = ObjectiveArguments(**{**OFF, "weight_mlm": 1})
     assert not (mlm.needs_teacher or mlm.needs_attentions or mlm.needs_hidden_states or mlm.uses_groups)
-    four = ObjectiveArguments(weight_attention=1)
+    four = ObjectiveArguments()
+    assert four.terms == ("kl", "mlm", "cosine", "attention")
     assert four.needs_teacher and four.needs_attentions and four.needs_hidden_states and four.uses_groups
-    last = ObjectiveArguments(cosine_layers="last")
+    last = ObjectiveArguments(cosine_layers="last", weight_attention=0)
     assert last.needs_hidden_states and not last.uses_groups
 
 

@@ -123,7 +123,10 @@ def test_values_without_a_key_are_refused():
         ("temperature: 0", ["`temperature`", "positive"]),
         ("masking_probability: 1", ["`masking_probability`", "between 0 and 1"]),
         ("weight_kl: -1", ["`weight_kl`", "negative"]),
-        ("weight_kl: 0\nweight_mlm: 0\nweight_cosine: 0", ["every weight is 0", "`weight_attention`"]),
+        (
+            "weight_kl: 0\nweight_mlm: 0\nweight_cosine: 0\nweight_attention: 0",
+            ["every weight is 0", "`weight_attention`"],
+        ),
         ("teacher_input: clean", ["`teacher_input: clean`", "`kl_positions: all`"]),
     ],
 )

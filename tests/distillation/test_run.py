@@ -22,7 +22,7 @@ def student(teacher_folder, corpus_file, tmp_path):
     """The arguments of a short run with all four terms, and its output folder."""
     output = tmp_path / "student"
     argv = ["--teacher_name_or_path", str(teacher_folder), "--train_file", str(corpus_file), "--student_layers", "2"]
-    argv += ["--weight_attention", "100", "--max_steps", "4", "--logging_steps", "2", "--save_steps", "2"]
+    argv += ["--max_steps", "4", "--logging_steps", "2", "--save_steps", "2"]
     return [*argv, *COMMON, "--output_dir", str(output)], output
 
 

@@ -31,7 +31,7 @@ def make_trainer(tmp_path, teacher_folder, corpus_file):
 
     def make(folder="run", model=None, objective=None, masking=None, **training):
         torch.manual_seed(0)
-        objective = ObjectiveArguments(**(FOUR_TERMS if objective is None else objective))
+        objective = ObjectiveArguments(**(FOUR_TERMS if objective is None else {"weight_attention": 0, **objective}))
         model_args = ModelArguments(teacher_name_or_path=str(teacher_folder), student_layers=2, **(model or {}))
         teacher, tokenizer = load_teacher(model_args, objective, max_length=32)
         student = build_student(model_args, objective, teacher, tokenizer)
