@@ -47,8 +47,11 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     models = [load_masked_lm(name, "model_name_or_path") for name in names]
     tokenizers = [load_tokenizer(name, "model_name_or_path") for name in names]
     for name, model in zip(names, models, strict=True):
-        if data_args.max_length > position_count(model):
-            raise RecipeError(f"`max_length` {data_args.max_length} exceeds the {position_count(model)} of {name}")
+        positions = position_count(model)
+        if data_args.max_length > positions:
+            raise RecipeError(
+                f"`max_length` {data_args.max_length} exceeds the {positions} positions of {name}; lower it"
+            )
     device = "cuda" if torch.cuda.is_available() else "cpu"
     figures = {}
     examples = held_out_examples(lines, tokenizers, data_args.max_length)

@@ -118,6 +118,12 @@ def test_evaluation_of_several_models(teacher_folder, corpus_file, tmp_path, cap
     assert figures[str(teacher_folder)]["masked_words"] > 100
 
 
+def test_evaluation_beyond_a_models_positions(teacher_folder, corpus_file, capsys):
+    with pytest.raises(SystemExit):
+        run_evaluation.main(["--model_name_or_path", str(teacher_folder), "--validation_file", str(corpus_file)])
+    assert "`max_length` 128 exceeds the 64 positions" in capsys.readouterr().err
+
+
 def test_a_vocabulary(corpus_file, teacher_folder, tmp_path, capsys):
     """Exactly as many entries as asked for, and its figures beside the teacher's."""
     argv = ["--train_file", str(corpus_file), "--vocab_size", "200", "--teacher_name_or_path", str(teacher_folder)]
