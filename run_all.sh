@@ -15,10 +15,14 @@ stage() { # says how long the stage before took, and what begins
     printf '\n== %s: %s\n' "$1" "$2"
 }
 
-stage environment ".venv and requirements.txt"
-source .ci/environment.sh
-
-if [ $# -gt 0 ] && [ "$1" != "--quick" ]; then
+recipe=""
+case "${1:-}" in
+"" | --quick) ;;
+--help)
+    sed -n '2,5s/^# //p' "$0"
+    exit
+    ;;
+*)
     recipe="distillation/recipes/$1.yaml"
     if [ ! -f "$recipe" ]; then
         names=$(cd distillation/recipes && echo *.yaml)
@@ -26,6 +30,13 @@ if [ $# -gt 0 ] && [ "$1" != "--quick" ]; then
         exit 2
     fi
     shift
+    ;;
+esac
+
+stage environment ".venv and requirements.txt"
+source .ci/environment.sh
+
+if [ -n "$recipe" ]; then
     stage distillation "$recipe"
     accelerate launch distillation/run.py --config "$recipe" "$@"
     stage done "$SECONDS s in all"

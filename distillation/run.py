@@ -78,11 +78,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def report_teacher(loss: float, vocabulary: int) -> None:
-    """Log the teacher's held-out loss before the first step, and warn where it is no better than chance."""
+    """Log the teacher's held-out loss before the first step, and warn where it is hardly better than chance."""
     chance = math.log(vocabulary)
     logger.info("teacher on held-out text: %.3f nats per hidden token (chance: %.3f)", loss, chance)
-    if loss >= chance:
-        logger.warning("this teacher predicts no better than chance: is it trained, and for this language?")
+    if loss > 0.95 * chance:
+        logger.warning("this teacher predicts hardly better than chance: is it trained, and for this language?")
 
 
 if __name__ == "__main__":
