@@ -81,10 +81,8 @@ class DistillationTrainer(Trainer):
         self._columns = torch.tensor([COUNTS.index(COUNTED_BY[t]) for t in objective.terms], device=args.device)
         self._terms = torch.zeros(len(objective.terms), device=args.device)  # since the last log, of this rank
         self._steps = 0  # since the last log
-        self._totals, self._total_steps = (
-            np.zeros(len(objective.terms)),
-            0,
-        )  # of this process's whole training, all ranks
+        # Since this process began to train, of all ranks.
+        self._totals, self._total_steps = np.zeros(len(objective.terms)), 0
         self._tokens = torch.zeros((), dtype=torch.int64, device=args.device)
         self._evaluated = torch.zeros(2, len(objective.terms))
 
