@@ -91,14 +91,30 @@ class MaskingArguments:
 class ObjectiveArguments:
     """The weighted terms of the loss. A term with weight 0 is neither computed nor logged."""
 
-    alignment: str = _key("same", "How the two vocabularies meet: `same` is one vocabulary.", ("same",))
+    alignment: str = _key(
+        "same",
+        "One vocabulary, or two: compared at tokens that both have (`match`), or in the teacher's vocabulary, its "
+        "tokens spelt in the student's (`reduce`).",
+        ("same", "match", "reduce"),
+    )
     weight_kl: float = _key(2.0, "Weight of KL(teacher || student) of the softened token distributions.")
     weight_mlm: float = _key(1.0, "Weight of the masked-LM cross-entropy.")
     weight_cosine: float = _key(1.0, "Weight of 1 - cosine of hidden states.")
     weight_attention: float = _key(100.0, "Weight of the MSE of attention maps, which is of order 0.01.")
     weight_hidden_mse: float = _key(0.0, "Weight of the MSE of hidden states.")
     temperature: float = _key(2.0, "Divides both models' logits before the softmax of the KL.")
-    kl_positions: str = _key("masked", "Tokens at which the KL is taken.", ("masked", "all"))
+    vocabulary_map: str = _key(
+        "ordered",
+        "How `reduce` scores a teacher token by its pieces: each in its place, or pooled and summed, averaged, "
+        "log-sum-exp'ed; or pooled, over tokens that both have.",
+        ("ordered", "pieces", "pieces_mean", "pieces_logsumexp", "shared"),
+    )
+    reduce_pooling: str = _key("mean", "How `reduce` pools the places of a token's pieces.", ("mean", "sum"))
+    kl_positions: str | None = _key(
+        None,
+        "Tokens at which the KL is taken; unless given, `masked` for one vocabulary and `all` across two.",
+        ("masked", "all"),
+    )
     kl_position_fraction: float = _key(1.0, "Random share of these tokens that is used: cheaper, unbiased.")
     cosine_layers: str = _key(
         "groups", "Each layer with its group's mean, or the two last layers.", ("groups", "last")
@@ -109,6 +125,8 @@ class ObjectiveArguments:
     teacher_input: str = _key("masked", "Whether the teacher sees the masked or the clean text.", ("masked", "clean"))
 
     def __post_init__(self):
+        if self.kl_positions is None:
+            self.kl_positions = "masked" if self.alignment == "same" else "all"
         _check_choices(self)
         for term in TERMS:
             if self.weight(term) < 0:
@@ -158,6 +176,15 @@ class ObjectiveArguments:
             self.needs_attentions
             or ("cosine" in self.terms and self.cosine_layers == "groups")
             or ("hidden_mse" in self.terms and self.hidden_layers == "groups")
+        )
+
+
+def check_masking(masking: MaskingArguments, objective: ObjectiveArguments) -> None:
+    """Raise RecipeError for masks that two vocabularies cannot share."""
+    if objective.alignment != "same" and masking.masking_unit != "word":
+        raise RecipeError(
+            f"`alignment: {objective.alignment}` needs `masking_unit: word`: both models must miss the same "
+            "characters, and the tokens of one are not those of the other"
         )
 
 

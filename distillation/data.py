@@ -1,4 +1,4 @@
-"""A corpus becomes tokenized examples: lines read and cleaned, cut at word boundaries, grouped into units to mask.
+"""Lines of a corpus become tokenized examples: cut at word boundaries, grouped into units to mask.
 
 An example is a row of
 
@@ -10,11 +10,15 @@ An example is a row of
 * `length`: tokens of the longest input, for length-grouped batches.
 
 Of a second tokenizer, `teacher_input_ids` and `teacher_units` hold its reading of the same characters; a unit is the
-same characters in both.
+same characters in both. Across vocabularies there are also
+
+* `match`: `matches`, for each own token the teacher token (an index into `teacher_input_ids`) that is the same token
+  on the same characters, or -1;
+* `reduce`: `spellings`, for each teacher token how it is spelt here (see `alignment.spelt`), and `comparable`, whether
+  the models can be compared there.
 """
 
 import functools
-import glob
 import inspect
 import itertools
 import logging
@@ -23,30 +27,28 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from datasets import Dataset, Features, List, Value, concatenate_datasets, load_dataset
-from datasets.exceptions import DatasetGenerationError
+import torch
+from datasets import Dataset, Features, List, Value
 from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
 
+import distillation.alignment
+from distillation.alignment import VocabularyMap, matched, spelt
 from distillation.arguments import DataArguments
+from distillation.lines import hold_out, load_lines
 from distillation.recipe import RecipeError
 
 logger = logging.getLogger(__name__)
 
-# File endings and the builder of `datasets` that reads them. Bytes that are not UTF-8 become U+FFFD, then nothing.
-FORMATS = {
-    ".txt": ("text", {"encoding_errors": "replace"}),
-    # "utf8" and not "utf-8": under the latter name the builder takes the bytes as they are, and reading them fails.
-    ".jsonl": ("json", {"encoding": "utf8", "encoding_errors": "replace"}),
-    ".csv": ("csv", {"encoding_errors": "replace", "keep_default_na": False}),
-    ".parquet": ("parquet", {}),
-}
 SAMPLE = 100_000  # examples that tell the share of unknown tokens
-LONG_LINE = 1_000_000  # characters; longer lines are counted, and cut like any other
 CUTS_PER_LINE = 2**24  # ids of examples: line * CUTS_PER_LINE + cut
+ALIGNED = {  # columns and their types
+    "same": {},
+    "match": {"matches": "int32"},
+    "reduce": {"spellings": "int32", "comparable": "bool"},
+}
 
 _PUNCTUATION = "".join(  # BERT's notion: Unicode punctuation and every ASCII symbol
     re.escape(c)
@@ -54,7 +56,6 @@ _PUNCTUATION = "".join(  # BERT's notion: Unicode punctuation and every ASCII sy
     if unicodedata.category(c).startswith("P") or (c.isascii() and c.isprintable() and not c.isalnum() and c != " ")
 )
 _WORD = re.compile(rf"[^\s{_PUNCTUATION}]+|[{_PUNCTUATION}]")
-_UNUSABLE = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 @dataclass
@@ -66,12 +67,19 @@ class Corpus:
     validation_lines: Dataset
 
 
-def load_corpus(arguments: DataArguments, tokenizers: Sequence[PreTrainedTokenizerBase], masking_unit: str) -> Corpus:
+def load_corpus(
+    arguments: DataArguments,
+    tokenizers: Sequence[PreTrainedTokenizerBase],
+    masking_unit: str,
+    alignment: str = "same",
+    vocabulary: VocabularyMap | None = None,
+) -> Corpus:
     """Read, clean, split, and tokenize the corpus that `arguments` name; each step is cached on disk.
 
-    tokenizers: the student's and, where it differs, the teacher's.
+    tokenizers: the student's and, where it differs, the teacher's; vocabulary: how they meet.
 
-    Raises RecipeError for a missing or unreadable file, no usable line, or too many unknown tokens.
+    Raises RecipeError for a missing or unreadable file, no usable line, too many unknown tokens, or texts in which
+    teacher and student have nothing to compare.
     """
     lines = load_lines(arguments, arguments.train_file, arguments.dataset_name)
     if arguments.validation_file:
@@ -79,11 +87,13 @@ def load_corpus(arguments: DataArguments, tokenizers: Sequence[PreTrainedTokeniz
     else:
         lines, validation_lines = hold_out(lines, arguments.validation_lines)
     encode = functools.partial(tokenize, tokenizers=tokenizers, masking_unit=masking_unit)
-    encode = functools.partial(encode, max_length=arguments.max_length)
+    encode = functools.partial(encode, max_length=arguments.max_length, alignment=alignment, vocabulary=vocabulary)
     train = encode(lines, num_proc=arguments.preprocessing_num_workers)
     validation = encode(validation_lines, num_proc=None)
     for column, tokenizer in zip(("input_ids", "teacher_input_ids"), tokenizers, strict=False):
         check_unknown(train, column, tokenizer, arguments.max_unknown)
+    if alignment != "same":
+        check_compared(train)
     logger.info(
         "corpus: %s training examples (mean length %.1f), %s validation examples",
         f"{len(train):,}",
@@ -93,113 +103,6 @@ def load_corpus(arguments: DataArguments, tokenizers: Sequence[PreTrainedTokeniz
     return Corpus(train, validation, validation_lines)
 
 
-def load_lines(arguments: DataArguments, files: str | None, dataset_name: str | None) -> Dataset:
-    """Cleaned, non-empty lines of text, as a dataset with the one column `text`."""
-    if (files is None) == (dataset_name is None):
-        raise RecipeError("name one corpus: `train_file` (a file, folder, or glob) or `dataset_name` (a Hub id)")
-    source = files or dataset_name
-    parts = _read_files(files) if files else [_read_hub(dataset_name, arguments.dataset_config_name)]
-    lines = concatenate_datasets([_text_of(part, arguments.text_column, source) for part in parts])
-    cleaned = lines.map(
-        _clean,
-        batched=True,
-        num_proc=arguments.preprocessing_num_workers,
-        features=Features({"text": Value("string"), "flaw": Value("int8")}),
-        desc="Cleaning",
-    )
-    flaws = cleaned.with_format("numpy")["flaw"][:] if len(cleaned) else np.zeros(0, int)
-    usable = cleaned.select(np.flatnonzero(flaws != EMPTY)).remove_columns("flaw")
-    counts = {name: int((flaws & bit > 0).sum()) for name, bit in FLAWS.items()}
-    if any(counts.values()):
-        logger.warning("%s: %s", source, ", ".join(f"{n:,} {name}" for name, n in counts.items() if n))
-    if not len(usable):
-        raise RecipeError(f"{source} has no usable line of text; see `train_file`, `dataset_name`, and `text_column`")
-    return usable
-
-
-def _text_of(lines: Dataset, column: str, source: str) -> Dataset:
-    """The one column `text`, of one type, so that files of several formats make one corpus."""
-    if column not in lines.column_names:
-        raise RecipeError(f"{source} has no column `{column}`; set `text_column` to one of {lines.column_names}")
-    lines = lines.select_columns(column)
-    if column != "text":
-        lines = lines.rename_column(column, "text")
-    return lines.cast_column("text", Value("string"))
-
-
-EMPTY, INVALID, CONTROL, LONG = 1, 2, 4, 8
-FLAWS = {
-    "empty lines dropped": EMPTY,
-    "lines with invalid UTF-8 mended": INVALID,
-    "lines with NUL or control characters mended": CONTROL,
-    "lines of over a million characters cut": LONG,
-}
-
-
-def _clean(batch: dict[str, list]) -> dict[str, list]:
-    texts, flaws = [], []
-    for value in batch["text"]:
-        raw = "" if value is None else str(value)
-        text = _UNUSABLE.sub("", raw).strip()
-        flaw = INVALID * ("\ufffd" in raw) + CONTROL * (len(_UNUSABLE.findall(raw)) > raw.count("\ufffd"))
-        flaw += LONG * (len(text) > LONG_LINE)
-        texts.append(text)
-        flaws.append(flaw if text else EMPTY)
-    return {"text": texts, "flaw": flaws}
-
-
-def _read_files(pattern: str) -> list[Dataset]:
-    path = Path(pattern)
-    if path.is_dir():
-        files = sorted(str(file) for file in path.rglob("*") if file.is_file() and _ending(file.name))
-    else:
-        files = [pattern] if path.is_file() else sorted(glob.glob(pattern, recursive=True))
-    if not files:
-        raise RecipeError(f"no corpus at {pattern!r}: give a {', '.join(FORMATS)} (or .gz) file, a folder, or a glob")
-    groups: dict[str, list[str]] = {}
-    for file in files:
-        ending = _ending(file)
-        if ending is None:
-            raise RecipeError(f"{file}: a corpus file ends in {', '.join(FORMATS)}, or one of these and .gz")
-        if Path(file).stat().st_size:
-            groups.setdefault(ending, []).append(file)
-    if not groups:
-        raise RecipeError(f"{pattern!r} has no usable line of text: every file is empty")
-    parts = []
-    for ending, group in groups.items():
-        builder, options = FORMATS[ending]
-        try:
-            parts.append(load_dataset(builder, data_files=group, split="train", **options))
-        except (DatasetGenerationError, OSError, ValueError) as error:
-            cause = " ".join(str(error.__cause__ or error).split())
-            raise RecipeError(f"corpus {pattern!r} cannot be read as {builder}: {cause}") from None
-    return parts
-
-
-def _ending(name: str) -> str | None:
-    bare = str(name).removesuffix(".gz")
-    return next((ending for ending in FORMATS if bare.endswith(ending)), None)
-
-
-def _read_hub(name: str, configuration: str | None) -> Dataset:
-    try:
-        return load_dataset(name, configuration, split="train")
-    except Exception as error:  # the hub client raises many types; all mean that this id gave no data
-        raise RecipeError(f"dataset_name {name!r} cannot be loaded: {' '.join(str(error).split())}") from None
-
-
-def hold_out(lines: Dataset, validation_lines: int) -> tuple[Dataset, Dataset]:
-    """Set lines aside, a tenth of the corpus at most. The choice depends on no seed, so that runs compare."""
-    size = min(validation_lines, len(lines) // 10)
-    if size < 1:
-        raise RecipeError(
-            f"the corpus has {len(lines)} usable lines: too few to set some aside; "
-            "give at least 10, or name a `validation_file`"
-        )
-    split = lines.train_test_split(test_size=size, seed=0)
-    return split["train"], split["test"]
-
-
 def tokenize(
     lines: Dataset,
     tokenizers: Sequence[PreTrainedTokenizerBase],
@@ -207,25 +110,30 @@ def tokenize(
     max_length: int,
     num_proc: int | None = None,
     prefixes: Sequence[str] = ("", "teacher_"),
+    alignment: str = "same",
+    vocabulary: VocabularyMap | None = None,
 ) -> Dataset:
     """Tokenize lines with one or more tokenizers and cut them into examples; see the head of this file.
 
-    prefixes: of the columns `input_ids` and `units`, one for each tokenizer.
+    prefixes: of the columns `input_ids` and `units`, one for each tokenizer; vocabulary: of the first two tokenizers,
+    where the alignment is `match` or `reduce`.
     """
     readers = {prefix: Reader(tokenizer) for prefix, tokenizer in zip(prefixes, tokenizers, strict=False)}
     columns = {"id": Value("int64"), "unit_characters": List(Value("int32")), "length": Value("int32")}
     columns |= {f"{prefix}{name}": List(Value("int32")) for prefix in readers for name in ("input_ids", "units")}
+    columns |= {name: List(Value(kind)) for name, kind in ALIGNED[alignment].items()}
     # Fast tokenizers do not hash alike in every process; what they are and this very code do.
     made_by = [tokenizer.backend_tokenizer.to_str() for tokenizer in tokenizers]
-    code = inspect.getsource(sys.modules[__name__])
+    code = [inspect.getsource(module) for module in (sys.modules[__name__], distillation.alignment)]
+    how = dict(masking_unit=masking_unit, max_length=max_length, alignment=alignment)
     return lines.map(
-        functools.partial(_encode, readers=readers, masking_unit=masking_unit, max_length=max_length),
+        functools.partial(_encode, readers=readers, vocabulary=vocabulary, **how),
         batched=True,
         with_indices=True,
         remove_columns=lines.column_names,
         features=Features(columns),
         num_proc=num_proc if num_proc and len(lines) > num_proc else None,
-        new_fingerprint=Hasher.hash((lines._fingerprint, made_by, list(readers), masking_unit, max_length, code)),
+        new_fingerprint=Hasher.hash((lines._fingerprint, made_by, list(readers), how, code)),
         desc="Tokenizing",
     )
 
@@ -261,7 +169,13 @@ class Reader:
 
 
 def _encode(
-    batch: dict[str, list], indices: list[int], readers: dict[str, Reader], masking_unit: str, max_length: int
+    batch: dict[str, list],
+    indices: list[int],
+    readers: dict[str, Reader],
+    masking_unit: str,
+    max_length: int,
+    alignment: str,
+    vocabulary: VocabularyMap | None,
 ):
     # All lines of the batch lie on one axis of characters, so that a few array operations serve for all of them.
     text = "\n".join(batch["text"])
@@ -272,9 +186,14 @@ def _encode(
     for start in starts:  # a tokenizer may drop characters: what one model does not see cannot be hidden from it
         units = units[np.bincount(_belonging(start, units) + 1, minlength=len(units) + 1)[1:] > 0]
     limits = [max_length - len(reader.before) - len(reader.after) for reader in readers.values()]
+    aligned = _align(text, tokens, alignment, vocabulary)
+    inputs, rooms = starts, limits  # that have to fit
+    if alignment == "reduce":
+        inputs = [*starts, np.repeat(starts[1], vocabulary.sizes.numpy()[aligned["spellings"]])]
+        rooms = [*limits, limits[1]]
     ids, firsts, lasts = [], [], []
-    for index, *line in zip(indices, borders[:-1], borders[1:], _fitting(borders, starts, limits), strict=True):
-        for cut, (first, last) in enumerate(_cuts(text, *line, units[:, 0], starts, limits)):
+    for index, *line in zip(indices, borders[:-1], borders[1:], _fitting(borders, inputs, rooms), strict=True):
+        for cut, (first, last) in enumerate(_cuts(text, *line, units[:, 0], inputs, rooms)):
             ids.append(index * CUTS_PER_LINE + cut)
             firsts.append(first)
             lasts.append(last)
@@ -282,19 +201,78 @@ def _encode(
     examples = {"id": ids, "unit_characters": [], "length": np.zeros(len(ids), dtype=np.int64)}
     for a, b, first, last in zip(since, until, firsts, lasts, strict=True):
         examples["unit_characters"].append(np.diff(np.clip(units[a:b], first, last)).ravel())
-    for (prefix, reader), (token_ids, _), start in zip(readers.items(), tokens, starts, strict=True):
+    spans = [list(zip(*(np.searchsorted(s, ends) for ends in (firsts, lasts)), strict=True)) for s in inputs]
+    for (prefix, reader), (token_ids, _), start, cuts in zip(readers.items(), tokens, starts, spans, strict=False):
         belongs = _belonging(start, units)
-        spans = list(zip(np.searchsorted(start, firsts), np.searchsorted(start, lasts), strict=True))
         around = len(reader.before), len(reader.after)
         examples[f"{prefix}input_ids"] = [
-            np.concatenate([reader.before, token_ids[a:b], reader.after]) for a, b in spans
+            np.concatenate([reader.before, token_ids[a:b], reader.after]) for a, b in cuts
         ]
         examples[f"{prefix}units"] = [
             np.concatenate([[-1] * around[0], np.maximum(belongs[a:b] - unit, -1), [-1] * around[1]])
-            for (a, b), unit in zip(spans, since, strict=True)
+            for (a, b), unit in zip(cuts, since, strict=True)
         ]
-        examples["length"] = np.maximum(examples["length"], [b - a + sum(around) for a, b in spans])
-    return examples
+    around = [max_length - room for room in rooms]
+    for cuts, specials in zip(spans, around, strict=True):
+        examples["length"] = np.maximum(examples["length"], [b - a + specials for a, b in cuts])
+    return examples | _aligned_columns(aligned, readers, spans, vocabulary)
+
+
+def _align(
+    text: str, tokens: list[tuple[np.ndarray, np.ndarray]], alignment: str, vocabulary: VocabularyMap | None
+) -> dict[str, np.ndarray]:
+    """The columns of an alignment for all tokens of a text, special tokens apart."""
+    if alignment == "same":
+        return {}
+    (student, student_spans), (teacher, teacher_spans) = (
+        (torch.from_numpy(ids), torch.from_numpy(_without_space(text, offsets))) for ids, offsets in tokens
+    )
+    if alignment == "match":
+        return {"matches": matched(vocabulary, student, student_spans, teacher, teacher_spans).numpy()}
+    spellings, comparable = spelt(vocabulary, student, student_spans, teacher, teacher_spans, text)
+    return {"spellings": spellings.numpy(), "comparable": comparable.numpy()}
+
+
+def _aligned_columns(
+    aligned: dict[str, np.ndarray],
+    readers: dict[str, Reader],
+    spans: list[list[tuple[int, int]]],
+    vocabulary: VocabularyMap | None,
+) -> dict[str, list[np.ndarray]]:
+    """The columns of an alignment for each example, special tokens included; these are paired by role."""
+    if not aligned:
+        return {}
+    ours, theirs = readers.values()
+    partners = {theirs: ours for ours, theirs in vocabulary.special_ids}
+    if "matches" in aligned:
+        place = {partners.get(t): index for index, t in enumerate(theirs.before)}
+        before = [place.get(special, -1) for special in ours.before]
+        behind = {partners.get(t): index for index, t in enumerate(theirs.after)}
+        columns = []
+        for (a, b), (first, last) in zip(spans[0], spans[1], strict=True):
+            matches = aligned["matches"][a:b]
+            inner = np.where(matches >= 0, matches - first + len(theirs.before), -1)
+            end = len(theirs.before) + last - first
+            after = [end + behind[special] if special in behind else -1 for special in ours.after]
+            columns.append(np.concatenate([before, inner, after]))
+        return {"matches": columns}
+    around = [np.array(ids, dtype=np.int64) for ids in (theirs.before, theirs.after)]
+    known = [np.isin(ids, list(partners)) for ids in around]
+    return {
+        "spellings": [np.concatenate([2 * around[0], aligned["spellings"][a:b], 2 * around[1]]) for a, b in spans[1]],
+        "comparable": [np.concatenate([known[0], aligned["comparable"][a:b], known[1]]) for a, b in spans[1]],
+    }
+
+
+def _without_space(text: str, offsets: np.ndarray) -> np.ndarray:
+    """Spans (tokens, 2) without the white space that some tokenizers count among a token's characters."""
+    characters = np.flatnonzero(~np.fromiter(map(str.isspace, text), dtype=bool, count=len(text)))
+    since, until = np.searchsorted(characters, offsets[:, 0]), np.searchsorted(characters, offsets[:, 1])
+    spans = offsets.copy()
+    filled = until > since
+    spans[filled, 0], spans[filled, 1] = characters[since[filled]], characters[until[filled] - 1] + 1
+    spans[~filled, 1] = spans[~filled, 0]
+    return spans
 
 
 def _units(text: str, offsets: list[np.ndarray], masking_unit: str) -> np.ndarray:
@@ -385,4 +363,20 @@ def check_unknown(examples: Dataset, column: str, tokenizer: PreTrainedTokenizer
         raise RecipeError(
             f"{unknown:.1%} of the corpus are unknown tokens to {tokenizer.name_or_path!r}: use a tokenizer of the "
             f"corpus's language and alphabet, or raise `max_unknown` ({max_unknown:g})"
+        )
+
+
+def check_compared(examples: Dataset) -> None:
+    """Refuse tokenizers that never meet, and say how often these do; judged by a sample of `SAMPLE` examples."""
+    sample = examples.select(range(0, len(examples), -(-len(examples) // SAMPLE))).with_format("numpy")
+    by_match = "matches" in sample.column_names
+    compared = np.concatenate(sample["matches" if by_match else "comparable"][:])
+    ordinary = np.concatenate(sample["units" if by_match else "teacher_units"][:]) >= 0
+    share = (compared[ordinary] >= 0 if by_match else compared[ordinary]).mean()
+    whose = "student's tokens have the same token of the teacher" if by_match else "teacher's tokens can be spelt"
+    logger.info("%.1f %% of the %s on the same characters", 100 * share, whose)
+    if not share:
+        raise RecipeError(
+            "on this corpus `student_vocabulary` and the teacher's tokenizer never meet: train a vocabulary on this "
+            "corpus with run_vocabulary.py, cased and accented as the teacher's is"
         )

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from transformers import PreTrainedModel
 
 
@@ -30,10 +31,13 @@ def head_entry(model: PreTrainedModel, sample: Mapping[str, Tensor]) -> nn.Modul
     return called[0]
 
 
-def forward_at(model: PreTrainedModel, entry: nn.Module, positions: Tensor, **inputs: Any) -> Any:
+def forward_at(
+    model: PreTrainedModel, entry: nn.Module, positions: Tensor, projection: str | None = None, **inputs: Any
+) -> Any:
     """`model(**inputs)` with logits (positions, vocabulary) instead of (batch, length, vocabulary).
 
-    entry: what `head_entry` found; positions: indices (n,) into the flattened batch x length.
+    entry: what `head_entry` found; positions: indices (n,) into the flattened batch x length; projection: what
+    `vocabulary_projection` found, to have (positions, width) that enter it in place of the logits.
     """
 
     def select(module: nn.Module, arguments: tuple) -> tuple:
@@ -41,9 +45,35 @@ def forward_at(model: PreTrainedModel, entry: nn.Module, positions: Tensor, **in
 
     handle = entry.register_forward_pre_hook(select)
     try:
-        return model(**inputs)
+        return model(**inputs) if projection is None else _without_projection(model, projection, inputs)
     finally:
         handle.remove()
+
+
+def vocabulary_projection(model: PreTrainedModel, sample: Mapping[str, Tensor]) -> str | None:
+    """The name of the linear layer that `model(**sample)` ends in, from states to logits; None if there is none.
+
+    `get_output_embeddings` does not tell: for some architectures it names a layer that the forward pass leaves out.
+    """
+    names = {module: name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    ends: list[tuple[nn.Module, Tensor]] = []
+    handles = [m.register_forward_hook(lambda m, _, output: ends.append((m, output))) for m in names]
+    try:
+        with torch.no_grad():
+            logits = model(**sample).logits
+    finally:
+        for handle in handles:
+            handle.remove()
+    layer, output = ends[-1]
+    return names[layer] if output.shape == logits.shape and torch.equal(output, logits) else None
+
+
+def _without_projection(model: PreTrainedModel, name: str, inputs: Mapping[str, Any]) -> Any:
+    weight = model.get_parameter(f"{name}.weight")
+    identity = {f"{name}.weight": torch.eye(weight.shape[1], dtype=weight.dtype, device=weight.device)}
+    if model.get_submodule(name).bias is not None:
+        identity[f"{name}.bias"] = weight.new_zeros(weight.shape[1])
+    return functional_call(model, identity, (), dict(inputs), tie_weights=False)
 
 
 def check_entry(model: PreTrainedModel, entry: nn.Module, sample: Mapping[str, Tensor]) -> None:

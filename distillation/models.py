@@ -1,6 +1,7 @@
 """Teacher and student models: loaded and checked, or built."""
 
 import copy
+import logging
 
 import torch
 from transformers import (
@@ -13,12 +14,16 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from distillation.alignment import VocabularyMap
 from distillation.arguments import ModelArguments, ObjectiveArguments
 from distillation.heads import check_entry, head_entry
 from distillation.initialisation import activation, initialise, intermediate_size
 from distillation.layers import layer_groups
 from distillation.recipe import RecipeError
 
+logger = logging.getLogger(__name__)
+
+MIN_SHARED = 10  # a few digits and punctuation marks are in every vocabulary
 SAMPLE = (
     "Мама мыла раму, а папа читал газету.",
     "Привет! Как дела? Давно не виделись.",
@@ -116,9 +121,10 @@ def build_student(
     arguments: ModelArguments,
     objective: ObjectiveArguments,
     teacher: PreTrainedModel,
-    teacher_tokenizer: PreTrainedTokenizerBase,
+    tokenizer: PreTrainedTokenizerBase,
+    vocabulary: VocabularyMap | None = None,
 ) -> PreTrainedModel:
-    """A DistilBERT student for the teacher's vocabulary, with its first weights.
+    """A DistilBERT student with its first weights, for the teacher's vocabulary or, mapped, for that of `tokenizer`.
 
     Its config keeps the published attention dropout, but while attention maps are compared it trains without: they
     come after dropout. Raises RecipeError for shapes that contradict each other or the objective.
@@ -145,14 +151,14 @@ def build_student(
                 "(`cosine_layers: last`, `hidden_layers: average`, `weight_attention: 0`, `random`)"
             ) from None
     config = DistilBertConfig(
-        vocab_size=teacher.get_input_embeddings().num_embeddings,
+        vocab_size=vocabulary.student_size if vocabulary else teacher.get_input_embeddings().num_embeddings,
         max_position_embeddings=position_count(teacher),
         n_layers=arguments.student_layers,
         n_heads=heads,
         dim=width,
         hidden_dim=inner,
         activation=activation(shape),
-        pad_token_id=teacher_tokenizer.pad_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
     built = copy.deepcopy(config)
     built.attention_dropout = 0.0 if objective.needs_attentions else config.attention_dropout
@@ -164,17 +170,42 @@ def build_student(
 
 
 def load_student_tokenizer(
-    arguments: ModelArguments, teacher_tokenizer: PreTrainedTokenizerBase
-) -> PreTrainedTokenizerBase:
-    """The tokenizer that the recipe names for the student, or the teacher's.
+    arguments: ModelArguments, objective: ObjectiveArguments, teacher_tokenizer: PreTrainedTokenizerBase
+) -> tuple[PreTrainedTokenizerBase, VocabularyMap | None]:
+    """The tokenizer that the recipe names for the student, or the teacher's; how they meet if they are two.
 
-    Raises RecipeError where it differs from the teacher's in more than its name.
+    Raises RecipeError where `alignment: same` would compare different tokens, or where two vocabularies never meet.
     """
-    if arguments.student_vocabulary is None:
-        return teacher_tokenizer
-    tokenizer = load_tokenizer(arguments.student_vocabulary, "student_vocabulary")
-    check_same_vocabulary(tokenizer, teacher_tokenizer)
-    return tokenizer
+    tokenizer = teacher_tokenizer
+    if arguments.student_vocabulary is not None:
+        tokenizer = load_tokenizer(arguments.student_vocabulary, "student_vocabulary")
+    if objective.alignment == "same":
+        if tokenizer is not teacher_tokenizer:
+            check_same_vocabulary(tokenizer, teacher_tokenizer)
+        return tokenizer, None
+    return tokenizer, map_vocabularies(tokenizer, teacher_tokenizer)
+
+
+def map_vocabularies(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer: PreTrainedTokenizerBase) -> VocabularyMap:
+    """How the teacher's tokens are spelt in the student's; says how many are.
+
+    Raises RecipeError where hardly any token is.
+    """
+    try:
+        vocabulary = VocabularyMap(tokenizer, teacher_tokenizer)
+    except ValueError as error:
+        raise RecipeError(f"`student_vocabulary` and the teacher's tokenizer cannot be aligned: {error}") from None
+    mapped, shared = len(vocabulary.mapped_teacher_ids), len(vocabulary.shared_teacher_ids)
+    logger.info(
+        "vocabularies: %s of the teacher's %s tokens can be spelt in the student's %s (%s are in both)",
+        *(f"{count:,}" for count in (mapped, vocabulary.teacher_size, vocabulary.student_size, shared)),
+    )
+    if shared < MIN_SHARED:
+        raise RecipeError(
+            f"`student_vocabulary` shares {shared} tokens with the teacher's vocabulary: train one on a corpus of the "
+            "teacher's language, in its case and accents, with run_vocabulary.py"
+        )
+    return vocabulary
 
 
 def check_same_vocabulary(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer: PreTrainedTokenizerBase) -> None:
@@ -190,7 +221,8 @@ def check_same_vocabulary(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer:
     shared = len(ours.items() & theirs.items())
     raise RecipeError(
         f"`student_vocabulary` has {len(ours):,} tokens and the teacher's {len(theirs):,}, of which {shared:,} agree "
-        "in token and id: `alignment: same` needs one vocabulary; leave `student_vocabulary` out to keep the teacher's"
+        "in token and id: `alignment: same` needs one vocabulary; set `alignment: match` or `reduce`, or leave "
+        "`student_vocabulary` out to keep the teacher's"
     )
 
 

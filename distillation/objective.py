@@ -5,26 +5,37 @@ from typing import Any
 
 from torch import Tensor
 
+from distillation.alignment import map_by_index, mean_by_index
 from distillation.arguments import ObjectiveArguments
 from distillation.layers import group_means, layer_groups, mean
 from distillation.losses import attention_loss, cosine_loss, hidden_mse_loss, kl_loss, mlm_loss
 from distillation.student import Outputs
+from distillation.vocabulary_kl import VocabularyKL
 
 # What each term is a mean over, as the collator counts it.
 COUNTED_BY = {"kl": "kl", "mlm": "mlm", "cosine": "tokens", "attention": "pairs", "hidden_mse": "tokens"}
 
 
 def distillation_terms(
-    student: Outputs, teacher: Outputs | None, batch: Mapping[str, Any], objective: ObjectiveArguments
+    student: Outputs,
+    teacher: Outputs | None,
+    batch: Mapping[str, Any],
+    objective: ObjectiveArguments,
+    vocabulary_kl: VocabularyKL | None = None,
 ) -> dict[str, Tensor]:
     """The sum of each term that counts over the positions of a batch, which `batch["counts"]` counts (`COUNTED_BY`).
 
-    teacher: None where the only term is mlm. A mean over layers is part of the sum: the count is of positions.
+    teacher: None where the only term is mlm. vocabulary_kl: the KL across vocabularies; the teacher's logits are then
+    the states that it takes. A mean over layers is part of the sum: the count is of positions.
     """
-    mask = batch["student"]["attention_mask"].bool()
+    mask = batch["compared"]
+    if teacher is not None and "teacher_index" in batch:
+        student, teacher = on_teacher_positions(student, teacher, batch, objective.alignment)
 
     def kl() -> Tensor:
-        paired = student.logits[: len(teacher.logits)]  # the collator puts the positions of the KL first
+        paired = student.logits[: sum(k * count for k, count in batch["groups"])]  # the collator puts these first
+        if vocabulary_kl is not None:
+            return vocabulary_kl(paired, teacher.logits, batch["groups"])
         return kl_loss(paired, teacher.logits, objective.temperature, reduction="sum")
 
     sums = {
@@ -35,6 +46,32 @@ def distillation_terms(
         "hidden_mse": lambda: _hidden_mse(student.hidden_states, teacher.hidden_states, mask, objective.hidden_layers),
     }
     return {term: sums[term]() for term in objective.terms}
+
+
+def on_teacher_positions(
+    student: Outputs, teacher: Outputs, batch: Mapping[str, Any], alignment: str
+) -> tuple[Outputs, Outputs]:
+    """Hidden states and attention maps with one position for each of the teacher's, whatever the student's tokens.
+
+    Where a teacher token has several pieces, its state is their mean; its map is the mean over the pieces that look
+    and the sum over those that are looked at, so that rows still sum to 1. With `match` the rows of both models are
+    normalised over the positions that are compared.
+    """
+    index, length = batch["teacher_index"], batch["compared"].shape[1]
+    states, maps = student.hidden_states, student.attentions
+    if states is not None:
+        states = tuple(mean_by_index(s, index, length) for s in states)
+    if maps is not None:
+        maps = tuple(map_by_index(m, index, length) for m in maps)
+    theirs = teacher.attentions
+    if maps is not None and alignment == "match":
+        maps, theirs = ([_renormalised(m, batch["compared"]) for m in either] for either in (maps, theirs))
+    return Outputs(student.logits, states, maps), Outputs(teacher.logits, teacher.hidden_states, theirs)
+
+
+def _renormalised(maps: Tensor, compared: Tensor) -> Tensor:
+    kept = maps.float() * compared[:, None, None, :]
+    return kept / kept.sum(-1, keepdim=True).clamp(min=1e-9)
 
 
 def compared_layers(objective: ObjectiveArguments, student_layers: int) -> list[int]:

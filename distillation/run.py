@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from transformers import TrainingArguments, set_seed
 
-from distillation.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
+from distillation.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments, check_masking
 from distillation.checkpoint import checkpoint_to_resume
 from distillation.data import load_corpus
 from distillation.demo import resolve_demo
@@ -40,16 +40,18 @@ def main(argv: list[str] | None = None) -> None:
     model_args, data_args, masking_args, objective, training_args = parse_recipe(
         *ARGUMENTS, argv=argv, default=DEMO_RECIPE
     )
+    check_masking(masking_args, objective)
     checkpoint = checkpoint_to_resume(training_args)
     with training_args.main_process_first():
         resolve_demo(data_args, model_args)
     set_seed(training_args.seed)
     teacher, teacher_tokenizer = load_teacher(model_args, objective, data_args.max_length)
-    tokenizer = load_student_tokenizer(model_args, teacher_tokenizer)
-    student = build_student(model_args, objective, teacher, teacher_tokenizer)
+    tokenizer, vocabulary = load_student_tokenizer(model_args, objective, teacher_tokenizer)
+    student = build_student(model_args, objective, teacher, tokenizer, vocabulary)
+    tokenizers = [tokenizer] if vocabulary is None else [tokenizer, teacher_tokenizer]
     with training_args.main_process_first():  # the others find its work in the cache
-        corpus = load_corpus(data_args, [tokenizer], masking_args.masking_unit)
-        (examples,) = held_out_examples(corpus.validation_lines, [tokenizer], data_args.max_length)
+        corpus = load_corpus(data_args, tokenizers, masking_args.masking_unit, objective.alignment, vocabulary)
+        examples = held_out_examples(corpus.validation_lines, tokenizers, data_args.max_length)
 
     layers = compared_layers(objective, student.config.n_layers)
     trainer = DistillationTrainer(
@@ -60,19 +62,21 @@ def main(argv: list[str] | None = None) -> None:
         masking=masking_args,
         corpus=corpus,
         tokenizer=tokenizer,
+        teacher_tokenizer=teacher_tokenizer,
+        vocabulary=vocabulary,
     )
     held_out = {}
     if trainer.is_world_process_zero():
         batch_size = training_args.eval_batch_size
-        held_out["teacher"] = evaluate_masked_lm(teacher, tokenizer, examples, batch_size)
-        report_teacher(held_out["teacher"]["loss"], len(tokenizer))
-        held_out["student_before"] = evaluate_masked_lm(student, tokenizer, examples, batch_size)
+        held_out["teacher"] = evaluate_masked_lm(teacher, teacher_tokenizer, examples[-1], batch_size)
+        report_teacher(held_out["teacher"]["loss"], len(teacher_tokenizer))
+        held_out["student_before"] = evaluate_masked_lm(student, tokenizer, examples[0], batch_size)
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
     results = trainer.measured()
     if trainer.is_world_process_zero():
         saved = load_masked_lm(training_args.output_dir, "output_dir").to(training_args.device)
-        held_out["student"] = evaluate_masked_lm(saved, tokenizer, examples, batch_size)
+        held_out["student"] = evaluate_masked_lm(saved, tokenizer, examples[0], batch_size)
         results["parameters"] = saved.num_parameters()
         publish(trainer, results, held_out, [model_args, data_args, masking_args, objective])
 

@@ -12,10 +12,11 @@ from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerBase, T
 
 from distillation.arguments import DataArguments, MaskingArguments, ObjectiveArguments, TeacherArguments
 from distillation.checkpoint import checkpoint_to_resume
-from distillation.data import load_corpus, load_lines
+from distillation.data import load_corpus
 from distillation.demo import resolve_demo
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
 from distillation.layers import Projections
+from distillation.lines import load_lines
 from distillation.models import load_masked_lm, load_tokenizer
 from distillation.publish import publish
 from distillation.recipe import command, parse_recipe

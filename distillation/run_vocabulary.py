@@ -13,8 +13,8 @@ import json
 
 from distillation.arguments import DataArguments
 from distillation.checkpoint import save_tokenizer
-from distillation.data import hold_out, load_lines
 from distillation.demo import resolve_demo
+from distillation.lines import hold_out, load_lines
 from distillation.models import load_tokenizer
 from distillation.recipe import RecipeError, command, parse_recipe
 from distillation.vocabulary import measure, sample_texts, train_tokenizer

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from distillation.heads import forward_at, head_entry
+from distillation.heads import forward_at, head_entry, vocabulary_projection
 from distillation.layers import Projections, check_maps
 
 
@@ -39,22 +39,28 @@ class Student(nn.Module):
         self.model.gradient_checkpointing_enable(**options)
 
     def forward(
-        self, inputs: Mapping[str, Tensor], positions: Tensor, hidden_states: bool, attentions: bool
+        self, inputs: Mapping[str, Tensor], positions: Tensor, hidden_states: bool, attentions: bool, rows: int
     ) -> Outputs:
-        """Logits at `positions` (n,) of the flattened batch; hidden states in the teacher's width."""
+        """Logits at `positions` (n,) of the flattened batch; of its last `rows`, the hidden states in the teacher's
+        width and the attention maps."""
         outputs = self.runner(inputs, positions, hidden_states, attentions)
         if hidden_states:
-            outputs.hidden_states = tuple(self.projections(k, s) for k, s in enumerate(outputs.hidden_states))
+            outputs.hidden_states = tuple(self.projections(k, s[-rows:]) for k, s in enumerate(outputs.hidden_states))
+        if attentions:
+            outputs.attentions = tuple(maps[-rows:] for maps in outputs.attentions)
         return outputs
 
 
 class Runner:
     """Runs a masked LM, student or teacher, with its head at chosen positions."""
 
-    def __init__(self, model: PreTrainedModel):
+    def __init__(self, model: PreTrainedModel, logits: bool = True):
+        """logits: False to have the states that enter the projection to the vocabulary in their place, where the
+        model has such a layer (`projection` is its name, or None)."""
         self.model = model
         sample = {"input_ids": torch.zeros(1, 2, dtype=torch.long, device=model.device)}
         self.entry = head_entry(model, sample)
+        self.projection = None if logits else vocabulary_projection(model, sample)
 
     def __call__(
         self, inputs: Mapping[str, Tensor], positions: Tensor, hidden_states: bool, attentions: bool
@@ -63,6 +69,7 @@ class Runner:
             self.model,
             self.entry,
             positions,
+            self.projection,
             output_hidden_states=hidden_states,
             output_attentions=attentions,
             **inputs,

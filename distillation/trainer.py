@@ -1,5 +1,6 @@
 """The Trainer that distils: the frozen teacher beside it, exact sums over batches and ranks, each term logged."""
 
+import functools
 import resource
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 
+from distillation.alignment import VocabularyMap
 from distillation.arguments import MaskingArguments, ObjectiveArguments
 from distillation.checkpoint import save_pretrained
 from distillation.data import Corpus, lengths
@@ -21,7 +23,8 @@ from distillation.masking import COUNTS, EVALUATION_SEED, MaskingCollator, rarit
 from distillation.objective import COUNTED_BY, distillation_terms
 from distillation.recipe import RecipeError, check_training
 from distillation.sampler import LengthGroupedSampler
-from distillation.student import Runner, Student
+from distillation.student import Outputs, Runner, Student
+from distillation.vocabulary_kl import VocabularyKL
 
 PROJECTIONS = "projections.safetensors"
 
@@ -43,8 +46,13 @@ class DistillationTrainer(Trainer):
         masking: MaskingArguments,
         corpus: Corpus,
         tokenizer: PreTrainedTokenizerBase,
+        teacher_tokenizer: PreTrainedTokenizerBase | None = None,
+        vocabulary: VocabularyMap | None = None,
     ):
         """teacher: None where the only term is mlm, which makes this plain masked-LM training.
+
+        teacher_tokenizer, vocabulary: where the alignment is `match` or `reduce`, the teacher's tokenizer and how its
+        tokens are spelt in the student's.
 
         Raises RecipeError for training arguments that cannot be met, before anything is written.
         """
@@ -58,7 +66,15 @@ class DistillationTrainer(Trainer):
         weights = None
         if masking.rarity_smoothing:
             weights = rarity_weights(corpus.train, len(tokenizer), masking.rarity_smoothing)
-        collator = MaskingCollator(tokenizer, masking, objective, args.seed, weights)
+        collate = functools.partial(
+            MaskingCollator,
+            tokenizer,
+            masking,
+            objective,
+            teacher_tokenizer=teacher_tokenizer,
+            vocabulary=vocabulary,
+        )
+        collator = collate(args.seed, weights)
         self._epoch_begins = EpochBegins(collator)
         super().__init__(
             student,
@@ -72,10 +88,13 @@ class DistillationTrainer(Trainer):
         # True means "this loss is normalised over the accumulated batch": the Trainer divides it by nothing more.
         self.model_accepts_loss_kwargs = True
         self.objective = objective
-        self.eval_collator = MaskingCollator(tokenizer, masking, objective, EVALUATION_SEED)
-        self.teacher = None
+        self.eval_collator = collate(EVALUATION_SEED)
+        self.teacher = self.vocabulary_kl = None
         if objective.needs_teacher:
-            self.teacher = Runner(teacher.to(args.device).eval().requires_grad_(False))
+            teacher = teacher.to(args.device).eval().requires_grad_(False)
+            self.teacher = Runner(teacher, logits=objective.alignment == "same")
+            if objective.alignment != "same" and "kl" in objective.terms:
+                self.vocabulary_kl = self._make_vocabulary_kl(vocabulary)
         # On the device beforehand: a tensor made in a step would have to be copied there.
         self._weights = torch.tensor([objective.weight(term) for term in objective.terms], device=args.device)
         self._columns = torch.tensor([COUNTS.index(COUNTED_BY[t]) for t in objective.terms], device=args.device)
@@ -85,6 +104,19 @@ class DistillationTrainer(Trainer):
         self._totals, self._total_steps = np.zeros(len(objective.terms)), 0
         self._tokens = torch.zeros((), dtype=torch.int64, device=args.device)
         self._evaluated = torch.zeros(2, len(objective.terms))
+
+    def _make_vocabulary_kl(self, vocabulary: VocabularyMap) -> VocabularyKL:
+        model, name = self.teacher.model, self.teacher.projection
+        return VocabularyKL(
+            vocabulary,
+            None if name is None else model.get_submodule(name),
+            self.objective.alignment,
+            self.objective.vocabulary_map,
+            self.objective.reduce_pooling,
+            self.objective.temperature,
+            model.device,
+            torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else torch.float32,
+        )
 
     # Training
 
@@ -99,7 +131,7 @@ class DistillationTrainer(Trainer):
         for batch in batches:
             counts += batch["counts"].to(device)
         counts = self.accelerator.reduce(counts, "sum")
-        self._tokens += counts[COUNTS.index("tokens")]
+        self._tokens += counts[COUNTS.index("read")]
         self._steps += 1
         return batches, counts
 
@@ -108,10 +140,11 @@ class DistillationTrainer(Trainer):
     ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
         """The weighted terms, as this batch's share of a mean over `num_items_in_batch` positions.
 
-        num_items_in_batch: counts (4,) as in `COUNTS`; those of this batch alone unless given.
+        num_items_in_batch: counts (5,) as in `COUNTS`; those of this batch alone unless given.
         """
         counts = inputs["counts"] if num_items_in_batch is None else num_items_in_batch
-        sums = self.terms(model, inputs)
+        student, teacher = self.outputs(model, inputs)
+        sums = distillation_terms(student, teacher, inputs, self.objective, self.vocabulary_kl)
         shares = torch.stack(list(sums.values())).float() / self._counted(counts).clamp(min=1)
         if model.training:
             self._terms += shares.detach()
@@ -124,15 +157,15 @@ class DistillationTrainer(Trainer):
         """For each term the number of positions it is a sum over."""
         return counts[self._columns]
 
-    def terms(self, model: nn.Module, inputs: dict[str, Any]) -> dict[str, Tensor]:
-        """The sum of each term over the positions of a batch."""
+    def outputs(self, model: nn.Module, inputs: dict[str, Any]) -> tuple[Outputs, Outputs | None]:
+        """What student and teacher make of a batch."""
         hidden, attentions = self.objective.needs_hidden_states, self.objective.needs_attentions
-        student = model(inputs["student"], inputs["positions"], hidden, attentions)
+        student = model(inputs["student"], inputs["positions"], hidden, attentions, len(inputs["compared"]))
         teacher = None
         if self.teacher is not None:
             with torch.no_grad():
                 teacher = self.teacher(inputs["teacher"], inputs["teacher_positions"], hidden, attentions)
-        return distillation_terms(student, teacher, inputs, self.objective)
+        return student, teacher
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the mean of each term since the last log, over all ranks."""
@@ -204,18 +237,26 @@ class DistillationTrainer(Trainer):
     ) -> Any:
         """Each term, and their weighted sum as the loss, over all positions of all ranks."""
         self._evaluated = torch.zeros(2, len(self.objective.terms), dtype=torch.float64, device=self.args.device)
+        self._held = torch.zeros(2, dtype=torch.float64, device=self.args.device)
         output = super().evaluation_loop(dataloader, *args, metric_key_prefix=metric_key_prefix, **kwargs)
         sums, counts = self.accelerator.reduce(self._evaluated, "sum").cpu()
         terms = dict(zip(self.objective.terms, (sums / counts.clamp(min=1)).tolist(), strict=True))
         output.metrics[f"{metric_key_prefix}_loss"] = sum(self.objective.weight(t) * v for t, v in terms.items())
         output.metrics.update({f"{metric_key_prefix}_{term}": value for term, value in terms.items()})
+        if self.vocabulary_kl is not None:
+            held, count = self.accelerator.reduce(self._held, "sum").tolist()
+            output.metrics[f"{metric_key_prefix}_candidate_probability"] = held / max(count, 1)
         return output
 
     def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> tuple:
         """Add a batch to the sums and counts of `evaluation_loop`; nothing is gathered."""
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
-            sums = self.terms(model, inputs)
+            student, teacher = self.outputs(model, inputs)
+            sums = distillation_terms(student, teacher, inputs, self.objective, self.vocabulary_kl)
+            if self.vocabulary_kl is not None:
+                held = self.vocabulary_kl.candidate_probability(teacher.logits, inputs["groups"])
+                self._held += torch.stack([held.double(), inputs["counts"][COUNTS.index("kl")]])
         self._evaluated += torch.stack([torch.stack(list(sums.values())).double(), self._counted(inputs["counts"])])
         return None, None, None
 

@@ -128,7 +128,7 @@ def test_a_batch_by_hand(letters, fates):
     assert batch["labels"].tolist() == [5, 6, 9, 11]
     assert batch["teacher_positions"].tolist() == [1, 2, 8, 10]
     assert dict(zip(COUNTS, batch["counts"].tolist(), strict=True)) == {
-        "kl": 4, "mlm": 4, "tokens": 11, "pairs": 25 + 36
+        "kl": 4, "mlm": 4, "tokens": 11, "pairs": 25 + 36, "read": 11
     }  # fmt: skip
     assert all(tensor.dtype == torch.int64 for tensor in (student, batch["positions"], batch["labels"]))
 
@@ -202,6 +202,7 @@ def test_labels_and_positions_agree_on_a_corpus(examples, tokenizer, objective):
         "mlm": hidden.sum(),
         "tokens": sum(len(one["input_ids"]) for one in examples),
         "pairs": sum(len(one["input_ids"]) ** 2 for one in examples),
+        "read": sum(len(one["input_ids"]) for one in examples),
     }
 
 

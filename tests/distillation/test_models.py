@@ -125,7 +125,7 @@ def test_another_vocabulary_is_refused_by_content(teacher, tokenizer, tmp_path):
     build_tokenizer(tokens, 64).save_pretrained(tmp_path)
     arguments = ModelArguments(student_vocabulary=str(tmp_path))
     with pytest.raises(RecipeError, match="`student_vocabulary` has 300 tokens.*298 agree"):
-        load_student_tokenizer(arguments, teacher[1])
+        load_student_tokenizer(arguments, FOUR_TERMS, teacher[1])
 
 
 def test_the_same_vocabulary_read_otherwise_is_refused(teacher, tmp_path):
@@ -133,13 +133,14 @@ def test_the_same_vocabulary_read_otherwise_is_refused(teacher, tmp_path):
     other = type(teacher[1])(vocab=teacher[1].get_vocab(), do_lower_case=True)
     other.save_pretrained(tmp_path)
     with pytest.raises(RecipeError, match="splits text in another way"):
-        load_student_tokenizer(ModelArguments(student_vocabulary=str(tmp_path)), teacher[1])
+        load_student_tokenizer(ModelArguments(student_vocabulary=str(tmp_path)), FOUR_TERMS, teacher[1])
 
 
 def test_a_copy_of_the_vocabulary_is_accepted(teacher, tmp_path):
     teacher[1].save_pretrained(tmp_path)
-    assert load_student_tokenizer(ModelArguments(student_vocabulary=str(tmp_path)), teacher[1]) is not None
-    assert load_student_tokenizer(ModelArguments(), teacher[1]) is teacher[1]
+    arguments = ModelArguments(student_vocabulary=str(tmp_path))
+    assert load_student_tokenizer(arguments, FOUR_TERMS, teacher[1])[0].get_vocab() == teacher[1].get_vocab()
+    assert load_student_tokenizer(ModelArguments(), FOUR_TERMS, teacher[1]) == (teacher[1], None)
 
 
 def test_the_student_trains_without_attention_dropout_and_keeps_it_in_its_config(teacher):

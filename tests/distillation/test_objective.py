@@ -12,7 +12,7 @@ from distillation.recipe import RecipeError
 from distillation.student import Outputs
 
 OFF = {f"weight_{term}": 0.0 for term in TERMS}
-MASK = torch.tensor([[1, 1, 0]])
+MASK = torch.tensor([[True, True, False]])
 
 
 def states(*values):
@@ -24,7 +24,8 @@ def states(*values):
 
 
 def terms(student, teacher, labels=None, **objective):
-    batch = {"student": {"attention_mask": MASK}, "labels": labels}
+    groups = () if student.logits is None or teacher.logits is None else ((1, len(teacher.logits)),)
+    batch = {"compared": MASK, "labels": labels, "groups": groups}
     return distillation_terms(student, teacher, batch, ObjectiveArguments(**{**OFF, **objective}))
 
 
@@ -119,7 +120,7 @@ def test_what_is_needed_follows_the_weights():
         (dict(temperature=0), "`temperature`"),
         (dict(kl_position_fraction=0), "`kl_position_fraction`"),
         (dict(teacher_input="clean"), "`teacher_input: clean`"),
-        (dict(alignment="match"), "`alignment` is 'match'; choose one of same"),
+        (dict(alignment="index"), "`alignment` is 'index'; choose one of same, match, reduce"),
     ],
 )
 def test_contradictions_are_refused(keys, named):

@@ -27,7 +27,7 @@ def make_student():
 def test_outputs_are_those_of_the_model(make_student):
     """Hidden states begin with the first layer: the embeddings belong to no group."""
     student = make_student()
-    outputs = student(INPUTS, POSITIONS, hidden_states=True, attentions=True)
+    outputs = student(INPUTS, POSITIONS, hidden_states=True, attentions=True, rows=1)
     whole = student.model(**INPUTS, output_hidden_states=True, output_attentions=True)
     torch.testing.assert_close(outputs.logits, whole.logits[0, [2, 0]])
     assert len(outputs.hidden_states) == len(outputs.attentions) == 3
@@ -38,14 +38,14 @@ def test_outputs_are_those_of_the_model(make_student):
 
 
 def test_what_is_not_asked_for_is_not_made(make_student):
-    outputs = make_student()(INPUTS, POSITIONS, hidden_states=False, attentions=False)
+    outputs = make_student()(INPUTS, POSITIONS, hidden_states=False, attentions=False, rows=1)
     assert outputs.hidden_states is None and outputs.attentions is None
 
 
 def test_projections_lead_to_the_teachers_width(make_student):
     projections = Projections([0, 1, 2], 8, 12)
     student = make_student(projections=projections)
-    outputs = student(INPUTS, POSITIONS, hidden_states=True, attentions=False)
+    outputs = student(INPUTS, POSITIONS, hidden_states=True, attentions=False, rows=1)
     whole = student.model(**INPUTS, output_hidden_states=True)
     for k in range(3):
         torch.testing.assert_close(outputs.hidden_states[k], projections[str(k)](whole.hidden_states[k + 1]))
@@ -54,4 +54,4 @@ def test_projections_lead_to_the_teachers_width(make_student):
 def test_missing_maps_are_an_error_and_not_a_loss_of_zero(make_student):
     """sdpa answers with an empty tuple."""
     with pytest.raises(RuntimeError, match="0 attention maps for 3 layers"):
-        make_student(attention="sdpa")(INPUTS, POSITIONS, hidden_states=False, attentions=True)
+        make_student(attention="sdpa")(INPUTS, POSITIONS, hidden_states=False, attentions=True, rows=1)

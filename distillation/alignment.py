@@ -1,0 +1,280 @@
+"""Two vocabularies, and two tokenizations of one text: what the tokens of a teacher are in those of a student.
+
+Tokens are compared by their surface text and by whether they open a word, whatever a tokenizer writes for that:
+`##` (WordPiece), a leading space in bytes (byte-level BPE), or `▁` (Unigram). Tokenizations are compared by the
+characters behind their tokens.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Entry = tuple[str, bool]  # surface text, and whether it opens a word
+ROLES = ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
+
+
+class VocabularyMap:
+    """How each token of a teacher is spelt in tokens of a student: the longest that fits first, as WordPiece does.
+
+    A token that both have is spelt by itself. Tokens without a text of their own (`[unused1]`, a lone word marker,
+    bytes that are no whole character, special tokens) and those with a character unknown to the student have no
+    spelling. Special tokens are paired by role.
+
+    * `mapped_teacher_ids` (mapped,): teacher tokens that have a spelling, ascending;
+    * `shared_teacher_ids`, `shared_student_ids` (shared,): identical tokens, in one order;
+    * `special_ids`: pairs (student id, teacher id) of special tokens with one role;
+    * `pieces` (teacher vocabulary, student vocabulary): sparse, how often each piece is in each spelling;
+    * `opens` (teacher vocabulary,): whether a token opens a word, as the student's words go.
+    """
+
+    def __init__(self, student_tokenizer: Any, teacher_tokenizer: Any):
+        """Of two fast tokenizers. Raises ValueError where one does not say in its tokens where words begin."""
+        student, teacher = _entries(student_tokenizer), _entries(teacher_tokenizer)
+        self.student_size, self.teacher_size = len(student), len(teacher)
+        self.special_ids = _special_pairs(student_tokenizer, teacher_tokenizer)
+        self.surfaces = [entry and entry[0] for entry in teacher]
+        alone = _standing_alone(student_tokenizer, {c for entry in student + teacher if entry for c in entry[0]})
+        self.opens = torch.tensor([entry is not None and (entry[1] or entry[0][0] in alone) for entry in teacher])
+        self.student_opens = torch.tensor([entry is None or entry[1] or entry[0][0] in alone for entry in student])
+
+        unknown = student_tokenizer.unk_token_id
+        unknown = student_tokenizer.mask_token_id if unknown is None else unknown
+        by_role = {theirs: [ours] for ours, theirs in self.special_ids}
+        spell = _speller(student, alone)
+        spelt, sizes, has_spelling = [], [], []
+        for index, entry in enumerate(teacher):
+            for opens in (False, True):
+                pieces = spell(entry[0], opens) if entry else None
+                has_spelling.append(pieces is not None)
+                pieces = pieces or by_role.get(index, [unknown])
+                spelt += pieces
+                sizes.append(len(pieces))
+        # Spelling 2 t + 1 is that of token t where it opens a word, 2 t where it goes on with one.
+        self._pieces = torch.tensor(spelt)
+        self.sizes = torch.tensor(sizes)  # (2 x teacher vocabulary,)
+        self._begins = self.sizes.cumsum(0) - self.sizes
+        own = 2 * torch.arange(self.teacher_size) + self.opens
+        self.is_mapped = torch.tensor(has_spelling)[own]  # (teacher vocabulary,)
+        self.mapped_teacher_ids = self.is_mapped.nonzero().squeeze(1)
+        self.piece_counts = self.sizes[own]  # (teacher vocabulary,), of its own spelling
+        self.shared_teacher_ids = self.mapped_teacher_ids[self.piece_counts[self.mapped_teacher_ids] == 1]
+        self.shared_student_ids = self.pieces_of(self.shared_teacher_ids)
+        self._normalizer = student_tokenizer.backend_tokenizer.normalizer
+
+    def spell(self, spellings: Tensor) -> Tensor:
+        """The student tokens of spellings (2 x teacher id, + 1 where it opens a word), one after the other."""
+        sizes = self.sizes[spellings]
+        ends = sizes.cumsum(0)
+        within = torch.arange(int(ends[-1]) if len(ends) else 0) - (ends - sizes).repeat_interleave(sizes)
+        return self._pieces[self._begins[spellings].repeat_interleave(sizes) + within]
+
+    def pieces_of(self, teacher_ids: Tensor) -> Tensor:
+        """The student tokens of teacher tokens as they stand in the vocabulary, one after the other."""
+        return self.spell(2 * teacher_ids + self.opens[teacher_ids])
+
+    @cached_property
+    def pieces(self) -> Tensor:
+        ids = self.mapped_teacher_ids
+        rows = ids.repeat_interleave(self.piece_counts[ids])
+        columns = self.pieces_of(ids)
+        ones, shape = torch.ones(len(rows)), (self.teacher_size, self.student_size)
+        return torch.sparse_coo_tensor(torch.stack([rows, columns]), ones, shape, check_invariants=False).coalesce()
+
+    def student_reads(self, teacher_ids: Tensor, texts: Iterable[str]) -> Tensor:
+        """Whether the student's tokenizer makes the surface of each token (n,) of the text that the token stands for.
+
+        It does not where the tokenizers normalise differently: one in lower case, one without accents.
+        """
+        surfaces = [self.surfaces[i] for i in teacher_ids.tolist()]
+        alike = [s == text or s == self._normalise(text) for s, text in zip(surfaces, texts, strict=True)]
+        return torch.tensor(alike, dtype=torch.bool)
+
+    def _normalise(self, text: str) -> str:
+        return text if self._normalizer is None else self._normalizer.normalize_str(text).strip("▁ ")
+
+
+def matched(
+    vocabulary: VocabularyMap, student_ids: Tensor, student_spans: Tensor, teacher_ids: Tensor, teacher_spans: Tensor
+) -> Tensor:
+    """For each student token (n,) the teacher token that is the same token on the same characters, or -1.
+
+    ids: (n,) and (m,); spans: (n, 2) and (m, 2), the characters where tokens start and end, without space around.
+    """
+    student_of = torch.full((vocabulary.teacher_size,), -2)
+    student_of[vocabulary.shared_teacher_ids] = vocabulary.shared_student_ids
+    theirs = (_alone_on_its_characters(teacher_spans) & (student_of[teacher_ids] >= 0)).nonzero().squeeze(1)
+    if not len(theirs):
+        return torch.full_like(student_ids, -1)
+    keys, order = _keys(teacher_spans[theirs]).sort()
+    theirs = theirs[order]
+    wanted = _keys(student_spans)
+    found = torch.searchsorted(keys, wanted).clamp(max=len(keys) - 1)
+    same = (keys[found] == wanted) & (student_of[teacher_ids[theirs[found]]] == student_ids)
+    return torch.where(same & _alone_on_its_characters(student_spans), theirs[found], -1)
+
+
+def spelt(
+    vocabulary: VocabularyMap,
+    student_ids: Tensor,
+    student_spans: Tensor,
+    teacher_ids: Tensor,
+    teacher_spans: Tensor,
+    text: str,
+) -> tuple[Tensor, Tensor]:
+    """For each teacher token (m,) its spelling in this text, and whether the two models can be compared there.
+
+    A token opens a word where the student's own tokens say so. They can be compared where that is what the token says
+    itself, it has a spelling, and the student reads the text as the teacher does.
+    ids, spans: as for `matched`, in characters of `text`.
+    """
+    word_starts = student_spans[vocabulary.student_opens[student_ids], 0]
+    opens = torch.isin(teacher_spans[:, 0], word_starts)
+    comparable = vocabulary.is_mapped[teacher_ids] & (opens == vocabulary.opens[teacher_ids])
+    comparable &= _alone_on_its_characters(teacher_spans)
+    candidates = comparable.nonzero().squeeze(1)
+    texts = (text[start:end] for start, end in teacher_spans[candidates].tolist())
+    comparable[candidates] = vocabulary.student_reads(teacher_ids[candidates], texts)
+    return 2 * teacher_ids + opens, comparable
+
+
+def _alone_on_its_characters(spans: Tensor) -> Tensor:
+    """Whether a token has characters that no other has just so: parts of one character (bytes) share theirs."""
+    _, index, counts = _keys(spans).unique(return_inverse=True, return_counts=True)
+    return (counts[index] == 1) & (spans[:, 1] > spans[:, 0])
+
+
+def _keys(spans: Tensor) -> Tensor:
+    return spans[:, 0] * 2**32 + spans[:, 1]
+
+
+# Tensors of the student on the positions of the teacher
+
+
+def mean_by_index(states: Tensor, index: Tensor, length: int) -> Tensor:
+    """The mean of the states (batch, student length, width) that belong to each teacher position: (batch, length,
+    width). index: (batch, student length), a teacher position or -1 for none; 0 where there is nothing."""
+    where = _dumped(index, length)
+    sums = states.new_zeros(len(states), length + 1, states.shape[2], dtype=torch.float32)
+    sums = sums.scatter_add(1, where[:, :, None].expand_as(states), states.float())
+    return sums[:, :length] / _sizes(where, length)[:, :, None]
+
+
+def map_by_index(maps: Tensor, index: Tensor, length: int) -> Tensor:
+    """Attention maps (batch, heads, student length, student length) as (batch, heads, length, length): the mean over
+    the positions that look, the sum over those that are looked at. index: as for `mean_by_index`."""
+    where = _dumped(index, length)
+    batch, heads, size, _ = maps.shape
+    sums = maps.new_zeros(batch, heads, size, length + 1, dtype=torch.float32)
+    looked_at = sums.scatter_add(3, where[:, None, None, :].expand_as(maps), maps.float())[..., :length]
+    sums = looked_at.new_zeros(batch, heads, length + 1, length)
+    rows = sums.scatter_add(2, where[:, None, :, None].expand_as(looked_at), looked_at)
+    return rows[:, :, :length] / _sizes(where, length)[:, None, :, None]
+
+
+def _dumped(index: Tensor, length: int) -> Tensor:
+    """Positions that belong to none are collected behind the last, and dropped there."""
+    return torch.where(index < 0, length, index)
+
+
+def _sizes(where: Tensor, length: int) -> Tensor:
+    ones = torch.ones_like(where, dtype=torch.float32)
+    return ones.new_zeros(len(where), length + 1).scatter_add(1, where, ones)[:, :length].clamp(min=1)
+
+
+# Vocabularies
+
+
+def _entries(tokenizer: Any) -> list[Entry | None]:
+    """For each id the entry that a text can hold; None for special and added tokens and for what has no surface."""
+    read = _reader(tokenizer.backend_tokenizer)
+    added = {*tokenizer.added_tokens_decoder, *tokenizer.all_special_ids}
+    tokens = tokenizer.get_vocab()
+    entries: list[Entry | None] = [None] * (max(tokens.values()) + 1)
+    for token, index in tokens.items():
+        entry = None if index in added else read(token)
+        if entry is not None and entry[0] and not any(map(str.isspace, entry[0])):
+            entries[index] = entry
+    alone = _standing_alone(tokenizer, {c for entry in entries if entry for c in entry[0]})
+
+    def is_written(surface: str, opens: bool) -> bool:  # never `##,`, nor `[unused1]` as one word
+        return alone.isdisjoint(surface) or (opens and len(surface) == 1)
+
+    return [entry if entry and is_written(*entry) else None for entry in entries]
+
+
+def _reader(backend: Any) -> Callable[[str], Entry | None]:
+    """What a token of this kind of tokenizer says: its surface text, and whether it opens a word."""
+    kind = type(backend.model).__name__
+    prefix = getattr(backend.model, "continuing_subword_prefix", None)
+    around = f"{backend.normalizer!r}{backend.pre_tokenizer!r}{backend.decoder!r}"
+    if kind == "WordPiece" or (kind == "BPE" and prefix):
+        return lambda token: (token.removeprefix(prefix), not token.startswith(prefix))
+    if "ByteLevel" in around:
+        return _bytes_reader()
+    if "▁" in around:
+        return lambda token: None if token.startswith("<0x") else (token.removeprefix("▁"), token.startswith("▁"))
+    if kind == "WordLevel":
+        return lambda token: (token, True)
+    raise ValueError(f"its tokens ({kind}) do not say where words begin: WordPiece, byte-level BPE, or Unigram do")
+
+
+def _bytes_reader() -> Callable[[str], Entry | None]:
+    """Byte-level BPE writes each byte as a printable character: itself, or one from U+0100 on (GPT-2)."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(0x100) if byte not in printable]
+    byte_of = {chr(byte): byte for byte in printable} | {chr(0x100 + n): byte for n, byte in enumerate(others)}
+
+    def read(token: str) -> Entry | None:
+        try:
+            text = bytes(byte_of[character] for character in token).decode("utf-8")
+        except (KeyError, UnicodeDecodeError):  # part of a character
+            return None
+        return text.removeprefix(" "), text.startswith(" ")
+
+    return read
+
+
+def _standing_alone(tokenizer: Any, characters: Iterable[str]) -> frozenset[str]:
+    """The characters that a WordPiece tokenizer makes words of wherever they stand: punctuation, ideographs."""
+    backend = tokenizer.backend_tokenizer
+    if type(backend.model).__name__ != "WordPiece" or backend.pre_tokenizer is None:
+        return frozenset()
+    split = backend.pre_tokenizer.pre_tokenize_str
+    return frozenset(c for c in characters if len(split(f"а{c}")) > 1)
+
+
+def _speller(entries: Sequence[Entry | None], alone: frozenset[str]) -> Callable[[str, bool], list[int] | None]:
+    """Greedy longest match over a vocabulary. alone: characters that open a word and end one."""
+    words = ({}, {})  # what goes on with a word, what opens one
+    for index, entry in enumerate(entries):
+        if entry is not None:
+            words[entry[1]].setdefault(entry[0], index)
+    longest = max((len(entry[0]) for entry in entries if entry), default=0)
+
+    def spell(surface: str, opens: bool) -> list[int] | None:
+        pieces, begin = [], 0
+        while begin < len(surface):
+            known = words[opens or surface[begin] in alone]
+            for end in range(min(len(surface), begin + longest), begin, -1):
+                piece = known.get(surface[begin:end])
+                if piece is not None:
+                    break
+            else:
+                return None
+            pieces.append(piece)
+            opens, begin = surface[end - 1] in alone, end
+        return pieces
+
+    return spell
+
+
+def _special_pairs(student_tokenizer: Any, teacher_tokenizer: Any) -> list[tuple[int, int]]:
+    pairs: dict[int, int] = {}
+    for role in ROLES:
+        ours, theirs = (getattr(t, f"{role}_token_id", None) for t in (student_tokenizer, teacher_tokenizer))
+        if ours is not None and theirs is not None:
+            pairs.setdefault(theirs, ours)
+    return [(ours, theirs) for theirs, ours in pairs.items()]

@@ -1,0 +1,134 @@
+"""Files and Hub data sets become cleaned lines of text."""
+
+import glob
+import logging
+import re
+from pathlib import Path
+
+import numpy as np
+from datasets import Dataset, Features, Value, concatenate_datasets, load_dataset
+from datasets.exceptions import DatasetGenerationError
+
+from distillation.arguments import DataArguments
+from distillation.recipe import RecipeError
+
+logger = logging.getLogger(__name__)
+
+# File endings and the builder of `datasets` that reads them. Bytes that are not UTF-8 become U+FFFD, then nothing.
+FORMATS = {
+    ".txt": ("text", {"encoding_errors": "replace"}),
+    # "utf8" and not "utf-8": under the latter name the builder takes the bytes as they are, and reading them fails.
+    ".jsonl": ("json", {"encoding": "utf8", "encoding_errors": "replace"}),
+    ".csv": ("csv", {"encoding_errors": "replace", "keep_default_na": False}),
+    ".parquet": ("parquet", {}),
+}
+LONG_LINE = 1_000_000  # characters; longer lines are counted, and cut like any other
+
+_UNUSABLE = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+def load_lines(arguments: DataArguments, files: str | None, dataset_name: str | None) -> Dataset:
+    """Cleaned, non-empty lines of text, as a dataset with the one column `text`."""
+    if (files is None) == (dataset_name is None):
+        raise RecipeError("name one corpus: `train_file` (a file, folder, or glob) or `dataset_name` (a Hub id)")
+    source = files or dataset_name
+    parts = _read_files(files) if files else [_read_hub(dataset_name, arguments.dataset_config_name)]
+    lines = concatenate_datasets([_text_of(part, arguments.text_column, source) for part in parts])
+    cleaned = lines.map(
+        _clean,
+        batched=True,
+        num_proc=arguments.preprocessing_num_workers,
+        features=Features({"text": Value("string"), "flaw": Value("int8")}),
+        desc="Cleaning",
+    )
+    flaws = cleaned.with_format("numpy")["flaw"][:] if len(cleaned) else np.zeros(0, int)
+    usable = cleaned.select(np.flatnonzero(flaws != EMPTY)).remove_columns("flaw")
+    counts = {name: int((flaws & bit > 0).sum()) for name, bit in FLAWS.items()}
+    if any(counts.values()):
+        logger.warning("%s: %s", source, ", ".join(f"{n:,} {name}" for name, n in counts.items() if n))
+    if not len(usable):
+        raise RecipeError(f"{source} has no usable line of text; see `train_file`, `dataset_name`, and `text_column`")
+    return usable
+
+
+def _text_of(lines: Dataset, column: str, source: str) -> Dataset:
+    """The one column `text`, of one type, so that files of several formats make one corpus."""
+    if column not in lines.column_names:
+        raise RecipeError(f"{source} has no column `{column}`; set `text_column` to one of {lines.column_names}")
+    lines = lines.select_columns(column)
+    if column != "text":
+        lines = lines.rename_column(column, "text")
+    return lines.cast_column("text", Value("string"))
+
+
+EMPTY, INVALID, CONTROL, LONG = 1, 2, 4, 8
+FLAWS = {
+    "empty lines dropped": EMPTY,
+    "lines with invalid UTF-8 mended": INVALID,
+    "lines with NUL or control characters mended": CONTROL,
+    "lines of over a million characters cut": LONG,
+}
+
+
+def _clean(batch: dict[str, list]) -> dict[str, list]:
+    texts, flaws = [], []
+    for value in batch["text"]:
+        raw = "" if value is None else str(value)
+        text = _UNUSABLE.sub("", raw).strip()
+        flaw = INVALID * ("\ufffd" in raw) + CONTROL * (len(_UNUSABLE.findall(raw)) > raw.count("\ufffd"))
+        flaw += LONG * (len(text) > LONG_LINE)
+        texts.append(text)
+        flaws.append(flaw if text else EMPTY)
+    return {"text": texts, "flaw": flaws}
+
+
+def _read_files(pattern: str) -> list[Dataset]:
+    path = Path(pattern)
+    if path.is_dir():
+        files = sorted(str(file) for file in path.rglob("*") if file.is_file() and _ending(file.name))
+    else:
+        files = [pattern] if path.is_file() else sorted(glob.glob(pattern, recursive=True))
+    if not files:
+        raise RecipeError(f"no corpus at {pattern!r}: give a {', '.join(FORMATS)} (or .gz) file, a folder, or a glob")
+    groups: dict[str, list[str]] = {}
+    for file in files:
+        ending = _ending(file)
+        if ending is None:
+            raise RecipeError(f"{file}: a corpus file ends in {', '.join(FORMATS)}, or one of these and .gz")
+        if Path(file).stat().st_size:
+            groups.setdefault(ending, []).append(file)
+    if not groups:
+        raise RecipeError(f"{pattern!r} has no usable line of text: every file is empty")
+    parts = []
+    for ending, group in groups.items():
+        builder, options = FORMATS[ending]
+        try:
+            parts.append(load_dataset(builder, data_files=group, split="train", **options))
+        except (DatasetGenerationError, OSError, ValueError) as error:
+            cause = " ".join(str(error.__cause__ or error).split())
+            raise RecipeError(f"corpus {pattern!r} cannot be read as {builder}: {cause}") from None
+    return parts
+
+
+def _ending(name: str) -> str | None:
+    bare = str(name).removesuffix(".gz")
+    return next((ending for ending in FORMATS if bare.endswith(ending)), None)
+
+
+def _read_hub(name: str, configuration: str | None) -> Dataset:
+    try:
+        return load_dataset(name, configuration, split="train")
+    except Exception as error:  # the hub client raises many types; all mean that this id gave no data
+        raise RecipeError(f"dataset_name {name!r} cannot be loaded: {' '.join(str(error).split())}") from None
+
+
+def hold_out(lines: Dataset, validation_lines: int) -> tuple[Dataset, Dataset]:
+    """Set lines aside, a tenth of the corpus at most. The choice depends on no seed, so that runs compare."""
+    size = min(validation_lines, len(lines) // 10)
+    if size < 1:
+        raise RecipeError(
+            f"the corpus has {len(lines)} usable lines: too few to set some aside; "
+            "give at least 10, or name a `validation_file`"
+        )
+    split = lines.train_test_split(test_size=size, seed=0)
+    return split["train"], split["test"]

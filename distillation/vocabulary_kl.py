@@ -1,0 +1,237 @@
+"""The KL term where teacher and student have different vocabularies.
+
+Both distributions are normalised over `Candidates`: teacher tokens that the student can score. With `match` these are
+the tokens that both have. With `reduce` the student has read the teacher's tokens spelt in its own pieces, and the
+score of a teacher token is made of the student's values of its pieces:
+
+* `ordered`: the sum of log p(j-th piece at the j-th place), over the teacher tokens with as many pieces;
+* `pieces`, `pieces_mean`, `pieces_logsumexp`: the places are pooled, then the sum, mean, or log of summed
+  exponentials over the token's pieces, in no order (`pieces` and `pieces_logsumexp`: arXiv 2205.02340);
+* `shared`: the places are pooled, over the tokens that both have.
+
+Neither the teacher's logits nor the scores exist for all positions at once: a chunk of positions gives its part of the
+sum and of its gradient, which is T (softmax(z / T) - softmax(t / T)) in the scores z.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from distillation.alignment import VocabularyMap
+
+CHUNK = 32  # positions: a few buffers of candidates x positions that stay in the allocator's reach
+GPU_CHUNK = 256  # enough to keep a GPU busy
+
+Pullback = Callable[[Tensor], Tensor]
+
+
+class VocabularyKL:
+    """KL from a teacher's predictions to those of a student with another vocabulary, summed over positions."""
+
+    def __init__(
+        self,
+        vocabulary: VocabularyMap,
+        projection: nn.Linear | None,
+        alignment: str = "match",
+        vocabulary_map: str = "ordered",
+        reduce_pooling: str = "mean",
+        temperature: float = 1.0,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ):
+        """projection: the teacher's, from states to its vocabulary; None where it gives logits in their place.
+
+        dtype: that the teacher's logits are computed in.
+        """
+        self.projection = projection
+        self.temperature = temperature
+        self.is_ordered = alignment == "reduce" and vocabulary_map == "ordered"
+        # Elsewhere the normaliser of the student's logits is the same for all candidates, and drops out.
+        self.takes_log_softmax = alignment == "reduce" and vocabulary_map == "pieces"
+        self.pool = torch.sum if reduce_pooling == "sum" else torch.mean
+        self.candidates = {
+            k: found.to(device, projection, dtype)
+            for k, found in _candidates(vocabulary, alignment, vocabulary_map).items()
+        }
+
+    def __call__(self, student_logits: Tensor, teacher_states: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
+        """The sum over positions of T^2 KL(softmax(teacher / T) || softmax(student / T)) over the candidates.
+
+        student_logits: (rows, student vocabulary), the rows of a position one after the other; teacher_states:
+        (positions, width), what enters the teacher's projection; groups: (pieces, positions) in their order, pieces
+        being the number of rows of each of these positions.
+        """
+        exact = torch.promote_types(student_logits.dtype, torch.float32)
+        total, pooled, first, done = student_logits.new_zeros((), dtype=exact), [], 0, 0
+        for k, count in groups:
+            rows = student_logits[first : first + k * count].to(exact)
+            first += k * count
+            if self.is_ordered:
+                states = teacher_states[done : done + count]
+                total = total + self._sum(k, rows.reshape(count, -1), states)
+            else:
+                rows = rows.log_softmax(-1) if self.takes_log_softmax else rows
+                pooled.append(self.pool(rows.reshape(count, k, -1), 1) if k > 1 else rows)
+            done += count
+        return total + self._sum(0, torch.cat(pooled), teacher_states) if pooled else total
+
+    def _sum(self, k: int, values: Tensor, states: Tensor) -> Tensor:
+        candidates = self.candidates[k]
+        return ChunkedKL.apply(
+            values, candidates.score, lambda rows: candidates.logits(states[rows]), self.temperature
+        )
+
+    @torch.no_grad()
+    def candidate_probability(self, teacher_states: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
+        """How much of the teacher's probability the candidates hold, summed over positions."""
+        total, first = teacher_states.new_zeros((), dtype=torch.float32), 0
+        for k, count in groups:
+            ids = self.candidates[k if self.is_ordered else 0].ids
+            for states in teacher_states[first : first + count].split(_chunk(teacher_states)):
+                logits = (states if self.projection is None else self.projection(states)).float()
+                total += (logits[:, ids].logsumexp(-1) - logits.logsumexp(-1)).exp().sum()
+            first += count
+        return total
+
+
+class ChunkedKL(torch.autograd.Function):
+    """T^2 sum_i KL(softmax(t_i / T) || softmax(z_i / T)), z = score(values), with its gradient in the values."""
+
+    @staticmethod
+    def forward(
+        ctx, values: Tensor, score: "Score", teacher_logits: Callable[[slice], Tensor], temperature: float
+    ) -> Tensor:
+        """values: (positions, width); teacher_logits: of a slice of positions, (candidates, positions)."""
+        total = values.new_zeros(())
+        gradient = torch.empty_like(values) if ctx.needs_input_grad[0] else None
+        size = _chunk(values)
+        with torch.autocast(values.device.type, enabled=False):
+            for rows in (slice(i, i + size) for i in range(0, len(values), size)):
+                scores, pullback = score(values[rows].t().contiguous())
+                student = F.log_softmax(scores.div_(temperature), 0)
+                del scores
+                teacher = F.log_softmax(teacher_logits(rows).to(values.dtype).div_(temperature), 0)
+                weights = teacher.exp()
+                total += torch.dot(weights.view(-1), teacher.sub_(student).view(-1))
+                if gradient is not None:
+                    gradient[rows] = pullback(student.exp_().sub_(weights)).t()
+        if gradient is not None:
+            ctx.save_for_backward(gradient.mul_(temperature))
+        return total * temperature**2
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, outer: Tensor) -> tuple[Tensor, None, None, None]:
+        return ctx.saved_tensors[0] * outer, None, None, None
+
+
+def _chunk(tensor: Tensor) -> int:
+    return CHUNK if tensor.device.type == "cpu" else GPU_CHUNK
+
+
+@dataclass
+class Candidates:
+    """Teacher tokens (candidates,) that compete at a position, and how the student scores them."""
+
+    ids: Tensor
+    score: "Score"
+
+    def to(
+        self, device: torch.device | str, projection: nn.Linear | None, dtype: torch.dtype = torch.float32
+    ) -> "Candidates":
+        """On a device, with their own rows of the teacher's projection."""
+        self.ids, self.score, self.weight = self.ids.to(device), self.score.to(device), None
+        if projection is not None:
+            self.weight = projection.weight.detach()[self.ids].to(dtype)
+            bias = projection.weight.new_zeros(len(projection.weight)) if projection.bias is None else projection.bias
+            self.bias = bias.detach()[self.ids, None].to(dtype)
+        return self
+
+    def logits(self, states: Tensor) -> Tensor:
+        """The teacher's logits (candidates, positions) for states (positions, width), or for all its logits."""
+        if self.weight is None:
+            return states.t()[self.ids]
+        return torch.addmm(self.bias, self.weight, states.to(self.weight.dtype).t())
+
+
+def _candidates(vocabulary: VocabularyMap, alignment: str, vocabulary_map: str) -> dict[int, Candidates]:
+    """Those at positions whose teacher token has k pieces; under the key 0 where they do not depend on k."""
+    if alignment == "match" or vocabulary_map == "shared":
+        rows = Bags(vocabulary.shared_student_ids[:, None], vocabulary.student_size)
+        return {0: Candidates(vocabulary.shared_teacher_ids, rows)}
+    ids = vocabulary.mapped_teacher_ids
+    counts = vocabulary.piece_counts[ids]
+    if vocabulary_map == "ordered":
+        return {k: _ordered(vocabulary, ids[counts == k], k) for k in counts.unique().tolist()}
+    bags = Bags(vocabulary.pieces_of(ids), vocabulary.student_size, counts)
+    scores = {"pieces": bags, "pieces_mean": Mean(bags, counts), "pieces_logsumexp": LogSumExp(bags)}
+    return {0: Candidates(ids, scores[vocabulary_map])}
+
+
+def _ordered(vocabulary: VocabularyMap, ids: Tensor, k: int) -> Candidates:
+    """The tokens of k pieces; the values of a position are k rows of the student, one after the other."""
+    pieces = vocabulary.pieces_of(ids).reshape(-1, k)
+    places = torch.arange(k) * vocabulary.student_size
+    return Candidates(ids, Bags(pieces + places, k * vocabulary.student_size))
+
+
+class Score:
+    """Student values (width, positions) as scores of teacher tokens (candidates, positions).
+
+    A call also returns the pullback: it takes the gradient of the scores to that of the values, and may be called
+    once.
+    """
+
+    def to(self, device: torch.device) -> "Score":
+        for name, held in vars(self).items():
+            setattr(self, name, held.to(device) if hasattr(held, "to") else held)
+        return self
+
+    def __call__(self, values: Tensor) -> tuple[Tensor, Pullback]:
+        raise NotImplementedError
+
+
+class Bags(Score):
+    """z_v = sum of the values in bag v: a product with a sparse matrix of ones, exact in both directions."""
+
+    def __init__(self, entries: Tensor, width: int, sizes: Tensor | None = None):
+        """entries: (bags, size), or (all entries,) of bags of these `sizes` one after the other; width: of values."""
+        sizes = torch.full((len(entries),), entries.shape[1]) if sizes is None else sizes
+        self.entries, self.starts = entries.reshape(-1), sizes.cumsum(0) - sizes
+        held = torch.bincount(self.entries, minlength=width)  # the other way round: the bags that hold a value
+        self.holders = torch.arange(len(sizes)).repeat_interleave(sizes)[self.entries.argsort(stable=True)]
+        self.holder_starts = held.cumsum(0) - held
+
+    def __call__(self, values: Tensor) -> tuple[Tensor, Pullback]:
+        scores = F.embedding_bag(self.entries, values, self.starts, mode="sum")
+        return scores, lambda gradient: F.embedding_bag(self.holders, gradient, self.holder_starts, mode="sum")
+
+
+class Mean(Score):
+    """z_v = mean of the values in bag v."""
+
+    def __init__(self, bags: Bags, sizes: Tensor):
+        self.bags, self.sizes = bags, sizes[:, None]
+
+    def __call__(self, values: Tensor) -> tuple[Tensor, Pullback]:
+        scores, pullback = self.bags(values)
+        return scores.div_(self.sizes), lambda gradient: pullback(gradient / self.sizes)
+
+
+class LogSumExp(Score):
+    """z_v = log sum of the exponentials of the values in bag v."""
+
+    def __init__(self, bags: Bags):
+        self.bags = bags
+
+    def __call__(self, values: Tensor) -> tuple[Tensor, Pullback]:
+        # In double precision a value may be 600 below the largest of its position before it counts as just that.
+        largest = values.amax(0)
+        exponentials = (values - largest).double().clamp_(min=-600).exp_()
+        sums, pullback = self.bags(exponentials)
+        scores = sums.log().add_(largest).to(values.dtype)
+        return scores, lambda gradient: (pullback(gradient / sums) * exponentials).to(values.dtype)
