@@ -1,6 +1,8 @@
 """Does distillation pay? Train one student in several ways, with several seeds each, and compare on held-out text.
 
 python benchmarks/quality.py --config distillation/recipes/demo.yaml --seeds 0 1 2 --output_dir outputs/quality
+python benchmarks/quality.py --config distillation/recipes/demo-match.yaml \\
+    --arms mlm distilled kl_positions=masked alignment=reduce,vocabulary_map=ordered
 
 Every other option goes to distillation/run.py. Finished runs are kept: the same command continues a study.
 """
@@ -8,6 +10,7 @@ Every other option goes to distillation/run.py. Finished runs are kept: the same
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -18,7 +21,7 @@ from tqdm.auto import tqdm
 
 RUN = Path(__file__).resolve().parents[1] / "distillation" / "run.py"
 NO_TEACHER = {f"weight_{term}": "0" for term in ("kl", "cosine", "attention", "hidden_mse")}
-ARMS = {  # what each way changes in the recipe
+ARMS = {  # what each way changes in the recipe; others say it themselves, as in `alignment=match,temperature=1`
     "mlm": NO_TEACHER | {"weight_mlm": "1"},
     "distilled": {},
 }
@@ -33,7 +36,13 @@ METRICS = {
 def main(argv: list[str] | None = None) -> None:
     """Run the study and print its table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), help="Ways to train.")
+    parser.add_argument(
+        "--arms",
+        nargs="+",
+        type=_arm,
+        default=list(ARMS),
+        help=f"Ways to train: {', '.join(ARMS)}, or what to change in the recipe, as in temperature=1,weight_kl=4.",
+    )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--jobs", type=int, default=1, help="Runs at a time; they share the cores.")
     parser.add_argument("--output_dir", type=Path, default=Path("outputs/quality"))
@@ -53,7 +62,8 @@ def train(arm: str, seed: int, recipe: list[str], output_dir: Path, jobs: int) -
     """One run in a process of its own, unless it is there already; its `all_results.json`."""
     folder = output_dir / f"{arm}-{seed}"
     results, made_by, log = folder / "all_results.json", folder / "command.txt", folder / "run.log"
-    options = [f"--{key}={value}" for key, value in ARMS[arm].items()]
+    changes = ARMS[arm] if arm in ARMS else dict(change.split("=", 1) for change in arm.split(","))
+    options = [f"--{key}={value}" for key, value in changes.items()]
     command = [sys.executable, str(RUN), *recipe, *options, f"--seed={seed}", f"--output_dir={folder}"]
     identity = "\n".join(command + [Path(word).read_text("utf-8") for word in recipe if word.endswith(".yaml")])
     if results.exists() and made_by.read_text(encoding="utf-8") != identity:
@@ -69,6 +79,14 @@ def train(arm: str, seed: int, recipe: list[str], output_dir: Path, jobs: int) -
             ending = "\n".join(log.read_text(encoding="utf-8").splitlines()[-5:])
             sys.exit(f"{arm} with seed {seed} failed with exit code {code}; {log} ends\n{ending}")
     return json.loads(results.read_text(encoding="utf-8"))
+
+
+def _arm(text: str) -> str:
+    if text not in ARMS and not all(re.fullmatch(r"\w+=[^,/]+", change) for change in text.split(",")):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither one of {', '.join(ARMS)} nor key=value,key=value"
+        )
+    return text
 
 
 def summarise(results: dict[tuple[str, int], dict[str, float]]) -> dict[str, dict[str, list[float]]]:

@@ -26,7 +26,7 @@ class ModelArguments:
 
     teacher_name_or_path: str | None = _key(None, "Masked LM to learn from: a Hub id, a folder, or `demo`.")
     student_vocabulary: str | None = _key(
-        None, "Tokenizer of the student, a folder or Hub id; the teacher's unless given."
+        None, "Tokenizer of the student, a folder, a Hub id, or `demo`; the teacher's unless given."
     )
     student_layers: int = _key(6, "Transformer layers of the student.")
     student_hidden_size: int | None = _key(None, "Width of the student; the teacher's unless given.")

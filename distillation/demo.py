@@ -1,4 +1,4 @@
-"""The embedded demo: a small Russian corpus of our own grammar, and a tiny teacher trained on it."""
+"""The embedded demo: a small Russian corpus of our own grammar, a tiny teacher and a smaller vocabulary from it."""
 
 import gzip
 import logging
@@ -12,9 +12,10 @@ from distillation.grammar import generate
 
 logger = logging.getLogger(__name__)
 
-DEMO = "demo"  # what `train_file` and `teacher_name_or_path` say to mean the embedded ones
+DEMO = "demo"  # what `train_file`, `teacher_name_or_path`, and `student_vocabulary` say to mean the embedded ones
 FOLDER = Path("outputs/demo")
 LINES = 20_000
+VOCAB_SIZE = 300  # of the smaller vocabulary; the teacher's has 800
 
 
 def resolve_demo(data: DataArguments, model: ModelArguments | None = None) -> None:
@@ -23,6 +24,8 @@ def resolve_demo(data: DataArguments, model: ModelArguments | None = None) -> No
         data.train_file = str(demo_corpus())
     if model is not None and model.teacher_name_or_path == DEMO:
         model.teacher_name_or_path = str(demo_teacher())
+    if model is not None and model.student_vocabulary == DEMO:
+        model.student_vocabulary = str(demo_vocabulary())
 
 
 def demo_corpus(folder: Path = FOLDER) -> Path:
@@ -43,15 +46,26 @@ def demo_teacher(folder: Path = FOLDER) -> Path:
     path = folder / "teacher"
     if not (path / "all_results.json").exists():
         logger.info("training the demo teacher in %s", path)
-        here = Path(__file__).parent
-        command = [sys.executable, here / "run_teacher.py", "--config", here / "recipes" / "demo-teacher.yaml"]
-        command += ["--output_dir", str(path)]
-        # The launcher's variables would make the child wait for ranks that do not come.
-        launcher = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK")
-        kept = {
-            k: v
-            for k, v in os.environ.items()
-            if k not in launcher and not k.startswith(("TORCHELASTIC", "ACCELERATE"))
-        }
-        subprocess.run(command, check=True, env=kept)
+        recipe = Path(__file__).parent / "recipes" / "demo-teacher.yaml"
+        _run("run_teacher.py", "--config", str(recipe), "--output_dir", str(path))
     return path
+
+
+def demo_vocabulary(folder: Path = FOLDER) -> Path:
+    """A smaller vocabulary for the demo's students; trained once."""
+    path = folder / "vocabulary"
+    if not (path / "vocabulary.json").exists():
+        logger.info("training the demo vocabulary in %s", path)
+        options = ["--train_file", str(demo_corpus(folder)), "--vocab_size", str(VOCAB_SIZE)]
+        _run("run_vocabulary.py", *options, "--output_dir", str(path))
+    return path
+
+
+def _run(script: str, *options: str) -> None:
+    """A script of ours in a process of its own. The launcher's variables would make it wait for ranks that do not
+    come."""
+    launcher = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK")
+    kept = {
+        k: v for k, v in os.environ.items() if k not in launcher and not k.startswith(("TORCHELASTIC", "ACCELERATE"))
+    }
+    subprocess.run([sys.executable, str(Path(__file__).with_name(script)), *options], check=True, env=kept)
