@@ -2,7 +2,8 @@
 # ./run_all.sh                      the whole chain on the embedded demo, offline
 # ./run_all.sh --quick              the same with one seed instead of three
 # ./run_all.sh RECIPE --train_file corpus.txt.gz [--KEY VALUE ...]
-#                                   one of distillation/recipes, for real; further keys go to distillation/run.py
+#                                   one of distillation/recipes, for real, with its vocabulary if it needs a new one;
+#                                   further keys go to distillation/run.py
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -19,7 +20,7 @@ recipe=""
 case "${1:-}" in
 "" | --quick) ;;
 --help)
-    sed -n '2,5s/^# //p' "$0"
+    sed -n '2,6s/^# //p' "$0"
     exit
     ;;
 *)
@@ -37,6 +38,12 @@ stage environment ".venv and requirements.txt"
 source .ci/environment.sh
 
 if [ -n "$recipe" ]; then
+    # A recipe with a smaller vocabulary names its folder and, in the name, its size: outputs/vocabulary-5000.
+    vocabulary=$(sed -n 's|^student_vocabulary: \(outputs/vocabulary-[0-9]*\)$|\1|p' "$recipe")
+    if [ -n "$vocabulary" ] && [ ! -f "$vocabulary/vocabulary.json" ]; then
+        stage vocabulary "${vocabulary##*-} tokens from the corpus"
+        python distillation/run_vocabulary.py --vocab_size "${vocabulary##*-}" --output_dir "$vocabulary" "${@:1:2}"
+    fi
     stage distillation "$recipe"
     accelerate launch distillation/run.py --config "$recipe" "$@"
     stage done "$SECONDS s in all"
@@ -59,4 +66,17 @@ stage comparison "the same student by masked-LM training alone, equal steps, ${#
 python benchmarks/quality.py --config distillation/recipes/demo.yaml --seeds "${seeds[@]}" --jobs 2 \
     --output_dir outputs/demo/quality
 
-stage done "outputs/demo holds the teacher, the student, and the comparison ($SECONDS s in all)"
+stage vocabulary "a smaller vocabulary for the students below: 300 tokens where the teacher has 800"
+python distillation/run_vocabulary.py --train_file demo --vocab_size 300 --output_dir outputs/demo/vocabulary \
+    --teacher_name_or_path outputs/demo/teacher
+
+for alignment in match reduce; do
+    stage "$alignment" "distillation across vocabularies, distillation/recipes/demo-$alignment.yaml"
+    python distillation/run.py --config distillation/recipes/demo-$alignment.yaml
+done
+
+stage comparison "the same student of 300 tokens by masked-LM training alone, by match, and by reduce"
+python benchmarks/quality.py --config distillation/recipes/demo-match.yaml --arms mlm distilled alignment=reduce \
+    --seeds "${seeds[@]}" --jobs 2 --output_dir outputs/demo/quality-vocabulary
+
+stage done "outputs/demo holds the teacher, the students, and the comparisons ($SECONDS s in all)"
