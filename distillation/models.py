@@ -24,6 +24,7 @@ from distillation.recipe import RecipeError
 logger = logging.getLogger(__name__)
 
 MIN_SHARED = 10  # a few digits and punctuation marks are in every vocabulary
+PROBE = "Ёлка"  # tells lower case and lost accents
 SAMPLE = (
     "Мама мыла раму, а папа читал газету.",
     "Привет! Как дела? Давно не виделись.",
@@ -178,7 +179,10 @@ def load_student_tokenizer(
     """
     tokenizer = teacher_tokenizer
     if arguments.student_vocabulary is not None:
-        tokenizer = load_tokenizer(arguments.student_vocabulary, "student_vocabulary")
+        try:
+            tokenizer = load_tokenizer(arguments.student_vocabulary, "student_vocabulary")
+        except RecipeError as error:
+            raise RecipeError(f"{error}; distillation/run_vocabulary.py trains one on a corpus") from None
     if objective.alignment == "same":
         if tokenizer is not teacher_tokenizer:
             check_same_vocabulary(tokenizer, teacher_tokenizer)
@@ -200,6 +204,15 @@ def map_vocabularies(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer: PreT
         "vocabularies: %s of the teacher's %s tokens can be spelt in the student's %s (%s are in both)",
         *(f"{count:,}" for count in (mapped, vocabulary.teacher_size, vocabulary.student_size, shared)),
     )
+    ours, theirs = (_normalised(PROBE, t) for t in (tokenizer, teacher_tokenizer))
+    if ours != theirs:
+        logger.warning(
+            "the student's tokenizer reads %r as %r, the teacher's as %r: words that they read differently are not "
+            "compared",
+            PROBE,
+            ours,
+            theirs,
+        )
     if shared < MIN_SHARED:
         raise RecipeError(
             f"`student_vocabulary` shares {shared} tokens with the teacher's vocabulary: train one on a corpus of the "
@@ -224,6 +237,11 @@ def check_same_vocabulary(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer:
         "in token and id: `alignment: same` needs one vocabulary; set `alignment: match` or `reduce`, or leave "
         "`student_vocabulary` out to keep the teacher's"
     )
+
+
+def _normalised(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    return text if normalizer is None else normalizer.normalize_str(text).strip("▁ ")
 
 
 def _one_line(error: Exception) -> str:
