@@ -143,13 +143,13 @@ def build_student(
             f"`weight_attention` compares maps head by head, but `student_attention_heads` is {heads} and the teacher "
             f"has {shape.num_attention_heads}: make them equal, or set `weight_attention: 0`"
         )
-    if objective.uses_groups or arguments.student_initialisation != "random":
+    if objective.uses_groups or arguments.student_initialisation in ("average", "select"):
         try:
             layer_groups(shape.num_hidden_layers, arguments.student_layers)
         except ValueError as error:
             raise RecipeError(
                 f"`student_layers`: {error}; choose a divisor, or terms and `student_initialisation` without groups "
-                "(`cosine_layers: last`, `hidden_layers: average`, `weight_attention: 0`, `random`)"
+                "(`cosine_layers: last`, `hidden_layers: average`, `weight_attention: 0`, `embeddings`)"
             ) from None
     config = DistilBertConfig(
         vocab_size=vocabulary.student_size if vocabulary else teacher.get_input_embeddings().num_embeddings,
@@ -166,7 +166,7 @@ def build_student(
     built._attn_implementation = "eager" if objective.needs_attentions else "sdpa"
     student = DistilBertForMaskedLM(built)
     student.config.attention_dropout = config.attention_dropout
-    initialise(student, teacher, arguments.student_initialisation)
+    initialise(student, teacher, arguments.student_initialisation, arguments.init_projection, vocabulary)
     return student
 
 
