@@ -1,6 +1,6 @@
 """Trains a few steps on however many ranks it is launched with; test_trainer.py compares what they end with.
 
-python ranks.py TEACHER CORPUS OUTPUT BATCH_SIZE_OF_A_RANK
+python ranks.py TEACHER CORPUS OUTPUT BATCH_SIZE_OF_A_RANK [ALIGNMENT STUDENT_VOCABULARY]
 """
 
 import json
@@ -14,12 +14,19 @@ from transformers import TrainingArguments
 from distillation.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
 from distillation.data import load_corpus
 from distillation.layers import Projections
-from distillation.models import build_student, load_teacher
+from distillation.models import build_student, load_student_tokenizer, load_teacher
 from distillation.student import Student
 from distillation.trainer import DistillationTrainer
 
 
-def main(teacher_folder: str, corpus_file: str, output: str, batch_size: str) -> None:
+def main(
+    teacher_folder: str,
+    corpus_file: str,
+    output: str,
+    batch_size: str,
+    alignment: str = "same",
+    student_vocabulary: str | None = None,
+) -> None:
     torch.manual_seed(0)
     training_args = TrainingArguments(
         output_dir=output,
@@ -35,17 +42,24 @@ def main(teacher_folder: str, corpus_file: str, output: str, batch_size: str) ->
         train_sampling_strategy="group_by_length",
         disable_tqdm=True,
     )
-    objective = ObjectiveArguments()
+    objective = ObjectiveArguments(alignment=alignment)
     model_args = ModelArguments(
-        teacher_name_or_path=teacher_folder, student_layers=2, student_hidden_size=16, student_initialisation="random"
+        teacher_name_or_path=teacher_folder,
+        student_vocabulary=student_vocabulary,
+        student_layers=2,
+        student_hidden_size=16,
+        student_initialisation="random",
     )
-    teacher, tokenizer = load_teacher(model_args, objective, max_length=32)
-    student = build_student(model_args, objective, teacher, tokenizer)
+    teacher, teacher_tokenizer = load_teacher(model_args, objective, max_length=32)
+    tokenizer, vocabulary = load_student_tokenizer(model_args, objective, teacher_tokenizer)
+    student = build_student(model_args, objective, teacher, tokenizer, vocabulary)
     for module in student.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     with training_args.main_process_first():
-        corpus = load_corpus(DataArguments(train_file=corpus_file, max_length=32), [tokenizer], "word")
+        tokenizers = [tokenizer] if vocabulary is None else [tokenizer, teacher_tokenizer]
+        data_args = DataArguments(train_file=corpus_file, max_length=32)
+        corpus = load_corpus(data_args, tokenizers, "word", alignment, vocabulary)
     trainer = DistillationTrainer(
         Student(student, Projections([0, 1], 16, 32)),
         training_args,
@@ -54,6 +68,8 @@ def main(teacher_folder: str, corpus_file: str, output: str, batch_size: str) ->
         masking=MaskingArguments(masking_unit="word"),
         corpus=corpus,
         tokenizer=tokenizer,
+        teacher_tokenizer=teacher_tokenizer,
+        vocabulary=vocabulary,
     )
     trainer.train()
     results = trainer.measured()
