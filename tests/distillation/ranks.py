@@ -1,6 +1,6 @@
 """Trains a few steps on however many ranks it is launched with; test_trainer.py compares what they end with.
 
-python ranks.py TEACHER CORPUS OUTPUT BATCH_SIZE_OF_A_RANK [ALIGNMENT STUDENT_VOCABULARY]
+python ranks.py TEACHER STUDENT_VOCABULARY CORPUS OUTPUT BATCH_SIZE_OF_A_RANK
 """
 
 import json
@@ -19,19 +19,20 @@ from distillation.student import Student
 from distillation.trainer import DistillationTrainer
 
 
-def main(
-    teacher_folder: str,
-    corpus_file: str,
-    output: str,
-    batch_size: str,
-    alignment: str = "same",
-    student_vocabulary: str | None = None,
+def main(teacher: str, student_vocabulary: str, corpus: str, output: str, batch_size: str) -> None:
+    """With one vocabulary and with two, in folders of their own: a start is dearer than the steps."""
+    train(teacher, None, corpus, f"{output}/same", "same", int(batch_size))
+    train(teacher, student_vocabulary, corpus, f"{output}/reduce", "reduce", int(batch_size))
+
+
+def train(
+    teacher_folder: str, student_vocabulary: str | None, corpus_file: str, output: str, alignment: str, batch_size: int
 ) -> None:
     torch.manual_seed(0)
     training_args = TrainingArguments(
         output_dir=output,
         use_cpu=True,
-        per_device_train_batch_size=int(batch_size),
+        per_device_train_batch_size=batch_size,
         per_device_eval_batch_size=3,
         gradient_accumulation_steps=2,
         max_steps=4,
@@ -76,7 +77,7 @@ def main(
     if trainer.is_world_process_zero():
         weights = {name: tensor.contiguous() for name, tensor in trainer.model.state_dict().items()}
         weights.pop("model.vocab_projector.weight")  # the embeddings, once more
-        Path(output).mkdir(exist_ok=True)
+        Path(output).mkdir(exist_ok=True, parents=True)
         save_file(weights, Path(output, "weights.safetensors"))
         Path(output, "logs.json").write_text(json.dumps(results))
 

@@ -400,24 +400,24 @@ def test_measured_results(make_trainer):
     assert results["steps"] == 3 and results["train_tokens_per_second"] > 0 and results["peak_memory_mib"] > 0
 
 
-@pytest.mark.parametrize("alignment", ["same", "reduce"])
-def test_two_ranks_are_one(tmp_path, teacher_folder, student_vocabulary, corpus_file, alignment):
+def test_two_ranks_are_one(tmp_path, teacher_folder, student_vocabulary, corpus_file):
     """Two processes with batches of 4 give the gradients, losses, and figures of one process with batches of 8."""
     script = Path(__file__).with_name("ranks.py")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parents[2])}
-    common = [str(script), str(teacher_folder), str(corpus_file)]
+    common = [str(script), str(teacher_folder), str(student_vocabulary), str(corpus_file)]
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    last = [alignment, str(student_vocabulary)] if alignment != "same" else []
-    subprocess.run([sys.executable, *common, str(tmp_path / "one"), "8", *last], check=True, env=environment)
-    subprocess.run([*launch, *common, str(tmp_path / "two"), "4", *last], check=True, env=environment)
-    one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
-    assert_same(two, one)
-    logs = [json.loads((tmp_path / name / "logs.json").read_text()) for name in ("one", "two")]
-    assert logs[0].keys() == logs[1].keys() and logs[0]["processes"] == 1 and logs[1]["processes"] == 2
-    for name in (key for key in logs[0] if key.startswith(("train_", "eval_")) and "second" not in key):
-        if not name.endswith("runtime"):
-            assert logs[1][name] == pytest.approx(logs[0][name], rel=1e-4), name
+    subprocess.run([sys.executable, *common, str(tmp_path / "one"), "8"], check=True, env=environment)
+    subprocess.run([*launch, *common, str(tmp_path / "two"), "4"], check=True, env=environment)
+    for alignment in ("same", "reduce"):
+        folders = [tmp_path / name / alignment for name in ("one", "two")]
+        one, two = (load_file(folder / "weights.safetensors") for folder in folders)
+        assert_same(two, one)
+        logs = [json.loads((folder / "logs.json").read_text()) for folder in folders]
+        assert logs[0].keys() == logs[1].keys() and logs[0]["processes"] == 1 and logs[1]["processes"] == 2
+        for name in (key for key in logs[0] if key.startswith(("train_", "eval_")) and "second" not in key):
+            if not name.endswith("runtime"):
+                assert logs[1][name] == pytest.approx(logs[0][name], rel=1e-4), name
 
 
 def test_rare_tokens_are_drawn_where_the_recipe_says_so(make_trainer):
