@@ -242,8 +242,9 @@ def _standing_alone(tokenizer: Any, characters: Iterable[str]) -> frozenset[str]
     backend = tokenizer.backend_tokenizer
     if type(backend.model).__name__ != "WordPiece" or backend.pre_tokenizer is None:
         return frozenset()
+    normalize = (lambda text: text) if backend.normalizer is None else backend.normalizer.normalize_str
     split = backend.pre_tokenizer.pre_tokenize_str
-    return frozenset(c for c in characters if len(split(f"а{c}")) > 1)
+    return frozenset(c for c in characters if len(split(normalize(f"а{c}"))) > 1)  # BERT's normaliser parts ideographs
 
 
 def _speller(entries: Sequence[Entry | None], alone: frozenset[str]) -> Callable[[str, bool], list[int] | None]:

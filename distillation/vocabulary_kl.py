@@ -66,7 +66,8 @@ class VocabularyKL:
         being the number of rows of each of these positions.
         """
         exact = torch.promote_types(student_logits.dtype, torch.float32)
-        total, pooled, first, done = student_logits[:0].sum(dtype=exact), [], 0, 0  # has a gradient, if no position
+        # Without a position the sum is 0, with a gradient of 0: what backpropagates it must not have to ask.
+        total, pooled, first, done = student_logits[:0].sum(dtype=exact), [], 0, 0
         for k, count in groups:
             rows = student_logits[first : first + k * count].to(exact)
             first += k * count

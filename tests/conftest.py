@@ -41,6 +41,14 @@ def tokenizer(corpus_lines):
 
 
 @pytest.fixture(scope="session")
+def student_vocabulary(tmp_path_factory, corpus_lines):
+    """A saved WordPiece tokenizer with fewer entries than any teacher's."""
+    folder = tmp_path_factory.mktemp("vocabulary")
+    train_tokenizer(corpus_lines, vocab_size=200, max_length=64).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def byte_tokenizer(corpus_lines):
     """Byte-level BPE that counts a word's space among its characters."""
     bare = Tokenizer(models.BPE())

@@ -1,6 +1,6 @@
 """Trains a few steps on however many ranks it is launched with; test_trainer.py compares what they end with.
 
-python ranks.py TEACHER CORPUS OUTPUT BATCH_SIZE_OF_A_RANK
+python ranks.py TEACHER STUDENT_VOCABULARY CORPUS OUTPUT BATCH_SIZE_OF_A_RANK
 """
 
 import json
@@ -14,17 +14,25 @@ from transformers import TrainingArguments
 from distillation.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
 from distillation.data import load_corpus
 from distillation.layers import Projections
-from distillation.models import build_student, load_teacher
+from distillation.models import build_student, load_student_tokenizer, load_teacher
 from distillation.student import Student
 from distillation.trainer import DistillationTrainer
 
 
-def main(teacher_folder: str, corpus_file: str, output: str, batch_size: str) -> None:
+def main(teacher: str, student_vocabulary: str, corpus: str, output: str, batch_size: str) -> None:
+    """With one vocabulary and with two, in folders of their own: a start is dearer than the steps."""
+    train(teacher, None, corpus, f"{output}/same", "same", int(batch_size))
+    train(teacher, student_vocabulary, corpus, f"{output}/reduce", "reduce", int(batch_size))
+
+
+def train(
+    teacher_folder: str, student_vocabulary: str | None, corpus_file: str, output: str, alignment: str, batch_size: int
+) -> None:
     torch.manual_seed(0)
     training_args = TrainingArguments(
         output_dir=output,
         use_cpu=True,
-        per_device_train_batch_size=int(batch_size),
+        per_device_train_batch_size=batch_size,
         per_device_eval_batch_size=3,
         gradient_accumulation_steps=2,
         max_steps=4,
@@ -35,17 +43,24 @@ def main(teacher_folder: str, corpus_file: str, output: str, batch_size: str) ->
         train_sampling_strategy="group_by_length",
         disable_tqdm=True,
     )
-    objective = ObjectiveArguments()
+    objective = ObjectiveArguments(alignment=alignment)
     model_args = ModelArguments(
-        teacher_name_or_path=teacher_folder, student_layers=2, student_hidden_size=16, student_initialisation="random"
+        teacher_name_or_path=teacher_folder,
+        student_vocabulary=student_vocabulary,
+        student_layers=2,
+        student_hidden_size=16,
+        student_initialisation="random",
     )
-    teacher, tokenizer = load_teacher(model_args, objective, max_length=32)
-    student = build_student(model_args, objective, teacher, tokenizer)
+    teacher, teacher_tokenizer = load_teacher(model_args, objective, max_length=32)
+    tokenizer, vocabulary = load_student_tokenizer(model_args, objective, teacher_tokenizer)
+    student = build_student(model_args, objective, teacher, tokenizer, vocabulary)
     for module in student.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     with training_args.main_process_first():
-        corpus = load_corpus(DataArguments(train_file=corpus_file, max_length=32), [tokenizer], "word")
+        tokenizers = [tokenizer] if vocabulary is None else [tokenizer, teacher_tokenizer]
+        data_args = DataArguments(train_file=corpus_file, max_length=32)
+        corpus = load_corpus(data_args, tokenizers, "word", alignment, vocabulary)
     trainer = DistillationTrainer(
         Student(student, Projections([0, 1], 16, 32)),
         training_args,
@@ -54,13 +69,15 @@ def main(teacher_folder: str, corpus_file: str, output: str, batch_size: str) ->
         masking=MaskingArguments(masking_unit="word"),
         corpus=corpus,
         tokenizer=tokenizer,
+        teacher_tokenizer=teacher_tokenizer,
+        vocabulary=vocabulary,
     )
     trainer.train()
     results = trainer.measured()
     if trainer.is_world_process_zero():
         weights = {name: tensor.contiguous() for name, tensor in trainer.model.state_dict().items()}
         weights.pop("model.vocab_projector.weight")  # the embeddings, once more
-        Path(output).mkdir(exist_ok=True)
+        Path(output).mkdir(exist_ok=True, parents=True)
         save_file(weights, Path(output, "weights.safetensors"))
         Path(output, "logs.json").write_text(json.dumps(results))
 

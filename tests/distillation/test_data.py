@@ -5,11 +5,14 @@ import unicodedata
 
 import numpy as np
 import pytest
+import torch
 from datasets import Dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from transformers import BertTokenizer
 
 from distillation import data, lines
+from distillation.alignment import VocabularyMap
 from distillation.arguments import DataArguments
 from distillation.data import check_unknown, load_corpus, tokenize
 from distillation.lines import load_lines
@@ -264,3 +267,97 @@ def test_characters_that_a_tokenizer_drops_are_no_unit(tokenizer, byte_tokenizer
         (example,) = tokenize(as_dataset("он \u200d да"), tokenizers, "word", 64)
         assert len(example["unit_characters"]) == 2
         assert {unit for unit in example["units"] if unit >= 0} == {0, 1}
+
+
+# Across vocabularies
+
+
+@pytest.fixture(scope="session")
+def maps(readers):
+    return {kind: VocabularyMap(readers["WordPiece"], readers[kind]) for kind in KINDS}
+
+
+def test_columns_across_vocabularies_by_hand():
+    """Hand-worked: only да and - are the same tokens on the same characters; "ю" is unknown to the student."""
+    student = build_tokenizer([*SPECIAL_TOKENS, "да", "##да", "-", "нет", "н", "##е", "##т"], 64)
+    teacher = build_tokenizer([*SPECIAL_TOKENS, "дада", "да", "-", "н", "##е", "##т", "ю"], 64)
+    columns = dict(tokenizers=[student, teacher], masking_unit="word", max_length=64)
+    columns["vocabulary"] = VocabularyMap(student, teacher)
+    lines = as_dataset("дада да-нет ю")
+    (row,) = tokenize(lines, **columns, alignment="match")
+    assert row["input_ids"] == [2, 5, 6, 5, 7, 8, 1, 3] and row["teacher_input_ids"] == [2, 5, 6, 7, 8, 9, 10, 11, 3]
+    assert row["matches"] == [0, -1, -1, 2, 3, -1, -1, 8]
+    assert (row["units"], row["teacher_units"]) == ([-1, 0, 0, 1, 2, 3, 4, -1], [-1, 0, 1, 2, 3, 3, 3, 4, -1])
+    (row,) = tokenize(lines, **columns, alignment="reduce")
+    # 2 x id, and 1 more where a word begins.
+    assert row["spellings"] == [4, 11, 13, 15, 17, 18, 20, 23, 6]
+    assert row["comparable"] == [True] * 7 + [False, True]
+    assert row["length"] == 10, "the spelt input is the longest: [CLS] да ##да да - н ##е ##т [UNK] [SEP]"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@slow
+@given(text=texts.flatmap(lambda a: st.integers(1, 4).map(lambda n: " ".join([a] * n))), length=st.integers(26, 40))
+def test_every_input_fits_and_columns_survive_the_cuts(readers, maps, kind, text, length):
+    """A second input longer than the model's positions ends the run; columns that a cut displaces mislead it."""
+    pair, vocabulary = [readers["WordPiece"], readers[kind]], maps[kind]
+    columns = dict(tokenizers=pair, masking_unit="word", vocabulary=vocabulary)
+    whole = [tokenize(as_dataset(text), max_length=9999, alignment=a, **columns) for a in ("match", "reduce")]
+    match, reduce = (
+        tokenize(as_dataset(text), max_length=length, alignment=a, **columns) for a in ("match", "reduce")
+    )
+    for row in match:
+        assert max(len(row["input_ids"]), len(row["teacher_input_ids"])) == row["length"] <= length
+        assert len(row["matches"]) == len(row["input_ids"])
+        for index, (ours, other) in enumerate(zip(row["input_ids"], row["matches"], strict=True)):
+            if 0 < index < len(row["matches"]) - 1 and other >= 0:
+                theirs = torch.tensor([row["teacher_input_ids"][other]])
+                assert vocabulary.is_mapped[theirs] and vocabulary.pieces_of(theirs).tolist() == [ours]
+        assert (row["matches"][0], row["matches"][-1]) == (0, len(row["teacher_input_ids"]) - 1)
+    for row in reduce:
+        spellings = torch.tensor(row["spellings"])
+        spelt = vocabulary.spell(spellings).tolist()
+        assert max(len(row["input_ids"]), len(row["teacher_input_ids"]), len(spelt)) == row["length"] <= length
+        assert (spellings // 2).tolist() == row["teacher_input_ids"]
+        assert (spelt[0], spelt[-1]) == (row["input_ids"][0], row["input_ids"][-1])
+        assert row["comparable"][0] and row["comparable"][-1]
+    for cut, (full,) in zip((match, reduce), (rows if len(rows) else [None] for rows in whole), strict=True):
+        if full and sum(len(ids) - 2 for ids in cut["teacher_input_ids"]) == len(full["teacher_input_ids"]) - 2:
+            for name in ("comparable", "spellings") if "comparable" in full else ():
+                assert [v for values in cut[name] for v in values[1:-1]] == full[name][1:-1]
+            if "matches" in full:
+                assert sum(m >= 0 for row in cut["matches"] for m in row[1:-1]) == sum(
+                    m >= 0 for m in full["matches"][1:-1]
+                )
+
+
+@pytest.mark.parametrize("alignment", ["match", "reduce"])
+def test_aligned_examples_are_cached_and_the_same_in_every_process(readers, maps, corpus_file, alignment, monkeypatch):
+    """The columns of another alignment, or of another student, must not come out of the cache."""
+    lines = load_lines(DataArguments(), str(corpus_file), None)
+    pair, kind = [readers["WordPiece"], readers["byte-level BPE"]], "byte-level BPE"
+    encode = functools.partial(tokenize, lines, masking_unit="word", max_length=32)
+    one = encode(pair, alignment=alignment, vocabulary=maps[kind])
+    two = tokenize(
+        as_dataset(*lines["text"]), pair, "word", 32, num_proc=2, alignment=alignment, vocabulary=maps[kind]
+    )
+    assert two[:] == one[:]
+    other = encode([pair[0], readers["Unigram"]], alignment=alignment, vocabulary=maps["Unigram"])
+    assert len({one._fingerprint, other._fingerprint, encode(pair)._fingerprint}) == 3
+    monkeypatch.setattr(data, "_encode", lambda *args, **keys: pytest.fail("tokenized again"))
+    assert encode(pair, alignment=alignment, vocabulary=maps[kind])._fingerprint == one._fingerprint
+
+
+@pytest.mark.parametrize("alignment", ["match", "reduce"])
+def test_texts_without_a_common_token_are_refused(tmp_path, alignment):
+    """Vocabularies may share tokens that a corpus in capitals never uses."""
+    (tmp_path / "corpus.txt").write_text("ДА НЕТ\n" * 20 + "НЕТ\nДА\n", encoding="utf-8")
+    student, teacher = (
+        BertTokenizer(vocab={t: i for i, t in enumerate([*SPECIAL_TOKENS, *tokens])}, do_lower_case=lower)
+        for tokens, lower in ((["да", "нет"], True), (["ДА", "НЕТ", "да", "нет"], False))
+    )
+    arguments = DataArguments(train_file=str(tmp_path / "corpus.txt"))
+    vocabulary = VocabularyMap(student, teacher)
+    assert len(vocabulary.shared_teacher_ids) == 2
+    with pytest.raises(RecipeError, match="`student_vocabulary` and the teacher's tokenizer never meet"):
+        load_corpus(arguments, [student, teacher], "word", alignment, vocabulary)

@@ -20,6 +20,8 @@ from transformers import (
 )
 
 from distillation.heads import check_entry, forward_at, head_entry
+from distillation.student import Runner
+from distillation.vocabulary_kl import Candidates, Score
 
 SHAPE = dict(vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24)
 MODELS = {
@@ -28,6 +30,9 @@ MODELS = {
     "xlm-roberta": lambda: XLMRobertaForMaskedLM(XLMRobertaConfig(**SHAPE, max_position_embeddings=18)),
     "electra": lambda: ElectraForMaskedLM(ElectraConfig(**SHAPE, embedding_size=8, max_position_embeddings=16)),
     "deberta-v2": lambda: DebertaV2ForMaskedLM(DebertaV2Config(**SHAPE, max_position_embeddings=16)),
+    "deberta-v2, new head": lambda: DebertaV2ForMaskedLM(
+        DebertaV2Config(**SHAPE, max_position_embeddings=16, legacy=False)
+    ),
     "modernbert": lambda: ModernBertForMaskedLM(
         ModernBertConfig(**SHAPE, pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2)
     ),
@@ -79,6 +84,24 @@ def test_the_model_is_left_as_it_was(model, sample):
     with pytest.raises(IndexError):
         forward_at(model, entry, torch.tensor([10_000]), **sample)
     torch.testing.assert_close(model(**sample).logits, before)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)], ids=["fp32", "fp64"])
+def test_rows_of_the_projection_give_the_logits_of_their_tokens(model, sample, dtype, tolerance):
+    """Across vocabularies only some tokens are scored: their logits must be those of the whole head, bias included."""
+    model.to(dtype)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                parameter.normal_()
+    positions, ids = torch.tensor([15, 0, 4, 2]), torch.tensor([49, 0, 7, 8])
+    runner = Runner(model, logits=False)
+    given = runner(sample, positions, hidden_states=False, attentions=False).logits
+    assert (runner.projection is None) == (given.shape[1] == 50) == (getattr(model.config, "legacy", True) is False)
+    projection = None if runner.projection is None else model.get_submodule(runner.projection)
+    candidates = Candidates(ids, Score()).to("cpu", projection, dtype)
+    expected = model(**sample).logits.flatten(0, 1)[positions][:, ids]
+    torch.testing.assert_close(candidates.logits(given).t(), expected, rtol=tolerance, atol=tolerance)
 
 
 def test_no_position_at_all(model, sample):

@@ -7,6 +7,7 @@ from datasets import Dataset
 from torch.utils.data import DataLoader
 
 from distillation import masking
+from distillation.alignment import VocabularyMap
 from distillation.arguments import MaskingArguments, ObjectiveArguments
 from distillation.data import tokenize
 from distillation.masking import (
@@ -277,3 +278,179 @@ def test_epochs_reach_workers_that_outlive_them(examples, tokenizer):
         expected = collator(tokenizer)
         expected.set_epoch(epoch)
         assert torch.equal(batch["student"]["input_ids"], expected(examples[:4])["student"]["input_ids"])
+
+
+# Across vocabularies
+
+
+@pytest.fixture(scope="module")
+def two():
+    """Student and teacher, how they meet, and "дада да-нет" as both cut it: дада is one word to one of them."""
+    student = build_tokenizer([*SPECIAL_TOKENS, "да", "##да", "д", "-", "нет", "н", "##е", "##т"], 64)
+    teacher = build_tokenizer([*SPECIAL_TOKENS, "дада", "да", "-", "н", "##е", "##т"], 64)
+    return student, teacher, VocabularyMap(student, teacher)
+
+
+def across(pair, alignment, lines, seed=0, **objective):
+    """A collator of two tokenizers, and the examples of some lines."""
+    student, teacher, vocabulary = pair
+    lines = Dataset.from_dict({"text": lines})
+    made = tokenize(lines, [student, teacher], "word", 64, alignment=alignment, vocabulary=vocabulary)
+    objective = ObjectiveArguments(alignment=alignment, **objective)
+    masking = MaskingArguments(masking_unit="word")
+    collate = MaskingCollator(student, masking, objective, seed, teacher_tokenizer=teacher, vocabulary=vocabulary)
+    return collate, list(made)
+
+
+FATES = [MASK, KEEP, SHOW, RANDOM]  # of дада, да, -, нет
+
+
+def test_match_by_hand(two, fates):
+    """Student: да ##да да - нет; teacher: дада да - н ##е ##т. Special tokens are compared, but predict nothing."""
+    fates(FATES)
+    collate, examples = across(two, "match", ["дада да-нет"])
+    batch = collate(examples)
+    ((*student, random, last),) = batch["student"]["input_ids"].tolist()
+    assert student + [last] == [CLS, HIDDEN, HIDDEN, 5, 8, SEP] and random >= 5
+    (teacher,) = batch["teacher"]["input_ids"].tolist()
+    assert teacher[:4] + teacher[7:] == [CLS, HIDDEN, 6, 7, SEP] and min(teacher[4:7]) >= 5
+    assert batch["teacher_index"].tolist() == [[0, -1, -1, 2, 3, -1, 7]]
+    assert np.flatnonzero(batch["compared"][0]).tolist() == [0, 2, 3, 7]
+    assert (batch["positions"].tolist(), batch["teacher_positions"].tolist()) == ([3, 4, 1, 2, 5], [2, 3])
+    assert batch["labels"].tolist() == [-100, 8, 5, 6, 9]
+    assert batch["groups"] == ((1, 2),)
+    assert dict(zip(COUNTS, batch["counts"].tolist(), strict=True)) == {
+        "kl": 2, "mlm": 4, "tokens": 4, "pairs": 16, "read": 7
+    }  # fmt: skip
+
+
+def test_reduce_by_hand(two, fates):
+    """The second row holds the teacher's tokens in pieces: да ##да, да, -, н, ##е, ##т. Of these the KL takes those
+    of one piece first; what was replaced at random it leaves out."""
+    fates(FATES, FATES, FATES)
+    collate, examples = across(two, "reduce", ["дада да-нет"])
+    batch = collate(examples)
+    own, spelt = batch["student"]["input_ids"].tolist()
+    assert own[:5] + own[6:] == [CLS, HIDDEN, HIDDEN, 5, 8, SEP, PAD, PAD]
+    assert spelt[:5] + spelt[8:] == [CLS, HIDDEN, HIDDEN, 5, 8, SEP] and min(spelt[5:8]) >= 5
+    assert batch["student"]["attention_mask"].tolist() == [[1] * 7 + [0] * 2, [1] * 9]
+    assert batch["teacher_index"].tolist() == [[0, 1, 1, 2, 3, 4, 5, 6, 7]]
+    assert batch["compared"].tolist() == [[True] * 8]
+    assert batch["teacher_positions"].tolist() == [2, 3, 1] and batch["groups"] == ((1, 2), (2, 1))
+    assert batch["positions"].tolist() == [9 + 3, 9 + 4, 9 + 1, 9 + 2, 1, 2, 4, 5]
+    assert batch["labels"].tolist() == [-100] * 4 + [5, 6, 8, 9]
+    assert dict(zip(COUNTS, batch["counts"].tolist(), strict=True)) == {
+        "kl": 3, "mlm": 4, "tokens": 8, "pairs": 64, "read": 16
+    }  # fmt: skip
+    masked = across(two, "reduce", [], kl_positions="masked")[0](examples)
+    assert masked["teacher_positions"].tolist() == [3, 1] and masked["groups"] == ((1, 1), (2, 1))
+    none = across(two, "reduce", [], kl_position_fraction=1e-9)[0](examples)
+    assert none["groups"] == () and none["positions"].tolist() == [1, 2, 4, 5]
+
+
+def test_rows_of_two_examples_by_hand(two, fates):
+    """Positions count in rows of both inputs, and the compared rows are the last."""
+    fates([KEEP], [KEEP, KEEP])
+    collate, examples = across(two, "reduce", ["да", "дада да"])
+    batch = collate(examples)
+    da = [[CLS, 5, SEP, PAD, PAD], [CLS, 5, 6, 5, SEP]]
+    assert batch["student"]["input_ids"].tolist() == da + da
+    assert batch["teacher"]["input_ids"].tolist() == [[CLS, 6, SEP, PAD], [CLS, 5, 6, SEP]]
+    assert batch["teacher_positions"].tolist() == [1, 4 + 2, 4 + 1]
+    assert batch["positions"].tolist() == [10 + 1, 15 + 3, 15 + 1, 15 + 2]
+    assert batch["teacher_index"].tolist() == [[0, 1, 2, -1, -1], [0, 1, 1, 2, 3]]
+    assert batch["compared"].tolist() == [[True, True, True, False], [True] * 4]
+    assert batch["counts"].tolist() == [3, 0, 7, 9 + 16, 2 * 8]
+
+
+def test_a_clean_teacher_is_met_with_clean_pieces(two, fates):
+    """Masked pieces against a teacher that knows the word would teach the student to guess."""
+    for alignment in ("match", "reduce"):
+        fates(FATES)
+        collate, examples = across(two, alignment, ["дада да-нет"], teacher_input="clean")
+        batch = collate(examples)
+        assert batch["teacher"]["input_ids"].tolist() == [[CLS, 5, 6, 7, 8, 9, 10, SEP]]
+        assert batch["student"]["input_ids"][0, :3].tolist() == [CLS, HIDDEN, HIDDEN]
+        if alignment == "reduce":
+            assert batch["student"]["input_ids"][1].tolist() == [CLS, 5, 6, 5, 8, 10, 11, 12, SEP]
+
+
+@pytest.fixture(scope="module")
+def kinds(tokenizer, byte_tokenizer):
+    return tokenizer, byte_tokenizer, VocabularyMap(tokenizer, byte_tokenizer)
+
+
+@pytest.mark.parametrize("alignment", ["match", "reduce"])
+def test_a_hidden_word_is_hidden_from_both_models(kinds, corpus_lines, alignment):
+    """One of three inputs that shows the word would give it away, or let the student guess what the teacher reads."""
+    collate, examples = across(kinds, alignment, corpus_lines[:60])
+    vocabulary, seen = kinds[2], set()
+    for one in examples:
+        batch = collate([one])
+        units, theirs = np.array(one["units"]), np.array(one["teacher_units"])
+        inputs = [
+            (batch["student"]["input_ids"][0], units, HIDDEN),
+            (batch["teacher"]["input_ids"][0], theirs, HIDDEN),
+        ]
+        if alignment == "reduce":
+            sizes = vocabulary.sizes[torch.tensor(one["spellings"])].numpy()
+            inputs.append((batch["student"]["input_ids"][1], theirs.repeat(sizes), HIDDEN))
+        predicted = set(theirs[batch["teacher_positions"].numpy()].tolist())
+        assert -1 not in predicted
+        for unit in range(max(units) + 1):
+            shown = [(ids[: len(of)].numpy()[of == unit] == mask) for ids, of, mask in inputs]
+            assert len({bool(part.any()) for part in shown} | {bool(part.all()) for part in shown}) == 1
+            changed = (batch["student"]["input_ids"][0, : len(units)].numpy() != one["input_ids"])[units == unit].any()
+            if changed and not shown[0].any():  # replaced at random
+                assert unit not in predicted
+                seen.add("random")
+            seen.add((bool(shown[0].any()), unit in predicted))
+    assert {"random", (True, True), (False, True)} <= seen
+
+
+@pytest.mark.parametrize("alignment", ["match", "reduce"])
+def test_draws_across_vocabularies_do_not_depend_on_the_batch(kinds, corpus_lines, alignment):
+    """Else accumulated or resumed steps would see other masks, other random words, and other KL positions."""
+    collate, examples = across(kinds, alignment, corpus_lines[:12], kl_position_fraction=0.5)
+    together, alone = collate(examples), [collate([one]) for one in examples]
+    rows, length = together["student"]["input_ids"].shape
+    teacher_length, chosen = together["compared"].shape[1], set()
+    for row, batch in enumerate(alone):
+        width, height = batch["compared"].shape[1], len(batch["student"]["input_ids"])
+        for name in ("input_ids", "attention_mask"):
+            for part, of in enumerate(range(row, rows, len(examples))):
+                size = batch["student"][name].shape[1]
+                assert torch.equal(together["student"][name][of, :size], batch["student"][name][part])
+            assert torch.equal(together["teacher"][name][row, :width], batch["teacher"][name][0])
+        assert height == rows // len(examples)
+        assert torch.equal(together["compared"][row, :width], batch["compared"][0])
+        assert torch.equal(together["teacher_index"][row, :size], batch["teacher_index"][0])
+        chosen |= {row * teacher_length + int(p) for p in batch["teacher_positions"]}
+    assert chosen == set(together["teacher_positions"].tolist())
+    assert torch.equal(together["counts"], sum(batch["counts"] for batch in alone))
+
+
+@pytest.mark.parametrize("alignment", ["match", "reduce"])
+def test_paired_rows_are_the_teachers_tokens(kinds, corpus_lines, alignment):
+    """Rows out of step by one would pass every test of shapes. Nothing is hidden here, so tokens can be compared."""
+    collate, examples = across(kinds, alignment, corpus_lines[:20], teacher_input="clean")
+    collate.masking.masking_probability = 1e-9
+    batch, vocabulary = collate(examples), kinds[2]
+    student = batch["student"]["input_ids"].flatten()[batch["positions"]].tolist()
+    teacher = batch["teacher"]["input_ids"].flatten()[batch["teacher_positions"]].tolist()
+    sizes = [k for k, count in batch["groups"] for _ in range(count)]
+    assert len(set(sizes)) > 1 or alignment == "match"
+    for token, k in zip(teacher, sizes, strict=True):
+        assert vocabulary.pieces_of(torch.tensor([token])).tolist() == student[:k]
+        student = student[k:]
+    assert not student
+
+
+def test_masked_lm_alone_builds_no_second_input(two, fates):
+    """A run without a teacher pays for none, whatever its alignment says."""
+    fates([MASK, KEEP])
+    off = dict(weight_kl=0, weight_cosine=0, weight_attention=0)
+    collate, examples = across(two, "reduce", ["дада да"], **off)
+    batch = collate(examples)
+    assert batch["student"]["input_ids"].tolist() == [[CLS, HIDDEN, HIDDEN, 5, SEP]]
+    assert batch["positions"].tolist() == [1, 2] and "teacher_index" not in batch

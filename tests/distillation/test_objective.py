@@ -139,3 +139,66 @@ def test_mean_of_layers_needs_no_stack():
     torch.testing.assert_close(mean(tensors), torch.stack(tensors).mean(0))
     mean(tensors).sum().backward()
     assert all(torch.allclose(t.grad, torch.tensor(1 / 3)) for t in tensors)
+
+
+@pytest.mark.parametrize("alignment", ["match", "reduce"])
+def test_all_terms_across_vocabularies_by_loops(alignment):
+    """One position, one pair, one layer at a time: two examples, the second with padding in both models."""
+    torch.manual_seed(0)
+    student_rows, length, width, heads = 2, 5, 3, 2
+    if alignment == "match":
+        index = torch.tensor([[0, -1, 1, 2, 3], [0, 2, -1, -1, -1]])
+        compared = torch.tensor([[True, True, True, True], [True, False, True, False]])
+    else:  # the second token of the first example is not compared, but looked at
+        index = torch.tensor([[0, 1, 1, 2, 3], [0, 1, 2, -1, -1]])
+        compared = torch.tensor([[True, False, True, True], [True, True, True, False]])
+    student = Outputs(
+        torch.randn(4, 7),
+        tuple(torch.randn(student_rows, length, width) for _ in range(2)),
+        tuple(torch.randn(student_rows, heads, length, length).softmax(-1) for _ in range(2)),
+    )
+    teacher = Outputs(
+        torch.randn(2, 7),
+        tuple(torch.randn(2, 4, width) for _ in range(4)),
+        tuple(torch.randn(2, heads, 4, 4).softmax(-1) for _ in range(4)),
+    )
+    labels = torch.tensor([-100, 2, 3, -100])
+    batch = {"compared": compared, "teacher_index": index, "labels": labels, "groups": ((1, 1), (2, 1))}
+    seen = []
+
+    def vocabulary_kl(logits, states, groups):
+        seen.append((logits, states, groups))
+        return torch.tensor(7.0)
+
+    objective = ObjectiveArguments(alignment=alignment, weight_hidden_mse=1.0)
+    sums = distillation_terms(student, teacher, batch, objective, vocabulary_kl)
+
+    assert sums["kl"].item() == 7 and torch.equal(seen[0][0], student.logits[:3])
+    assert seen[0][1] is teacher.logits and seen[0][2] == batch["groups"]
+    mlm = -sum(student.logits[i].log_softmax(-1)[label].item() for i, label in ((1, 2), (2, 3)))
+    assert sums["mlm"].item() == pytest.approx(mlm, rel=1e-5)
+    cosine = mse = attention = 0.0
+    for layer, group in enumerate([(0, 1), (2, 3)]):
+        for b in range(2):
+            places = [i for i in range(4) if compared[b, i]]
+            pieces = {i: [s for s in range(length) if index[b, s] == i] for i in range(4)}
+            for i in places:
+                state = sum(student.hidden_states[layer][b, s] for s in pieces[i]) / len(pieces[i])
+                target = sum(teacher.hidden_states[k][b, i] for k in group) / 2
+                cosine += (1 - torch.dot(state, target) / state.norm() / target.norm()).item() / 2
+                mse += ((state - target) ** 2).mean().item() / 2
+                for head in range(heads):
+                    looked, wanted = {}, {}
+                    for j in places:
+                        maps = student.attentions[layer][b, head]
+                        looked[j] = sum(maps[s, t] for s in pieces[i] for t in pieces[j]).item() / len(pieces[i])
+                        wanted[j] = [teacher.attentions[k][b, head, i, j].item() for k in group]
+                    whole = [1.0, 1.0, 1.0]
+                    if alignment == "match":
+                        whole = [sum(looked.values()), *(sum(w[k] for w in wanted.values()) for k in range(2))]
+                    for j in places:
+                        target = (wanted[j][0] / whole[1] + wanted[j][1] / whole[2]) / 2
+                        attention += (looked[j] / whole[0] - target) ** 2 / heads / 2
+    assert sums["cosine"].item() == pytest.approx(cosine, rel=1e-5)
+    assert sums["hidden_mse"].item() == pytest.approx(mse, rel=1e-5)
+    assert sums["attention"].item() == pytest.approx(attention, rel=1e-5)

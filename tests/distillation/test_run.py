@@ -7,10 +7,25 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
+from transformers import (
+    AutoModelForMaskedLM,
+    AutoTokenizer,
+    BertConfig,
+    BertForMaskedLM,
+    ModernBertConfig,
+    ModernBertForMaskedLM,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    XLMRobertaConfig,
+    XLMRobertaForMaskedLM,
+    pipeline,
+)
 
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
+from distillation.checkpoint import save_pretrained
+from distillation.vocabulary import SPECIAL_TOKENS, build_tokenizer
 
 COMMON = ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--per_device_train_batch_size", "16"]
 WRITTEN = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "README.md"}
@@ -85,6 +100,76 @@ def test_a_student_of_masked_lm_training_alone(student):
     run.main([*argv, "--weight_kl", "0", "--weight_cosine", "0", "--weight_attention", "0"])
     results = json.loads((output / "all_results.json").read_text(encoding="utf-8"))
     assert "train_mlm" in results and "train_kl" not in results
+
+
+SHAPE = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, pad_token_id=0)
+TEACHERS = {
+    "BERT": ("tokenizer", BertConfig, BertForMaskedLM),
+    "RoBERTa": ("byte_tokenizer", RobertaConfig, RobertaForMaskedLM),
+    "XLM-R": ("unigram_tokenizer", XLMRobertaConfig, XLMRobertaForMaskedLM),
+    "ModernBERT": ("byte_tokenizer", ModernBertConfig, ModernBertForMaskedLM),
+}
+
+
+@pytest.fixture
+def across(student, student_vocabulary):
+    """The arguments of a run whose student has a vocabulary of its own."""
+    argv, output = student
+    argv = [*argv, "--student_vocabulary", str(student_vocabulary), "--student_initialisation", "random"]
+    return [*argv, "--masking_unit", "word", "--alignment", "match"], output
+
+
+@pytest.mark.parametrize("alignment", ["match", "reduce"])
+@pytest.mark.parametrize("kind", TEACHERS)
+def test_distillation_across_vocabularies(across, kind, alignment, tmp_path, request):
+    """All four terms for each kind of teacher, from its files to a student that loads."""
+    fixture, config, model = TEACHERS[kind]
+    tokenizer = request.getfixturevalue(fixture)
+    special = dict(bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3)
+    torch.manual_seed(0)
+    teacher = model(config(vocab_size=len(tokenizer), max_position_embeddings=65, **SHAPE, **special))
+    save_pretrained(teacher, tokenizer, tmp_path / "teacher")
+    argv, output = across
+    argv += ["--teacher_name_or_path", str(tmp_path / "teacher"), "--alignment", alignment, "--save_strategy", "no"]
+    run.main(argv)
+    assert {path.name for path in output.iterdir()} == WRITTEN
+    results = json.loads((output / "all_results.json").read_text(encoding="utf-8"))
+    for term in ("kl", "mlm", "cosine", "attention"):
+        assert results[f"train_{term}"] > 0 and results[f"eval_{term}"] > 0
+    assert 0 < results["eval_candidate_probability"] < 1
+    assert len(AutoTokenizer.from_pretrained(output)) == 200
+    assert AutoModelForMaskedLM.from_pretrained(output).config.vocab_size == 200
+    assert len(pipeline("fill-mask", model=str(output))("Актриса [MASK] конфету.")) == 5
+
+
+@pytest.mark.parametrize(
+    ("extra", "key"),
+    [
+        (["--masking_unit", "token"], "`alignment: match` needs `masking_unit: word`"),
+        (["--alignment", "same"], "`student_vocabulary` has 200 tokens"),
+        (["--alignment", "index"], "alignment"),
+        (["--vocabulary_map", "bag"], "vocabulary_map"),
+        (["--teacher_input", "clean", "--kl_positions", "masked"], "`teacher_input: clean`"),
+        (["--student_vocabulary", "nowhere"], "`student_vocabulary`"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_bad_input_across_vocabularies(across, capsys, extra, key):
+    argv, output = across
+    with pytest.raises(SystemExit) as ended:
+        run.main([*argv, *extra])
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert ended.value.code == 2 and not output.exists()
+    assert len(errors) == 1 and key in errors[0]
+
+
+def test_a_student_vocabulary_of_another_script(across, tmp_path, capsys):
+    """Marks alone are shared; what the KL taught of them would pass for a distilled model."""
+    argv, output = across
+    build_tokenizer([*SPECIAL_TOKENS, *"abc.,?", "##a"], 64).save_pretrained(tmp_path / "latin")
+    with pytest.raises(SystemExit):
+        run.main([*argv, "--student_vocabulary", str(tmp_path / "latin")])
+    assert "error: `student_vocabulary` shares" in capsys.readouterr().err and not output.exists()
 
 
 def test_a_teacher_from_scratch(corpus_file, tmp_path):

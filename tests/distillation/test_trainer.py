@@ -16,7 +16,7 @@ from distillation.arguments import DataArguments, MaskingArguments, ModelArgumen
 from distillation.data import load_corpus
 from distillation.layers import Projections
 from distillation.losses import kl_loss, mlm_loss
-from distillation.models import build_student, load_teacher
+from distillation.models import build_student, load_student_tokenizer, load_teacher
 from distillation.objective import compared_layers
 from distillation.recipe import RecipeError
 from distillation.student import Student
@@ -26,20 +26,26 @@ FOUR_TERMS = dict(weight_kl=2.0, weight_mlm=1.0, weight_cosine=1.0, weight_atten
 
 
 @pytest.fixture
-def make_trainer(tmp_path, teacher_folder, corpus_file):
+def make_trainer(tmp_path, teacher_folder, student_vocabulary, corpus_file):
     """A function that builds a trainer; its keywords are keys of a recipe."""
 
-    def make(folder="run", model=None, objective=None, masking=None, **training):
+    def make(folder="run", model=None, objective=None, masking=None, alignment="same", **training):
         torch.manual_seed(0)
-        objective = ObjectiveArguments(**(FOUR_TERMS if objective is None else {"weight_attention": 0, **objective}))
+        terms = FOUR_TERMS if objective is None else {"weight_attention": 0, **objective}
+        objective = ObjectiveArguments(alignment=alignment, **terms)
+        if alignment != "same":
+            other = dict(student_vocabulary=str(student_vocabulary), student_initialisation="random")
+            model = {**other, **(model or {})}
         model_args = ModelArguments(teacher_name_or_path=str(teacher_folder), student_layers=2, **(model or {}))
-        teacher, tokenizer = load_teacher(model_args, objective, max_length=32)
-        student = build_student(model_args, objective, teacher, tokenizer)
+        teacher, teacher_tokenizer = load_teacher(model_args, objective, max_length=32)
+        tokenizer, vocabulary = load_student_tokenizer(model_args, objective, teacher_tokenizer)
+        student = build_student(model_args, objective, teacher, tokenizer, vocabulary)
         for module in student.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0  # a random choice for each micro-batch would hide what is compared
         data_args = DataArguments(train_file=str(corpus_file), max_length=32)
-        corpus = load_corpus(data_args, [tokenizer], "word")
+        tokenizers = [tokenizer] if vocabulary is None else [tokenizer, teacher_tokenizer]
+        corpus = load_corpus(data_args, tokenizers, "word", alignment, vocabulary)
         defaults = dict(output_dir=str(tmp_path / folder), use_cpu=True, report_to="none", save_strategy="no", seed=1)
         layers = compared_layers(objective, 2)
         return DistillationTrainer(
@@ -50,6 +56,8 @@ def make_trainer(tmp_path, teacher_folder, corpus_file):
             masking=MaskingArguments(masking_unit="word", **(masking or {})),
             corpus=corpus,
             tokenizer=tokenizer,
+            teacher_tokenizer=teacher_tokenizer,
+            vocabulary=vocabulary,
         )
 
     return make
@@ -78,21 +86,67 @@ def assert_same(actual, expected, tolerance=1e-5):
         assert error < tolerance, f"{name}: relative error {error:.1e}"
 
 
+alignments = pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
 STEP = dict(max_steps=1, learning_rate=0.0, max_grad_norm=0.0, train_sampling_strategy="sequential")
 
 
+@alignments
 @pytest.mark.parametrize("batch_size", [2, 1])
-def test_accumulation_is_one_large_batch(make_trainer, batch_size):
+def test_accumulation_is_one_large_batch(make_trainer, batch_size, alignment):
     """The Trainer's own handling multiplies such a loss by the number of micro-batches, and means of means are not
     the mean where they hold different numbers of masked tokens."""
-    whole = make_trainer(per_device_train_batch_size=8, **STEP)
-    parts = make_trainer(per_device_train_batch_size=batch_size, gradient_accumulation_steps=8 // batch_size, **STEP)
+    options = dict(alignment=alignment, **STEP)
+    whole = make_trainer(per_device_train_batch_size=8, **options)
+    parts = make_trainer(
+        per_device_train_batch_size=batch_size, gradient_accumulation_steps=8 // batch_size, **options
+    )
     counts = [int(whole.data_collator([row])["counts"][1]) for row in whole.train_dataset.select(range(8))]
     assert len(set(counts)) > 1, "the test needs uneven numbers of masked tokens"
     assert_same(gradients_of_one_step(parts), gradients_of_one_step(whole))
     assert parts.state.log_history[0]["loss"] == pytest.approx(whole.state.log_history[0]["loss"], rel=1e-5)
     for term in whole.objective.terms:
         assert parts.state.log_history[0][term] == pytest.approx(whole.state.log_history[0][term], rel=1e-5)
+
+
+@pytest.mark.parametrize("alignment", ["match", "reduce"])
+def test_batches_without_a_position_train_all_the_same(make_trainer, alignment):
+    """Short texts, few masks, a small share of positions: a run must not end where a batch has none for the KL."""
+    objective = dict(weight_kl=1, weight_mlm=0, weight_cosine=0, kl_positions="masked")
+    masking = dict(masking_probability=1e-9)
+    trainer = make_trainer(objective=objective, masking=masking, alignment=alignment, **STEP)
+    assert not any(gradient.any() for gradient in gradients_of_one_step(trainer).values())
+    assert trainer.state.log_history[0]["kl"] == 0 and trainer.evaluate()["eval_candidate_probability"] == 0
+
+
+@pytest.mark.parametrize("alignment", ["match", "reduce"])
+def test_terms_across_vocabularies_are_those_of_the_whole_models(make_trainer, alignment):
+    """Logged figures against full logits of both models: positions, rows, and counts that are out of step show."""
+    trainer = make_trainer(per_device_train_batch_size=8, alignment=alignment, **STEP)
+    trainer.train()
+    first = trainer.state.log_history[0]
+    batch = trainer.data_collator(list(trainer.train_dataset.select(range(8))))
+    known = trainer.data_collator.vocabulary
+    with torch.no_grad():
+        student = trainer.model.model(**batch["student"], output_hidden_states=True)
+        teacher = trainer.teacher.model(**batch["teacher"], output_hidden_states=True)
+    rows = student.logits.flatten(0, 1)[batch["positions"]].log_softmax(-1)
+    theirs, kl, row = teacher.logits.flatten(0, 1)[batch["teacher_positions"]], 0.0, 0
+    for position, k in enumerate(k for k, count in batch["groups"] for _ in range(count)):
+        ids = known.mapped_teacher_ids[known.piece_counts[known.mapped_teacher_ids] == k]
+        pieces = known.pieces_of(ids).reshape(-1, k)
+        scores = sum(rows[row + j, pieces[:, j]] for j in range(k))
+        kl, row = kl + kl_loss(scores, theirs[position, ids], 2.0).item(), row + k
+    assert first["kl"] == pytest.approx(kl / len(theirs), rel=1e-4)
+    mlm = student.logits.flatten(0, 1)[batch["positions"]]
+    assert first["mlm"] == pytest.approx(mlm_loss(mlm, batch["labels"]).item(), rel=1e-4)
+    cosine, compared = 0.0, batch["compared"].nonzero().tolist()
+    for row, position in compared:
+        pieces = (batch["teacher_index"][row] == position).nonzero().squeeze(1)
+        for layer in range(2):
+            state = student.hidden_states[1 + layer][-8:][row, pieces].mean(0)
+            target = sum(teacher.hidden_states[1 + 2 * layer + k][row, position] for k in range(2))
+            cosine += (1 - torch.nn.functional.cosine_similarity(state, target, dim=0)).item() / 2
+    assert first["cosine"] == pytest.approx(cosine / len(compared), rel=1e-4)
 
 
 def test_gradient_checkpointing_gives_the_same_gradients(make_trainer):
@@ -153,9 +207,10 @@ def test_kl_and_mlm_are_means_over_their_own_positions(make_trainer):
     assert first["mlm"] == pytest.approx(mlm_loss(student, batch["labels"]).item(), rel=1e-4)
 
 
-def test_gradients_reach_the_student_and_never_the_teacher(make_trainer):
+@alignments
+def test_gradients_reach_the_student_and_never_the_teacher(make_trainer, alignment):
     """A teacher that learns drifts towards its student and every term goes to zero."""
-    trainer = make_trainer(per_device_train_batch_size=8, max_steps=3, learning_rate=1e-2)
+    trainer = make_trainer(per_device_train_batch_size=8, max_steps=3, learning_rate=1e-2, alignment=alignment)
     teacher = copy.deepcopy(trainer.teacher.model.state_dict())
     student = copy.deepcopy(trainer.model.state_dict())
     trainer.train()
@@ -175,12 +230,18 @@ def test_gradients_reach_the_student_and_never_the_teacher(make_trainer):
         dict(weight_kl=1, kl_positions="all", kl_position_fraction=0.5, teacher_input="clean"),
         dict(weight_kl=0, weight_mlm=0, weight_cosine=1, cosine_layers="last"),
         dict(weight_kl=0, weight_mlm=1, weight_cosine=0, weight_hidden_mse=1, hidden_layers="average"),
+        dict(alignment="match", weight_mlm=0, weight_cosine=0),
+        dict(alignment="reduce", weight_mlm=0, weight_cosine=0),
+        dict(alignment="reduce", weight_mlm=0, weight_cosine=0, vocabulary_map="pieces", reduce_pooling="sum"),
+        dict(alignment="reduce", weight_kl=0, weight_mlm=0, teacher_input="clean"),
     ],
     ids=str,
 )
 def test_every_objective_learns(make_trainer, objective):
     """Each term alone and each switch: trained on one batch, its loss falls."""
+    objective = dict(objective)
     trainer = make_trainer(
+        alignment=objective.pop("alignment", "same"),
         objective=objective,
         per_device_train_batch_size=64,
         max_steps=20,
@@ -195,16 +256,19 @@ def test_every_objective_learns(make_trainer, objective):
     )
 
 
+@alignments
 @pytest.mark.parametrize("batch_size", [1, 7, 100])
-def test_evaluation_does_not_depend_on_the_batch(make_trainer, batch_size):
+def test_evaluation_does_not_depend_on_the_batch(make_trainer, batch_size, alignment):
     """Means of batch means weigh a token by the company it is in."""
-    trainer = make_trainer(per_device_eval_batch_size=batch_size)
-    reference = make_trainer(per_device_eval_batch_size=16).evaluate()
+    trainer = make_trainer(per_device_eval_batch_size=batch_size, alignment=alignment)
+    reference = make_trainer(per_device_eval_batch_size=16, alignment=alignment).evaluate()
     metrics = trainer.evaluate()
-    for term in ("loss", *trainer.objective.terms):
+    held = () if alignment == "same" else ("candidate_probability",)
+    for term in ("loss", *trainer.objective.terms, *held):
         assert metrics[f"eval_{term}"] == pytest.approx(reference[f"eval_{term}"], rel=1e-5)
     weighted = sum(FOUR_TERMS[f"weight_{term}"] * metrics[f"eval_{term}"] for term in trainer.objective.terms)
     assert metrics["eval_loss"] == pytest.approx(weighted, rel=1e-5), "what chooses the best checkpoint"
+    assert not held or 0 < metrics["eval_candidate_probability"] < 1
 
 
 def test_a_narrower_student_has_projections_that_train_but_are_not_published(make_trainer):
@@ -245,8 +309,11 @@ def test_what_is_saved_loads_and_is_the_student(make_trainer):
     assert not list(folder.rglob("training_args.bin"))
 
 
-@pytest.mark.parametrize("sampling", ["random", "group_by_length"])
-def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer, sampling):
+@pytest.mark.parametrize(
+    ("sampling", "alignment"),
+    [("random", "same"), ("group_by_length", "same"), ("random", "match"), ("group_by_length", "reduce")],
+)
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer, sampling, alignment):
     """Order, masks, optimiser, scheduler, and projections must all come back, in the second epoch too."""
     options = dict(
         model=dict(student_hidden_size=16, student_initialisation="random"),
@@ -256,6 +323,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer, sampli
         save_strategy="steps",
         save_steps=8,
         train_sampling_strategy=sampling,
+        alignment=alignment,
     )
     whole = make_trainer("whole", **options)
     whole.train()
@@ -332,22 +400,24 @@ def test_measured_results(make_trainer):
     assert results["steps"] == 3 and results["train_tokens_per_second"] > 0 and results["peak_memory_mib"] > 0
 
 
-def test_two_ranks_are_one(tmp_path, teacher_folder, corpus_file):
+def test_two_ranks_are_one(tmp_path, teacher_folder, student_vocabulary, corpus_file):
     """Two processes with batches of 4 give the gradients, losses, and figures of one process with batches of 8."""
     script = Path(__file__).with_name("ranks.py")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parents[2])}
-    common = [str(script), str(teacher_folder), str(corpus_file)]
+    common = [str(script), str(teacher_folder), str(student_vocabulary), str(corpus_file)]
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     subprocess.run([sys.executable, *common, str(tmp_path / "one"), "8"], check=True, env=environment)
     subprocess.run([*launch, *common, str(tmp_path / "two"), "4"], check=True, env=environment)
-    one, two = (load_file(tmp_path / name / "weights.safetensors") for name in ("one", "two"))
-    assert_same(two, one)
-    logs = [json.loads((tmp_path / name / "logs.json").read_text()) for name in ("one", "two")]
-    assert logs[0].keys() == logs[1].keys() and logs[0]["processes"] == 1 and logs[1]["processes"] == 2
-    for name in (key for key in logs[0] if key.startswith(("train_", "eval_")) and "second" not in key):
-        if not name.endswith("runtime"):
-            assert logs[1][name] == pytest.approx(logs[0][name], rel=1e-4), name
+    for alignment in ("same", "reduce"):
+        folders = [tmp_path / name / alignment for name in ("one", "two")]
+        one, two = (load_file(folder / "weights.safetensors") for folder in folders)
+        assert_same(two, one)
+        logs = [json.loads((folder / "logs.json").read_text()) for folder in folders]
+        assert logs[0].keys() == logs[1].keys() and logs[0]["processes"] == 1 and logs[1]["processes"] == 2
+        for name in (key for key in logs[0] if key.startswith(("train_", "eval_")) and "second" not in key):
+            if not name.endswith("runtime"):
+                assert logs[1][name] == pytest.approx(logs[0][name], rel=1e-4), name
 
 
 def test_rare_tokens_are_drawn_where_the_recipe_says_so(make_trainer):
