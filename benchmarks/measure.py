@@ -1,0 +1,94 @@
+"""Time and memory of several ways to do one thing, side by side in one process.
+
+The ways take turns, A B C A B C: what else the machine does falls on all of them, and their ratio in a round is fair.
+
+Peak memory is what a call holds at most, its result included, above what was held before it. On a CPU it is read from
+the kernel's high-water mark of the resident set (VmHWM), which writing 5 to /proc/self/clear_refs sets back; what
+earlier calls have freed goes back to the kernel first (malloc_trim), so that no call lives on the memory of another.
+Where the system has no such mark, memory is not measured. On a GPU it is that of torch's allocator.
+"""
+
+import ctypes
+import gc
+import platform
+import re
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+MIB, PAGE = 2**20, 4096  # bytes; less than a page cannot be seen
+
+
+@dataclass
+class Measurement:
+    """One figure a round; `mib` stays empty where memory cannot be measured."""
+
+    seconds: list[float] = field(default_factory=list)
+    mib: list[float] = field(default_factory=list)
+
+
+def side_by_side(calls: dict[str, Callable[[], Any]], rounds: int, device: torch.device) -> dict[str, Measurement]:
+    """Measure each call in each round. Each should have run before: a first call is slower."""
+    measurements = {name: Measurement() for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            held = _reset_peak(device)
+            start = time.perf_counter()
+            result = call()
+            _synchronise(device)
+            measurements[name].seconds.append(time.perf_counter() - start)
+            if held is not None:
+                measurements[name].mib.append(max(_peak(device) - held, PAGE) / MIB)
+            del result
+    return measurements
+
+
+def ratio(ours: list[float], theirs: list[float]) -> dict[str, float] | None:
+    """How many times more theirs is: the ratio of the medians, and the least and the largest of a round."""
+    if not ours:
+        return None
+    rounds = [b / a for a, b in zip(ours, theirs, strict=True)]
+    return {"median": statistics.median(theirs) / statistics.median(ours), "min": min(rounds), "max": max(rounds)}
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """What the figures depend on besides the code."""
+    cpuinfo = Path("/proc/cpuinfo")
+    name = re.search(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else None
+    found = {"cpu": name[1] if name else platform.processor(), "threads": torch.get_num_threads()}
+    if device.type == "cuda":
+        found["gpu"] = torch.cuda.get_device_name(device)
+    return found | {"torch": torch.__version__}
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def _reset_peak(device: torch.device) -> int | None:
+    """Bytes held now; from here on the peak counts. None: it cannot be measured."""
+    gc.collect()
+    _synchronise(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return torch.cuda.memory_allocated(device)
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+    except (AttributeError, OSError):
+        return None
+    return _status("VmRSS")
+
+
+def _peak(device: torch.device) -> int:
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _status("VmHWM")
+
+
+def _status(key: str) -> int:
+    return 1024 * int(re.search(rf"{key}:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
