@@ -37,8 +37,13 @@ class ModelArguments:
     student_initialisation: str = _key(
         "average",
         "First weights: the mean or the last of each group of teacher layers (and the teacher's embeddings and head), "
-        "or random.",
-        ("average", "select", "random"),
+        "its embeddings alone, or random.",
+        ("average", "select", "embeddings", "random"),
+    )
+    init_projection: str = _key(
+        "pca",
+        "What a narrower student takes of the teacher: its first coordinates, or the principal ones.",
+        ("crop", "pca"),
     )
 
     def __post_init__(self):

@@ -1,7 +1,8 @@
-"""First weights of a DistilBERT student, from a teacher of the same width.
+"""First weights of a DistilBERT student, from a teacher at least as wide.
 
 Groups of consecutive teacher layers give one student layer each: their mean (`average`, as the DistilRuBERT authors
-do) or their last (`select`). Embeddings and head are the teacher's.
+do) or their last (`select`). Embeddings and head are the teacher's, for another vocabulary the means of its rows. What
+a narrower student keeps of all this is the matter of `projection.py`.
 """
 
 import logging
@@ -9,9 +10,10 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
-from transformers import DistilBertForMaskedLM, PretrainedConfig, PreTrainedModel
+from transformers import DistilBertConfig, DistilBertForMaskedLM, PretrainedConfig, PreTrainedModel
 
 from distillation.layers import layer_groups, mean
+from distillation.projection import narrow
 from distillation.recipe import RecipeError
 
 logger = logging.getLogger(__name__)
@@ -44,38 +46,70 @@ _HEADS = {
 
 
 @torch.no_grad()
-def initialise(student: DistilBertForMaskedLM, teacher: PreTrainedModel, how: str) -> None:
-    """Overwrite the student's random weights. how: `average`, `select`, or `random` (nothing is taken).
+def initialise(
+    student: DistilBertForMaskedLM, teacher: PreTrainedModel, how: str, projection: str = "pca", vocabulary=None
+) -> None:
+    """Overwrite the student's random weights.
 
-    Raises RecipeError where the widths differ. A teacher whose layers are built otherwise (ModernBERT, DeBERTa) gives
-    its word embeddings only, or nothing where these have a width of their own (ELECTRA, ALBERT); a warning says so.
+    how: `average` or `select`; `embeddings` takes these and the head's bias; `random` takes nothing.
+    projection: what a narrower student keeps, `pca` or `crop`.
+    vocabulary: the student's in terms of the teacher's (see `translate`); None where they share one.
+
+    Raises RecipeError where the student is larger. A teacher whose layers are built otherwise (ModernBERT, DeBERTa)
+    gives its word embeddings only, or nothing where these are narrower than the student (as ELECTRA's and ALBERT's
+    may be); a warning says so.
     """
     if how == "random":
         return
     ours, theirs = student.config, teacher.config
-    inner = intermediate_size(theirs)
-    if (ours.dim, ours.hidden_dim) != (theirs.hidden_size, inner):
-        raise RecipeError(
-            f"`student_initialisation: {how}` copies whole matrices, but the student is {ours.dim} wide "
-            f"({ours.hidden_dim} inside) and the teacher {theirs.hidden_size} ({inner}): leave "
-            "`student_hidden_size` and `student_intermediate_size` out, or set `student_initialisation: random`"
-        )
+    fits = theirs.model_type in _LAYERS
+    with_layers = fits and how != "embeddings"
+    _check_shape(ours, theirs, how, with_layers)
     words = teacher.get_input_embeddings().weight
-    weights = {"distilbert.embeddings.word_embeddings.weight": words} if words.shape[1] == ours.dim else {}
-    source = teacher.state_dict()
-    if theirs.model_type in _LAYERS:
-        weights |= _embeddings(source, teacher, ours.max_position_embeddings)
-        weights |= _layers(source, theirs, ours.n_layers, how)
-        weights |= _head(source)
-    else:
+    enough = words.shape[1] >= ours.dim
+    if not fits:
         logger.warning(
             "layers of a %s teacher cannot be copied into a DistilBERT student: %s, layers and head start random",
             theirs.model_type,
-            "only its word embeddings are" if weights else "word embeddings (of another width than its layers)",
+            "only its word embeddings are" if enough else "word embeddings (of another width than its layers)",
         )
+    if not enough:
+        return
+    source = teacher.state_dict()
+    weights = {"distilbert.embeddings.word_embeddings.weight": words}
+    if fits:
+        weights |= _embeddings(source, teacher, ours.max_position_embeddings)
+        weights["vocab_projector.bias"] = source[_head_names(source)[-1]]
+    if with_layers:
+        weights |= _layers(source, theirs, ours.n_layers, how) | _head(source)
+    if vocabulary is not None:
+        weights |= _translated(weights, vocabulary)
+    weights = narrow(weights, ours, theirs.num_attention_heads, projection)
     missing, unexpected = student.load_state_dict(weights, strict=False)
     assert not unexpected, unexpected
-    assert theirs.model_type not in _LAYERS or set(missing) <= {"vocab_projector.weight"}, missing  # the tied matrix
+    assert not with_layers or set(missing) <= {"vocab_projector.weight"}, missing  # the tied matrix
+
+
+def translate(rows: Tensor, vocabulary) -> tuple[Tensor, Tensor]:
+    """Rows (teacher tokens, n) of one vocabulary as rows (student tokens, n) of another, and which are known.
+
+    A token that both have, or that has the same special role, keeps its row. Any other gets the mean row of the
+    teacher tokens that it helps to spell, weighted with how often it does; of no such token nothing is known.
+
+    vocabulary: `pieces`, sparse (teacher tokens, student tokens), the number of times a student token stands in the
+    spelling of a teacher token; `shared_student_ids` and `shared_teacher_ids`, entry by entry the same token; and
+    `special_ids`, pairs of a student and a teacher id.
+    """
+    spelt = vocabulary.pieces.to_sparse_coo().to(rows.dtype).t()
+    rows = rows[: spelt.shape[1]]  # some models have more rows than their tokenizer has tokens
+    counts = spelt @ rows.new_ones(len(rows), 1)
+    translated = spelt @ rows / counts.clamp(min=1)
+    known = counts[:, 0] > 0
+    special = torch.tensor(list(dict(vocabulary.special_ids).items()), dtype=torch.long).reshape(-1, 2)
+    ours = torch.cat([vocabulary.shared_student_ids, special[:, 0]])
+    theirs = torch.cat([vocabulary.shared_teacher_ids, special[:, 1]])
+    translated[ours], known[ours] = rows[theirs], True
+    return translated, known
 
 
 def intermediate_size(config: PretrainedConfig) -> int:
@@ -87,6 +121,25 @@ def activation(config: PretrainedConfig) -> str:
     """The nonlinearity of a model's feed-forward layers, which DistilBERT and ModernBERT name otherwise."""
     names = {"distilbert": "activation", "modernbert": "hidden_activation"}
     return getattr(config, names.get(config.model_type, "hidden_act"))
+
+
+def _check_shape(ours: DistilBertConfig, theirs: PretrainedConfig, how: str, with_layers: bool) -> None:
+    checks = [("student_hidden_size", "width", ours.dim, theirs.hidden_size, "random")]
+    if with_layers:
+        heads, inner = theirs.num_attention_heads, intermediate_size(theirs)
+        widths = (ours.dim // ours.n_heads, theirs.hidden_size // heads)
+        checks += [
+            ("student_attention_heads", "number of heads", ours.n_heads, heads, "embeddings"),
+            ("student_attention_heads", "width of a head", *widths, "embeddings"),
+            ("student_intermediate_size", "width inside feed-forward layers", ours.hidden_dim, inner, "embeddings"),
+        ]
+    for key, what, our, their, remedy in checks:
+        if our > their:
+            raise RecipeError(
+                f"`student_initialisation: {how}` can only take parts of the teacher, but with this `{key}` the "
+                f"student's {what} is {our} and the teacher's {their}: change it, or set "
+                f"`student_initialisation: {remedy}`"
+            )
 
 
 def _embeddings(source: Mapping[str, Tensor], teacher: PreTrainedModel, positions: int) -> dict[str, Tensor]:
@@ -114,9 +167,23 @@ def _layers(
     return weights
 
 
+def _head_names(source: Mapping[str, Tensor]) -> tuple[str, str, str]:
+    return next(names for names in _HEADS.values() if names[-1] in source)
+
+
 def _head(source: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    dense, norm, bias = next(names for names in _HEADS.values() if names[2] in source)
-    weights = {"vocab_projector.bias": source[bias]}
-    for ours, theirs in (("vocab_transform", dense), ("vocab_layer_norm", norm)):
-        weights |= {f"{ours}.{kind}": source[f"{theirs}.{kind}"] for kind in ("weight", "bias")}
-    return weights
+    dense, norm, _ = _head_names(source)
+    pairs = (("vocab_transform", dense), ("vocab_layer_norm", norm))
+    return {f"{ours}.{kind}": source[f"{theirs}.{kind}"] for ours, theirs in pairs for kind in ("weight", "bias")}
+
+
+def _translated(weights: Mapping[str, Tensor], vocabulary) -> dict[str, Tensor]:
+    """The weights that have one entry for each token; what is unknown is drawn like the rest, and never predicted."""
+    words, known = translate(weights["distilbert.embeddings.word_embeddings.weight"], vocabulary)
+    deviation, mean_row = torch.std_mean(words[known], dim=0)
+    words[~known] = mean_row + deviation * torch.randn_like(words[~known])
+    translated = {"distilbert.embeddings.word_embeddings.weight": words}
+    if "vocab_projector.bias" in weights:
+        bias = translate(weights["vocab_projector.bias"][:, None], vocabulary)[0][:, 0]
+        translated["vocab_projector.bias"] = bias.where(known, bias[known].min())
+    return translated

@@ -117,8 +117,9 @@ def build_student(
     objective: ObjectiveArguments,
     teacher: PreTrainedModel,
     teacher_tokenizer: PreTrainedTokenizerBase,
+    vocabulary=None,
 ) -> PreTrainedModel:
-    """A DistilBERT student for the teacher's vocabulary, with its first weights.
+    """A DistilBERT student with its first weights, for the teacher's vocabulary or another one.
 
     Its config keeps the published attention dropout, but while attention maps are compared it trains without: they
     come after dropout. Raises RecipeError for shapes that contradict each other or the objective.
@@ -136,16 +137,17 @@ def build_student(
             f"`weight_attention` compares maps head by head, but `student_attention_heads` is {heads} and the teacher "
             f"has {shape.num_attention_heads}: make them equal, or set `weight_attention: 0`"
         )
-    if objective.uses_groups or arguments.student_initialisation != "random":
+    if objective.uses_groups or arguments.student_initialisation in ("average", "select"):
         try:
             layer_groups(shape.num_hidden_layers, arguments.student_layers)
         except ValueError as error:
             raise RecipeError(
                 f"`student_layers`: {error}; choose a divisor, or terms and `student_initialisation` without groups "
-                "(`cosine_layers: last`, `hidden_layers: average`, `weight_attention: 0`, `random`)"
+                "(`cosine_layers: last`, `hidden_layers: average`, `weight_attention: 0`, `embeddings`)"
             ) from None
+    teacher_tokens = teacher.get_input_embeddings().num_embeddings
     config = DistilBertConfig(
-        vocab_size=teacher.get_input_embeddings().num_embeddings,
+        vocab_size=teacher_tokens if vocabulary is None else vocabulary.student_size,
         max_position_embeddings=position_count(teacher),
         n_layers=arguments.student_layers,
         n_heads=heads,
@@ -159,7 +161,7 @@ def build_student(
     built._attn_implementation = "eager" if objective.needs_attentions else "sdpa"
     student = DistilBertForMaskedLM(built)
     student.config.attention_dropout = config.attention_dropout
-    initialise(student, teacher, arguments.student_initialisation)
+    initialise(student, teacher, arguments.student_initialisation, arguments.init_projection, vocabulary)
     return student
 
 

@@ -1,0 +1,154 @@
+"""A DistilBERT's weights in a narrower one: a part of its coordinates, of each of its heads, and of its inner units.
+
+`crop` keeps the first of them, `pca` those that carry most. The residual stream is seen through a basis P (width,
+narrower width) with orthonormal columns: a state x (a row) becomes x P. Weights stand as in `nn.Linear`, (out, in).
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from transformers import DistilBertConfig
+
+_EMBEDDINGS = ("word_embeddings", "position_embeddings")
+_WORDS, _POSITIONS = (f"distilbert.embeddings.{name}.weight" for name in _EMBEDDINGS)
+_READERS = (*_EMBEDDINGS, "q_lin", "k_lin", "v_lin", "lin1", "vocab_transform")  # their columns are coordinates
+_WRITERS = ("out_lin", "lin2", "vocab_transform")  # their rows are
+
+
+def narrow(weights: Mapping[str, Tensor], config: DistilBertConfig, heads: int, how: str) -> dict[str, Tensor]:
+    """Weights of a DistilBERT with `heads` heads, all or some (word embeddings at least), in the shapes of `config`.
+
+    Where the residual stream gets narrower, word embeddings are centred and get the deviation of fresh ones. Of equal
+    shapes nothing changes.
+    """
+    narrower = config.dim < weights[_WORDS].shape[1]
+    if narrower:
+        weights = {**weights, **_centred(weights)}
+    basis = residual_basis(weights[_WORDS], config.dim, how)
+    narrowed = {name: _residual(name, weight, basis) for name, weight in weights.items()}
+    for k in range(config.n_layers):
+        prefix = f"distilbert.transformer.layer.{k}"
+        if f"{prefix}.ffn.lin1.weight" in weights:
+            _narrow_attention(narrowed, f"{prefix}.attention", config, heads, how)
+            _narrow_feed_forward(narrowed, f"{prefix}.ffn", config.hidden_dim, how)
+    return _rescaled(narrowed, config.initializer_range) if narrower else narrowed
+
+
+def residual_basis(rows: Tensor, width: int, how: str) -> Tensor:
+    """P (rows' width, width) for rows (tokens, rows' width).
+
+    pca: the principal directions of the rows, so that their inner products, and with them the logits of a tied
+    decoder, are kept as far as they can be. One direction is spent on the constant vector, which becomes the constant
+    vector again: it is what LayerNorm takes away, and but for its gain and the norm of what is lost, LayerNorm then
+    commutes with P.
+    """
+    full = rows.shape[1]
+    if how == "crop" or width == full:
+        return torch.eye(full, width, dtype=rows.dtype)
+    rest = rows.double() - rows.double().mean(1, keepdim=True)  # without the constant vector
+    gram = rest.T @ rest
+    constant = torch.full((full,), full**-0.5, dtype=torch.float64)
+    # As the only one with a negative eigenvalue it comes last, even among rows of low rank.
+    _, directions = torch.linalg.eigh(gram - (1 + gram.trace()) * constant.outer(constant))
+    directions = directions[:, 1 - width :].flip(1)
+    directions *= directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
+    basis = torch.cat([constant[:, None], directions], dim=1)
+    normal = torch.full((width,), width**-0.5, dtype=torch.float64)  # of a reflection of (1, 0, ...) to the constant
+    normal[0] -= 1
+    return (basis - (basis @ normal).outer(normal) * (2 / normal.dot(normal))).to(rows.dtype)
+
+
+def narrow_heads(
+    query: Tensor, key: Tensor, value: Tensor, output: Tensor, width: int, how: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Heads of another width. query, key, value: (heads, head width, inputs + 1), the bias last, as the weight of an
+    input that is always 1; output: (heads, outputs, head width).
+
+    pca: the nearest query @ key and output @ value of rank `width`, for only these products count. The student
+    divides its logits by sqrt(width), the teacher by sqrt(head width).
+    """
+    full = query.shape[1]
+    if how == "crop" or width == full:
+        return query[:, :width], key[:, :width], value[:, :width], output[..., :width]
+    query, key = factors(query.mT, key, width)
+    scale = (width / full) ** 0.25
+    output, value = factors(output, value, width)
+    return scale * query.mT, scale * key, value, output
+
+
+def factors(left: Tensor, right: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """The best factors (..., m, rank) and (..., rank, n), equally large, of left (..., m, k) @ right (..., k, n)."""
+    (rows, left_core), (columns, right_core) = torch.linalg.qr(left.double()), torch.linalg.qr(right.double().mT)
+    u, values, v = torch.linalg.svd(left_core @ right_core.mT)  # small, and with the singular values of the product
+    roots = values[..., :rank].sqrt()
+    return rows @ (u[..., :rank] * roots[..., None, :]), (roots[..., None] * v[..., :rank, :]) @ columns.mT
+
+
+def inner_units(first: Tensor, second: Tensor, count: int, how: str) -> Tensor:
+    """Which units of a feed-forward layer stay. first: (units, width); second: (width, units).
+
+    pca: those with the largest product of the norms of what they read and what they write.
+    """
+    if how == "crop":
+        return torch.arange(count)
+    return (first.norm(dim=1) * second.norm(dim=0)).topk(count).indices.sort().values
+
+
+def _residual(name: str, weight: Tensor, basis: Tensor) -> Tensor:
+    """One parameter in the student's coordinates of the residual stream.
+
+    The head is taken as a part of it: its nonlinearity acts on other coordinates, its linear part is kept.
+    """
+    module, kind = name.split(".")[-2:]
+    norm = module.endswith(("layer_norm", "LayerNorm"))
+    if norm and kind == "weight":
+        return (basis**2).T @ weight  # the diagonal of P^T diag(gain) P, which is not diagonal
+    if norm or module in _WRITERS:
+        weight = basis.T @ weight
+    return weight @ basis if module in _READERS and kind == "weight" else weight
+
+
+def _narrow_attention(
+    weights: dict[str, Tensor], prefix: str, config: DistilBertConfig, teacher_heads: int, how: str
+) -> None:
+    def split(name: str) -> Tensor:
+        joined = torch.cat([weights[f"{prefix}.{name}.weight"], weights[f"{prefix}.{name}.bias"][:, None]], dim=1)
+        return joined.unflatten(0, (teacher_heads, -1))[: config.n_heads]
+
+    inputs = [split(name) for name in ("q_lin", "k_lin", "v_lin")]
+    output = weights[f"{prefix}.out_lin.weight"].unflatten(1, (teacher_heads, -1)).movedim(1, 0)[: config.n_heads]
+    *inputs, output = narrow_heads(*inputs, output, config.dim // config.n_heads, how)
+    for name, joined in zip(("q_lin", "k_lin", "v_lin"), inputs, strict=True):
+        weights[f"{prefix}.{name}.weight"] = joined[..., :-1].flatten(0, 1)
+        weights[f"{prefix}.{name}.bias"] = joined[..., -1].flatten()
+    weights[f"{prefix}.out_lin.weight"] = output.movedim(0, 1).flatten(1)
+
+
+def _narrow_feed_forward(weights: dict[str, Tensor], prefix: str, count: int, how: str) -> None:
+    first, second = f"{prefix}.lin1.weight", f"{prefix}.lin2.weight"
+    kept = inner_units(weights[first], weights[second], count, how)
+    weights[first], weights[second] = weights[first][kept], weights[second][:, kept]
+    weights[f"{prefix}.lin1.bias"] = weights[f"{prefix}.lin1.bias"][kept]
+
+
+def _centred(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Word embeddings without their mean, often larger than what tells them apart, and positions with it.
+
+    Sums of word and position stay as they are, and the tied decoder's logits change by one number for all tokens.
+    """
+    middle = weights[_WORDS].mean(0)
+    centred = {_WORDS: weights[_WORDS] - middle}
+    return centred | ({_POSITIONS: weights[_POSITIONS] + middle} if _POSITIONS in weights else {})
+
+
+def _rescaled(weights: Mapping[str, Tensor], deviation: float) -> dict[str, Tensor]:
+    """Give the word embeddings a standard deviation, and change nothing that is computed.
+
+    The LayerNorm of the embeddings undoes a factor of words and positions together; the tied decoder multiplies by
+    the words again, so that the head's LayerNorm takes the factor back.
+    """
+    factor = deviation / weights[_WORDS].std()
+    changed = dict.fromkeys((_WORDS, _POSITIONS), factor)
+    changed |= dict.fromkeys(("vocab_layer_norm.weight", "vocab_layer_norm.bias"), 1 / factor)
+    return {name: weight * changed.get(name, 1) for name, weight in weights.items()}
