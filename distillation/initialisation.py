@@ -105,7 +105,7 @@ def translate(rows: Tensor, vocabulary) -> tuple[Tensor, Tensor]:
     counts = spelt @ rows.new_ones(len(rows), 1)
     translated = spelt @ rows / counts.clamp(min=1)
     known = counts[:, 0] > 0
-    special = torch.tensor(list(dict(vocabulary.special_ids).items())).reshape(-1, 2)
+    special = torch.tensor(list(dict(vocabulary.special_ids).items()), dtype=torch.long).reshape(-1, 2)
     ours = torch.cat([vocabulary.shared_student_ids, special[:, 0]])
     theirs = torch.cat([vocabulary.shared_teacher_ids, special[:, 1]])
     translated[ours], known[ours] = rows[theirs], True

@@ -96,7 +96,10 @@ def inner_units(first: Tensor, second: Tensor, count: int, how: str) -> Tensor:
 
 
 def _residual(name: str, weight: Tensor, basis: Tensor) -> Tensor:
-    """One parameter in the student's coordinates of the residual stream."""
+    """One parameter in the student's coordinates of the residual stream.
+
+    The head is taken as a part of it: its nonlinearity acts on other coordinates, its linear part is kept.
+    """
     module, kind = name.split(".")[-2:]
     norm = module.endswith(("layer_norm", "LayerNorm"))
     if norm and kind == "weight":

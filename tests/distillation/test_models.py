@@ -1,6 +1,7 @@
 """Teachers that cannot teach are refused before any training; students have the shape that was asked for."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -166,17 +167,39 @@ def test_shapes_follow_the_recipe(teacher):
     assert (config.vocab_size, config.max_position_embeddings, config.pad_token_id) == (300, 64, 0)
 
 
+@pytest.mark.parametrize("projection", ["crop", "pca"])
+def test_a_narrower_student_starts_from_the_teacher(teacher, projection):
+    """The keys of the recipe must reach the first weights."""
+    arguments = ModelArguments(student_layers=2, student_hidden_size=16, init_projection=projection)
+    student = build_student(arguments, FOUR_TERMS, *teacher)
+    words = student.get_input_embeddings().weight.detach()
+    rows = teacher[0].get_input_embeddings().weight
+    cropped = (rows - rows.mean(0))[:, :16]
+    assert torch.allclose(words, cropped * (0.02 / cropped.std())) == (projection == "crop")
+
+
+def test_another_vocabulary_gives_its_size(teacher):
+    pieces = torch.eye(300)[:, :40].to_sparse()
+    ids = torch.arange(40)
+    vocabulary = SimpleNamespace(
+        student_size=40, pieces=pieces, shared_student_ids=ids, shared_teacher_ids=ids, special_ids={}
+    )
+    student = build_student(ModelArguments(student_layers=2), FOUR_TERMS, *teacher, vocabulary)
+    assert student.config.vocab_size == 40
+    assert torch.equal(student.get_input_embeddings().weight, teacher[0].get_input_embeddings().weight[:40])
+
+
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
         (dict(student_layers=3), "`student_layers`: 4 teacher layers do not divide into 3"),
         (dict(student_attention_heads=2), "`student_attention_heads` is 2 and the teacher has 4"),
         (dict(student_hidden_size=30), r"`student_attention_heads` \(4\) must divide `student_hidden_size` \(30\)"),
-        (dict(student_hidden_size=16), "student_initialisation: random"),
+        (dict(student_hidden_size=64), "`student_hidden_size`.* is 64 .*student_initialisation: random"),
         (dict(student_layers=0), "`student_layers` must be at least 1"),
         (
             dict(student_initialisation="copy"),
-            "`student_initialisation` is 'copy'; choose one of average, select, random",
+            "`student_initialisation` is 'copy'; choose one of average, select, embeddings, random",
         ),
     ],
 )
@@ -185,8 +208,9 @@ def test_shapes_that_contradict_are_refused(teacher, keys, message):
         build_student(ModelArguments(**{"student_layers": 2, **keys}), FOUR_TERMS, *teacher)
 
 
-def test_layers_need_not_divide_where_nothing_is_grouped(teacher):
+@pytest.mark.parametrize("how", ["embeddings", "random"])
+def test_layers_need_not_divide_where_nothing_is_grouped(teacher, how):
     """The remainder is refused only when a term or an initialisation uses groups."""
     objective = ObjectiveArguments(cosine_layers="last", weight_attention=0)
-    arguments = ModelArguments(student_layers=3, student_initialisation="random")
+    arguments = ModelArguments(student_layers=3, student_initialisation=how)
     assert build_student(arguments, objective, *teacher).config.n_layers == 3
