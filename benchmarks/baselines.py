@@ -18,8 +18,8 @@ ABSENT = -1e30  # a value whose exponential counts for nothing
 class Gather:
     """`values[:, table]` summed over the pieces, under plain autograd: the dense product without its zeros.
 
-    What the published code computes where its own backward is not used. The dense matrix itself would be 14.6 GB for
-    119,547 x 30,522.
+    What the published code computes where its own backward is not used, and where a dense matrix does not fit: for
+    119,547 x 30,522 it would be 14.6 GB.
     """
 
     def __init__(self, vocabulary: Any, temperature: float, logsumexp: bool = False):
@@ -40,6 +40,23 @@ class Gather:
 
     def scores(self, values: Tensor) -> Tensor:
         return gathered(values, self.table, self.logsumexp)
+
+
+class Dense(Gather):
+    """A product with the matrix of counts as it is, zeros included, under plain autograd."""
+
+    def __init__(self, vocabulary: Any, temperature: float, logsumexp: bool = False):
+        super().__init__(vocabulary, temperature, logsumexp)
+        width = vocabulary.student_size
+        self.matrix = torch.zeros(len(self.table), width + 1)  # the last column collects what pads the table
+        self.matrix.scatter_add_(1, self.table, torch.ones(self.table.shape))
+        self.matrix = self.matrix[:, :width].contiguous()
+
+    def scores(self, values: Tensor) -> Tensor:
+        if not self.logsumexp:
+            return values @ self.matrix.t().to(values.dtype)
+        largest = values.detach().amax(-1, keepdim=True)
+        return ((values - largest).exp() @ self.matrix.t().to(values.dtype)).log() + largest
 
 
 class IndexTrick(Gather):

@@ -83,9 +83,7 @@ def train(arm: str, seed: int, recipe: list[str], output_dir: Path, jobs: int) -
 
 def _arm(text: str) -> str:
     if text not in ARMS and not all(re.fullmatch(r"\w+=[^,/]+", change) for change in text.split(",")):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither one of {', '.join(ARMS)} nor key=value,key=value"
-        )
+        raise argparse.ArgumentTypeError(f"{text!r} is neither one of {', '.join(ARMS)} nor key=value,key=value")
     return text
 
 

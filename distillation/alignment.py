@@ -27,7 +27,8 @@ class VocabularyMap:
     * `shared_teacher_ids`, `shared_student_ids` (shared,): identical tokens, in one order;
     * `special_ids`: pairs (student id, teacher id) of special tokens with one role;
     * `pieces` (teacher vocabulary, student vocabulary): sparse, how often each piece is in each spelling;
-    * `opens` (teacher vocabulary,): whether a token opens a word, as the student's words go.
+    * `opens` (teacher vocabulary,): whether a token opens a word, as the student's words go;
+    * `first_spelt_so` (teacher vocabulary,): the first token with the same spelling, mostly the token itself.
     """
 
     def __init__(self, student_tokenizer: Any, teacher_tokenizer: Any):
@@ -37,21 +38,25 @@ class VocabularyMap:
         self.special_ids = _special_pairs(student_tokenizer, teacher_tokenizer)
         self.surfaces = [entry and entry[0] for entry in teacher]
         alone = _standing_alone(student_tokenizer, {c for entry in student + teacher if entry for c in entry[0]})
-        self.opens = torch.tensor([entry is not None and (entry[1] or entry[0][0] in alone) for entry in teacher])
+        own_opens = [entry is not None and (entry[1] or entry[0][0] in alone) for entry in teacher]
+        self.opens = torch.tensor(own_opens)
         self.student_opens = torch.tensor([entry is None or entry[1] or entry[0][0] in alone for entry in student])
 
         unknown = student_tokenizer.unk_token_id
         unknown = student_tokenizer.mask_token_id if unknown is None else unknown
         by_role = {theirs: [ours] for ours, theirs in self.special_ids}
         spell = _speller(student, alone)
-        spelt, sizes, has_spelling = [], [], []
+        spelt, sizes, has_spelling, first_so, first = [], [], [], {}, []
         for index, entry in enumerate(teacher):
             for opens in (False, True):
                 pieces = spell(entry[0], opens) if entry else None
                 has_spelling.append(pieces is not None)
+                if opens == own_opens[index]:
+                    first.append(first_so.setdefault(tuple(pieces), index) if pieces else index)
                 pieces = pieces or by_role.get(index, [unknown])
                 spelt += pieces
                 sizes.append(len(pieces))
+        self.first_spelt_so = torch.tensor(first)
         # Spelling 2 t + 1 is that of token t where it opens a word, 2 t where it goes on with one.
         self._pieces = torch.tensor(spelt)
         self.sizes = torch.tensor(sizes)  # (2 x teacher vocabulary,)
@@ -89,11 +94,10 @@ class VocabularyMap:
         It does not where the tokenizers normalise differently: one in lower case, one without accents.
         """
         surfaces = [self.surfaces[i] for i in teacher_ids.tolist()]
-        alike = [s == text or s == self._normalise(text) for s, text in zip(surfaces, texts, strict=True)]
-        return torch.tensor(alike, dtype=torch.bool)
-
-    def _normalise(self, text: str) -> str:
-        return text if self._normalizer is None else self._normalizer.normalize_str(text).strip("▁ ")
+        pairs = zip(surfaces, texts, strict=True)
+        return torch.tensor(
+            [s == text or s == normalised(text, self._normalizer) for s, text in pairs], dtype=torch.bool
+        )
 
 
 def matched(
@@ -187,6 +191,11 @@ def _sizes(where: Tensor, length: int) -> Tensor:
 # Vocabularies
 
 
+def normalised(text: str, normalizer: Any) -> str:
+    """What a tokenizer's normaliser makes of a text (None: nothing), without the word markers it may put around it."""
+    return text if normalizer is None else normalizer.normalize_str(text).strip("▁ ")
+
+
 def _entries(tokenizer: Any) -> list[Entry | None]:
     """For each id the entry that a text can hold; None for special and added tokens and for what has no surface."""
     read = _reader(tokenizer.backend_tokenizer)
@@ -198,9 +207,11 @@ def _entries(tokenizer: Any) -> list[Entry | None]:
         if entry is not None and entry[0] and not any(map(str.isspace, entry[0])):
             entries[index] = entry
     alone = _standing_alone(tokenizer, {c for entry in entries if entry for c in entry[0]})
+    normalizer = tokenizer.backend_tokenizer.normalizer
 
-    def is_written(surface: str, opens: bool) -> bool:  # never `##,`, nor `[unused1]` as one word
-        return alone.isdisjoint(surface) or (opens and len(surface) == 1)
+    def is_written(surface: str, opens: bool) -> bool:  # never `##,`, `[unused1]` as one word, a capital in lower case
+        is_one_word = alone.isdisjoint(surface) or (opens and len(surface) == 1)
+        return is_one_word and normalised(surface, normalizer) == surface
 
     return [entry if entry and is_written(*entry) else None for entry in entries]
 

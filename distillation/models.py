@@ -14,7 +14,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from distillation.alignment import VocabularyMap
+from distillation.alignment import VocabularyMap, normalised
 from distillation.arguments import ModelArguments, ObjectiveArguments
 from distillation.heads import check_entry, head_entry
 from distillation.initialisation import activation, initialise, intermediate_size
@@ -204,7 +204,7 @@ def map_vocabularies(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer: PreT
         "vocabularies: %s of the teacher's %s tokens can be spelt in the student's %s (%s are in both)",
         *(f"{count:,}" for count in (mapped, vocabulary.teacher_size, vocabulary.student_size, shared)),
     )
-    ours, theirs = (_normalised(PROBE, t) for t in (tokenizer, teacher_tokenizer))
+    ours, theirs = (normalised(PROBE, t.backend_tokenizer.normalizer) for t in (tokenizer, teacher_tokenizer))
     if ours != theirs:
         logger.warning(
             "the student's tokenizer reads %r as %r, the teacher's as %r: words that they read differently are not "
@@ -237,11 +237,6 @@ def check_same_vocabulary(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer:
         "in token and id: `alignment: same` needs one vocabulary; set `alignment: match` or `reduce`, or leave "
         "`student_vocabulary` out to keep the teacher's"
     )
-
-
-def _normalised(text: str, tokenizer: PreTrainedTokenizerBase) -> str:
-    normalizer = tokenizer.backend_tokenizer.normalizer
-    return text if normalizer is None else normalizer.normalize_str(text).strip("▁ ")
 
 
 def _one_line(error: Exception) -> str:

@@ -14,7 +14,6 @@ sum and of its gradient, which is T (softmax(z / T) - softmax(t / T)) in the sco
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -67,17 +66,16 @@ class VocabularyKL:
         """
         exact = torch.promote_types(student_logits.dtype, torch.float32)
         # Without a position the sum is 0, with a gradient of 0: what backpropagates it must not have to ask.
-        total, pooled, first, done = student_logits[:0].sum(dtype=exact), [], 0, 0
-        for k, count in groups:
-            rows = student_logits[first : first + k * count].to(exact)
-            first += k * count
+        total, pooled = student_logits[:0].sum(dtype=exact), []
+        parts = student_logits.split([k * count for k, count in groups])
+        states = teacher_states.split([count for _, count in groups])
+        for (k, count), part, group in zip(groups, parts, states, strict=True):
+            rows = part.to(exact)
             if self.is_ordered:
-                states = teacher_states[done : done + count]
-                total = total + self._sum(k, rows.reshape(count, -1), states)
+                total = total + self._sum(k, rows.reshape(count, -1), group)
             else:
                 rows = rows.log_softmax(-1) if self.takes_log_softmax else rows
                 pooled.append(self.pool(rows.reshape(count, k, -1), 1) if k > 1 else rows)
-            done += count
         return total + self._sum(0, torch.cat(pooled), teacher_states) if pooled else total
 
     def _sum(self, k: int, values: Tensor, states: Tensor) -> Tensor:
@@ -89,13 +87,12 @@ class VocabularyKL:
     @torch.no_grad()
     def candidate_probability(self, teacher_states: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
         """How much of the teacher's probability the candidates hold, summed over positions."""
-        total, first = teacher_states.new_zeros((), dtype=torch.float32), 0
-        for k, count in groups:
-            ids = self.candidates[k if self.is_ordered else 0].ids
-            for states in teacher_states[first : first + count].split(_chunk(teacher_states)):
+        total = teacher_states.new_zeros((), dtype=torch.float32)
+        for (k, _), group in zip(groups, teacher_states.split([count for _, count in groups]), strict=True):
+            ids = self.candidates[k if self.is_ordered else 0].all_ids
+            for states in group.split(_chunk(group)):
                 logits = (states if self.projection is None else self.projection(states)).float()
                 total += (logits[:, ids].logsumexp(-1) - logits.logsumexp(-1)).exp().sum()
-            first += count
         return total
 
 
@@ -154,26 +151,54 @@ def _chunk(tensor: Tensor) -> int:
     return CHUNK if tensor.device.type == "cpu" else GPU_CHUNK
 
 
-@dataclass
 class Candidates:
-    """Teacher tokens (candidates,) that compete at a position, and how the student scores them."""
+    """Teacher tokens that compete at a position, and how the student scores them.
 
-    ids: Tensor
-    score: "Score"
+    Tokens with one spelling compete as one, with the sum of their probabilities: a byte-level teacher has "," with and
+    without a space before it, which a WordPiece student writes alike.
+    """
+
+    def __init__(self, vocabulary: VocabularyMap, ids: Tensor, make_score: Callable[[Tensor], "Score"]):
+        """ids: (tokens,), ascending; make_score: of those of them (candidates,) that stand for all with their
+        spelling."""
+        first = vocabulary.first_spelt_so[ids]
+        self.ids, twins = ids[first == ids], ids[first != ids]
+        twin_of = torch.searchsorted(self.ids, first[first != ids])
+        nth = torch.tensor([int((twin_of[:i] == of).sum()) for i, of in enumerate(twin_of)], dtype=torch.long)
+        self.rounds = [(twin_of[nth == n], twins[nth == n]) for n in nth.unique()]
+        self.all_ids = ids
+        self.score = make_score(self.ids)
 
     def to(
         self, device: torch.device | str, projection: nn.Linear | None, dtype: torch.dtype = torch.float32
     ) -> "Candidates":
         """On a device, with their own rows of the teacher's projection."""
-        self.ids, self.score, self.weight = self.ids.to(device), self.score.to(device), None
-        if projection is not None:
-            self.weight = projection.weight.detach()[self.ids].to(dtype)
-            bias = projection.weight.new_zeros(len(projection.weight)) if projection.bias is None else projection.bias
-            self.bias = bias.detach()[self.ids, None].to(dtype)
+        self.score, self.all_ids = self.score.to(device), self.all_ids.to(device)
+        self.rows = TeacherRows(self.ids.to(device), projection, dtype)
+        self.rounds = [(of.to(device), TeacherRows(ids.to(device), projection, dtype)) for of, ids in self.rounds]
         return self
 
     def logits(self, states: Tensor) -> Tensor:
-        """The teacher's logits (candidates, positions) for states (positions, width), or for all its logits."""
+        """The teacher's logits (candidates, positions) for states (positions, width)."""
+        logits = self.rows(states)
+        for twin_of, rows in self.rounds:
+            logits[twin_of] = torch.logaddexp(logits[twin_of], rows(states))
+        return logits
+
+
+class TeacherRows:
+    """Rows of the teacher's projection to its vocabulary."""
+
+    def __init__(self, ids: Tensor, projection: nn.Linear | None, dtype: torch.dtype):
+        """projection: None where the states already are logits."""
+        self.ids, self.weight = ids, None
+        if projection is not None:
+            self.weight = projection.weight.detach()[ids].to(dtype)
+            bias = projection.weight.new_zeros(len(projection.weight)) if projection.bias is None else projection.bias
+            self.bias = bias.detach()[ids, None].to(dtype)
+
+    def __call__(self, states: Tensor) -> Tensor:
+        """Logits (ids, positions) for states (positions, width)."""
         if self.weight is None:
             return states.t()[self.ids]
         return torch.addmm(self.bias, self.weight, states.to(self.weight.dtype).t())
@@ -181,23 +206,23 @@ class Candidates:
 
 def _candidates(vocabulary: VocabularyMap, alignment: str, vocabulary_map: str) -> dict[int, Candidates]:
     """Those at positions whose teacher token has k pieces; under the key 0 where they do not depend on k."""
+    size, ids = vocabulary.student_size, vocabulary.mapped_teacher_ids
+
+    def in_place(chosen: Tensor) -> Bags:  # the values of a position are k rows of the student, one after the other
+        k = int(vocabulary.piece_counts[chosen[0]])
+        return Bags(vocabulary.pieces_of(chosen).reshape(-1, k) + torch.arange(k) * size, k * size)
+
+    def pooled(chosen: Tensor) -> Score:
+        counts = vocabulary.piece_counts[chosen]
+        bags = Bags(vocabulary.pieces_of(chosen), size, counts)
+        return {"pieces": bags, "pieces_mean": Mean(bags, counts), "pieces_logsumexp": LogSumExp(bags)}[vocabulary_map]
+
     if alignment == "match" or vocabulary_map == "shared":
-        rows = Bags(vocabulary.shared_student_ids[:, None], vocabulary.student_size)
-        return {0: Candidates(vocabulary.shared_teacher_ids, rows)}
-    ids = vocabulary.mapped_teacher_ids
-    counts = vocabulary.piece_counts[ids]
+        return {0: Candidates(vocabulary, vocabulary.shared_teacher_ids, in_place)}
     if vocabulary_map == "ordered":
-        return {k: _ordered(vocabulary, ids[counts == k], k) for k in counts.unique().tolist()}
-    bags = Bags(vocabulary.pieces_of(ids), vocabulary.student_size, counts)
-    scores = {"pieces": bags, "pieces_mean": Mean(bags, counts), "pieces_logsumexp": LogSumExp(bags)}
-    return {0: Candidates(ids, scores[vocabulary_map])}
-
-
-def _ordered(vocabulary: VocabularyMap, ids: Tensor, k: int) -> Candidates:
-    """The tokens of k pieces; the values of a position are k rows of the student, one after the other."""
-    pieces = vocabulary.pieces_of(ids).reshape(-1, k)
-    places = torch.arange(k) * vocabulary.student_size
-    return Candidates(ids, Bags(pieces + places, k * vocabulary.student_size))
+        counts = vocabulary.piece_counts[ids]
+        return {k: Candidates(vocabulary, ids[counts == k], in_place) for k in counts.unique().tolist()}
+    return {0: Candidates(vocabulary, ids, pooled)}
 
 
 class Score:
@@ -250,9 +275,12 @@ class LogSumExp(Score):
         self.bags = bags
 
     def __call__(self, values: Tensor) -> tuple[Tensor, Pullback]:
-        # In double precision a value may be 600 below the largest of its position before it counts as just that.
-        largest = values.amax(0)
-        exponentials = (values - largest).double().clamp_(min=-600).exp_()
+        # Further below the largest of its position, a value counts as so far below. Single precision is faster, and
+        # on a CPU it costs nothing to ask whether it will do; a GPU would have to wait for the answer.
+        dtype, largest, below = values.dtype, values.amax(0), 80
+        if values.device.type != "cpu" or (largest - values.amin(0)).max() > below:
+            values, below = values.double(), 600
+        exponentials = (values - largest).clamp_(min=-below).exp_()
         sums, pullback = self.bags(exponentials)
-        scores = sums.log().add_(largest).to(values.dtype)
-        return scores, lambda gradient: (pullback(gradient / sums) * exponentials).to(values.dtype)
+        scores = sums.log().add_(largest).to(dtype)
+        return scores, lambda gradient: (pullback(gradient / sums) * exponentials).to(dtype)

@@ -51,11 +51,21 @@ def student_vocabulary(tmp_path_factory, corpus_lines):
 @pytest.fixture(scope="session")
 def byte_tokenizer(corpus_lines):
     """Byte-level BPE that counts a word's space among its characters."""
+    return _byte_level(corpus_lines)
+
+
+@pytest.fixture(scope="session")
+def spaced_byte_tokenizer(corpus_lines):
+    """Byte-level BPE that has punctuation marks with a space before them, too."""
+    return _byte_level([*corpus_lines, *(f"он {mark} она" for mark in ",.!?-" for _ in range(200))])
+
+
+def _byte_level(lines):
     bare = Tokenizer(models.BPE())
     bare.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bare.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    return _wrapped(bare, corpus_lines, trainers.BpeTrainer(vocab_size=500, initial_alphabet=alphabet, **_TRAINING))
+    return _wrapped(bare, lines, trainers.BpeTrainer(vocab_size=500, initial_alphabet=alphabet, **_TRAINING))
 
 
 @pytest.fixture(scope="session")

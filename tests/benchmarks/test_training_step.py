@@ -7,7 +7,16 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks import measure, training_step
-from benchmarks.baselines import Gather, IndexTrick, Sparse, exact_gradient, gradient, piece_table, sampled_holders
+from benchmarks.baselines import (
+    Dense,
+    Gather,
+    IndexTrick,
+    Sparse,
+    exact_gradient,
+    gradient,
+    piece_table,
+    sampled_holders,
+)
 from benchmarks.training_step import TEMPERATURE, SyntheticMap
 
 CPU = torch.device("cpu")
@@ -34,7 +43,7 @@ def dense(vocabulary, values, teacher_logits, logsumexp):
 
 
 @pytest.mark.parametrize("logsumexp", [False, True])
-@pytest.mark.parametrize("make", [Gather, IndexTrick, Sparse])
+@pytest.mark.parametrize("make", [Dense, Gather, IndexTrick, Sparse])
 def test_a_baseline_is_the_dense_product(vocabulary, make, logsumexp):
     """Beating something that computes another thing would prove nothing."""
     values, teacher = drawn(vocabulary)
@@ -71,7 +80,9 @@ def test_only_the_truncated_gradient_is_wrong(vocabulary, logsumexp):
     calls, exact = training_step.ways(vocabulary, 6, logsumexp, CPU)
     errors = {name: training_step.relative_error(call(), exact[name]) for name, call in calls.items()}
     assert errors.pop("index trick") > 0.05
-    assert set(errors) == {"gather", "sparse"} | ({"pieces_logsumexp"} if logsumexp else {"pieces", "ordered"})
+    assert set(errors) == {"dense", "gather", "sparse"} | (
+        {"pieces_logsumexp"} if logsumexp else {"pieces", "ordered"}
+    )
     assert max(errors.values()) < training_step.ERROR
 
 
@@ -89,7 +100,7 @@ def test_tables_and_json(tmp_path, capsys):
     training_step.main(["--quick", "--output", str(output)])
     shown, figures = capsys.readouterr().out, json.loads(output.read_text(encoding="utf-8"))
     assert json.loads(shown.splitlines()[-1]) == figures
-    assert len(figures["rows"]) == 2 * (5 + 4) and len(figures["ratios"]) == 2 * (2 + 1) * 3
+    assert len(figures["rows"]) == 2 * (6 + 5) and len(figures["ratios"]) == 2 * (2 + 1) * 4
     assert all(len(row["seconds"]) == 2 for row in figures["rows"])
     assert "| 40 | 6 | sum | gather | " in shown and "| 120 | 6 | pieces_logsumexp | sparse | " in shown
     assert {"cpu", "threads", "torch"} <= set(figures["hardware"])

@@ -353,6 +353,13 @@ def test_words_that_one_tokenizer_changes_are_not_compared(ours, theirs, compare
     assert [j for j, flag in enumerate(comparable) if flag] == expected
 
 
+def test_entries_that_a_normaliser_never_leaves_are_no_tokens():
+    """An uncased vocabulary may hold a capital all the same: it never stands in the student's own input."""
+    student, teacher = (bert(how, "Ёлка", "ёж", "да") for how in (UNCASED, CASED))
+    known = VocabularyMap(student, teacher)
+    assert teacher.convert_ids_to_tokens(known.shared_teacher_ids.tolist()) == ["ёж", "да"]
+
+
 def bert(how, *tokens):
     """With those of the tokens that it writes: a vocabulary is made of normalised text."""
     tokenizer = BertTokenizer(vocab={token: i for i, token in enumerate(SPECIALS)}, **how)

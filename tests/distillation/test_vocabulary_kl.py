@@ -253,3 +253,39 @@ def test_a_gpu_agrees_with_the_processor(choice, monkeypatch):
     (gradient,) = torch.autograd.grad(actual, moved)
     assert actual.item() == pytest.approx(expected.item(), rel=1e-4)
     torch.testing.assert_close(gradient.cpu(), wanted, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("choice", [("match", "ordered", "mean"), ("reduce", "ordered", "mean")], ids=" ".join)
+def test_tokens_with_one_spelling_compete_as_one(choice, tokenizer, spaced_byte_tokenizer):
+    """A byte-level teacher has "," with and without a space before it. Were they two candidates with one score, no
+    student could follow a teacher that prefers one of them: its commas would stay too rare."""
+    known = VocabularyMap(tokenizer, spaced_byte_tokenizer)
+    ids, ours = known.shared_teacher_ids, known.shared_student_ids
+    assert len(ours) > len(ours.unique()) > 50
+    teacher_logits = 3 * torch.randn(4, known.teacher_size, generator=torch.Generator().manual_seed(0)).double()
+    merged = torch.zeros(4, known.student_size, dtype=torch.double).index_add(1, ours, teacher_logits[:, ids].exp())
+    student_logits = merged.log().clamp(min=-1e4).requires_grad_()
+    kl = made(choice, None, torch.double, known)
+    total = kl(student_logits, teacher_logits, ((1, 4),))
+    total.backward()
+    assert total.item() == pytest.approx(0, abs=1e-9) and student_logits.grad.abs().max() < 1e-9
+    share = teacher_logits[:, ids].logsumexp(-1) - teacher_logits.logsumexp(-1)
+    assert kl.candidate_probability(teacher_logits, ((1, 4),)).item() == pytest.approx(share.exp().sum().item(), 1e-5)
+
+
+def test_three_tokens_with_one_spelling():
+    """More than a pair: none may be lost, and none counted twice."""
+    known = VocabularyMap(*tokenizers())
+    known.first_spelt_so = known.first_spelt_so.clone()
+    first, *others = known.shared_teacher_ids[:4].tolist()
+    known.first_spelt_so[others] = first
+    logits, states, projection, groups = inputs(("match", "ordered", "mean"), torch.double)
+    teacher_logits = projection(states).detach()
+    merged = teacher_logits.clone()
+    merged[:, first] = teacher_logits[:, [first, *others]].logsumexp(-1)
+    kept = torch.ones(len(known.shared_teacher_ids), dtype=torch.bool)
+    kept[1:4] = False
+    student = logits[:, known.shared_student_ids[kept]].detach()
+    expected = kl_loss(student, merged[:, known.shared_teacher_ids[kept]], reduction="sum")
+    actual = made(("match", "ordered", "mean"), projection, torch.double, known)(logits, states, groups)
+    assert actual.item() == pytest.approx(expected.item(), rel=1e-5)  # kl_loss computes in single precision
