@@ -10,12 +10,7 @@ An example is a row of
 * `length`: tokens of the longest input, for length-grouped batches.
 
 Of a second tokenizer, `teacher_input_ids` and `teacher_units` hold its reading of the same characters; a unit is the
-same characters in both. Across vocabularies there are also
-
-* `match`: `matches`, for each own token the teacher token (an index into `teacher_input_ids`) that is the same token
-  on the same characters, or -1;
-* `reduce`: `spellings`, for each teacher token how it is spelt here (see `alignment.spelt`), and `comparable`, whether
-  the models can be compared there.
+same characters in both. What there is besides across vocabularies: see `pairing.py`.
 """
 
 import functools
@@ -29,13 +24,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from datasets import Dataset, Features, List, Value
 from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
 
-import distillation.alignment
-from distillation.alignment import VocabularyMap, matched, spelt
+from distillation import alignment as alignment_code
+from distillation import pairing
+from distillation.alignment import VocabularyMap
 from distillation.arguments import DataArguments
 from distillation.lines import hold_out, load_lines
 from distillation.recipe import RecipeError
@@ -44,11 +39,7 @@ logger = logging.getLogger(__name__)
 
 SAMPLE = 100_000  # examples that tell the share of unknown tokens
 CUTS_PER_LINE = 2**24  # ids of examples: line * CUTS_PER_LINE + cut
-ALIGNED = {  # columns and their types
-    "same": {},
-    "match": {"matches": "int32"},
-    "reduce": {"spellings": "int32", "comparable": "bool"},
-}
+
 
 _PUNCTUATION = "".join(  # BERT's notion: Unicode punctuation and every ASCII symbol
     re.escape(c)
@@ -93,7 +84,7 @@ def load_corpus(
     for column, tokenizer in zip(("input_ids", "teacher_input_ids"), tokenizers, strict=False):
         check_unknown(train, column, tokenizer, arguments.max_unknown)
     if alignment != "same":
-        check_compared(train)
+        pairing.check_compared(train)
     logger.info(
         "corpus: %s training examples (mean length %.1f), %s validation examples",
         f"{len(train):,}",
@@ -121,10 +112,10 @@ def tokenize(
     readers = {prefix: Reader(tokenizer) for prefix, tokenizer in zip(prefixes, tokenizers, strict=False)}
     columns = {"id": Value("int64"), "unit_characters": List(Value("int32")), "length": Value("int32")}
     columns |= {f"{prefix}{name}": List(Value("int32")) for prefix in readers for name in ("input_ids", "units")}
-    columns |= {name: List(Value(kind)) for name, kind in ALIGNED[alignment].items()}
+    columns |= {name: List(Value(kind)) for name, kind in pairing.COLUMNS[alignment].items()}
     # Fast tokenizers do not hash alike in every process; what they are and this very code do.
     made_by = [tokenizer.backend_tokenizer.to_str() for tokenizer in tokenizers]
-    code = [inspect.getsource(module) for module in (sys.modules[__name__], distillation.alignment)]
+    code = [inspect.getsource(module) for module in (sys.modules[__name__], pairing, alignment_code)]
     how = dict(masking_unit=masking_unit, max_length=max_length, alignment=alignment)
     return lines.map(
         functools.partial(_encode, readers=readers, vocabulary=vocabulary, **how),
@@ -186,10 +177,10 @@ def _encode(
     for start in starts:  # a tokenizer may drop characters: what one model does not see cannot be hidden from it
         units = units[np.bincount(_belonging(start, units) + 1, minlength=len(units) + 1)[1:] > 0]
     limits = [max_length - len(reader.before) - len(reader.after) for reader in readers.values()]
-    aligned = _align(text, tokens, alignment, vocabulary)
+    pairs = {} if alignment == "same" else pairing.pair(text, *tokens, alignment, vocabulary)
     inputs, rooms = starts, limits  # that have to fit
     if alignment == "reduce":
-        inputs = [*starts, np.repeat(starts[1], vocabulary.sizes.numpy()[aligned["spellings"]])]
+        inputs = [*starts, np.repeat(starts[1], vocabulary.sizes.numpy()[pairs["spellings"]])]
         rooms = [*limits, limits[1]]
     ids, firsts, lasts = [], [], []
     for index, *line in zip(indices, borders[:-1], borders[1:], _fitting(borders, inputs, rooms), strict=True):
@@ -215,64 +206,13 @@ def _encode(
     around = [max_length - room for room in rooms]
     for cuts, specials in zip(spans, around, strict=True):
         examples["length"] = np.maximum(examples["length"], [b - a + specials for a, b in cuts])
-    return examples | _aligned_columns(aligned, readers, spans, vocabulary)
-
-
-def _align(
-    text: str, tokens: list[tuple[np.ndarray, np.ndarray]], alignment: str, vocabulary: VocabularyMap | None
-) -> dict[str, np.ndarray]:
-    """The columns of an alignment for all tokens of a text, special tokens apart."""
     if alignment == "same":
-        return {}
-    (student, student_spans), (teacher, teacher_spans) = (
-        (torch.from_numpy(ids), torch.from_numpy(_without_space(text, offsets))) for ids, offsets in tokens
-    )
-    if alignment == "match":
-        return {"matches": matched(vocabulary, student, student_spans, teacher, teacher_spans).numpy()}
-    spellings, comparable = spelt(vocabulary, student, student_spans, teacher, teacher_spans, text)
-    return {"spellings": spellings.numpy(), "comparable": comparable.numpy()}
-
-
-def _aligned_columns(
-    aligned: dict[str, np.ndarray],
-    readers: dict[str, Reader],
-    spans: list[list[tuple[int, int]]],
-    vocabulary: VocabularyMap | None,
-) -> dict[str, list[np.ndarray]]:
-    """The columns of an alignment for each example, special tokens included; these are paired by role."""
-    if not aligned:
-        return {}
-    ours, theirs = readers.values()
+        return examples
     partners = {theirs: ours for ours, theirs in vocabulary.special_ids}
-    if "matches" in aligned:
-        place = {partners.get(t): index for index, t in enumerate(theirs.before)}
-        before = [place.get(special, -1) for special in ours.before]
-        behind = {partners.get(t): index for index, t in enumerate(theirs.after)}
-        columns = []
-        for (a, b), (first, last) in zip(spans[0], spans[1], strict=True):
-            matches = aligned["matches"][a:b]
-            inner = np.where(matches >= 0, matches - first + len(theirs.before), -1)
-            end = len(theirs.before) + last - first
-            after = [end + behind[special] if special in behind else -1 for special in ours.after]
-            columns.append(np.concatenate([before, inner, after]))
-        return {"matches": columns}
-    around = [np.array(ids, dtype=np.int64) for ids in (theirs.before, theirs.after)]
-    known = [np.isin(ids, list(partners)) for ids in around]
-    return {
-        "spellings": [np.concatenate([2 * around[0], aligned["spellings"][a:b], 2 * around[1]]) for a, b in spans[1]],
-        "comparable": [np.concatenate([known[0], aligned["comparable"][a:b], known[1]]) for a, b in spans[1]],
-    }
-
-
-def _without_space(text: str, offsets: np.ndarray) -> np.ndarray:
-    """Spans (tokens, 2) without the white space that some tokenizers count among a token's characters."""
-    characters = np.flatnonzero(~np.fromiter(map(str.isspace, text), dtype=bool, count=len(text)))
-    since, until = np.searchsorted(characters, offsets[:, 0]), np.searchsorted(characters, offsets[:, 1])
-    spans = offsets.copy()
-    filled = until > since
-    spans[filled, 0], spans[filled, 1] = characters[since[filled]], characters[until[filled] - 1] + 1
-    spans[~filled, 1] = spans[~filled, 0]
-    return spans
+    specials = [(reader.before, reader.after) for reader in readers.values()]
+    if alignment == "match":
+        return examples | pairing.cut_matches(pairs, *specials, *spans, partners)
+    return examples | pairing.cut_spellings(pairs, specials[1], spans[1], partners)
 
 
 def _units(text: str, offsets: list[np.ndarray], masking_unit: str) -> np.ndarray:
@@ -363,20 +303,4 @@ def check_unknown(examples: Dataset, column: str, tokenizer: PreTrainedTokenizer
         raise RecipeError(
             f"{unknown:.1%} of the corpus are unknown tokens to {tokenizer.name_or_path!r}: use a tokenizer of the "
             f"corpus's language and alphabet, or raise `max_unknown` ({max_unknown:g})"
-        )
-
-
-def check_compared(examples: Dataset) -> None:
-    """Refuse tokenizers that never meet, and say how often these do; judged by a sample of `SAMPLE` examples."""
-    sample = examples.select(range(0, len(examples), -(-len(examples) // SAMPLE))).with_format("numpy")
-    by_match = "matches" in sample.column_names
-    compared = np.concatenate(sample["matches" if by_match else "comparable"][:])
-    ordinary = np.concatenate(sample["units" if by_match else "teacher_units"][:]) >= 0
-    share = (compared[ordinary] >= 0 if by_match else compared[ordinary]).mean()
-    whose = "student's tokens have the same token of the teacher" if by_match else "teacher's tokens can be spelt"
-    logger.info("%.1f %% of the %s on the same characters", 100 * share, whose)
-    if not share:
-        raise RecipeError(
-            "on this corpus `student_vocabulary` and the teacher's tokenizer never meet: train a vocabulary on this "
-            "corpus with run_vocabulary.py, cased and accented as the teacher's is"
         )

@@ -11,8 +11,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import BertTokenizer, PreTrainedTokenizerFast
 
 from distillation.alignment import VocabularyMap, map_by_index, matched, mean_by_index, spelt
-from distillation.data import Reader, _without_space
+from distillation.data import Reader
 from distillation.models import map_vocabularies
+from distillation.pairing import without_space
 from distillation.recipe import RecipeError
 from distillation.vocabulary import SPECIAL_TOKENS, build_tokenizer
 
@@ -39,7 +40,7 @@ def word_piece(longer, letters=LETTERS, marks=",«-."):
 def read(tokenizer, text):
     """Ids (n,) and spans (n, 2) without the white space that a token may hold."""
     ids, offsets = Reader(tokenizer).read([text], np.array([0, len(text)]))
-    return torch.from_numpy(ids), torch.from_numpy(_without_space(text, offsets))
+    return torch.from_numpy(ids), without_space(text, offsets)
 
 
 def both(vocabulary, student, teacher, text):
