@@ -99,7 +99,8 @@ def vocabularies(arguments: argparse.Namespace) -> Iterator[tuple[Any, dict[str,
         student = load_tokenizer(name, "student_tokenizers")
         start = time.perf_counter()
         vocabulary = VocabularyMap(student, teacher)
-        yield vocabulary, facts(vocabulary) | {"student_tokenizer": name, "seconds": time.perf_counter() - start}
+        seconds = time.perf_counter() - start
+        yield vocabulary, facts(vocabulary) | {"student_tokenizer": name, "seconds": seconds}
 
 
 def facts(vocabulary: Any) -> dict[str, Any]:

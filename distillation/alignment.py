@@ -37,8 +37,10 @@ class VocabularyMap:
         self.student_size, self.teacher_size = len(student), len(teacher)
         self.special_ids = _special_pairs(student_tokenizer, teacher_tokenizer)
         self.surfaces = [entry and entry[0] for entry in teacher]
-        alone = _standing_alone(student_tokenizer, {c for entry in student + teacher if entry for c in entry[0]})
-        own_opens = [entry is not None and (entry[1] or entry[0][0] in alone) for entry in teacher]
+        characters = {c for entry in student + teacher if entry for c in entry[0]}
+        alone, alone_there = (_standing_alone(t, characters) for t in (student_tokenizer, teacher_tokenizer))
+        # A mark that stands alone in the teacher's words opens one always, which says nothing of the space before it.
+        own_opens = [e is not None and (e[0][0] in alone or (e[1] and e[0] not in alone_there)) for e in teacher]
         self.opens = torch.tensor(own_opens)
         self.student_opens = torch.tensor([entry is None or entry[1] or entry[0][0] in alone for entry in student])
 

@@ -16,7 +16,7 @@ def _check_choices(arguments) -> None:
     """argparse checks the choices on a command line; this holds for arguments made in Python too."""
     for name, known in arguments.__dataclass_fields__.items():
         choices = known.metadata.get("choices")
-        if choices and getattr(arguments, name) not in choices:
+        if choices and getattr(arguments, name) not in (*choices, known.default):
             raise RecipeError(f"`{name}` is {getattr(arguments, name)!r}; choose one of {', '.join(choices)}")
 
 
@@ -108,13 +108,15 @@ class ObjectiveArguments:
     weight_attention: float = _key(100.0, "Weight of the MSE of attention maps, which is of order 0.01.")
     weight_hidden_mse: float = _key(0.0, "Weight of the MSE of hidden states.")
     temperature: float = _key(2.0, "Divides both models' logits before the softmax of the KL.")
-    vocabulary_map: str = _key(
-        "ordered",
-        "How `reduce` scores a teacher token by its pieces: each in its place, or pooled and summed, averaged, "
-        "log-sum-exp'ed; or pooled, over tokens that both have.",
+    vocabulary_map: str | None = _key(
+        None,
+        "How `reduce` scores a teacher token by its pieces: each in its place (unless given), or pooled and summed, "
+        "averaged, log-sum-exp'ed; or pooled, over tokens that both have.",
         ("ordered", "pieces", "pieces_mean", "pieces_logsumexp", "shared"),
     )
-    reduce_pooling: str = _key("mean", "How `reduce` pools the places of a token's pieces.", ("mean", "sum"))
+    reduce_pooling: str | None = _key(
+        None, "How `reduce` pools the places of a token's pieces; mean unless given.", ("mean", "sum")
+    )
     kl_positions: str | None = _key(
         None,
         "Tokens at which the KL is taken; unless given, `masked` for one vocabulary and `all` across two.",
@@ -142,6 +144,13 @@ class ObjectiveArguments:
             raise RecipeError(f"`temperature` must be positive, got {self.temperature:g}")
         if not 0 < self.kl_position_fraction <= 1:
             raise RecipeError(f"`kl_position_fraction` must be in (0, 1], got {self.kl_position_fraction:g}")
+        if self.alignment != "reduce" and (self.vocabulary_map or self.reduce_pooling):
+            raise RecipeError(
+                f"`vocabulary_map` and `reduce_pooling` are of `alignment: reduce`, not of `{self.alignment}`: leave "
+                "them out, or change the alignment"
+            )
+        if self.reduce_pooling and self.vocabulary_map in (None, "ordered"):
+            raise RecipeError("`vocabulary_map: ordered` pools nothing: leave `reduce_pooling` out, or change the map")
         if self.teacher_input == "clean" and self.kl_positions == "masked" and self.weight_kl:
             raise RecipeError(
                 "`teacher_input: clean` with `kl_positions: masked` teaches the answer, not the teacher's doubt, and "
@@ -161,6 +170,11 @@ class ObjectiveArguments:
     def needs_teacher(self) -> bool:
         """Whether any term compares with the teacher; without, this is plain masked-LM training."""
         return self.terms != ("mlm",)
+
+    @property
+    def alignment_in_use(self) -> str:
+        """`same` where nothing is compared."""
+        return self.alignment if self.needs_teacher else "same"
 
     @property
     def needs_logits(self) -> bool:

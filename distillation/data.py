@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from datasets import Dataset, Features, List, Value
 from datasets.fingerprint import Hasher
 from transformers import PreTrainedTokenizerBase
@@ -32,12 +33,11 @@ from distillation import alignment as alignment_code
 from distillation import pairing
 from distillation.alignment import VocabularyMap
 from distillation.arguments import DataArguments
-from distillation.lines import hold_out, load_lines
+from distillation.lines import SAMPLE, hold_out, load_lines, spread
 from distillation.recipe import RecipeError
 
 logger = logging.getLogger(__name__)
 
-SAMPLE = 100_000  # examples that tell the share of unknown tokens
 CUTS_PER_LINE = 2**24  # ids of examples: line * CUTS_PER_LINE + cut
 
 
@@ -114,13 +114,14 @@ def tokenize(
     columns |= {f"{prefix}{name}": List(Value("int32")) for prefix in readers for name in ("input_ids", "units")}
     columns |= {name: List(Value(kind)) for name, kind in pairing.COLUMNS[alignment].items()}
     # Fast tokenizers do not hash alike in every process; what they are and this very code do.
-    made_by = [tokenizer.backend_tokenizer.to_str() for tokenizer in tokenizers]
+    made_by = [(tokenizer.backend_tokenizer.to_str(), tokenizer.special_tokens_map) for tokenizer in tokenizers]
     code = [inspect.getsource(module) for module in (sys.modules[__name__], pairing, alignment_code)]
     how = dict(masking_unit=masking_unit, max_length=max_length, alignment=alignment)
     return lines.map(
         functools.partial(_encode, readers=readers, vocabulary=vocabulary, **how),
         batched=True,
         with_indices=True,
+        with_rank=True,
         remove_columns=lines.column_names,
         features=Features(columns),
         num_proc=num_proc if num_proc and len(lines) > num_proc else None,
@@ -162,12 +163,15 @@ class Reader:
 def _encode(
     batch: dict[str, list],
     indices: list[int],
+    rank: int | None,
     readers: dict[str, Reader],
     masking_unit: str,
     max_length: int,
     alignment: str,
     vocabulary: VocabularyMap | None,
 ):
+    if rank is not None:  # a forked process would wait for ever for the threads of its parent
+        torch.set_num_threads(1)
     # All lines of the batch lie on one axis of characters, so that a few array operations serve for all of them.
     text = "\n".join(batch["text"])
     borders = np.cumsum([0, *(len(line) + 1 for line in batch["text"])])
@@ -296,7 +300,7 @@ def check_unknown(examples: Dataset, column: str, tokenizer: PreTrainedTokenizer
     """
     if tokenizer.unk_token_id is None:
         return
-    sample = examples.select(range(0, len(examples), -(-len(examples) // SAMPLE)))
+    sample = spread(examples, SAMPLE)
     ids = np.concatenate(sample.with_format("numpy")[column][:])
     unknown = (ids == tokenizer.unk_token_id).mean()
     if unknown > max_unknown:

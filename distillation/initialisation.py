@@ -108,7 +108,9 @@ def translate(rows: Tensor, vocabulary) -> tuple[Tensor, Tensor]:
     special = torch.tensor(list(dict(vocabulary.special_ids).items()), dtype=torch.long).reshape(-1, 2)
     ours = torch.cat([vocabulary.shared_student_ids, special[:, 0]])
     theirs = torch.cat([vocabulary.shared_teacher_ids, special[:, 1]])
-    translated[ours], known[ours] = rows[theirs], True
+    # A teacher of bytes has some tokens twice, with and without a space before them: the mean of both.
+    same = rows.new_zeros(len(translated), rows.shape[1]).index_add(0, ours, rows[theirs])
+    translated[ours], known[ours] = same[ours] / torch.bincount(ours)[ours, None], True
     return translated, known
 
 
@@ -178,7 +180,7 @@ def _head(source: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _translated(weights: Mapping[str, Tensor], vocabulary) -> dict[str, Tensor]:
-    """The weights that have one entry for each token; what is unknown is drawn like the rest, and never predicted."""
+    """The weights with one entry for each token; what is unknown is drawn like the rest, and hardly ever predicted."""
     words, known = translate(weights["distilbert.embeddings.word_embeddings.weight"], vocabulary)
     deviation, mean_row = torch.std_mean(words[known], dim=0)
     words[~known] = mean_row + deviation * torch.randn_like(words[~known])

@@ -22,6 +22,7 @@ FORMATS = {
     ".csv": ("csv", {"encoding_errors": "replace", "keep_default_na": False}),
     ".parquet": ("parquet", {}),
 }
+SAMPLE = 100_000  # lines or examples that stand for a whole corpus
 LONG_LINE = 1_000_000  # characters; longer lines are counted, and cut like any other
 
 _UNUSABLE = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -132,3 +133,8 @@ def hold_out(lines: Dataset, validation_lines: int) -> tuple[Dataset, Dataset]:
         )
     split = lines.train_test_split(test_size=size, seed=0)
     return split["train"], split["test"]
+
+
+def spread(rows: Dataset, count: int) -> Dataset:
+    """At most `count` rows, evenly spread."""
+    return rows.select(range(0, len(rows), -(-len(rows) // count)))

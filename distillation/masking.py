@@ -16,7 +16,7 @@ from distillation.arguments import MaskingArguments, ObjectiveArguments
 
 KEEP, MASK, RANDOM, SHOW = 0, 1, 2, 3  # SHOW: drawn, to be predicted, but left as it is
 EVALUATION_SEED = 2205  # held-out text is masked alike in every evaluation of every run
-COUNTS = ("kl", "mlm", "tokens", "pairs", "read")  # read: tokens of the student's input; the others: of a term
+COUNTS = ("kl", "mlm", "tokens", "pairs", "read")  # read: tokens of the student's own input; the others: of a term
 
 
 class MaskingCollator:
@@ -28,7 +28,7 @@ class MaskingCollator:
     * `student`, `teacher`: the models' inputs. The student's has B rows; with `reduce` B more, the teacher's tokens in
       student pieces. The last B rows are those that are compared with the teacher's;
     * `positions` (n,): indices into the student's flattened rows x length at which it needs logits;
-    * `labels` (n,): the true tokens there, -100 where nothing was hidden;
+    * `labels` (n,): the true tokens there, -100 at the first `unlabelled` of them, where nothing was hidden;
     * `teacher_positions` (m,): where the teacher needs logits, into its flattened batch x length;
     * `groups`: pairs (k, count), as many as there are k: the first `positions` are those of `teacher_positions`, in
       their order, k for each of the next `count` of them;
@@ -58,7 +58,7 @@ class MaskingCollator:
         self.token_weights = token_weights
         self.student = Hiding(tokenizer)
         self.teacher = self.student if teacher_tokenizer is None else Hiding(teacher_tokenizer)
-        self.alignment = objective.alignment if objective.needs_teacher else "same"
+        self.alignment = objective.alignment_in_use
         if self.alignment != "same":
             self.vocabulary = vocabulary
             self.is_comparable = vocabulary.is_mapped.numpy()
@@ -102,8 +102,8 @@ class MaskingCollator:
         matches = np.asarray(example["matches"])
         compared = np.zeros(len(theirs), bool)
         compared[matches[matches >= 0]] = True
-        chosen = compared & self.is_comparable[theirs] & (teacher_actions != RANDOM)
-        chosen = self._kl(chosen, teacher_actions, generator)
+        compared &= teacher_actions != RANDOM  # each model would see another word
+        chosen = self._kl(compared & self.is_comparable[theirs], teacher_actions, generator)
         kl = np.flatnonzero((matches >= 0) & chosen[matches])
         ones = np.ones(len(kl), int)
         return Reading(hidden, _labels(ids, own), shown, compared, matches[kl], kl, ones, teacher_index=matches)
@@ -114,11 +114,11 @@ class MaskingCollator:
         spellings = torch.as_tensor(example["spellings"])
         sizes = self.vocabulary.sizes[spellings].numpy()
         pieces = self.vocabulary.spell(spellings).numpy()
+        compared = np.asarray(example["comparable"])
         if self.objective.teacher_input == "masked":
             pieces = self.student.hide(pieces, teacher_actions.repeat(sizes), generator)
-        compared = np.asarray(example["comparable"])
-        chosen = compared & self.is_comparable[theirs] & (teacher_actions != RANDOM)
-        kl = np.flatnonzero(self._kl(chosen, teacher_actions, generator))
+            compared = compared & (teacher_actions != RANDOM)  # each model would see another word
+        kl = np.flatnonzero(self._kl(compared & self.is_comparable[theirs], teacher_actions, generator))
         index = np.arange(len(theirs)).repeat(sizes)
         begins = sizes.cumsum() - sizes
         return Reading(
@@ -151,25 +151,25 @@ class MaskingCollator:
 
         begins = _flat([reading.kl_begins for reading in readings], rows - count, length)
         sizes = np.concatenate([reading.kl_sizes for reading in readings])
-        order = sizes.argsort(kind="stable")
-        sizes, begins = sizes[order], begins[order]
-        within = np.arange(sizes.sum()) - (sizes.cumsum() - sizes).repeat(sizes)
-        kl = begins.repeat(sizes) + within
-
         labels = _stacked([reading.labels for reading in readings], -100, (rows, length)).ravel()
         hidden = labels != -100
         counts = [len(sizes), hidden.sum()]
+        order = np.lexsort((hidden[begins], sizes))  # those with a label last: only one input has labels
+        sizes, begins = sizes[order], begins[order]
+        within = np.arange(sizes.sum()) - (sizes.cumsum() - sizes).repeat(sizes)
+        kl = begins.repeat(sizes) + within
         if "mlm" not in self.objective.terms:
             hidden[:] = False
         hidden[kl] = False  # has its place already
         positions = np.concatenate([kl, np.flatnonzero(hidden)])
         compared = _stacked([reading.compared for reading in readings], False, (count, teacher_length))
-        counts += [compared.sum(), np.square(compared.sum(1)).sum(), student["attention_mask"].sum()]
+        counts += [compared.sum(), np.square(compared.sum(1)).sum(), student["attention_mask"][:count].sum()]
         batch = {
             "student": student,
             "teacher": teacher,
             "positions": torch.from_numpy(positions),
             "labels": torch.from_numpy(labels[positions]),
+            "unlabelled": int((labels[kl] == -100).sum()),
             "teacher_positions": torch.from_numpy(_flat([r.kl for r in readings], 0, teacher_length)[order]),
             "groups": tuple(zip(*(a.tolist() for a in np.unique(sizes, return_counts=True)), strict=True)),
             "compared": torch.from_numpy(compared),

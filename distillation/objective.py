@@ -38,9 +38,13 @@ def distillation_terms(
             return vocabulary_kl(paired, teacher.logits, batch["groups"])
         return kl_loss(paired, teacher.logits, objective.temperature, reduction="sum")
 
+    def mlm() -> Tensor:
+        first = batch["unlabelled"]  # a softmax over the vocabulary costs too much to be thrown away
+        return mlm_loss(student.logits[first:], batch["labels"][first:], reduction="sum")
+
     sums = {
         "kl": kl,
-        "mlm": lambda: mlm_loss(student.logits, batch["labels"], reduction="sum"),
+        "mlm": mlm,
         "cosine": lambda: _cosine(student.hidden_states, teacher.hidden_states, mask, objective.cosine_layers),
         "attention": lambda: _attention(student.attentions, teacher.attentions, mask),
         "hidden_mse": lambda: _hidden_mse(student.hidden_states, teacher.hidden_states, mask, objective.hidden_layers),

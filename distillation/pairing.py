@@ -16,6 +16,7 @@ import torch
 from datasets import Dataset
 
 from distillation.alignment import VocabularyMap, matched, spelt
+from distillation.lines import SAMPLE, spread
 from distillation.recipe import RecipeError
 
 logger = logging.getLogger(__name__)
@@ -25,7 +26,6 @@ COLUMNS = {  # and their types
     "match": {"matches": "int32"},
     "reduce": {"spellings": "int32", "comparable": "bool"},
 }
-SAMPLE = 100_000  # examples that tell how often the models can be compared
 
 Tokens = tuple[np.ndarray, np.ndarray]  # ids (tokens,) and the characters (tokens, 2) where each starts and ends
 Specials = tuple[Sequence[int], Sequence[int]]  # those before and those behind the tokens of an example
@@ -36,10 +36,12 @@ def pair(
     text: str, student: Tokens, teacher: Tokens, alignment: str, vocabulary: VocabularyMap
 ) -> dict[str, np.ndarray]:
     """The columns of `match` or `reduce` for all tokens of a text, special tokens apart."""
-    ids, spans = zip(*((torch.from_numpy(i), without_space(text, s)) for i, s in (student, teacher)), strict=True)
+    tokens = [
+        part for ids, offsets in (student, teacher) for part in (torch.from_numpy(ids), without_space(text, offsets))
+    ]
     if alignment == "match":
-        return {"matches": matched(vocabulary, ids[0], spans[0], ids[1], spans[1]).numpy()}
-    spellings, comparable = spelt(vocabulary, ids[0], spans[0], ids[1], spans[1], text)
+        return {"matches": matched(vocabulary, *tokens).numpy()}
+    spellings, comparable = spelt(vocabulary, *tokens, text)
     return {"spellings": spellings.numpy(), "comparable": comparable.numpy()}
 
 
@@ -84,7 +86,7 @@ def cut_spellings(
 
 def check_compared(examples: Dataset) -> None:
     """Refuse tokenizers that never meet, and say how often these do; judged by a sample of `SAMPLE` examples."""
-    sample = examples.select(range(0, len(examples), -(-len(examples) // SAMPLE))).with_format("numpy")
+    sample = spread(examples, SAMPLE).with_format("numpy")
     by_match = "matches" in sample.column_names
     compared = np.concatenate(sample["matches" if by_match else "comparable"][:])
     ordinary = np.concatenate(sample["units" if by_match else "teacher_units"][:]) >= 0

@@ -143,10 +143,10 @@ def _centred(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _rescaled(weights: Mapping[str, Tensor], deviation: float) -> dict[str, Tensor]:
-    """Give the word embeddings a standard deviation, and change nothing that is computed.
+    """Give the word embeddings a standard deviation, and change nothing that the given weights compute.
 
     The LayerNorm of the embeddings undoes a factor of words and positions together; the tied decoder multiplies by
-    the words again, so that the head's LayerNorm takes the factor back.
+    the words again, so that the head's LayerNorm, where it is given, takes the factor back.
     """
     factor = deviation / weights[_WORDS].std()
     changed = dict.fromkeys((_WORDS, _POSITIONS), factor)

@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     student = build_student(model_args, objective, teacher, tokenizer, vocabulary)
     tokenizers = [tokenizer] if vocabulary is None else [tokenizer, teacher_tokenizer]
     with training_args.main_process_first():  # the others find its work in the cache
-        corpus = load_corpus(data_args, tokenizers, masking_args.masking_unit, objective.alignment, vocabulary)
+        corpus = load_corpus(data_args, tokenizers, masking_args.masking_unit, objective.alignment_in_use, vocabulary)
         examples = held_out_examples(corpus.validation_lines, tokenizers, data_args.max_length)
 
     layers = compared_layers(objective, student.config.n_layers)

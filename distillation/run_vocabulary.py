@@ -1,6 +1,6 @@
 """Train a reduced student vocabulary on a corpus, and compare it with the teacher's.
 
-python distillation/run_vocabulary.py --train_file corpus.txt.gz --vocab_size 5000 --output_dir outputs/vocabulary-5k
+python distillation/run_vocabulary.py --train_file corpus.txt.gz --vocab_size 5000 --output_dir outputs/vocabulary-5000
 """
 
 import sys

@@ -14,7 +14,10 @@ from distillation.layers import Projections, check_maps
 
 @dataclass
 class Outputs:
-    """What the terms compare. `hidden_states` and `attentions` have one entry a layer, without the embeddings."""
+    """What the terms compare. `hidden_states` and `attentions` have one entry a layer, without the embeddings.
+
+    In place of `logits` a teacher of another vocabulary has the states that enter its projection to that.
+    """
 
     logits: Tensor | None
     hidden_states: tuple[Tensor, ...] | None

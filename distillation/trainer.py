@@ -111,8 +111,8 @@ class DistillationTrainer(Trainer):
             vocabulary,
             None if name is None else model.get_submodule(name),
             self.objective.alignment,
-            self.objective.vocabulary_map,
-            self.objective.reduce_pooling,
+            self.objective.vocabulary_map or "ordered",
+            self.objective.reduce_pooling or "mean",
             self.objective.temperature,
             model.device,
             torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else torch.float32,
@@ -163,7 +163,7 @@ class DistillationTrainer(Trainer):
         student = model(inputs["student"], inputs["positions"], hidden, attentions, len(inputs["compared"]))
         teacher = None
         if self.teacher is not None:
-            with torch.no_grad():
+            with torch.no_grad(), self.accelerator.autocast():  # which covers the student's forward pass of itself
                 teacher = self.teacher(inputs["teacher"], inputs["teacher_positions"], hidden, attentions)
         return student, teacher
 

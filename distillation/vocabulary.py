@@ -11,6 +11,7 @@ from datasets import Dataset
 from tokenizers import normalizers, pre_tokenizers
 from transformers import BertTokenizer, PreTrainedTokenizerBase
 
+from distillation.lines import spread
 from distillation.recipe import RecipeError
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -52,8 +53,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> P
 
 def sample_texts(lines: Dataset) -> Iterator[str]:
     """At most `MAX_TEXTS` texts spread over a data set that need not fit in memory."""
-    spread = lines.select(range(0, len(lines), -(-len(lines) // MAX_TEXTS)))
-    return (row["text"] for row in spread)
+    return (row["text"] for row in spread(lines, MAX_TEXTS))
 
 
 def measure(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> dict[str, float]:

@@ -13,6 +13,7 @@ Neither the teacher's logits nor the scores exist for all positions at once: a c
 sum and of its gradient, which is T (softmax(z / T) - softmax(t / T)) in the scores z.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -52,10 +53,8 @@ class VocabularyKL:
         # Elsewhere the normaliser of the student's logits is the same for all candidates, and drops out.
         self.takes_log_softmax = alignment == "reduce" and vocabulary_map == "pieces"
         self.pool = torch.sum if reduce_pooling == "sum" else torch.mean
-        self.candidates = {
-            k: found.to(device, projection, dtype)
-            for k, found in _candidates(vocabulary, alignment, vocabulary_map).items()
-        }
+        rows = functools.partial(TeacherRows, projection=projection, device=device, dtype=dtype)
+        self.candidates = _candidates(vocabulary, alignment, vocabulary_map, rows)
 
     def __call__(self, student_logits: Tensor, teacher_states: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
         """The sum over positions of T^2 KL(softmax(teacher / T) || softmax(student / T)) over the candidates.
@@ -91,9 +90,14 @@ class VocabularyKL:
         for (k, _), group in zip(groups, teacher_states.split([count for _, count in groups]), strict=True):
             ids = self.candidates[k if self.is_ordered else 0].all_ids
             for states in group.split(_chunk(group)):
-                logits = (states if self.projection is None else self.projection(states)).float()
+                logits = self._all_logits(states)
                 total += (logits[:, ids].logsumexp(-1) - logits.logsumexp(-1)).exp().sum()
         return total
+
+    def _all_logits(self, states: Tensor) -> Tensor:
+        if self.projection is None:
+            return states.float()
+        return self.projection(states.to(self.projection.weight.dtype)).float()
 
 
 class ChunkedKL(torch.autograd.Function):
@@ -158,25 +162,24 @@ class Candidates:
     without a space before it, which a WordPiece student writes alike.
     """
 
-    def __init__(self, vocabulary: VocabularyMap, ids: Tensor, make_score: Callable[[Tensor], "Score"]):
+    def __init__(
+        self,
+        vocabulary: VocabularyMap,
+        ids: Tensor,
+        make_score: Callable[[Tensor], "Score"],
+        make_rows: Callable[[Tensor], "TeacherRows"],
+    ):
         """ids: (tokens,), ascending; make_score: of those of them (candidates,) that stand for all with their
-        spelling."""
+        spelling; make_rows: of any."""
         first = vocabulary.first_spelt_so[ids]
-        self.ids, twins = ids[first == ids], ids[first != ids]
-        twin_of = torch.searchsorted(self.ids, first[first != ids])
-        nth = torch.tensor([int((twin_of[:i] == of).sum()) for i, of in enumerate(twin_of)], dtype=torch.long)
-        self.rounds = [(twin_of[nth == n], twins[nth == n]) for n in nth.unique()]
-        self.all_ids = ids
-        self.score = make_score(self.ids)
-
-    def to(
-        self, device: torch.device | str, projection: nn.Linear | None, dtype: torch.dtype = torch.float32
-    ) -> "Candidates":
-        """On a device, with their own rows of the teacher's projection."""
-        self.score, self.all_ids = self.score.to(device), self.all_ids.to(device)
-        self.rows = TeacherRows(self.ids.to(device), projection, dtype)
-        self.rounds = [(of.to(device), TeacherRows(ids.to(device), projection, dtype)) for of, ids in self.rounds]
-        return self
+        candidates, twins = ids[first == ids], ids[first != ids]
+        self.rows, self.all_ids = make_rows(candidates), ids.to(make_rows(ids[:0]).ids.device)
+        self.score = make_score(candidates).to(self.all_ids.device)
+        twin_of, order = torch.searchsorted(candidates, first[first != ids]).sort(stable=True)
+        nth = torch.arange(len(order)) - torch.searchsorted(twin_of, twin_of)  # of one candidate's twins
+        self.rounds = [
+            (twin_of[nth == n].to(self.all_ids.device), make_rows(twins[order[nth == n]])) for n in nth.unique()
+        ]
 
     def logits(self, states: Tensor) -> Tensor:
         """The teacher's logits (candidates, positions) for states (positions, width)."""
@@ -189,13 +192,13 @@ class Candidates:
 class TeacherRows:
     """Rows of the teacher's projection to its vocabulary."""
 
-    def __init__(self, ids: Tensor, projection: nn.Linear | None, dtype: torch.dtype):
+    def __init__(self, ids: Tensor, projection: nn.Linear | None, device: torch.device | str, dtype: torch.dtype):
         """projection: None where the states already are logits."""
-        self.ids, self.weight = ids, None
+        self.ids, self.weight = ids.to(device), None
         if projection is not None:
-            self.weight = projection.weight.detach()[ids].to(dtype)
+            self.weight = projection.weight.detach()[self.ids].to(dtype)
             bias = projection.weight.new_zeros(len(projection.weight)) if projection.bias is None else projection.bias
-            self.bias = bias.detach()[ids, None].to(dtype)
+            self.bias = bias.detach()[self.ids, None].to(dtype)
 
     def __call__(self, states: Tensor) -> Tensor:
         """Logits (ids, positions) for states (positions, width)."""
@@ -204,7 +207,9 @@ class TeacherRows:
         return torch.addmm(self.bias, self.weight, states.to(self.weight.dtype).t())
 
 
-def _candidates(vocabulary: VocabularyMap, alignment: str, vocabulary_map: str) -> dict[int, Candidates]:
+def _candidates(
+    vocabulary: VocabularyMap, alignment: str, vocabulary_map: str, rows: Callable[[Tensor], TeacherRows]
+) -> dict[int, Candidates]:
     """Those at positions whose teacher token has k pieces; under the key 0 where they do not depend on k."""
     size, ids = vocabulary.student_size, vocabulary.mapped_teacher_ids
 
@@ -218,11 +223,11 @@ def _candidates(vocabulary: VocabularyMap, alignment: str, vocabulary_map: str) 
         return {"pieces": bags, "pieces_mean": Mean(bags, counts), "pieces_logsumexp": LogSumExp(bags)}[vocabulary_map]
 
     if alignment == "match" or vocabulary_map == "shared":
-        return {0: Candidates(vocabulary, vocabulary.shared_teacher_ids, in_place)}
+        return {0: Candidates(vocabulary, vocabulary.shared_teacher_ids, in_place, rows)}
     if vocabulary_map == "ordered":
         counts = vocabulary.piece_counts[ids]
-        return {k: Candidates(vocabulary, ids[counts == k], in_place) for k in counts.unique().tolist()}
-    return {0: Candidates(vocabulary, ids, pooled)}
+        return {k: Candidates(vocabulary, ids[counts == k], in_place, rows) for k in counts.unique().tolist()}
+    return {0: Candidates(vocabulary, ids, pooled, rows)}
 
 
 class Score:

@@ -1,7 +1,11 @@
 """The laws of cutting lines into examples and units."""
 
 import functools
+import os
+import subprocess
+import sys
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -361,3 +365,27 @@ def test_texts_without_a_common_token_are_refused(tmp_path, alignment):
     assert len(vocabulary.shared_teacher_ids) == 2
     with pytest.raises(RecipeError, match="`student_vocabulary` and the teacher's tokenizer never meet"):
         load_corpus(arguments, [student, teacher], "word", alignment, vocabulary)
+
+
+FORKED = """
+import sys, torch
+from transformers import AutoTokenizer
+from datasets import Dataset
+from distillation.alignment import VocabularyMap
+from distillation.data import tokenize
+torch.set_num_threads(2)
+torch.ones(500, 500) @ torch.ones(500, 500)  # the threads of the parent are there
+tokenizers = [AutoTokenizer.from_pretrained(folder) for folder in sys.argv[1:3]]
+lines = Dataset.from_dict({"text": [f"он увидел студента {n} раз и ещё раз" * 6 for n in range(3000)]})
+for alignment in ("match", "reduce"):
+    tokenize(lines, tokenizers, "word", 64, 2, alignment=alignment, vocabulary=VocabularyMap(*tokenizers))
+"""
+
+
+def test_processes_do_not_wait_for_the_threads_of_their_parent(tokenizer, byte_tokenizer, tmp_path):
+    """A forked process that enters a parallel region of torch hangs for ever: long batches do."""
+    for name, one in (("ours", tokenizer), ("theirs", byte_tokenizer)):
+        one.save_pretrained(tmp_path / name)
+    command = [sys.executable, "-c", FORKED, str(tmp_path / "ours"), str(tmp_path / "theirs")]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "2"}
+    subprocess.run(command, check=True, timeout=120, env=environment, capture_output=True)

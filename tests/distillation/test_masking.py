@@ -324,9 +324,16 @@ def test_match_by_hand(two, fates):
     }  # fmt: skip
 
 
+def test_words_replaced_at_random_are_not_compared(two, fates):
+    """Each model sees another word there: states and maps would be drawn to those of a stranger."""
+    fates([KEEP, RANDOM, KEEP, KEEP])
+    collate, examples = across(two, "match", ["дада да-нет"])
+    assert np.flatnonzero(collate(examples)["compared"][0]).tolist() == [0, 3, 7]
+
+
 def test_reduce_by_hand(two, fates):
     """The second row holds the teacher's tokens in pieces: да ##да, да, -, н, ##е, ##т. Of these the KL takes those
-    of one piece first; what was replaced at random it leaves out."""
+    of one piece first; what was replaced at random, by other words for each model, is not compared."""
     fates(FATES, FATES, FATES)
     collate, examples = across(two, "reduce", ["дада да-нет"])
     batch = collate(examples)
@@ -335,12 +342,12 @@ def test_reduce_by_hand(two, fates):
     assert spelt[:5] + spelt[8:] == [CLS, HIDDEN, HIDDEN, 5, 8, SEP] and min(spelt[5:8]) >= 5
     assert batch["student"]["attention_mask"].tolist() == [[1] * 7 + [0] * 2, [1] * 9]
     assert batch["teacher_index"].tolist() == [[0, 1, 1, 2, 3, 4, 5, 6, 7]]
-    assert batch["compared"].tolist() == [[True] * 8]
+    assert batch["compared"].tolist() == [[True] * 4 + [False] * 3 + [True]]
     assert batch["teacher_positions"].tolist() == [2, 3, 1] and batch["groups"] == ((1, 2), (2, 1))
     assert batch["positions"].tolist() == [9 + 3, 9 + 4, 9 + 1, 9 + 2, 1, 2, 4, 5]
     assert batch["labels"].tolist() == [-100] * 4 + [5, 6, 8, 9]
     assert dict(zip(COUNTS, batch["counts"].tolist(), strict=True)) == {
-        "kl": 3, "mlm": 4, "tokens": 8, "pairs": 64, "read": 16
+        "kl": 3, "mlm": 4, "tokens": 5, "pairs": 25, "read": 7
     }  # fmt: skip
     masked = across(two, "reduce", [], kl_positions="masked")[0](examples)
     assert masked["teacher_positions"].tolist() == [3, 1] and masked["groups"] == ((1, 1), (2, 1))
@@ -360,7 +367,7 @@ def test_rows_of_two_examples_by_hand(two, fates):
     assert batch["positions"].tolist() == [10 + 1, 15 + 3, 15 + 1, 15 + 2]
     assert batch["teacher_index"].tolist() == [[0, 1, 2, -1, -1], [0, 1, 1, 2, 3]]
     assert batch["compared"].tolist() == [[True, True, True, False], [True] * 4]
-    assert batch["counts"].tolist() == [3, 0, 7, 9 + 16, 2 * 8]
+    assert batch["counts"].tolist() == [3, 0, 7, 9 + 16, 8]
 
 
 def test_a_clean_teacher_is_met_with_clean_pieces(two, fates):

@@ -25,7 +25,7 @@ def states(*values):
 
 def terms(student, teacher, labels=None, **objective):
     groups = () if student.logits is None or teacher.logits is None else ((1, len(teacher.logits)),)
-    batch = {"compared": MASK, "labels": labels, "groups": groups}
+    batch = {"compared": MASK, "labels": labels, "groups": groups, "unlabelled": 0}
     return distillation_terms(student, teacher, batch, ObjectiveArguments(**{**OFF, **objective}))
 
 
@@ -120,6 +120,9 @@ def test_what_is_needed_follows_the_weights():
         (dict(temperature=0), "`temperature`"),
         (dict(kl_position_fraction=0), "`kl_position_fraction`"),
         (dict(teacher_input="clean"), "`teacher_input: clean`"),
+        (dict(vocabulary_map="ordered"), "`vocabulary_map` and `reduce_pooling` are of `alignment: reduce`"),
+        (dict(alignment="match", reduce_pooling="sum"), "`vocabulary_map` and `reduce_pooling`"),
+        (dict(alignment="reduce", reduce_pooling="sum"), "`vocabulary_map: ordered` pools nothing"),
         (dict(alignment="index"), "`alignment` is 'index'; choose one of same, match, reduce"),
     ],
 )
@@ -162,8 +165,9 @@ def test_all_terms_across_vocabularies_by_loops(alignment):
         tuple(torch.randn(2, 4, width) for _ in range(4)),
         tuple(torch.randn(2, heads, 4, 4).softmax(-1) for _ in range(4)),
     )
-    labels = torch.tensor([-100, 2, 3, -100])
-    batch = {"compared": compared, "teacher_index": index, "labels": labels, "groups": ((1, 1), (2, 1))}
+    labels = torch.tensor([-100, -100, 2, 3])
+    batch = {"compared": compared, "teacher_index": index, "groups": ((1, 1), (2, 1))}
+    batch |= {"labels": labels, "unlabelled": 2}
     seen = []
 
     def vocabulary_kl(logits, states, groups):
@@ -175,7 +179,7 @@ def test_all_terms_across_vocabularies_by_loops(alignment):
 
     assert sums["kl"].item() == 7 and torch.equal(seen[0][0], student.logits[:3])
     assert seen[0][1] is teacher.logits and seen[0][2] == batch["groups"]
-    mlm = -sum(student.logits[i].log_softmax(-1)[label].item() for i, label in ((1, 2), (2, 3)))
+    mlm = -sum(student.logits[i].log_softmax(-1)[label].item() for i, label in ((2, 2), (3, 3)))
     assert sums["mlm"].item() == pytest.approx(mlm, rel=1e-5)
     cosine = mse = attention = 0.0
     for layer, group in enumerate([(0, 1), (2, 3)]):
