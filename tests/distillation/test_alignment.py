@@ -323,6 +323,19 @@ def test_plain_text_is_compared_for_the_most_part(readers, maps, corpus_lines, o
     assert sum(len(pairs) for pairs, _, _ in found) > 0.2 * len(flags)
 
 
+@pytest.mark.parametrize("theirs", KINDS)
+@pytest.mark.parametrize("ours", KINDS)
+def test_marks_behind_a_word_are_compared(readers, maps, ours, theirs):
+    """The most frequent tokens of all: whether a mark opens a word is another matter in every kind of tokenizer."""
+    text = "Мама мыла раму, а папа читал."
+    _, _, comparable = both(maps[ours, theirs], readers[ours], readers[theirs], text)
+    _, spans = read(readers[theirs], text)
+    marks = [
+        flag for flag, (start, end) in zip(comparable, spans.tolist(), strict=True) if text[start:end] in (",", ".")
+    ]
+    assert marks == [True, True]
+
+
 # Tokenizers that normalise differently
 
 CASED = dict(do_lower_case=False, strip_accents=False)

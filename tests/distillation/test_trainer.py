@@ -207,6 +207,19 @@ def test_kl_and_mlm_are_means_over_their_own_positions(make_trainer):
     assert first["mlm"] == pytest.approx(mlm_loss(student, batch["labels"]).item(), rel=1e-4)
 
 
+@pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
+def test_half_precision_is_for_the_teacher_too(make_trainer, alignment):
+    """accelerate casts what it prepares, which is the student; the teacher is most of a step."""
+    trainer = make_trainer(alignment=alignment, bf16=True, max_steps=1, per_device_train_batch_size=8)
+    trainer.train()
+    batch = trainer.data_collator(list(trainer.train_dataset.select(range(8))))
+    _, teacher = trainer.outputs(trainer.model, batch)
+    assert teacher.logits.dtype == torch.bfloat16
+    metrics = trainer.evaluate()
+    assert 0 < metrics["eval_kl"] < 10
+    assert alignment == "same" or 0 < metrics["eval_candidate_probability"] <= 1
+
+
 @alignments
 def test_gradients_reach_the_student_and_never_the_teacher(make_trainer, alignment):
     """A teacher that learns drifts towards its student and every term goes to zero."""
