@@ -40,9 +40,19 @@ source .ci/environment.sh
 if [ -n "$recipe" ]; then
     # A recipe with a smaller vocabulary names its folder and, in the name, its size: outputs/vocabulary-5000.
     vocabulary=$(sed -n 's|^student_vocabulary: \(outputs/vocabulary-[0-9]*\)$|\1|p' "$recipe")
+    corpus=()
+    for ((i = 1; i <= $#; i++)); do
+        value=$((i + 1))
+        case "${!i}" in
+        --student_vocabulary | --student_vocabulary=*) vocabulary="" ;;
+        --train_file=* | --validation_file=* | --dataset_*=* | --text_column=*) corpus+=("${!i}") ;;
+        --train_file | --validation_file | --dataset_* | --text_column) corpus+=("${!i}" "${!value:-}") ;;
+        esac
+    done
     if [ -n "$vocabulary" ] && [ ! -f "$vocabulary/vocabulary.json" ]; then
         stage vocabulary "${vocabulary##*-} tokens from the corpus"
-        python distillation/run_vocabulary.py --vocab_size "${vocabulary##*-}" --output_dir "$vocabulary" "${@:1:2}"
+        python distillation/run_vocabulary.py --vocab_size "${vocabulary##*-}" --output_dir "$vocabulary" \
+            "${corpus[@]}"
     fi
     stage distillation "$recipe"
     accelerate launch distillation/run.py --config "$recipe" "$@"
