@@ -21,7 +21,7 @@ from transformers import (
 
 from distillation.heads import check_entry, forward_at, head_entry
 from distillation.student import Runner
-from distillation.vocabulary_kl import Candidates, Score
+from distillation.vocabulary_kl import TeacherRows
 
 SHAPE = dict(vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24)
 MODELS = {
@@ -99,9 +99,9 @@ def test_rows_of_the_projection_give_the_logits_of_their_tokens(model, sample, d
     given = runner(sample, positions, hidden_states=False, attentions=False).logits
     assert (runner.projection is None) == (given.shape[1] == 50) == (getattr(model.config, "legacy", True) is False)
     projection = None if runner.projection is None else model.get_submodule(runner.projection)
-    candidates = Candidates(ids, Score()).to("cpu", projection, dtype)
+    rows = TeacherRows(ids, projection, "cpu", dtype)
     expected = model(**sample).logits.flatten(0, 1)[positions][:, ids]
-    torch.testing.assert_close(candidates.logits(given).t(), expected, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(rows(given).t(), expected, rtol=tolerance, atol=tolerance)
 
 
 def test_no_position_at_all(model, sample):
