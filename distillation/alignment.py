@@ -5,8 +5,11 @@ Tokens are compared by their surface text and by whether they open a word, whate
 characters behind their tokens.
 """
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -70,6 +73,25 @@ class VocabularyMap:
         self.shared_teacher_ids = self.mapped_teacher_ids[self.piece_counts[self.mapped_teacher_ids] == 1]
         self.shared_student_ids = self.pieces_of(self.shared_teacher_ids)
         self._normalizer = student_tokenizer.backend_tokenizer.normalizer
+
+    @classmethod
+    def cached(cls, student_tokenizer: Any, teacher_tokenizer: Any, folder: str | Path) -> "VocabularyMap":
+        """The map of two tokenizers, read from a folder if it has been built before, else built and left there."""
+        made_by = [Path(__file__).read_text(encoding="utf-8")]
+        for tokenizer in (student_tokenizer, teacher_tokenizer):
+            made_by += [tokenizer.backend_tokenizer.to_str(), repr(sorted(tokenizer.special_tokens_map.items()))]
+        path = Path(folder, f"vocabulary-map-{sha256(chr(0).join(made_by).encode()).hexdigest()[:16]}.pt")
+        if path.exists():
+            found = cls.__new__(cls)
+            vars(found).update(torch.load(path, weights_only=True))
+        else:
+            found = cls(student_tokenizer, teacher_tokenizer)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft = path.with_suffix(f".{os.getpid()}")
+            torch.save({name: value for name, value in vars(found).items() if name != "_normalizer"}, draft)
+            draft.replace(path)
+        found._normalizer = student_tokenizer.backend_tokenizer.normalizer
+        return found
 
     def spell(self, spellings: Tensor) -> Tensor:
         """The student tokens of spellings (2 x teacher id, + 1 where it opens a word), one after the other."""

@@ -3,6 +3,7 @@
 import copy
 import logging
 
+import datasets
 import torch
 from transformers import (
     AutoConfig,
@@ -196,7 +197,7 @@ def map_vocabularies(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer: PreT
     Raises RecipeError where hardly any token is.
     """
     try:
-        vocabulary = VocabularyMap(tokenizer, teacher_tokenizer)
+        vocabulary = VocabularyMap.cached(tokenizer, teacher_tokenizer, datasets.config.HF_DATASETS_CACHE)
     except ValueError as error:
         raise RecipeError(f"`student_vocabulary` and the teacher's tokenizer cannot be aligned: {error}") from None
     mapped, shared = len(vocabulary.mapped_teacher_ids), len(vocabulary.shared_teacher_ids)

@@ -382,6 +382,22 @@ def bert(how, *tokens):
     return BertTokenizer(vocab={token: i for i, token in enumerate(kept)}, **how)
 
 
+def test_a_map_is_built_once(tokenizer, unigram_tokenizer, tmp_path, monkeypatch):
+    """The second run finds what the first has built, and another tokenizer finds nothing."""
+    first = VocabularyMap.cached(tokenizer, unigram_tokenizer, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(VocabularyMap, "__init__", lambda *_: pytest.fail("built again"))
+        second = VocabularyMap.cached(tokenizer, unigram_tokenizer, tmp_path)
+    assert vars(first).keys() == vars(second).keys() and first.special_ids == second.special_ids
+    for name, value in vars(first).items():
+        assert not torch.is_tensor(value) or torch.equal(vars(second)[name], value)
+    text = "Где стол, студент?"
+    assert both(second, tokenizer, unigram_tokenizer, text)[2] == both(first, tokenizer, unigram_tokenizer, text)[2]
+    VocabularyMap.cached(unigram_tokenizer, tokenizer, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 @pytest.mark.parametrize("theirs", [CASED, BARE], ids=str)
 @pytest.mark.parametrize("ours", [CASED, BARE], ids=str)
