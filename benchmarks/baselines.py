@@ -112,6 +112,7 @@ class Sparse(Gather):
 
 
 def kl(scores: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(softmax(teacher / T) || softmax(scores / T)), summed over positions; both (positions, tokens)."""
     student, teacher = (scores / temperature).log_softmax(-1), (teacher_logits / temperature).softmax(-1)
     return F.kl_div(student, teacher, reduction="sum") * temperature**2
 
@@ -173,4 +174,5 @@ def exact_ordered_gradient(
 
 
 def gradient(loss: Any, values: Tensor, teacher_logits: Tensor) -> Tensor:
+    """That of a loss of (values, teacher logits) in the values."""
     return torch.autograd.grad(loss(values, teacher_logits), values)[0]

@@ -63,6 +63,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
 
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The command line, with tiny sizes where it asks for `--quick`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--teacher_size", type=int, default=119547)
     parser.add_argument("--student_sizes", type=int, nargs="+", default=[5031, 30522])
@@ -104,6 +105,7 @@ def vocabularies(arguments: argparse.Namespace) -> Iterator[tuple[Any, dict[str,
 
 
 def facts(vocabulary: Any) -> dict[str, Any]:
+    """Sizes of a pair of vocabularies, mapped tokens, and all their pieces."""
     counts = vocabulary.piece_counts[vocabulary.mapped_teacher_ids]
     return {
         "teacher_size": vocabulary.teacher_size,
@@ -182,6 +184,7 @@ def ways(
 def ours(
     vocabulary: Any, vocabulary_map: str, groups: list[tuple[int, int]], device: torch.device
 ) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss of (values, teacher logits) by `VocabularyKL`; groups: (pieces, positions)."""
     kl = VocabularyKL(vocabulary, None, "reduce", vocabulary_map, temperature=TEMPERATURE, device=device)
     return lambda values, teacher_logits: kl(values, teacher_logits, groups)
 
@@ -195,6 +198,7 @@ def groups_by_frequency(vocabulary: Any, positions: int, generator: torch.Genera
 
 
 def relative_error(found: Tensor, exact: Tensor) -> float:
+    """L2 norm of the difference over that of the exact gradient."""
     return ((found - exact).norm() / exact.norm()).item()
 
 

@@ -14,6 +14,7 @@ sum and of its gradient, which is T (softmax(z / T) - softmax(t / T)) in the sco
 """
 
 import functools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
@@ -173,13 +174,12 @@ class Candidates:
         spelling; make_rows: of any."""
         first = vocabulary.first_spelt_so[ids]
         candidates, twins = ids[first == ids], ids[first != ids]
-        self.rows, self.all_ids = make_rows(candidates), ids.to(make_rows(ids[:0]).ids.device)
-        self.score = make_score(candidates).to(self.all_ids.device)
+        self.rows = make_rows(candidates)
+        device = self.rows.ids.device
+        self.score, self.all_ids = make_score(candidates).to(device), ids.to(device)
         twin_of, order = torch.searchsorted(candidates, first[first != ids]).sort(stable=True)
         nth = torch.arange(len(order)) - torch.searchsorted(twin_of, twin_of)  # of one candidate's twins
-        self.rounds = [
-            (twin_of[nth == n].to(self.all_ids.device), make_rows(twins[order[nth == n]])) for n in nth.unique()
-        ]
+        self.rounds = [(twin_of[nth == n].to(device), make_rows(twins[order[nth == n]])) for n in nth.unique()]
 
     def logits(self, states: Tensor) -> Tensor:
         """The teacher's logits (candidates, positions) for states (positions, width)."""
@@ -230,7 +230,7 @@ def _candidates(
     return {0: Candidates(vocabulary, ids, pooled, rows)}
 
 
-class Score:
+class Score(ABC):
     """Student values (width, positions) as scores of teacher tokens (candidates, positions).
 
     A call also returns the pullback: it takes the gradient of the scores to that of the values, and may be called
@@ -242,8 +242,8 @@ class Score:
             setattr(self, name, held.to(device) if hasattr(held, "to") else held)
         return self
 
-    def __call__(self, values: Tensor) -> tuple[Tensor, Pullback]:
-        raise NotImplementedError
+    @abstractmethod
+    def __call__(self, values: Tensor) -> tuple[Tensor, Pullback]: ...
 
 
 class Bags(Score):
