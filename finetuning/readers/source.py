@@ -1,0 +1,85 @@
+"""Where rows come from: files in a folder, or a data set on the Hub."""
+
+import gzip
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import datasets
+
+from distillation.recipe import RecipeError
+
+# Where the Hub keeps a converted copy of data sets that used to need a loading script.
+CONVERTED = "refs/convert/parquet"
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def is_on_hub(data_dir: str, example: str | None) -> bool:
+    """Whether `data_dir` is a Hub id and no folder.
+
+    example: the benchmark's own Hub id, None if it has none.
+
+    Raises RecipeError if it is neither.
+    """
+    if Path(data_dir).is_dir():
+        return False
+    if example and HUB_ID.fullmatch(data_dir):
+        return True
+    hub = f", nor a data set on the Hub such as {example}" if example else ""
+    raise RecipeError(f"`data_dir` {data_dir!r} is no folder{hub}")
+
+
+def load_from_hub(name: str, columns: Sequence[str]) -> dict[str, datasets.Dataset]:
+    """Every split of a data set on the Hub.
+
+    Raises RecipeError if it cannot be had or lacks one of the columns.
+    """
+    try:
+        try:
+            loaded = datasets.load_dataset(name)
+        except RuntimeError:  # a loading script, which `datasets` does not run
+            loaded = datasets.load_dataset(name, revision=CONVERTED)
+    except Exception as error:  # the libraries below raise errors of many kinds
+        reason = " ".join(str(error).split())
+        raise RecipeError(f"`data_dir` {name!r} is no folder and cannot be loaded from the Hub: {reason}") from None
+    for split, rows in loaded.items():
+        missing = sorted(set(columns) - set(rows.column_names))
+        if missing:
+            raise RecipeError(f"`data_dir` {name!r}: split {split} has no column {missing[0]!r}: {rows.column_names}")
+    return dict(loaded)
+
+
+def find(folder: str | Path, *names: str) -> list[Path]:
+    """The files of a folder by name; a name may stand with `.gz`.
+
+    Raises RecipeError that lists the files looked for if one is missing.
+    """
+    found = []
+    for name in names:
+        candidates = [Path(folder, name), Path(folder, f"{name}.gz")]
+        path = next((path for path in candidates if path.is_file()), None)
+        if path is None:
+            raise RecipeError(f"`data_dir` {str(folder)!r} lacks {name}; looked for {', '.join(names)}")
+        found.append(path)
+    return found
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 file as it is: line ends are not translated, since offsets may count them.
+
+    Raises RecipeError with the line of the first byte that is not UTF-8.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (OSError, EOFError) as error:
+        raise RecipeError(f"{path} cannot be read ({error})") from None
+    try:
+        return content.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise RecipeError(f"{path}:{line}: not valid UTF-8; convert the file to UTF-8") from None
+
+
+def line_of(text: str, place: int) -> int:
+    """The number of the line, from 1, that holds a character."""
+    return text.count("\n", 0, max(place, 0)) + 1
