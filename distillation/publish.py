@@ -47,9 +47,9 @@ def publish(
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
     trainer.save_state()
-    _write(folder / "all_results.json", json.dumps(everything, indent=2, ensure_ascii=False, default=str) + "\n")
+    write(folder / "all_results.json", json.dumps(everything, indent=2, ensure_ascii=False, default=str) + "\n")
     name = trainer.args.hub_model_id or folder.name
-    _write(folder / "README.md", model_card(name, everything, held_out))
+    write(folder / "README.md", model_card(name, everything, held_out))
     print(held_out_table(held_out))
     print(f"saved to {folder}")
     if trainer.push_wanted:
@@ -146,7 +146,7 @@ def push(folder: Path, arguments: transformers.TrainingArguments) -> None:
     print(f"pushed to {repository}")
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     draft = path.with_name(path.name + ".part")
     draft.write_text(text, encoding="utf-8")

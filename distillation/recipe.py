@@ -29,7 +29,8 @@ def command(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | No
     def guarded(argv: list[str] | None = None) -> Any:
         main_process = os.environ.get("RANK", "0") == "0"
         logging.basicConfig(format="%(message)s")
-        logging.getLogger("distillation").setLevel(logging.INFO if main_process else logging.WARNING)
+        for stage in ("distillation", "finetuning"):
+            logging.getLogger(stage).setLevel(logging.INFO if main_process else logging.WARNING)
         try:
             return main(argv)
         except RecipeError as error:

@@ -90,5 +90,5 @@ def test_a_push_takes_the_model_and_nothing_else(tmp_path, monkeypatch):
 def test_files_are_written_whole_or_not_at_all(tmp_path):
     (tmp_path / "results").write_text("before")
     with pytest.raises(UnicodeEncodeError):
-        publish._write(tmp_path / "results", "\ud800")
+        publish.write(tmp_path / "results", "\ud800")
     assert (tmp_path / "results").read_text() == "before"

@@ -1,0 +1,114 @@
+"""Checkpoints to start from and to learn from, with the head that a task needs."""
+
+from typing import Any
+
+from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
+
+from distillation.recipe import RecipeError
+from finetuning.task import Task
+
+START, TEACHER = "model_name_or_path", "task_teacher"
+
+
+def load_model(name_or_path: str, task: Task, random_weights: bool) -> PreTrainedModel:
+    """A checkpoint with a head for the task: its own if it has one that fits, else a new one.
+
+    Raises RecipeError for what is no encoder with trained weights.
+    """
+    config = _load_config(name_or_path, START)
+    if task.labels:
+        config.id2label = dict(enumerate(task.labels))
+        config.label2id = {label: number for number, label in config.id2label.items()}
+    if random_weights:
+        return task.model_class.from_config(config)
+    model, loading = _load(name_or_path, START, task, config, ignore_mismatched_sizes=True)
+    inside = f"{model.base_model_prefix}."
+    missing = [name for name in sorted(loading["missing_keys"]) if name.startswith(inside) and ".pooler." not in name]
+    if missing:  # a pooler is new where the checkpoint was a masked LM
+        raise RecipeError(
+            f"`{START}` {name_or_path!r} lacks trained weights for {missing[0]}: give a whole checkpoint"
+        )
+    return model
+
+
+def load_task_teacher(name_or_path: str, task: Task) -> PreTrainedModel:
+    """A model that was fine-tuned on the task.
+
+    Raises RecipeError if its head is not trained, or predicts other labels.
+    """
+    config = _load_config(name_or_path, TEACHER)
+    known = set(config.id2label.values())
+    if task.labels and known != set(task.labels):
+        raise RecipeError(
+            f"`{TEACHER}` {name_or_path!r} predicts {', '.join(sorted(known))}, and {task.name} has "
+            f"{', '.join(task.labels)}: give a model fine-tuned on this very task"
+        )
+    model, loading = _load(name_or_path, TEACHER, task, config)
+    if loading["missing_keys"]:
+        raise RecipeError(
+            f"`{TEACHER}` {name_or_path!r} has no trained head for {task.name} ({min(loading['missing_keys'])} is "
+            "missing): fine-tune it first"
+        )
+    return model.eval()
+
+
+def load_tokenizer(name_or_path: str, key: str, model: PreTrainedModel) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint, as its model needs it.
+
+    Raises RecipeError for a slow one, one that cannot pad, or one with more tokens than the model.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path)
+    except Exception as error:  # as below
+        raise RecipeError(f"`{key}` {name_or_path!r} has no usable tokenizer: {_one_line(error)}") from None
+    if not tokenizer.is_fast:
+        raise RecipeError(
+            f"`{key}` {name_or_path!r} has a slow tokenizer: save its fast version (tokenizer.json) there"
+        )
+    if tokenizer.pad_token is None:
+        raise RecipeError(f"the tokenizer of `{key}` {name_or_path!r} has no pad_token: set one and save it")
+    tokens, rows = len(tokenizer), model.get_input_embeddings().num_embeddings
+    if not 5 < tokens <= rows:  # five: transformers makes up such a one where a folder has none
+        raise RecipeError(f"the tokenizer of `{key}` {name_or_path!r} has {tokens} tokens, its model {rows}")
+    tokenizer.padding_side = tokenizer.truncation_side = "right"
+    if getattr(model.config, "type_vocab_size", 0) < 2:  # DistilBERT, RoBERTa: the segments say nothing to them
+        tokenizer.model_input_names = [n for n in tokenizer.model_input_names if n != "token_type_ids"]
+    tokenizer.model_max_length = min(tokenizer.model_max_length, position_count(model))
+    return tokenizer
+
+
+def position_count(model: PreTrainedModel) -> int:
+    """How many tokens a model can read at once."""
+    positions = getattr(model.config, "max_position_embeddings", None) or 512
+    counted_from_padding = any(
+        name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
+        for name, module in model.named_modules()
+    )
+    return positions - (model.config.pad_token_id + 1) if counted_from_padding else positions
+
+
+def _load_config(name_or_path: str, key: str) -> PreTrainedConfig:
+    try:
+        config = AutoConfig.from_pretrained(name_or_path)
+    except Exception as error:  # a missing folder, a broken file, an unknown id
+        raise RecipeError(f"`{key}` {name_or_path!r} cannot be loaded: {_one_line(error)}") from None
+    # A distilled model may ask for both in its config, which costs time and memory and says nothing here.
+    config.output_hidden_states = config.output_attentions = False
+    return config
+
+
+def _load(name_or_path: str, key: str, task: Task, config: PreTrainedConfig, **options: Any) -> tuple[Any, dict]:
+    """The model and what the loader says of it, which it shall not print: that the head is new is no news."""
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        return task.model_class.from_pretrained(name_or_path, config=config, output_loading_info=True, **options)
+    except Exception as error:  # the loaders raise many types; all mean that there is no usable model
+        raise RecipeError(f"`{key}` {name_or_path!r} cannot be loaded: {_one_line(error)}") from None
+    finally:
+        transformers_logging.set_verbosity(level)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,48 @@
+"""Classification of a text or a pair of texts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from datasets import Dataset
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
+
+from finetuning.task import Encoded, Row, Task, input_columns, softmax
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextClassification(Task):
+    """Rows have `id`, `text`, perhaps `text_2`, and `label`, one of the task's labels."""
+
+    model_class: ClassVar[type] = AutoModelForSequenceClassification
+    pipeline_tag: ClassVar[str] = "text-classification"
+    texts_are_examples: ClassVar[bool] = True
+
+    def text(self, row: Row) -> tuple[str, str]:
+        """The text or both of them."""
+        return row["text"], row.get("text_2", "")
+
+    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
+        """An input a row; of a pair that is too long the longer text is cut first."""
+        texts = [[row["text"] for row in rows]]
+        if "text_2" in rows[0]:
+            texts.append([row["text_2"] for row in rows])
+        encoding = tokenizer(*texts, truncation=True, max_length=max_length)
+        columns = input_columns(encoding) | {"labels": [self.labels.index(row["label"]) for row in rows]}
+        truncated = sum(bool(one.overflowing) for one in encoding.encodings)
+        return Encoded(Dataset.from_dict(columns), list(range(len(rows))), truncated)
+
+    def decode(self, rows: Sequence[Row], encoded: Encoded, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+        """The likeliest label, its probability as `score`, and the probability of each."""
+        predictions = []
+        for row, probabilities in zip(rows, softmax(np.stack(logits)), strict=True):
+            best = int(probabilities.argmax())
+            named = dict(zip(self.labels, probabilities.tolist(), strict=True))
+            score = float(probabilities[best])
+            predictions.append({"id": row["id"], "prediction": self.labels[best], "score": score, "scores": named})
+        return predictions
+
+    def references(self, rows: Sequence[Row]) -> list[str]:
+        """The labels."""
+        return [row["label"] for row in rows]

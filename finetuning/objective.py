@@ -1,0 +1,26 @@
+"""The loss of a task, as sums over places: a text, a word, or an end of an answer, each with scores of classes."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+IGNORED = -100  # a label that does not count
+
+
+def label_loss(scores: Tensor, labels: Tensor) -> Tensor:
+    """Sum of -log softmax(scores)[label] over the places whose label counts; 0 if there is none.
+
+    scores: (..., classes); labels: (...)
+    """
+    return F.cross_entropy(scores.flatten(0, -2).float(), labels.flatten(), ignore_index=IGNORED, reduction="sum")
+
+
+def teacher_loss(scores: Tensor, teacher_scores: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """Sum of T^2 KL(softmax(teacher_scores / T) || softmax(scores / T)) over the places whose label counts.
+
+    scores, teacher_scores: (..., classes), those of the teacher NaN where it has nothing to say; labels: (...).
+    Hinton et al., arXiv 1503.02531.
+    """
+    counts = (labels != IGNORED) & ~teacher_scores.isnan().any(-1)
+    student = F.log_softmax(scores[counts].float() / temperature, -1)
+    teacher = F.log_softmax(teacher_scores[counts].float() / temperature, -1)
+    return temperature**2 * F.kl_div(student, teacher, reduction="sum", log_target=True)

@@ -1,0 +1,155 @@
+"""Extractive question answering: the answer is a span of the context."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from datasets import Dataset
+from numpy.lib.stride_tricks import sliding_window_view
+from torch import Tensor
+from transformers import AutoModelForQuestionAnswering, BatchEncoding, PreTrainedTokenizerBase
+from transformers.utils import ModelOutput
+
+from finetuning.task import Encoded, Row, Task, input_columns, softmax
+
+N_BEST = 20  # answers that are ranked, as in SQuAD's baselines
+MAX_ANSWER_TOKENS = 60  # twice SQuAD's 30, since a small vocabulary cuts words finer
+NEVER = -1e4  # the score of what cannot be
+
+
+@dataclass(frozen=True)
+class Window:
+    """One input of a question: which of its tokens are context, and their characters there."""
+
+    input: int
+    nothing: int  # the token that means "no answer here": [CLS]
+    offsets: np.ndarray  # (length, 2): characters of the context; empty for what is not context
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionAnswering(Task):
+    """Rows have `id`, `question`, `context`, and `answers`: `text` and `start` of each, none if there is no answer.
+
+    A long context is read through overlapping windows; where a window does not hold the whole answer the model points
+    at the first token.
+    """
+
+    model_class: ClassVar[type] = AutoModelForQuestionAnswering
+    pipeline_tag: ClassVar[str] = "question-answering"
+    per_token: ClassVar[tuple[str, ...]] = ("teacher_logits",)
+    needs_one_tokenizer: ClassVar[str] = "the ends of an answer are tokens, and two tokenizers have different ones"
+
+    def text(self, row: Row) -> str:
+        """The context: several questions share one."""
+        return row["context"]
+
+    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
+        """An input a window; `places` has for each row its `Window`s. A question takes at most half of an input."""
+        questions, cut = shortened([row["question"] for row in rows], tokenizer, max_length // 2 - 4)
+        encoding = tokenizer(
+            questions,
+            [row["context"] for row in rows],
+            truncation="only_second",
+            max_length=max_length,
+            stride=max_length // 3,
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+        )
+        places: list[list[Window]] = [[] for _ in rows]
+        for number, row in enumerate(encoding["overflow_to_sample_mapping"]):
+            places[row].append(window_of(encoding, number, tokenizer))
+        labels: list[list[int]] = [[]] * len(encoding["input_ids"])
+        for row, windows in zip(rows, places, strict=True):
+            for window in windows:
+                first, last = window is windows[0], window is windows[-1]
+                labels[window.input] = answer_ends(row, window, first, last)
+        return Encoded(Dataset.from_dict(input_columns(encoding) | {"labels": labels}), places, cut)
+
+    def logits(self, outputs: ModelOutput) -> Tensor:
+        """(batch, length, 2): of each token as the first and as the last of the answer."""
+        return torch.stack([outputs.start_logits, outputs.end_logits], -1)
+
+    def scores(self, logits: Tensor, attention_mask: Tensor) -> Tensor:
+        """(batch, 2, length): the tokens are the classes; padding is none of them."""
+        return logits.transpose(1, 2).float().masked_fill(attention_mask[:, None] == 0, NEVER)
+
+    def decode(self, rows: Sequence[Row], encoded: Encoded, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+        """The best spans of all windows of a question, the share of each among them as `score`."""
+        predictions = []
+        for row, windows in zip(rows, encoded.places, strict=True):
+            spans = best_spans([(window.offsets, logits[window.input]) for window in windows])
+            ranked = sorted(spans, key=spans.get, reverse=True)[:N_BEST]
+            shares = softmax(np.array([spans[span] for span in ranked]))
+            n_best = [answer(row["context"], *span, float(share)) for span, share in zip(ranked, shares, strict=True)]
+            best = n_best[0] if n_best else answer("", 0, 0, 0.0)
+            predictions.append({"id": row["id"], "prediction": best["text"], "score": best["score"], "n_best": n_best})
+        return predictions
+
+    def references(self, rows: Sequence[Row]) -> list[list[str]]:
+        """The texts of the right answers."""
+        return [[answer["text"] for answer in row["answers"]] for row in rows]
+
+
+def answer(context: str, start: int, end: int, score: float) -> dict[str, Any]:
+    """A span of the context without the white space at its ends, which tokens of some tokenizers hold."""
+    text = context[start:end]
+    start += len(text) - len(text.lstrip())
+    return {"text": text.strip(), "start": start, "end": start + len(text.strip()), "score": score}
+
+
+def shortened(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, limit: int) -> tuple[list[str], int]:
+    """The texts, cut after `limit` tokens, and how many were cut."""
+    encoding = tokenizer(
+        list(texts), truncation=True, max_length=limit, add_special_tokens=False, return_offsets_mapping=True
+    )
+    cut = [
+        text[: offsets[-1][1]] if one.overflowing else text
+        for text, offsets, one in zip(texts, encoding["offset_mapping"], encoding.encodings, strict=True)
+    ]
+    return cut, sum(bool(one.overflowing) for one in encoding.encodings)
+
+
+def window_of(encoding: BatchEncoding, number: int, tokenizer: PreTrainedTokenizerBase) -> Window:
+    """An input of a batch of pairs; which part is context the tokenizer tells, not `token_type_ids`."""
+    context = np.array([part == 1 for part in encoding.sequence_ids(number)])
+    offsets = np.array(encoding["offset_mapping"][number]) * context[:, None]
+    ids = encoding["input_ids"][number]
+    nothing = ids.index(tokenizer.cls_token_id) if tokenizer.cls_token_id in ids else 0
+    return Window(number, nothing, offsets)
+
+
+def answer_ends(row: Row, window: Window, first: bool, last: bool) -> list[int]:
+    """The first and last token of the first right answer; of "nothing" where the window does not hold all of it."""
+    read = np.flatnonzero(window.offsets[:, 0] < window.offsets[:, 1])
+    if row["answers"] and len(read):
+        start = row["answers"][0]["start"]
+        end = start + len(row["answers"][0]["text"])
+        begins, ends = window.offsets[read].T
+        whole = (first or begins[0] <= start) and (last or end <= ends[-1])
+        inside = read[(begins < end) & (ends > start)]
+        if whole and len(inside):
+            return [int(inside[0]), int(inside[-1])]
+    return [window.nothing, window.nothing]
+
+
+def best_spans(windows: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[tuple[int, int], float]:
+    """The N_BEST spans of characters by the score of their first and last token, over all windows of a context.
+
+    windows: offsets (length, 2) and logits (length, 2) of each. The search is exact: every pair of tokens not more
+    than MAX_ANSWER_TOKENS apart is scored.
+    """
+    spans: dict[tuple[int, int], float] = {}
+    for offsets, logits in windows:
+        read = np.flatnonzero(offsets[:, 0] < offsets[:, 1])
+        starts, ends = logits[read].astype(np.float64).T
+        beyond = np.full(MAX_ANSWER_TOKENS - 1, -np.inf)
+        # (first token, how many more): row i has the scores of the ends i, i + 1, ...
+        totals = starts[:, None] + sliding_window_view(np.concatenate([ends, beyond]), MAX_ANSWER_TOKENS)
+        best = np.argpartition(-totals, min(N_BEST, totals.size) - 1, axis=None)[:N_BEST]
+        for first, more in zip(*np.unravel_index(best, totals.shape), strict=True):
+            if np.isfinite(totals[first, more]):
+                span = int(offsets[read[first], 0]), int(offsets[read[first + more], 1])
+                spans[span] = max(spans.get(span, -np.inf), float(totals[first, more]))
+    return spans

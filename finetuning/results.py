@@ -1,0 +1,114 @@
+"""What a fine-tuning run leaves: figures for programs, a card for people, predictions."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import ModelCard, ModelCardData
+
+from distillation.publish import write
+from finetuning.task import Row, Task
+
+RESULTS = "all_results.json"
+PARTS = ("validation", "test")
+
+
+def save_predictions(folder: Path, task: Task, rows: Sequence[Row], predictions: Sequence[Mapping[str, Any]]) -> None:
+    """As a JSON line a row, with its id, the score, and what else the task tells; and as the benchmark has them."""
+    lines = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in predictions)
+    write(folder / "test_predictions.jsonl", lines)
+    task.write(folder, rows, [one["prediction"] for one in predictions])
+
+
+def save_results(folder: Path, results: Mapping[str, Any]) -> None:
+    """The figures as JSON."""
+    write(folder / RESULTS, json.dumps(results, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def finished_results(folder: Path) -> dict[str, Any] | None:
+    """The figures of a run that has come to its end, None if it has not."""
+    try:
+        return json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One result of several runs that differ in their seed: of each measured figure the mean, and as `*_std` the
+    standard deviation of a sample; the runs themselves under `runs`."""
+    merged: dict[str, Any] = {}
+    for name, value in runs[0].items():
+        values = [run[name] for run in runs]
+        measured = name.startswith(PARTS) or name in ("steps", "epochs", "train_seconds")
+        if measured and isinstance(value, int | float):
+            merged[name] = statistics.fmean(values)
+            if name.startswith(PARTS):
+                merged[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+        elif all(other == value for other in values):
+            merged[name] = value
+    return merged | {"seeds": [run["seed"] for run in runs], "runs": list(runs)}
+
+
+def table(task: Task, results: Mapping[str, Any]) -> str:
+    """The metrics as a table, a row a metric."""
+    rows = [f"{task.name:<16}" + "".join(f"{part:>20}" for part in PARTS)]
+    for name in metric_names(results):
+        rows.append(f"{name:<16}" + "".join(f"{_figure(results, f'{part}_{name}'):>20}" for part in PARTS))
+    return "\n".join(rows)
+
+
+def metric_names(results: Mapping[str, Any]) -> list[str]:
+    """Of the figures of the test part."""
+    names = [name.removeprefix("test_") for name in results if name.startswith("test_")]
+    return [name for name in names if not name.endswith("_std") and name != "examples"]
+
+
+def _figure(results: Mapping[str, Any], name: str) -> str:
+    text = f"{results[name]:.4f}"
+    return f"{text} ± {results[name + '_std']:.4f}" if f"{name}_std" in results else text
+
+
+def save_card(folder: Path, task: Task, name: str | None, results: Mapping[str, Any]) -> None:
+    """The model card, `README.md`."""
+    write(folder / "README.md", model_card(name or folder.name, task, results))
+
+
+def model_card(name: str, task: Task, results: Mapping[str, Any]) -> str:
+    """A Hub card with the measured figures and how they came about."""
+    source = results["model"]
+    data = ModelCardData(
+        base_model=source if not Path(source).exists() else None,
+        library_name="transformers",
+        pipeline_tag=task.pipeline_tag,
+        tags=[task.pipeline_tag],
+    )
+    figures = "\n".join(
+        f"| {metric} | " + " | ".join(_figure(results, f"{part}_{metric}") for part in PARTS) + " |"
+        for metric in metric_names(results)
+    )
+    return str(
+        ModelCard(
+            f"""---
+{data.to_yaml()}
+---
+
+# {name}
+
+`{Path(source).name if Path(source).exists() else source}` fine-tuned on {task.name}: {results["parameters"]:,}
+parameters, {results["steps"]:,} steps, seed {results["seed"]}.
+
+| metric | validation | test |
+|---|---|---|
+{figures}
+
+The checkpoint was chosen by `{task.selects}` on the validation part.
+
+```yaml
+{yaml.safe_dump(results["recipe"], allow_unicode=True, sort_keys=False).rstrip()}
+```
+"""
+        )
+    )

@@ -1,0 +1,55 @@
+"""Fine-tune on ParaPhraser: whether two headlines say the same.
+
+python finetuning/run_paraphraser.py --model_name_or_path outputs/tiny-5k --data_dir PARAPHRASER
+
+PARAPHRASER holds paraphrases.xml and paraphrases_gold.xml, or is merionum/ru_paraphraser on the Hub.
+"""
+
+import functools
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+
+from distillation.recipe import RecipeError, command
+from finetuning.arguments import key
+from finetuning.classification import TextClassification
+from finetuning.metrics import LabelScores
+from finetuning.readers import paraphraser
+from finetuning.training import finetune
+
+
+@dataclass
+class ParaPhraserArguments:
+    """Which of the two tasks."""
+
+    classes: int = key(2, "2: paraphrase or not. 3: strict, loose, or no paraphrase.")
+
+    def __post_init__(self):
+        if self.classes not in paraphraser.LABELS:
+            raise RecipeError(f"`classes` is {self.classes}; choose 2 or 3")
+
+
+def task(arguments: ParaPhraserArguments) -> TextClassification:
+    """ParaPhraser. Both of its tasks count accuracy; besides, two classes F1 of paraphrases, three macro F1."""
+    labels = paraphraser.LABELS[arguments.classes]
+    two = arguments.classes == 2
+    return TextClassification(
+        name="paraphraser",
+        labels=labels,
+        read=functools.partial(paraphraser.read, classes=arguments.classes),
+        write=paraphraser.write,
+        metric=LabelScores(labels, averages=("binary",) if two else ("macro",)),
+        selects="f1" if two else "f1_macro",
+    )
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Fine-tune, score, save."""
+    finetune(task, "paraphraser", argv, ParaPhraserArguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Fine-tune on RuSentiment: the sentiment of posts in a social network, five classes.
+
+python finetuning/run_rusentiment.py --model_name_or_path outputs/tiny-5k --data_dir RUSENTIMENT
+
+RUSENTIMENT holds rusentiment_random_posts.csv, rusentiment_test.csv, and perhaps rusentiment_preselected_posts.csv.
+"""
+
+import functools
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+
+from distillation.recipe import RecipeError, command
+from finetuning.arguments import key
+from finetuning.classification import TextClassification
+from finetuning.metrics import LabelScores
+from finetuning.readers import rusentiment
+from finetuning.training import finetune
+
+
+@dataclass
+class RuSentimentArguments:
+    """Which posts to train on."""
+
+    train_parts: list[str] = key(["random"], "Of `random` and `preselected`, the posts to train on.")
+
+    def __post_init__(self):
+        if not self.train_parts or set(self.train_parts) - {"random", "preselected"}:
+            raise RecipeError(f"`train_parts` is {self.train_parts}; name `random`, `preselected`, or both")
+
+
+def task(arguments: RuSentimentArguments) -> TextClassification:
+    """RuSentiment. Its own metric is F1 over the five classes, weighted by their size."""
+    return TextClassification(
+        name="rusentiment",
+        labels=rusentiment.LABELS,
+        read=functools.partial(rusentiment.read, parts=tuple(arguments.train_parts)),
+        write=rusentiment.write,
+        metric=LabelScores(rusentiment.LABELS, averages=("weighted", "macro")),
+        selects="f1_weighted",
+    )
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Fine-tune, score, save."""
+    finetune(task, "rusentiment", argv, RuSentimentArguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,32 @@
+"""Fine-tune on SberQuAD: find the answer to a question in a paragraph. Or on any set in SQuAD's format.
+
+python finetuning/run_sberquad.py --model_name_or_path outputs/tiny-5k --data_dir SBERQUAD
+
+SBERQUAD holds train-v1.1.json and dev-v1.1.json, or is kuznetsoffandrey/sberquad on the Hub.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+
+from distillation.recipe import command
+from finetuning.metrics import AnswerScores
+from finetuning.question_answering import QuestionAnswering
+from finetuning.readers import squad
+from finetuning.training import finetune
+
+
+def task() -> QuestionAnswering:
+    """SberQuAD. The dev part is what is reported, as published scores are, so a part of train serves to validate."""
+    return QuestionAnswering(name="sberquad", read=squad.read, write=squad.write, metric=AnswerScores(), selects="f1")
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Fine-tune, score, save."""
+    finetune(task, "sberquad", argv)
+
+
+if __name__ == "__main__":
+    main()

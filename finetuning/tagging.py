@@ -1,0 +1,127 @@
+"""Tagging of words: entities in a text of any length, by any tokenizer."""
+
+import bisect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+from datasets import Dataset
+from transformers import AutoModelForTokenClassification, PreTrainedTokenizerBase
+
+from finetuning.objective import IGNORED
+from finetuning.spans import entities
+from finetuning.task import Encoded, Row, Task, input_columns, softmax
+
+
+class Place(NamedTuple):
+    """Where a word is read: a token of an input."""
+
+    input: int
+    token: int
+    shared: bool  # with a word before it, whose place it is
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tagging(Task):
+    """Rows have `id`, `text`, `words` as [start, end] in characters of the text, and a tag of each in `tags`.
+
+    The labels are the tags: O, and B- and I- of each type. A word is tagged at its first sub-word. A text longer than
+    an input is read through overlapping windows; a word counts in the one window that shows most around it, so that
+    none is lost and none counts twice.
+    """
+
+    model_class: ClassVar[type] = AutoModelForTokenClassification
+    pipeline_tag: ClassVar[str] = "token-classification"
+    per_token: ClassVar[tuple[str, ...]] = ("labels", "teacher_logits")
+
+    def text(self, row: Row) -> str:
+        """The text."""
+        return row["text"]
+
+    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
+        """An input a window; `places` has for each row a `Place` a word, None for a word without a token."""
+        encoding = tokenizer(
+            [row["text"] for row in rows],
+            truncation=True,
+            max_length=max_length,
+            stride=max_length // 3,
+            return_overflowing_tokens=True,
+            return_offsets_mapping=True,
+        )
+        windows: list[list[int]] = [[] for _ in rows]
+        for window, row in enumerate(encoding["overflow_to_sample_mapping"]):
+            windows[row].append(window)
+        places = [
+            word_places(row["words"], {window: encoding["offset_mapping"][window] for window in windows[number]})
+            for number, row in enumerate(rows)
+        ]
+        labels = [[IGNORED] * len(ids) for ids in encoding["input_ids"]]
+        index = {tag: number for number, tag in enumerate(self.labels)}
+        for row, found in zip(rows, places, strict=True):
+            for tag, place in zip(row["tags"], found, strict=True):
+                if place and not place.shared:
+                    labels[place.input][place.token] = index[tag]
+        return Encoded(Dataset.from_dict(input_columns(encoding) | {"labels": labels}), places)
+
+    def decode(self, rows: Sequence[Row], encoded: Encoded, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+        """The likeliest tag of each word, and the entities in characters, each with the mean probability of its
+        words as `score`. A word that shares its token with the word before continues that one's entity."""
+        predictions = []
+        for row, places in zip(rows, encoded.places, strict=True):
+            tags, probabilities = [], []
+            for place in places:
+                if place is None:
+                    tag, probability = "O", 1.0
+                else:
+                    scores = softmax(logits[place.input][place.token])
+                    tag, probability = self.labels[scores.argmax()], float(scores.max())
+                    if place.shared and tag != "O":
+                        tag = f"I-{tag[2:]}"
+                tags.append(tag)
+                probabilities.append(probability)
+            found = entities(row, tags)
+            for entity in found:
+                entity["score"] = float(np.mean(probabilities[slice(*entity.pop("words"))]))
+            score = float(np.mean(probabilities)) if probabilities else 1.0
+            predictions.append({"id": row["id"], "prediction": tags, "score": score, "entities": found})
+        return predictions
+
+    def references(self, rows: Sequence[Row]) -> list[list[str]]:
+        """The tags."""
+        return [list(row["tags"]) for row in rows]
+
+    def teacher_logits(self, teacher: Encoded, logits: Sequence[np.ndarray], student: Encoded) -> list[np.ndarray]:
+        """Of each word where the student reads it, so that tokenizers may differ."""
+        taught = [np.full((length, len(self.labels)), np.nan, np.float32) for length in student.inputs["length"]]
+        for theirs, ours in zip(teacher.places, student.places, strict=True):
+            for there, here in zip(theirs, ours, strict=True):
+                if there and here and not there.shared and not here.shared:
+                    taught[here.input][here.token] = logits[there.input][there.token]
+        return taught
+
+
+def word_places(
+    words: Sequence[Sequence[int]], windows: Mapping[int, Sequence[tuple[int, int]]]
+) -> list[Place | None]:
+    """The place of each word of a text: its first token, in the window with most tokens around it.
+
+    words: (start, end) of each in characters, in order; windows: for each input the (start, end) of its tokens, those
+    of special tokens empty. Several tokens may lie on one character (bytes), and several words under one token.
+    """
+    ends = [end for _, end in words]
+    best: list[tuple[tuple, Place] | None] = [None] * len(words)
+    for window, offsets in windows.items():
+        seen = -1  # the last word that begins in this window
+        for token, (start, end) in enumerate(offsets):
+            if start >= end:
+                continue
+            word = max(bisect.bisect_right(ends, start), seen + 1)
+            shared = False
+            while word < len(words) and words[word][0] < end:
+                # Earlier in the text before more around it: a window may begin in the middle of a word.
+                rank = (-start, min(token, len(offsets) - 1 - token))
+                if best[word] is None or rank > best[word][0]:
+                    best[word] = (rank, Place(window, token, shared))
+                seen, shared, word = word, True, word + 1
+    return [None if found is None else found[1] for found in best]

@@ -1,0 +1,168 @@
+"""The Trainer that fine-tunes: exact sums over batches and ranks, predictions of rows, a task teacher's word."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+from torch.utils.data import SequentialSampler
+from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+
+from distillation.checkpoint import save_tokenizer
+from finetuning.objective import IGNORED, label_loss, teacher_loss
+from finetuning.task import Encoded, Row, Task
+
+PADDING = {"labels": IGNORED, "teacher_logits": float("nan")}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a benchmark: its rows, and as inputs of a model."""
+
+    rows: Sequence[Row]
+    encoded: Encoded
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Inputs to a batch, padded to the longest."""
+
+    tokenizer: PreTrainedTokenizerBase
+    per_token: Sequence[str]
+
+    def __call__(self, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        read = [{name: one[name] for name in self.tokenizer.model_input_names if name in one} for one in inputs]
+        batch = dict(self.tokenizer.pad(read, return_tensors="pt"))
+        for name in PADDING.keys() & inputs[0].keys():
+            values = [torch.tensor(one[name]) for one in inputs]
+            if name in self.per_token:
+                batch[name] = pad_sequence(values, batch_first=True, padding_value=PADDING[name])
+            else:
+                batch[name] = torch.stack(values)
+        return batch
+
+
+class TaskTrainer(Trainer):
+    """Trains a model on a task and chooses its best checkpoint by the benchmark's own metric.
+
+    The gradient is that of one batch as large as all accumulated micro-batches of all ranks together: the loss is a
+    sum over labels, divided once by how many there are in all of them.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        args: TrainingArguments,
+        *,
+        task: Task,
+        train: Dataset | None,
+        validation: Part | None,
+        tokenizer: PreTrainedTokenizerBase,
+        weight_kl: float = 1.0,
+        temperature: float = 2.0,
+        patience: int | None = None,
+    ):
+        """train, validation: None for a model that is only to predict.
+
+        weight_kl, temperature: of the KL to a task teacher, where `train` has its logits in `teacher_logits`.
+        patience: evaluations without a better score after which to stop.
+        """
+        args.remove_unused_columns = False  # the collator takes what it needs
+        args.eval_do_concat_batches = False  # inputs differ in length, and joining them anew for each batch is slow
+        args.dataloader_pin_memory &= args.device.type == "cuda"
+        super().__init__(
+            model,
+            args,
+            data_collator=Collator(tokenizer, task.per_token),
+            train_dataset=train,
+            eval_dataset=validation.encoded.inputs if validation else None,
+            processing_class=tokenizer,
+            callbacks=[EarlyStoppingCallback(patience)] if patience else None,
+        )
+        # True means "this loss is normalised over the accumulated batch": the Trainer divides it by nothing more.
+        self.model_accepts_loss_kwargs = True
+        self.task, self.validation = task, validation
+        self.weight_kl, self.temperature = weight_kl, temperature
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator, num_batches: int, device: torch.device
+    ) -> tuple[list, Tensor]:
+        """The micro-batches of one optimiser step, and how many labels count in them on all ranks."""
+        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        count = sum(int((batch["labels"] != IGNORED).sum()) for batch in batches)
+        return batches, self.accelerator.reduce(torch.tensor(count, device=device), "sum")
+
+    def compute_loss(
+        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
+        """The loss as this batch's share of a mean over `num_items_in_batch` labels, its own unless given."""
+        labels, mask = inputs["labels"], inputs["attention_mask"]
+        logits = self.task.logits(model(**_read(inputs)))
+        scores = self.task.scores(logits, mask)
+        loss = label_loss(scores, labels)
+        if "teacher_logits" in inputs:
+            teacher_scores = self.task.scores(inputs["teacher_logits"], mask)
+            loss = loss + self.weight_kl * teacher_loss(scores, teacher_scores, labels, self.temperature)
+        if num_items_in_batch is None:
+            loss = loss / (labels != IGNORED).sum().clamp(min=1)
+        else:  # ranks average their gradients; these are shares of a sum
+            loss = loss * self.accelerator.num_processes / num_items_in_batch.clamp(min=1)
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+    def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> tuple:
+        """The logits alone: what they are worth, `measure` tells from all of them."""
+        inputs = self._prepare_inputs(inputs)
+        with torch.no_grad(), self.compute_loss_context_manager():
+            logits = self.task.logits(model(**_read(inputs)))
+        return None, logits.float(), None
+
+    def logits(self, inputs: Dataset) -> list[np.ndarray]:
+        """What the model says of each input, in order and without padding. Every rank calls it and has them all."""
+        lengths = np.array(inputs["length"])
+        order = np.argsort(lengths, kind="stable")  # little padding
+        batches = self.predict(inputs.select(order)).predictions
+        rows = [row for batch in batches for row in batch]
+        found: list[np.ndarray] = [np.empty(0)] * len(inputs)
+        for index, row in zip(order, rows, strict=True):
+            found[index] = row[: lengths[index]] if "teacher_logits" in self.task.per_token else row
+        return found
+
+    def measure(self, part: Part) -> tuple[dict[str, float], list[dict[str, Any]]]:
+        """The benchmark's metrics and the mean loss on a part, and the predictions. Every rank calls it."""
+        logits = self.logits(part.encoded.inputs)
+        predictions = self.task.decode(part.rows, part.encoded, logits)
+        return self.task.score(part.rows, predictions) | {"loss": self._mean_loss(part, logits)}, predictions
+
+    def _mean_loss(self, part: Part, logits: Sequence[np.ndarray]) -> float:
+        total = count = 0
+        for one, labels in zip(logits, part.encoded.inputs["labels"], strict=True):
+            labels = torch.tensor(labels)[None]
+            total += label_loss(self.task.scores(torch.tensor(one)[None], torch.ones(1, len(one))), labels).item()
+            count += int((labels != IGNORED).sum())
+        return total / max(count, 1)
+
+    def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
+        """The metrics on the validation part, logged."""
+        metrics, _ = self.measure(self.validation)
+        metrics = {f"{metric_key_prefix}_{name}": value for name, value in metrics.items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """What others load; no pickled arguments."""
+        folder = output_dir or self.args.output_dir
+        self.accelerator.unwrap_model(self.model).save_pretrained(folder, state_dict=state_dict)
+        save_tokenizer(self.processing_class, folder)
+
+    def _get_eval_sampler(self, eval_dataset: Dataset) -> SequentialSampler:
+        """In order: grouped by length, as the Trainer would have it, predictions would be those of other inputs."""
+        return SequentialSampler(eval_dataset)
+
+
+def _read(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in inputs.items() if name not in PADDING}
