@@ -67,9 +67,7 @@ class TaskTrainingArguments(TrainingArguments):
     logging_strategy: str = key("epoch", "When to log.")
     save_total_limit: int | None = key(1, "Checkpoints kept besides the best.")
     load_best_model_at_end: bool = key(True, "End with the checkpoint that scored best on the validation part.")
-    metric_for_best_model: str = key(
-        "benchmark", "What chooses it: a metric; the benchmark's own by default."
-    )
+    metric_for_best_model: str = key("benchmark", "What chooses it: a metric; the benchmark's own by default.")
     train_sampling_strategy: str = key("group_by_length", "Batches of like length.")
     bf16: bool | None = key(None, "Compute in bfloat16; unless given, where a GPU has it.")
 

@@ -10,7 +10,7 @@ from datasets import Dataset
 from transformers import AutoModelForTokenClassification, PreTrainedTokenizerBase
 
 from finetuning.objective import IGNORED
-from finetuning.spans import entities
+from finetuning.spans import decode
 from finetuning.task import Encoded, Row, Task, input_columns, softmax
 
 
@@ -65,25 +65,30 @@ class Tagging(Task):
         return Encoded(Dataset.from_dict(input_columns(encoding) | {"labels": labels}), places)
 
     def decode(self, rows: Sequence[Row], encoded: Encoded, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:
-        """The likeliest tag of each word, and the entities in characters, each with the mean probability of its
-        words as `score`. A word that shares its token with the word before continues that one's entity."""
+        """The likeliest tag of each word, and the entities in characters with the mean probability of their tags.
+
+        A word that shares its token with the word before continues that one's entity.
+        """
         predictions = []
         for row, places in zip(rows, encoded.places, strict=True):
-            tags, probabilities = [], []
-            for place in places:
-                if place is None:
-                    tag, probability = "O", 1.0
-                else:
-                    scores = softmax(logits[place.input][place.token])
-                    tag, probability = self.labels[scores.argmax()], float(scores.max())
-                    if place.shared and tag != "O":
-                        tag = f"I-{tag[2:]}"
-                tags.append(tag)
-                probabilities.append(probability)
-            found = entities(row, tags)
-            for entity in found:
-                entity["score"] = float(np.mean(probabilities[slice(*entity.pop("words"))]))
-            score = float(np.mean(probabilities)) if probabilities else 1.0
+            tags, probabilities = [], np.ones(len(places))
+            for word, place in enumerate(places):
+                tag = "O"
+                if place is not None:
+                    shares = softmax(logits[place.input][place.token])
+                    tag, probabilities[word] = self.labels[shares.argmax()], shares.max()
+                tags.append(f"I-{tag[2:]}" if place is not None and place.shared and tag != "O" else tag)
+            score = float(probabilities.mean()) if len(places) else 1.0
+            found = [
+                {
+                    "type": kind,
+                    "start": row["words"][first][0],
+                    "end": row["words"][after - 1][1],
+                    "text": row["text"][row["words"][first][0] : row["words"][after - 1][1]],
+                    "score": float(probabilities[first:after].mean()),
+                }
+                for kind, first, after in decode(tags)
+            ]
             predictions.append({"id": row["id"], "prediction": tags, "score": score, "entities": found})
         return predictions
 
