@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,10 +30,10 @@ def is_on_hub(data_dir: str, example: str | None) -> bool:
     raise RecipeError(f"`data_dir` {data_dir!r} is no folder{hub}")
 
 
-def load_from_hub(name: str, columns: Sequence[str]) -> dict[str, datasets.Dataset]:
-    """Every split of a data set on the Hub.
+def load_from_hub(name: str, columns: Sequence[str], splits: Sequence[str] = ()) -> dict[str, datasets.Dataset]:
+    """The named splits of a data set on the Hub, or every split if none is named.
 
-    Raises RecipeError if it cannot be had or lacks one of the columns.
+    Raises RecipeError if it cannot be had, or lacks one of the splits or one of their columns.
     """
     try:
         try:
@@ -42,11 +43,15 @@ def load_from_hub(name: str, columns: Sequence[str]) -> dict[str, datasets.Datas
     except Exception as error:  # the libraries below raise errors of many kinds
         reason = " ".join(str(error).split())
         raise RecipeError(f"`data_dir` {name!r} is no folder and cannot be loaded from the Hub: {reason}") from None
-    for split, rows in loaded.items():
+    absent = [split for split in splits if split not in loaded]
+    if absent:
+        raise RecipeError(f"`data_dir` {name!r} has no split {absent[0]!r}: {sorted(loaded)}")
+    wanted = {split: loaded[split] for split in splits or loaded}
+    for split, rows in wanted.items():
         missing = sorted(set(columns) - set(rows.column_names))
         if missing:
             raise RecipeError(f"`data_dir` {name!r}: split {split} has no column {missing[0]!r}: {rows.column_names}")
-    return dict(loaded)
+    return wanted
 
 
 def find(folder: str | Path, *names: str) -> list[Path]:
@@ -64,6 +69,18 @@ def find(folder: str | Path, *names: str) -> list[Path]:
     return found
 
 
+def find_either(folder: str | Path, *sets: Sequence[str]) -> list[Path]:
+    """The files of the first set of names of which a folder holds a part.
+
+    Raises RecipeError that lists the files looked for if that set is not whole, or no set is there.
+    """
+    for names in sets:
+        if any(Path(folder, name + ending).is_file() for name in names for ending in ("", ".gz")):
+            return find(folder, *names)
+    looked_for = ", or ".join(" and ".join(names) for names in sets)
+    raise RecipeError(f"`data_dir` {str(folder)!r} lacks the benchmark's files; looked for {looked_for}")
+
+
 def read_text(path: Path) -> str:
     """A UTF-8 file as it is: line ends are not translated, since offsets may count them.
 
@@ -71,8 +88,8 @@ def read_text(path: Path) -> str:
     """
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError) as error:
-        raise RecipeError(f"{path} cannot be read ({error})") from None
+    except (OSError, EOFError, zlib.error) as error:  # the last two: an archive cut short, or torn
+        raise RecipeError(f"{path} cannot be read ({error}); fetch the file again") from None
     try:
         return content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
