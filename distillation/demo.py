@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from distillation.arguments import DataArguments, ModelArguments
-from distillation.grammar import generate
+from distillation.grammar import Grammar, generate
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +59,11 @@ def demo_vocabulary(folder: Path = FOLDER) -> Path:
         options = ["--train_file", str(demo_corpus(folder)), "--vocab_size", str(VOCAB_SIZE)]
         _run("run_vocabulary.py", *options, "--output_dir", str(path))
     return path
+
+
+def demo_grammar(seed: int) -> Grammar:
+    """The grammar of the demo corpus, for other texts of the same words."""
+    return Grammar(seed)
 
 
 def _run(script: str, *options: str) -> None:

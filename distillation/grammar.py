@@ -78,6 +78,10 @@ class Noun:
             form = form.replace(wrong, right)
         return form
 
+    def forms(self) -> set[str]:
+        """Every form that the noun has."""
+        return {self.form(case, plural) for case in CASES for plural in (False, True)}
+
     def agreement(self, plural: bool) -> str:
         """What adjectives and past verbs agree with: the gender, or the plural."""
         return PLURAL if plural else self.gender
@@ -125,7 +129,7 @@ class Grammar:
     def deed(self) -> str:
         """Somebody did something to a thing, perhaps somewhere."""
         person, plural = self.pick(self.people), self.random.random() < 0.3
-        verb = self.pick(self.deeds[person]) + PAST_ENDINGS[person.agreement(plural)]
+        verb = self.did(self.pick(self.deeds[person]), person, plural)
         thing = self.pick(self.objects[person])
         words = [self.described(person, "nominative", plural), verb, self.described(thing, "accusative", self.many())]
         if self.random.random() < 0.4:
@@ -174,13 +178,17 @@ class Grammar:
         person, plural = self.pick(self.people), self.many()
         preposition = self.pick(list(PREPOSITIONS))
         thing = self.pick(self.objects[person])
-        verb = self.pick(["работал", "говорил", "мечтал"]) + PAST_ENDINGS[person.agreement(plural)]
+        verb = self.did(self.pick(["работал", "говорил", "мечтал"]), person, plural)
         governed = self.described(thing, PREPOSITIONS[preposition], self.many())
         if preposition == "о" and governed[0] in "аэиоу":
             preposition = "об"
         if preposition == "с" and governed[0] == "с" and governed[1] not in "аеиоуыя":
             preposition = "со"
         return f"{self.described(person, 'nominative', plural)} {verb} {preposition} {governed}."
+
+    def did(self, verb: str, person: Noun, plural: bool) -> str:
+        """A past verb, given in the masculine, in agreement with who did it."""
+        return verb + PAST_ENDINGS[person.agreement(plural)]
 
     def described(self, noun: Noun, case: str, plural: bool) -> str:
         """The noun, often with an adjective that suits it."""

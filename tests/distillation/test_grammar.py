@@ -59,6 +59,7 @@ def test_nouns_in_all_cases(noun):
     """A wrong ending would teach the demo's model a language that nobody speaks."""
     for plural, forms in enumerate(FORMS[noun]):
         assert [noun.form(case, bool(plural)) for case in CASES] == forms.split()
+    assert noun.forms() == set(" ".join(FORMS[noun]).split())
 
 
 def test_every_noun_has_its_dictionary_form():
