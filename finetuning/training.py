@@ -131,7 +131,7 @@ def read_parts(task: Task, data_dir: str) -> tuple[dict[str, list], dict[str, An
         raise RecipeError(f"`data_dir` {data_dir!r} has too few different texts to set some aside for validation")
     sizes = {name: len(parts[name]) for name in ("train", "validation", "test")}
     logger.info("%s: %s; left out of train: %s", task.name, sizes, left_out or "none")
-    return parts, {"task": task.name, "examples": sizes, "left_out": left_out}
+    return parts, {"task": task.name, "metric": task.selects, "examples": sizes, "left_out": left_out}
 
 
 @dataclass(frozen=True)
