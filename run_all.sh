@@ -89,4 +89,22 @@ stage comparison "the same student of 300 tokens by masked-LM training alone, by
 python benchmarks/quality.py --config distillation/recipes/demo-match.yaml --arms mlm distilled alignment=reduce \
     --seeds "${seeds[@]}" --jobs 2 --output_dir outputs/demo/quality-vocabulary
 
-stage done "outputs/demo holds the teacher, the students, and the comparisons ($SECONDS s in all)"
+stage fine-tuning "teacher and students on small sets of four benchmarks; random weights are the floor"
+finetune() { # NAME CHECKPOINT TASK [--KEY VALUE ...]
+    folder=outputs/demo/finetuned/$1/$3
+    mkdir -p "$folder"
+    OMP_NUM_THREADS=1 python "finetuning/run_$3.py" --config finetuning/recipes/demo.yaml \
+        --model_name_or_path "outputs/demo/$2" --output_dir "$folder" "${@:4}" >"$folder/run.log" 2>&1 ||
+        { tail -n 5 "$folder/run.log" >&2; return 1; }
+    printf '%s on %s\n' "$1" "$3"
+}
+export -f finetune
+tasks="rusentiment paraphraser collection3 sberquad"
+{
+    for model in teacher student match; do printf "$model $model %s\n" $tasks; done
+    printf 'student-random student %s --random_weights true\n' $tasks
+    for task in $tasks; do echo "student-taught student $task --task_teacher outputs/demo/finetuned/teacher/$task"; done
+} | xargs -L 1 -P 2 bash -c 'finetune "$@" || exit 255' _
+python benchmarks/scores.py outputs/demo/finetuned
+
+stage done "outputs/demo holds the teacher, the students, their comparisons and fine-tuned models ($SECONDS s in all)"

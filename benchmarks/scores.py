@@ -31,7 +31,7 @@ def label(results: Mapping[str, Any]) -> str:
     if results["recipe"]["random_weights"]:
         name += ", random weights"
     if "task_teacher" in results:
-        name += f", taught by {Path(results['task_teacher']['model']).parent.name}"
+        name += ", taught by a task teacher"
     return name
 
 
@@ -44,7 +44,9 @@ def table(runs: Sequence[Mapping[str, Any]]) -> str:
         cells[run["task"], run["metric"]] = figure(run)
     head = "| model | parameters | " + " | ".join(f"{task}, {metric}" for task, metric in columns) + " |"
     lines = [head, "|---" * (len(columns) + 2) + "|"]
-    return "\n".join(lines + [f"| {name} | " + " | ".join(cells.get(c, "") for c in columns) + " |" for name, cells in rows.items()])
+    return "\n".join(
+        lines + [f"| {name} | " + " | ".join(cells.get(c, "") for c in columns) + " |" for name, cells in rows.items()]
+    )
 
 
 def figure(run: Mapping[str, Any]) -> str:

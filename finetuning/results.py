@@ -14,6 +14,16 @@ from finetuning.task import Row, Task
 
 RESULTS = "all_results.json"
 PARTS = ("validation", "test")
+USAGE = """from transformers import pipeline
+ask = pipeline("{tag}", model="{name}")"""
+# transformers 5 has no pipeline for questions.
+USAGE_FOR_QUESTIONS = """from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained("{name}")
+model = AutoModelForQuestionAnswering.from_pretrained("{name}")
+inputs = tokenizer(question, context, return_tensors="pt")
+ends = model(**inputs)
+answer = inputs.input_ids[0, ends.start_logits.argmax() : ends.end_logits.argmax() + 1]
+print(tokenizer.decode(answer))"""
 
 
 def save_predictions(folder: Path, task: Task, rows: Sequence[Row], predictions: Sequence[Mapping[str, Any]]) -> None:
@@ -85,6 +95,7 @@ def model_card(name: str, task: Task, results: Mapping[str, Any]) -> str:
         pipeline_tag=task.pipeline_tag,
         tags=[task.pipeline_tag],
     )
+    usage = USAGE_FOR_QUESTIONS if task.pipeline_tag == "question-answering" else USAGE
     figures = "\n".join(
         f"| {metric} | " + " | ".join(_figure(results, f"{part}_{metric}") for part in PARTS) + " |"
         for metric in metric_names(results)
@@ -99,6 +110,10 @@ def model_card(name: str, task: Task, results: Mapping[str, Any]) -> str:
 
 `{Path(source).name if Path(source).exists() else source}` fine-tuned on {task.name}: {results["parameters"]:,}
 parameters, {results["steps"]:,} steps, seed {results["seed"]}.
+
+```python
+{usage.format(tag=task.pipeline_tag, name=name)}
+```
 
 | metric | validation | test |
 |---|---|---|

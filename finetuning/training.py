@@ -26,6 +26,7 @@ from finetuning.trainer import Part, TaskTrainer
 
 logger = logging.getLogger(__name__)
 
+ARGUMENTS = (FinetuningArguments, TaskTeacherArguments, TaskTrainingArguments)
 RECIPES = Path(__file__).parent / "recipes"
 DEMO = "demo"
 
@@ -41,8 +42,7 @@ def finetune(make_task: Callable[..., Task], recipe: str, argv: Sequence[str] | 
     argv = list(sys.argv[1:] if argv is None else argv)
     if not any(word.split("=")[0] == "--config" for word in argv):
         argv = ["--config", str(RECIPES / f"{recipe}.yaml"), *argv]
-    types = (FinetuningArguments, TaskTeacherArguments, *options, TaskTrainingArguments)
-    *parsed, training = parse_recipe(*types, argv=argv)
+    *parsed, training = parse_recipe(*ARGUMENTS[:2], *options, *ARGUMENTS[2:], argv=argv)
     arguments, teacher_arguments, *own = parsed
     task = make_task(*own)
     check(arguments, training, task)

@@ -7,6 +7,8 @@ import pytest
 
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
 from distillation.arguments import DataArguments
+from finetuning import run_collection3, run_paraphraser, run_rusentiment
+from finetuning.training import ARGUMENTS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -15,6 +17,10 @@ KEYS = {
     "distillation/run_teacher.py": run_teacher.ARGUMENTS,
     "distillation/run_vocabulary.py": (run_vocabulary.VocabularyArguments, DataArguments),
     "distillation/run_evaluation.py": (run_evaluation.EvaluationArguments, DataArguments),
+    "finetuning/run_rusentiment.py": (*ARGUMENTS, run_rusentiment.RuSentimentArguments),
+    "finetuning/run_paraphraser.py": (*ARGUMENTS, run_paraphraser.ParaPhraserArguments),
+    "finetuning/run_collection3.py": (*ARGUMENTS, run_collection3.Collection3Arguments),
+    "finetuning/run_sberquad.py": ARGUMENTS,
 }
 
 
@@ -41,7 +47,7 @@ def test_some_commands_are_found():
 def test_a_command_names_files_and_keys_that_exist(command):
     words = command.split()
     for word in words:
-        if word.startswith(("./", "tests/", "distillation/", "benchmarks/")):
+        if word.startswith(("./", "tests/", "distillation/", "finetuning/", "benchmarks/")):
             assert (ROOT / word).exists(), word
     script = next((word for word in words if word in KEYS), None)
     if script:
@@ -77,5 +83,5 @@ def test_the_tree_names_what_exists():
 
 
 def test_every_module_is_in_the_tree():
-    for path in (ROOT / "distillation").glob("*.py"):
+    for path in [*(ROOT / "distillation").glob("*.py"), *(ROOT / "finetuning").glob("*.py")]:
         assert path.name in README or path.name == "__init__.py", path.name
