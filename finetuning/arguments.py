@@ -56,6 +56,8 @@ class TaskTeacherArguments:
                 raise RecipeError(f"`{name}` has no effect without `task_teacher`: leave it out")
             if value is not None and not value > 0:
                 raise RecipeError(f"`{name}` must be positive, got {value}")
+        if self.task_teacher is not None:
+            self.weight_kl, self.temperature = self.weight_kl or 1.0, self.temperature or 2.0
 
 
 @dataclass

@@ -9,23 +9,15 @@ import torch
 from datasets import Dataset
 from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
-from transformers import AutoModelForQuestionAnswering, BatchEncoding, PreTrainedTokenizerBase
+from transformers import AutoModelForQuestionAnswering, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
-from finetuning.task import Encoded, Row, Task, input_columns, softmax
+from finetuning.task import Encoded, Row, Task, softmax
+from finetuning.windows import Window, read_windows
 
 N_BEST = 20  # answers that are ranked, as in SQuAD's baselines
 MAX_ANSWER_TOKENS = 60  # twice SQuAD's 30, since a small vocabulary cuts words finer
 NEVER = -1e4  # the score of what cannot be
-
-
-@dataclass(frozen=True)
-class Window:
-    """One input of a question: which of its tokens are context, and their characters there."""
-
-    input: int
-    nothing: int  # the token that means "no answer here": [CLS]
-    offsets: np.ndarray  # (length, 2): characters of the context; empty for what is not context
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,24 +40,13 @@ class QuestionAnswering(Task):
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
         """An input a window; `places` has for each row its `Window`s. A question takes at most half of an input."""
         questions, cut = shortened([row["question"] for row in rows], tokenizer, max_length // 2 - 4)
-        encoding = tokenizer(
-            questions,
-            [row["context"] for row in rows],
-            truncation="only_second",
-            max_length=max_length,
-            stride=max_length // 3,
-            return_overflowing_tokens=True,
-            return_offsets_mapping=True,
-        )
-        places: list[list[Window]] = [[] for _ in rows]
-        for number, row in enumerate(encoding["overflow_to_sample_mapping"]):
-            places[row].append(window_of(encoding, number, tokenizer))
-        labels: list[list[int]] = [[]] * len(encoding["input_ids"])
-        for row, windows in zip(rows, places, strict=True):
-            for window in windows:
-                first, last = window is windows[0], window is windows[-1]
-                labels[window.input] = answer_ends(row, window, first, last)
-        return Encoded(Dataset.from_dict(input_columns(encoding) | {"labels": labels}), places, cut)
+        columns, places = read_windows(tokenizer, [row["context"] for row in rows], max_length, before=questions)
+        labels = [
+            answer_ends(row, window, tokenizer.cls_token_id, window is windows[0], window is windows[-1])
+            for row, windows in zip(rows, places, strict=True)
+            for window in windows
+        ]
+        return Encoded(Dataset.from_dict(columns | {"labels": labels}), places, cut)
 
     def logits(self, outputs: ModelOutput) -> Tensor:
         """(batch, length, 2): of each token as the first and as the last of the answer."""
@@ -111,17 +92,11 @@ def shortened(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, limit: i
     return cut, sum(bool(one.overflowing) for one in encoding.encodings)
 
 
-def window_of(encoding: BatchEncoding, number: int, tokenizer: PreTrainedTokenizerBase) -> Window:
-    """An input of a batch of pairs; which part is context the tokenizer tells, not `token_type_ids`."""
-    context = np.array([part == 1 for part in encoding.sequence_ids(number)])
-    offsets = np.array(encoding["offset_mapping"][number]) * context[:, None]
-    ids = encoding["input_ids"][number]
-    nothing = ids.index(tokenizer.cls_token_id) if tokenizer.cls_token_id in ids else 0
-    return Window(number, nothing, offsets)
+def answer_ends(row: Row, window: Window, cls_token_id: int | None, first: bool, last: bool) -> tuple[int, int]:
+    """The first and last token of the first right answer; [CLS] twice where the window does not hold all of it.
 
-
-def answer_ends(row: Row, window: Window, first: bool, last: bool) -> list[int]:
-    """The first and last token of the first right answer; of "nothing" where the window does not hold all of it."""
+    first, last: whether the window is the first or last of its context.
+    """
     read = np.flatnonzero(window.offsets[:, 0] < window.offsets[:, 1])
     if row["answers"] and len(read):
         start = row["answers"][0]["start"]
@@ -130,8 +105,9 @@ def answer_ends(row: Row, window: Window, first: bool, last: bool) -> list[int]:
         whole = (first or begins[0] <= start) and (last or end <= ends[-1])
         inside = read[(begins < end) & (ends > start)]
         if whole and len(inside):
-            return [int(inside[0]), int(inside[-1])]
-    return [window.nothing, window.nothing]
+            return int(inside[0]), int(inside[-1])
+    nothing = int((window.ids == cls_token_id).argmax())  # the first token where there is no [CLS]
+    return nothing, nothing
 
 
 def best_spans(windows: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[tuple[int, int], float]:

@@ -1,7 +1,7 @@
 """Tagging of words: entities in a text of any length, by any tokenizer."""
 
 import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -11,7 +11,8 @@ from transformers import AutoModelForTokenClassification, PreTrainedTokenizerBas
 
 from finetuning.objective import IGNORED
 from finetuning.spans import decode
-from finetuning.task import Encoded, Row, Task, input_columns, softmax
+from finetuning.task import Encoded, Row, Task, softmax
+from finetuning.windows import Window, read_windows
 
 
 class Place(NamedTuple):
@@ -41,28 +42,15 @@ class Tagging(Task):
 
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
         """An input a window; `places` has for each row a `Place` a word, None for a word without a token."""
-        encoding = tokenizer(
-            [row["text"] for row in rows],
-            truncation=True,
-            max_length=max_length,
-            stride=max_length // 3,
-            return_overflowing_tokens=True,
-            return_offsets_mapping=True,
-        )
-        windows: list[list[int]] = [[] for _ in rows]
-        for window, row in enumerate(encoding["overflow_to_sample_mapping"]):
-            windows[row].append(window)
-        places = [
-            word_places(row["words"], {window: encoding["offset_mapping"][window] for window in windows[number]})
-            for number, row in enumerate(rows)
-        ]
-        labels = [[IGNORED] * len(ids) for ids in encoding["input_ids"]]
+        columns, windows = read_windows(tokenizer, [row["text"] for row in rows], max_length)
+        places = [word_places(row["words"], shown) for row, shown in zip(rows, windows, strict=True)]
+        labels = [np.full(length, IGNORED, dtype=np.int32) for length in columns["length"]]
         index = {tag: number for number, tag in enumerate(self.labels)}
         for row, found in zip(rows, places, strict=True):
             for tag, place in zip(row["tags"], found, strict=True):
                 if place and not place.shared:
                     labels[place.input][place.token] = index[tag]
-        return Encoded(Dataset.from_dict(input_columns(encoding) | {"labels": labels}), places)
+        return Encoded(Dataset.from_dict(columns | {"labels": labels}), places)
 
     def decode(self, rows: Sequence[Row], encoded: Encoded, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         """The likeliest tag of each word, and the entities in characters with the mean probability of their tags.
@@ -106,27 +94,25 @@ class Tagging(Task):
         return taught
 
 
-def word_places(
-    words: Sequence[Sequence[int]], windows: Mapping[int, Sequence[tuple[int, int]]]
-) -> list[Place | None]:
+def word_places(words: Sequence[Sequence[int]], windows: Sequence[Window]) -> list[Place | None]:
     """The place of each word of a text: its first token, in the window with most tokens around it.
 
-    words: (start, end) of each in characters, in order; windows: for each input the (start, end) of its tokens, those
-    of special tokens empty. Several tokens may lie on one character (bytes), and several words under one token.
+    words: (start, end) of each in characters, in order. Several tokens may lie on one character (bytes), and several
+    words under one token.
     """
     ends = [end for _, end in words]
     best: list[tuple[tuple, Place] | None] = [None] * len(words)
-    for window, offsets in windows.items():
+    for window in windows:
         seen = -1  # the last word that begins in this window
-        for token, (start, end) in enumerate(offsets):
+        for token, (start, end) in enumerate(window.offsets.tolist()):
             if start >= end:
                 continue
             word = max(bisect.bisect_right(ends, start), seen + 1)
             shared = False
             while word < len(words) and words[word][0] < end:
                 # Earlier in the text before more around it: a window may begin in the middle of a word.
-                rank = (-start, min(token, len(offsets) - 1 - token))
+                rank = (-start, min(token, len(window.ids) - 1 - token))
                 if best[word] is None or rank > best[word][0]:
-                    best[word] = (rank, Place(window, token, shared))
+                    best[word] = (rank, Place(window.input, token, shared))
                 seen, shared, word = word, True, word + 1
     return [None if found is None else found[1] for found in best]

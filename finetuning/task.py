@@ -83,7 +83,7 @@ class Task(ABC):
 def input_columns(encoding: Mapping[str, Any]) -> dict[str, list]:
     """Of a tokenizer's result what a model reads, and the lengths."""
     names = ("input_ids", "attention_mask", "token_type_ids")
-    columns = {name: encoding[name] for name in names if name in encoding}
+    columns = {name: [np.array(one, dtype=np.int32) for one in encoding[name]] for name in names if name in encoding}
     return columns | {"length": [len(ids) for ids in encoding["input_ids"]]}
 
 

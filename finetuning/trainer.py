@@ -62,8 +62,8 @@ class TaskTrainer(Trainer):
         train: Dataset | None,
         validation: Part | None,
         tokenizer: PreTrainedTokenizerBase,
-        weight_kl: float = 1.0,
-        temperature: float = 2.0,
+        weight_kl: float | None = None,
+        temperature: float | None = None,
         patience: int | None = None,
     ):
         """train, validation: None for a model that is only to predict.
@@ -73,6 +73,7 @@ class TaskTrainer(Trainer):
         """
         args.remove_unused_columns = False  # the collator takes what it needs
         args.eval_do_concat_batches = False  # inputs differ in length, and joining them anew for each batch is slow
+        args.restore_callback_states_from_checkpoint = True  # the count of early stopping goes on, too
         args.dataloader_pin_memory &= args.device.type == "cuda"
         super().__init__(
             model,
@@ -93,8 +94,10 @@ class TaskTrainer(Trainer):
     ) -> tuple[list, Tensor]:
         """The micro-batches of one optimiser step, and how many labels count in them on all ranks."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        count = sum(int((batch["labels"] != IGNORED).sum()) for batch in batches)
-        return batches, self.accelerator.reduce(torch.tensor(count, device=device), "sum")
+        count = torch.zeros((), dtype=torch.int64, device=device)
+        for batch in batches:
+            count += (batch["labels"] != IGNORED).sum().to(device)
+        return batches, self.accelerator.reduce(count, "sum")
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -127,8 +130,9 @@ class TaskTrainer(Trainer):
         batches = self.predict(inputs.select(order)).predictions
         rows = [row for batch in batches for row in batch]
         found: list[np.ndarray] = [np.empty(0)] * len(inputs)
+        of_tokens = "teacher_logits" in self.task.per_token
         for index, row in zip(order, rows, strict=True):
-            found[index] = row[: lengths[index]] if "teacher_logits" in self.task.per_token else row
+            found[index] = row[: lengths[index]] if of_tokens else row
         return found
 
     def measure(self, part: Part) -> tuple[dict[str, float], list[dict[str, Any]]]:

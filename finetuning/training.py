@@ -46,6 +46,8 @@ def finetune(make_task: Callable[..., Task], recipe: str, argv: Sequence[str] | 
     arguments, teacher_arguments, *own = parsed
     task = make_task(*own)
     check(arguments, training, task)
+    # The Trainer's own push would take optimiser states along.
+    push_wanted, training.push_to_hub = training.push_to_hub, False
     runs = runs_of(arguments.seeds, training)
     checkpoints = [checkpoint_of(run) for run in runs]
     with training.main_process_first():
@@ -68,7 +70,13 @@ def finetune(make_task: Callable[..., Task], recipe: str, argv: Sequence[str] | 
     facts["recipe"] = recipe_of(parsed, training)
     results = [experiment.run(*one, facts) for one in zip(runs, checkpoints, strict=True)]
     if training.process_index == 0:
-        finish(task, training, results)
+        if arguments.seeds:
+            results = [over_seeds(results)]
+            save_results(Path(training.output_dir), results[0])
+        print(table(task, results[0]))
+        print(f"saved to {training.output_dir}")
+        if push_wanted:
+            push(Path(training.output_dir), training)
 
 
 def check(arguments: FinetuningArguments, training: TrainingArguments, task: Task) -> None:
@@ -158,8 +166,8 @@ class Experiment:
             train=self.parts["train"].encoded.inputs,
             validation=self.parts["validation"],
             tokenizer=self.tokenizer,
-            weight_kl=self.teacher_arguments.weight_kl or 1.0,
-            temperature=self.teacher_arguments.temperature or 2.0,
+            weight_kl=self.teacher_arguments.weight_kl,
+            temperature=self.teacher_arguments.temperature,
             patience=self.arguments.early_stopping_patience,
         )
         metrics = trainer.train(resume_from_checkpoint=checkpoint).metrics
@@ -184,15 +192,3 @@ class Experiment:
             for saved in folder.glob("checkpoint-*"):  # of no use any more
                 shutil.rmtree(saved)
         return results
-
-
-def finish(task: Task, training: TrainingArguments, results: Sequence[Mapping[str, Any]]) -> None:
-    """Say what came out, of several runs together; push where asked."""
-    folder = Path(training.output_dir)
-    if len(results) > 1:
-        results = [over_seeds(results)]
-        save_results(folder, results[0])
-    print(table(task, results[0]))
-    print(f"saved to {folder}")
-    if training.push_to_hub:
-        push(folder, training)
