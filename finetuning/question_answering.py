@@ -119,6 +119,8 @@ def best_spans(windows: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[tuple[i
     spans: dict[tuple[int, int], float] = {}
     for offsets, logits in windows:
         read = np.flatnonzero(offsets[:, 0] < offsets[:, 1])
+        if not len(read):  # a context that is empty, or that the tokenizer does not see
+            continue
         starts, ends = logits[read].astype(np.float64).T
         beyond = np.full(MAX_ANSWER_TOKENS - 1, -np.inf)
         # (first token, how many more): row i has the scores of the ends i, i + 1, ...

@@ -9,10 +9,18 @@ import torch
 from datasets import Dataset
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import SequentialSampler
-from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from torch.utils.data import Sampler, SequentialSampler
+from transformers import (
+    EarlyStoppingCallback,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 
 from distillation.checkpoint import save_tokenizer
+from distillation.sampler import LengthGroupedSampler
 from finetuning.objective import IGNORED, label_loss, teacher_loss
 from finetuning.task import Encoded, Row, Task
 
@@ -93,6 +101,8 @@ class TaskTrainer(Trainer):
         self, epoch_iterator: Iterator, num_batches: int, device: torch.device
     ) -> tuple[list, Tensor]:
         """The micro-batches of one optimiser step, and how many labels count in them on all ranks."""
+        if self.state.global_step >= self.state.max_steps:  # resumed at its last step: the Trainer would take one more
+            return [], torch.tensor(0, device=device)
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         count = torch.zeros((), dtype=torch.int64, device=device)
         for batch in batches:
@@ -163,9 +173,31 @@ class TaskTrainer(Trainer):
         self.accelerator.unwrap_model(self.model).save_pretrained(folder, state_dict=state_dict)
         save_tokenizer(self.processing_class, folder)
 
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
+        """Grouped by length in an order of seed and epoch alone: the Trainer's own differs after a resumption, and
+        between ranks as soon as their dropout has drawn different numbers."""
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        together = self.args.train_batch_size * self.args.world_size
+        sampler = LengthGroupedSampler(self.train_dataset["length"][:], together, seed)
+        self.add_callback(EpochBegins(sampler))
+        return sampler
+
     def _get_eval_sampler(self, eval_dataset: Dataset) -> SequentialSampler:
         """In order: grouped by length, as the Trainer would have it, predictions would be those of other inputs."""
         return SequentialSampler(eval_dataset)
+
+
+class EpochBegins(TrainerCallback):
+    """Tells a sampler which epoch begins: in a resumed one it is wrapped too deep for the loader to reach."""
+
+    def __init__(self, sampler: LengthGroupedSampler):
+        self.sampler = sampler
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Called by the Trainer."""
+        self.sampler.set_epoch(int(state.epoch))
 
 
 def _read(inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,6 +91,10 @@ def check(arguments: FinetuningArguments, training: TrainingArguments, task: Tas
         raise RecipeError("`early_stopping_patience` needs `load_best_model_at_end: true`")
     if arguments.seeds and training.push_to_hub:
         raise RecipeError("`push_to_hub` publishes one model: give one `seed`, and no `seeds`")
+    if arguments.seeds and str(training.resume_from_checkpoint).lower() not in ("none", "true", "false"):
+        raise RecipeError(
+            "`resume_from_checkpoint` names one checkpoint, and `seeds` have one each: `true` takes those"
+        )
 
 
 def runs_of(seeds: Sequence[int], training: TrainingArguments) -> list[TrainingArguments]:
@@ -156,7 +160,8 @@ class Experiment:
         """Train with one seed, and save model, figures, and predictions; the figures. A finished run that was to be
         resumed gives what it found."""
         folder = Path(training.output_dir)
-        if training.resume_from_checkpoint and (done := finished_results(folder)):
+        resumed = str(training.resume_from_checkpoint).lower() not in ("none", "false")
+        if resumed and (done := finished_results(folder)):
             return done
         set_seed(training.seed)
         trainer = TaskTrainer(

@@ -12,7 +12,7 @@ STAGES = ("distillation", "finetuning", "benchmarks")
 PURE = ("losses", "layers", "alignment", "vocabulary_kl")
 # Each may import those before it.
 ORDER = ["losses", "layers", "alignment", "vocabulary_kl", "student", "objective", "trainer", "publish"]
-OF_DISTILLATION_IN_FINETUNING = {"recipe", "publish", "demo", "checkpoint"}
+OF_DISTILLATION_IN_FINETUNING = {"recipe", "publish", "demo", "checkpoint", "sampler"}
 
 
 def modules():

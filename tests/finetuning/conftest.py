@@ -1,0 +1,92 @@
+"""What the tests of fine-tuning share: rows and a task of each kind, and tokenizers."""
+
+import random
+import re
+
+import pytest
+from tokenizers import processors
+
+from finetuning.classification import TextClassification
+from finetuning.metrics import AnswerScores, EntityScores, LabelScores
+from finetuning.question_answering import QuestionAnswering
+from finetuning.spans import bio_tags
+from finetuning.tagging import Tagging
+
+TOKENIZERS = ("tokenizer", "byte_tokenizer", "spaced_byte_tokenizer", "unigram_tokenizer")
+TYPES = ("PER", "LOC")
+
+
+def words_of(text):
+    """As readers have them: words and marks, as character spans."""
+    return [list(match.span()) for match in re.finditer(r"\w+|[^\w\s]", text)]
+
+
+def tagged(text, draw):
+    """A row with random entities of one to three words."""
+    words, tags = words_of(text), []
+    while len(tags) < len(words):
+        length = min(draw.choice((1, 1, 2, 3)), len(words) - len(tags))
+        kind = draw.choice((*TYPES, None, None))
+        tags += [f"{'I' if i else 'B'}-{kind}" if kind else "O" for i in range(length)]
+    return {"id": text[:8], "text": text, "words": words, "tags": tags}
+
+
+def asked(text, question, draw):
+    """A row whose answer is a run of words of the text."""
+    words = words_of(text)
+    first = draw.randrange(len(words))
+    last = min(first + draw.randrange(4), len(words) - 1)
+    start, end = words[first][0], words[last][1]
+    return {
+        "id": text[:8],
+        "context": text,
+        "question": question,
+        "answers": [{"text": text[start:end], "start": start}],
+    }
+
+
+@pytest.fixture(scope="session")
+def rows(corpus_lines):
+    """Rows of each kind of task, by its name: texts of different lengths with different numbers of labels."""
+    draw = random.Random(0)
+    texts = [" ".join(corpus_lines[i : i + 1 + i % 3]) for i in range(120)]
+    return {
+        "classification": [
+            {"id": str(i), "text": text, "label": "abc"[len(text) % 3]} for i, text in enumerate(texts)
+        ],
+        "tagging": [tagged(text, draw) for text in texts],
+        "question_answering": [
+            asked(text, corpus_lines[-1 - i].split(" ")[0] + "?", draw) for i, text in enumerate(texts)
+        ],
+    }
+
+
+@pytest.fixture(scope="session")
+def tasks():
+    """A task of each kind, by its name."""
+    rest = dict(read=lambda folder: {}, write=lambda folder, rows, predictions: folder)
+    return {
+        "classification": TextClassification(
+            name="letters", labels=tuple("abc"), metric=LabelScores("abc", ("macro",)), selects="f1_macro", **rest
+        ),
+        "tagging": Tagging(name="names", labels=bio_tags(TYPES), metric=EntityScores(TYPES), selects="f1", **rest),
+        "question_answering": QuestionAnswering(name="questions", metric=AnswerScores(), selects="f1", **rest),
+    }
+
+
+def with_pairs(tokenizer):
+    """The same tokenizer, with [CLS] and [SEP] around and between pairs too."""
+    copy = tokenizer.__class__(tokenizer_object=tokenizer.backend_tokenizer, **tokenizer.special_tokens_map)
+    around = [(token, tokenizer.convert_tokens_to_ids(token)) for token in ("[CLS]", "[SEP]")]
+    backend = type(tokenizer.backend_tokenizer).from_str(tokenizer.backend_tokenizer.to_str())
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=around
+    )
+    copy._tokenizer = backend
+    return copy
+
+
+@pytest.fixture(params=TOKENIZERS)
+def any_tokenizer(request):
+    """Each tokenizer in turn."""
+    return with_pairs(request.getfixturevalue(request.param))
