@@ -1,9 +1,11 @@
-"""Batches of examples of like length, in random order."""
+"""Batches of examples of like length, in random order; and what has to know which epoch it is."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Sampler
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 POOL = 50  # batches' worth of examples that are sorted together: enough to leave little padding
 
@@ -42,3 +44,18 @@ class LengthGroupedSampler(Sampler[int]):
         rest = [batch for batch in batches if len(batch) < self.batch_size]  # at the end, or it would shift the others
         generator.shuffle(whole)
         return iter(np.concatenate(whole + rest).tolist())
+
+
+class EpochBegins(TrainerCallback):
+    """Tells the collator, and whatever else draws by epoch, which epoch begins; ends a run resumed at its end."""
+
+    def __init__(self, *drawing: Any):
+        self.drawing = list(drawing)
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Called by the Trainer."""
+        for one in self.drawing:
+            one.set_epoch(int(state.epoch))
+        control.should_training_stop |= state.global_step >= state.max_steps

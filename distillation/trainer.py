@@ -13,7 +13,7 @@ from datasets import Dataset
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
 
 from distillation.alignment import VocabularyMap
 from distillation.arguments import MaskingArguments, ObjectiveArguments
@@ -22,7 +22,7 @@ from distillation.data import Corpus, lengths
 from distillation.masking import COUNTS, EVALUATION_SEED, MaskingCollator, rarity_weights
 from distillation.objective import COUNTED_BY, distillation_terms
 from distillation.recipe import RecipeError, check_training
-from distillation.sampler import LengthGroupedSampler
+from distillation.sampler import EpochBegins, LengthGroupedSampler
 from distillation.student import Outputs, Runner, Student
 from distillation.vocabulary_kl import VocabularyKL
 
@@ -299,15 +299,3 @@ class DistillationTrainer(Trainer):
             super()._load_best_model()
         else:
             self._load_from_checkpoint(self.state.best_model_checkpoint)
-
-
-class EpochBegins(TrainerCallback):
-    """Tells the collator, and whatever else draws by epoch, which epoch begins; ends a run resumed at its end."""
-
-    def __init__(self, *drawing: Any):
-        self.drawing = list(drawing)
-
-    def on_epoch_begin(self, args, state, control, **kwargs) -> None:
-        for one in self.drawing:
-            one.set_epoch(int(state.epoch))
-        control.should_training_stop |= state.global_step >= state.max_steps

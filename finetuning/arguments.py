@@ -56,8 +56,11 @@ class TaskTeacherArguments:
                 raise RecipeError(f"`{name}` has no effect without `task_teacher`: leave it out")
             if value is not None and not value > 0:
                 raise RecipeError(f"`{name}` must be positive, got {value}")
-        if self.task_teacher is not None:
-            self.weight_kl, self.temperature = self.weight_kl or 1.0, self.temperature or 2.0
+
+    def weights(self) -> dict[str, float]:
+        """Those that are given."""
+        given = {"weight_kl": self.weight_kl, "temperature": self.temperature}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass

@@ -15,12 +15,11 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
-    TrainerCallback,
     TrainingArguments,
 )
 
 from distillation.checkpoint import save_tokenizer
-from distillation.sampler import LengthGroupedSampler
+from distillation.sampler import EpochBegins, LengthGroupedSampler
 from finetuning.objective import IGNORED, label_loss, teacher_loss
 from finetuning.task import Encoded, Row, Task
 
@@ -70,8 +69,8 @@ class TaskTrainer(Trainer):
         train: Dataset | None,
         validation: Part | None,
         tokenizer: PreTrainedTokenizerBase,
-        weight_kl: float | None = None,
-        temperature: float | None = None,
+        weight_kl: float = 1.0,
+        temperature: float = 2.0,
         patience: int | None = None,
     ):
         """train, validation: None for a model that is only to predict.
@@ -79,6 +78,8 @@ class TaskTrainer(Trainer):
         weight_kl, temperature: of the KL to a task teacher, where `train` has its logits in `teacher_logits`.
         patience: evaluations without a better score after which to stop.
         """
+        self._epoch_begins = EpochBegins()
+        callbacks = [self._epoch_begins] + ([EarlyStoppingCallback(patience)] if patience else [])
         args.remove_unused_columns = False  # the collator takes what it needs
         args.eval_do_concat_batches = False  # inputs differ in length, and joining them anew for each batch is slow
         args.restore_callback_states_from_checkpoint = True  # the count of early stopping goes on, too
@@ -90,7 +91,7 @@ class TaskTrainer(Trainer):
             train_dataset=train,
             eval_dataset=validation.encoded.inputs if validation else None,
             processing_class=tokenizer,
-            callbacks=[EarlyStoppingCallback(patience)] if patience else None,
+            callbacks=callbacks,
         )
         # True means "this loss is normalised over the accumulated batch": the Trainer divides it by nothing more.
         self.model_accepts_loss_kwargs = True
@@ -101,8 +102,8 @@ class TaskTrainer(Trainer):
         self, epoch_iterator: Iterator, num_batches: int, device: torch.device
     ) -> tuple[list, Tensor]:
         """The micro-batches of one optimiser step, and how many labels count in them on all ranks."""
-        if self.state.global_step >= self.state.max_steps:  # resumed at its last step: the Trainer would take one more
-            return [], torch.tensor(0, device=device)
+        if self.control.should_training_stop:  # resumed at its last step: the Trainer would take one more
+            return [], torch.zeros((), dtype=torch.int64, device=device)
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         count = torch.zeros((), dtype=torch.int64, device=device)
         for batch in batches:
@@ -181,23 +182,12 @@ class TaskTrainer(Trainer):
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         together = self.args.train_batch_size * self.args.world_size
         sampler = LengthGroupedSampler(self.train_dataset["length"][:], together, seed)
-        self.add_callback(EpochBegins(sampler))
+        self._epoch_begins.drawing.append(sampler)  # a resumed epoch's loader wraps it too deep for its own call
         return sampler
 
     def _get_eval_sampler(self, eval_dataset: Dataset) -> SequentialSampler:
         """In order: grouped by length, as the Trainer would have it, predictions would be those of other inputs."""
         return SequentialSampler(eval_dataset)
-
-
-class EpochBegins(TrainerCallback):
-    """Tells a sampler which epoch begins: in a resumed one it is wrapped too deep for the loader to reach."""
-
-    def __init__(self, sampler: LengthGroupedSampler):
-        self.sampler = sampler
-
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Called by the Trainer."""
-        self.sampler.set_epoch(int(state.epoch))
 
 
 def _read(inputs: Mapping[str, Any]) -> dict[str, Any]:

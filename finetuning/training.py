@@ -171,9 +171,8 @@ class Experiment:
             train=self.parts["train"].encoded.inputs,
             validation=self.parts["validation"],
             tokenizer=self.tokenizer,
-            weight_kl=self.teacher_arguments.weight_kl,
-            temperature=self.teacher_arguments.temperature,
             patience=self.arguments.early_stopping_patience,
+            **self.teacher_arguments.weights(),
         )
         metrics = trainer.train(resume_from_checkpoint=checkpoint).metrics
         results = dict(facts) | {

@@ -13,9 +13,15 @@ from finetuning.objective import IGNORED
 from finetuning.spans import bio_tags
 from finetuning.spans import entities as entities_of
 from finetuning.tagging import Place, word_places
+from finetuning.windows import Window
 from finetuning.task import Encoded
 
 SPECIAL = "\u200b"  # normalised away by WordPiece: a word without a token
+
+
+def windows_of(offsets):
+    """Windows by the number of their input and the characters of their tokens."""
+    return [Window(number, np.zeros(len(tokens)), np.array(tokens)) for number, tokens in offsets.items()]
 
 
 @pytest.fixture
@@ -113,12 +119,12 @@ def texts_in_tokens(draw):
 def test_places_among_any_tokens(case):
     """A word that begins where another's token ends needs a token of its own if it has one."""
     words, offsets = case
-    for (start, end), place in zip(words, word_places(words, {7: offsets}), strict=True):
+    for (start, end), place in zip(words, word_places(words, windows_of({7: offsets})), strict=True):
         over = [i for i, (left, right) in enumerate(offsets) if left < end and right > start and left < right]
         assert (place is None) <= (not over)
         if place is not None:
             assert place.input == 7 and place.token in over
-    own = [place.token for place in word_places(words, {0: offsets}) if place and not place.shared]
+    own = [place.token for place in word_places(words, windows_of({0: offsets})) if place and not place.shared]
     assert own == sorted(set(own)), "a label a token"
 
 
@@ -170,14 +176,15 @@ def test_a_word_that_shares_its_token_continues_the_entity(task, byte_tokenizer)
     assert prediction["prediction"] == ["B-PER", "I-PER"] and len(prediction["entities"]) == 1
     (nothing,) = task.decode([row], encoded, [np.array([[9, 0, 0, 0, 0]])])
     assert nothing["prediction"] == ["O", "O"] and nothing["entities"] == []
-    assert word_places([one, more], {0: [(0, 0), (0, 2), (2, 7), (7, 11)]}) == [Place(0, 2, False), Place(0, 2, True)]
+    windows = windows_of({0: [(0, 0), (0, 2), (2, 7), (7, 11)]})
+    assert word_places([one, more], windows) == [Place(0, 2, False), Place(0, 2, True)]
 
 
 def test_the_window_that_shows_most_around_a_word_is_its_place():
     """At the edge of a window a model sees half of what it could."""
     words = [(i, i + 1) for i in range(8)]
     windows = {0: [(0, 0), *words[:6], (0, 0)], 1: [(0, 0), *words[2:], (0, 0)]}
-    places = word_places(words, windows)
+    places = word_places(words, windows_of(windows))
     assert [place.input for place in places] == [0, 0, 0, 0, 1, 1, 1, 1]
     assert [place.token for place in places] == [1, 2, 3, 4, 3, 4, 5, 6]
 
@@ -186,7 +193,7 @@ def test_a_window_that_begins_inside_a_word_is_not_its_place():
     """The end of a word, however much stands around it, is not where its label is."""
     words = [(0, 1), (1, 4), (4, 5)]
     windows = {0: [(0, 0), (0, 1), (1, 2), (0, 0)], 1: [(0, 0), (2, 3), (3, 4), (4, 5), (0, 0)]}
-    assert word_places(words, windows)[1] == Place(0, 2, False)
+    assert word_places(words, windows_of(windows))[1] == Place(0, 2, False)
 
 
 @pytest.mark.parametrize("teacher", ["tokenizer", "byte_tokenizer", "unigram_tokenizer"])
