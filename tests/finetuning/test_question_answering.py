@@ -12,6 +12,8 @@ from finetuning import question_answering
 from finetuning.objective import label_loss
 from finetuning.question_answering import MAX_ANSWER_TOKENS, N_BEST, best_spans
 
+CLS = 0  # its place in the inputs of these tokenizers
+
 
 @pytest.fixture
 def task(tasks):
@@ -49,7 +51,7 @@ def decoded(task, row, tokenizer, max_length):
 def pointed(encoded):
     """For each window whether it holds the answer."""
     (windows,) = encoded.places
-    return [encoded.inputs[window.input]["labels"] != [window.nothing] * 2 for window in windows]
+    return [encoded.inputs[window.input]["labels"] != [CLS] * 2 for window in windows]
 
 
 @pytest.mark.parametrize("max_length", [16, 32, 64])
@@ -61,7 +63,7 @@ def test_windows_cover_the_context(task, long_context, any_tokenizer, max_length
     whole = any_tokenizer(long_context, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     assert read == {span for span in whole if span[0] < span[1]}
     for window, row in zip(encoded.places[0], encoded.inputs, strict=True):
-        assert row["input_ids"][window.nothing] == any_tokenizer.cls_token_id
+        assert row["input_ids"][CLS] == any_tokenizer.cls_token_id
         assert (window.offsets[[0, -1]] == 0).all() and len(window.offsets) == row["length"]
 
 
@@ -75,7 +77,7 @@ def test_a_model_that_knows_gives_the_answers_back(task, rows, any_tokenizer, ma
     held = 0
     for row, windows, prediction in zip(some, encoded.places, predictions, strict=True):
         labels = encoded.inputs["labels"]
-        if any(labels[window.input] != [window.nothing] * 2 for window in windows):
+        if any(labels[window.input] != [CLS] * 2 for window in windows):
             held += 1
             (answer,) = row["answers"]
             assert prediction["prediction"] == answer["text"] and prediction["id"] == row["id"]

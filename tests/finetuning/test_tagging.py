@@ -13,8 +13,8 @@ from finetuning.objective import IGNORED
 from finetuning.spans import bio_tags
 from finetuning.spans import entities as entities_of
 from finetuning.tagging import Place, word_places
-from finetuning.windows import Window
 from finetuning.task import Encoded
+from finetuning.windows import Window
 
 SPECIAL = "\u200b"  # normalised away by WordPiece: a word without a token
 
