@@ -24,7 +24,8 @@ def load_model(name_or_path: str, task: Task, random_weights: bool) -> PreTraine
         return task.model_class.from_config(config)
     model, loading = _load(name_or_path, START, task, config, ignore_mismatched_sizes=True)
     inside = f"{model.base_model_prefix}."
-    missing = [name for name in sorted(loading["missing_keys"]) if name.startswith(inside) and ".pooler." not in name]
+    new = {*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])}  # the latter of another shape
+    missing = [name for name in sorted(new) if name.startswith(inside) and ".pooler." not in name]
     if missing:  # a pooler is new where the checkpoint was a masked LM
         raise RecipeError(
             f"`{START}` {name_or_path!r} lacks trained weights for {missing[0]}: give a whole checkpoint"

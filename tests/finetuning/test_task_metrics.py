@@ -1,0 +1,210 @@
+"""The benchmarks' metrics against their references: scikit-learn, seqeval, SQuAD's script, and values by hand."""
+
+import collections
+import re
+import string
+
+import pytest
+import sklearn.metrics
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from seqeval.metrics import classification_report
+
+from finetuning.metrics import AnswerScores, EntityScores, LabelScores, normalised, word_f1
+
+LABELS = ("a", "b", "c", "d")
+TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG")
+TYPES = ("PER", "ORG", "LOC")
+few = settings(max_examples=60, deadline=None)
+
+
+@few
+@given(st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS[:3])), min_size=1, max_size=40))
+def test_label_scores_are_those_of_sklearn(pairs):
+    predictions, references = map(list, zip(*pairs, strict=True))
+    found = LabelScores(LABELS, ("weighted", "macro")).compute(predictions=predictions, references=references)
+    assert found["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(references, predictions))
+    for average in ("weighted", "macro"):
+        expected = sklearn.metrics.f1_score(references, predictions, labels=LABELS, average=average, zero_division=0)
+        assert found[f"f1_{average}"] == pytest.approx(expected)
+    binary = LabelScores(("a", "b"), ("binary",))
+    two = [["b" if label == "b" else "a" for label in labels] for labels in (predictions, references)]
+    found = binary.compute(predictions=two[0], references=two[1])
+    assert found["f1"] == pytest.approx(sklearn.metrics.f1_score(two[1], two[0], pos_label="b", zero_division=0))
+    assert tuple(found) == binary.names
+
+
+def test_label_scores_by_hand():
+    """a: 2 of 3 found, none wrong; b: found, 1 wrong; c never occurs and counts in the macro mean."""
+    metric = LabelScores(("a", "b", "c"), ("weighted", "macro"))
+    found = metric.compute(predictions=["a", "a", "b", "b"], references=["a", "a", "a", "b"])
+    of_a, of_b = 2 * 1 * (2 / 3) / (1 + 2 / 3), 2 * 0.5 * 1 / 1.5
+    assert found["accuracy"] == 0.75
+    assert found["f1_weighted"] == pytest.approx((3 * of_a + of_b) / 4)
+    assert found["f1_macro"] == pytest.approx((of_a + of_b + 0) / 3)
+    assert tuple(found) == metric.names
+    last = LabelScores(("a", "b"), ("binary",)).compute(
+        predictions=["a", "a", "b", "b"], references=["a", "a", "a", "b"]
+    )
+    assert last["f1"] == pytest.approx(of_b)
+
+
+def spans(tags):
+    """The obvious set of spans: a run of tags of one type; `B-` begins another."""
+    found, begun = set(), None
+    for place, tag in enumerate([*tags, "O"]):
+        ends = begun is not None and (tag == "O" or tag[0] == "B" or tag[2:] != tags[begun][2:])
+        if ends:
+            found.add((tags[begun][2:], begun, place))
+            begun = None
+        if tag != "O" and begun is None:
+            begun = place
+    return found
+
+
+def ratio(part, whole):
+    return part / whole if whole else 0.0
+
+
+def figures(right, predicted, true):
+    precision, recall = ratio(right, predicted), ratio(right, true)
+    return [precision, recall, ratio(2 * precision * recall, precision + recall)]
+
+
+pairs_of_tags = st.lists(
+    st.integers(0, 9).flatmap(lambda n: st.tuples(*[st.lists(st.sampled_from(TAGS), min_size=n, max_size=n)] * 2)),
+    min_size=1,
+    max_size=6,
+)
+
+
+@few
+@given(pairs_of_tags)
+def test_entity_scores_are_those_of_sets_of_spans(pairs):
+    predictions, references = map(list, zip(*pairs, strict=True))
+    metric = EntityScores(TYPES)
+    found = metric.compute(predictions=predictions, references=references)
+    assert set(found) == set(metric.names)
+    predicted = {(row, *span) for row, tags in enumerate(predictions) for span in spans(tags)}
+    true = {(row, *span) for row, tags in enumerate(references) for span in spans(tags)}
+    expected = figures(len(predicted & true), len(predicted), len(true))
+    assert [found[name] for name in ("precision", "recall", "f1")] == pytest.approx(expected)
+    for kind in TYPES:
+        p, t = ({span for span in some if span[1] == kind} for some in (predicted, true))
+        expected = figures(len(p & t), len(p), len(t))
+        assert [found[f"{kind}_{name}"] for name in ("precision", "recall", "f1")] == pytest.approx(expected)
+    if true:  # it cannot do without
+        report = classification_report(references, predictions, output_dict=True, zero_division=0)
+        assert found["f1"] == pytest.approx(report["micro avg"]["f1-score"])
+        for kind in set(report) & set(TYPES):
+            assert found[f"{kind}_precision"] == pytest.approx(report[kind]["precision"])
+            assert found[f"{kind}_f1"] == pytest.approx(report[kind]["f1-score"])
+
+
+def test_entity_scores_by_hand():
+    """One person right, one with a wrong end, one place that is none: 1 of 3 predicted, 1 of 2 true."""
+    found = EntityScores(TYPES).compute(
+        predictions=[["B-PER", "I-PER", "O", "I-PER", "O"], ["B-LOC"]],
+        references=[["B-PER", "I-PER", "O", "B-PER", "I-PER"], ["O"]],
+    )
+    assert (found["precision"], found["recall"], found["f1"]) == pytest.approx((1 / 3, 1 / 2, 0.4))
+    assert (found["PER_precision"], found["PER_recall"], found["PER_f1"]) == (0.5, 0.5, 0.5)
+    assert found["LOC_f1"] == found["ORG_f1"] == found["ORG_precision"] == 0
+
+
+def test_two_neighbours_are_two():
+    found = EntityScores(TYPES).compute(predictions=[["B-PER", "I-PER"]], references=[["B-PER", "B-PER"]])
+    assert found["f1"] == 0
+    assert EntityScores(TYPES).compute(predictions=[["O"], []], references=[["O"], []])["f1"] == 0
+
+
+# SQuAD's evaluate-v1.1.py, told again
+
+
+def official_normal(text):
+    no_marks = "".join(c for c in text.lower() if c not in set(string.punctuation))
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", no_marks).split())
+
+
+def official_f1(prediction, truth):
+    words, right = official_normal(prediction).split(), official_normal(truth).split()
+    same = sum((collections.Counter(words) & collections.Counter(right)).values())
+    if same == 0:
+        return 0
+    precision, recall = same / len(words), same / len(right)
+    return 2 * precision * recall / (precision + recall)
+
+
+ascii_text = st.lists(
+    st.sampled_from(["a", "the", "An", "cat", "Dog", "cat,", "'s", "-", "U.S.", "theatre", "1,000", " ", "\t"]),
+    max_size=6,
+).map(" ".join)
+
+
+@few
+@given(st.lists(st.tuples(ascii_text, st.lists(ascii_text, min_size=1, max_size=3)), min_size=1, max_size=5))
+def test_answer_scores_are_those_of_the_script(pairs):
+    """In ASCII; where both answers are empty the script's F1 is 0, and SQuAD 2.0's and ours 1."""
+    predictions, references = map(list, zip(*pairs, strict=True))
+    found = AnswerScores().compute(predictions=predictions, references=references)
+    exact = [max(official_normal(p) == official_normal(t) for t in right) for p, right in pairs]
+    f1 = [
+        max(1 if official_normal(p) == official_normal(t) == "" else official_f1(p, t) for t in right)
+        for p, right in pairs
+    ]
+    assert found["exact_match"] == pytest.approx(100 * sum(exact) / len(pairs))
+    assert found["f1"] == pytest.approx(100 * sum(f1) / len(pairs))
+    assert tuple(found) == AnswerScores.names
+
+
+@pytest.mark.parametrize(
+    ("answer", "right", "exact", "f1"),
+    [
+        ("«ёлки»", "ёлки", 1, 1),
+        ("Ёлки", "ёлки", 1, 1),
+        ("елки", "ёлки", 0, 0),  # two letters, as in the script
+        ("Москва — столица", "москва столица", 1, 1),
+        ("санкт-петербург", "Санкт Петербург", 0, 0),  # a dash joins, as in the script
+        ("в Москве", "Москве", 0, 2 / 3),
+        ("да да", "да", 0, 2 / 3),
+        ("“да…”", "да", 1, 1),
+        ("10 %", "10", 1, 1),
+        ("", "да", 0, 0),
+        ("—", "", 1, 1),
+        ("the кот", "кот", 1, 1),
+        ("а кот", "кот", 0, 2 / 3),  # Cyrillic а is no article
+        ("5 №", "5", 0, 2 / 3),  # a symbol and no mark
+    ],
+)
+def test_answers_by_hand(answer, right, exact, f1):
+    assert (normalised(answer) == normalised(right)) == exact and word_f1(answer, right) == pytest.approx(f1)
+    found = AnswerScores().compute(predictions=[answer], references=[[right]])
+    assert found == pytest.approx({"exact_match": 100 * exact, "f1": 100 * f1})
+
+
+def test_the_best_of_several_answers_counts():
+    metric = AnswerScores()
+    found = metric.compute(
+        predictions=["в Москве", "нет", "", "да"], references=[["Москва", "Москве", "в Москве!"], ["да"], [], []]
+    )
+    assert found == {"exact_match": 50.0, "f1": 50.0}, "no right answer is answered by the empty text"
+    found = metric.compute(predictions=["в Москве"], references=[["Киев", "Москве"]])
+    assert found == {"exact_match": 0.0, "f1": pytest.approx(200 / 3)}
+
+
+def test_nothing_is_written(tmp_path, monkeypatch):
+    """A cache of metrics would be shared by runs at the same time."""
+    import evaluate.config
+
+    for name in ("HF_METRICS_CACHE", "HF_EVALUATE_CACHE", "HF_MODULES_CACHE"):
+        monkeypatch.setattr(evaluate.config, name, tmp_path / "cache")
+    monkeypatch.chdir(tmp_path)
+    for metric, answers in (
+        (LabelScores(LABELS, ("macro",)), ["a"]),
+        (EntityScores(TYPES), [["O"]]),
+        (AnswerScores(), ["a"]),
+    ):
+        references = [["a"]] if isinstance(metric, AnswerScores) else answers
+        assert metric.compute(predictions=answers, references=references)
+        assert metric.compute(predictions=answers, references=references), "and again"
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
