@@ -30,7 +30,7 @@ class QuestionAnswering(Task):
 
     model_class: ClassVar[type] = AutoModelForQuestionAnswering
     pipeline_tag: ClassVar[str] = "question-answering"
-    per_token: ClassVar[tuple[str, ...]] = ("teacher_logits",)
+    padded: ClassVar[tuple[str, ...]] = ("teacher_logits",)
     needs_one_tokenizer: ClassVar[str] = "the ends of an answer are tokens, and two tokenizers have different ones"
 
     def text(self, row: Row) -> str:
@@ -46,15 +46,16 @@ class QuestionAnswering(Task):
             for row, windows in zip(rows, places, strict=True)
             for window in windows
         ]
-        return Encoded(Dataset.from_dict(columns | {"labels": labels}), places, cut)
+        return Encoded(Dataset.from_dict(columns | {"labels": labels, "size": columns["length"]}), places, cut)
 
     def logits(self, outputs: ModelOutput) -> Tensor:
         """(batch, length, 2): of each token as the first and as the last of the answer."""
         return torch.stack([outputs.start_logits, outputs.end_logits], -1)
 
-    def scores(self, logits: Tensor, attention_mask: Tensor) -> Tensor:
+    def scores(self, logits: Tensor, attention_mask: Tensor | None) -> Tensor:
         """(batch, 2, length): the tokens are the classes; padding is none of them."""
-        return logits.transpose(1, 2).float().masked_fill(attention_mask[:, None] == 0, NEVER)
+        scores = logits.transpose(1, 2).float()
+        return scores if attention_mask is None else scores.masked_fill(attention_mask[:, None] == 0, NEVER)
 
     def decode(self, rows: Sequence[Row], encoded: Encoded, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         """The best spans of all windows of a question, the share of each among them as `score`."""

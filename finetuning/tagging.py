@@ -34,7 +34,7 @@ class Tagging(Task):
 
     model_class: ClassVar[type] = AutoModelForTokenClassification
     pipeline_tag: ClassVar[str] = "token-classification"
-    per_token: ClassVar[tuple[str, ...]] = ("labels", "teacher_logits")
+    padded: ClassVar[tuple[str, ...]] = ("labels", "teacher_logits")
 
     def text(self, row: Row) -> str:
         """The text."""
@@ -50,7 +50,7 @@ class Tagging(Task):
             for tag, place in zip(row["tags"], found, strict=True):
                 if place and not place.shared:
                     labels[place.input][place.token] = index[tag]
-        return Encoded(Dataset.from_dict(columns | {"labels": labels}), places)
+        return Encoded(Dataset.from_dict(columns | {"labels": labels, "size": columns["length"]}), places)
 
     def decode(self, rows: Sequence[Row], encoded: Encoded, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         """The likeliest tag of each word, and the entities in characters with the mean probability of their tags.

@@ -14,6 +14,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
+from finetuning.collator import Collator
+
 Row = Mapping[str, Any]  # an example as a reader gives it
 
 
@@ -21,7 +23,9 @@ Row = Mapping[str, Any]  # an example as a reader gives it
 class Encoded:
     """The rows of one split as inputs of a model."""
 
-    inputs: Dataset  # columns input_ids, attention_mask, (token_type_ids,) labels, length, and perhaps teacher_logits
+    # Columns input_ids, attention_mask, (token_type_ids,) labels, length; size where logits are padded in a batch: how
+    # many belong to the input; and perhaps teacher_logits.
+    inputs: Dataset
     places: list  # for each row, where in `inputs` it is; what exactly, its task knows
     truncated: int = 0  # rows of which the model sees only a part
 
@@ -40,7 +44,8 @@ class Task(ABC):
     model_class: ClassVar[type]
     pipeline_tag: ClassVar[str]  # the Hub's name for the kind of task
     texts_are_examples: ClassVar[bool] = False  # so that a text twice is a repeat, and in the test a leak
-    per_token: ClassVar[tuple[str, ...]] = ()  # columns that have an entry a token, besides the tokenizer's own
+    collator: ClassVar[type[Collator]] = Collator
+    padded: ClassVar[tuple[str, ...]] = ()  # as the collator has it
     needs_one_tokenizer: ClassVar[str] = ""  # why a task teacher with another tokenizer is refused, if it is
 
     @abstractmethod
@@ -66,8 +71,11 @@ class Task(ABC):
         """What a model says: (batch, ...), or (batch, length, ...) where tokens have scores."""
         return outputs.logits
 
-    def scores(self, logits: Tensor, attention_mask: Tensor) -> Tensor:
-        """Logits as scores of the classes wherever there is a label: (*labels.shape, classes)."""
+    def scores(self, logits: Tensor, attention_mask: Tensor | None) -> Tensor:
+        """Logits as scores of the classes wherever there is a label: (*labels.shape, classes).
+
+        attention_mask: as the model read it; None where nothing is padded.
+        """
         return logits
 
     def teacher_logits(self, teacher: Encoded, logits: Sequence[np.ndarray], student: Encoded) -> list[np.ndarray]:

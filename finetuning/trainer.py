@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Sampler, SequentialSampler
 from transformers import (
     EarlyStoppingCallback,
@@ -20,10 +19,9 @@ from transformers import (
 
 from distillation.checkpoint import save_tokenizer
 from distillation.sampler import EpochBegins, LengthGroupedSampler
+from finetuning.collator import PADDING
 from finetuning.objective import IGNORED, label_loss, teacher_loss
 from finetuning.task import Encoded, Row, Task
-
-PADDING = {"labels": IGNORED, "teacher_logits": float("nan")}
 
 
 @dataclass(frozen=True)
@@ -32,25 +30,6 @@ class Part:
 
     rows: Sequence[Row]
     encoded: Encoded
-
-
-@dataclass(frozen=True)
-class Collator:
-    """Inputs to a batch, padded to the longest."""
-
-    tokenizer: PreTrainedTokenizerBase
-    per_token: Sequence[str]
-
-    def __call__(self, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
-        read = [{name: one[name] for name in self.tokenizer.model_input_names if name in one} for one in inputs]
-        batch = dict(self.tokenizer.pad(read, return_tensors="pt"))
-        for name in PADDING.keys() & inputs[0].keys():
-            values = [torch.tensor(one[name]) for one in inputs]
-            if name in self.per_token:
-                batch[name] = pad_sequence(values, batch_first=True, padding_value=PADDING[name])
-            else:
-                batch[name] = torch.stack(values)
-        return batch
 
 
 class TaskTrainer(Trainer):
@@ -87,7 +66,7 @@ class TaskTrainer(Trainer):
         super().__init__(
             model,
             args,
-            data_collator=Collator(tokenizer, task.per_token),
+            data_collator=task.collator(tokenizer, task.padded),
             train_dataset=train,
             eval_dataset=validation.encoded.inputs if validation else None,
             processing_class=tokenizer,
@@ -136,14 +115,13 @@ class TaskTrainer(Trainer):
 
     def logits(self, inputs: Dataset) -> list[np.ndarray]:
         """What the model says of each input, in order and without padding. Every rank calls it and has them all."""
-        lengths = np.array(inputs["length"])
-        order = np.argsort(lengths, kind="stable")  # little padding
+        order = np.argsort(inputs["length"][:], kind="stable")  # little padding
         batches = self.predict(inputs.select(order)).predictions
         rows = [row for batch in batches for row in batch]
+        sizes = inputs["size"][:] if "size" in inputs.column_names else [None] * len(inputs)
         found: list[np.ndarray] = [np.empty(0)] * len(inputs)
-        of_tokens = "teacher_logits" in self.task.per_token
         for index, row in zip(order, rows, strict=True):
-            found[index] = row[: lengths[index]] if of_tokens else row
+            found[index] = row[: sizes[index]]
         return found
 
     def measure(self, part: Part) -> tuple[dict[str, float], list[dict[str, Any]]]:
@@ -156,7 +134,7 @@ class TaskTrainer(Trainer):
         total = count = 0
         for one, labels in zip(logits, part.encoded.inputs["labels"], strict=True):
             labels = torch.tensor(labels)[None]
-            total += label_loss(self.task.scores(torch.tensor(one)[None], torch.ones(1, len(one))), labels).item()
+            total += label_loss(self.task.scores(torch.tensor(one)[None], None), labels).item()
             count += int((labels != IGNORED).sum())
         return total / max(count, 1)
 

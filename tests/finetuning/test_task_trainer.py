@@ -16,8 +16,9 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, EarlyStoppingCallback, TrainingArguments
 
 from finetuning.checkpoints import load_model
+from finetuning.collator import Collator
 from finetuning.objective import IGNORED, label_loss
-from finetuning.trainer import Collator, Part, TaskTrainer
+from finetuning.trainer import Part, TaskTrainer
 
 KINDS = ("classification", "tagging", "question_answering")
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -43,9 +44,9 @@ def taught(task, encoded):
     logits = []
     for row in encoded.inputs:
         one = draw.normal(size=(row["length"], len(task.labels) or 2)).astype(np.float32)
-        if task.per_token == ("labels", "teacher_logits"):
+        if task.padded == ("labels", "teacher_logits"):
             one[draw.random(len(one)) < 0.5] = np.nan
-        logits.append(one if task.per_token else one[0])
+        logits.append(one if task.padded else one[0])
     column = Dataset.from_dict({"teacher_logits": logits})
     return concatenate_datasets([encoded.inputs, column], axis=1)
 
@@ -146,9 +147,9 @@ def slow_loss(trainer, which):
         inputs = {name: torch.tensor([one[name]]) for name in ("input_ids", "attention_mask", "token_type_ids")}
         with torch.no_grad():
             outputs = trainer.model.eval()(**inputs)
-        if task.per_token == ("teacher_logits",):
+        if task.padded == ("teacher_logits",):
             scores, labels = [outputs.start_logits[0], outputs.end_logits[0]], one["labels"]
-        elif task.per_token:
+        elif task.padded:
             scores, labels = outputs.logits[0], one["labels"]
         else:
             scores, labels = outputs.logits, [one["labels"]]
