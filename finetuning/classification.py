@@ -8,12 +8,13 @@ import numpy as np
 from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
+from finetuning.objective import IGNORED
 from finetuning.task import Encoded, Row, Task, input_columns, softmax
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextClassification(Task):
-    """Rows have `id`, `text`, perhaps `text_2`, and `label`, one of the task's labels."""
+    """Rows have `id`, `text`, perhaps `text_2`, and `label`: one of the task's, or None where it is not known."""
 
     model_class: ClassVar[type] = AutoModelForSequenceClassification
     pipeline_tag: ClassVar[str] = "text-classification"
@@ -29,9 +30,13 @@ class TextClassification(Task):
         if "text_2" in rows[0]:
             texts.append([row["text_2"] for row in rows])
         encoding = tokenizer(*texts, truncation=True, max_length=max_length)
-        columns = input_columns(encoding) | {"labels": [self.labels.index(row["label"]) for row in rows]}
+        columns = input_columns(encoding) | {"labels": [self.index(row["label"]) for row in rows]}
         truncated = sum(bool(one.overflowing) for one in encoding.encodings)
         return Encoded(Dataset.from_dict(columns), list(range(len(rows))), truncated)
+
+    def index(self, label: str | None) -> int:
+        """The number of a label; where it is not known, one that does not count."""
+        return IGNORED if label is None else self.labels.index(label)
 
     def decode(self, rows: Sequence[Row], encoded: Encoded, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         """The likeliest label, its probability as `score`, and the probability of each."""

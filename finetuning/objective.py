@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 IGNORED = -100  # a label that does not count
+NEVER = -1e4  # the score of a class that cannot be: infinity would make the KL of it NaN
 
 
 def label_loss(scores: Tensor, labels: Tensor) -> Tensor:

@@ -12,12 +12,12 @@ from torch import Tensor
 from transformers import AutoModelForQuestionAnswering, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
+from finetuning.objective import NEVER
 from finetuning.task import Encoded, Row, Task, softmax
 from finetuning.windows import Window, read_windows
 
 N_BEST = 20  # answers that are ranked, as in SQuAD's baselines
 MAX_ANSWER_TOKENS = 60  # twice SQuAD's 30, since a small vocabulary cuts words finer
-NEVER = -1e4  # the score of what cannot be
 
 
 @dataclass(frozen=True, kw_only=True)
