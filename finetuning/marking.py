@@ -17,7 +17,7 @@ Span = Sequence[int]  # start and end in characters
 
 @dataclass(frozen=True, kw_only=True)
 class MarkedWords(TextClassification):
-    """Rows have `id`, `text`, `span`, `span_2`, and `label`; `span_2` is in `text_2` where there is one, else in `text`.
+    """Rows have `id`, `text`, `span`, `span_2`, and `label`; `span_2` is in `text_2`, or in `text` too.
 
     Marks in the text need no head of their own: any sequence classifier reads them, in any pipeline.
     """

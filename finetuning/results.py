@@ -10,7 +10,7 @@ import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
 from distillation.publish import write
-from finetuning.task import Row, Task
+from finetuning.task import Task
 
 RESULTS = "all_results.json"
 PARTS = ("validation", "test")
@@ -26,11 +26,10 @@ answer = inputs.input_ids[0, ends.start_logits.argmax() : ends.end_logits.argmax
 print(tokenizer.decode(answer))"""
 
 
-def save_predictions(folder: Path, task: Task, rows: Sequence[Row], predictions: Sequence[Mapping[str, Any]]) -> None:
-    """As a JSON line a row, with its id, the score, and what else the task tells; and as the benchmark has them."""
+def save_predictions(folder: Path, part: str, predictions: Sequence[Mapping[str, Any]]) -> None:
+    """As a JSON line a row, with its id, the score, and what else the task tells."""
     lines = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in predictions)
-    write(folder / "test_predictions.jsonl", lines)
-    task.write(folder, rows, [one["prediction"] for one in predictions])
+    write(folder / f"{part}_predictions.jsonl", lines)
 
 
 def save_results(folder: Path, results: Mapping[str, Any]) -> None:

@@ -36,7 +36,8 @@ class Task(ABC):
 
     name: str
     labels: tuple[str, ...] = ()
-    read: Callable[[str], dict[str, list[Row]]]  # a folder or Hub id -> rows of train, (validation,) test
+    # A folder or Hub id -> rows of train, test, and where there are such, validation and, without labels, submission.
+    read: Callable[[str], dict[str, list[Row]]]
     write: Callable[[Path, Sequence[Row], Sequence], Path]  # predictions in the benchmark's own format
     metric: evaluate.Metric
     selects: str  # the metric that chooses a checkpoint

@@ -130,6 +130,10 @@ class TaskTrainer(Trainer):
         predictions = self.task.decode(part.rows, part.encoded, logits)
         return self.task.score(part.rows, predictions) | {"loss": self._mean_loss(part, logits)}, predictions
 
+    def answers(self, part: Part) -> list[dict[str, Any]]:
+        """The predictions on a part without labels. Every rank calls it."""
+        return self.task.decode(part.rows, part.encoded, self.logits(part.encoded.inputs))
+
     def _mean_loss(self, part: Part, logits: Sequence[np.ndarray]) -> float:
         total = count = 0
         for one, labels in zip(logits, part.encoded.inputs["labels"], strict=True):

@@ -31,52 +31,79 @@ RECIPES = Path(__file__).parent / "recipes"
 DEMO = "demo"
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What a recipe and the command line say."""
+
+    arguments: FinetuningArguments
+    teacher: TaskTeacherArguments
+    own: tuple  # an instance of each dataclass that the script adds
+    training: TaskTrainingArguments
+
+
 def finetune(make_task: Callable[..., Task], recipe: str, argv: Sequence[str] | None, *options: type) -> None:
-    """Do what a recipe and the command line ask for, once or with several seeds.
+    """Fine-tune on one task, as a script does; see `parse` and `run`.
 
-    make_task: gives the task, of an instance of each of the `options`, the dataclasses of its own keys; recipe: the
-    name of the one in `recipes/` that holds unless `--config` names another.
+    make_task: gives the task, of an instance of each of the `options`.
+    """
+    settings = parse(recipe, argv, *options)
+    run(make_task(*settings.own), settings)
 
-    Raises RecipeError for what cannot be done, before any training.
+
+def parse(recipe: str, argv: Sequence[str] | None, *options: type) -> Settings:
+    """What the command line says over what the recipe says.
+
+    recipe: the name of the one in `recipes/` that holds unless `--config` names another; options: dataclasses of the
+    script's own keys.
+
+    Raises RecipeError for what `parse_recipe` refuses.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not any(word.split("=")[0] == "--config" for word in argv):
         argv = ["--config", str(RECIPES / f"{recipe}.yaml"), *argv]
-    *parsed, training = parse_recipe(*ARGUMENTS[:2], *options, *ARGUMENTS[2:], argv=argv)
-    arguments, teacher_arguments, *own = parsed
-    task = make_task(*own)
+    arguments, teacher, *own, training = parse_recipe(*ARGUMENTS[:2], *options, *ARGUMENTS[2:], argv=argv)
+    return Settings(arguments, teacher, tuple(own), training)
+
+
+def run(task: Task, settings: Settings) -> dict[str, Any]:
+    """Fine-tune and score, once or with several seeds; what came out, which is also saved, printed, and pushed.
+
+    Raises RecipeError for what cannot be done, before any training.
+    """
+    arguments, training = settings.arguments, copy.copy(settings.training)
     check(arguments, training, task)
-    # The Trainer's own push would take optimiser states along.
-    push_wanted, training.push_to_hub = training.push_to_hub, False
+    training.push_to_hub = False  # the Trainer's own push would take optimiser states along
     runs = runs_of(arguments.seeds, training)
-    checkpoints = [checkpoint_of(run) for run in runs]
+    checkpoints = [checkpoint_of(one) for one in runs]
     with training.main_process_first():
-        parts, facts = read_parts(task, arguments.data_dir)
+        rows, facts = read_parts(task, arguments.data_dir)
     model = load_model(arguments.model_name_or_path, task, arguments.random_weights)
     tokenizer = load_tokenizer(arguments.model_name_or_path, START, model)
     max_length = min(arguments.max_length, tokenizer.model_max_length)
     if max_length < arguments.max_length:
         logger.info("`max_length` is %d here: the model has no more positions", max_length)
-    parts = {name: Part(rows, task.encode(rows, tokenizer, max_length)) for name, rows in parts.items()}
+    parts = {name: Part(part, task.encode(part, tokenizer, max_length)) for name, part in rows.items()}
     facts |= {
         "model": arguments.model_name_or_path,
         "parameters": model.num_parameters(),
         "max_length": max_length,
         "truncated": {name: part.encoded.truncated for name, part in parts.items()},
+        "recipe": recipe_of((arguments, settings.teacher, *settings.own), training),
     }
-    if teacher_arguments.task_teacher:
-        facts["task_teacher"] = teach(task, teacher_arguments, parts, max_length, training)
-    experiment = Experiment(task, arguments, teacher_arguments, parts, tokenizer)
-    facts["recipe"] = recipe_of(parsed, training)
+    if settings.teacher.task_teacher:
+        facts["task_teacher"] = teach(task, settings.teacher, parts, max_length, training)
+    experiment = Experiment(task, arguments, settings.teacher, parts, tokenizer)
     results = [experiment.run(*one, facts) for one in zip(runs, checkpoints, strict=True)]
+    merged = over_seeds(results) if arguments.seeds else results[0]
     if training.process_index == 0:
+        folder = Path(training.output_dir)
         if arguments.seeds:
-            results = [over_seeds(results)]
-            save_results(Path(training.output_dir), results[0])
-        print(table(task, results[0]))
-        print(f"saved to {training.output_dir}")
-        if push_wanted:
-            push(Path(training.output_dir), training)
+            save_results(folder, merged)
+        print(table(task, merged))
+        print(f"saved to {folder}")
+        if settings.training.push_to_hub:
+            push(folder, settings.training)
+    return merged
 
 
 def check(arguments: FinetuningArguments, training: TrainingArguments, task: Task) -> None:
@@ -124,7 +151,7 @@ def checkpoint_of(training: TrainingArguments) -> str | None:
 
 
 def read_parts(task: Task, data_dir: str) -> tuple[dict[str, list], dict[str, Any]]:
-    """The rows of `train`, `validation`, and `test`, and facts about them for the results.
+    """The rows of `train`, `validation`, `test`, and perhaps `submission`, and facts about them for the results.
 
     Raises RecipeError for a part that is missing or empty.
     """
@@ -141,7 +168,7 @@ def read_parts(task: Task, data_dir: str) -> tuple[dict[str, list], dict[str, An
         parts["train"], parts["validation"] = held_out(parts["train"], task.text)
     if not parts["train"]:
         raise RecipeError(f"`data_dir` {data_dir!r} has too few different texts to set some aside for validation")
-    sizes = {name: len(parts[name]) for name in ("train", "validation", "test")}
+    sizes = {name: len(part) for name, part in parts.items()}
     logger.info("%s: %s; left out of train: %s", task.name, sizes, left_out or "none")
     return parts, {"task": task.name, "metric": task.selects, "examples": sizes, "left_out": left_out}
 
@@ -184,13 +211,19 @@ class Experiment:
             "processes": training.world_size,
             "device": torch.cuda.get_device_name() if training.device.type == "cuda" else "CPU",
         }
+        predictions = {}
         for name in ("validation", "test"):
-            scores, predictions = trainer.measure(self.parts[name])
+            scores, predictions[name] = trainer.measure(self.parts[name])
             results |= {f"{name}_{metric}": value for metric, value in scores.items()}
+        if "submission" in self.parts:
+            predictions["submission"] = trainer.answers(self.parts["submission"])
         trainer.save_model()
         if trainer.is_world_process_zero():
             trainer.save_state()
-            save_predictions(folder, self.task, self.parts["test"].rows, predictions)
+            for name in predictions.keys() - {"validation"}:
+                save_predictions(folder, name, predictions[name])
+            asked = "submission" if "submission" in predictions else "test"
+            self.task.write(folder, self.parts[asked].rows, [one["prediction"] for one in predictions[asked]])
             save_card(folder, self.task, training.hub_model_id, results)
             save_results(folder, results)
             for saved in folder.glob("checkpoint-*"):  # of no use any more
