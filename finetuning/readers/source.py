@@ -30,16 +30,21 @@ def is_on_hub(data_dir: str, example: str | None) -> bool:
     raise RecipeError(f"`data_dir` {data_dir!r} is no folder{hub}")
 
 
-def load_from_hub(name: str, columns: Sequence[str], splits: Sequence[str] = ()) -> dict[str, datasets.Dataset]:
+def load_from_hub(
+    name: str, columns: Sequence[str], splits: Sequence[str] = (), config: str | None = None
+) -> dict[str, datasets.Dataset]:
     """The named splits of a data set on the Hub, or every split if none is named.
+
+    config: which of several sets under one name.
 
     Raises RecipeError if it cannot be had, or lacks one of the splits or one of their columns.
     """
+    which = (name, config) if config else (name,)
     try:
         try:
-            loaded = datasets.load_dataset(name)
+            loaded = datasets.load_dataset(*which)
         except RuntimeError:  # a loading script, which `datasets` does not run
-            loaded = datasets.load_dataset(name, revision=CONVERTED)
+            loaded = datasets.load_dataset(*which, revision=CONVERTED)
     except Exception as error:  # the libraries below raise errors of many kinds
         reason = " ".join(str(error).split())
         raise RecipeError(f"`data_dir` {name!r} is no folder and cannot be loaded from the Hub: {reason}") from None

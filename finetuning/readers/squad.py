@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distillation.recipe import RecipeError
+from finetuning.readers.jsonl import json_lines, parse
 from finetuning.readers.source import find_either, is_on_hub, line_of, load_from_hub, read_text
 
 logger = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ def _from_hub(name: str, rows: Iterable[dict]) -> list[dict]:
 def _from_file(path: Path) -> list[dict]:
     text = read_text(path)
     if path.name.removesuffix(".gz").endswith(".jsonl"):
-        return _rows(str(path), _json_lines(path, text))
+        return _rows(str(path), json_lines(path, text))
 
     def place_of_id(key: str, repeated: bool) -> str | None:
         """Parsed JSON has no lines: that of an id, or of its second use, is looked up in the text."""
@@ -72,22 +73,7 @@ def _from_file(path: Path) -> list[dict]:
         found = list(re.finditer(rf'"id"\s*:\s*(?:{"|".join(forms)})\s*[,}}]', text))
         return f"{path}:{line_of(text, found[min(repeated, len(found) - 1)].start())}" if found else None
 
-    return _rows(str(path), _questions(path, _parse(path, text)), place_of_id)
-
-
-def _parse(path: Path, text: str, first_line: int = 1) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        place = f"{path}:{first_line + error.lineno - 1}: broken JSON at column {error.colno}"
-        raise RecipeError(f"{place} ({error.msg}); mend it or fetch the file again") from None
-
-
-def _json_lines(path: Path, text: str) -> Iterator[tuple[str, Any]]:
-    # Not splitlines: JSON may hold U+2028 and its like inside strings.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield f"{path}:{number}", _parse(path, line, number)
+    return _rows(str(path), _questions(path, parse(path, text)), place_of_id)
 
 
 def _questions(path: Path, content: Any) -> Iterator[tuple[str, Any]]:

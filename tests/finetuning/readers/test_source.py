@@ -139,3 +139,18 @@ def test_unreadable_files_are_refused_by_name(tmp_path, name, content, message):
 def test_lines_are_counted_from_one():
     text = "a\r\nb\n\nc"
     assert [line_of(text, place) for place in (-1, 0, 3, 5, 6)] == [1, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_one_of_several_sets_under_a_name(monkeypatch, script):
+    asked = []
+
+    def load(*which, revision=None):
+        asked.append(which)
+        if script and revision is None:
+            raise RuntimeError("Dataset scripts are no longer supported")
+        return ROWS
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    load_from_hub("owner/name", ("a",), config="one")
+    assert asked == [("owner/name", "one")] * (1 + script)

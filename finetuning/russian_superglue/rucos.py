@@ -1,0 +1,103 @@
+"""RuCoS: news with entities, one of which a query leaves out."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from finetuning.metrics import normalised
+from finetuning.russian_superglue.values import Wrong, number, text, value
+
+PLACEHOLDER = "@placeholder"
+HIGHLIGHT = re.compile(r"\s*@highlight\s*")
+
+
+def ends_are_inside(raws: Iterable[Any]) -> bool:
+    """Whether more entities of a file are whole words if their `end` is the last character than if it is behind that.
+
+    The reader of the sister task ReCoRD reads it in the first way, the official scripts of RuCoS in the second.
+    """
+    whole = [0, 0]
+    for raw in raws:
+        try:
+            content, places = value(value(raw, "passage", dict), "text", str), _places(raw)
+        except Wrong:
+            continue  # `flat` will tell
+        for start, end in places:
+            for inside in (0, 1):
+                whole[inside] += _is_whole(content, start, end + inside)
+    return whole[1] > whole[0]
+
+
+def _is_whole(content: str, start: int, end: int) -> bool:
+    """Whether a span begins and ends where words do."""
+    if not 0 <= start < end <= len(content):
+        return False
+    around = content[max(start - 1, 0) : start], content[end : end + 1]
+    return content[start].isalnum() and content[end - 1].isalnum() and not any(map(str.isalnum, around))
+
+
+def flat(raw: Any, inside: bool) -> list[dict]:
+    """A row of the Hub for each query of a passage of a file, whose entities are places of its text.
+
+    inside: whether the `end` of an entity is its last character.
+
+    Raises Wrong for an absent key and for a passage without queries.
+    """
+    content = value(value(raw, "passage", dict), "text", str)
+    entities = [content[max(start, 0) : max(end + inside, 0)] for start, end in _places(raw)]
+    queries = value(raw, "qas", list)
+    if not queries:
+        raise Wrong("`qas` is empty; fill it in or delete the row")
+    found = []
+    for query in queries:
+        texts = {"passage": content, "query": value(query, "query", str)}
+        idx = {"passage": number(raw), "query": number(query)}
+        found.append({"idx": idx, **texts, "entities": entities, "answers": _answers(query)})
+    return found
+
+
+def _answers(query: Mapping[str, Any]) -> list[str]:
+    """The texts of the answers, which the test file hides or leaves out."""
+    answers = value(query, "answers", list) if query.get("answers") is not None else []
+    return [value(answer, "text", str) for answer in answers]
+
+
+def _places(raw: Any) -> list[tuple[int, int]]:
+    entities = value(value(raw, "passage", dict), "entities", list)
+    return [(number(entity, "start"), number(entity, "end")) for entity in entities]
+
+
+def rucos(raw: Mapping[str, Any], labelled: bool) -> dict:
+    """`id`, `idx`, the passage as `text`, `query`, `choices`, the right `answers`, the first right choice as `label`.
+
+    `choices` are the distinct entities; the label is None where none of them is an answer. `idx` is the passage's, by
+    which submissions go, since a passage has one query; `id` tells several apart.
+
+    Raises Wrong for an absent key, a query that leaves nothing out, no entity, and no answer if `labelled`.
+    """
+    ids, query = value(raw, "idx", dict), text(raw, "query")
+    idx = number(ids, "passage")
+    if PLACEHOLDER not in query:
+        raise Wrong(f"the query has no {PLACEHOLDER}; mend the query or delete the row")
+    choices, answers = (_distinct(value(raw, key, list)) for key in ("entities", "answers"))
+    if not choices:
+        raise Wrong("no entity; fill in `entities` or delete the row")
+    if labelled and not answers:
+        raise Wrong("no `answers`; fill them in or delete the row")
+    right = {normalised(answer) for answer in answers}
+    return {
+        "id": f"{idx}-{number(ids, 'query')}",
+        "idx": idx,
+        "text": HIGHLIGHT.sub("\n", value(raw, "passage", str)).strip(),
+        "query": query,
+        "choices": choices,
+        "answers": answers,
+        "label": next((place for place, choice in enumerate(choices) if normalised(choice) in right), None),
+    }
+
+
+def _distinct(surfaces: Iterable[Any]) -> list[str]:
+    """Each text once, without the white space around it; those with nothing else are left out."""
+    if any(not isinstance(surface, str) for surface in surfaces):
+        raise Wrong("an entity or answer is no text; mend the row")
+    return list(dict.fromkeys(surface.strip() for surface in surfaces if surface.strip()))

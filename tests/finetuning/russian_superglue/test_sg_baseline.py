@@ -1,0 +1,62 @@
+"""What a score must beat: the commonest label and chance, worked by hand."""
+
+import pytest
+
+from finetuning.russian_superglue.baseline import baseline, majority_score, random_score
+
+
+def rows(*labels):
+    return [{"idx": number, "label": label} for number, label in enumerate(labels)]
+
+
+ENTITIES = [
+    {"idx": 0, "choices": ["Осло", "Рим"], "answers": ["Осло"]},
+    {"idx": 1, "choices": ["Кит", "Пёс", "Юрген Кит"], "answers": ["Юрген Кит"]},
+]
+
+
+@pytest.mark.parametrize(
+    ("task", "train", "label"),
+    [
+        ("rcb", ["neutral", "neutral", "entailment"], "neutral"),
+        ("danetqa", ["true", "false", "true"], "true"),
+        ("parus", [1, 0, 1], 1),
+        ("parus", [1, 0], 0),  # as common: the first, whatever the order of rows
+        ("terra", ["not_entailment", "entailment"], "entailment"),
+        ("muserc", ["0", "1", "0"], "0"),
+    ],
+)
+def test_the_commonest_label(task, train, label):
+    assert baseline(task, rows(*train), rows(None, None)) == [label, label]
+
+
+def test_the_first_entity():
+    assert baseline("rucos", [], ENTITIES) == ["Осло", "Кит"]
+
+
+def test_scores_of_the_commonest_label():
+    """All `neutral` of 2 neutral and 2 others: F1 of neutral 2·2 / (4 + 2), of the two others 0."""
+    test = rows("neutral", "neutral", "entailment", "contradiction")
+    figures = majority_score("rcb", rows("neutral"), test)
+    assert figures == {"f1_macro": pytest.approx(2 / 9), "accuracy": 0.5}
+    assert majority_score("parus", rows(1), rows(1, 1, 0, 1)) == {"accuracy": 0.75}
+    assert majority_score("lidirus", rows("entailment"), rows("entailment", "not_entailment")) == {
+        "matthews_correlation": 0
+    }
+    # Of «Кит» and «Юрген Кит» F1 is 2·1 / 3.
+    assert majority_score("rucos", [], ENTITIES) == {"f1": pytest.approx((1 + 2 / 3) / 2), "exact_match": 0.5}
+
+
+def test_scores_of_chance():
+    """Of n labels one n-th; of three entities, one is right and one half of it."""
+    assert random_score("danetqa", rows(*["true", "false"] * 20))["accuracy"] == pytest.approx(1 / 2, abs=0.01)
+    assert random_score("rcb", rows(*["neutral"] * 40))["accuracy"] == pytest.approx(1 / 3, abs=0.01)
+    figures = random_score("rucos", ENTITIES, repetitions=4000)
+    assert figures["exact_match"] == pytest.approx((1 / 2 + 1 / 3) / 2, abs=0.02)
+    assert figures["f1"] == pytest.approx((1 / 2 + (1 + 2 / 3) / 3) / 2, abs=0.02)
+
+
+def test_equal_seeds_give_equal_chance():
+    test = rows(*["entailment", "not_entailment"] * 9)
+    first, again, other = (random_score("terra", test, repetitions=5, seed=seed) for seed in (0, 0, 1))
+    assert first == again != other
