@@ -192,7 +192,7 @@ def test_the_window_that_shows_most_around_a_word_is_its_place():
 def test_a_window_that_begins_inside_a_word_is_not_its_place():
     """The end of a word, however much stands around it, is not where its label is."""
     words = [(0, 1), (1, 4), (4, 5)]
-    windows = {0: [(0, 0), (0, 1), (1, 2), (0, 0)], 1: [(0, 0), (2, 3), (3, 4), (4, 5), (0, 0)]}
+    windows = {0: [(0, 0), (0, 1), (1, 2)], 1: [(0, 0), (2, 3), (3, 4), (4, 5), (0, 0)]}
     assert word_places(words, windows_of(windows))[1] == Place(0, 2, False)
 
 

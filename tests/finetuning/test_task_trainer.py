@@ -13,7 +13,7 @@ import pytest
 import torch
 from datasets import Dataset, concatenate_datasets
 from safetensors.torch import load_file
-from transformers import AutoTokenizer, EarlyStoppingCallback, TrainingArguments
+from transformers import AutoTokenizer, EarlyStoppingCallback, TrainerState, TrainingArguments
 
 from finetuning.checkpoints import load_model
 from finetuning.collator import Collator
@@ -241,6 +241,18 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer, sampli
     resumed = make_trainer(folder="resumed", **options)
     resumed.train(resume_from_checkpoint=str(Path(whole.args.output_dir, f"checkpoint-{steps}")))
     assert_same(dict(resumed.model.state_dict()), dict(whole.model.state_dict()), tolerance=1e-6)
+
+
+def test_the_order_of_a_resumed_epoch_is_that_epochs_on_every_rank(make_trainer):
+    """The loader of several ranks does not reach the sampler of a resumed epoch, which would be that of the first; and
+    what dropout drew on one rank must not change its order."""
+    trainer = make_trainer(train_sampling_strategy="group_by_length")
+    sampler = trainer._get_train_sampler()
+    trainer.callback_handler.on_epoch_begin(trainer.args, TrainerState(epoch=2.5), trainer.control)
+    assert sampler.epoch == 2
+    order = list(sampler)
+    torch.rand(7)
+    assert list(sampler) == order and sorted(order) == list(range(len(trainer.train_dataset)))
 
 
 def test_a_run_resumed_at_its_last_step_takes_no_more(make_trainer):
