@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 from distillation.demo import demo_grammar
 from distillation.recipe import RecipeError
 from finetuning import demo_texts
+from finetuning.russian_superglue.demo import write_demo
 
 logger = logging.getLogger(__name__)
 
@@ -109,4 +110,5 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     "paraphraser": _write_paraphraser,
     "collection3": _write_collection3,
     "sberquad": _write_sberquad,
+    "russian_superglue": write_demo,
 }

@@ -70,8 +70,8 @@ def _places(raw: Any) -> list[tuple[int, int]]:
 def rucos(raw: Mapping[str, Any], labelled: bool) -> dict:
     """`id`, `idx`, the passage as `text`, `query`, `choices`, the right `answers`, the first right choice as `label`.
 
-    `choices` are the distinct entities; the label is None where none of them is an answer. `idx` is the passage's, by
-    which submissions go, since a passage has one query; `id` tells several apart.
+    `choices` are the distinct entities in order; the label is None where none of them is an answer. `idx` is the
+    passage's, by which submissions go, since a passage has one query; `id` tells several apart.
 
     Raises Wrong for an absent key, a query that leaves nothing out, no entity, and no answer if `labelled`.
     """
@@ -97,7 +97,14 @@ def rucos(raw: Mapping[str, Any], labelled: bool) -> dict:
 
 
 def _distinct(surfaces: Iterable[Any]) -> list[str]:
-    """Each text once, without the white space around it; those with nothing else are left out."""
-    if any(not isinstance(surface, str) for surface in surfaces):
-        raise Wrong("an entity or answer is no text; mend the row")
-    return list(dict.fromkeys(surface.strip() for surface in surfaces if surface.strip()))
+    """Each text once as the metric compares them, by its first surface without the white space around it.
+
+    Those of nothing but white space and punctuation are left out.
+    """
+    found: dict[str, str] = {}
+    for surface in surfaces:
+        if not isinstance(surface, str):
+            raise Wrong(f"{type(surface).__name__} among the entities or answers; mend the row")
+        found.setdefault(normalised(surface), surface.strip())
+    found.pop("", None)
+    return list(found.values())

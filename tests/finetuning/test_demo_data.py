@@ -14,7 +14,7 @@ from finetuning.demo_texts import feeling
 from finetuning.readers import collection3
 from finetuning.spans import entities
 
-TASKS = ("rusentiment", "paraphraser", "collection3", "sberquad")
+TASKS = ("rusentiment", "paraphraser", "collection3", "sberquad", "russian_superglue")
 
 
 @pytest.fixture(scope="module")
