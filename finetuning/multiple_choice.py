@@ -23,6 +23,7 @@ class MultipleChoice(Task):
     """
 
     pairs: Callable[[Row], list[tuple[str, str]]]  # for each choice the two texts that the model reads
+    answer: Callable[[Row, int], Any]  # a choice by its number as the metric wants it
     right: Callable[[Row], Any]  # the right answer as the metric wants it
 
     model_class: ClassVar[type] = AutoModelForMultipleChoice
@@ -54,12 +55,12 @@ class MultipleChoice(Task):
         return logits if attention_mask is None else logits.masked_fill(attention_mask.sum(-1) < 2, NEVER)
 
     def decode(self, rows: Sequence[Row], encoded: Encoded, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:
-        """The best choice and its number, its probability as `score`, and that of each."""
+        """The best choice, its probability as `score`, and that of each."""
         predictions = []
         for row, one in zip(rows, logits, strict=True):
             shares = softmax(one)
             best = int(shares.argmax())
-            chosen = {"prediction": row["choices"][best], "choice": best, "score": float(shares[best])}
+            chosen = {"prediction": self.answer(row, best), "score": float(shares[best])}
             predictions.append({"id": row["id"]} | chosen | {"scores": shares.tolist()})
         return predictions
 

@@ -1,0 +1,59 @@
+"""Fine-tune on Russian SuperGLUE: one of its nine tasks, or all, with a submission for its leaderboard.
+
+python finetuning/run_russian_superglue.py --model_name_or_path outputs/tiny-5k --data_dir RUSSIAN_SUPERGLUE --task all
+
+RUSSIAN_SUPERGLUE holds the official folders (TERRa, RCB, ...), or is RussianNLP/russian_super_glue on the Hub.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+
+from distillation.recipe import RecipeError, command
+from finetuning.arguments import key
+from finetuning.russian_superglue import report
+from finetuning.russian_superglue.suite import available, run_task, with_data, write_submission
+from finetuning.russian_superglue.tasks import NAMES
+from finetuning.training import parse
+
+ALL = "all"
+
+
+@dataclass
+class RussianSuperGlueArguments:
+    """Which tasks, and whether to write a submission."""
+
+    task: str = key(ALL, f"One of {', '.join(NAMES)}, or `all`.")
+    submission: str | None = key(
+        None, "Zip to write for the leaderboard; a task that was not run has majority answers."
+    )
+
+    def __post_init__(self):
+        self.task = self.task.lower()
+        if self.task not in (ALL, *NAMES):
+            raise RecipeError(f"`task` is {self.task!r}; choose one of {', '.join(NAMES)}, or `all`")
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Fine-tune, score, compare with answers without a model, write the submission."""
+    settings = with_data(parse("russian_superglue", argv, RussianSuperGlueArguments))
+    (own,), arguments, folder = settings.own, settings.arguments, Path(settings.training.output_dir)
+    if own.submission and arguments.seeds:
+        raise RecipeError("`submission` takes the answers of one model: give one `seed`, and no `seeds`")
+    names = available(arguments.data_dir) if own.task == ALL else [own.task]
+    names.sort(key=lambda name: name == "lidirus")  # after TERRa, whose model answers it
+    folders = {name: folder / name if own.task == ALL else folder for name in names}
+    results = {name: run_task(name, settings, folders[name], folders.get("terra")) for name in names}
+    if settings.training.process_index == 0:
+        compared = report.compare(results, arguments.data_dir)
+        report.save(compared, folder)
+        print(report.table(compared))
+        if own.submission:
+            write_submission(Path(own.submission), arguments.data_dir, folders, folder / "baseline")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""All tasks of the benchmark in turn, with one checkpoint."""
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from distillation.recipe import RecipeError
+from finetuning.arguments import TaskTeacherArguments
+from finetuning.demo import demo_data
+from finetuning.results import over_seeds, save_results
+from finetuning.russian_superglue import benchmark
+from finetuning.russian_superglue.baseline import baseline
+from finetuning.russian_superglue.readers import read
+from finetuning.russian_superglue.submission import write_task, zip_submission
+from finetuning.russian_superglue.tasks import NAMES
+from finetuning.training import DEMO, Settings, run
+
+logger = logging.getLogger(__name__)
+
+
+def with_data(settings: Settings) -> Settings:
+    """The settings with the demo's folder where the demo is meant."""
+    if settings.arguments.data_dir != DEMO:
+        return settings
+    return replace(settings, arguments=replace(settings.arguments, data_dir=str(demo_data("russian_superglue"))))
+
+
+def available(data_dir: str) -> list[str]:
+    """The tasks whose data are there; which are not, the log says.
+
+    Raises RecipeError for a folder without any.
+    """
+    folder = Path(data_dir)
+    if not folder.is_dir():
+        return list(NAMES)  # on the Hub all are
+    found = [name for name, official in NAMES.items() if (folder / official).is_dir()]
+    if not found:
+        raise RecipeError(f"`data_dir` {data_dir!r} has none of the folders {', '.join(NAMES.values())}")
+    for name in NAMES.keys() - set(found):
+        logger.warning("`data_dir` has no %s: the task is left out", NAMES[name])
+    return found
+
+
+def run_task(name: str, settings: Settings, folder: Path, terra: Path | None = None) -> dict[str, Any]:
+    """Fine-tune on one task, into a folder.
+
+    terra: a folder of the model of TERRa, which answers LiDiRus as it is; without it one is trained.
+    """
+    training = copy.copy(settings.training)
+    training.output_dir = str(folder)
+    settings = replace(settings, training=training)
+    if name != "lidirus" or terra is None:
+        return run(benchmark.make_task(name), settings)
+    seeds = settings.arguments.seeds
+    results = [_answer(settings, terra / own, folder / own, seed) for own, seed in _runs(seeds, training.seed)]
+    if not seeds:
+        return results[0]
+    merged = over_seeds(results)
+    save_results(folder, merged)
+    return merged
+
+
+def _runs(seeds: Sequence[int], seed: int) -> list[tuple[str, int]]:
+    """The folder and seed of each run."""
+    return [(f"seed-{one}", one) for one in seeds] if seeds else [("", seed)]
+
+
+def _answer(settings: Settings, model: Path, folder: Path, seed: int) -> dict[str, Any]:
+    """LiDiRus by a model that is already trained."""
+    training = copy.copy(settings.training)
+    training.output_dir, training.seed, training.num_train_epochs, training.max_steps = str(folder), seed, 0, -1
+    arguments = replace(settings.arguments, model_name_or_path=str(model), random_weights=False, seeds=[])
+    asked = replace(settings, arguments=arguments, teacher=TaskTeacherArguments(), training=training)
+    return run(benchmark.make_task("lidirus"), asked)
+
+
+def write_submission(path: Path, data_dir: str, folders: Mapping[str, Path], work: Path) -> None:
+    """Write the zip that the leaderboard takes.
+
+    folders: of each task that was run the one with its answers. Of the others the commonest label answers, and where
+    there are no data either the file is empty, which the log says; work: a folder for these.
+    """
+    files = {name: folder / f"{NAMES[name]}.jsonl" for name, folder in folders.items()}
+    for name in NAMES:
+        if name not in files:
+            files[name] = _baseline_file(name, data_dir, work)
+    zip_submission(path, files)
+    print(f"submission written to {path}")
+
+
+def _baseline_file(name: str, data_dir: str, work: Path) -> Path:
+    try:
+        rows = read(name, data_dir)
+        train = rows["train"] if "train" in rows else read("terra", data_dir)["train"]
+        asked = rows["submission"]
+    except (RecipeError, KeyError):
+        logger.warning("submission: there are no data of %s, so that its file is empty", NAMES[name])
+        return write_task(work, name, [], [])
+    logger.warning("submission: %s was not run, so that the commonest label answers", NAMES[name])
+    return write_task(work, name, asked, baseline(name, train, asked))
