@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from distillation.demo import Grammar  # holds the state of the drawing: equal seeds give equal texts
-from distillation.grammar import PAST_ENDINGS, PRONOUNS, adjective
 from finetuning.demo_texts import Event, event
 
 Example = dict[str, Any]
+PRONOUNS = {"masculine": "он", "feminine": "она", "neuter": "оно"}
 
 
 def terra(grammar: Grammar) -> Example:
@@ -71,7 +71,7 @@ def russe(grammar: Grammar) -> Example:
     for which, quality in enumerate((first, first if same else second), start=1):
         told, plural = event(grammar), grammar.many()
         noun = thing.form("accusative", plural)
-        begin = f"{told.who} {told.did} {adjective(quality, thing, 'accusative', plural)} "
+        begin = f"{told.who} {told.did} {_adjective(grammar, quality, thing, 'accusative', plural)} "
         row[f"sentence{which}"] = _capitalised(begin + noun + grammar.pick(["", "", f" {told.where}", ", да"]))
         row |= {f"start{which}": len(begin), f"end{which}": len(begin + noun)}
     senses = {"gold_sense1": 1, "gold_sense2": 1 if same else 2}
@@ -85,8 +85,8 @@ def rwsd(grammar: Grammar) -> Example:
         thing = grammar.pick(grammar.things)
     meant, asked = grammar.pick([person, thing]), grammar.pick([person, thing])
     verb, noun = grammar.did(grammar.pick(grammar.deeds[person]), person, False), thing.form("accusative")
-    quality = adjective(grammar.pick(grammar.qualities[meant]), meant, "nominative", False)
-    pronoun = f"{PRONOUNS[meant.gender]} был{PAST_ENDINGS[meant.gender]}"
+    quality = _adjective(grammar, grammar.pick(grammar.qualities[meant]), meant)
+    pronoun = f"{PRONOUNS[meant.gender]} {grammar.did('был', meant, False)}"
     text = _capitalised(f"{person.form('nominative')} {verb} {noun}, потому что {pronoun} {quality}.")
     span = (text.split()[0], 0) if asked == person else (noun, 2)  # the word at 2 has a comma, the phrase has not
     target = {"span1_text": span[0], "span1_index": span[1], "span2_text": pronoun, "span2_index": 5}
@@ -177,11 +177,17 @@ def _other(grammar: Grammar, old: Event) -> Event:
 
 
 def _quality(grammar: Grammar, thing: Any) -> str:
-    first, second = (
-        adjective(quality, thing, "nominative", False)
-        for quality in grammar.random.sample(grammar.qualities[thing], 2)
-    )
-    return _capitalised(f"{thing.form('nominative')} — {first} и {second}.")
+    first, second = grammar.random.sample(grammar.qualities[thing], 2)
+    described = f"{_adjective(grammar, first, thing)} и {_adjective(grammar, second, thing)}"
+    return _capitalised(f"{thing.form('nominative')} — {described}.")
+
+
+def _adjective(grammar: Grammar, quality: str, noun: Any, case: str = "nominative", plural: bool = False) -> str:
+    """An adjective, given in the masculine, in agreement with a noun that it suits."""
+    phrase = ""
+    while not phrase.startswith(quality.removesuffix("ый")):
+        phrase = grammar.described(noun, case, plural)
+    return phrase.split()[0]
 
 
 def _story(grammar: Grammar, told: list[Event]) -> tuple[str, list[str]]:

@@ -44,7 +44,7 @@ def flat(raw: Any, inside: bool) -> list[dict]:
     Raises Wrong for an absent key and for a passage without queries.
     """
     content = value(value(raw, "passage", dict), "text", str)
-    entities = [content[max(start, 0) : max(end + inside, 0)] for start, end in _places(raw)]
+    entities = [content[start : max(end + inside, 0)] for start, end in _places(raw)]
     queries = value(raw, "qas", list)
     if not queries:
         raise Wrong("`qas` is empty; fill it in or delete the row")
