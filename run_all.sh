@@ -107,4 +107,10 @@ tasks="rusentiment paraphraser collection3 sberquad"
 } | xargs -L 1 -P 2 bash -c 'finetune "$@" || exit 255' _
 python benchmarks/scores.py outputs/demo/finetuned
 
+stage superglue "the student on the nine tasks of Russian SuperGLUE, small sets again"
+python finetuning/run_russian_superglue.py --config finetuning/recipes/demo.yaml --model_name_or_path outputs/demo/student \
+    --num_train_epochs 2 --output_dir outputs/demo/superglue --submission outputs/demo/superglue/submission.zip \
+    >outputs/demo/superglue.log 2>&1 || { tail -n 5 outputs/demo/superglue.log >&2; exit 1; }
+cat outputs/demo/superglue/russian_superglue.md
+
 stage done "outputs/demo holds the teacher, the students, their comparisons and fine-tuned models ($SECONDS s in all)"

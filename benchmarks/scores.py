@@ -6,47 +6,58 @@ python benchmarks/scores.py outputs/demo/finetuned
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
 
-
-def find_results(folders: Iterable[Path]) -> list[dict[str, Any]]:
+def find_results(folders: Iterable[Path]) -> dict[Path, dict[str, Any]]:
     """The results of every fine-tuning run in the folders; of one with several seeds their mean alone."""
-    found: list[dict[str, Any]] = []
-    for folder in folders:
-        for path in sorted(folder.rglob("all_results.json")):
-            results = json.loads(path.read_text(encoding="utf-8"))
-            one_of_several = (path.parents[1] / path.name).exists()
-            if "task" in results and not one_of_several:
-                found.append(results)
-    return found
+    files = {path for folder in folders for path in folder.resolve().rglob("all_results.json")}
+    found = {path.parent: json.loads(path.read_text(encoding="utf-8")) for path in sorted(files)}
+    return {
+        folder: results
+        for folder, results in found.items()
+        if "task" in results and "seeds" not in found.get(folder.parent, {})
+    }
 
 
-def label(results: Mapping[str, Any]) -> str:
-    """How a model is called in the table: by the checkpoint it started from, and what was special."""
-    name = Path(results["model"]).name
-    if results["recipe"]["random_weights"]:
-        name += ", random weights"
-    if "task_teacher" in results:
-        name += ", taught by a task teacher"
-    return name
+def names(runs: Mapping[Path, Mapping[str, Any]]) -> dict[Path, str]:
+    """How each run's model is called: by its checkpoint, short if no other is called so, and by what was special."""
+    paths = {Path(run["model"]) for run in runs.values()}
+    last = Counter(path.name for path in paths)
+    called = {}
+    for folder, run in runs.items():
+        path = Path(run["model"])
+        called[folder] = path.name if last[path.name] == 1 else str(path)
+        if run["recipe"].get("random_weights"):
+            called[folder] += ", random weights"
+        if "task_teacher" in run:
+            called[folder] += ", with a task teacher"
+    return called
 
 
-def table(runs: Sequence[Mapping[str, Any]]) -> str:
-    """Markdown: the score on the test part, with its standard deviation over seeds where there are several."""
-    columns = list(dict.fromkeys((run["task"], run["metric"]) for run in runs))
-    rows: dict[str, dict] = {}
-    for run in runs:
-        cells = rows.setdefault(f"{label(run)} | {run['parameters']:,}", {})
-        cells[run["task"], run["metric"]] = figure(run)
-    head = "| model | parameters | " + " | ".join(f"{task}, {metric}" for task, metric in columns) + " |"
-    lines = [head, "|---" * (len(columns) + 2) + "|"]
-    return "\n".join(
-        lines + [f"| {name} | " + " | ".join(cells.get(c, "") for c in columns) + " |" for name, cells in rows.items()]
-    )
+def table(runs: Mapping[Path, Mapping[str, Any]]) -> str:
+    """Markdown: the score on the test part, with its standard deviation over seeds where there are several.
+
+    Raises ValueError for two runs of one model on one task.
+    """
+    columns = list(dict.fromkeys((run["task"], run["metric"]) for run in runs.values()))
+    rows: dict[str, dict[tuple[str, str], Path]] = {}
+    for folder, name in names(runs).items():
+        column = runs[folder]["task"], runs[folder]["metric"]
+        other = rows.setdefault(name, {}).setdefault(column, folder)
+        if other != folder:
+            raise ValueError(f"{name} on {column[0]}: both {other} and {folder} have results; name one of them")
+    lines = ["| model | parameters | " + " | ".join(f"{task}, {metric}" for task, metric in columns) + " |"]
+    lines.append("|---" * (len(columns) + 2) + "|")
+    for name, cells in rows.items():
+        # With the head of the first task: those of others differ by a few numbers a class.
+        parameters = f"{runs[next(iter(cells.values()))]['parameters'] / 1e6:.1f} M"
+        figures = " | ".join(figure(runs[cells[column]]) if column in cells else "" for column in columns)
+        lines.append(f"| {name} | {parameters} | {figures} |")
+    return "\n".join(lines)
 
 
 def figure(run: Mapping[str, Any]) -> str:
@@ -62,9 +73,13 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, help="Folders with fine-tuned models, at any depth.")
     runs = find_results(parser.parse_args(argv).folders)
-    if not runs:
-        sys.exit("error: no results of a fine-tuning run (all_results.json) in these folders")
-    print(table(runs))
+    try:
+        if not runs:
+            raise ValueError("no results of a fine-tuning run (all_results.json) in these folders")
+        print(table(runs))
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

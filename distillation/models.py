@@ -40,7 +40,7 @@ def load_tokenizer(name_or_path: str, key: str) -> PreTrainedTokenizerBase:
     key: the recipe key that named it, for the message. Raises RecipeError.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path)
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
     except Exception as error:  # the loaders raise many types; all mean that there is no usable tokenizer
         raise RecipeError(f"`{key}` {name_or_path!r} has no usable tokenizer: {_one_line(error)}") from None
     if not tokenizer.is_fast:
@@ -60,12 +60,16 @@ def load_masked_lm(name_or_path: str, key: str, attn_implementation: str = "sdpa
     key: the recipe key that named it, for the message. Raises RecipeError.
     """
     try:
-        config = AutoConfig.from_pretrained(name_or_path)
+        config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
         # BART and T5 are in the mapping as well, but they write a text instead of filling one in.
         if type(config) not in AutoModelForMaskedLM._model_mapping or config.is_encoder_decoder:
             raise RecipeError(f"`{key}` {name_or_path!r} is not a masked language model; give one, such as a BERT")
         model, loading = AutoModelForMaskedLM.from_pretrained(
-            name_or_path, attn_implementation=attn_implementation, dtype=torch.float32, output_loading_info=True
+            name_or_path,
+            attn_implementation=attn_implementation,
+            dtype=torch.float32,
+            output_loading_info=True,
+            trust_remote_code=False,
         )
     except RecipeError:
         raise

@@ -141,7 +141,7 @@ def push(folder: Path, arguments: transformers.TrainingArguments) -> None:
         folder_path=folder,
         allow_patterns=list(PUBLISHED),
         ignore_patterns="checkpoint-*",
-        commit_message="Distilled model",
+        commit_message="Model, tokenizer, card, and results",
     )
     print(f"pushed to {repository}")
 

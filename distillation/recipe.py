@@ -77,13 +77,16 @@ def check_training(args: TrainingArguments) -> None:
         raise RecipeError("several GPUs and one process: start with `accelerate launch`, or show it one GPU")
     if args.push_to_hub and not args.hub_model_id:
         raise RecipeError("`push_to_hub` needs `hub_model_id`, the repository to push to")
+    for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
+        if getattr(args, name) < 1:
+            raise RecipeError(f"`{name}` must be at least 1, got {getattr(args, name)}")
     if args.seed < 0:
         raise RecipeError(f"`seed` must not be negative, got {args.seed}")
     if Path(args.output_dir).is_file():
         raise RecipeError(f"`output_dir` {args.output_dir!r} is a file: name a folder")
     for name in ("label_smoothing_factor", "neftune_noise_alpha"):
         if getattr(args, name):
-            raise RecipeError(f"`{name}` has no meaning for these terms: leave it out")
+            raise RecipeError(f"`{name}` has no effect on the losses here: leave it out")
 
 
 class _Parser(HfArgumentParser):

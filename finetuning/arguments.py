@@ -22,7 +22,7 @@ class FinetuningArguments:
     model_name_or_path: str | None = key(None, "Checkpoint to fine-tune: a Hub id or a folder.")
     data_dir: str | None = key(None, "Folder of the benchmark's own files, its id on the Hub, or `demo`.")
     max_length: int = key(512, "Tokens of an input; fewer where the model has fewer positions.")
-    early_stopping_patience: int | None = key(None, "Evaluations without a better score after which to stop.")
+    early_stopping_patience: int = key(0, "Evaluations without a better score after which to stop; 0 for never.")
     seeds: list[int] = key([], "Several runs, a folder each, and their mean; instead of `seed`.")
     random_weights: bool = key(False, "Start the model from random weights: the floor to compare with.")
 
@@ -32,8 +32,8 @@ class FinetuningArguments:
                 raise RecipeError(f"`{name}` is missing: name {'the checkpoint' if 'model' in name else 'the data'}")
         if self.max_length < 16:
             raise RecipeError(f"`max_length` must be at least 16, got {self.max_length}")
-        if self.early_stopping_patience is not None and self.early_stopping_patience < 1:
-            raise RecipeError(f"`early_stopping_patience` must be at least 1, got {self.early_stopping_patience}")
+        if self.early_stopping_patience < 0:
+            raise RecipeError(f"`early_stopping_patience` must not be negative, got {self.early_stopping_patience}")
         if len(set(self.seeds)) < len(self.seeds) or min(self.seeds, default=0) < 0:
             raise RecipeError(f"`seeds` must be different numbers from 0, got {self.seeds}")
 
@@ -79,5 +79,5 @@ class TaskTrainingArguments(TrainingArguments):
     def __post_init__(self):
         if self.bf16 is None:
             gpu = torch.cuda.is_available() and not self.use_cpu
-            self.bf16 = gpu and not self.fp16 and torch.cuda.is_bf16_supported()
+            self.bf16 = gpu and not self.fp16 and torch.cuda.is_bf16_supported(including_emulation=False)
         super().__post_init__()

@@ -17,11 +17,13 @@ def load_model(name_or_path: str, task: Task, random_weights: bool) -> PreTraine
     Raises RecipeError for what is no encoder with trained weights.
     """
     config = _load_config(name_or_path, START)
-    if task.labels:
-        config.id2label = dict(enumerate(task.labels))
-        config.label2id = {label: number for number, label in config.id2label.items()}
+    # A checkpoint of another task brings its labels along, or wants several of them at once.
+    names = task.labels or ("LABEL_0", "LABEL_1")  # two: the ends of an answer
+    config.id2label = dict(enumerate(names))
+    config.label2id = {label: number for number, label in enumerate(names)}
+    config.problem_type = None
     if random_weights:
-        return task.model_class.from_config(config)
+        return task.model_class.from_config(config, trust_remote_code=False)
     model, loading = _load(name_or_path, START, task, config, ignore_mismatched_sizes=True)
     inside = f"{model.base_model_prefix}."
     new = {*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])}  # the latter of another shape
@@ -60,7 +62,7 @@ def load_tokenizer(name_or_path: str, key: str, model: PreTrainedModel) -> PreTr
     Raises RecipeError for a slow one, one that cannot pad, or one with more tokens than the model.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path)
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
     except Exception as error:  # as below
         raise RecipeError(f"`{key}` {name_or_path!r} has no usable tokenizer: {_one_line(error)}") from None
     if not tokenizer.is_fast:
@@ -70,8 +72,15 @@ def load_tokenizer(name_or_path: str, key: str, model: PreTrainedModel) -> PreTr
     if tokenizer.pad_token is None:
         raise RecipeError(f"the tokenizer of `{key}` {name_or_path!r} has no pad_token: set one and save it")
     tokens, rows = len(tokenizer), model.get_input_embeddings().num_embeddings
-    if not 5 < tokens <= rows:  # five: transformers makes up such a one where a folder has none
-        raise RecipeError(f"the tokenizer of `{key}` {name_or_path!r} has {tokens} tokens, its model {rows}")
+    if tokens <= 5:  # transformers makes up one of five special tokens
+        raise RecipeError(f"`{key}` {name_or_path!r} has no tokenizer: put its tokenizer.json there")
+    if tokens > rows:
+        raise RecipeError(f"the tokenizer of `{key}` {name_or_path!r} has {tokens} tokens, its model only {rows}")
+    if _counts_from_padding(model) and tokenizer.pad_token_id != model.config.pad_token_id:
+        raise RecipeError(
+            f"`{key}` {name_or_path!r} pads with token {tokenizer.pad_token_id} by its tokenizer and "
+            f"{model.config.pad_token_id} by its config, which positions are counted from: make them one"
+        )
     tokenizer.padding_side = tokenizer.truncation_side = "right"
     if getattr(model.config, "type_vocab_size", 0) < 2:  # DistilBERT, RoBERTa: the segments say nothing to them
         tokenizer.model_input_names = [n for n in tokenizer.model_input_names if n != "token_type_ids"]
@@ -82,16 +91,18 @@ def load_tokenizer(name_or_path: str, key: str, model: PreTrainedModel) -> PreTr
 def position_count(model: PreTrainedModel) -> int:
     """How many tokens a model can read at once."""
     positions = getattr(model.config, "max_position_embeddings", None) or 512
-    counted_from_padding = any(
-        name.endswith("position_embeddings") and getattr(module, "padding_idx", None) is not None
-        for name, module in model.named_modules()
-    )
-    return positions - (model.config.pad_token_id + 1) if counted_from_padding else positions
+    return positions - (model.config.pad_token_id + 1) if _counts_from_padding(model) else positions
+
+
+def _counts_from_padding(model: PreTrainedModel) -> bool:
+    """Whether positions are numbered behind that of padding, as RoBERTa does."""
+    embeddings = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
+    return any(getattr(module, "padding_idx", None) is not None for module in embeddings)
 
 
 def _load_config(name_or_path: str, key: str) -> PreTrainedConfig:
     try:
-        config = AutoConfig.from_pretrained(name_or_path)
+        config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
     except Exception as error:  # a missing folder, a broken file, an unknown id
         raise RecipeError(f"`{key}` {name_or_path!r} cannot be loaded: {_one_line(error)}") from None
     # A distilled model may ask for both in its config, which costs time and memory and says nothing here.
@@ -103,8 +114,9 @@ def _load(name_or_path: str, key: str, task: Task, config: PreTrainedConfig, **o
     """The model and what the loader says of it, which it shall not print: that the head is new is no news."""
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
+    options |= {"output_loading_info": True, "trust_remote_code": False}
     try:
-        return task.model_class.from_pretrained(name_or_path, config=config, output_loading_info=True, **options)
+        return task.model_class.from_pretrained(name_or_path, config=config, **options)
     except Exception as error:  # the loaders raise many types; all mean that there is no usable model
         raise RecipeError(f"`{key}` {name_or_path!r} cannot be loaded: {_one_line(error)}") from None
     finally:

@@ -20,9 +20,9 @@ class TextClassification(Task):
     pipeline_tag: ClassVar[str] = "text-classification"
     texts_are_examples: ClassVar[bool] = True
 
-    def text(self, row: Row) -> tuple[str, str]:
+    def texts(self, row: Row) -> tuple[str, str]:
         """The text or both of them."""
-        return row["text"], row.get("text_2", "")
+        return (row["text"], row["text_2"]) if "text_2" in row else (row["text"],)
 
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
         """An input a row; of a pair that is too long the longer text is cut first."""

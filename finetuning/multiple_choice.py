@@ -1,6 +1,6 @@
 """Multiple choice: which of several texts goes with another."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -31,17 +31,17 @@ class MultipleChoice(Task):
     collator: ClassVar[type[Collator]] = ChoiceCollator
     padded: ClassVar[tuple[str, ...]] = ("teacher_logits",)
 
-    def text(self, row: Row) -> Hashable:
-        """The text with its choices."""
-        return (row["text"], *row["choices"])
+    def texts(self, row: Row) -> tuple[str]:
+        """The text: several queries share one."""
+        return (row["text"],)
 
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
-        """An input a row, a list of its choices; of a pair that is too long the second text is cut."""
+        """An input a row, a list of its choices; of a pair that is too long the longer text is cut first."""
         columns: dict[str, list] = {}
         cut = 0
         for row in rows:
             first, second = zip(*self.pairs(row), strict=True)
-            encoding = tokenizer(list(first), list(second), truncation="only_second", max_length=max_length)
+            encoding = tokenizer(list(first), list(second), truncation=True, max_length=max_length)
             for name, choices in input_columns(encoding).items():
                 columns.setdefault(name, []).append(max(choices) if name == "length" else choices)
             cut += any(one.overflowing for one in encoding.encodings)

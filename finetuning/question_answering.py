@@ -1,7 +1,7 @@
 """Extractive question answering: the answer is a span of the context."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -28,21 +28,27 @@ class QuestionAnswering(Task):
     at the first token.
     """
 
+    may_have_none: bool = False  # whether a question may have no answer
+
     model_class: ClassVar[type] = AutoModelForQuestionAnswering
     pipeline_tag: ClassVar[str] = "question-answering"
     padded: ClassVar[tuple[str, ...]] = ("teacher_logits",)
     needs_one_tokenizer: ClassVar[str] = "the ends of an answer are tokens, and two tokenizers have different ones"
 
-    def text(self, row: Row) -> str:
+    def texts(self, row: Row) -> tuple[str]:
         """The context: several questions share one."""
-        return row["context"]
+        return (row["context"],)
+
+    def adapted(self, train: Sequence[Row]) -> "QuestionAnswering":
+        """A model that has met questions without an answer may give none."""
+        return replace(self, may_have_none=any(not row["answers"] for row in train))
 
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
         """An input a window; `places` has for each row its `Window`s. A question takes at most half of an input."""
         questions, cut = shortened([row["question"] for row in rows], tokenizer, max_length // 2 - 4)
         columns, places = read_windows(tokenizer, [row["context"] for row in rows], max_length, before=questions)
         labels = [
-            answer_ends(row, window, tokenizer.cls_token_id, window is windows[0], window is windows[-1])
+            answer_ends(row, window, window is windows[0], window is windows[-1])
             for row, windows in zip(rows, places, strict=True)
             for window in windows
         ]
@@ -62,6 +68,8 @@ class QuestionAnswering(Task):
         predictions = []
         for row, windows in zip(rows, encoded.places, strict=True):
             spans = best_spans([(window.offsets, logits[window.input]) for window in windows])
+            if self.may_have_none:  # every window must say so
+                spans[0, 0] = min(float(logits[window.input][window.nothing].sum()) for window in windows)
             ranked = sorted(spans, key=spans.get, reverse=True)[:N_BEST]
             shares = softmax(np.array([spans[span] for span in ranked]))
             n_best = [answer(row["context"], *span, float(share)) for span, share in zip(ranked, shares, strict=True)]
@@ -93,7 +101,7 @@ def shortened(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, limit: i
     return cut, sum(bool(one.overflowing) for one in encoding.encodings)
 
 
-def answer_ends(row: Row, window: Window, cls_token_id: int | None, first: bool, last: bool) -> tuple[int, int]:
+def answer_ends(row: Row, window: Window, first: bool, last: bool) -> tuple[int, int]:
     """The first and last token of the first right answer; [CLS] twice where the window does not hold all of it.
 
     first, last: whether the window is the first or last of its context.
@@ -107,8 +115,7 @@ def answer_ends(row: Row, window: Window, cls_token_id: int | None, first: bool,
         inside = read[(begins < end) & (ends > start)]
         if whole and len(inside):
             return int(inside[0]), int(inside[-1])
-    nothing = int((window.ids == cls_token_id).argmax())  # the first token where there is no [CLS]
-    return nothing, nothing
+    return window.nothing, window.nothing
 
 
 def best_spans(windows: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[tuple[int, int], float]:

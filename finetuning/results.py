@@ -16,14 +16,22 @@ RESULTS = "all_results.json"
 PARTS = ("validation", "test")
 USAGE = """from transformers import pipeline
 ask = pipeline("{tag}", model="{name}")"""
+# Words are tagged at their first token.
+USAGE_FOR_TAGS = USAGE.replace('")', '", aggregation_strategy="first")')
 # transformers 5 has no pipeline for questions.
-USAGE_FOR_QUESTIONS = """from transformers import AutoModelForQuestionAnswering, AutoTokenizer
+USAGE_FOR_QUESTIONS = """import torch
+from transformers import AutoModelForQuestionAnswering, AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained("{name}")
 model = AutoModelForQuestionAnswering.from_pretrained("{name}")
-inputs = tokenizer(question, context, return_tensors="pt")
+question, context = "Где живёт кошка?", "Кошка живёт в доме у реки."
+inputs = tokenizer(question, context, truncation="only_second", return_offsets_mapping=True, return_tensors="pt")
+places = inputs.pop("offset_mapping")[0]
 ends = model(**inputs)
-answer = inputs.input_ids[0, ends.start_logits.argmax() : ends.end_logits.argmax() + 1]
-print(tokenizer.decode(answer))"""
+scores = ends.start_logits[0, :, None] + ends.end_logits[0]  # of every first token with every last one
+outside = torch.tensor([part != 1 for part in inputs.sequence_ids()])
+impossible = outside | outside[:, None] | torch.ones_like(scores).tril(-1).bool()
+first, last = divmod(scores.masked_fill(impossible, -1e4).argmax().item(), len(scores))
+print(context[places[first, 0] : places[last, 1]])"""
 
 
 def save_predictions(folder: Path, part: str, predictions: Sequence[Mapping[str, Any]]) -> None:
@@ -35,14 +43,6 @@ def save_predictions(folder: Path, part: str, predictions: Sequence[Mapping[str,
 def save_results(folder: Path, results: Mapping[str, Any]) -> None:
     """The figures as JSON."""
     write(folder / RESULTS, json.dumps(results, indent=2, ensure_ascii=False, default=str) + "\n")
-
-
-def finished_results(folder: Path) -> dict[str, Any] | None:
-    """The figures of a run that has come to its end, None if it has not."""
-    try:
-        return json.loads((folder / RESULTS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -58,6 +58,7 @@ def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 merged[f"{name}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
         elif all(other == value for other in values):
             merged[name] = value
+    merged["recipe"] = {key: value for key, value in runs[0]["recipe"].items() if key != "seed"}
     return merged | {"seeds": [run["seed"] for run in runs], "runs": list(runs)}
 
 
@@ -72,7 +73,7 @@ def table(task: Task, results: Mapping[str, Any]) -> str:
 def metric_names(results: Mapping[str, Any]) -> list[str]:
     """Of the figures of the test part."""
     names = [name.removeprefix("test_") for name in results if name.startswith("test_")]
-    return [name for name in names if not name.endswith("_std") and name != "examples"]
+    return [name for name in names if not name.endswith("_std")]
 
 
 def _figure(results: Mapping[str, Any], name: str) -> str:
@@ -94,7 +95,8 @@ def model_card(name: str, task: Task, results: Mapping[str, Any]) -> str:
         pipeline_tag=task.pipeline_tag,
         tags=[task.pipeline_tag],
     )
-    usage = USAGE_FOR_QUESTIONS if task.pipeline_tag == "question-answering" else USAGE
+    usage = {"question-answering": USAGE_FOR_QUESTIONS, "token-classification": USAGE_FOR_TAGS}
+    usage = usage.get(task.pipeline_tag, USAGE)
     figures = "\n".join(
         f"| {metric} | " + " | ".join(_figure(results, f"{part}_{metric}") for part in PARTS) + " |"
         for metric in metric_names(results)
@@ -118,7 +120,7 @@ parameters, {results["steps"]:,} steps, seed {results["seed"]}.
 |---|---|---|
 {figures}
 
-The checkpoint was chosen by `{task.selects}` on the validation part.
+The checkpoint was chosen by {results["chosen_by"]}.
 
 ```yaml
 {yaml.safe_dump(results["recipe"], allow_unicode=True, sort_keys=False).rstrip()}

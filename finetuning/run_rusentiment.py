@@ -27,7 +27,7 @@ class RuSentimentArguments:
     train_parts: list[str] = key(["random"], "Of `random` and `preselected`, the posts to train on.")
 
     def __post_init__(self):
-        if not self.train_parts or set(self.train_parts) - {"random", "preselected"}:
+        if sorted(self.train_parts) not in (["random"], ["preselected"], ["preselected", "random"]):
             raise RecipeError(f"`train_parts` is {self.train_parts}; name `random`, `preselected`, or both")
 
 

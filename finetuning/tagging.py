@@ -36,9 +36,13 @@ class Tagging(Task):
     pipeline_tag: ClassVar[str] = "token-classification"
     padded: ClassVar[tuple[str, ...]] = ("labels", "teacher_logits")
 
-    def text(self, row: Row) -> str:
+    def texts(self, row: Row) -> tuple[str]:
         """The text."""
-        return row["text"]
+        return (row["text"],)
+
+    def labels_of(self, row: Row) -> list[str]:
+        """The tags."""
+        return row["tags"]
 
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
         """An input a window; `places` has for each row a `Place` a word, None for a word without a token."""
@@ -111,7 +115,7 @@ def word_places(words: Sequence[Sequence[int]], windows: Sequence[Window]) -> li
             shared = False
             while word < len(words) and words[word][0] < end:
                 # Earlier in the text before more around it: a window may begin in the middle of a word.
-                rank = (-start, min(token, len(window.ids) - 1 - token))
+                rank = (-start, min(token, len(window.offsets) - 1 - token))
                 if best[word] is None or rank > best[word][0]:
                     best[word] = (rank, Place(window.input, token, shared))
                 seen, shared, word = word, True, word + 1

@@ -1,7 +1,7 @@
 """A benchmark as data, and what each kind of task makes of it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -50,8 +50,16 @@ class Task(ABC):
     needs_one_tokenizer: ClassVar[str] = ""  # why a task teacher with another tokenizer is refused, if it is
 
     @abstractmethod
-    def text(self, row: Row) -> Hashable:
-        """What must not be on both sides of a split."""
+    def texts(self, row: Row) -> tuple[str, ...]:
+        """The texts that must not be on both sides of a split."""
+
+    def labels_of(self, row: Row) -> Iterable[str]:
+        """The labels that occur in a row."""
+        return (row["label"],) if self.labels else ()
+
+    def adapted(self, train: Sequence[Row]) -> "Task":
+        """The task for these rows to train on."""
+        return self
 
     @abstractmethod
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
@@ -84,9 +92,10 @@ class Task(ABC):
         return list(logits)
 
     def score(self, rows: Sequence[Row], predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        """The benchmark's metrics."""
+        """The benchmark's metrics, the one it goes by first."""
         answers = [prediction["prediction"] for prediction in predictions]
-        return self.metric.compute(predictions=answers, references=self.references(rows))
+        figures = self.metric.compute(predictions=answers, references=self.references(rows))
+        return {self.selects: figures[self.selects]} | figures
 
 
 def input_columns(encoding: Mapping[str, Any]) -> dict[str, list]:

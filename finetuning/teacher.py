@@ -16,8 +16,9 @@ from transformers import TrainingArguments
 from distillation.recipe import RecipeError
 from finetuning.arguments import TaskTeacherArguments
 from finetuning.checkpoints import TEACHER, load_task_teacher, load_tokenizer
+from finetuning.parts import Part
 from finetuning.task import Task
-from finetuning.trainer import Part, TaskTrainer
+from finetuning.trainer import TaskTrainer
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def teach(
         for which in ("train", "validation")
     }
     theirs, ours = its_parts["train"].encoded, parts["train"].encoded
-    if task.needs_one_tokenizer and theirs.inputs["input_ids"][:] != ours.inputs["input_ids"][:]:
+    if task.needs_one_tokenizer and not theirs.inputs.data["input_ids"].equals(ours.inputs.data["input_ids"]):
         raise RecipeError(
             f"`{TEACHER}` {name!r} reads the texts as other tokens than the student: {task.needs_one_tokenizer}; give "
             "a teacher with the student's tokenizer and as many positions"

@@ -1,7 +1,6 @@
 """The Trainer that fine-tunes: exact sums over batches and ranks, predictions of rows, a task teacher's word."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,15 +20,8 @@ from distillation.checkpoint import save_tokenizer
 from distillation.sampler import EpochBegins, LengthGroupedSampler
 from finetuning.collator import PADDING
 from finetuning.objective import IGNORED, label_loss, teacher_loss
-from finetuning.task import Encoded, Row, Task
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of a benchmark: its rows, and as inputs of a model."""
-
-    rows: Sequence[Row]
-    encoded: Encoded
+from finetuning.parts import Part
+from finetuning.task import Task
 
 
 class TaskTrainer(Trainer):
@@ -128,7 +120,10 @@ class TaskTrainer(Trainer):
         """The benchmark's metrics and the mean loss on a part, and the predictions. Every rank calls it."""
         logits = self.logits(part.encoded.inputs)
         predictions = self.task.decode(part.rows, part.encoded, logits)
-        return self.task.score(part.rows, predictions) | {"loss": self._mean_loss(part, logits)}, predictions
+        figures = self.task.score(part.rows, predictions) | {"loss": self._mean_loss(part, logits)}
+        for prediction, reference in zip(predictions, self.task.references(part.rows), strict=True):
+            prediction["reference"] = reference
+        return figures, predictions
 
     def answers(self, part: Part) -> list[dict[str, Any]]:
         """The predictions on a part without labels. Every rank calls it."""

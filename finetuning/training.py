@@ -1,6 +1,7 @@
 """Fine-tune a checkpoint on a task: read, train, keep what validates best, score it on the test part, save."""
 
 import copy
+import dataclasses
 import logging
 import shutil
 import sys
@@ -10,25 +11,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import PreTrainedTokenizerBase, TrainingArguments, set_seed
 
-from distillation.checkpoint import checkpoint_to_resume
 from distillation.publish import push, recipe_of
 from distillation.recipe import RecipeError, parse_recipe
 from finetuning.arguments import FinetuningArguments, TaskTeacherArguments, TaskTrainingArguments
 from finetuning.checkpoints import START, load_model, load_tokenizer
-from finetuning.demo import demo_data
-from finetuning.results import finished_results, over_seeds, save_card, save_predictions, save_results, table
-from finetuning.splits import held_out, without_repeats
+from finetuning.parts import Part, read_parts
+from finetuning.results import over_seeds, save_card, save_predictions, save_results, table
+from finetuning.resumption import begin, checkpoint_of, finished
 from finetuning.task import Task
 from finetuning.teacher import teach
-from finetuning.trainer import Part, TaskTrainer
+from finetuning.trainer import TaskTrainer
 
 logger = logging.getLogger(__name__)
 
 ARGUMENTS = (FinetuningArguments, TaskTeacherArguments, TaskTrainingArguments)
 RECIPES = Path(__file__).parent / "recipes"
-DEMO = "demo"
 
 
 @dataclass(frozen=True)
@@ -72,28 +72,14 @@ def run(task: Task, settings: Settings) -> dict[str, Any]:
     """
     arguments, training = settings.arguments, copy.copy(settings.training)
     check(arguments, training, task)
+    if training.disable_tqdm:
+        transformers.utils.logging.disable_progress_bar()
     training.push_to_hub = False  # the Trainer's own push would take optimiser states along
     runs = runs_of(arguments.seeds, training)
-    checkpoints = [checkpoint_of(one) for one in runs]
-    with training.main_process_first():
-        rows, facts = read_parts(task, arguments.data_dir)
-    model = load_model(arguments.model_name_or_path, task, arguments.random_weights)
-    tokenizer = load_tokenizer(arguments.model_name_or_path, START, model)
-    max_length = min(arguments.max_length, tokenizer.model_max_length)
-    if max_length < arguments.max_length:
-        logger.info("`max_length` is %d here: the model has no more positions", max_length)
-    parts = {name: Part(part, task.encode(part, tokenizer, max_length)) for name, part in rows.items()}
-    facts |= {
-        "model": arguments.model_name_or_path,
-        "parameters": model.num_parameters(),
-        "max_length": max_length,
-        "truncated": {name: part.encoded.truncated for name, part in parts.items()},
-        "recipe": recipe_of((arguments, settings.teacher, *settings.own), training),
-    }
-    if settings.teacher.task_teacher:
-        facts["task_teacher"] = teach(task, settings.teacher, parts, max_length, training)
-    experiment = Experiment(task, arguments, settings.teacher, parts, tokenizer)
-    results = [experiment.run(*one, facts) for one in zip(runs, checkpoints, strict=True)]
+    recipes = [recipe_of_run(settings, one) for one in runs]
+    checkpoints = [checkpoint_of(*one) for one in zip(runs, recipes, strict=True)]
+    experiment = prepare(task, settings, training)
+    results = [experiment.run(*one) for one in zip(runs, recipes, checkpoints, strict=True)]
     merged = over_seeds(results) if arguments.seeds else results[0]
     if training.process_index == 0:
         folder = Path(training.output_dir)
@@ -106,6 +92,53 @@ def run(task: Task, settings: Settings) -> dict[str, Any]:
     return merged
 
 
+def recipe_of_run(settings: Settings, training: TrainingArguments) -> dict[str, Any]:
+    """The keys that make this one run again."""
+    training = copy.copy(training)
+    training.resume_from_checkpoint = None
+    arguments = dataclasses.replace(settings.arguments, seeds=[])
+    recipe = recipe_of((arguments, settings.teacher, *settings.own), training) | {"seed": training.seed}
+    return {key: value for key, value in recipe.items() if value not in (None, [])}
+
+
+def prepare(task: Task, settings: Settings, training: TrainingArguments) -> "Experiment":
+    """Read the data and make them inputs of the model.
+
+    Raises RecipeError for data, a checkpoint, or a task teacher that will not do.
+    """
+    arguments = settings.arguments
+    with training.main_process_first():
+        rows, facts = read_parts(task, arguments.data_dir)
+    task = task.adapted(rows["train"])
+    model = load_model(arguments.model_name_or_path, task, arguments.random_weights)
+    tokenizer = load_tokenizer(arguments.model_name_or_path, START, model)
+    max_length = min(arguments.max_length, tokenizer.model_max_length)
+    if max_length < arguments.max_length:
+        logger.info("`max_length` is %d here: the model has no more positions", max_length)
+    parts = {name: Part(part, task.encode(part, tokenizer, max_length)) for name, part in rows.items()}
+    truncated = {name: part.encoded.truncated for name, part in parts.items()}
+    if any(truncated.values()):
+        logger.info("cut to %d tokens: %s", max_length, truncated)
+    facts |= {
+        "model": arguments.model_name_or_path,
+        "parameters": model.num_parameters(),
+        "max_length": max_length,
+        "truncated": truncated,
+        "chosen_by": chosen_by(training),
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+    }
+    if settings.teacher.task_teacher:
+        facts["task_teacher"] = teach(task, settings.teacher, parts, max_length, training)
+    return Experiment(task, arguments, settings.teacher, parts, tokenizer, facts)
+
+
+def chosen_by(training: TrainingArguments) -> str:
+    """What makes a checkpoint the one that is kept."""
+    if not training.load_best_model_at_end:
+        return "nothing: it is the last"
+    return f"`{training.metric_for_best_model}` on the validation part"
+
+
 def check(arguments: FinetuningArguments, training: TrainingArguments, task: Task) -> None:
     """Raise RecipeError for settings that contradict each other; put the task's own metric where none is named."""
     metric = training.metric_for_best_model
@@ -115,7 +148,9 @@ def check(arguments: FinetuningArguments, training: TrainingArguments, task: Tas
         known = ", ".join(["loss", *task.metric.names])
         raise RecipeError(f"`metric_for_best_model` is {metric!r}; {task.name} has {known}")
     if arguments.early_stopping_patience and not training.load_best_model_at_end:
-        raise RecipeError("`early_stopping_patience` needs `load_best_model_at_end: true`")
+        raise RecipeError("`early_stopping_patience` needs `load_best_model_at_end: true`; 0 switches it off")
+    if training.dataloader_drop_last:
+        raise RecipeError("`dataloader_drop_last` would leave texts without a prediction: leave it out")
     if arguments.seeds and training.push_to_hub:
         raise RecipeError("`push_to_hub` publishes one model: give one `seed`, and no `seeds`")
     if arguments.seeds and str(training.resume_from_checkpoint).lower() not in ("none", "true", "false"):
@@ -136,43 +171,6 @@ def runs_of(seeds: Sequence[int], training: TrainingArguments) -> list[TrainingA
     return runs
 
 
-def checkpoint_of(training: TrainingArguments) -> str | None:
-    """The checkpoint to go on from.
-
-    Raises RecipeError for those of an earlier, interrupted run that nobody asked to go on with.
-    """
-    wanted = training.resume_from_checkpoint
-    if wanted is None and any(Path(training.output_dir).glob("checkpoint-*")):
-        raise RecipeError(
-            f"`output_dir` {training.output_dir!r} holds checkpoints of an interrupted run: continue it with "
-            "`--resume_from_checkpoint true`, or name another folder"
-        )
-    return checkpoint_to_resume(training)
-
-
-def read_parts(task: Task, data_dir: str) -> tuple[dict[str, list], dict[str, Any]]:
-    """The rows of `train`, `validation`, `test`, and perhaps `submission`, and facts about them for the results.
-
-    Raises RecipeError for a part that is missing or empty.
-    """
-    parts = task.read(str(demo_data(task.name)) if data_dir == DEMO else data_dir)
-    for name in ("train", "test"):
-        if not parts.get(name):
-            raise RecipeError(f"`data_dir` {data_dir!r} has no examples for {name}")
-    left_out: dict[str, int] = {}
-    if task.texts_are_examples:
-        parts["train"], left_out = without_repeats(
-            parts["train"], task.text, lambda row: tuple(task.references([row])), parts["test"]
-        )
-    if not parts.get("validation"):
-        parts["train"], parts["validation"] = held_out(parts["train"], task.text)
-    if not parts["train"]:
-        raise RecipeError(f"`data_dir` {data_dir!r} has too few different texts to set some aside for validation")
-    sizes = {name: len(part) for name, part in parts.items()}
-    logger.info("%s: %s; left out of train: %s", task.name, sizes, left_out or "none")
-    return parts, {"task": task.name, "metric": task.selects, "examples": sizes, "left_out": left_out}
-
-
 @dataclass(frozen=True)
 class Experiment:
     """What the runs of all seeds share."""
@@ -182,14 +180,15 @@ class Experiment:
     teacher_arguments: TaskTeacherArguments
     parts: Mapping[str, Part]
     tokenizer: PreTrainedTokenizerBase
+    facts: Mapping[str, Any]  # for the results
 
-    def run(self, training: TrainingArguments, checkpoint: str | None, facts: Mapping[str, Any]) -> dict[str, Any]:
+    def run(self, training: TrainingArguments, recipe: Mapping[str, Any], checkpoint: str | None) -> dict[str, Any]:
         """Train with one seed, and save model, figures, and predictions; the figures. A finished run that was to be
         resumed gives what it found."""
-        folder = Path(training.output_dir)
-        resumed = str(training.resume_from_checkpoint).lower() not in ("none", "false")
-        if resumed and (done := finished_results(folder)):
+        if done := finished(training):
             return done
+        if training.process_index == 0:
+            begin(Path(training.output_dir), recipe)
         set_seed(training.seed)
         trainer = TaskTrainer(
             load_model(self.arguments.model_name_or_path, self.task, self.arguments.random_weights),
@@ -202,7 +201,8 @@ class Experiment:
             **self.teacher_arguments.weights(),
         )
         metrics = trainer.train(resume_from_checkpoint=checkpoint).metrics
-        results = dict(facts) | {
+        results = dict(self.facts) | {
+            "recipe": recipe,
             "seed": training.seed,
             "steps": trainer.state.global_step,
             "epochs": trainer.state.epoch,
@@ -220,12 +220,18 @@ class Experiment:
         trainer.save_model()
         if trainer.is_world_process_zero():
             trainer.save_state()
-            for name in predictions.keys() - {"validation"}:
-                save_predictions(folder, name, predictions[name])
-            asked = "submission" if "submission" in predictions else "test"
-            self.task.write(folder, self.parts[asked].rows, [one["prediction"] for one in predictions[asked]])
-            save_card(folder, self.task, training.hub_model_id, results)
-            save_results(folder, results)
-            for saved in folder.glob("checkpoint-*"):  # of no use any more
-                shutil.rmtree(saved)
+            self.save(Path(training.output_dir), training.hub_model_id, results, predictions)
         return results
+
+    def save(
+        self, folder: Path, name: str | None, results: Mapping[str, Any], predictions: Mapping[str, list]
+    ) -> None:
+        """Write figures, card, and predictions beside the model."""
+        for part in predictions.keys() - {"validation"}:
+            save_predictions(folder, part, predictions[part])
+        asked = "submission" if "submission" in predictions else "test"
+        self.task.write(folder, self.parts[asked].rows, [one["prediction"] for one in predictions[asked]])
+        save_card(folder, self.task, name, results)
+        save_results(folder, results)
+        for checkpoint in folder.glob("checkpoint-*"):  # of no use any more
+            shutil.rmtree(checkpoint)

@@ -17,7 +17,7 @@ class Window:
     """One input, which shows a text or a part of it."""
 
     input: int
-    ids: np.ndarray  # (length,)
+    nothing: int  # the token that stands for "not here": [CLS], or the first where there is none
     offsets: np.ndarray  # (length, 2): the characters of the text behind each token; equal ends where there are none
 
 
@@ -47,6 +47,7 @@ def read_windows(
             # Which part of a pair a token is of the tokenizer tells, whether or not there are `token_type_ids`.
             inside = np.array([part == (before is not None) for part in encoding.sequence_ids(number)])
             offsets = np.array(encoding["offset_mapping"][number], dtype=np.int32) * inside[:, None]
-            windows[start + text].append(Window(inputs, columns["input_ids"][inputs], offsets))
+            nothing = int((columns["input_ids"][inputs] == tokenizer.cls_token_id).argmax())
+            windows[start + text].append(Window(inputs, nothing, offsets))
             inputs += 1
     return columns, windows

@@ -7,7 +7,7 @@ import pytest
 
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
 from distillation.arguments import DataArguments
-from finetuning import run_collection3, run_paraphraser, run_rusentiment
+from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_russian_superglue
 from finetuning.training import ARGUMENTS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,6 +21,7 @@ KEYS = {
     "finetuning/run_paraphraser.py": (*ARGUMENTS, run_paraphraser.ParaPhraserArguments),
     "finetuning/run_collection3.py": (*ARGUMENTS, run_collection3.Collection3Arguments),
     "finetuning/run_sberquad.py": ARGUMENTS,
+    "finetuning/run_russian_superglue.py": (*ARGUMENTS, run_russian_superglue.RussianSuperGlueArguments),
 }
 
 

@@ -38,7 +38,7 @@ def read(data_dir: str, types: int = 3) -> dict[str, list[dict]]:
     """
     wanted = tags(types)
     read_as = {kind: kind if f"B-{kind}" in wanted else COARSER[kind] for kind in TYPES[5]}
-    if is_on_hub(data_dir, HUB):
+    if is_on_hub(data_dir, HUB, *FILES.values(), "or brat documents"):
         return _from_hub(data_dir, read_as)
     folder = Path(data_dir)
     if brat.is_brat(folder):

@@ -33,7 +33,7 @@ def read(data_dir: str, classes: int = 2) -> dict[str, list[dict]]:
     """
     if classes not in LABELS:
         raise RecipeError(f"`classes` is {classes}; choose 2 or 3")
-    if is_on_hub(data_dir, HUB):
+    if is_on_hub(data_dir, HUB, *FILES):
         splits = load_from_hub(data_dir, FIELDS, ("train", "test"))
         return {split: _rows(*_from_hub(f"{data_dir} ({split})", rows), classes) for split, rows in splits.items()}
     train, test = find(data_dir, *FILES)

@@ -25,7 +25,7 @@ def read(data_dir: str, parts: Sequence[str] = ("random",)) -> dict[str, list[di
     if not parts or len(set(parts)) < len(parts) or not set(parts) <= set(PARTS):
         got = ", ".join(parts) or "none"
         raise RecipeError(f"`parts` must name some of {', '.join(PARTS)}, each once at most; got {got}")
-    is_on_hub(data_dir, None)
+    is_on_hub(data_dir, None, *PARTS.values(), TEST)
     *train, test = find(data_dir, *(PARTS[part] for part in parts), TEST)
     train_rows = [row for part, path in zip(parts, train, strict=True) for row in _rows(path, part)]
     return {"train": train_rows, "test": _rows(test, "test")}

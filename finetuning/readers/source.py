@@ -15,19 +15,21 @@ CONVERTED = "refs/convert/parquet"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def is_on_hub(data_dir: str, example: str | None) -> bool:
+def is_on_hub(data_dir: str, example: str | None, *names: str) -> bool:
     """Whether `data_dir` is a Hub id and no folder.
 
-    example: the benchmark's own Hub id, None if it has none.
+    example: the benchmark's own Hub id, None if it has none; names: what a folder should hold.
 
     Raises RecipeError if it is neither.
     """
-    if Path(data_dir).is_dir():
+    path = Path(data_dir)
+    if path.is_dir():
         return False
-    if example and HUB_ID.fullmatch(data_dir):
+    # `data/collection` may be either: where there is a folder `data`, it was meant.
+    if example and HUB_ID.fullmatch(data_dir) and not path.parent.is_dir():
         return True
     hub = f", nor a data set on the Hub such as {example}" if example else ""
-    raise RecipeError(f"`data_dir` {data_dir!r} is no folder{hub}")
+    raise RecipeError(f"`data_dir` {data_dir!r} is no folder (of {', '.join(names)}){hub}")
 
 
 def load_from_hub(
@@ -69,7 +71,7 @@ def find(folder: str | Path, *names: str) -> list[Path]:
         candidates = [Path(folder, name), Path(folder, f"{name}.gz")]
         path = next((path for path in candidates if path.is_file()), None)
         if path is None:
-            raise RecipeError(f"`data_dir` {str(folder)!r} lacks {name}; looked for {', '.join(names)}")
+            raise RecipeError(f"`data_dir` {str(folder)!r} lacks {name}; looked for {', '.join(names)}, also as .gz")
         found.append(path)
     return found
 

@@ -41,7 +41,7 @@ def read(data_dir: str) -> dict[str, list[dict]]:
     Raises RecipeError for a missing file, for JSON that is damaged, and for a question that lacks a key, has a value
     of the wrong type, repeats an id, or has an answer that its context does not hold, by line and id.
     """
-    if is_on_hub(data_dir, HUB):
+    if is_on_hub(data_dir, HUB, *FILES[0]):
         splits = load_from_hub(data_dir, COLUMNS, ("train", "validation"))
         train, test = (_from_hub(f"{data_dir} ({split})", rows) for split, rows in splits.items())
     else:

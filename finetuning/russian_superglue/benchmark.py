@@ -68,9 +68,9 @@ class AnswerToQuestion(TextClassification):
 
     texts_are_examples: ClassVar[bool] = False
 
-    def text(self, row: Row) -> str:
+    def texts(self, row: Row) -> tuple[str]:
         """The passage: many questions share it."""
-        return row["text_2"]
+        return (row["text_2"],)
 
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
         """An input a row: question and answer, then the passage, which is what is cut if the pair is too long."""

@@ -54,7 +54,7 @@ def read(task: str, data_dir: str) -> dict[str, list[dict]]:
     """
     if task not in NAMES:
         raise RecipeError(f"there is no task {task!r} in Russian SuperGLUE: choose one of {', '.join(NAMES)}")
-    sources = _from_hub(task, data_dir) if is_on_hub(data_dir, HUB) else _from_files(task, data_dir)
+    sources = _from_hub(task, data_dir) if is_on_hub(data_dir, HUB, *NAMES.values()) else _from_files(task, data_dir)
     if task == "lidirus":
         rows = _rows(task, sources["test"], labelled=True)
         return {"test": rows, "submission": rows}

@@ -10,13 +10,14 @@ from typing import Any
 from distillation.recipe import RecipeError
 from finetuning.arguments import TaskTeacherArguments
 from finetuning.demo import demo_data
+from finetuning.parts import DEMO
 from finetuning.results import over_seeds, save_results
 from finetuning.russian_superglue import benchmark
 from finetuning.russian_superglue.baseline import baseline
 from finetuning.russian_superglue.readers import read
 from finetuning.russian_superglue.submission import write_task, zip_submission
 from finetuning.russian_superglue.tasks import NAMES
-from finetuning.training import DEMO, Settings, run
+from finetuning.training import Settings, run
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from tokenizers import processors
 
 from finetuning.classification import TextClassification
 from finetuning.metrics import AnswerScores, EntityScores, LabelScores
+from finetuning.multiple_choice import MultipleChoice
 from finetuning.question_answering import QuestionAnswering
 from finetuning.spans import bio_tags
 from finetuning.tagging import Tagging
@@ -55,6 +56,10 @@ def rows(corpus_lines):
             {"id": str(i), "text": text, "label": "abc"[len(text) % 3]} for i, text in enumerate(texts)
         ],
         "tagging": [tagged(text, draw) for text in texts],
+        "multiple_choice": [
+            {"id": str(i), "text": text, "choices": corpus_lines[i : i + 2 + i % 3], "label": len(text) % (2 + i % 3)}
+            for i, text in enumerate(texts)
+        ],
         "question_answering": [
             asked(text, corpus_lines[-1 - i].split(" ")[0] + "?", draw) for i, text in enumerate(texts)
         ],
@@ -70,6 +75,15 @@ def tasks():
             name="letters", labels=tuple("abc"), metric=LabelScores("abc", ("macro",)), selects="f1_macro", **rest
         ),
         "tagging": Tagging(name="names", labels=bio_tags(TYPES), metric=EntityScores(TYPES), selects="f1", **rest),
+        "multiple_choice": MultipleChoice(
+            name="next",
+            metric=LabelScores((), ()),
+            selects="accuracy",
+            pairs=lambda row: [(row["text"], choice) for choice in row["choices"]],
+            answer=lambda row, choice: str(choice),
+            right=lambda row: str(row["label"]),
+            **rest,
+        ),
         "question_answering": QuestionAnswering(name="questions", metric=AnswerScores(), selects="f1", **rest),
     }
 

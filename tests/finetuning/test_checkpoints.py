@@ -13,9 +13,10 @@ from transformers import TrainingArguments, pipeline
 from distillation.checkpoint import save_pretrained
 from distillation.recipe import RecipeError
 from finetuning.checkpoints import START, load_model, load_task_teacher, load_tokenizer, position_count
-from finetuning.trainer import Part, TaskTrainer
+from finetuning.parts import Part
+from finetuning.trainer import TaskTrainer
 
-KINDS = ("classification", "tagging", "question_answering")
+KINDS = ("classification", "tagging", "question_answering", "multiple_choice")
 SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, pad_token_id=0)
 # The architecture, its config, how many tokens it can read, and a conftest tokenizer of the kind that it has.
 ARCHITECTURES = {
@@ -75,7 +76,7 @@ def test_every_architecture_learns_every_task(make_checkpoint, tasks, rows, tmp_
     scores, _ = trainer.measure(trainer.validation)
     again = trainer_of(tmp_path / "out", task, some, tmp_path / "again")
     assert again.measure(again.validation)[0] == pytest.approx(scores, rel=1e-4)
-    if kind != "question_answering":
+    if kind in ("classification", "tagging"):  # the others have no pipeline
         found = pipeline(f"{'text' if kind == 'classification' else 'token'}-classification", str(tmp_path / "out"))(
             some[0]["text"][:40]
         )
@@ -207,6 +208,26 @@ def test_tokenizers_that_do_not_serve(make_checkpoint, tasks, tmp_path):
 
     assert "tokenizer" in changed(without)
     assert "no pad_token" in changed(without_padding)
-    assert "has 302 tokens, its model 300" in changed(larger)
+    assert "has 302 tokens, its model only 300" in changed(larger)
     Path(folder, "tokenizer.json").write_text("{")
     assert "no usable tokenizer" in changed(lambda folder: None)
+
+
+def test_no_code_of_a_checkpoint_is_run(make_checkpoint, tasks, monkeypatch):
+    """transformers would ask on standard input, and somebody says yes."""
+    folder = make_checkpoint()
+    config = json.loads((folder / "config.json").read_text())
+    config["auto_map"] = {"AutoConfig": "evil.Config", "AutoModelForSequenceClassification": "evil.Model"}
+    config["model_type"] = "evil"
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "evil.py").write_text(f"open({str(folder / 'ran')!r}, 'w')")
+    monkeypatch.setattr("builtins.input", lambda *args: "y")
+    with pytest.raises(RecipeError, match="`model_name_or_path`"):
+        load_model(str(folder), tasks["classification"], False)
+    assert not (folder / "ran").exists()
+
+
+def test_several_labels_at_once_are_forgotten(make_checkpoint, tasks):
+    """A pipeline would give each label a chance of its own, and not those that were measured."""
+    model = load_model(str(make_checkpoint(problem_type="multi_label_classification")), tasks["classification"], False)
+    assert model.config.problem_type is None and model.config.num_labels == 3

@@ -23,8 +23,8 @@ def test_a_pair_is_one_input(task, rows, any_tokenizer):
     pair = {"id": "1", "text": one, "text_2": other, "label": "b"}
     encoded = task.encode([pair], any_tokenizer, 512)
     assert encoded.inputs["input_ids"][0] == any_tokenizer(one, other)["input_ids"] and len(encoded.inputs) == 1
-    assert task.text(pair) == (one, other) and task.text(rows["classification"][0]) == (one, "")
-    assert task.text(pair) != task.text(pair | {"text": other, "text_2": one})
+    assert task.texts(pair) == (one, other) and task.texts(rows["classification"][0]) == (one,)
+    assert task.texts(pair) != task.texts(pair | {"text": other, "text_2": one})
 
 
 def test_cut_texts_are_counted(task, any_tokenizer):

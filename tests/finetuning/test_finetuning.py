@@ -102,21 +102,15 @@ def predictions_of(folder):
 def test_what_is_promised_is_written(finished, data, name, teacher_folder):
     folder = finished / name
     native = NATIVE[name][0] if name in NATIVE else "test_predictions.json"
-    written = {"all_results.json", "README.md", "test_predictions.jsonl", "trainer_state.json", native}
+    written = {"all_results.json", "README.md", "recipe.json", "test_predictions.jsonl", "trainer_state.json", native}
     assert {path.name for path in folder.iterdir()} == MODEL_FILES | written
     results = results_of(folder)
     wanted = {f"{part}_{metric}" for part in ("validation", "test") for metric in METRICS[name] | {"loss"}}
     assert wanted <= set(results) and all(results[key] >= 0 for key in wanted)
     assert results["seed"] == 42 and results["train_seconds"] > 0 and results["model"] == str(teacher_folder)
-    assert (
-        results["epochs"] == 2
-        and results["steps"] == 2 * -(-results["examples"]["train"] // 16)
-        or name
-        in (
-            "collection3",
-            "sberquad",
-        )
-    )
+    assert results["epochs"] == 2
+    if name in ("rusentiment", "paraphraser"):  # the others have windows
+        assert results["steps"] == 2 * -(-results["examples"]["train"] // 16)
     assert results["parameters"] == sum(tensor.numel() for tensor in weights(folder).values())
     assert results["recipe"]["max_length"] == results["max_length"] == 48
     assert set(results["truncated"]) == set(results["examples"]) == {"train", "validation", "test"}
@@ -334,3 +328,32 @@ def test_the_demo_needs_no_data(fine_tune, tmp_path, monkeypatch):
     results = fine_tune("rusentiment", tmp_path / "out", data_dir="demo", num_train_epochs=1)
     assert results["left_out"] == {"in_test": 0, "repeated": 3, "conflicting": 2}
     assert results["examples"]["test"] == 20 and (tmp_path / "outputs/demo/data/rusentiment").is_dir()
+
+
+def test_a_folder_goes_on_with_its_own_recipe_alone(fine_tune, teacher_folder, tmp_path, capsys):
+    """Another model's figures would be reported as this one's."""
+    fine_tune("rusentiment", tmp_path / "out", num_train_epochs=1)
+    shutil.copytree(teacher_folder, tmp_path / "other")
+    for changes in (dict(model=tmp_path / "other"), dict(weight_decay=0.5), dict(seed=7)):
+        with pytest.raises(SystemExit) as caught:
+            fine_tune("rusentiment", tmp_path / "out", num_train_epochs=1, resume_from_checkpoint="true", **changes)
+        assert caught.value.code == 2
+        key = "model_name_or_path" if "model" in changes else next(iter(changes))
+        assert f"`{key}`" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        fine_tune("paraphraser", tmp_path / "out", num_train_epochs=1, resume_from_checkpoint="true")
+
+
+def test_results_of_an_earlier_run_do_not_outlive_its_model(fine_tune, tmp_path, monkeypatch):
+    """A second run into a finished folder, killed, must not be taken for finished."""
+    fine_tune("rusentiment", tmp_path / "out", num_train_epochs=1)
+    monkeypatch.setattr(TaskTrainer, "measure", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        fine_tune("rusentiment", tmp_path / "out", num_train_epochs=1)
+    assert not (tmp_path / "out" / "all_results.json").exists()
+
+
+@pytest.mark.parametrize("name", ["collection3", "sberquad"])
+def test_a_model_of_another_task_is_a_start(fine_tune, finished, tmp_path, name):
+    """Its head has another number of classes."""
+    fine_tune(name, tmp_path, model=finished / "rusentiment", num_train_epochs=1)

@@ -262,3 +262,14 @@ def test_padding_takes_no_probability(task):
     assert task.scores(padded, mask).softmax(-1)[..., 5:].max() == 0
     by_hand = -sum(logits[0, :, k].log_softmax(0)[labels[0, k]].item() for k in (0, 1))
     assert alone.item() == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_nothing_is_an_answer_where_train_has_questions_without_one(task, tokenizer):
+    """Only there: in SQuAD v1.1 every question has one."""
+    row = row_of("Кошка спит на столе.", "")
+    nothing = {**row, "answers": []}
+    assert not task.adapted([row]).may_have_none
+    for adapted, right in ((task, False), (task.adapted([row, nothing]), True)):
+        encoded = adapted.encode([nothing], tokenizer, 64)
+        (prediction,) = adapted.decode([nothing], encoded, knowing(encoded))
+        assert (prediction["prediction"] == "") == right

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetuning.splits import held_out, without_repeats
+from finetuning.splits import held_out, joined, without_repeats
 
 some_rows = st.lists(st.tuples(st.sampled_from("abcdefghij"), st.sampled_from("xyz")), max_size=30).map(
     lambda pairs: [{"id": i, "text": text, "label": label} for i, (text, label) in enumerate(pairs)]
@@ -15,7 +15,8 @@ some_rows = st.lists(st.tuples(st.sampled_from("abcdefghij"), st.sampled_from("x
 
 
 def text(row):
-    return row["text"]
+    """The texts of a row, of which there is one."""
+    return (row["text"],)
 
 
 def label(row):
@@ -25,7 +26,7 @@ def label(row):
 @given(some_rows, some_rows)
 def test_what_may_be_trained_on(rows, tested):
     kept, left_out = without_repeats(rows, text, label, tested)
-    labels = {row["text"]: {other["label"] for other in rows if text(other) == text(row)} for row in rows}
+    labels = {text(row): {other["label"] for other in rows if text(other) == text(row)} for row in rows}
     in_test = {text(row) for row in tested}
     expected, seen = [], set()
     for row in rows:
@@ -79,7 +80,11 @@ def test_the_same_tenth_whatever_else_happens():
     assert random.getstate() == state, "and it draws none of others' numbers"
 
 
-def test_pairs_of_texts_are_texts():
-    rows = [{"id": i, "text": (f"a{i % 30}", "b")} for i in range(60)]
-    train, validation = held_out(rows, text)
-    assert len(validation) == 6 and not {text(row) for row in train} & {text(row) for row in validation}
+def test_rows_that_hang_together_by_a_text_stay_together():
+    """A headline that is compared with several others would be met in training and then measured."""
+    pairs = [(f"a{i}", f"b{i}") for i in range(40)] + [("a0", "b1"), ("b1", "c"), ("c", "a2")]
+    rows = [{"id": i, "pair": pair} for i, pair in enumerate(pairs)]
+    train, validation = held_out(rows, lambda row: row["pair"])
+    assert len(validation) >= 5
+    assert not {one for row in train for one in row["pair"]} & {one for row in validation for one in row["pair"]}
+    assert joined(pairs)[:4] == ["a0", "a0", "a0", "a3"] and set(joined(pairs)[40:]) == {"a0"}

@@ -21,7 +21,7 @@ SPECIAL = "\u200b"  # normalised away by WordPiece: a word without a token
 
 def windows_of(offsets):
     """Windows by the number of their input and the characters of their tokens."""
-    return [Window(number, np.zeros(len(tokens)), np.array(tokens)) for number, tokens in offsets.items()]
+    return [Window(number, 0, np.array(tokens)) for number, tokens in offsets.items()]
 
 
 @pytest.fixture

@@ -11,8 +11,9 @@ from distillation.checkpoint import save_pretrained
 from distillation.recipe import RecipeError
 from finetuning.arguments import TaskTeacherArguments
 from finetuning.checkpoints import load_model
+from finetuning.parts import Part
 from finetuning.teacher import teach
-from finetuning.trainer import Part, TaskTrainer
+from finetuning.trainer import TaskTrainer
 
 
 @pytest.fixture

@@ -23,14 +23,27 @@ def test_a_folder_comes_before_a_hub_id(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("data_dir", "example", "message"),
     [
-        ("absent", "some/example", r"`data_dir` 'absent' is no folder, nor .* such as some/example"),
+        (
+            "absent",
+            "some/example",
+            r"'absent' is no folder \(of a.txt, b.txt\), nor .* such as some/example",
+        ),
         ("a/b/c", "some/example", "'a/b/c' is no folder"),
-        ("owner/name", None, "'owner/name' is no folder$"),
+        ("owner/name", None, r"'owner/name' is no folder \(of a.txt, b.txt\)$"),
     ],
 )
 def test_what_is_neither_folder_nor_hub_id_is_refused(data_dir, example, message):
     with pytest.raises(RecipeError, match=message):
-        is_on_hub(data_dir, example)
+        is_on_hub(data_dir, example, "a.txt", "b.txt")
+
+
+def test_a_slip_in_a_folder_is_no_hub_id(tmp_path, monkeypatch):
+    """`data/colection3` would be looked for on the Hub, and the files not named."""
+    monkeypatch.chdir(tmp_path)
+    assert is_on_hub("data/colection3", "some/example", "a.txt")
+    (tmp_path / "data").mkdir()
+    with pytest.raises(RecipeError, match="is no folder .of a.txt"):
+        is_on_hub("data/colection3", "some/example", "a.txt")
 
 
 def test_hub_splits_are_those_asked_for(monkeypatch):

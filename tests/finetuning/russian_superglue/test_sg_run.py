@@ -1,0 +1,131 @@
+"""The nine tasks from end to end, on small inputs: scores, baselines, a submission."""
+
+import json
+import zipfile
+
+import pytest
+
+from finetuning import run_russian_superglue
+from finetuning.russian_superglue import benchmark, demo, suite
+from finetuning.russian_superglue.metrics import METRICS
+from finetuning.russian_superglue.readers import read
+from finetuning.russian_superglue.tasks import NAMES
+
+QUICK = ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "48", "--num_train_epochs", "1"]
+QUICK += ["--per_device_train_batch_size", "64", "--learning_rate", "1e-3"]
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("superglue")
+    demo.write_demo(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, data, teacher_folder):
+    """Everything that `--task all` leaves."""
+    folder = tmp_path_factory.mktemp("finished")
+    run(teacher_folder, data, folder, "--submission", str(folder / "submission.zip"))
+    return folder
+
+
+def run(model, data, output, *more):
+    where = ["--model_name_or_path", str(model), "--data_dir", str(data), "--output_dir", str(output)]
+    run_russian_superglue.main([*where, *QUICK, *more])
+    return json.loads((output / "russian_superglue.json").read_text(encoding="utf-8"))
+
+
+def test_every_task_has_its_scores(finished):
+    report = json.loads((finished / "russian_superglue.json").read_text(encoding="utf-8"))
+    assert set(report["tasks"]) == set(NAMES)
+    for name, task in report["tasks"].items():
+        for who in ("model", "majority", "random"):
+            assert set(task[who]) == set(METRICS[name])
+        results = json.loads((finished / name / "all_results.json").read_text(encoding="utf-8"))
+        assert all(task["model"][metric] == results[f"test_{metric}"] for metric in METRICS[name])
+        assert 0 <= task["truncated"] <= 1
+    assert len((finished / "russian_superglue.md").read_text(encoding="utf-8").splitlines()) == 2 + 9 + 1
+
+
+def test_the_model_of_terra_answers_lidirus(finished):
+    """As the benchmark has it: nothing is trained for it."""
+    results = json.loads((finished / "lidirus" / "all_results.json").read_text(encoding="utf-8"))
+    assert results["steps"] == 0 and results["model"] == str(finished / "terra")
+    weights = [(finished / name / "model.safetensors").read_bytes() for name in ("terra", "lidirus")]
+    assert weights[0] == weights[1]
+
+
+def test_the_submission_answers_every_example(finished, data):
+    with zipfile.ZipFile(finished / "submission.zip") as archive:
+        for name, official in NAMES.items():
+            lines = [json.loads(line) for line in archive.read(f"submission/{official}.jsonl").splitlines()]
+            rows = read(name, str(data))["submission"]
+            wanted = {row["idx"][0] if name == "muserc" else row["idx"] for row in rows}
+            assert {line["idx"] for line in lines} == wanted
+            if name != "muserc":
+                predictions = (finished / name / "submission_predictions.jsonl").read_text(encoding="utf-8")
+                said = {p["id"]: str(p["prediction"]) for p in map(json.loads, predictions.splitlines())}
+                by_idx = {row["idx"]: said[row["id"]] for row in rows}
+                assert all(str(line["label"]).lower() == by_idx[line["idx"]].lower() for line in lines)
+
+
+def test_one_task_and_a_submission_of_baselines(data, teacher_folder, tmp_path, caplog):
+    """What was not run is answered by the commonest label, and without data by nothing; the log says which."""
+    partial = tmp_path / "data"
+    for name in ("TERRa", "RCB", "LiDiRus"):
+        (partial / name).parent.mkdir(exist_ok=True)
+        (partial / name).symlink_to(data / name)
+    report = run(teacher_folder, partial, tmp_path / "out", "--task", "rcb", "--submission", str(tmp_path / "s.zip"))
+    assert list(report["tasks"]) == ["rcb"]
+    with zipfile.ZipFile(tmp_path / "s.zip") as archive:
+        assert len(archive.namelist()) == 10 and archive.read("submission/RuCoS.jsonl") == b""
+        terra = {json.loads(line)["label"] for line in archive.read("submission/TERRa.jsonl").splitlines()}
+        assert len(terra) == 1
+    assert "TERRa was not run" in caplog.text and "no data of RuCoS" in caplog.text
+
+
+def test_tasks_without_data_are_left_out(data, tmp_path, caplog):
+    (tmp_path / "TERRa").symlink_to(data / "TERRa")
+    assert suite.available(str(tmp_path)) == ["terra"] and "no RuCoS" in caplog.text
+
+
+def test_several_seeds(data, teacher_folder, tmp_path):
+    partial = tmp_path / "data"
+    partial.mkdir()
+    for name in ("TERRa", "LiDiRus"):
+        (partial / name).symlink_to(data / name)
+    report = run(teacher_folder, partial, tmp_path / "out", "--seeds", "1", "2")
+    assert report["seeds"] == [1, 2] and report["tasks"]["lidirus"]["model_std"]["matthews_correlation"] is not None
+    for seed in (1, 2):
+        folder = tmp_path / "out" / "lidirus" / f"seed-{seed}"
+        model = json.loads((folder / "all_results.json").read_text(encoding="utf-8"))["model"]
+        assert model == str(tmp_path / "out" / "terra" / f"seed-{seed}")
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--task", "glue"], "`task` is 'glue'"),
+        (["--task", "rcb", "--submission", "s.zip", "--seeds", "1"], "`submission`"),
+        (["--data_dir", "absent"], "absent"),
+    ],
+)
+def test_what_cannot_be_done_is_said(data, teacher_folder, tmp_path, capsys, more, sentence):
+    with pytest.raises(SystemExit) as caught:
+        run(teacher_folder, data, tmp_path / "out", *more)
+    assert caught.value.code == 2 and sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_question_stays_however_long_the_passage(data, tokenizer):
+    """MuSeRC and DaNetQA: without the question there is nothing to answer."""
+    for name in ("muserc", "danetqa"):
+        row = read(name, str(data))["test"][0]
+        row = row | {"text_2": row["text_2"] * 50}
+        encoded = benchmark.make_task(name).encode([row], tokenizer, 64)
+        text = tokenizer.decode(encoded.inputs[0]["input_ids"])
+        asked = tokenizer.decode(tokenizer(row["text"], add_special_tokens=False)["input_ids"])
+        assert encoded.truncated == 1 and asked in text
+        if name == "muserc":
+            assert tokenizer.decode(tokenizer(row["answer"], add_special_tokens=False)["input_ids"]) in text
