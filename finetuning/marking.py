@@ -59,7 +59,8 @@ def fitting(
 
     Of two texts each may have half, and what the other leaves.
     """
-    encoding = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True)
+    # Not verbose: it would warn of a length that is to be cut.
+    encoding = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     offsets = encoding["offset_mapping"]
     lengths = [len(one) for one in offsets]
     if sum(lengths) <= limit:
