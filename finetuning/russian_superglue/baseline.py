@@ -29,7 +29,7 @@ def majority_score(task: str, rows_train: Rows, rows: Rows) -> dict[str, float]:
     return score(task, rows, baseline(task, rows_train, rows))
 
 
-def random_score(task: str, rows: Rows, repetitions: int = 1000, seed: int = 0) -> dict[str, float]:
+def random_score(task: str, rows: Rows, repetitions: int = 100, seed: int = 0) -> dict[str, float]:
     """The mean figures of that many draws of even chances, on labelled rows."""
     draw = random.Random(seed)
     drawn = []
