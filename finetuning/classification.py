@@ -9,12 +9,15 @@ from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
 from finetuning.objective import IGNORED
+from finetuning.pairs import tokenize_pairs
 from finetuning.task import Encoded, Row, Task, input_columns, softmax
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextClassification(Task):
     """Rows have `id`, `text`, perhaps `text_2`, and `label`: one of the task's, or None where it is not known."""
+
+    first_is_asked: bool = False  # whether `text` is a question about `text_2`
 
     model_class: ClassVar[type] = AutoModelForSequenceClassification
     pipeline_tag: ClassVar[str] = "text-classification"
@@ -25,13 +28,15 @@ class TextClassification(Task):
         return (row["text"], row["text_2"]) if "text_2" in row else (row["text"],)
 
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
-        """An input a row; of a pair that is too long the longer text is cut first."""
-        texts = [[row["text"] for row in rows]]
+        """An input a row."""
+        texts = [row["text"] for row in rows]
         if "text_2" in rows[0]:
-            texts.append([row["text_2"] for row in rows])
-        encoding = tokenizer(*texts, truncation=True, max_length=max_length)
+            others = [row["text_2"] for row in rows]
+            encoding, truncated = tokenize_pairs(tokenizer, texts, others, max_length, self.first_is_asked)
+        else:
+            encoding = tokenizer(texts, truncation=True, max_length=max_length)
+            truncated = sum(bool(one.overflowing) for one in encoding.encodings)
         columns = input_columns(encoding) | {"labels": [self.index(row["label"]) for row in rows]}
-        truncated = sum(bool(one.overflowing) for one in encoding.encodings)
         return Encoded(Dataset.from_dict(columns), list(range(len(rows))), truncated)
 
     def index(self, label: str | None) -> int:

@@ -7,10 +7,10 @@ from typing import ClassVar
 from transformers import PreTrainedTokenizerBase
 
 from finetuning.classification import TextClassification
+from finetuning.pairs import SPECIAL_TOKENS
 from finetuning.task import Encoded, Row
 
 MARKS = ("*", "#")  # of the first and the second word
-SPECIAL_TOKENS = 4  # of a pair, at most: <s> a </s></s> b </s>
 
 Span = Sequence[int]  # start and end in characters
 
@@ -35,49 +35,72 @@ class MarkedWords(TextClassification):
         return replace(super().encode(shown, tokenizer, max_length), truncated=cut)
 
 
-def marked_texts(row: Row) -> tuple[list[str], list[Span]]:
-    """The text or both with the words between marks, and where the marked words begin and end in each."""
+def marked_texts(row: Row) -> tuple[list[str], list[list[Span]]]:
+    """The text or both with the words between marks, and where the marked words of each begin and end, marks included.
+
+    Marks are one character long.
+    """
     if "text_2" in row:
         pairs = [(row["text"], [(row["span"], MARKS[0])]), (row["text_2"], [(row["span_2"], MARKS[1])])]
     else:
         pairs = [(row["text"], list(zip((row["span"], row["span_2"]), MARKS, strict=True)))]
     texts, regions = [], []
     for text, words in pairs:
-        begin, end = min(span[0] for span, _ in words), max(span[1] for span, _ in words)
-        places = [(place, mark) for span, mark in words for place in span]
-        for place, mark in sorted(places, reverse=True):  # from the end: the places before stay as they are
+        places = sorted(((place, mark) for span, mark in words for place in span), reverse=True)
+        for place, mark in places:  # from the end: the places before stay as they are
             text = text[:place] + mark + text[place:]
         texts.append(text)
-        regions.append((begin, end + sum(len(mark) for _, mark in places)))
+        before = [place for place, _ in places]
+        regions.append(
+            [
+                (start + sum(p < start for p in before), end + sum(p <= end for p in before))
+                for (start, end), _ in words
+            ]
+        )
     return texts, regions
 
 
 def fitting(
-    texts: Sequence[str], regions: Sequence[Span], tokenizer: PreTrainedTokenizerBase, limit: int
+    texts: Sequence[str], regions: Sequence[Sequence[Span]], tokenizer: PreTrainedTokenizerBase, limit: int
 ) -> list[str]:
     """The texts, cut around their regions so that together they have at most `limit` tokens.
 
     Of two texts each may have half, and what the other leaves.
     """
-    # Not verbose: it would warn of a length that is to be cut.
-    encoding = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    offsets = encoding["offset_mapping"]
-    lengths = [len(one) for one in offsets]
+    lengths = [token_count(text, tokenizer) for text in texts]
     if sum(lengths) <= limit:
         return list(texts)
     shares = [limit] if len(texts) == 1 else [max(limit // 2, limit - other) for other in reversed(lengths)]
     return [
-        text if length <= share else around(text, region, tokens, share)
-        for text, region, tokens, length, share in zip(texts, regions, offsets, lengths, shares, strict=True)
+        text if length <= share else excerpt(text, inside, tokenizer, share)
+        for text, inside, length, share in zip(texts, regions, lengths, shares, strict=True)
     ]
 
 
-def around(text: str, region: Span, tokens: Sequence[Span], size: int) -> str:
-    """The part of a text that `size` of its tokens cover, with a region in the middle.
+def excerpt(text: str, regions: Sequence[Span], tokenizer: PreTrainedTokenizerBase, limit: int) -> str:
+    """At most `limit` tokens of a text with all regions in it: around all of them, or around each if they are far
+    apart."""
+    hull = (min(start for start, _ in regions), max(end for _, end in regions))
+    if len(regions) == 1 or token_count(text[slice(*hull)], tokenizer) <= limit // 2:
+        return around(text, hull, tokenizer, limit)
+    share = limit // len(regions) - 1
+    return " … ".join(around(text, region, tokenizer, share) for region in sorted(regions))
 
-    tokens: the start and end of each in characters.
-    """
+
+def around(text: str, region: Span, tokenizer: PreTrainedTokenizerBase, limit: int) -> str:
+    """At most `limit` tokens of a text, with a region in the middle."""
+    tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]
     inside = [number for number, (start, end) in enumerate(tokens) if start < region[1] and end > region[0]]
     middle = (inside[0] + inside[-1]) // 2 if inside else 0
-    first = max(0, min(middle - size // 2, len(tokens) - size))
-    return text[tokens[first][0] : tokens[first + size - 1][1]]
+    for size in range(min(limit, len(tokens)), 0, -1):
+        first = max(0, min(middle - size // 2, len(tokens) - size))
+        part = text[tokens[first][0] : tokens[first + size - 1][1]]
+        if token_count(part, tokenizer) <= limit:  # half a word may have more tokens than it had in the whole one
+            return part
+    return ""
+
+
+def token_count(text: str, tokenizer: PreTrainedTokenizerBase) -> int:
+    """How many tokens a text has, without special ones."""
+    # Not verbose: it would warn of a length that is about to be cut.
+    return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])

@@ -11,6 +11,7 @@ from transformers import AutoModelForMultipleChoice, PreTrainedTokenizerBase
 
 from finetuning.collator import ChoiceCollator, Collator
 from finetuning.objective import IGNORED, NEVER
+from finetuning.pairs import tokenize_pairs
 from finetuning.task import Encoded, Row, Task, input_columns, softmax
 
 
@@ -26,6 +27,8 @@ class MultipleChoice(Task):
     answer: Callable[[Row, int], Any]  # a choice by its number as the metric wants it
     right: Callable[[Row], Any]  # the right answer as the metric wants it
 
+    first_is_asked: bool = False  # whether the first text of a pair is a question about the second
+
     model_class: ClassVar[type] = AutoModelForMultipleChoice
     pipeline_tag: ClassVar[str] = "multiple-choice"
     collator: ClassVar[type[Collator]] = ChoiceCollator
@@ -36,15 +39,15 @@ class MultipleChoice(Task):
         return (row["text"],)
 
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
-        """An input a row, a list of its choices; of a pair that is too long the longer text is cut first."""
+        """An input a row, a list of its choices."""
         columns: dict[str, list] = {}
         cut = 0
         for row in rows:
             first, second = zip(*self.pairs(row), strict=True)
-            encoding = tokenizer(list(first), list(second), truncation=True, max_length=max_length)
+            encoding, shown_in_part = tokenize_pairs(tokenizer, first, second, max_length, self.first_is_asked)
             for name, choices in input_columns(encoding).items():
                 columns.setdefault(name, []).append(max(choices) if name == "length" else choices)
-            cut += any(one.overflowing for one in encoding.encodings)
+            cut += shown_in_part > 0
         columns["labels"] = [IGNORED if row["label"] is None else row["label"] for row in rows]
         columns["size"] = [len(row["choices"]) for row in rows]
         return Encoded(Dataset.from_dict(columns), list(range(len(rows))), cut)

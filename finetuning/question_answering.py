@@ -13,6 +13,7 @@ from transformers import AutoModelForQuestionAnswering, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
 from finetuning.objective import NEVER
+from finetuning.pairs import shortened
 from finetuning.task import Encoded, Row, Task, softmax
 from finetuning.windows import Window, read_windows
 
@@ -87,18 +88,6 @@ def answer(context: str, start: int, end: int, score: float) -> dict[str, Any]:
     text = context[start:end]
     start += len(text) - len(text.lstrip())
     return {"text": text.strip(), "start": start, "end": start + len(text.strip()), "score": score}
-
-
-def shortened(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, limit: int) -> tuple[list[str], int]:
-    """The texts, cut after `limit` tokens, and how many were cut."""
-    encoding = tokenizer(
-        list(texts), truncation=True, max_length=limit, add_special_tokens=False, return_offsets_mapping=True
-    )
-    cut = [
-        text[: offsets[-1][1]] if one.overflowing else text
-        for text, offsets, one in zip(texts, encoding["offset_mapping"], encoding.encodings, strict=True)
-    ]
-    return cut, sum(bool(one.overflowing) for one in encoding.encodings)
 
 
 def answer_ends(row: Row, window: Window, first: bool, last: bool) -> tuple[int, int]:

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 from distillation.recipe import RecipeError, command
 from finetuning.arguments import key
 from finetuning.russian_superglue import report
-from finetuning.russian_superglue.suite import available, run_task, with_data, write_submission
+from finetuning.russian_superglue.suite import available, run_task, verify, with_data, write_submission
 from finetuning.russian_superglue.tasks import NAMES
 from finetuning.training import parse
 
@@ -46,13 +46,15 @@ def main(argv: list[str] | None = None) -> None:
     names = available(arguments.data_dir) if own.task == ALL else [own.task]
     names.sort(key=lambda name: name == "lidirus")  # after TERRa, whose model answers it
     folders = {name: folder / name if own.task == ALL else folder for name in names}
+    submission = Path(own.submission) if own.submission else None
+    verify(names, settings, folders, submission)
     results = {name: run_task(name, settings, folders[name], folders.get("terra")) for name in names}
     if settings.training.process_index == 0:
         compared = report.compare(results, arguments.data_dir)
         report.save(compared, folder)
         print(report.table(compared))
-        if own.submission:
-            write_submission(Path(own.submission), arguments.data_dir, folders, folder / "baseline")
+        if submission:
+            write_submission(submission, arguments.data_dir, folders, folder / "baseline")
 
 
 if __name__ == "__main__":

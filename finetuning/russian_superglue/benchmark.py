@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from finetuning.classification import TextClassification
 from finetuning.marking import MarkedWords
 from finetuning.multiple_choice import MultipleChoice
+from finetuning.pairs import asked_limit, shortened
 from finetuning.russian_superglue import metrics, readers
 from finetuning.russian_superglue.rucos import PLACEHOLDER
 from finetuning.russian_superglue.submission import write_task
@@ -38,6 +39,8 @@ def make_task(name: str) -> Task:
         kind = MultipleChoice
         options = {"pairs": filled_queries, "answer": entity, "right": right_entities}
     # TERRa, RCB, DaNetQA: a class of a pair of texts.
+    if name in ("danetqa", "muserc", "rucos"):
+        options["first_is_asked"] = True  # about a passage, which is what may be cut
     return kind(
         name=name,
         labels=() if kind is MultipleChoice else LABELS[name],
@@ -73,8 +76,13 @@ class AnswerToQuestion(TextClassification):
         return (row["text_2"],)
 
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
-        """An input a row: question and answer, then the passage, which is what is cut if the pair is too long."""
-        asked = [{**row, "text": f"{row['text']} {row['answer']}"} for row in rows]
+        """An input a row: question and answer, then the passage. Of a long question the end goes, never the answer."""
+        answers, _ = shortened([row["answer"] for row in rows], tokenizer, asked_limit(max_length) // 2)
+        lengths = [len(ids) for ids in tokenizer(answers, add_special_tokens=False)["input_ids"]]
+        asked = []
+        for row, answer, length in zip(rows, answers, lengths, strict=True):
+            (question,), _ = shortened([row["text"]], tokenizer, asked_limit(max_length) - length)
+            asked.append({**row, "text": f"{question} {answer}"})
         return super().encode(asked, tokenizer, max_length)
 
     def references(self, rows: Sequence[Row]) -> list[dict[str, str]]:

@@ -12,12 +12,13 @@ from finetuning.arguments import TaskTeacherArguments
 from finetuning.demo import demo_data
 from finetuning.parts import DEMO
 from finetuning.results import over_seeds, save_results
+from finetuning.resumption import is_resumed
 from finetuning.russian_superglue import benchmark
 from finetuning.russian_superglue.baseline import baseline
 from finetuning.russian_superglue.readers import read
 from finetuning.russian_superglue.submission import write_task, zip_submission
 from finetuning.russian_superglue.tasks import NAMES
-from finetuning.training import Settings, run
+from finetuning.training import Settings, check, run
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ def available(data_dir: str) -> list[str]:
     found = [name for name, official in NAMES.items() if (folder / official).is_dir()]
     if not found:
         raise RecipeError(f"`data_dir` {data_dir!r} has none of the folders {', '.join(NAMES.values())}")
-    for name in NAMES.keys() - set(found):
+    for name in [name for name in NAMES if name not in found]:
         logger.warning("`data_dir` has no %s: the task is left out", NAMES[name])
     return found
 
@@ -52,14 +53,16 @@ def run_task(name: str, settings: Settings, folder: Path, terra: Path | None = N
     """
     training = copy.copy(settings.training)
     training.output_dir = str(folder)
-    settings = replace(settings, training=training)
+    # The one task makes the run, whatever is run or written besides.
+    own = tuple(replace(one, task=name, submission=None) for one in settings.own)
+    settings = replace(settings, training=training, own=own)
     if name != "lidirus" or terra is None:
         return run(benchmark.make_task(name), settings)
     seeds = settings.arguments.seeds
     results = [_answer(settings, terra / own, folder / own, seed) for own, seed in _runs(seeds, training.seed)]
     if not seeds:
         return results[0]
-    merged = over_seeds(results)
+    merged = over_seeds(results) | {"model": str(terra)}
     save_results(folder, merged)
     return merged
 
@@ -78,27 +81,47 @@ def _answer(settings: Settings, model: Path, folder: Path, seed: int) -> dict[st
     return run(benchmark.make_task("lidirus"), asked)
 
 
+def verify(names: Sequence[str], settings: Settings, folders: Mapping[str, Path], submission: Path | None) -> None:
+    """Raise RecipeError for what would end the last of these tasks, before the first one trains."""
+    if len(names) > 1:
+        if settings.training.push_to_hub:
+            raise RecipeError("`push_to_hub` publishes one model: give one `task`")
+        if settings.teacher.task_teacher:
+            raise RecipeError("`task_teacher` was fine-tuned on one task: give that `task`")
+        if is_resumed(settings.training) and str(settings.training.resume_from_checkpoint).lower() != "true":
+            raise RecipeError("`resume_from_checkpoint` names one checkpoint: `true` takes those of each task")
+    if submission is not None and submission.is_dir():
+        raise RecipeError(f"`submission` {str(submission)!r} is a folder: name a zip")
+    for name in names:
+        task = benchmark.make_task(name)
+        task.read(settings.arguments.data_dir)
+        check(settings.arguments, copy.copy(settings.training), task)
+        if not is_resumed(settings.training) and any(folders[name].rglob("checkpoint-*")):
+            raise RecipeError(
+                f"{folders[name]} holds checkpoints of an interrupted run: `--resume_from_checkpoint true`"
+            )
+
+
 def write_submission(path: Path, data_dir: str, folders: Mapping[str, Path], work: Path) -> None:
     """Write the zip that the leaderboard takes.
 
     folders: of each task that was run the one with its answers. Of the others the commonest label answers, and where
     there are no data either the file is empty, which the log says; work: a folder for these.
     """
-    files = {name: folder / f"{NAMES[name]}.jsonl" for name, folder in folders.items()}
+    files = {}
     for name in NAMES:
-        if name not in files:
-            files[name] = _baseline_file(name, data_dir, work)
+        answered = name in folders and (folders[name] / "submission_predictions.jsonl").exists()
+        files[name] = folders[name] / f"{NAMES[name]}.jsonl" if answered else _baseline_file(name, data_dir, work)
     zip_submission(path, files)
     print(f"submission written to {path}")
 
 
 def _baseline_file(name: str, data_dir: str, work: Path) -> Path:
-    try:
-        rows = read(name, data_dir)
-        train = rows["train"] if "train" in rows else read("terra", data_dir)["train"]
-        asked = rows["submission"]
-    except (RecipeError, KeyError):
+    absent = Path(data_dir).is_dir() and not Path(data_dir, NAMES[name]).is_dir()
+    rows = {} if absent else read(name, data_dir)
+    if "submission" not in rows:
         logger.warning("submission: there are no data of %s, so that its file is empty", NAMES[name])
         return write_task(work, name, [], [])
     logger.warning("submission: %s was not run, so that the commonest label answers", NAMES[name])
-    return write_task(work, name, asked, baseline(name, train, asked))
+    train = rows["train"] if "train" in rows else read("terra", data_dir)["train"]
+    return write_task(work, name, rows["submission"], baseline(name, train, rows["submission"]))

@@ -19,14 +19,17 @@ def test_marks_in_two_texts():
     row = {"text": "Кошка спит.", "span": [0, 5], "text_2": "Вот кошка", "span_2": [4, 9]}
     texts, regions = marked_texts(row)
     assert texts == ["*Кошка* спит.", "Вот #кошка#"]
-    assert [text[slice(*region)] for text, region in zip(texts, regions, strict=True)] == ["*Кошка*", "#кошка#"]
+    assert [text[slice(*region)] for text, (region,) in zip(texts, regions, strict=True)] == ["*Кошка*", "#кошка#"]
 
 
 @given(st.text("аб", min_size=1, max_size=20), st.data())
 def test_marks_in_one_text(text, data):
     """Whatever the order of the words, and where they overlap: taken out, the text is as it was."""
     spans = [sorted(data.draw(st.tuples(*[st.integers(0, len(text))] * 2))) for _ in MARKS]
-    (marked,), ((start, end),) = marked_texts({"text": text, "span": spans[0], "span_2": spans[1]})
+    (marked,), (regions,) = marked_texts({"text": text, "span": spans[0], "span_2": spans[1]})
+    start, end = min(start for start, _ in regions), max(end for _, end in regions)
+    for (first, last), mark in zip(regions, MARKS, strict=True):
+        assert marked[first:last].count(mark) == 2
     assert marked.replace(MARKS[0], "").replace(MARKS[1], "") == text
     assert [marked.count(mark) for mark in MARKS] == [2, 2]
     inside = marked[start:end]
@@ -56,6 +59,17 @@ def test_marked_words_are_never_cut_away(task, corpus_lines, tokenizer, max_leng
 def test_a_short_text_leaves_its_share_to_the_other(tokenizer, corpus_lines):
     long, short = " ".join(corpus_lines[:8]), "да"
     limit = 40 - SPECIAL_TOKENS
-    cut, kept = fitting([long, short], [(0, 3), (0, 2)], tokenizer, limit)
+    cut, kept = fitting([long, short], [[(0, 3)], [(0, 2)]], tokenizer, limit)
     assert kept == short and long.startswith(cut)
     assert len(tokenizer.tokenize(cut)) == limit - len(tokenizer.tokenize(short))
+
+
+@pytest.mark.parametrize("max_length", [24, 48])
+def test_words_that_are_far_apart_are_both_shown(task, corpus_lines, byte_tokenizer, max_length):
+    """What a pronoun at the end means may stand at the beginning; between them there is nothing to see."""
+    text = " ".join(corpus_lines[:12])
+    row = {"id": "1", "label": "true", "text": text, "span": [len(text) - 4, len(text) - 1], "span_2": [2, 5]}
+    encoded = task.encode([row], byte_tokenizer, max_length)
+    read = byte_tokenizer.decode(encoded.inputs[0]["input_ids"])
+    assert encoded.truncated == 1 and len(encoded.inputs[0]["input_ids"]) <= max_length
+    assert f"*{text[-4:-1]}*" in read and f"#{text[2:5]}#" in read and "…" in read

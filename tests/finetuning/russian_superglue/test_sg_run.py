@@ -118,6 +118,27 @@ def test_what_cannot_be_done_is_said(data, teacher_folder, tmp_path, capsys, mor
     assert not (tmp_path / "out").exists()
 
 
+def test_the_answer_stays_however_long_the_question(data, tokenizer):
+    """Without it the answers of a question are one input with different labels."""
+    rows = read("muserc", str(data))["test"][:2]
+    long = [row | {"text": row["text"] * 20, "text_2": row["text_2"] * 20} for row in rows]
+    encoded = benchmark.make_task("muserc").encode(long, tokenizer, 64)
+    for row, ids in zip(rows, encoded.inputs["input_ids"], strict=True):
+        answer = tokenizer.decode(tokenizer(row["answer"], add_special_tokens=False)["input_ids"])
+        assert answer in tokenizer.decode(ids).split("[SEP]")[0] and len(ids) <= 64
+
+
+def test_what_a_choice_is_read_with():
+    parus = {"text": "Дождь.", "question": "effect", "choices": ["Мокро.", "Сухо."]}
+    assert benchmark.premise_and_choices(parus) == [
+        (f"Дождь. {benchmark.ASKED['effect']}", c) for c in parus["choices"]
+    ]
+    assert "причин" in benchmark.ASKED["cause"] and "результат" in benchmark.ASKED["effect"]
+    rucos = {"text": "Новость.", "query": "В @placeholder холодно.", "choices": ["Омск", "Сочи"], "answers": ["Сочи"]}
+    assert benchmark.filled_queries(rucos) == [(f"В {city} холодно.", "Новость.") for city in ("Омск", "Сочи")]
+    assert benchmark.right_entities(rucos) == ["Сочи"] and benchmark.entity(rucos, 1) == "Сочи"
+
+
 def test_the_question_stays_however_long_the_passage(data, tokenizer):
     """MuSeRC and DaNetQA: without the question there is nothing to answer."""
     for name in ("muserc", "danetqa"):

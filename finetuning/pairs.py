@@ -1,0 +1,44 @@
+"""Two texts as one input, and which of them is cut where both are too long."""
+
+from collections.abc import Sequence
+
+from transformers import BatchEncoding, PreTrainedTokenizerBase
+
+SPECIAL_TOKENS = 4  # of a pair, at most: <s> a </s></s> b </s>
+
+
+def tokenize_pairs(
+    tokenizer: PreTrainedTokenizerBase,
+    first: Sequence[str],
+    second: Sequence[str],
+    max_length: int,
+    first_is_asked: bool,
+) -> tuple[BatchEncoding, int]:
+    """The inputs, and how many of them show only a part of a text.
+
+    first_is_asked: the first text is a question about the second, which is what is cut then; the question only where
+    it would take more than three quarters of the input. Else the longer text is cut first.
+    """
+    cut = 0
+    if first_is_asked:
+        first, cut = shortened(first, tokenizer, asked_limit(max_length))
+    truncation = "only_second" if first_is_asked else True
+    encoding = tokenizer(list(first), list(second), truncation=truncation, max_length=max_length)
+    return encoding, max(cut, sum(bool(one.overflowing) for one in encoding.encodings))
+
+
+def asked_limit(max_length: int) -> int:
+    """How many tokens a question may take."""
+    return 3 * max_length // 4 - SPECIAL_TOKENS
+
+
+def shortened(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, limit: int) -> tuple[list[str], int]:
+    """The texts, cut after `limit` tokens, and how many were cut."""
+    encoding = tokenizer(
+        list(texts), truncation=True, max_length=limit, add_special_tokens=False, return_offsets_mapping=True
+    )
+    cut = [
+        text[: offsets[-1][1]] if one.overflowing else text
+        for text, offsets, one in zip(texts, encoding["offset_mapping"], encoding.encodings, strict=True)
+    ]
+    return cut, sum(bool(one.overflowing) for one in encoding.encodings)
