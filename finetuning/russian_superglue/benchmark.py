@@ -77,7 +77,7 @@ class AnswerToQuestion(TextClassification):
 
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
         """An input a row: question and answer, then the passage. Of a long question the end goes, never the answer."""
-        answers, _ = shortened([row["answer"] for row in rows], tokenizer, asked_limit(max_length) // 2)
+        answers, _ = shortened([row["answer"] for row in rows], tokenizer, 4 * asked_limit(max_length) // 5)
         lengths = [len(ids) for ids in tokenizer(answers, add_special_tokens=False)["input_ids"]]
         asked = []
         for row, answer, length in zip(rows, answers, lengths, strict=True):
