@@ -10,7 +10,7 @@ from datasets import Dataset
 from transformers import AutoModelForTokenClassification, PreTrainedTokenizerBase
 
 from finetuning.objective import IGNORED
-from finetuning.spans import decode
+from finetuning.spans import decode, entities
 from finetuning.task import Encoded, Row, Task, softmax
 from finetuning.windows import Window, read_windows
 
@@ -74,12 +74,12 @@ class Tagging(Task):
             found = [
                 {
                     "type": kind,
-                    "start": row["words"][first][0],
-                    "end": row["words"][after - 1][1],
-                    "text": row["text"][row["words"][first][0] : row["words"][after - 1][1]],
+                    "start": start,
+                    "end": end,
+                    "text": text,
                     "score": float(probabilities[first:after].mean()),
                 }
-                for kind, first, after in decode(tags)
+                for (kind, start, end, text), (_, first, after) in zip(entities(row, tags), decode(tags), strict=True)
             ]
             predictions.append({"id": row["id"], "prediction": tags, "score": score, "entities": found})
         return predictions
