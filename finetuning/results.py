@@ -18,6 +18,12 @@ USAGE = """from transformers import pipeline
 ask = pipeline("{tag}", model="{name}")"""
 # Words are tagged at their first token.
 USAGE_FOR_TAGS = USAGE.replace('")', '", aggregation_strategy="first")')
+USAGE_FOR_CHOICES = """from transformers import AutoModelForMultipleChoice, AutoTokenizer
+tokenizer = AutoTokenizer.from_pretrained("{name}")
+model = AutoModelForMultipleChoice.from_pretrained("{name}")
+text, choices = "Пошёл дождь. Что случилось в результате?", ["Дорога намокла.", "Дорога высохла."]
+inputs = tokenizer([text] * len(choices), choices, padding=True, return_tensors="pt")
+print(choices[model(**{{name: values[None] for name, values in inputs.items()}}).logits.argmax()])"""
 # transformers 5 has no pipeline for questions.
 USAGE_FOR_QUESTIONS = """import torch
 from transformers import AutoModelForQuestionAnswering, AutoTokenizer
@@ -95,8 +101,11 @@ def model_card(name: str, task: Task, results: Mapping[str, Any]) -> str:
         pipeline_tag=task.pipeline_tag,
         tags=[task.pipeline_tag],
     )
-    usage = {"question-answering": USAGE_FOR_QUESTIONS, "token-classification": USAGE_FOR_TAGS}
-    usage = usage.get(task.pipeline_tag, USAGE)
+    usage = {
+        "question-answering": USAGE_FOR_QUESTIONS,
+        "token-classification": USAGE_FOR_TAGS,
+        "multiple-choice": USAGE_FOR_CHOICES,
+    }.get(task.pipeline_tag, USAGE)
     figures = "\n".join(
         f"| {metric} | " + " | ".join(_figure(results, f"{part}_{metric}") for part in PARTS) + " |"
         for metric in metric_names(results)
