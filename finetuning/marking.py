@@ -1,5 +1,6 @@
 """Classification of words in their texts: the words are marked, and a text that is too long is cut around them."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -9,6 +10,8 @@ from transformers import PreTrainedTokenizerBase
 from finetuning.classification import TextClassification
 from finetuning.pairs import SPECIAL_TOKENS
 from finetuning.task import Encoded, Row
+
+logger = logging.getLogger(__name__)
 
 MARKS = ("*", "#")  # of the first and the second word
 
@@ -26,6 +29,9 @@ class MarkedWords(TextClassification):
 
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
         """An input a row, with the marked words in it."""
+        unknown = [mark for mark in MARKS if tokenizer.unk_token_id in tokenizer(mark)["input_ids"]]
+        if unknown:
+            logger.warning("the vocabulary lacks %s, so that unknown tokens mark the words", " and ".join(unknown))
         shown, cut = [], 0
         for row in rows:
             texts, regions = marked_texts(row)

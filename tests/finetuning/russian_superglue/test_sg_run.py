@@ -109,6 +109,11 @@ def test_several_seeds(data, teacher_folder, tmp_path):
         (["--task", "glue"], "`task` is 'glue'"),
         (["--task", "rcb", "--submission", "s.zip", "--seeds", "1"], "`submission`"),
         (["--data_dir", "absent"], "absent"),
+        (["--push_to_hub", "true", "--hub_model_id", "x"], "`push_to_hub` publishes one model"),
+        (["--task_teacher", "x"], "`task_teacher`"),
+        (["--resume_from_checkpoint", "some/checkpoint-1"], "`resume_from_checkpoint`"),
+        (["--submission", "."], "is a folder"),
+        (["--metric_for_best_model", "accuracy"], "`metric_for_best_model`"),
     ],
 )
 def test_what_cannot_be_done_is_said(data, teacher_folder, tmp_path, capsys, more, sentence):
