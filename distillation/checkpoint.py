@@ -1,4 +1,4 @@
-"""Checkpoints on disk: what a folder holds, and which one to resume from."""
+"""Checkpoints: what a folder holds, which one to resume from, and how much their models read."""
 
 import json
 import logging
@@ -31,6 +31,19 @@ def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> No
     if json.loads(tokenizer.backend_tokenizer.to_str())["model"]["type"] == "WordPiece":
         tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
         Path(folder, "vocab.txt").write_text("".join(f"{token}\n" for token, _ in tokens), encoding="utf-8")
+
+
+def position_count(model: PreTrainedModel) -> int:
+    """How many tokens a model can read at once; 512 where its config does not say."""
+    positions = getattr(model.config, "max_position_embeddings", None) or 512
+    offset = getattr(model.config, "pad_token_id", 0) + 1 if counts_from_padding(model) else 0
+    return positions - offset
+
+
+def counts_from_padding(model: PreTrainedModel) -> bool:
+    """Whether positions are numbered behind that of padding, as RoBERTa does."""
+    embeddings = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
+    return any(getattr(module, "padding_idx", None) is not None for module in embeddings)
 
 
 def checkpoint_to_resume(arguments: TrainingArguments) -> str | None:

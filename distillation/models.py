@@ -17,6 +17,7 @@ from transformers import (
 
 from distillation.alignment import VocabularyMap, normalised
 from distillation.arguments import ModelArguments, ObjectiveArguments
+from distillation.checkpoint import position_count
 from distillation.heads import check_entry, head_entry
 from distillation.initialisation import activation, initialise, intermediate_size
 from distillation.layers import layer_groups
@@ -110,17 +111,6 @@ def load_teacher(
     sample = dict(tokenizer(SAMPLE[0], return_tensors="pt", truncation=True, max_length=max_length))
     check_entry(teacher, head_entry(teacher, sample), sample)
     return teacher, tokenizer
-
-
-def position_count(model: PreTrainedModel) -> int:
-    """How many tokens a model can read at once."""
-    offset = getattr(model.config, "pad_token_id", 0) + 1 if _has_position_offset(model) else 0
-    return model.config.max_position_embeddings - offset
-
-
-def _has_position_offset(model: PreTrainedModel) -> bool:
-    embeddings = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
-    return any(getattr(module, "padding_idx", None) is not None for module in embeddings)
 
 
 def build_student(

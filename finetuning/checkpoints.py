@@ -5,6 +5,7 @@ from typing import Any
 from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from distillation.checkpoint import counts_from_padding, position_count
 from distillation.recipe import RecipeError
 from finetuning.task import Task
 
@@ -76,7 +77,7 @@ def load_tokenizer(name_or_path: str, key: str, model: PreTrainedModel) -> PreTr
         raise RecipeError(f"`{key}` {name_or_path!r} has no tokenizer: put its tokenizer.json there")
     if tokens > rows:
         raise RecipeError(f"the tokenizer of `{key}` {name_or_path!r} has {tokens} tokens, its model only {rows}")
-    if _counts_from_padding(model) and tokenizer.pad_token_id != model.config.pad_token_id:
+    if counts_from_padding(model) and tokenizer.pad_token_id != model.config.pad_token_id:
         raise RecipeError(
             f"`{key}` {name_or_path!r} pads with token {tokenizer.pad_token_id} by its tokenizer and "
             f"{model.config.pad_token_id} by its config, which positions are counted from: make them one"
@@ -86,18 +87,6 @@ def load_tokenizer(name_or_path: str, key: str, model: PreTrainedModel) -> PreTr
         tokenizer.model_input_names = [n for n in tokenizer.model_input_names if n != "token_type_ids"]
     tokenizer.model_max_length = min(tokenizer.model_max_length, position_count(model))
     return tokenizer
-
-
-def position_count(model: PreTrainedModel) -> int:
-    """How many tokens a model can read at once."""
-    positions = getattr(model.config, "max_position_embeddings", None) or 512
-    return positions - (model.config.pad_token_id + 1) if _counts_from_padding(model) else positions
-
-
-def _counts_from_padding(model: PreTrainedModel) -> bool:
-    """Whether positions are numbered behind that of padding, as RoBERTa does."""
-    embeddings = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
-    return any(getattr(module, "padding_idx", None) is not None for module in embeddings)
 
 
 def _load_config(name_or_path: str, key: str) -> PreTrainedConfig:

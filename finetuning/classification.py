@@ -23,7 +23,7 @@ class TextClassification(Task):
     pipeline_tag: ClassVar[str] = "text-classification"
     texts_are_examples: ClassVar[bool] = True
 
-    def texts(self, row: Row) -> tuple[str, str]:
+    def texts(self, row: Row) -> tuple[str, ...]:
         """The text or both of them."""
         return (row["text"], row["text_2"]) if "text_2" in row else (row["text"],)
 

@@ -32,13 +32,15 @@ def asked_limit(max_length: int) -> int:
     return 3 * max_length // 4 - SPECIAL_TOKENS
 
 
-def shortened(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, limit: int) -> tuple[list[str], int]:
-    """The texts, cut after `limit` tokens, and how many were cut."""
-    encoding = tokenizer(
-        list(texts), truncation=True, max_length=limit, add_special_tokens=False, return_offsets_mapping=True
-    )
+def shortened(
+    texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, limit: int | Sequence[int]
+) -> tuple[list[str], int]:
+    """The texts, cut after `limit` tokens, of all or of each, and how many were cut."""
+    limits = [limit] * len(texts) if isinstance(limit, int) else limit
+    # Not verbose: it would warn of a length that is about to be cut.
+    encoding = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     cut = [
-        text[: offsets[-1][1]] if one.overflowing else text
-        for text, offsets, one in zip(texts, encoding["offset_mapping"], encoding.encodings, strict=True)
+        text[: offsets[most - 1][1]] if len(offsets) > most else text
+        for text, offsets, most in zip(texts, encoding["offset_mapping"], limits, strict=True)
     ]
-    return cut, sum(bool(one.overflowing) for one in encoding.encodings)
+    return cut, sum(len(offsets) > most for offsets, most in zip(encoding["offset_mapping"], limits, strict=True))

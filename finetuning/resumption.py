@@ -20,6 +20,11 @@ def is_resumed(training: TrainingArguments) -> bool:
     return str(training.resume_from_checkpoint).lower() not in ("none", "false")
 
 
+def names_checkpoint(training: TrainingArguments) -> bool:
+    """Whether it is to go on from one checkpoint, and not, by `true`, from the newest."""
+    return is_resumed(training) and str(training.resume_from_checkpoint).lower() != "true"
+
+
 def checkpoint_of(training: TrainingArguments, recipe: Mapping[str, Any]) -> str | None:
     """The checkpoint to go on from, None to begin.
 

@@ -20,7 +20,7 @@ from finetuning.arguments import FinetuningArguments, TaskTeacherArguments, Task
 from finetuning.checkpoints import START, load_model, load_tokenizer
 from finetuning.parts import Part, read_parts
 from finetuning.results import over_seeds, save_card, save_predictions, save_results, table
-from finetuning.resumption import begin, checkpoint_of, finished
+from finetuning.resumption import begin, checkpoint_of, finished, names_checkpoint
 from finetuning.task import Task
 from finetuning.teacher import teach
 from finetuning.trainer import TaskTrainer
@@ -153,7 +153,7 @@ def check(arguments: FinetuningArguments, training: TrainingArguments, task: Tas
         raise RecipeError("`dataloader_drop_last` would leave texts without a prediction: leave it out")
     if arguments.seeds and training.push_to_hub:
         raise RecipeError("`push_to_hub` publishes one model: give one `seed`, and no `seeds`")
-    if arguments.seeds and str(training.resume_from_checkpoint).lower() not in ("none", "true", "false"):
+    if arguments.seeds and names_checkpoint(training):
         raise RecipeError(
             "`resume_from_checkpoint` names one checkpoint, and `seeds` have one each: `true` takes those"
         )

@@ -79,10 +79,12 @@ class AnswerToQuestion(TextClassification):
         """An input a row: question and answer, then the passage. Of a long question the end goes, never the answer."""
         answers, _ = shortened([row["answer"] for row in rows], tokenizer, 4 * asked_limit(max_length) // 5)
         lengths = [len(ids) for ids in tokenizer(answers, add_special_tokens=False)["input_ids"]]
-        asked = []
-        for row, answer, length in zip(rows, answers, lengths, strict=True):
-            (question,), _ = shortened([row["text"]], tokenizer, asked_limit(max_length) - length)
-            asked.append({**row, "text": f"{question} {answer}"})
+        left = [asked_limit(max_length) - length for length in lengths]
+        questions, _ = shortened([row["text"] for row in rows], tokenizer, left)
+        asked = [
+            {**row, "text": f"{question} {answer}"}
+            for row, question, answer in zip(rows, questions, answers, strict=True)
+        ]
         return super().encode(asked, tokenizer, max_length)
 
     def references(self, rows: Sequence[Row]) -> list[dict[str, str]]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from distillation.publish import write
 from finetuning.russian_superglue.baseline import majority_score, random_score
+from finetuning.russian_superglue.benchmark import read
 from finetuning.russian_superglue.metrics import METRICS, overall
-from finetuning.russian_superglue.readers import read
 from finetuning.russian_superglue.tasks import NAMES
 
 
@@ -20,11 +20,10 @@ def compare(results: Mapping[str, Mapping[str, Any]], data_dir: str) -> dict[str
     tasks = {}
     for name, found in results.items():
         rows = read(name, data_dir)
-        train = rows["train"] if "train" in rows else read("terra", data_dir)["train"]
         tasks[name] = {
             "model": {metric: found[f"test_{metric}"] for metric in METRICS[name]},
             "model_std": {metric: found.get(f"test_{metric}_std") for metric in METRICS[name]},
-            "majority": majority_score(name, train, rows["test"]),
+            "majority": majority_score(name, rows["train"], rows["test"]),
             "random": random_score(name, rows["test"]),
             "truncated": found["truncated"]["test"] / found["examples"]["test"],
         }
@@ -32,7 +31,7 @@ def compare(results: Mapping[str, Mapping[str, Any]], data_dir: str) -> dict[str
     first = next(iter(results.values()))
     return {
         "model": first["model"],
-        "seeds": first.get("seeds", [first["seed"]] if "seed" in first else []),
+        "seeds": first.get("seeds") or [first["seed"]],
         "tasks": tasks,
         "overall": mean,
     }

@@ -12,10 +12,9 @@ from finetuning.arguments import TaskTeacherArguments
 from finetuning.demo import demo_data
 from finetuning.parts import DEMO
 from finetuning.results import over_seeds, save_results
-from finetuning.resumption import is_resumed
+from finetuning.resumption import is_resumed, names_checkpoint
 from finetuning.russian_superglue import benchmark
 from finetuning.russian_superglue.baseline import baseline
-from finetuning.russian_superglue.readers import read
 from finetuning.russian_superglue.submission import write_task, zip_submission
 from finetuning.russian_superglue.tasks import NAMES
 from finetuning.training import Settings, check, run
@@ -88,7 +87,7 @@ def verify(names: Sequence[str], settings: Settings, folders: Mapping[str, Path]
             raise RecipeError("`push_to_hub` publishes one model: give one `task`")
         if settings.teacher.task_teacher:
             raise RecipeError("`task_teacher` was fine-tuned on one task: give that `task`")
-        if is_resumed(settings.training) and str(settings.training.resume_from_checkpoint).lower() != "true":
+        if names_checkpoint(settings.training):
             raise RecipeError("`resume_from_checkpoint` names one checkpoint: `true` takes those of each task")
     if submission is not None and submission.is_dir():
         raise RecipeError(f"`submission` {str(submission)!r} is a folder: name a zip")
@@ -118,10 +117,9 @@ def write_submission(path: Path, data_dir: str, folders: Mapping[str, Path], wor
 
 def _baseline_file(name: str, data_dir: str, work: Path) -> Path:
     absent = Path(data_dir).is_dir() and not Path(data_dir, NAMES[name]).is_dir()
-    rows = {} if absent else read(name, data_dir)
+    rows = {} if absent else benchmark.read(name, data_dir)
     if "submission" not in rows:
         logger.warning("submission: there are no data of %s, so that its file is empty", NAMES[name])
         return write_task(work, name, [], [])
     logger.warning("submission: %s was not run, so that the commonest label answers", NAMES[name])
-    train = rows["train"] if "train" in rows else read("terra", data_dir)["train"]
-    return write_task(work, name, rows["submission"], baseline(name, train, rows["submission"]))
+    return write_task(work, name, rows["submission"], baseline(name, rows["train"], rows["submission"]))

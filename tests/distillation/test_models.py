@@ -16,7 +16,8 @@ from transformers import (
 )
 
 from distillation.arguments import ModelArguments, ObjectiveArguments
-from distillation.models import build_student, load_student_tokenizer, load_teacher, position_count
+from distillation.checkpoint import position_count
+from distillation.models import build_student, load_student_tokenizer, load_teacher
 from distillation.recipe import RecipeError
 from distillation.vocabulary import build_tokenizer
 

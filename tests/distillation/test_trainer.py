@@ -1,12 +1,14 @@
 """The trainer: exact over micro-batches, ranks, and resumptions; each term logged; nothing but the student saved."""
 
 import copy
+import functools
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import gradients
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -65,25 +67,11 @@ def make_trainer(tmp_path, teacher_folder, student_vocabulary, corpus_file):
 
 def gradients_of_one_step(trainer):
     """Train one step with a learning rate of 0 and return the gradients that the optimiser saw."""
-    seen = {}
-
-    def keep(*_):
-        seen.update({name: p.grad.clone() for name, p in trainer.model.named_parameters() if p.grad is not None})
-
-    trainer.create_optimizer()
-    trainer.optimizer.register_step_pre_hook(keep)
-    trainer.train()
+    (seen,) = gradients.of_each_step(trainer)
     return seen
 
 
-def assert_same(actual, expected, tolerance=1e-5):
-    """Relative error of each tensor. One that is zero but for rounding (the bias of the keys has no gradient, for a
-    softmax does not feel it) is held against the size of all."""
-    assert actual.keys() == expected.keys()
-    floor = 1e-3 * torch.stack([tensor.norm() for tensor in expected.values()]).norm()
-    for name in expected:
-        error = (actual[name] - expected[name]).norm() / expected[name].norm().clamp(min=floor)
-        assert error < tolerance, f"{name}: relative error {error:.1e}"
+assert_same = functools.partial(gradients.assert_same, tolerance=1e-5)
 
 
 alignments = pytest.mark.parametrize("alignment", ["same", "match", "reduce"])

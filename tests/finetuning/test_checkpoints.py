@@ -10,9 +10,9 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import TrainingArguments, pipeline
 
-from distillation.checkpoint import save_pretrained
+from distillation.checkpoint import position_count, save_pretrained
 from distillation.recipe import RecipeError
-from finetuning.checkpoints import START, load_model, load_task_teacher, load_tokenizer, position_count
+from finetuning.checkpoints import START, load_model, load_task_teacher, load_tokenizer
 from finetuning.parts import Part
 from finetuning.trainer import TaskTrainer
 

@@ -1,6 +1,7 @@
 """The trainer of tasks: exact over micro-batches, ranks, and resumptions; predictions in the order of the rows."""
 
 import dataclasses
+import functools
 import json
 import os
 import pickle
@@ -8,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gradients
 import numpy as np
 import pytest
 import torch
@@ -25,6 +27,7 @@ from finetuning.trainer import TaskTrainer
 KINDS = ("classification", "tagging", "question_answering", "multiple_choice")
 kinds = pytest.mark.parametrize("kind", KINDS)
 MAX_LENGTH = 48
+assert_same = functools.partial(gradients.assert_same, tolerance=1e-4)
 
 
 @pytest.fixture(scope="session")
@@ -78,29 +81,6 @@ def make_trainer(tmp_path, teacher_folder, tasks, parts):
     return make
 
 
-def gradients(trainer):
-    """Train with a learning rate of 0 and return the gradients that the optimiser saw in each step."""
-    seen = []
-
-    def keep(*_):
-        seen.append({name: p.grad.clone() for name, p in trainer.model.named_parameters() if p.grad is not None})
-
-    trainer.create_optimizer()
-    trainer.optimizer.register_step_pre_hook(keep)
-    trainer.train()
-    return seen
-
-
-def assert_same(actual, expected, tolerance=1e-4):
-    """Relative error of each tensor. One that is zero but for rounding (the bias of the keys has no gradient, for a
-    softmax does not feel it) is held against the size of all."""
-    assert actual.keys() == expected.keys()
-    floor = 1e-3 * torch.stack([tensor.norm() for tensor in expected.values()]).norm()
-    for name in expected:
-        error = (actual[name] - expected[name]).norm() / expected[name].norm().clamp(min=floor)
-        assert error < tolerance, f"{name}: relative error {error:.1e}"
-
-
 STEPS = dict(num_train_epochs=1, learning_rate=0.0, max_grad_norm=0.0, train_sampling_strategy="sequential")
 
 
@@ -118,7 +98,7 @@ def test_accumulation_is_one_large_batch(make_trainer, tasks, parts, kind, teach
     assert kind != "tagging" or len({sum(counts[i : i + 2]) for i in range(0, 21, 2)}) > 3, (
         "uneven, or it shows nothing"
     )
-    expected, found = gradients(whole), gradients(parted)
+    expected, found = gradients.of_each_step(whole), gradients.of_each_step(parted)
     assert len(found) == len(expected) == 3
     for one, other in zip(found, expected, strict=True):
         assert_same(one, other)
@@ -128,7 +108,7 @@ def test_accumulation_is_one_large_batch(make_trainer, tasks, parts, kind, teach
         plain = make_trainer(kind=kind, train=train.remove_columns("teacher_logits"), folder="plain", **STEPS)
         assert any(
             (a - b).norm() > 0.01 * b.norm()
-            for a, b in zip(gradients(plain)[0].values(), expected[0].values(), strict=True)
+            for a, b in zip(gradients.of_each_step(plain)[0].values(), expected[0].values(), strict=True)
         )
 
 
@@ -352,6 +332,6 @@ def test_inputs_without_a_label_train_all_the_same(make_trainer, parts):
     nothing = [[IGNORED] * length for length in train["length"]]
     train = train.remove_columns("labels").add_column("labels", nothing)
     trainer = make_trainer(train=train, per_device_train_batch_size=8, **STEPS)
-    (found,) = gradients(trainer)
+    (found,) = gradients.of_each_step(trainer)
     assert not any(gradient.any() for gradient in found.values())
     assert label_loss(torch.randn(1, 3), torch.tensor([IGNORED])) == 0
