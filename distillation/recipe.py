@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
@@ -22,7 +23,8 @@ class RecipeError(ValueError):
 def command(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | None], Any]:
     """Make `main(argv)` end with one sentence on standard error and exit code 2 on a `RecipeError`.
 
-    Of the project's log, the main process shows all and the others only warnings.
+    Of the project's log, the main process shows all and the others only warnings. The process group is left before the
+    interpreter ends: gloo's threads may still hold tensors then, and one that frees them too late aborts the process.
     """
 
     @functools.wraps(main)
@@ -32,11 +34,14 @@ def command(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | No
         for stage in ("distillation", "finetuning"):
             logging.getLogger(stage).setLevel(logging.INFO if main_process else logging.WARNING)
         try:
-            return main(argv)
+            result = main(argv)
         except RecipeError as error:
             if main_process:  # every rank meets the same error: one of them tells
                 print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from None
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+        return result
 
     return guarded
 

@@ -15,12 +15,15 @@ from distillation.arguments import DataArguments, MaskingArguments, ModelArgumen
 from distillation.data import load_corpus
 from distillation.layers import Projections
 from distillation.models import build_student, load_student_tokenizer, load_teacher
+from distillation.recipe import command
 from distillation.student import Student
 from distillation.trainer import DistillationTrainer
 
 
-def main(teacher: str, student_vocabulary: str, corpus: str, output: str, batch_size: str) -> None:
+@command
+def main(argv: list[str]) -> None:
     """With one vocabulary and with two, in folders of their own: a start is dearer than the steps."""
+    teacher, student_vocabulary, corpus, output, batch_size = argv
     train(teacher, None, corpus, f"{output}/same", "same", int(batch_size))
     train(teacher, student_vocabulary, corpus, f"{output}/reduce", "reduce", int(batch_size))
 
@@ -83,4 +86,4 @@ def train(
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1:])

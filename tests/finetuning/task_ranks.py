@@ -12,12 +12,15 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoTokenizer, TrainingArguments
 
+from distillation.recipe import command
 from finetuning.checkpoints import load_model
 from finetuning.trainer import TaskTrainer
 
 
-def main(model: str, inputs: str, output: str, batch_size: str) -> None:
+@command
+def main(argv: list[str]) -> None:
     """Each kind of task in a folder of its own: a start is dearer than the steps."""
+    model, inputs, output, batch_size = argv
     for kind, (task, train, validation) in pickle.loads(Path(inputs).read_bytes()).items():
         run(model, task, train, validation, Path(output, kind), int(batch_size))
 
@@ -57,4 +60,4 @@ def run(folder: str, task, train, validation, output: Path, batch_size: int) -> 
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1:])
