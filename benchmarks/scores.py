@@ -15,7 +15,11 @@ from typing import Any
 def find_results(folders: Iterable[Path]) -> dict[Path, dict[str, Any]]:
     """The results of every fine-tuning run in the folders; of one with several seeds their mean alone."""
     files = {path for folder in folders for path in folder.resolve().rglob("all_results.json")}
-    found = {path.parent: json.loads(path.read_text(encoding="utf-8")) for path in sorted(files)}
+    return of_fine_tuning({path.parent: json.loads(path.read_text(encoding="utf-8")) for path in sorted(files)})
+
+
+def of_fine_tuning(found: Mapping[Path, dict[str, Any]]) -> dict[Path, dict[str, Any]]:
+    """Of the results of all kinds of runs those that count as a fine-tuned model's."""
     return {
         folder: results
         for folder, results in found.items()
@@ -61,11 +65,15 @@ def table(runs: Mapping[Path, Mapping[str, Any]]) -> str:
 
 
 def figure(run: Mapping[str, Any]) -> str:
-    """The score in per cent."""
-    name = f"test_{run['metric']}"
+    """The score in per cent, with its standard deviation if there is one."""
+    text = f"{per_cent(run):.1f}"
+    return f"{text} ± {per_cent(run, '_std'):.1f}" if f"test_{run['metric']}_std" in run else text
+
+
+def per_cent(run: Mapping[str, Any], ending: str = "") -> float:
+    """The score on the test part; what else is known of it by the ending of its name."""
     scale = 1 if run["task"] == "sberquad" else 100  # SQuAD's script counts in per cent
-    text = f"{run[name] * scale:.1f}"
-    return f"{text} ± {run[f'{name}_std'] * scale:.1f}" if f"{name}_std" in run else text
+    return run[f"test_{run['metric']}{ending}"] * scale
 
 
 def main(argv: list[str] | None = None) -> None:
