@@ -37,13 +37,13 @@ def side_by_side(calls: dict[str, Callable[[], Any]], rounds: int, device: torch
     measurements = {name: Measurement() for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
-            held = _reset_peak(device)
+            held = reset_peak(device)
             start = time.perf_counter()
             result = call()
-            _synchronise(device)
+            synchronise(device)
             measurements[name].seconds.append(time.perf_counter() - start)
             if held is not None:
-                measurements[name].mib.append(max(_peak(device) - held, PAGE) / MIB)
+                measurements[name].mib.append(max(peak(device) - held, PAGE) / MIB)
             del result
     return measurements
 
@@ -66,15 +66,16 @@ def hardware(device: torch.device) -> dict[str, Any]:
     return found | {"torch": torch.__version__}
 
 
-def _synchronise(device: torch.device) -> None:
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
-def _reset_peak(device: torch.device) -> int | None:
+def reset_peak(device: torch.device) -> int | None:
     """Bytes held now; from here on the peak counts. None: it cannot be measured."""
     gc.collect()
-    _synchronise(device)
+    synchronise(device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return torch.cuda.memory_allocated(device)
@@ -86,7 +87,8 @@ def _reset_peak(device: torch.device) -> int | None:
     return _status("VmRSS")
 
 
-def _peak(device: torch.device) -> int:
+def peak(device: torch.device) -> int:
+    """Bytes held at most since `reset_peak`."""
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _status("VmHWM")
 
 

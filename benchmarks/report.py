@@ -12,8 +12,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from matplotlib.figure import Figure
 
-from benchmarks import held_out, plots, scores, speed, tradeoff
-from benchmarks.inventory import Inventory, short_names, take_stock
+from benchmarks import scores
+from benchmarks.reporting import held_out, plots, speed, tradeoff
+from benchmarks.reporting.inventory import Inventory, short_names, take_stock
 from distillation.publish import write
 from distillation.recipe import RecipeError, command
 

@@ -11,6 +11,7 @@ from transformers import (
     AutoTokenizer,
     DistilBertConfig,
     DistilBertForMaskedLM,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -113,6 +114,32 @@ def load_teacher(
     return teacher, tokenizer
 
 
+def student_config(
+    arguments: ModelArguments, teacher: PreTrainedConfig, vocabulary_size: int, positions: int, padding: int | None
+) -> DistilBertConfig:
+    """The student's shape: what the recipe does not say is the teacher's.
+
+    padding: id of the padding token. Raises RecipeError for shapes that contradict each other.
+    """
+    width = arguments.student_hidden_size or teacher.hidden_size
+    heads = arguments.student_attention_heads or teacher.num_attention_heads
+    inner = arguments.student_intermediate_size
+    if inner is None:
+        inner = intermediate_size(teacher) if width == teacher.hidden_size else 4 * width
+    if width % heads:
+        raise RecipeError(f"`student_attention_heads` ({heads}) must divide `student_hidden_size` ({width})")
+    return DistilBertConfig(
+        vocab_size=vocabulary_size,
+        max_position_embeddings=positions,
+        n_layers=arguments.student_layers,
+        n_heads=heads,
+        dim=width,
+        hidden_dim=inner,
+        activation=activation(teacher),
+        pad_token_id=padding,
+    )
+
+
 def build_student(
     arguments: ModelArguments,
     objective: ObjectiveArguments,
@@ -126,17 +153,12 @@ def build_student(
     come after dropout. Raises RecipeError for shapes that contradict each other or the objective.
     """
     shape = teacher.config
-    width = arguments.student_hidden_size or shape.hidden_size
-    heads = arguments.student_attention_heads or shape.num_attention_heads
-    inner = arguments.student_intermediate_size
-    if inner is None:
-        inner = intermediate_size(shape) if width == shape.hidden_size else 4 * width
-    if width % heads:
-        raise RecipeError(f"`student_attention_heads` ({heads}) must divide `student_hidden_size` ({width})")
-    if objective.needs_attentions and heads != shape.num_attention_heads:
+    size = vocabulary.student_size if vocabulary else teacher.get_input_embeddings().num_embeddings
+    config = student_config(arguments, shape, size, position_count(teacher), tokenizer.pad_token_id)
+    if objective.needs_attentions and config.n_heads != shape.num_attention_heads:
         raise RecipeError(
-            f"`weight_attention` compares maps head by head, but `student_attention_heads` is {heads} and the teacher "
-            f"has {shape.num_attention_heads}: make them equal, or set `weight_attention: 0`"
+            f"`weight_attention` compares maps head by head, but `student_attention_heads` is {config.n_heads} and "
+            f"the teacher has {shape.num_attention_heads}: make them equal, or set `weight_attention: 0`"
         )
     if objective.uses_groups or arguments.student_initialisation in ("average", "select"):
         try:
@@ -146,16 +168,6 @@ def build_student(
                 f"`student_layers`: {error}; choose a divisor, or terms and `student_initialisation` without groups "
                 "(`cosine_layers: last`, `hidden_layers: average`, `weight_attention: 0`, `embeddings`)"
             ) from None
-    config = DistilBertConfig(
-        vocab_size=vocabulary.student_size if vocabulary else teacher.get_input_embeddings().num_embeddings,
-        max_position_embeddings=position_count(teacher),
-        n_layers=arguments.student_layers,
-        n_heads=heads,
-        dim=width,
-        hidden_dim=inner,
-        activation=activation(shape),
-        pad_token_id=tokenizer.pad_token_id,
-    )
     built = copy.deepcopy(config)
     built.attention_dropout = 0.0 if objective.needs_attentions else config.attention_dropout
     built._attn_implementation = "eager" if objective.needs_attentions else "sdpa"

@@ -6,9 +6,9 @@ import itertools
 import pytest
 from matplotlib.figure import Figure
 
-from benchmarks import plots
-from benchmarks.labels import extent, label_points
-from benchmarks.tradeoff import Comparison, Point
+from benchmarks.reporting import plots
+from benchmarks.reporting.labels import extent, label_points
+from benchmarks.reporting.tradeoff import Comparison, Point
 
 LOG = [{"step": 1, "kl": 3.0, "loss": 4.0}, {"step": 2, "kl": 1.0, "loss": 2.0}, {"step": 2, "eval_kl": 1.5}]
 

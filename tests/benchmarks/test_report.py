@@ -5,9 +5,10 @@ import shutil
 
 import pytest
 
-from benchmarks import report, tradeoff
-from benchmarks.inventory import matches, short_names, take_stock
-from benchmarks.tradeoff import Model, Point, comparable, front
+from benchmarks import report
+from benchmarks.reporting import tradeoff
+from benchmarks.reporting.inventory import matches, short_names, take_stock
+from benchmarks.reporting.tradeoff import Model, Point, comparable, front
 from distillation.evaluation import METRICS
 from distillation.recipe import RecipeError
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks import held_out, scores, speed
-from benchmarks.inventory import Inventory, matches
+from benchmarks.reporting.inventory import Inventory, matches
 from distillation.evaluation import METRICS
 
 

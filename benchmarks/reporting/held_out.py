@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.inventory import Inventory, matches, short_names
+from benchmarks.reporting.inventory import Inventory, matches, short_names
 from distillation.evaluation import METRICS
 from distillation.publish import HEADINGS
 

@@ -15,8 +15,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks import speed
-from benchmarks.labels import label_points
-from benchmarks.tradeoff import Comparison, front
+from benchmarks.reporting.labels import label_points
+from benchmarks.reporting.tradeoff import Comparison, front
 from distillation.arguments import TERMS
 
 DPI = 150

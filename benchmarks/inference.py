@@ -1,0 +1,207 @@
+"""How small and how fast models are: size, latency, throughput, and memory, by several backends.
+
+python benchmarks/inference.py --models outputs/tiny-5k DeepPavlov/rubert-base-cased-conversational
+python benchmarks/inference.py --backends torch onnx-int8 --batch_sizes 1 16 --sequence_length 512 --output speed.json
+
+A model is a folder, a Hub id, a recipe, or a shape (`benchmarks/shapes`); the latter two have random weights, which
+are as fast as trained ones. Without `--models` they are the systems of the DistilRuBERT model cards, whose protocol is
+the default: random sequences of 512 tokens, alone (latency) and 16 together (throughput).
+
+Every row runs in a process of its own, several times: once in each round, in turn with all others. A time is the
+median of the rounds' medians, with the least and the largest. Peak memory is what such a process holds at most above
+one that has loaded nothing but libraries; on a GPU, what torch has allocated. The bound is explained in `roofline.py`.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+
+import torch
+from tqdm.auto import tqdm
+
+from benchmarks.backends import BACKENDS
+from benchmarks.measure import hardware, ratio
+from benchmarks.roofline import measure_machine, work
+from benchmarks.systems import HEADS, PUBLISHED, System, systems
+from benchmarks.worker import build, in_process, random_inputs, visit
+from distillation.checkpoint import position_count
+from distillation.recipe import RecipeError, command
+
+Row = dict[str, Any]
+
+
+@command
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Measure; print the table and one line of JSON. Exit code 1 if a row could not be measured."""
+    arguments = parse(argv)
+    torch.set_num_threads(arguments.threads)
+    device = torch.device(arguments.device)
+    precisions = {BACKENDS[name].precision for name in arguments.backends}
+    machine = measure_machine(precisions, device)
+    rows = plan(arguments, machine)
+    with tempfile.TemporaryDirectory(prefix="models-") as folder:
+        measure(rows, arguments, Path(folder))
+    figures = {"hardware": hardware(device) | vars(machine), "rows": rows}
+    print(table(rows))
+    print(json.dumps(figures))
+    if arguments.output:
+        arguments.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    failures: dict[tuple[str, str], dict[str, None]] = {}
+    for row in rows:
+        if "error" in row:
+            failures.setdefault((row["model"], row["error"]), {})[row["backend"]] = None
+    for (model, error), backends in failures.items():
+        print(f"error: {model} by {', '.join(backends)}: {error}", file=sys.stderr)
+    if failures:
+        raise SystemExit(1)
+    return figures
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=[str(path) for path in PUBLISHED])
+    parser.add_argument("--heads", nargs="+", choices=HEADS, default=["encoder"])
+    parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=["torch", "onnx", "onnx-int8"])
+    parser.add_argument("--batch_sizes", nargs="+", type=_count, default=[1, 16])
+    parser.add_argument("--sequence_length", type=_count, default=512)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--threads", type=_count, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=_count, default=5)
+    parser.add_argument("--seconds", type=float, default=1.0, help="At least so long a row runs in each round.")
+    parser.add_argument("--output", type=Path, help="JSON file for the figures.")
+    arguments = parser.parse_args(argv)
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch finds no GPU")
+    if arguments.output and not arguments.output.resolve().parent.is_dir():
+        parser.error(f"--output {arguments.output}: its folder does not exist")
+    return arguments
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def plan(arguments: argparse.Namespace, machine: Any) -> list[Row]:
+    """A row for each thing to measure, with what is known of it beforehand, or with the reason why it cannot be."""
+    rows = []
+    for system in systems(arguments.models):
+        for head in arguments.heads:
+            known = _attempt(lambda system=system, head=head: facts(system, head, arguments))
+            for backend in arguments.backends:
+                refused = _attempt(lambda backend=backend: BACKENDS[backend].check(backend, arguments.device) or {})
+                for batch_size in arguments.batch_sizes:
+                    row = {"model": system.name, "source": system.source, "head": head, "backend": backend}
+                    row |= {"device": arguments.device, "batch_size": batch_size}
+                    row |= {"sequence_length": arguments.sequence_length} | known.get(batch_size, known) | refused
+                    if "error" not in row:
+                        work_of_row = row.pop("flops"), row.pop("weights")
+                        row["bound_seconds"] = machine.bound(*work_of_row, BACKENDS[backend].precision)
+                    rows.append(row)
+    return rows
+
+
+def _attempt(function: Callable[[], Any]) -> Any:
+    try:
+        return function()
+    except RecipeError as error:
+        return {"error": str(error)}
+
+
+def facts(system: System, head: str, arguments: argparse.Namespace) -> dict[int, dict[str, int]]:
+    """For each batch size the parameters of a model, and its work.
+
+    Raises RecipeError for a length beyond its positions.
+    """
+    model = system.skeleton(head)
+    length, positions = arguments.sequence_length, position_count(model)
+    if length > positions:
+        raise RecipeError(f"`sequence_length` {length} exceeds its {positions} positions")
+    known = {"parameters": model.num_parameters(), "vocabulary": model.config.vocab_size}
+    found = {}
+    for batch_size in arguments.batch_sizes:
+        flops, weights = work(model, batch_size, length)
+        found[batch_size] = known | {"flops": flops, "weights": weights}
+    return found
+
+
+def measure(rows: list[Row], arguments: argparse.Namespace, folder: Path) -> None:
+    """Fill in the rows: build each model, then time all of them in turns."""
+    steps = tqdm(total=len(rows) * (1 + arguments.rounds), desc="Building", disable=None)
+    built: dict[tuple, Row] = {}
+    for row in rows:
+        steps.update()
+        if "error" in row:
+            continue
+        key = row["model"], row["head"], row["backend"]
+        if key not in built:
+            target = folder / str(len(built))
+            target.mkdir()
+            system = System(row["model"], row["source"])
+            found = _attempt(lambda: in_process(build, system, row["head"], row["backend"], target))  # noqa: B023
+            built[key] = found | {"folder": target}
+        row |= built[key] | {"seconds": [], "peak_mib": []}
+    steps.set_description("Timing")
+    for _ in range(arguments.rounds):
+        for row in rows:
+            steps.update()
+            if "error" in row:
+                continue
+            inputs = random_inputs(row["vocabulary"], row["batch_size"], row["sequence_length"])
+            settings = arguments.threads, arguments.device, arguments.seconds
+            found = _attempt(lambda: in_process(visit, row["backend"], row["folder"], inputs, *settings))  # noqa: B023
+            if "error" in found:
+                row |= found
+            else:
+                row["seconds"].append(found["seconds"])
+                row["peak_mib"] += [found["peak_mib"]] if "peak_mib" in found else []
+    steps.close()
+    for row in rows:
+        row.pop("folder", None)
+        row.pop("vocabulary", None)
+
+
+def reference(row: Row, rows: list[Row]) -> Row | None:
+    """What a row's speed is compared with: the largest model by PyTorch, with the same head and the same inputs."""
+    same = ("head", "device", "batch_size", "sequence_length")
+    peers = [
+        other
+        for other in rows
+        if "error" not in other and other["backend"] == "torch" and all(other[key] == row[key] for key in same)
+    ]
+    return max(peers, key=lambda other: other["parameters"], default=None)
+
+
+def table(rows: list[Row]) -> str:
+    """Medians over the rounds, with the least and the largest; as fast as the reference; share of the bound."""
+    head = ("model", "parameters", "MiB", "head", "backend", "batch x length", "ms", "sequences/s", "times as fast")
+    lines = ["| " + " | ".join((*head, "of the bound", "peak MiB")) + " |", "|---" * (len(head) + 2) + "|"]
+    for row in rows:
+        cells = [row["model"], "", "", row["head"], row["backend"], f"{row['batch_size']} x {row['sequence_length']}"]
+        if "error" in row:
+            lines.append("| " + " | ".join((*cells, "failed", *[""] * 4)) + " |")
+            continue
+        cells[1:3] = f"{row['parameters']:,}", f"{row['mib']:.1f}"
+        median = statistics.median(row["seconds"])
+        times = [1000 * seconds for seconds in (median, min(row["seconds"]), max(row["seconds"]))]
+        compared = reference(row, rows)
+        cells += ["{:.1f} [{:.1f}, {:.1f}]".format(*times), f"{row['batch_size'] / median:.1f}"]
+        cells.append(f"{ratio(row['seconds'], compared['seconds'])['median']:.1f}" if compared else "")
+        cells.append(f"{row['bound_seconds'] / median:.0%}" if row["bound_seconds"] else "")
+        cells.append(f"{statistics.median(row['peak_mib']):.0f}" if row["peak_mib"] else "")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a report says of result files, and how it draws them."""
