@@ -15,7 +15,6 @@ one that has loaded nothing but libraries; on a GPU, what torch has allocated. T
 import argparse
 import json
 import os
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable
@@ -28,8 +27,9 @@ import torch
 from tqdm.auto import tqdm
 
 from benchmarks.backends import BACKENDS
-from benchmarks.measure import hardware, ratio
-from benchmarks.roofline import measure_machine, work
+from benchmarks.measure import hardware
+from benchmarks.reporting import speed
+from benchmarks.roofline import Machine, measure_machine, work
 from benchmarks.systems import HEADS, PUBLISHED, System, systems
 from benchmarks.worker import build, in_process, random_inputs, visit
 from distillation.checkpoint import position_count
@@ -49,8 +49,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     rows = plan(arguments, machine)
     with tempfile.TemporaryDirectory(prefix="models-") as folder:
         measure(rows, arguments, Path(folder))
-    figures = {"hardware": hardware(device) | vars(machine), "rows": rows}
-    print(table(rows))
+    figures = {"hardware": hardware(device), "peak": vars(machine), "rows": rows}
+    print(speed.table([row | {"hardware": "here"} for row in rows]))
     print(json.dumps(figures))
     if arguments.output:
         arguments.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -92,7 +92,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def plan(arguments: argparse.Namespace, machine: Any) -> list[Row]:
+def plan(arguments: argparse.Namespace, machine: Machine) -> list[Row]:
     """A row for each thing to measure, with what is known of it beforehand, or with the reason why it cannot be."""
     rows = []
     for system in systems(arguments.models):
@@ -169,38 +169,6 @@ def measure(rows: list[Row], arguments: argparse.Namespace, folder: Path) -> Non
     for row in rows:
         row.pop("folder", None)
         row.pop("vocabulary", None)
-
-
-def reference(row: Row, rows: list[Row]) -> Row | None:
-    """What a row's speed is compared with: the largest model by PyTorch, with the same head and the same inputs."""
-    same = ("head", "device", "batch_size", "sequence_length")
-    peers = [
-        other
-        for other in rows
-        if "error" not in other and other["backend"] == "torch" and all(other[key] == row[key] for key in same)
-    ]
-    return max(peers, key=lambda other: other["parameters"], default=None)
-
-
-def table(rows: list[Row]) -> str:
-    """Medians over the rounds, with the least and the largest; as fast as the reference; share of the bound."""
-    head = ("model", "parameters", "MiB", "head", "backend", "batch x length", "ms", "sequences/s", "times as fast")
-    lines = ["| " + " | ".join((*head, "of the bound", "peak MiB")) + " |", "|---" * (len(head) + 2) + "|"]
-    for row in rows:
-        cells = [row["model"], "", "", row["head"], row["backend"], f"{row['batch_size']} x {row['sequence_length']}"]
-        if "error" in row:
-            lines.append("| " + " | ".join((*cells, "failed", *[""] * 4)) + " |")
-            continue
-        cells[1:3] = f"{row['parameters']:,}", f"{row['mib']:.1f}"
-        median = statistics.median(row["seconds"])
-        times = [1000 * seconds for seconds in (median, min(row["seconds"]), max(row["seconds"]))]
-        compared = reference(row, rows)
-        cells += ["{:.1f} [{:.1f}, {:.1f}]".format(*times), f"{row['batch_size'] / median:.1f}"]
-        cells.append(f"{ratio(row['seconds'], compared['seconds'])['median']:.1f}" if compared else "")
-        cells.append(f"{row['bound_seconds'] / median:.0%}" if row["bound_seconds"] else "")
-        cells.append(f"{statistics.median(row['peak_mib']):.0f}" if row["peak_mib"] else "")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ drawn from the text, whatever the tokenizer. Losses per token depend on the voca
 accuracy compare across vocabularies (roughly: the number of mask tokens tells how many pieces a word has).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from datasets import Dataset
+from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -55,20 +56,38 @@ def evaluate_masked_lm(
     """
     was_training = model.training
     runner = Runner(model.eval())
+
+    def predict(inputs: dict[str, np.ndarray], positions: np.ndarray) -> Tensor:
+        inputs = {name: torch.from_numpy(array).to(model.device) for name, array in inputs.items()}
+        return runner(inputs, torch.from_numpy(positions).to(model.device), False, False).logits
+
+    figures = fill_in(predict, tokenizer, examples, batch_size)
+    model.train(was_training)
+    return figures
+
+
+def fill_in(
+    predict: Callable[[dict[str, np.ndarray], np.ndarray], Tensor],
+    tokenizer: PreTrainedTokenizerBase,
+    examples: Dataset,
+    batch_size: int,
+) -> dict[str, float]:
+    """The figures of `evaluate_masked_lm` for whatever gives logits.
+
+    predict: (`input_ids` and `attention_mask` of a batch, n positions in it, flattened) -> logits (n, vocabulary)
+    """
     loss, right, labels, words = [], [], [], []
     characters = numbered = 0
     for start in tqdm(range(0, len(examples), batch_size), desc="Evaluating", leave=False):
         batch, positions, truth, word = _hide(examples[start : start + batch_size], tokenizer)
         characters += batch.pop("characters")
-        inputs = {name: torch.from_numpy(array).to(model.device) for name, array in batch.items()}
-        logits = runner(inputs, torch.from_numpy(positions).to(model.device), False, False).logits.float()
-        target = torch.from_numpy(truth).to(model.device)
+        logits = predict(batch, positions).float()
+        target = torch.from_numpy(truth).to(logits.device)
         loss.append(F.cross_entropy(logits, target, reduction="none").cpu())
         right.append((logits.argmax(-1) == target).cpu())
         labels.append(truth)
         words.append(word + numbered)
         numbered += int(word.max(initial=-1)) + 1  # nothing may be hidden in a batch of short examples
-    model.train(was_training)
     losses, hits = torch.cat(loss).double().numpy(), torch.cat(right).numpy()
     known = hits & (np.concatenate(labels) != tokenizer.unk_token_id)
     _, word_index = np.unique(np.concatenate(words), return_inverse=True)

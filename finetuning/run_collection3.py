@@ -31,6 +31,9 @@ class Collection3Arguments:
             raise RecipeError(f"`entity_types` is {self.entity_types}; choose 3 or 5")
 
 
+OPTIONS = (Collection3Arguments,)
+
+
 def task(arguments: Collection3Arguments) -> Tagging:
     """Collection-3. Its metric is F1 of whole entities."""
     return Tagging(
@@ -46,7 +49,7 @@ def task(arguments: Collection3Arguments) -> Tagging:
 @command
 def main(argv: list[str] | None = None) -> None:
     """Fine-tune, score, save."""
-    finetune(task, "collection3", argv, Collection3Arguments)
+    finetune(task, "collection3", argv, *OPTIONS)
 
 
 if __name__ == "__main__":

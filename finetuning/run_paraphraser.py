@@ -31,6 +31,9 @@ class ParaPhraserArguments:
             raise RecipeError(f"`classes` is {self.classes}; choose 2 or 3")
 
 
+OPTIONS = (ParaPhraserArguments,)
+
+
 def task(arguments: ParaPhraserArguments) -> TextClassification:
     """ParaPhraser. Both of its tasks count accuracy; besides, two classes F1 of paraphrases, three macro F1."""
     labels = paraphraser.LABELS[arguments.classes]
@@ -48,7 +51,7 @@ def task(arguments: ParaPhraserArguments) -> TextClassification:
 @command
 def main(argv: list[str] | None = None) -> None:
     """Fine-tune, score, save."""
-    finetune(task, "paraphraser", argv, ParaPhraserArguments)
+    finetune(task, "paraphraser", argv, *OPTIONS)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,9 @@ class RuSentimentArguments:
             raise RecipeError(f"`train_parts` is {self.train_parts}; name `random`, `preselected`, or both")
 
 
+OPTIONS = (RuSentimentArguments,)
+
+
 def task(arguments: RuSentimentArguments) -> TextClassification:
     """RuSentiment. Its own metric is F1 over the five classes, weighted by their size."""
     return TextClassification(
@@ -46,7 +49,7 @@ def task(arguments: RuSentimentArguments) -> TextClassification:
 @command
 def main(argv: list[str] | None = None) -> None:
     """Fine-tune, score, save."""
-    finetune(task, "rusentiment", argv, RuSentimentArguments)
+    finetune(task, "rusentiment", argv, *OPTIONS)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ from finetuning.question_answering import QuestionAnswering
 from finetuning.readers import squad
 from finetuning.training import finetune
 
+OPTIONS = ()
+
 
 def task() -> QuestionAnswering:
     """SberQuAD. The dev part is what is reported, as published scores are, so a part of train serves to validate."""
@@ -25,7 +27,7 @@ def task() -> QuestionAnswering:
 @command
 def main(argv: list[str] | None = None) -> None:
     """Fine-tune, score, save."""
-    finetune(task, "sberquad", argv)
+    finetune(task, "sberquad", argv, *OPTIONS)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from benchmarks import speed
+from benchmarks.reporting import speed
 from benchmarks.reporting.labels import label_points
 from benchmarks.reporting.tradeoff import Comparison, front
 from distillation.arguments import TERMS

@@ -6,14 +6,16 @@ from typing import Any
 
 HEADINGS = (
     "model",
-    "backend",
+    "parameters",
     "head",
     "batch x length",
-    "device",
+    "backend",
+    "MiB on disk",
     "ms: median [least, largest]",
+    "sequences/s",
     "times as fast",
     "share of the bound",
-    "MiB on disk",
+    "peak MiB",
 )
 Timing = Mapping[str, Any]
 
@@ -57,18 +59,20 @@ def table(timings: Iterable[Timing]) -> str:
 
 
 def _cells(row: Timing, slowest: float | None) -> list[str]:
-    found, bound, mib = milliseconds(row), row.get("bound_seconds"), row.get("mib")
+    found, bound, mib, peak = milliseconds(row), row.get("bound_seconds"), row.get("mib"), row.get("peak_mib")
     least, largest = 1000 * min(row["seconds"]), 1000 * max(row["seconds"])
     return [
         row["model"],
-        row["backend"],
+        f"{row['parameters']:,}" if "parameters" in row else "",
         row["head"],
         f"{row['batch_size']} x {row['sequence_length']}",
-        row["device"],
+        row["backend"] if row["device"] == "cpu" else f"{row['backend']}, {row['device']}",
+        f"{mib:.1f}" if mib else "",
         f"{figure(found)} [{figure(least)}, {figure(largest)}]",
+        figure(1000 * row["batch_size"] / found),
         f"{slowest / found:.2f}" if slowest else "",
         f"{1000 * bound / found:.0%}" if bound else "",
-        f"{mib:.1f}" if mib else "",
+        f"{statistics.median(peak):.0f}" if peak else "",
     ]
 
 

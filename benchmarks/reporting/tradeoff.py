@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from benchmarks import held_out, scores, speed
+from benchmarks import scores
+from benchmarks.reporting import held_out, speed
 from benchmarks.reporting.inventory import Inventory, matches
 from distillation.evaluation import METRICS
 
