@@ -113,4 +113,21 @@ python finetuning/run_russian_superglue.py --config finetuning/recipes/demo.yaml
     >outputs/demo/superglue.log 2>&1 || { tail -n 5 outputs/demo/superglue.log >&2; exit 1; }
 cat outputs/demo/superglue/russian_superglue.md
 
+stage export "the student, and its model for sentiments, as int8 folders to deploy"
+deploy() { # CHECKPOINT NAME
+    python benchmarks/export.py --model_name_or_path "outputs/demo/$1" --output_dir "outputs/demo/deployed/$2" 2>>"$log" ||
+        { tail -n 5 "$log" >&2; return 1; }
+}
+log=outputs/demo/deployed.log
+deploy student student
+deploy finetuned/student/rusentiment rusentiment
+
+stage inference "size and speed of the teacher and two students"
+python benchmarks/inference.py --models outputs/demo/teacher outputs/demo/student outputs/demo/match --sequence_length 64 \
+    --heads masked-lm --rounds 3 --seconds 0.2 --output outputs/demo/inference.json 2>outputs/demo/inference.log |
+    grep '^|' || { tail -n 5 outputs/demo/inference.log >&2; exit 1; }
+
+stage report "everything above on one page"
+python benchmarks/report.py outputs/demo --output_dir outputs/demo/report
+
 stage done "outputs/demo holds the teacher, the students, their comparisons and fine-tuned models ($SECONDS s in all)"

@@ -63,14 +63,14 @@ class Torch(Backend):
     def __init__(self, precision: str, compiled: bool = False):
         super().__init__(precision)
         self.compiled = compiled
+        self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
 
     def build(self, model: PreTrainedModel, samples: Iterable[Arrays], folder: Path) -> None:
-        model.save_pretrained(folder)
+        model.to(self.dtype).save_pretrained(folder)
 
     def open(self, folder: Path, threads: int, device: str) -> Run:
         torch.set_num_threads(threads)
-        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        model = _saved(folder, dtype).to(device)
+        model = _saved(folder, self.dtype).to(device)
         run = torch.compile(model) if self.compiled else model
 
         @torch.inference_mode()

@@ -68,7 +68,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     BACKENDS[arguments.backend].check(arguments.backend, "cpu")
     model = load(arguments.model_name_or_path)
     tokenizer = load_tokenizer(arguments.model_name_or_path, "model_name_or_path")
-    arguments.max_length = min(arguments.max_length, position_count(model))
+    fit(tokenizer, model)
+    arguments.max_length = min(arguments.max_length, tokenizer.model_max_length)
     lines = lines_of(arguments.validation_file)
     folder = Path(arguments.output_dir)
     draft = folder.with_name(folder.name + ".part")
@@ -102,6 +103,15 @@ def load(name_or_path: str) -> PreTrainedModel:
     except Exception as error:  # the loaders raise many types; all mean that there is no usable model
         reason = " ".join(str(error).split())
         raise RecipeError(f"`model_name_or_path` {name_or_path!r} cannot be loaded: {reason}") from None
+
+
+def fit(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Make the tokenizer give what the exported model takes, also once it is saved."""
+    names = tokenizer.model_input_names
+    if getattr(model.config, "type_vocab_size", 0) < 2:  # the segments say nothing to it
+        names = [name for name in names if name != "token_type_ids"]
+    tokenizer.model_input_names = tokenizer.init_kwargs["model_input_names"] = names
+    tokenizer.model_max_length = min(tokenizer.model_max_length, position_count(model))
 
 
 def lines_of(validation_file: str) -> Dataset:
@@ -147,8 +157,6 @@ def samples_of(
     if len(texts) < 2 or len(tokenizer(texts[0])["input_ids"]) == len(tokenizer(texts[-1])["input_ids"]):
         texts = ["да", "Мама мыла раму, а папа читал газету.", *texts]
     pairs = [[texts[index], texts[-1 - index]] for index in range(len(texts) // 2)]
-    if getattr(model.config, "type_vocab_size", 0) < 2:  # the segments say nothing to it
-        tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
     options = {"padding": True, "truncation": True, "max_length": max_length, "return_tensors": "np"}
     return [dict(tokenizer(pair, **options)) for pair in pairs]
 

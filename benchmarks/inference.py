@@ -14,7 +14,6 @@ one that has loaded nothing but libraries; on a GPU, what torch has allocated. T
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Callable
@@ -74,7 +73,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--batch_sizes", nargs="+", type=_count, default=[1, 16])
     parser.add_argument("--sequence_length", type=_count, default=512)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--threads", type=_count, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--threads", type=_count, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=_count, default=5)
     parser.add_argument("--seconds", type=float, default=1.0, help="At least so long a row runs in each round.")
     parser.add_argument("--output", type=Path, help="JSON file for the figures.")

@@ -22,6 +22,8 @@ from typing import Any
 import torch
 
 MIB, PAGE = 2**20, 4096  # bytes; less than a page cannot be seen
+# What products in int8 and bf16 live on.
+INSTRUCTIONS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 
 @dataclass
@@ -59,8 +61,11 @@ def ratio(ours: list[float], theirs: list[float]) -> dict[str, float] | None:
 def hardware(device: torch.device) -> dict[str, Any]:
     """What the figures depend on besides the code."""
     cpuinfo = Path("/proc/cpuinfo")
-    name = re.search(r"model name\s*: (.*)", cpuinfo.read_text()) if cpuinfo.exists() else None
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    name, flags = re.search(r"model name\s*: (.*)", text), re.search(r"flags\s*: (.*)", text)
     found = {"cpu": name[1] if name else platform.processor(), "threads": torch.get_num_threads()}
+    if flags:
+        found["instructions"] = " ".join(flag for flag in INSTRUCTIONS if flag in flags[1].split())
     if device.type == "cuda":
         found["gpu"] = torch.cuda.get_device_name(device)
     return found | {"torch": torch.__version__}

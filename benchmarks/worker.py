@@ -18,6 +18,7 @@ from benchmarks.systems import System
 from distillation.recipe import RecipeError
 
 WARM_UP = 0.3  # seconds
+SCARCE = ("allocate memory", "out of memory", "bad_alloc", "bad allocation")  # of torch, CUDA, C++
 SAMPLES = 16  # inputs to measure the scales of int8 activations
 
 
@@ -100,5 +101,5 @@ def _answer(sender: Connection, function: Callable[..., dict[str, Any]], argumen
 
 def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())[:300]
-    scarce = isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text
+    scarce = isinstance(error, MemoryError) or any(sign in text for sign in SCARCE)
     return "out of memory" if scarce else text or type(error).__name__

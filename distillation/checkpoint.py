@@ -20,7 +20,8 @@ def save_pretrained(
     folder: str | Path,
     state_dict: dict[str, Tensor] | None = None,
 ) -> None:
-    """Write what `AutoModelForMaskedLM` and `AutoTokenizer` load."""
+    """Write what `AutoModelForMaskedLM` and `AutoTokenizer` load; the tokenizer then knows how much the model reads."""
+    tokenizer.model_max_length = min(tokenizer.model_max_length, position_count(model))
     model.save_pretrained(folder, state_dict=state_dict)
     save_tokenizer(tokenizer, folder)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import export
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
 from distillation.arguments import DataArguments
 from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_russian_superglue
@@ -17,6 +18,7 @@ KEYS = {
     "distillation/run_teacher.py": run_teacher.ARGUMENTS,
     "distillation/run_vocabulary.py": (run_vocabulary.VocabularyArguments, DataArguments),
     "distillation/run_evaluation.py": (run_evaluation.EvaluationArguments, DataArguments),
+    "benchmarks/export.py": (export.ExportArguments,),
     "finetuning/run_rusentiment.py": (*ARGUMENTS, run_rusentiment.RuSentimentArguments),
     "finetuning/run_paraphraser.py": (*ARGUMENTS, run_paraphraser.ParaPhraserArguments),
     "finetuning/run_collection3.py": (*ARGUMENTS, run_collection3.Collection3Arguments),

@@ -112,9 +112,9 @@ def test_the_table_of_inference(tmp_path, made):
     text = made(file)
     assert "On cpu Abacus, threads 2:" in text
     assert [line for line in text.splitlines() if line.startswith("| ")][1:] == [
-        "| large | onnx | encoder | 1 x 8 | cpu | 1,500 [1,500, 1,500] | 0.01 |  |  |",
-        "| large | torch | encoder | 1 x 8 | cpu | 8 [8, 8] | 1.00 |  |  |",
-        "| small | onnx | encoder | 1 x 8 | cpu | 2 [1, 4] | 4.00 | 50% | 0.5 |",
+        "| large | 9,000 | encoder | 1 x 8 | onnx |  | 1,500 [1,500, 1,500] | 0.667 | 0.01 |  |  |",
+        "| large | 9,000 | encoder | 1 x 8 | torch |  | 8 [8, 8] | 125 | 1.00 |  |  |",
+        "| small | 1,000 | encoder | 1 x 8 | onnx | 0.5 | 2 [1, 4] | 500 | 4.00 | 50% |  |",
     ]
     assert "* large, int8, encoder, 1 x 8, cpu: No room for it.\n" in text
     assert "Not shown. Neither scores of fine-tuned models nor figures of held-out text were found." in text
@@ -125,7 +125,7 @@ def test_each_hardware_is_compared_with_itself(tmp_path, made):
     save_timings(tmp_path / "in" / "2.json", timing("a/small"), hardware={"cpu": "Fingers"})
     text = made(tmp_path / "in")
     assert "On cpu Fingers:" in text and "speed-2.png" in text
-    assert "[1, 4] | 4.00 |" in text and "[1, 4] | 1.00 |" in text
+    assert "[1, 4] | 500 | 4.00 |" in text and "[1, 4] | 500 | 1.00 |" in text
 
 
 def test_only_failures(tmp_path, made):
