@@ -20,7 +20,10 @@ def save_pretrained(
     folder: str | Path,
     state_dict: dict[str, Tensor] | None = None,
 ) -> None:
-    """Write what `AutoModelForMaskedLM` and `AutoTokenizer` load; the tokenizer then knows how much the model reads."""
+    """Write what `AutoModelForMaskedLM` and `AutoTokenizer` load.
+
+    The tokenizer learns how much the model reads: a text that is too long could not even be truncated.
+    """
     tokenizer.model_max_length = min(tokenizer.model_max_length, position_count(model))
     model.save_pretrained(folder, state_dict=state_dict)
     save_tokenizer(tokenizer, folder)

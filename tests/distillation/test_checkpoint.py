@@ -1,11 +1,11 @@
-"""Which checkpoint a run continues from."""
+"""Which checkpoint a run continues from, and what a saved one knows."""
 
 import json
 
 import pytest
-from transformers import TrainingArguments
+from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, TrainingArguments
 
-from distillation.checkpoint import checkpoint_to_resume, newest_checkpoint
+from distillation.checkpoint import checkpoint_to_resume, newest_checkpoint, save_pretrained
 from distillation.recipe import RecipeError
 
 
@@ -46,3 +46,12 @@ def test_the_word_true_and_paths(run, tmp_path_factory):
 def test_a_path_without_a_whole_checkpoint_is_refused(run, name):
     with pytest.raises(RecipeError, match="`resume_from_checkpoint`"):
         resume(run, str(run / name))
+
+
+def test_a_saved_tokenizer_knows_how_much_the_model_reads(student_vocabulary, tmp_path):
+    """A vocabulary is trained for longer texts: truncated to that, they would ask for positions that are none."""
+    tokenizer = AutoTokenizer.from_pretrained(student_vocabulary)  # of its own: it is changed
+    shape = dict(vocab_size=len(tokenizer), hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
+    save_pretrained(BertForMaskedLM(BertConfig(**shape, max_position_embeddings=24)), tokenizer, tmp_path)
+    saved = AutoTokenizer.from_pretrained(tmp_path)
+    assert len(saved("кошка " * 50, truncation=True)["input_ids"]) == 24
