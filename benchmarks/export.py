@@ -145,10 +145,11 @@ def samples_of(
     """Batches of two lines, with padding in the first."""
     texts = sorted(lines[:SAMPLES]["text"], key=len)
     if len(texts) < 2 or len(tokenizer(texts[0])["input_ids"]) == len(tokenizer(texts[-1])["input_ids"]):
-        texts = ["да", "Мама мыла раму, а папа читал газету.", *texts]
+        texts = sorted(["да", "Мама мыла раму, а папа читал газету.", *texts], key=len)
     pairs = [[texts[index], texts[-1 - index]] for index in range(len(texts) // 2)]
     if getattr(model.config, "type_vocab_size", 0) < 2:  # the segments say nothing to it
         tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+        tokenizer.init_kwargs["model_input_names"] = tokenizer.model_input_names  # which is what it saves
     options = {"padding": True, "truncation": True, "max_length": max_length, "return_tensors": "np"}
     return [dict(tokenizer(pair, **options)) for pair in pairs]
 
