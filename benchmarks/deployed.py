@@ -58,7 +58,7 @@ def compare_masked_lm(
         inputs = {name: torch.from_numpy(array) for name, array in batch.items()}
         inputs |= {name: torch.zeros_like(inputs["input_ids"]) for name in deployed.inputs if name not in inputs}
         ours, theirs = deployed(**inputs).logits.flatten(0, 1)[positions], original(batch, positions)
-        difference.append((ours - theirs).abs().max().item())
+        difference.extend((ours - theirs).abs().amax(-1).tolist())  # of short lines perhaps none is hidden in a batch
         alike.append((ours.argmax(-1) == theirs.argmax(-1)).numpy())
         return ours
 

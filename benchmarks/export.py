@@ -131,7 +131,7 @@ def write(
 ) -> dict[str, Any]:
     """The whole folder; what `export.json` says."""
     backend = BACKENDS[arguments.backend]
-    samples = samples_of(model, tokenizer, lines, arguments.max_length)
+    samples = samples_of(tokenizer, lines, arguments.max_length)
     backend.build(model, samples, folder)
     tokenizer.save_pretrained(folder)
     model.config.save_pretrained(folder)
@@ -149,13 +149,11 @@ def write(
     return found
 
 
-def samples_of(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, lines: Dataset, max_length: int
-) -> list[Arrays]:
+def samples_of(tokenizer: PreTrainedTokenizerBase, lines: Dataset, max_length: int) -> list[Arrays]:
     """Batches of two lines, with padding in the first."""
     texts = sorted(lines[:SAMPLES]["text"], key=len)
     if len(texts) < 2 or len(tokenizer(texts[0])["input_ids"]) == len(tokenizer(texts[-1])["input_ids"]):
-        texts = ["да", "Мама мыла раму, а папа читал газету.", *texts]
+        texts = sorted(["да", "Мама мыла раму, а папа читал газету.", *texts], key=len)
     pairs = [[texts[index], texts[-1 - index]] for index in range(len(texts) // 2)]
     options = {"padding": True, "truncation": True, "max_length": max_length, "return_tensors": "np"}
     return [dict(tokenizer(pair, **options)) for pair in pairs]

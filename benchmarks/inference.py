@@ -103,8 +103,8 @@ def plan(arguments: argparse.Namespace, machine: Machine) -> list[Row]:
                     row = {"model": system.name, "source": system.source, "head": head, "backend": backend}
                     row |= {"device": arguments.device, "batch_size": batch_size}
                     row |= {"sequence_length": arguments.sequence_length} | known.get(batch_size, known) | refused
+                    work_of_row = row.pop("flops", 0), row.pop("weights", 0)
                     if "error" not in row:
-                        work_of_row = row.pop("flops"), row.pop("weights")
                         row["bound_seconds"] = machine.bound(*work_of_row, BACKENDS[backend].precision)
                     rows.append(row)
     return rows

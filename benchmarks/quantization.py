@@ -96,9 +96,9 @@ def _lookup(node: NodeProto) -> list[NodeProto]:
     return [
         helper.make_node("Gather", [f"{table}_int8", ids], [f"{out}_int8"]),
         helper.make_node("Cast", [f"{out}_int8"], [f"{out}_integers"], to=TensorProto.FLOAT),
-        helper.make_node("Gather", [f"{table}_scale", ids], [f"{out}_scale"]),
-        helper.make_node("Unsqueeze", [f"{out}_scale", LAST_AXIS], [f"{out}_scales"]),
-        helper.make_node("Mul", [f"{out}_integers", f"{out}_scales"], [out]),
+        helper.make_node("Gather", [f"{table}_scale", ids], [f"{out}_row_scale"]),
+        helper.make_node("Unsqueeze", [f"{out}_row_scale", LAST_AXIS], [f"{out}_row_scales"]),
+        helper.make_node("Mul", [f"{out}_integers", f"{out}_row_scales"], [out]),
     ]
 
 

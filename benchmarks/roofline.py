@@ -86,7 +86,8 @@ def _integer_product(threads: int) -> Callable[[], object]:
 def work(model: PreTrainedModel, batch_size: int, length: int) -> tuple[int, int]:
     """Operations of a model's matrix products, attention's included, and how many weights they read.
 
-    model: may be on the `meta` device. Rows of embeddings that are looked up count for nothing.
+    model: on the `meta` device, as `System.skeleton` has it; on a CPU attention is a kernel that torch does not
+    count. Rows of embeddings that are looked up count for nothing.
     """
     ids = torch.zeros(batch_size, length, dtype=torch.long, device=model.device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():

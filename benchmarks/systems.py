@@ -96,7 +96,7 @@ def _name(source: str) -> str:
 def shape(path: Path) -> PreTrainedConfig:
     """The config of a YAML file: of a shape (with `model_type`), or of the student that a recipe describes.
 
-    Raises RecipeError for a file that is neither.
+    Raises RecipeError for a file that is neither, or contradicts itself.
     """
     try:
         keys = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -104,10 +104,15 @@ def shape(path: Path) -> PreTrainedConfig:
         raise RecipeError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(keys, dict) or not {"model_type", "student_layers"} & keys.keys():
         raise RecipeError(f"{path} is neither a recipe (`student_layers`) nor a shape (`model_type`)")
-    if "model_type" in keys:
-        return AutoConfig.for_model(**keys)
-    fields = ModelArguments.__dataclass_fields__
-    return _student(ModelArguments(**{key: value for key, value in keys.items() if key in fields}), path)
+    try:
+        if "model_type" in keys:
+            return AutoConfig.for_model(**keys)
+        fields = ModelArguments.__dataclass_fields__
+        return _student(ModelArguments(**{key: value for key, value in keys.items() if key in fields}), path)
+    except RecipeError:
+        raise
+    except Exception as error:  # an unknown type, a word where a number belongs
+        raise RecipeError(f"{path} describes no model: {_one_line(error)}") from None
 
 
 def _student(arguments: ModelArguments, path: Path) -> DistilBertConfig:

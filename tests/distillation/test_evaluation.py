@@ -8,7 +8,7 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM
 
-from distillation.evaluation import evaluate_masked_lm, held_out_examples
+from distillation.evaluation import evaluate_masked_lm, fill_in, held_out_examples
 from distillation.masking import EVALUATION_SEED, KEEP, draw_actions
 from distillation.vocabulary import SPECIAL_TOKENS, build_tokenizer
 
@@ -132,6 +132,24 @@ def test_all_tokenizers_hide_the_same_words(lines, tokenizer, byte_tokenizer, un
         assert rows.column_names == ["id", "input_ids", "units", "unit_characters"]
         assert max(map(len, rows["input_ids"])) <= 48
         assert rows["input_ids"][0][0] == reader.cls_token_id
+
+
+def test_whatever_gives_logits_is_asked_the_same(lines, teacher, tokenizer):
+    """Models that are no PyTorch models are, too: it must not see the words, nor be asked for others."""
+    (examples,) = held_out_examples(lines, [tokenizer], 32)
+    asked = []
+
+    @torch.no_grad()
+    def predict(batch, positions):
+        assert batch.keys() == {"input_ids", "attention_mask"} and all(one.dtype == np.int64 for one in batch.values())
+        assert positions.tolist() == np.flatnonzero(batch["input_ids"] == tokenizer.mask_token_id).tolist()
+        assert np.array_equal(batch["attention_mask"] == 0, batch["input_ids"] == tokenizer.pad_token_id)
+        asked.append(len(positions))
+        return teacher(**{name: torch.from_numpy(one) for name, one in batch.items()}).logits.flatten(0, 1)[positions]
+
+    found = fill_in(predict, tokenizer, examples, 16)
+    assert found == pytest.approx(evaluate_masked_lm(teacher, tokenizer, examples, 16), rel=1e-5)
+    assert sum(asked) == found["masked_tokens"] and len(asked) == -(-len(examples) // 16)
 
 
 @pytest.mark.parametrize("training", [True, False])

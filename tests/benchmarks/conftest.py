@@ -1,0 +1,28 @@
+"""What the tests of benchmarks share: a tiny masked LM, and each backend's file of it."""
+
+import pytest
+from tiny_models import POSITIONS, SHAPE, VOCABULARY, batch, lively
+from transformers import BertConfig, BertForMaskedLM
+
+from benchmarks.backends import BACKENDS
+
+
+@pytest.fixture(scope="session")
+def masked_lm():
+    """A BERT whose projection shares its table of tokens."""
+    return lively(BertForMaskedLM, BertConfig(vocab_size=VOCABULARY, max_position_embeddings=POSITIONS, **SHAPE))
+
+
+@pytest.fixture(scope="session")
+def built(masked_lm, tmp_path_factory):
+    """A function: backend -> folder with its file of `masked_lm`, made once."""
+    folders = {}
+
+    def build(name):
+        if name not in folders:
+            folder = tmp_path_factory.mktemp(name)
+            BACKENDS[name].build(masked_lm, [batch((9, 16), seed=seed) for seed in range(16)], folder)
+            folders[name] = folder
+        return folders[name]
+
+    return build
