@@ -13,6 +13,7 @@ one that has loaded nothing but libraries; on a GPU, what torch has allocated. T
 """
 
 import argparse
+import itertools
 import json
 import sys
 import tempfile
@@ -94,80 +95,72 @@ def _count(text: str) -> int:
 def plan(arguments: argparse.Namespace, machine: Machine) -> list[Row]:
     """A row for each thing to measure, with what is known of it beforehand, or with the reason why it cannot be."""
     rows = []
-    for system in systems(arguments.models):
-        for head in arguments.heads:
-            known = _attempt(lambda system=system, head=head: facts(system, head, arguments))
-            for backend in arguments.backends:
-                refused = _attempt(lambda backend=backend: BACKENDS[backend].check(backend, arguments.device) or {})
-                for batch_size in arguments.batch_sizes:
-                    row = {"model": system.name, "source": system.source, "head": head, "backend": backend}
-                    row |= {"device": arguments.device, "batch_size": batch_size}
-                    row |= {"sequence_length": arguments.sequence_length} | known.get(batch_size, known) | refused
-                    work_of_row = row.pop("flops", 0), row.pop("weights", 0)
-                    if "error" not in row:
-                        row["bound_seconds"] = machine.bound(*work_of_row, BACKENDS[backend].precision)
-                    rows.append(row)
+    choices = systems(arguments.models), arguments.heads, arguments.backends, arguments.batch_sizes
+    for system, head, backend, batch_size in itertools.product(*choices):
+        row = {"model": system.name, "source": system.source, "head": head, "backend": backend}
+        row |= {"device": arguments.device, "batch_size": batch_size, "sequence_length": arguments.sequence_length}
+        rows.append(row | _attempt(facts, system, row, machine))
     return rows
 
 
-def _attempt(function: Callable[[], Any]) -> Any:
+def _attempt(function: Callable[..., Row], *arguments: Any) -> Row:
     try:
-        return function()
+        return function(*arguments)
     except RecipeError as error:
         return {"error": str(error)}
 
 
-def facts(system: System, head: str, arguments: argparse.Namespace) -> dict[int, dict[str, int]]:
-    """For each batch size the parameters of a model, and its work.
+def facts(system: System, row: Row, machine: Machine) -> Row:
+    """The parameters of a row's model, its vocabulary, and the bound of its time.
 
-    Raises RecipeError for a length beyond its positions.
+    Raises RecipeError for a model, a length, or a backend that cannot be.
     """
-    model = system.skeleton(head)
-    length, positions = arguments.sequence_length, position_count(model)
-    if length > positions:
-        raise RecipeError(f"`sequence_length` {length} exceeds its {positions} positions")
-    known = {"parameters": model.num_parameters(), "vocabulary": model.config.vocab_size}
-    found = {}
-    for batch_size in arguments.batch_sizes:
-        flops, weights = work(model, batch_size, length)
-        found[batch_size] = known | {"flops": flops, "weights": weights}
-    return found
+    backend, length = BACKENDS[row["backend"]], row["sequence_length"]
+    backend.check(row["backend"], row["device"])
+    model = system.skeleton(row["head"])
+    if length > position_count(model):
+        raise RecipeError(f"`sequence_length` {length} exceeds its {position_count(model)} positions")
+    bound = machine.bound(*work(model, row["batch_size"], length), backend.precision)
+    return {"parameters": model.num_parameters(), "vocabulary": model.config.vocab_size, "bound_seconds": bound}
 
 
 def measure(rows: list[Row], arguments: argparse.Namespace, folder: Path) -> None:
     """Fill in the rows: build each model, then time all of them in turns."""
-    steps = tqdm(total=len(rows) * (1 + arguments.rounds), desc="Building", disable=None)
-    built: dict[tuple, Row] = {}
-    for row in rows:
-        steps.update()
-        if "error" in row:
-            continue
-        key = row["model"], row["head"], row["backend"]
-        if key not in built:
-            target = folder / str(len(built))
-            target.mkdir()
-            system = System(row["model"], row["source"])
-            found = _attempt(lambda: in_process(build, system, row["head"], row["backend"], target))  # noqa: B023
-            built[key] = found | {"folder": target}
-        row |= built[key] | {"seconds": [], "peak_mib": []}
-    steps.set_description("Timing")
-    for _ in range(arguments.rounds):
+    with tqdm(total=len(rows) * (1 + arguments.rounds), desc="Building", disable=None) as steps:
+        built: dict[tuple, Row] = {}
         for row in rows:
             steps.update()
-            if "error" in row:
-                continue
-            inputs = random_inputs(row["vocabulary"], row["batch_size"], row["sequence_length"])
-            settings = arguments.threads, arguments.device, arguments.seconds
-            found = _attempt(lambda: in_process(visit, row["backend"], row["folder"], inputs, *settings))  # noqa: B023
-            if "error" in found:
-                row |= found
-            else:
-                row["seconds"].append(found["seconds"])
-                row["peak_mib"] += [found["peak_mib"]] if "peak_mib" in found else []
-    steps.close()
+            if "error" not in row:
+                key = row["model"], row["head"], row["backend"]
+                if key not in built:
+                    built[key] = _built(row, folder / str(len(built)))
+                row |= built[key] | {"seconds": [], "peak_mib": []}
+        steps.set_description("Timing")
+        for _ in range(arguments.rounds):
+            for row in rows:
+                steps.update()
+                if "error" not in row:
+                    _time(row, arguments)
     for row in rows:
-        row.pop("folder", None)
-        row.pop("vocabulary", None)
+        for key in ("folder", "vocabulary"):
+            row.pop(key, None)
+
+
+def _built(row: Row, folder: Path) -> Row:
+    folder.mkdir()
+    system = System(row["model"], row["source"])
+    return _attempt(in_process, build, system, row["head"], row["backend"], folder) | {"folder": folder}
+
+
+def _time(row: Row, arguments: argparse.Namespace) -> None:
+    inputs = random_inputs(row["vocabulary"], row["batch_size"], row["sequence_length"])
+    settings = arguments.threads, arguments.device, arguments.seconds
+    found = _attempt(in_process, visit, row["backend"], row["folder"], inputs, *settings)
+    if "error" in found:
+        row |= found
+        return
+    for key in found:
+        row[key].append(found[key])
 
 
 if __name__ == "__main__":
