@@ -9,6 +9,7 @@ its data were, or from `data_dir`; any other on lines of `validation_file`.
 """
 
 import json
+import logging
 import shutil
 import sys
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ FORMATS = ("onnx-int8", "onnx", "openvino-int8", "openvino")
 LINES = 500  # of the validation file
 SAMPLES = 64  # lines from which int8 scales are taken, two a batch
 EXPORT = "export.json"
+
+logger = logging.getLogger("benchmarks.export")
 
 
 @dataclass
@@ -171,9 +174,19 @@ def compare(
         return compare_masked_lm(model, deployed, tokenizer, lines, arguments.max_length)
     path = Path(arguments.model_name_or_path, "all_results.json")
     results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    if (Path(__file__).parents[1] / "finetuning" / f"run_{results.get('task')}.py").exists():
-        task, settings = task_of(results, arguments.model_name_or_path, arguments.data_dir)
-        return compare_on_task(model, deployed, tokenizer, task, settings)
+    known = (Path(__file__).parents[1] / "finetuning" / f"run_{results.get('task')}.py").exists()
+    if arguments.data_dir and not known:
+        raise RecipeError(
+            f"`data_dir` is of no use: {path} does not tell of which benchmark of finetuning/ it would be"
+        )
+    if known:
+        try:
+            task, settings = task_of(results, arguments.model_name_or_path, arguments.data_dir)
+            return compare_on_task(model, deployed, tokenizer, task, settings)
+        except RecipeError as error:
+            if arguments.data_dir:
+                raise
+            logger.warning("checked on lines of text, for its benchmark cannot be read (name `data_dir`): %s", error)
     return compare_on_lines(model, deployed, tokenizer, lines, arguments.max_length)
 
 

@@ -164,6 +164,8 @@ def test_questions_of_a_benchmark(fine_tuned):
     model, tokenizer = export.load(str(run)), AutoTokenizer.from_pretrained(run)
     with pytest.raises(RecipeError, match="before/sberquad"):  # where they were
         compare_on_task(model, running(model), tokenizer, *task_of(results, str(run), None))
+    arguments = export.ExportArguments(model_name_or_path=str(run), output_dir=str(run / "new"))
+    assert "lines of text" in export.compare(model, running(model), tokenizer, lines(["кот"]), arguments)["compared"]
     task, settings = task_of(results, str(run), str(data))
     found = compare_on_task(model, running(model), tokenizer, task, settings)
     assert found["pytorch"] == found["exported"] == pytest.approx(reported_by(results))
@@ -290,6 +292,9 @@ def test_models_of_no_benchmark_are_checked_on_lines(results, tokenizer, corpus_
     arguments = export.ExportArguments(model_name_or_path=str(tmp_path), output_dir=str(tmp_path / "new"))
     found = export.compare(model, running(model), tokenizer, lines(corpus_lines[:10]), arguments)
     assert found["compared"] == "10 predictions on lines of text"
+    arguments.data_dir = str(tmp_path)
+    with pytest.raises(RecipeError, match="`data_dir` is of no use"):
+        export.compare(model, running(model), tokenizer, lines(corpus_lines[:10]), arguments)
 
 
 def test_heads_that_are_exported(tokenizer, tmp_path):
