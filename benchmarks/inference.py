@@ -44,11 +44,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     arguments = parse(argv)
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
-    precisions = {BACKENDS[name].precision for name in arguments.backends}
-    machine = measure_machine(precisions, device)
-    rows = plan(arguments, machine)
+    rows = plan(arguments)
     with tempfile.TemporaryDirectory(prefix="models-") as folder:
-        measure(rows, arguments, Path(folder))
+        machine = measure(rows, arguments, Path(folder))
     figures = {"hardware": hardware(device), "peak": vars(machine), "rows": rows}
     print(speed.table([row | {"hardware": "here"} for row in rows]))
     print(json.dumps(figures))
@@ -92,14 +90,14 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def plan(arguments: argparse.Namespace, machine: Machine) -> list[Row]:
+def plan(arguments: argparse.Namespace) -> list[Row]:
     """A row for each thing to measure, with what is known of it beforehand, or with the reason why it cannot be."""
     rows = []
     choices = systems(arguments.models), arguments.heads, arguments.backends, arguments.batch_sizes
     for system, head, backend, batch_size in itertools.product(*choices):
         row = {"model": system.name, "source": system.source, "head": head, "backend": backend}
         row |= {"device": arguments.device, "batch_size": batch_size, "sequence_length": arguments.sequence_length}
-        rows.append(row | _attempt(facts, system, row, machine))
+        rows.append(row | _attempt(facts, system, row))
     return rows
 
 
@@ -110,8 +108,8 @@ def _attempt(function: Callable[..., Row], *arguments: Any) -> Row:
         return {"error": str(error)}
 
 
-def facts(system: System, row: Row, machine: Machine) -> Row:
-    """The parameters of a row's model, its vocabulary, and the bound of its time.
+def facts(system: System, row: Row) -> Row:
+    """The parameters of a row's model, its vocabulary, and the work that its matrix products are.
 
     Raises RecipeError for a model, a length, or a backend that cannot be.
     """
@@ -120,12 +118,14 @@ def facts(system: System, row: Row, machine: Machine) -> Row:
     model = system.skeleton(row["head"])
     if length > position_count(model):
         raise RecipeError(f"`sequence_length` {length} exceeds its {position_count(model)} positions")
-    bound = machine.bound(*work(model, row["batch_size"], length), backend.precision)
-    return {"parameters": model.num_parameters(), "vocabulary": model.config.vocab_size, "bound_seconds": bound}
+    flops, weights = work(model, row["batch_size"], length)
+    known = {"parameters": model.num_parameters(), "vocabulary": model.config.vocab_size}
+    return known | {"flops": flops, "weights": weights}
 
 
-def measure(rows: list[Row], arguments: argparse.Namespace, folder: Path) -> None:
-    """Fill in the rows: build each model, then time all of them in turns."""
+def measure(rows: list[Row], arguments: argparse.Namespace, folder: Path) -> Machine:
+    """Fill in the rows: build each model, then time all of them in turns; what the machine did at its best."""
+    machine, precisions = Machine({}, 0.0), {BACKENDS[name].precision for name in arguments.backends}
     with tqdm(total=len(rows) * (1 + arguments.rounds), desc="Building", disable=None) as steps:
         built: dict[tuple, Row] = {}
         for row in rows:
@@ -137,6 +137,7 @@ def measure(rows: list[Row], arguments: argparse.Namespace, folder: Path) -> Non
                 row |= built[key] | {"seconds": [], "peak_mib": []}
         steps.set_description("Timing")
         for _ in range(arguments.rounds):
+            machine = machine.best(measure_machine(precisions, torch.device(arguments.device)))
             for row in rows:
                 steps.update()
                 if "error" not in row:
@@ -144,6 +145,9 @@ def measure(rows: list[Row], arguments: argparse.Namespace, folder: Path) -> Non
     for row in rows:
         for key in ("folder", "vocabulary"):
             row.pop(key, None)
+        if "error" not in row:
+            row["bound_seconds"] = machine.bound(row["flops"], row["weights"], BACKENDS[row["backend"]].precision)
+    return machine
 
 
 def _built(row: Row, folder: Path) -> Row:

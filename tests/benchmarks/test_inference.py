@@ -17,8 +17,8 @@ from benchmarks.worker import in_process, random_inputs, visit
 from distillation.recipe import RecipeError
 
 QUICK = ["--sequence_length", "16", "--rounds", "2", "--seconds", "0.01", "--threads", "1"]
-MEASURED = {"model", "source", "head", "backend", "device", "batch_size", "sequence_length", "parameters"}
-MEASURED |= {"bound_seconds", "mib", "seconds", "peak_mib"}
+MEASURED = {"model", "source", "head", "backend", "device", "batch_size", "sequence_length", "parameters", "flops"}
+MEASURED |= {"weights", "bound_seconds", "mib", "seconds", "peak_mib"}
 
 
 @pytest.fixture
@@ -98,8 +98,12 @@ def test_rows_take_turns(shape, tmp_path, monkeypatch):
     arguments = inference.parse(
         ["--models", shape, "--backends", "torch", "onnx", "--batch_sizes", "1", "2", *QUICK, "--rounds", "3"]
     )
-    rows = inference.plan(arguments, roofline.Machine({"fp32": 1e9}, 1e9))
-    inference.measure(rows, arguments, tmp_path)
+    speeds = iter([1e9, 3e9, 2e9])
+    monkeypatch.setattr(inference, "measure_machine", lambda *_: roofline.Machine({"fp32": next(speeds)}, 1e12))
+    rows = inference.plan(arguments)
+    machine = inference.measure(rows, arguments, tmp_path)
+    assert machine == roofline.Machine({"fp32": 3e9}, 1e12), "its best"
+    assert rows[0]["bound_seconds"] == rows[0]["flops"] / 3e9
     turn = [("torch", 1), ("torch", 2), ("onnx", 1), ("onnx", 2)]
     assert calls == turn * 2 + [turn[0], *turn[2:]]
     assert [row["seconds"] for row in rows] == [[1, 5, 9], [2], [3, 7, 10], [4, 8, 11]]
