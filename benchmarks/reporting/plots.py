@@ -119,7 +119,7 @@ def _time_axis(axes: Axes, panel: Sequence[speed.Timing]) -> None:
     medians = [speed.milliseconds(row) for row in panel]
     least = min([*medians, *(1000 * row["bound_seconds"] for row in panel if row.get("bound_seconds"))])
     if _is_wide(medians):
-        axes.set_xlim(least / 1.5, max(medians) * 2)
+        axes.set_xlim(least / 1.5, max(medians) * 3)  # room for the figure
         _logarithmic(axes, "x")
         axes.set_xlabel("ms (median; logarithmic)")
     else:

@@ -203,3 +203,14 @@ def test_the_median_of_enough_calls(monkeypatch):
     monkeypatch.setattr(worker.time, "perf_counter", lambda: now[0])
     found = visit("clocked", Path(), {}, torch.get_num_threads(), "cpu", 1.0)
     assert found["seconds"] == pytest.approx(0.25)  # of 0.1, 0.3, 0.2, and 0.9, with which a second is over
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu(shape):
+    """Timed until it has finished, with the memory that torch has allocated there; ONNX models stay on the CPU."""
+    argv = ["--models", shape, "--heads", "masked-lm", "--backends", "torch", "torch-bf16", "compile"]
+    rows = inference.main([*argv, *QUICK, "--device", "cuda"])["rows"]
+    assert len(rows) == 6 and all(row["device"] == "cuda" and min(row["peak_mib"]) > 0 for row in rows)
+    assert all(row["bound_seconds"] > 0 for row in rows)
+    with pytest.raises(SystemExit, match="1"):
+        inference.main(["--models", shape, "--backends", "onnx", *QUICK, "--device", "cuda"])
