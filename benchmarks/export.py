@@ -21,17 +21,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch
 import transformers
 from datasets import Dataset
-from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from benchmarks.backends import BACKENDS, Arrays
 from benchmarks.deployed import Deployed, compare_masked_lm, compare_on_lines, compare_on_task, task_of
 from benchmarks.measure import hardware
 from distillation.arguments import DataArguments
-from distillation.checkpoint import position_count
+from distillation.checkpoint import fit_tokenizer, load_config
 from distillation.demo import resolve_demo
 from distillation.lines import load_lines
 from distillation.models import load_tokenizer
-from distillation.recipe import RecipeError, command, parse_recipe
+from distillation.recipe import RecipeError, command, one_line, parse_recipe
 
 HEADS = ("ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
 FORMATS = ("onnx-int8", "onnx", "openvino-int8", "openvino")
@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     BACKENDS[arguments.backend].check(arguments.backend, "cpu")
     model = load(arguments.model_name_or_path)
     tokenizer = load_tokenizer(arguments.model_name_or_path, "model_name_or_path")
-    fit(tokenizer, model)
+    fit_tokenizer(tokenizer, model)
     arguments.max_length = min(arguments.max_length, tokenizer.model_max_length)
     lines = lines_of(arguments.validation_file)
     folder = Path(arguments.output_dir)
@@ -94,27 +94,16 @@ def load(name_or_path: str) -> PreTrainedModel:
     Raises RecipeError for another head, or for what cannot be loaded.
     """
     try:
-        config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
+        config = load_config(name_or_path)
         head = (config.architectures or ["no head"])[0]
         if not head.endswith(HEADS):
             raise RecipeError(f"`model_name_or_path` {name_or_path!r} is a {head}: this exports {', '.join(HEADS)}")
-        config.output_hidden_states = config.output_attentions = False
         options = {"config": config, "dtype": torch.float32, "trust_remote_code": False}
         return getattr(transformers, head).from_pretrained(name_or_path, **options).eval()
     except RecipeError:
         raise
     except Exception as error:  # the loaders raise many types; all mean that there is no usable model
-        reason = " ".join(str(error).split())
-        raise RecipeError(f"`model_name_or_path` {name_or_path!r} cannot be loaded: {reason}") from None
-
-
-def fit(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
-    """Make the tokenizer give what the exported model takes, also once it is saved."""
-    names = tokenizer.model_input_names
-    if getattr(model.config, "type_vocab_size", 0) < 2:  # the segments say nothing to it
-        names = [name for name in names if name != "token_type_ids"]
-    tokenizer.model_input_names = tokenizer.init_kwargs["model_input_names"] = names
-    tokenizer.model_max_length = min(tokenizer.model_max_length, position_count(model))
+        raise RecipeError(f"`model_name_or_path` {name_or_path!r} cannot be loaded: {one_line(error)}") from None
 
 
 def lines_of(validation_file: str) -> Dataset:

@@ -20,8 +20,9 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from distillation.arguments import ModelArguments
+from distillation.checkpoint import load_config
 from distillation.models import student_config
-from distillation.recipe import RecipeError
+from distillation.recipe import RecipeError, one_line
 
 HEADS = {
     "encoder": AutoModel,
@@ -63,7 +64,7 @@ class System:
             options = {"config": config, "dtype": torch.float32, "trust_remote_code": False}
             return HEADS[head].from_pretrained(self.source, **options).eval()
         except Exception as error:  # the loaders raise many types; all mean that there is no usable model
-            raise RecipeError(f"{self.source!r} cannot be opened: {_one_line(error)}") from None
+            raise RecipeError(f"{self.source!r} cannot be opened: {one_line(error)}") from None
         finally:
             transformers_logging.set_verbosity(level)
 
@@ -74,7 +75,7 @@ class System:
             with torch.device("meta"):
                 return HEADS[head].from_config(config, trust_remote_code=False).eval()
         except Exception as error:  # as above
-            raise RecipeError(f"{self.source!r} has no head for {head}: {_one_line(error)}") from None
+            raise RecipeError(f"{self.source!r} has no head for {head}: {one_line(error)}") from None
 
     def config(self) -> PreTrainedConfig:
         """The shape. Raises RecipeError for what cannot be opened."""
@@ -101,7 +102,7 @@ def shape(path: Path) -> PreTrainedConfig:
     try:
         keys = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path} cannot be read: {' '.join(str(error).split())}") from None
+        raise RecipeError(f"{path} cannot be read: {one_line(error)}") from None
     if not isinstance(keys, dict) or not {"model_type", "student_layers"} & keys.keys():
         raise RecipeError(f"{path} is neither a recipe (`student_layers`) nor a shape (`model_type`)")
     try:
@@ -112,7 +113,7 @@ def shape(path: Path) -> PreTrainedConfig:
     except RecipeError:
         raise
     except Exception as error:  # an unknown type, a word where a number belongs
-        raise RecipeError(f"{path} describes no model: {_one_line(error)}") from None
+        raise RecipeError(f"{path} describes no model: {one_line(error)}") from None
 
 
 def _student(arguments: ModelArguments, path: Path) -> DistilBertConfig:
@@ -137,13 +138,6 @@ def _vocabulary_size(vocabulary: str, path: Path) -> int:
 
 def _config(name_or_path: str) -> PreTrainedConfig:
     try:
-        config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
+        return load_config(name_or_path)
     except Exception as error:  # a missing folder, a broken file, an unknown id
-        raise RecipeError(f"{name_or_path!r} cannot be opened: {_one_line(error)}") from None
-    # A distilled model may ask for both in its config, which costs time and memory and says nothing here.
-    config.output_hidden_states = config.output_attentions = False
-    return config
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+        raise RecipeError(f"{name_or_path!r} cannot be opened: {one_line(error)}") from None

@@ -15,7 +15,7 @@ import transformers
 from benchmarks.backends import BACKENDS, Arrays
 from benchmarks.measure import MIB, peak, reset_peak, synchronise
 from benchmarks.systems import System
-from distillation.recipe import RecipeError
+from distillation.recipe import RecipeError, one_line
 
 WARM_UP = 0.3  # seconds
 SCARCE = ("allocate memory", "out of memory", "bad_alloc", "bad allocation")  # of torch, CUDA, C++
@@ -100,6 +100,6 @@ def _answer(sender: Connection, function: Callable[..., dict[str, Any]], argumen
 
 
 def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())[:300]
+    text = one_line(error)
     scarce = isinstance(error, MemoryError) or any(sign in text for sign in SCARCE)
     return "out of memory" if scarce else text or type(error).__name__

@@ -1,11 +1,12 @@
 """Checkpoints: what a folder holds, which one to resume from, and how much their models read."""
 
+import copy
 import json
 import logging
 from pathlib import Path
 
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from distillation.recipe import RecipeError
 
@@ -20,13 +21,28 @@ def save_pretrained(
     folder: str | Path,
     state_dict: dict[str, Tensor] | None = None,
 ) -> None:
-    """Write what `AutoModelForMaskedLM` and `AutoTokenizer` load.
-
-    The tokenizer learns how much the model reads: a text that is too long could not even be truncated.
-    """
-    tokenizer.model_max_length = min(tokenizer.model_max_length, position_count(model))
+    """Write what `AutoModelForMaskedLM` and `AutoTokenizer` load."""
+    tokenizer = copy.deepcopy(tokenizer)  # the caller goes on with it, perhaps for another model
+    fit_tokenizer(tokenizer, model)
     model.save_pretrained(folder, state_dict=state_dict)
     save_tokenizer(tokenizer, folder)
+
+
+def load_config(name_or_path: str) -> PreTrainedConfig:
+    """The config of a checkpoint. A distilled model's may ask for hidden states and attention maps, which costs time
+    and memory and says nothing to those who use the model: here it does not."""
+    config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
+    config.output_hidden_states = config.output_attentions = False
+    return config
+
+
+def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Make the tokenizer give what the model takes, no longer than it reads, also once it is saved."""
+    names = tokenizer.model_input_names
+    if getattr(model.config, "type_vocab_size", 0) < 2:  # DistilBERT, RoBERTa: the segments say nothing to them
+        names = [name for name in names if name != "token_type_ids"]
+    tokenizer.model_input_names = tokenizer.init_kwargs["model_input_names"] = names
+    tokenizer.model_max_length = min(tokenizer.model_max_length, position_count(model))
 
 
 def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:

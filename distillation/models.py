@@ -22,7 +22,7 @@ from distillation.checkpoint import position_count
 from distillation.heads import check_entry, head_entry
 from distillation.initialisation import activation, initialise, intermediate_size
 from distillation.layers import layer_groups
-from distillation.recipe import RecipeError
+from distillation.recipe import RecipeError, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def load_tokenizer(name_or_path: str, key: str) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
     except Exception as error:  # the loaders raise many types; all mean that there is no usable tokenizer
-        raise RecipeError(f"`{key}` {name_or_path!r} has no usable tokenizer: {_one_line(error)}") from None
+        raise RecipeError(f"`{key}` {name_or_path!r} has no usable tokenizer: {one_line(error)}") from None
     if not tokenizer.is_fast:
         raise RecipeError(
             f"`{key}` {name_or_path!r} has a slow tokenizer, which cannot tell the characters behind its tokens: "
@@ -76,7 +76,7 @@ def load_masked_lm(name_or_path: str, key: str, attn_implementation: str = "sdpa
     except RecipeError:
         raise
     except Exception as error:  # a missing folder, a broken file, an unknown id, a type without this attention
-        raise RecipeError(f"`{key}` {name_or_path!r} cannot be loaded: {_one_line(error)}") from None
+        raise RecipeError(f"`{key}` {name_or_path!r} cannot be loaded: {one_line(error)}") from None
     absent = sorted(set(loading["missing_keys"]) - set(model.all_tied_weights_keys))
     absent += sorted(str(entry) for entry in loading.get("mismatched_keys", ()))
     if absent:
@@ -244,7 +244,3 @@ def check_same_vocabulary(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer:
         "in token and id: `alignment: same` needs one vocabulary; set `alignment: match` or `reduce`, or leave "
         "`student_vocabulary` out to keep the teacher's"
     )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:500]

@@ -20,6 +20,11 @@ class RecipeError(ValueError):
     """What the user asked for cannot be done. The message is one sentence that names the key and the remedy."""
 
 
+def one_line(error: Exception) -> str:
+    """What a library has to say, fit for the end of such a sentence."""
+    return " ".join(str(error).split())[:500]
+
+
 def command(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | None], Any]:
     """Make `main(argv)` end with one sentence on standard error and exit code 2 on a `RecipeError`.
 

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from transformers import AutoConfig, AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from distillation.checkpoint import counts_from_padding, position_count
-from distillation.recipe import RecipeError
+from distillation.checkpoint import counts_from_padding, fit_tokenizer, load_config
+from distillation.recipe import RecipeError, one_line
 from finetuning.task import Task
 
 START, TEACHER = "model_name_or_path", "task_teacher"
@@ -65,7 +65,7 @@ def load_tokenizer(name_or_path: str, key: str, model: PreTrainedModel) -> PreTr
     try:
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
     except Exception as error:  # as below
-        raise RecipeError(f"`{key}` {name_or_path!r} has no usable tokenizer: {_one_line(error)}") from None
+        raise RecipeError(f"`{key}` {name_or_path!r} has no usable tokenizer: {one_line(error)}") from None
     if not tokenizer.is_fast:
         raise RecipeError(
             f"`{key}` {name_or_path!r} has a slow tokenizer: save its fast version (tokenizer.json) there"
@@ -83,20 +83,15 @@ def load_tokenizer(name_or_path: str, key: str, model: PreTrainedModel) -> PreTr
             f"{model.config.pad_token_id} by its config, which positions are counted from: make them one"
         )
     tokenizer.padding_side = tokenizer.truncation_side = "right"
-    if getattr(model.config, "type_vocab_size", 0) < 2:  # DistilBERT, RoBERTa: the segments say nothing to them
-        tokenizer.model_input_names = [n for n in tokenizer.model_input_names if n != "token_type_ids"]
-    tokenizer.model_max_length = min(tokenizer.model_max_length, position_count(model))
+    fit_tokenizer(tokenizer, model)
     return tokenizer
 
 
 def _load_config(name_or_path: str, key: str) -> PreTrainedConfig:
     try:
-        config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
+        return load_config(name_or_path)
     except Exception as error:  # a missing folder, a broken file, an unknown id
-        raise RecipeError(f"`{key}` {name_or_path!r} cannot be loaded: {_one_line(error)}") from None
-    # A distilled model may ask for both in its config, which costs time and memory and says nothing here.
-    config.output_hidden_states = config.output_attentions = False
-    return config
+        raise RecipeError(f"`{key}` {name_or_path!r} cannot be loaded: {one_line(error)}") from None
 
 
 def _load(name_or_path: str, key: str, task: Task, config: PreTrainedConfig, **options: Any) -> tuple[Any, dict]:
@@ -107,10 +102,6 @@ def _load(name_or_path: str, key: str, task: Task, config: PreTrainedConfig, **o
     try:
         return task.model_class.from_pretrained(name_or_path, config=config, **options)
     except Exception as error:  # the loaders raise many types; all mean that there is no usable model
-        raise RecipeError(f"`{key}` {name_or_path!r} cannot be loaded: {_one_line(error)}") from None
+        raise RecipeError(f"`{key}` {name_or_path!r} cannot be loaded: {one_line(error)}") from None
     finally:
         transformers_logging.set_verbosity(level)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -50,7 +50,7 @@ def test_a_path_without_a_whole_checkpoint_is_refused(run, name):
 
 def test_a_saved_tokenizer_knows_how_much_the_model_reads(student_vocabulary, tmp_path):
     """A vocabulary is trained for longer texts: truncated to that, they would ask for positions that are none."""
-    tokenizer = AutoTokenizer.from_pretrained(student_vocabulary)  # of its own: it is changed
+    tokenizer = AutoTokenizer.from_pretrained(student_vocabulary)
     shape = dict(vocab_size=len(tokenizer), hidden_size=8, num_hidden_layers=1, num_attention_heads=2)
     save_pretrained(BertForMaskedLM(BertConfig(**shape, max_position_embeddings=24)), tokenizer, tmp_path)
     saved = AutoTokenizer.from_pretrained(tmp_path)
