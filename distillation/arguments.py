@@ -181,8 +181,14 @@ class ObjectiveArguments:
         return "kl" in self.terms or "mlm" in self.terms
 
     @property
+    def hidden_views(self) -> tuple[str, ...]:
+        """The ways in which a term compares layers: of their `groups`, the `last`, the `average` of all."""
+        views = {"cosine": self.cosine_layers, "hidden_mse": self.hidden_layers}
+        return tuple(dict.fromkeys(view for term, view in views.items() if term in self.terms))
+
+    @property
     def needs_hidden_states(self) -> bool:
-        return "cosine" in self.terms or "hidden_mse" in self.terms
+        return bool(self.hidden_views)
 
     @property
     def needs_attentions(self) -> bool:
@@ -191,11 +197,7 @@ class ObjectiveArguments:
     @property
     def uses_groups(self) -> bool:
         """Whether a term compares a student layer with its group of teacher layers."""
-        return (
-            self.needs_attentions
-            or ("cosine" in self.terms and self.cosine_layers == "groups")
-            or ("hidden_mse" in self.terms and self.hidden_layers == "groups")
-        )
+        return self.needs_attentions or "groups" in self.hidden_views
 
 
 def check_masking(masking: MaskingArguments, objective: ObjectiveArguments) -> None:

@@ -23,7 +23,8 @@ from distillation.masking import COUNTS, EVALUATION_SEED, MaskingCollator, rarit
 from distillation.objective import COUNTED_BY, distillation_terms
 from distillation.recipe import RecipeError, check_training
 from distillation.sampler import EpochBegins, LengthGroupedSampler
-from distillation.student import Outputs, Runner, Student
+from distillation.student import Outputs, Student
+from distillation.teacher import Targets, Teacher
 from distillation.vocabulary_kl import VocabularyKL
 
 PROJECTIONS = "projections.safetensors"
@@ -91,8 +92,7 @@ class DistillationTrainer(Trainer):
         self.eval_collator = collate(EVALUATION_SEED)
         self.teacher = self.vocabulary_kl = None
         if objective.needs_teacher:
-            teacher = teacher.to(args.device).eval().requires_grad_(False)
-            self.teacher = Runner(teacher, logits=objective.alignment == "same")
+            self.teacher = Teacher(teacher.to(args.device), objective, student.config.num_hidden_layers)
             if objective.alignment != "same" and "kl" in objective.terms:
                 self.vocabulary_kl = self._make_vocabulary_kl(vocabulary)
         # On the device beforehand: a tensor made in a step would have to be copied there.
@@ -106,15 +106,14 @@ class DistillationTrainer(Trainer):
         self._evaluated = torch.zeros(2, len(objective.terms))
 
     def _make_vocabulary_kl(self, vocabulary: VocabularyMap) -> VocabularyKL:
-        model, name = self.teacher.model, self.teacher.projection
         return VocabularyKL(
             vocabulary,
-            None if name is None else model.get_submodule(name),
+            self.teacher.projection,
             self.objective.alignment,
             self.objective.vocabulary_map or "ordered",
             self.objective.reduce_pooling or "mean",
             self.objective.temperature,
-            model.device,
+            self.args.device,
             torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else torch.float32,
         )
 
@@ -143,8 +142,7 @@ class DistillationTrainer(Trainer):
         num_items_in_batch: counts (5,) as in `COUNTS`; those of this batch alone unless given.
         """
         counts = inputs["counts"] if num_items_in_batch is None else num_items_in_batch
-        student, teacher = self.outputs(model, inputs)
-        sums = distillation_terms(student, teacher, inputs, self.objective, self.vocabulary_kl)
+        sums = distillation_terms(*self.outputs(model, inputs), inputs, self.objective, self.vocabulary_kl)
         shares = torch.stack(list(sums.values())).float() / self._counted(counts).clamp(min=1)
         if model.training:
             self._terms += shares.detach()
@@ -157,15 +155,18 @@ class DistillationTrainer(Trainer):
         """For each term the number of positions it is a sum over."""
         return counts[self._columns]
 
-    def outputs(self, model: nn.Module, inputs: dict[str, Any]) -> tuple[Outputs, Outputs | None]:
-        """What student and teacher make of a batch."""
+    def outputs(self, model: nn.Module, inputs: dict[str, Any]) -> tuple[Outputs, Targets | None]:
+        """What the student makes of a batch, and what it is compared with."""
+        targets = self.targets(inputs)
         hidden, attentions = self.objective.needs_hidden_states, self.objective.needs_attentions
-        student = model(inputs["student"], inputs["positions"], hidden, attentions, len(inputs["compared"]))
-        teacher = None
-        if self.teacher is not None:
-            with torch.no_grad(), self.accelerator.autocast():  # which covers the student's forward pass of itself
-                teacher = self.teacher(inputs["teacher"], inputs["teacher_positions"], hidden, attentions)
-        return student, teacher
+        return model(inputs["student"], inputs["positions"], hidden, attentions, len(inputs["compared"])), targets
+
+    def targets(self, inputs: dict[str, Any]) -> Targets | None:
+        """What the teacher makes of a batch."""
+        if self.teacher is None:
+            return None
+        with self.accelerator.autocast():  # which covers the student's forward pass of itself
+            return self.teacher(inputs["teacher"], inputs["teacher_positions"])
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the mean of each term since the last log, over all ranks."""
@@ -252,10 +253,10 @@ class DistillationTrainer(Trainer):
         """Add a batch to the sums and counts of `evaluation_loop`; nothing is gathered."""
         inputs = self._prepare_inputs(inputs)
         with torch.no_grad(), self.compute_loss_context_manager():
-            student, teacher = self.outputs(model, inputs)
-            sums = distillation_terms(student, teacher, inputs, self.objective, self.vocabulary_kl)
+            student, targets = self.outputs(model, inputs)
+            sums = distillation_terms(student, targets, inputs, self.objective, self.vocabulary_kl)
             if self.vocabulary_kl is not None:
-                held = self.vocabulary_kl.candidate_probability(teacher.logits, inputs["groups"])
+                held = self.vocabulary_kl.candidate_probability(targets.logits, inputs["groups"])
                 self._held += torch.stack([held.double(), inputs["counts"][COUNTS.index("kl")]])
         self._evaluated += torch.stack([torch.stack(list(sums.values())).double(), self._counted(inputs["counts"])])
         return None, None, None

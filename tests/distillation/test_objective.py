@@ -10,6 +10,7 @@ from distillation.layers import mean
 from distillation.objective import compared_layers, distillation_terms
 from distillation.recipe import RecipeError
 from distillation.student import Outputs
+from distillation.teacher import targets_of
 
 OFF = {f"weight_{term}": 0.0 for term in TERMS}
 MASK = torch.tensor([[True, True, False]])
@@ -26,7 +27,9 @@ def states(*values):
 def terms(student, teacher, labels=None, **objective):
     groups = () if student.logits is None or teacher.logits is None else ((1, len(teacher.logits)),)
     batch = {"compared": MASK, "labels": labels, "groups": groups, "unlabelled": 0}
-    return distillation_terms(student, teacher, batch, ObjectiveArguments(**{**OFF, **objective}))
+    objective = ObjectiveArguments(**{**OFF, **objective})
+    layers = len(student.hidden_states or student.attentions or ())
+    return distillation_terms(student, targets_of(teacher, objective, layers), batch, objective)
 
 
 def test_hidden_mse_by_groups_by_hand():
@@ -175,7 +178,7 @@ def test_all_terms_across_vocabularies_by_loops(alignment):
         return torch.tensor(7.0)
 
     objective = ObjectiveArguments(alignment=alignment, weight_hidden_mse=1.0)
-    sums = distillation_terms(student, teacher, batch, objective, vocabulary_kl)
+    sums = distillation_terms(student, targets_of(teacher, objective, 2), batch, objective, vocabulary_kl)
 
     assert sums["kl"].item() == 7 and torch.equal(seen[0][0], student.logits[:3])
     assert seen[0][1] is teacher.logits and seen[0][2] == batch["groups"]
@@ -197,12 +200,11 @@ def test_all_terms_across_vocabularies_by_loops(alignment):
                         maps = student.attentions[layer][b, head]
                         looked[j] = sum(maps[s, t] for s in pieces[i] for t in pieces[j]).item() / len(pieces[i])
                         wanted[j] = [teacher.attentions[k][b, head, i, j].item() for k in group]
-                    whole = [1.0, 1.0, 1.0]
+                    ours = theirs = 1.0
                     if alignment == "match":
-                        whole = [sum(looked.values()), *(sum(w[k] for w in wanted.values()) for k in range(2))]
+                        ours, theirs = sum(looked.values()), sum(sum(w) for w in wanted.values()) / 2
                     for j in places:
-                        target = (wanted[j][0] / whole[1] + wanted[j][1] / whole[2]) / 2
-                        attention += (looked[j] / whole[0] - target) ** 2 / heads / 2
+                        attention += (looked[j] / ours - sum(wanted[j]) / 2 / theirs) ** 2 / heads / 2
     assert sums["cosine"].item() == pytest.approx(cosine, rel=1e-5)
     assert sums["hidden_mse"].item() == pytest.approx(mse, rel=1e-5)
     assert sums["attention"].item() == pytest.approx(attention, rel=1e-5)

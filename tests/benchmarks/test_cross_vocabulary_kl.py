@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks import measure, training_step
+from benchmarks import cross_vocabulary_kl, measure
 from benchmarks.baselines import (
     Dense,
     Gather,
@@ -17,7 +17,7 @@ from benchmarks.baselines import (
     piece_table,
     sampled_holders,
 )
-from benchmarks.training_step import TEMPERATURE, SyntheticMap
+from benchmarks.cross_vocabulary_kl import TEMPERATURE, SyntheticMap
 
 CPU = torch.device("cpu")
 
@@ -77,27 +77,27 @@ def test_holders_are_drawn_from_the_tokens_that_hold_a_piece(vocabulary):
 @pytest.mark.parametrize("logsumexp", [False, True])
 def test_only_the_truncated_gradient_is_wrong(vocabulary, logsumexp):
     """Ours included, and `ordered` by an exact gradient of its own."""
-    calls, exact = training_step.ways(vocabulary, 6, logsumexp, CPU)
-    errors = {name: training_step.relative_error(call(), exact[name]) for name, call in calls.items()}
+    calls, exact = cross_vocabulary_kl.ways(vocabulary, 6, logsumexp, CPU)
+    errors = {name: cross_vocabulary_kl.relative_error(call(), exact[name]) for name, call in calls.items()}
     assert errors.pop("index trick") > 0.05
     assert set(errors) == {"dense", "gather", "sparse"} | (
         {"pieces_logsumexp"} if logsumexp else {"pieces", "ordered"}
     )
-    assert max(errors.values()) < training_step.ERROR
+    assert max(errors.values()) < cross_vocabulary_kl.ERROR
 
 
 @pytest.mark.parametrize("logsumexp", [False, True])
 def test_ours_stays_exact_over_many_candidates(logsumexp):
     """A softmax that adds up 20,000 exponentials in order loses two digits of the gradient."""
-    calls, exact = training_step.ways(SyntheticMap(20000, 300), 4, logsumexp, CPU)
+    calls, exact = cross_vocabulary_kl.ways(SyntheticMap(20000, 300), 4, logsumexp, CPU)
     for name in ["pieces_logsumexp"] if logsumexp else ["pieces", "ordered"]:
-        assert training_step.relative_error(calls[name](), exact[name]) < 1e-6
+        assert cross_vocabulary_kl.relative_error(calls[name](), exact[name]) < 1e-6
 
 
 def test_tables_and_json(tmp_path, capsys):
     """Each way has its row, each of ours its comparison, on paper and in the file."""
     output = tmp_path / "step.json"
-    training_step.main(["--quick", "--output", str(output)])
+    cross_vocabulary_kl.main(["--quick", "--output", str(output)])
     shown, figures = capsys.readouterr().out, json.loads(output.read_text(encoding="utf-8"))
     assert json.loads(shown.splitlines()[-1]) == figures
     assert len(figures["rows"]) == 2 * (6 + 5) and len(figures["ratios"]) == 2 * (2 + 1) * 4
@@ -110,10 +110,10 @@ def test_real_tokenizers(tokenizer, unigram_tokenizer, tmp_path, capsys):
     tokenizer.save_pretrained(tmp_path / "student")
     unigram_tokenizer.save_pretrained(tmp_path / "teacher")
     argv = ["--teacher_tokenizer", str(tmp_path / "teacher"), "--student_tokenizers", str(tmp_path / "student")]
-    known = training_step.main([*argv, "--quick"])["vocabularies"]
+    known = cross_vocabulary_kl.main([*argv, "--quick"])["vocabularies"]
     assert [one["student_size"] for one in known] == [len(tokenizer)] and known[0]["seconds"] > 0
     with pytest.raises(SystemExit):
-        training_step.main(argv[:2])
+        cross_vocabulary_kl.main(argv[:2])
 
 
 def test_ratio_by_hand():
