@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from distillation.alignment import VocabularyMap
+from distillation.sharding import whole
 
 CHUNK = 32  # positions: a few buffers of candidates x positions that stay in the allocator's reach
 GPU_CHUNK = 256  # enough to keep a GPU busy
@@ -88,17 +89,20 @@ class VocabularyKL:
     def candidate_probability(self, teacher_states: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
         """How much of the teacher's probability the candidates hold, summed over positions."""
         total = teacher_states.new_zeros((), dtype=torch.float32)
+        all_logits = self._all_logits()
         for (k, _), group in zip(groups, teacher_states.split([count for _, count in groups]), strict=True):
             ids = self.candidates[k if self.is_ordered else 0].all_ids
             for states in group.split(_chunk(group)):
-                logits = self._all_logits(states)
+                logits = all_logits(states)
                 total += (logits[:, ids].logsumexp(-1) - logits.logsumexp(-1)).exp().sum()
         return total
 
-    def _all_logits(self, states: Tensor) -> Tensor:
+    def _all_logits(self) -> Callable[[Tensor], Tensor]:
+        """From states to the teacher's logits. Its weights are gathered here: ranks have unlike numbers of chunks."""
         if self.projection is None:
-            return states.float()
-        return self.projection(states.to(self.projection.weight.dtype)).float()
+            return Tensor.float
+        weight, bias = (None if p is None else whole(p) for p in (self.projection.weight, self.projection.bias))
+        return lambda states: F.linear(states.to(weight.dtype), weight, bias).float()
 
 
 class ChunkedKL(torch.autograd.Function):
