@@ -36,11 +36,6 @@ def shard(model: nn.Module, device_type: str, devices: int) -> None:
     fully_shard(model, mesh=mesh, reshard_after_forward=True)  # unsaid, embeddings and head would stay
 
 
-def whole(parameter: Tensor) -> Tensor:
-    """A parameter that may be in shards; all ranks have to ask for it together."""
-    return parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
-
-
 def in_shards_of(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """A state dict of whole tensors, which every rank has, as `module` can load it: where it is sharded, in shards."""
     state = dict(state)

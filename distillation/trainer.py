@@ -234,7 +234,7 @@ class DistillationTrainer(Trainer):
         by_length = np.argsort(lengths(dataset), kind="stable")  # little padding
         share = by_length[self.args.process_index :: self.args.world_size]
         batches = -(-len(dataset) // (self.args.world_size * self.args.eval_batch_size))
-        batches = max(min(batches, len(dataset) // self.args.world_size), 1)  # ranks with shards need as many
+        batches = max(min(batches, len(dataset) // self.args.world_size), 1)  # with FSDP all ranks need as many
         return DataLoader(
             dataset,
             batch_sampler=[batch.tolist() for batch in np.array_split(share, batches) if len(batch)],

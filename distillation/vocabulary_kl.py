@@ -21,9 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.distributed.tensor import DTensor
 
 from distillation.alignment import VocabularyMap
-from distillation.sharding import whole
 
 CHUNK = 32  # positions: a few buffers of candidates x positions that stay in the allocator's reach
 GPU_CHUNK = 256  # enough to keep a GPU busy
@@ -101,7 +101,8 @@ class VocabularyKL:
         """From states to the teacher's logits. Its weights are gathered here: ranks have unlike numbers of chunks."""
         if self.projection is None:
             return Tensor.float
-        weight, bias = (None if p is None else whole(p) for p in (self.projection.weight, self.projection.bias))
+        held = (self.projection.weight, self.projection.bias)
+        weight, bias = (part.full_tensor() if isinstance(part, DTensor) else part for part in held)
         return lambda states: F.linear(states.to(weight.dtype), weight, bias).float()
 
 
