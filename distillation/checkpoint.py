@@ -100,4 +100,4 @@ def _is_whole(folder: Path) -> bool:
         json.loads((folder / STATE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
-    return any(folder.glob("*.safetensors")) or any(folder.glob("pytorch_model_fsdp*"))
+    return any(folder.glob("*.safetensors"))

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 from transformers import PreTrainedModel
 
 
@@ -69,11 +68,12 @@ def vocabulary_projection(model: PreTrainedModel, sample: Mapping[str, Tensor]) 
 
 
 def _without_projection(model: PreTrainedModel, name: str, inputs: Mapping[str, Any]) -> Any:
-    weight = model.get_parameter(f"{name}.weight")
-    identity = {f"{name}.weight": torch.eye(weight.shape[1], dtype=weight.dtype, device=weight.device)}
-    if model.get_submodule(name).bias is not None:
-        identity[f"{name}.bias"] = weight.new_zeros(weight.shape[1])
-    return functional_call(model, identity, (), dict(inputs), tie_weights=False)
+    projection = model.get_submodule(name)
+    model.set_submodule(name, nn.Identity())  # its weights in their place would not do: FSDP puts them back
+    try:
+        return model(**inputs)
+    finally:
+        model.set_submodule(name, projection)
 
 
 def check_entry(model: PreTrainedModel, entry: nn.Module, sample: Mapping[str, Tensor]) -> None:

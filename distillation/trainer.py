@@ -23,6 +23,7 @@ from distillation.masking import COUNTS, EVALUATION_SEED, MaskingCollator, rarit
 from distillation.objective import COUNTED_BY, distillation_terms
 from distillation.recipe import RecipeError, check_training
 from distillation.sampler import EpochBegins, LengthGroupedSampler
+from distillation.sharding import configure, in_shards_of, shard
 from distillation.student import Outputs, Student
 from distillation.teacher import Targets, Teacher
 from distillation.vocabulary_kl import VocabularyKL
@@ -86,6 +87,8 @@ class DistillationTrainer(Trainer):
             processing_class=tokenizer,
             callbacks=[self._epoch_begins],
         )
+        if self.is_fsdp_enabled:
+            configure(self.accelerator.state.fsdp_plugin)
         # True means "this loss is normalised over the accumulated batch": the Trainer divides it by nothing more.
         self.model_accepts_loss_kwargs = True
         self.objective = objective
@@ -118,6 +121,12 @@ class DistillationTrainer(Trainer):
         )
 
     # Training
+
+    def train(self, *args: Any, **kwargs: Any) -> Any:
+        """With FSDP the teacher is sharded here: until then one process alone can evaluate it."""
+        if self.is_fsdp_enabled and self.teacher is not None:
+            shard(self.teacher.model, self.args.device.type, self.args.world_size)
+        return super().train(*args, **kwargs)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator, num_batches: int, device: torch.device
@@ -159,13 +168,15 @@ class DistillationTrainer(Trainer):
         """What the student makes of a batch, and what it is compared with."""
         targets = self.targets(inputs)
         hidden, attentions = self.objective.needs_hidden_states, self.objective.needs_attentions
-        return model(inputs["student"], inputs["positions"], hidden, attentions, len(inputs["compared"])), targets
+        with self.accelerator.autocast():  # FSDP's student and the teacher have none of their own
+            student = model(inputs["student"], inputs["positions"], hidden, attentions, len(inputs["compared"]))
+        return student, targets
 
     def targets(self, inputs: dict[str, Any]) -> Targets | None:
         """What the teacher makes of a batch."""
         if self.teacher is None:
             return None
-        with self.accelerator.autocast():  # which covers the student's forward pass of itself
+        with self.accelerator.autocast():
             return self.teacher(inputs["teacher"], inputs["teacher_positions"])
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -225,6 +236,7 @@ class DistillationTrainer(Trainer):
         by_length = np.argsort(lengths(dataset), kind="stable")  # little padding
         share = by_length[self.args.process_index :: self.args.world_size]
         batches = -(-len(dataset) // (self.args.world_size * self.args.eval_batch_size))
+        batches = max(min(batches, len(dataset) // self.args.world_size), 1)  # with FSDP all ranks need as many
         return DataLoader(
             dataset,
             batch_sampler=[batch.tolist() for batch in np.array_split(share, batches) if len(batch)],
@@ -265,6 +277,8 @@ class DistillationTrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """The student alone, as others load it; in a `checkpoint-*` folder the projections beside it."""
+        if not self.args.should_save:
+            return
         folder = Path(output_dir or self.args.output_dir)
         student = self.accelerator.unwrap_model(self.model)
         state_dict = student.state_dict() if state_dict is None else state_dict
@@ -273,22 +287,22 @@ class DistillationTrainer(Trainer):
             for prefix, part in parts.items():
                 if name.startswith(prefix):
                     part[name.removeprefix(prefix)] = tensor
+        for name in student.model.all_tied_weights_keys:  # gathered from shards they are tensors of their own
+            parts["model."].pop(name, None)
         save_pretrained(student.model, self.processing_class, folder, parts["model."])
         if parts["projections."] and folder != Path(self.args.output_dir):
             save_file({name: t.contiguous() for name, t in parts["projections."].items()}, folder / PROJECTIONS)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        if self.is_fsdp_enabled:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-            return
         student = self.accelerator.unwrap_model(self.model if model is None else model)
         state = load_file(Path(resume_from_checkpoint, "model.safetensors"))
         try:
-            missing, unexpected = student.model.load_state_dict(state, strict=False)
+            missing, unexpected = student.model.load_state_dict(in_shards_of(student.model, state), strict=False)
             if unexpected or set(missing) - set(student.model.all_tied_weights_keys):
                 raise RuntimeError("other layers")
             if len(student.projections):
-                student.projections.load_state_dict(load_file(Path(resume_from_checkpoint, PROJECTIONS)))
+                state = load_file(Path(resume_from_checkpoint, PROJECTIONS))
+                student.projections.load_state_dict(in_shards_of(student.projections, state))
         except (RuntimeError, FileNotFoundError):  # shapes that differ, no projections
             raise RecipeError(
                 f"`resume_from_checkpoint`: {resume_from_checkpoint} is of another student or other terms than this "
@@ -296,7 +310,4 @@ class DistillationTrainer(Trainer):
             ) from None
 
     def _load_best_model(self) -> None:
-        if self.is_fsdp_enabled:
-            super()._load_best_model()
-        else:
-            self._load_from_checkpoint(self.state.best_model_checkpoint)
+        self._load_from_checkpoint(self.state.best_model_checkpoint)

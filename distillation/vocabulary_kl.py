@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.distributed.tensor import DTensor
 
 from distillation.alignment import VocabularyMap
 from distillation.candidates import Candidates, Score, TeacherRows, Whole, candidates_by_pieces
@@ -137,17 +138,21 @@ class VocabularyKL:
     def candidate_probability(self, teacher_states: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
         """How much of the teacher's probability the candidates hold, summed over positions."""
         total = teacher_states.new_zeros((), dtype=torch.float32)
+        all_logits = self._all_logits()
         for (k, _), group in zip(groups, _split(teacher_states, groups), strict=True):
             ids = self.candidates[k if self.is_ordered else 0].all_ids
             for states in group.split(_chunk(group)):
-                logits = self._all_logits(states)
+                logits = all_logits(states)
                 total += (logits[:, ids].logsumexp(-1) - logits.logsumexp(-1)).exp().sum()
         return total
 
-    def _all_logits(self, states: Tensor) -> Tensor:
+    def _all_logits(self) -> Callable[[Tensor], Tensor]:
+        """From states to the teacher's logits. Its weights are gathered here: ranks have unlike numbers of chunks."""
         if self.projection is None:
-            return states.float()
-        return self.projection(states.to(self.projection.weight.dtype)).float()
+            return Tensor.float
+        held = (self.projection.weight, self.projection.bias)
+        weight, bias = (part.full_tensor() if isinstance(part, DTensor) else part for part in held)
+        return lambda states: F.linear(states.to(weight.dtype), weight, bias).float()
 
 
 class ChunkedKL(torch.autograd.Function):

@@ -3,12 +3,17 @@
 python ranks.py TEACHER STUDENT_VOCABULARY CORPUS OUTPUT BATCH_SIZE_OF_A_RANK
 """
 
+import functools
 import json
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate import DistributedType
 from safetensors.torch import save_file
+from torch.distributed.tensor import DTensor
 from transformers import TrainingArguments
 
 from distillation.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
@@ -22,18 +27,29 @@ from distillation.trainer import DistillationTrainer
 
 @command
 def main(argv: list[str]) -> None:
-    """With one vocabulary and with two, in folders of their own: a start is dearer than the steps."""
+    """With one vocabulary and with two, then stopped and resumed, in folders of their own: a start is dearer than the
+    steps."""
     teacher, student_vocabulary, corpus, output, batch_size = argv
-    train(teacher, None, corpus, f"{output}/same", "same", int(batch_size))
-    train(teacher, student_vocabulary, corpus, f"{output}/reduce", "reduce", int(batch_size))
+    run = functools.partial(train, teacher, corpus, int(batch_size))
+    run(f"{output}/same", "same")
+    run(f"{output}/reduce", "reduce", student_vocabulary)
+    kept = dict(optim="adamw_torch", save_strategy="steps", save_steps=2)
+    run(f"{output}/kept", "reduce", student_vocabulary, **kept)
+    run(f"{output}/resumed", "reduce", student_vocabulary, f"{output}/kept/checkpoint-2", **kept)
 
 
 def train(
-    teacher_folder: str, student_vocabulary: str | None, corpus_file: str, output: str, alignment: str, batch_size: int
+    teacher_folder: str,
+    corpus_file: str,
+    batch_size: int,
+    output: str,
+    alignment: str,
+    student_vocabulary: str | None = None,
+    checkpoint: str | None = None,
+    **options: Any,
 ) -> None:
     torch.manual_seed(0)
-    training_args = TrainingArguments(
-        output_dir=output,
+    defaults = dict(
         use_cpu=True,
         per_device_train_batch_size=batch_size,
         per_device_eval_batch_size=3,
@@ -46,6 +62,10 @@ def train(
         train_sampling_strategy="group_by_length",
         disable_tqdm=True,
     )
+    training_args = TrainingArguments(output, **{**defaults, **options})
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        # accelerate hands out shards where it believes that the devices are GPUs; the device stays what it is.
+        training_args.distributed_state.distributed_type = DistributedType.MULTI_GPU
     objective = ObjectiveArguments(alignment=alignment)
     model_args = ModelArguments(
         teacher_name_or_path=teacher_folder,
@@ -75,12 +95,14 @@ def train(
         teacher_tokenizer=teacher_tokenizer,
         vocabulary=vocabulary,
     )
-    trainer.train()
-    results = trainer.measured()
+    trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.save_model()
+    held = [p.to_local() if isinstance(p, DTensor) else p for p in teacher.parameters()]
+    results = trainer.measured() | {"held_of_teacher": sum(p.numel() for p in held) / teacher.num_parameters()}
+    state = trainer.accelerator.get_state_dict(trainer.model)  # of all ranks, where it is in shards
     if trainer.is_world_process_zero():
-        weights = {name: tensor.contiguous() for name, tensor in trainer.model.state_dict().items()}
+        weights = {name: tensor.contiguous() for name, tensor in state.items()}
         weights.pop("model.vocab_projector.weight")  # the embeddings, once more
-        Path(output).mkdir(exist_ok=True, parents=True)
         save_file(weights, Path(output, "weights.safetensors"))
         Path(output, "logs.json").write_text(json.dumps(results))
 

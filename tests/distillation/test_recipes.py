@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
+from accelerate.commands.config.config_args import load_config_from_file
 from transformers import BertConfig, BertForMaskedLM
 
 from distillation import run, run_teacher
@@ -13,6 +14,7 @@ from distillation.models import build_student
 from distillation.recipe import parse_recipe
 
 RECIPES = sorted(Path(run.__file__).parent.glob("recipes/**/*.yaml"))
+LAUNCHES = sorted(Path(run.__file__).parent.glob("launch/*.yaml"))
 PUBLISHED = {
     "distilrubert-base-cased-conversational": 135_445_755,
     "distilrubert-small-cased-conversational": 107_094_267,
@@ -37,6 +39,13 @@ def test_every_recipe_parses(path):
 def test_a_recipe_begins_with_the_command_that_runs_it(path):
     first = path.read_text(encoding="utf-8").splitlines()[0]
     assert first.startswith("# ") and f"--config distillation/recipes/{path.name}" in first
+
+
+@pytest.mark.parametrize("path", LAUNCHES, ids=lambda path: path.stem)
+def test_accelerate_reads_every_launch_file(path):
+    """It refuses a key that it does not know."""
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert load_config_from_file(str(path)) and f"--config_file distillation/launch/{path.name}" in first
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

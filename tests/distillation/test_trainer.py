@@ -201,8 +201,10 @@ def test_half_precision_is_for_the_teacher_too(make_trainer, alignment):
     trainer = make_trainer(alignment=alignment, bf16=True, max_steps=1, per_device_train_batch_size=8)
     trainer.train()
     batch = trainer.data_collator(list(trainer.train_dataset.select(range(8))))
-    _, teacher = trainer.outputs(trainer.model, batch)
-    assert teacher.logits.dtype == torch.bfloat16
+    dtypes, layer = [], next(m for m in trainer.teacher.model.modules() if isinstance(m, torch.nn.Linear))
+    layer.register_forward_hook(lambda layer, _, output: dtypes.append(output.dtype))
+    trainer.outputs(trainer.model, batch)
+    assert dtypes == [torch.bfloat16]
     metrics = trainer.evaluate()
     assert 0 < metrics["eval_kl"] < 10
     assert alignment == "same" or 0 < metrics["eval_candidate_probability"] <= 1
@@ -401,17 +403,27 @@ def test_measured_results(make_trainer):
     assert results["steps"] == 3 and results["train_tokens_per_second"] > 0 and results["peak_memory_mib"] > 0
 
 
-def test_two_ranks_are_one(tmp_path, teacher_folder, student_vocabulary, corpus_file):
-    """Two processes with batches of 4 give the gradients, losses, and figures of one process with batches of 8."""
-    script = Path(__file__).with_name("ranks.py")
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parents[2])}
+@pytest.fixture(scope="module")
+def ranks_folder(tmp_path_factory, teacher_folder, student_vocabulary, corpus_file):
+    """What ranks.py made in one process (`one`), on two ranks, and on two that hold shards."""
+    script, output = Path(__file__).with_name("ranks.py"), tmp_path_factory.mktemp("ranks")
+    root = script.parents[2]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
     common = [str(script), str(teacher_folder), str(student_vocabulary), str(corpus_file)]
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    subprocess.run([sys.executable, *common, str(tmp_path / "one"), "8"], check=True, env=environment)
-    subprocess.run([*launch, *common, str(tmp_path / "two"), "4"], check=True, env=environment)
+    subprocess.run([sys.executable, *common, str(output / "one"), "8"], check=True, env=environment)
+    for name in ("two_cpu_ranks", "fsdp"):
+        launch = [sys.executable, "-m", "accelerate.commands.launch"]
+        launch += ["--config_file", str(root / f"distillation/launch/{name}.yaml"), "--num_processes", "2"]
+        launch += ["--mixed_precision", "no", "--main_process_port", "0"]
+        subprocess.run([*launch, *common, str(output / name), "4"], check=True, env=environment)
+    return output
+
+
+@pytest.mark.parametrize("launch", ["two_cpu_ranks", "fsdp"])
+def test_two_ranks_are_one(ranks_folder, launch):
+    """Two processes with batches of 4 give the gradients, losses, and figures of one process with batches of 8."""
     for alignment in ("same", "reduce"):
-        folders = [tmp_path / name / alignment for name in ("one", "two")]
+        folders = [ranks_folder / name / alignment for name in ("one", launch)]
         one, two = (load_file(folder / "weights.safetensors") for folder in folders)
         assert_same(two, one)
         logs = [json.loads((folder / "logs.json").read_text()) for folder in folders]
@@ -419,6 +431,24 @@ def test_two_ranks_are_one(tmp_path, teacher_folder, student_vocabulary, corpus_
         for name in (key for key in logs[0] if key.startswith(("train_", "eval_")) and "second" not in key):
             if not name.endswith("runtime"):
                 assert logs[1][name] == pytest.approx(logs[0][name], rel=1e-4), name
+        assert logs[1]["held_of_teacher"] == (1 if launch == "two_cpu_ranks" else pytest.approx(0.5, rel=0.01))
+
+
+@pytest.mark.parametrize("launch", ["two_cpu_ranks", "fsdp"])
+def test_two_ranks_save_the_student_and_resume(ranks_folder, launch):
+    """In shards, weights have other names and places than in the files that others load."""
+    kept = ranks_folder / launch / "kept"
+    trained, resumed = (load_file(folder / "weights.safetensors") for folder in (kept, kept.with_name("resumed")))
+    assert_same(resumed, trained)
+    for folder in (kept, kept / "checkpoint-4"):
+        model, loading = AutoModelForMaskedLM.from_pretrained(folder, output_loading_info=True)
+        assert not loading["missing_keys"] and not loading["unexpected_keys"]
+        weights = load_file(folder / "model.safetensors")
+        assert set(weights) == set(load_file(ranks_folder / "one/kept/model.safetensors"))
+        assert all(torch.equal(weight, trained[f"model.{name}"]) for name, weight in weights.items())
+    for name, weight in load_file(kept / "checkpoint-4" / PROJECTIONS).items():
+        assert torch.equal(weight, trained.pop(f"projections.{name}"))
+    assert not any(name.startswith("projections.") for name in trained)
 
 
 def test_rare_tokens_are_drawn_where_the_recipe_says_so(make_trainer):
