@@ -200,6 +200,22 @@ class ObjectiveArguments:
         return self.needs_attentions or "groups" in self.hidden_views
 
 
+@dataclass
+class CacheArguments:
+    """What a teacher says of a corpus, kept on disk."""
+
+    teacher_cache: str | None = _key(
+        None, "Folder for it: filled in one pass, and from then on read in place of running the teacher."
+    )
+    teacher_cache_epochs: int = _key(1, "Epochs with masks of their own; later ones take them in turn.")
+    teacher_cache_top_k: int = _key(64, "Likeliest tokens to keep at a position; all others count as one.")
+
+    def __post_init__(self):
+        for name in ("teacher_cache_epochs", "teacher_cache_top_k"):
+            if getattr(self, name) < 1:
+                raise RecipeError(f"`{name}` must be at least 1, got {getattr(self, name)}")
+
+
 def check_masking(masking: MaskingArguments, objective: ObjectiveArguments) -> None:
     """Raise RecipeError for masks that two vocabularies cannot share."""
     if objective.alignment != "same" and masking.masking_unit != "word":

@@ -37,6 +37,9 @@ class Candidates:
         nth = torch.arange(len(order)) - torch.searchsorted(twin_of, twin_of)  # of one candidate's twins
         self.rounds = [(twin_of[nth == n].to(device), make_rows(twins[order[nth == n]])) for n in nth.unique()]
 
+    def __len__(self) -> int:
+        return len(self.rows.ids)
+
     def logits(self, states: Tensor) -> Tensor:
         """The teacher's logits (candidates, positions) for states (positions, width)."""
         logits = self.rows(states)
@@ -47,6 +50,9 @@ class Candidates:
 
 class Whole:
     """Where both models have one vocabulary: all its tokens, with logits for scores on both sides."""
+
+    def __len__(self) -> int:
+        return 2**31 - 1  # as many as the logits have
 
     @staticmethod
     def score(values: Tensor) -> tuple[Tensor, Pullback]:

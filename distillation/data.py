@@ -22,6 +22,7 @@ import sys
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -288,8 +289,9 @@ def _last(borders: np.ndarray, first: int, reach: int) -> int | None:
     return borders[index] if index >= 0 and borders[index] > first else None
 
 
-def lengths(examples: Dataset) -> np.ndarray:
-    """Tokens (examples,) of the longest input of each example."""
+def lengths(examples: Any) -> np.ndarray:
+    """Tokens (examples,) of the longest input of each example of a data set, or of one that adds to its rows."""
+    examples = getattr(examples, "examples", examples)
     return examples.with_format("numpy")["length"][:]
 
 

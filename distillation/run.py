@@ -18,7 +18,7 @@ from transformers import set_seed
 from distillation.assembly import ARGUMENTS, assemble
 from distillation.checkpoint import checkpoint_to_resume
 from distillation.demo import resolve_demo
-from distillation.evaluation import evaluate_masked_lm, held_out_examples
+from distillation.evaluation import evaluate_masked_lm
 from distillation.models import load_masked_lm
 from distillation.publish import publish
 from distillation.recipe import command, parse_recipe
@@ -31,30 +31,27 @@ logger = logging.getLogger("distillation.run")
 @command
 def main(argv: list[str] | None = None) -> None:
     """Parse, load, train, evaluate, publish."""
-    model_args, data_args, masking_args, objective, training_args = parse_recipe(
-        *ARGUMENTS, argv=argv, default=DEMO_RECIPE
-    )
+    *arguments, training_args = parse_recipe(*ARGUMENTS, argv=argv, default=DEMO_RECIPE)
+    model_args, data_args, *_ = arguments
     checkpoint = checkpoint_to_resume(training_args)
     with training_args.main_process_first():
         resolve_demo(data_args, model_args)
     set_seed(training_args.seed)
-    run = assemble(model_args, data_args, masking_args, objective, training_args)
-    with training_args.main_process_first():
-        examples = held_out_examples(run.corpus.validation_lines, run.tokenizers, data_args.max_length)
+    run = assemble(*arguments, training_args)
     trainer, (tokenizer, *_), held_out = run.trainer, run.tokenizers, {}
     if trainer.is_world_process_zero():
         batch_size = training_args.eval_batch_size
-        held_out["teacher"] = evaluate_masked_lm(run.teacher, run.tokenizers[-1], examples[-1], batch_size)
+        held_out["teacher"] = evaluate_masked_lm(run.teacher, run.tokenizers[-1], run.examples[-1], batch_size)
         report_teacher(held_out["teacher"]["loss"], len(run.tokenizers[-1]))
-        held_out["student_before"] = evaluate_masked_lm(trainer.model.model, tokenizer, examples[0], batch_size)
+        held_out["student_before"] = evaluate_masked_lm(trainer.model.model, tokenizer, run.examples[0], batch_size)
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
     results = trainer.measured()
     if trainer.is_world_process_zero():
         saved = load_masked_lm(training_args.output_dir, "output_dir").to(training_args.device)
-        held_out["student"] = evaluate_masked_lm(saved, tokenizer, examples[0], batch_size)
+        held_out["student"] = evaluate_masked_lm(saved, tokenizer, run.examples[0], batch_size)
         results["parameters"] = saved.num_parameters()
-        publish(trainer, results, held_out, [model_args, data_args, masking_args, objective])
+        publish(trainer, results, held_out, arguments)
 
 
 def report_teacher(loss: float, vocabulary: int) -> None:

@@ -19,6 +19,7 @@ from distillation.alignment import VocabularyMap
 from distillation.arguments import MaskingArguments, ObjectiveArguments
 from distillation.checkpoint import save_pretrained
 from distillation.data import Corpus, lengths
+from distillation.kept import joined_targets
 from distillation.masking import COUNTS, EVALUATION_SEED, MaskingCollator, rarity_weights
 from distillation.objective import COUNTED_BY, distillation_terms
 from distillation.recipe import RecipeError, check_training
@@ -77,7 +78,7 @@ class DistillationTrainer(Trainer):
             vocabulary=vocabulary,
         )
         collator = collate(args.seed, weights)
-        self._epoch_begins = EpochBegins(collator)
+        self.epoch_begins = EpochBegins(collator)
         super().__init__(
             student,
             args,
@@ -85,7 +86,7 @@ class DistillationTrainer(Trainer):
             train_dataset=corpus.train,
             eval_dataset=corpus.validation,
             processing_class=tokenizer,
-            callbacks=[self._epoch_begins],
+            callbacks=[self.epoch_begins],
         )
         if self.is_fsdp_enabled:
             configure(self.accelerator.state.fsdp_plugin)
@@ -97,7 +98,7 @@ class DistillationTrainer(Trainer):
         if objective.needs_teacher:
             self.teacher = Teacher(teacher.to(args.device), objective, student.config.num_hidden_layers)
             if objective.alignment != "same" and "kl" in objective.terms:
-                self.vocabulary_kl = self._make_vocabulary_kl(vocabulary)
+                self.vocabulary_kl = self.make_vocabulary_kl(vocabulary, self.teacher.projection)
         # On the device beforehand: a tensor made in a step would have to be copied there.
         self._weights = torch.tensor([objective.weight(term) for term in objective.terms], device=args.device)
         self._columns = torch.tensor([COUNTS.index(COUNTED_BY[t]) for t in objective.terms], device=args.device)
@@ -108,10 +109,11 @@ class DistillationTrainer(Trainer):
         self._tokens = torch.zeros((), dtype=torch.int64, device=args.device)
         self._evaluated = torch.zeros(2, len(objective.terms))
 
-    def _make_vocabulary_kl(self, vocabulary: VocabularyMap) -> VocabularyKL:
+    def make_vocabulary_kl(self, vocabulary: VocabularyMap | None, projection: nn.Linear | None) -> VocabularyKL:
+        """The KL of this objective across vocabularies, or from what was kept of a teacher; see `VocabularyKL`."""
         return VocabularyKL(
             vocabulary,
-            self.teacher.projection,
+            projection,
             self.objective.alignment,
             self.objective.vocabulary_map or "ordered",
             self.objective.reduce_pooling or "mean",
@@ -173,7 +175,9 @@ class DistillationTrainer(Trainer):
         return student, targets
 
     def targets(self, inputs: dict[str, Any]) -> Targets | None:
-        """What the teacher makes of a batch."""
+        """What the teacher makes of a batch, or has made of it."""
+        if "kept" in inputs:
+            return joined_targets(inputs["kept"])
         if self.teacher is None:
             return None
         with self.accelerator.autocast():
@@ -225,7 +229,7 @@ class DistillationTrainer(Trainer):
         together = self.args.train_batch_size * self.args.world_size
         sampler = LengthGroupedSampler(lengths(self.train_dataset), together, seed)
         # On several ranks the loader of a resumed epoch wraps the sampler too deep for its `set_epoch` to reach.
-        self._epoch_begins.drawing.append(sampler)
+        self.epoch_begins.drawing.append(sampler)
         return sampler
 
     # Evaluation
@@ -245,6 +249,11 @@ class DistillationTrainer(Trainer):
             pin_memory=self.args.dataloader_pin_memory,
         )
 
+    @property
+    def _shows_candidates(self) -> bool:
+        """Whether the teacher is there to say how likely other tokens than the candidates are."""
+        return self.vocabulary_kl is not None and self.teacher is not None
+
     def evaluation_loop(
         self, dataloader: DataLoader, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any
     ) -> Any:
@@ -256,7 +265,7 @@ class DistillationTrainer(Trainer):
         terms = dict(zip(self.objective.terms, (sums / counts.clamp(min=1)).tolist(), strict=True))
         output.metrics[f"{metric_key_prefix}_loss"] = sum(self.objective.weight(t) * v for t, v in terms.items())
         output.metrics.update({f"{metric_key_prefix}_{term}": value for term, value in terms.items()})
-        if self.vocabulary_kl is not None:
+        if self._shows_candidates:
             held, count = self.accelerator.reduce(self._held, "sum").tolist()
             output.metrics[f"{metric_key_prefix}_candidate_probability"] = held / max(count, 1)
         return output
@@ -267,7 +276,7 @@ class DistillationTrainer(Trainer):
         with torch.no_grad(), self.compute_loss_context_manager():
             student, targets = self.outputs(model, inputs)
             sums = distillation_terms(student, targets, inputs, self.objective, self.vocabulary_kl)
-            if self.vocabulary_kl is not None:
+            if self._shows_candidates:
                 held = self.vocabulary_kl.candidate_probability(targets.logits, inputs["groups"])
                 self._held += torch.stack([held.double(), inputs["counts"][COUNTS.index("kl")]])
         self._evaluated += torch.stack([torch.stack(list(sums.values())).double(), self._counted(inputs["counts"])])

@@ -22,6 +22,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.distributed.tensor import DTensor
@@ -118,9 +119,12 @@ class VocabularyKL:
 
         teacher_states, groups: as for a call; count: of candidates to keep at a position.
         """
-        size = len(teacher_states)
-        kept = Top(torch.zeros(size, count, dtype=torch.int64), torch.full((size, count + 1), -torch.inf))
-        kept = Top(kept.candidates.to(teacher_states.device), kept.log_probabilities.to(teacher_states.device))
+        device, size = teacher_states.device, len(teacher_states)
+        most = max(len(candidates) for candidates in self.candidates.values())
+        kept = Top(
+            torch.zeros(size, count, dtype=torch.int16 if most <= 2**15 else torch.int32, device=device),
+            torch.full((size, count + 1), -torch.inf, device=device),
+        )
         begin = 0
         for (k, _), group in zip(groups, _split(teacher_states, groups), strict=True):
             candidates = self.candidates[k if self.is_ordered else 0]
@@ -128,7 +132,7 @@ class VocabularyKL:
                 rest = (candidates.logits(states).float() / self.temperature).log_softmax(0).t().contiguous()
                 values, found = rest.topk(min(count, rest.shape[1]))
                 rows = slice(begin, begin + len(states))
-                kept.candidates[rows, : found.shape[1]] = found
+                kept.candidates[rows, : found.shape[1]] = found.to(kept.candidates.dtype)
                 kept.log_probabilities[rows, : found.shape[1]] = values
                 kept.log_probabilities[rows, -1] = rest.scatter_(1, found, -torch.inf).logsumexp(1)
                 begin += len(states)

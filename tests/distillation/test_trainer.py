@@ -12,57 +12,11 @@ import gradients
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerState, TrainingArguments
+from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerState
 
-from distillation.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
-from distillation.data import load_corpus
-from distillation.layers import Projections
 from distillation.losses import kl_loss, mlm_loss
-from distillation.models import build_student, load_student_tokenizer, load_teacher
-from distillation.objective import compared_layers
 from distillation.recipe import RecipeError
-from distillation.student import Student
-from distillation.trainer import PROJECTIONS, DistillationTrainer
-
-FOUR_TERMS = dict(weight_kl=2.0, weight_mlm=1.0, weight_cosine=1.0, weight_attention=100.0, weight_hidden_mse=0.5)
-
-
-@pytest.fixture
-def make_trainer(tmp_path, teacher_folder, student_vocabulary, corpus_file):
-    """A function that builds a trainer; its keywords are keys of a recipe."""
-
-    def make(folder="run", model=None, objective=None, masking=None, alignment="same", **training):
-        torch.manual_seed(0)
-        terms = FOUR_TERMS if objective is None else {"weight_attention": 0, **objective}
-        objective = ObjectiveArguments(alignment=alignment, **terms)
-        if alignment != "same":
-            other = dict(student_vocabulary=str(student_vocabulary), student_initialisation="random")
-            model = {**other, **(model or {})}
-        model_args = ModelArguments(teacher_name_or_path=str(teacher_folder), student_layers=2, **(model or {}))
-        teacher, teacher_tokenizer = load_teacher(model_args, objective, max_length=32)
-        tokenizer, vocabulary = load_student_tokenizer(model_args, objective, teacher_tokenizer)
-        student = build_student(model_args, objective, teacher, tokenizer, vocabulary)
-        for module in student.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.0  # a random choice for each micro-batch would hide what is compared
-        data_args = DataArguments(train_file=str(corpus_file), max_length=32)
-        tokenizers = [tokenizer] if vocabulary is None else [tokenizer, teacher_tokenizer]
-        corpus = load_corpus(data_args, tokenizers, "word", alignment, vocabulary)
-        defaults = dict(output_dir=str(tmp_path / folder), use_cpu=True, report_to="none", save_strategy="no", seed=1)
-        layers = compared_layers(objective, 2)
-        return DistillationTrainer(
-            Student(student, Projections(layers, student.config.dim, teacher.config.hidden_size)),
-            TrainingArguments(**{**defaults, "disable_tqdm": True, "logging_steps": 1, **training}),
-            teacher=teacher if objective.needs_teacher else None,
-            objective=objective,
-            masking=MaskingArguments(masking_unit="word", **(masking or {})),
-            corpus=corpus,
-            tokenizer=tokenizer,
-            teacher_tokenizer=teacher_tokenizer,
-            vocabulary=vocabulary,
-        )
-
-    return make
+from distillation.trainer import PROJECTIONS
 
 
 def gradients_of_one_step(trainer):
@@ -152,7 +106,7 @@ def test_the_loss_is_the_weighted_sum_of_what_is_logged(make_trainer):
     trainer.train()
     first = trainer.state.log_history[0]
     assert first["loss"] == pytest.approx(
-        sum(FOUR_TERMS[f"weight_{t}"] * first[t] for t in trainer.objective.terms), rel=1e-4
+        sum(trainer.objective.weight(t) * first[t] for t in trainer.objective.terms), rel=1e-4
     )
     batch = trainer.data_collator(list(trainer.train_dataset.select(range(8))))
     with torch.no_grad():
@@ -269,7 +223,7 @@ def test_evaluation_does_not_depend_on_the_batch(make_trainer, batch_size, align
     held = () if alignment == "same" else ("candidate_probability",)
     for term in ("loss", *trainer.objective.terms, *held):
         assert metrics[f"eval_{term}"] == pytest.approx(reference[f"eval_{term}"], rel=1e-5)
-    weighted = sum(FOUR_TERMS[f"weight_{term}"] * metrics[f"eval_{term}"] for term in trainer.objective.terms)
+    weighted = sum(trainer.objective.weight(term) * metrics[f"eval_{term}"] for term in trainer.objective.terms)
     assert metrics["eval_loss"] == pytest.approx(weighted, rel=1e-5), "what chooses the best checkpoint"
     assert not held or 0 < metrics["eval_candidate_probability"] < 1
 

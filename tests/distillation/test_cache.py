@@ -1,0 +1,216 @@
+"""A cache gives what the teacher gave, epoch by epoch; it is whole or not there; one of something else is refused."""
+
+import functools
+import json
+from pathlib import Path
+
+import gradients
+import pytest
+import torch
+from datasets import Dataset
+from transformers import TrainerState
+
+from distillation import cache as cache_code
+from distillation.cache import SEED, TeacherCache
+from distillation.recipe import RecipeError
+
+ALL = {"teacher_cache_top_k": 400}  # more than there are tokens
+STEP = dict(max_steps=1, learning_rate=0.0, max_grad_norm=0.0, per_device_train_batch_size=8)
+alignments = pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
+assert_same = functools.partial(gradients.assert_same, tolerance=1e-5)
+
+
+def first_step(trainer):
+    """The gradients and the log of one step."""
+    (seen,) = gradients.of_each_step(trainer)
+    return seen, trainer.state.log_history[0]
+
+
+def halved(trainer, count):
+    """A trainer with the masks of a cache, whose teacher says what a cache would hold of it."""
+    trainer.data_collator.seed = SEED
+    run, kl = trainer.targets, trainer.vocabulary_kl or trainer.make_vocabulary_kl(None, None)
+    trainer.vocabulary_kl = kl
+
+    def targets(inputs):
+        found = run(inputs)
+        found.logits = kl.top(found.logits, inputs["groups"], count)
+        found.logits.log_probabilities = found.logits.log_probabilities.half()
+        found.hidden_states = {view: [s.half() for s in states] for view, states in found.hidden_states.items()}
+        found.attentions = [maps.half() for maps in found.attentions]
+        return found
+
+    trainer.targets = targets
+    return trainer
+
+
+@alignments
+@pytest.mark.parametrize("count", [5, 400])
+def test_a_cached_step_is_the_step_with_the_teacher(make_trainer, alignment, count):
+    """Loss and every gradient, for all five terms: what was kept of one position must not be read at another."""
+    objective = dict(weight_kl=2.0, weight_attention=100.0, weight_hidden_mse=0.5, hidden_layers="average")
+    options = dict(objective=objective, alignment=alignment, **STEP)
+    expected, its_log = first_step(halved(make_trainer("with", **options), count))
+    cached = make_trainer("without", cache={"teacher_cache_top_k": count}, **options)
+    assert cached.teacher is None
+    seen, log = first_step(cached)
+    assert_same(seen, expected)
+    for term in ("loss", *cached.objective.terms):
+        assert log[term] == pytest.approx(its_log[term], rel=1e-5)
+
+
+@alignments
+def test_with_all_candidates_kept_only_half_precision_is_lost(make_trainer, alignment):
+    """Against the trainer as it is: what a cache changes comes of `teacher_cache_top_k` and of nothing else."""
+    options = dict(alignment=alignment, **STEP)
+    plain = make_trainer("with", **options)
+    plain.data_collator.seed = SEED
+    expected, its_log = first_step(plain)
+    cached = make_trainer("without", cache=ALL, **options)
+    seen, log = first_step(cached)
+    gradients.assert_same(seen, expected, tolerance=0.01)
+    for term in plain.objective.terms:
+        assert log[term] == pytest.approx(its_log[term], rel=2e-3)
+    evaluated, expected = cached.evaluate(), plain.evaluate()
+    for term in plain.objective.terms:
+        assert evaluated[f"eval_{term}"] == pytest.approx(expected[f"eval_{term}"], rel=2e-3)
+
+
+def test_epochs_come_in_turn_with_masks_of_their_own_and_of_no_seed(make_trainer):
+    """Unsaid, a later epoch would hide other words than those that the teacher was asked about."""
+    cache, seen = {**ALL, "teacher_cache_epochs": 2}, []
+    trainer, other = make_trainer(cache=cache), make_trainer("other", cache=cache, seed=7)
+    for one, epoch in ((trainer, 0), (trainer, 1), (trainer, 2), (trainer, 3), (other, 0)):
+        one.callback_handler.on_epoch_begin(one.args, TrainerState(epoch=epoch), one.control)
+        seen.append(one.data_collator([one.train_dataset[i] for i in range(20)])["student"]["input_ids"])
+    for a, b, alike in ((0, 1, False), (0, 2, True), (1, 3, True), (0, 4, True)):
+        assert torch.equal(seen[a], seen[b]) == alike
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer):
+    """In the second epoch, which has masks of its own, on a cache that is there already."""
+    options = dict(
+        cache={**ALL, "teacher_cache_epochs": 2},
+        alignment="match",
+        per_device_train_batch_size=64,
+        max_steps=10,
+        learning_rate=1e-3,
+        save_strategy="steps",
+        save_steps=8,
+    )
+    whole = make_trainer("whole", **options)
+    whole.train()
+    resumed = make_trainer("resumed", **options)
+    resumed.train(resume_from_checkpoint=str(Path(whole.args.output_dir, "checkpoint-8")))
+    assert whole.state.epoch > 1
+    gradients.assert_same(dict(resumed.model.state_dict()), dict(whole.model.state_dict()), tolerance=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (dict(cache={"teacher_cache_top_k": 7}), "teacher_cache_top_k"),
+        (dict(masking=dict(masking_probability=0.3)), "masking"),
+        (dict(objective=dict(weight_kl=1.0, temperature=1.0)), "objective"),
+        (dict(objective=dict(weight_kl=1.0, kl_positions="all")), "objective"),
+        (dict(objective=dict(weight_kl=1.0, weight_attention=1.0)), "attentions"),
+        (dict(objective=dict(weight_kl=1.0, weight_hidden_mse=1.0)), None),
+        (dict(objective=dict(weight_kl=0.0)), None),
+        (dict(model=dict(student_hidden_size=16, student_initialisation="random")), None),
+    ],
+    ids=str,
+)
+def test_a_cache_of_something_else_is_refused(make_trainer, change, named):
+    """A stale one trains towards answers to other questions, and no loss would show it. Another student of the same
+    teacher, or fewer terms, need no new one."""
+    options = {"objective": dict(weight_kl=1.0), "cache": {}}
+    make_trainer(**options)
+    if named is None:
+        make_trainer("again", **{**options, **change})
+        return
+    with pytest.raises(RecipeError, match=f"`teacher_cache` .* was made of something else: .*{named}"):
+        make_trainer("again", **{**options, **change})
+
+
+def test_another_teacher_or_corpus_is_noticed(make_trainer, tmp_path):
+    """By their contents: names and dates of files do not tell."""
+    make_trainer(cache={})
+    trainer = make_trainer("other")
+    with torch.no_grad():
+        trainer.teacher.model.bert.encoder.layer[0].output.dense.bias[0] += 1e-3
+    path = tmp_path / "cache" / "cache.json"
+    known = json.loads(path.read_text())
+    assert cache_code._digest(cache_code._weights(trainer.teacher.model)) != known["teacher"]
+    assert cache_code._digest(cache_code._contents(trainer.train_dataset)) == known["corpus"][0]
+    swapped = trainer.train_dataset.select([1, 0, *range(2, len(trainer.train_dataset))])
+    assert cache_code._digest(cache_code._contents(swapped)) != known["corpus"][0]
+
+
+def test_an_interrupted_pass_goes_on_and_leaves_nothing_torn(make_trainer, tmp_path, monkeypatch):
+    """Hours of the teacher must not be lost, and half a file must not pass for a whole one."""
+    monkeypatch.setattr(cache_code, "PART", 50)
+    whole = make_trainer("whole", cache={"teacher_cache": str(tmp_path / "whole")})
+    asked = []
+    rows = cache_code._rows
+
+    def stops(examples, *others):
+        asked.append(len(examples))
+        if len(asked) == 4:
+            raise KeyboardInterrupt
+        return rows(examples, *others)
+
+    monkeypatch.setattr(cache_code, "_rows", stops)
+    with pytest.raises(KeyboardInterrupt):
+        make_trainer("torn", cache={})
+    names = sorted(file.name for file in (tmp_path / "cache").iterdir())
+    assert names == ["cache.json", *(f"epoch-0-0000{n}.arrow" for n in range(3))]
+    again = make_trainer("again", cache={})
+    assert len(asked) == 4 + len(list((tmp_path / "cache").glob("*.arrow"))) - 3
+    for index in (0, 60, 170, len(whole.train_dataset) - 1):
+        ours, theirs = (trainer.train_dataset[index]["kept"] for trainer in (again, whole))
+        assert ours.keys() == theirs.keys()
+        assert all((ours[name] == theirs[name]).all() for name in ours)
+
+
+def test_ranks_share_the_work(tmp_path, monkeypatch):
+    """Each file is written once, whichever rank does it."""
+    monkeypatch.setattr(cache_code, "PART", 3)
+    examples = Dataset.from_dict({"length": [3, 1, 2, 5, 4, 2, 7]})
+    written = {0: [], 1: []}
+
+    def ask(rank, chosen):
+        written[rank] += [example["length"] for example in chosen]
+        return [{"candidates": torch.tensor([example["length"]]).numpy()} for example in chosen]
+
+    cache = TeacherCache(str(tmp_path / "shared"), {"holds": []})
+    for rank in (1, 0):
+        cache.fill("epoch-0", examples, 2, functools.partial(ask, rank), rank, 2)
+    assert sorted(written[0]) == [1, 2, 3, 7] and sorted(written[1]) == [2, 4, 5]
+    assert [row["candidates"].tolist() for row in cache.rows("epoch-0", 7)] == [[n] for n in examples["length"]]
+
+
+def test_what_is_no_cache_or_incomplete_is_refused(make_trainer, tmp_path):
+    """Nothing of a folder that holds something else is overwritten."""
+    folder = tmp_path / "cache"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    with pytest.raises(RecipeError, match="not empty and no cache"):
+        make_trainer(cache={})
+    assert [file.name for file in folder.iterdir()] == ["thesis.txt"]
+    (folder / "thesis.txt").unlink()
+    make_trainer(cache={})
+    file = folder / "epoch-0-00000.arrow"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(RecipeError, match="is incomplete"):
+        make_trainer("torn", cache={})
+    (folder / "cache.json").write_text("{")
+    with pytest.raises(RecipeError, match="cache.json cannot be read"):
+        make_trainer("torn", cache={})
+
+
+@pytest.mark.parametrize("bad", [{"teacher_cache_epochs": 0}, {"teacher_cache_top_k": 0}])
+def test_sizes_that_cannot_be_are_refused(make_trainer, bad):
+    (name,) = bad
+    with pytest.raises(RecipeError, match=f"`{name}` must be at least 1"):
+        make_trainer(cache=bad)
