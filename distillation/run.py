@@ -6,6 +6,7 @@ python distillation/run.py --config RECIPE.yaml --teacher_name_or_path TEACHER -
 Without any argument it runs the demo.
 """
 
+import functools
 import logging
 import math
 import sys
@@ -25,6 +26,7 @@ from distillation.models import build_student, load_masked_lm, load_student_toke
 from distillation.objective import compared_layers
 from distillation.publish import publish
 from distillation.recipe import command, parse_recipe
+from distillation.streaming import stream_corpus
 from distillation.student import Student
 from distillation.trainer import DistillationTrainer
 
@@ -50,7 +52,8 @@ def main(argv: list[str] | None = None) -> None:
     student = build_student(model_args, objective, teacher, tokenizer, vocabulary)
     tokenizers = [tokenizer] if vocabulary is None else [tokenizer, teacher_tokenizer]
     with training_args.main_process_first():  # the others find its work in the cache
-        corpus = load_corpus(data_args, tokenizers, masking_args.masking_unit, objective.alignment_in_use, vocabulary)
+        load = functools.partial(stream_corpus, training_args) if data_args.streaming else load_corpus
+        corpus = load(data_args, tokenizers, masking_args.masking_unit, objective.alignment_in_use, vocabulary)
         examples = held_out_examples(corpus.validation_lines, tokenizers, data_args.max_length)
 
     layers = compared_layers(objective, student.config.n_layers)

@@ -23,6 +23,7 @@ from distillation.masking import COUNTS, EVALUATION_SEED, MaskingCollator, rarit
 from distillation.objective import COUNTED_BY, distillation_terms
 from distillation.recipe import RecipeError, check_training
 from distillation.sampler import EpochBegins, LengthGroupedSampler
+from distillation.streaming import Stream
 from distillation.student import Outputs, Runner, Student
 from distillation.vocabulary_kl import VocabularyKL
 
@@ -60,12 +61,14 @@ class DistillationTrainer(Trainer):
         # The Trainer's own push would take optimiser states and pickled arguments along: `publish` does it at the end.
         self.push_wanted, args.push_to_hub = args.push_to_hub, False
         args.remove_unused_columns = False  # the collator names its own inputs
+        self.streams = isinstance(corpus.train, Stream)
+        args.ignore_data_skip |= self.streams  # a stream finds its own way back
         args.dataloader_pin_memory &= args.device.type == "cuda"
         if args.ddp_find_unused_parameters is None:
             args.ddp_find_unused_parameters = not objective.needs_logits  # else every parameter has a gradient
         weights = None
         if masking.rarity_smoothing:
-            weights = rarity_weights(corpus.train, len(tokenizer), masking.rarity_smoothing)
+            weights = rarity_weights(corpus.sample, len(tokenizer), masking.rarity_smoothing)
         collate = functools.partial(
             MaskingCollator,
             tokenizer,
@@ -127,6 +130,9 @@ class DistillationTrainer(Trainer):
         if self.control.should_training_stop:  # resumed at its last step: the Trainer would take one more
             return [], torch.zeros(len(COUNTS), device=device)
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if self.streams:
+            for batch in batches:
+                self.train_dataset.advance(batch.pop("position"))
         counts = torch.zeros(len(COUNTS), dtype=torch.int64, device=device)
         for batch in batches:
             counts += batch["counts"].to(device)
@@ -206,6 +212,12 @@ class DistillationTrainer(Trainer):
             "device": torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads",
         }
 
+    def get_train_dataloader(self) -> DataLoader:
+        """Batches of examples; of a stream, those of this rank's own share, for which accelerate has nothing to do."""
+        if not self.streams:
+            return super().get_train_dataloader()
+        return self.train_dataset.loader(self.data_collator, self.args)
+
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> torch.utils.data.Sampler | None:
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
@@ -275,6 +287,17 @@ class DistillationTrainer(Trainer):
         save_pretrained(student.model, self.processing_class, folder, parts["model."])
         if parts["projections."] and folder != Path(self.args.output_dir):
             save_file({name: t.contiguous() for name, t in parts["projections."].items()}, folder / PROJECTIONS)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        """Every rank writes what its next batches depend on."""
+        super()._save_rng_state(output_dir)
+        if self.streams:
+            self.train_dataset.save(output_dir)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        super()._load_rng_state(checkpoint)
+        if self.streams and checkpoint is not None:
+            self.train_dataset.load(checkpoint)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         if self.is_fsdp_enabled:
