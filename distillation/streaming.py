@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import fsspec.asyn
 import numpy as np
 import pyarrow as pa
 import torch
@@ -147,6 +148,11 @@ class Stream(IterableDataset):
         self.positions[self.consumed % self.plan.lanes] = position
         self.consumed += 1
 
+    @property
+    def epoch(self) -> int:
+        """How many times each shard of this process has come through its share."""
+        return min(position.epoch for position in self.positions)
+
     def loader(self, collator: Callable[[Examples], dict[str, Any]], args: TrainingArguments) -> DataLoader:
         """A data loader of collated batches, each with its `position`; it begins with the first line."""
         self.rewind()
@@ -164,6 +170,8 @@ class Stream(IterableDataset):
 
     def __iter__(self) -> Iterator[tuple[Position, Examples]]:
         worker = get_worker_info()
+        if worker:
+            fsspec.asyn.reset_lock()  # a forked process lacks the thread that may hold it
         lane = (self.consumed + (worker.id if worker else 0)) % self.plan.lanes
         return self.read(self.plan.rank * self.plan.lanes + lane, self.positions[lane])
 

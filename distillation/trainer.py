@@ -177,6 +177,8 @@ class DistillationTrainer(Trainer):
         """Add the mean of each term since the last log, over all ranks."""
         if "loss" in logs and self._steps:
             logs |= self._take_means()
+        if self.streams:  # of which the Trainer knows no epoch: it would log the share of the steps
+            self.state.epoch = self.train_dataset.epoch
         super().log(logs, start_time)
 
     def _take_means(self) -> dict[str, float]:

@@ -249,6 +249,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer, worker
     resumed = make_trainer("resumed", **options)
     resumed.train(resume_from_checkpoint=str(checkpoint))
     gradients.assert_same(dict(resumed.model.state_dict()), dict(whole.model.state_dict()), tolerance=1e-7)
+    assert {log["epoch"] for log in resumed.state.log_history} == {0}, "not the share of the steps since then"
     other = make_trainer("other", **{**options, "dataloader_num_workers": 1})
     with pytest.raises(RecipeError, match=rf"made with {workers} as `dataloader_num_workers` and not 1"):
         other.train(resume_from_checkpoint=str(checkpoint))
