@@ -65,7 +65,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--megabytes", type=float, nargs="+", default=[100, 1000])
     parser.add_argument("--blocks", type=int, default=5, help="Blocks that are tokenized for the speed.")
-    parser.add_argument("--shards", type=int, default=20, help="Of which one reads the whole, for memory.")
+    parser.add_argument("--shards", type=int, default=8, help="Of which one reads the whole, for memory.")
     parser.add_argument("--block", type=int, default=BLOCK, help="Lines of a block.")
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--max_length", type=int, default=128)

@@ -15,9 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from datasets import Dataset
 from transformers import AutoModelForMaskedLM, TrainingArguments
 
-from distillation import run, run_evaluation, run_teacher, run_vocabulary
+from distillation import lines, run, run_evaluation, run_teacher, run_vocabulary
+from distillation import source as source_code
 from distillation.alignment import VocabularyMap
 from distillation.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
 from distillation.data import encoder, load_corpus
@@ -25,7 +27,7 @@ from distillation.layers import Projections
 from distillation.masking import MaskingCollator
 from distillation.models import build_student, load_teacher
 from distillation.recipe import RecipeError
-from distillation.source import Source
+from distillation.source import Source, first_lines
 from distillation.streaming import Plan, Position, Stream, stream_corpus
 from distillation.student import Student
 from distillation.trainer import DistillationTrainer
@@ -122,6 +124,16 @@ def test_shards_of_a_multiple_of_files_open_their_own_alone(tmp_path, corpus_lin
     assert set(opened) == {1}
 
 
+def test_a_hub_data_set_is_read_by_its_shards(monkeypatch, corpus_lines):
+    """What the Hub has in a hundred files is no single file to a hundred workers."""
+    rows = Dataset.from_dict({"body": corpus_lines}).to_iterable_dataset(num_shards=4)
+    monkeypatch.setattr(lines, "load_dataset", lambda name, configuration, split, streaming: rows if streaming else 0)
+    source = Source(DataArguments(dataset_name="somebody/something", text_column="body"), BLOCK)
+    blocks = [[block.to_pylist() for block in source.blocks(file)] for file in range(len(source))]
+    assert [len(block) for block in blocks[0]] == [64, 36] and len(blocks) == 4
+    assert sum(sum(blocks, []), []) == corpus_lines
+
+
 def test_the_order_is_drawn_by_seed_epoch_and_block(corpus_file, tokenizer):
     """One order for every epoch teaches the order; one that nothing repeats cannot be resumed."""
     stream = make_stream(corpus_file, tokenizer)
@@ -130,10 +142,16 @@ def test_the_order_is_drawn_by_seed_epoch_and_block(corpus_file, tokenizer):
     second = ids(epoch_of(stream, epoch=1))
     assert second != first and sorted(sum(second, [])) == sorted(sum(first, []))
     assert ids(epoch_of(make_stream(corpus_file, tokenizer, seed=1))) != first
-    places = [np.argsort(np.argsort(sum(batches, []))).tolist() for batches in (first[:8], first[8:16])]
-    assert places[0] != places[1], "the second block must not come in the order of the first"
     in_order = sum(ids(epoch_of(make_stream(corpus_file, tokenizer, sampling="sequential"))), [])
     assert in_order == sorted(in_order)
+
+
+def test_blocks_come_in_orders_of_their_own(tmp_path, tokenizer):
+    """One order for all would be no shuffle of a corpus whose lines repeat a pattern."""
+    (tmp_path / "c.txt").write_text("Где стол?\n" * 2 * BLOCK)
+    batches = ids(epoch_of(make_stream(tmp_path / "c.txt", tokenizer)))
+    places = [np.argsort(np.argsort(sum(block, []))).tolist() for block in (batches[:8], batches[8:])]
+    assert places[0] != places[1] and len(places[0]) == len(places[1]) == BLOCK
 
 
 def test_batches_are_of_like_length_where_the_recipe_says_so(corpus_file, tokenizer):
@@ -249,6 +267,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer, worker
     resumed = make_trainer("resumed", **options)
     resumed.train(resume_from_checkpoint=str(checkpoint))
     gradients.assert_same(dict(resumed.model.state_dict()), dict(whole.model.state_dict()), tolerance=1e-7)
+    assert resumed.train_dataset.consumed == whole.train_dataset.consumed == 12, "no batch was made to be passed over"
     assert {log["epoch"] for log in resumed.state.log_history} == {0}, "not the share of the steps since then"
     other = make_trainer("other", **{**options, "dataloader_num_workers": 1})
     with pytest.raises(RecipeError, match=rf"made with {workers} as `dataloader_num_workers` and not 1"):
@@ -290,6 +309,17 @@ def test_held_out_lines_are_never_trained_on(tmp_path, corpus_lines, tokenizer):
     expected = {tuple(tokenizer.encode(line)) for line in set(lines) - set(apart)}
     for examples in (corpus.sample, *(sum(epoch_of(corpus.train, epoch=epoch), []) for epoch in (0, 1))):
         assert {tuple(example["input_ids"]) for example in examples} == expected
+
+
+def test_a_corpus_is_judged_by_its_first_lines(monkeypatch, corpus_file, corpus_lines):
+    """Read to its end, a corpus of a terabyte would never be begun; read too little of, it loses held-out lines."""
+    monkeypatch.setattr(source_code, "EXAMINED", 100)
+    source, read = Source(DataArguments(train_file=str(corpus_file)), BLOCK), []
+    blocks = source.blocks
+    source.blocks = lambda file: (read.append(block) or block for block in blocks(file))
+    first, held_out = first_lines(source, aside=200)
+    assert len(first) == 100 and held_out == corpus_lines[9:200:10]
+    assert sum(map(len, read)) == 256
 
 
 @pytest.mark.parametrize(
