@@ -118,6 +118,7 @@ def warn_of_flaws(source: str, counts: Counter) -> None:
 
 
 def nothing_usable(source: str) -> RecipeError:
+    """Of a corpus without text."""
     return RecipeError(f"{source} has no usable line of text; see `train_file`, `dataset_name`, and `text_column`")
 
 
@@ -149,7 +150,7 @@ def _read_files(pattern: str, streaming: bool) -> list[Dataset] | list[IterableD
 
 
 def unreadable(source: str, builder: str, error: Exception) -> RecipeError:
-    """What a reader of `datasets` has to say about a corpus, in one sentence."""
+    """Of a corpus that a reader of `datasets` cannot read, with what it has to say."""
     return RecipeError(f"corpus {source!r} cannot be read as {builder}: {one_line(error.__cause__ or error)}")
 
 
@@ -175,6 +176,7 @@ def hold_out(lines: Dataset, validation_lines: int) -> tuple[Dataset, Dataset]:
 
 
 def too_few(lines: int) -> RecipeError:
+    """Of a corpus from which no line can be set aside."""
     return RecipeError(
         f"the corpus has {lines} usable lines: too few to set some aside; "
         "give at least 10, or name a `validation_file`"

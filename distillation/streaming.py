@@ -7,6 +7,7 @@ lines, which costs little beside tokenizing, and makes examples of every S-th bl
 multiple of S files, or each shard downloads all of it.
 
 Examples are shuffled within their block, and files within an epoch: a corpus sorted by topic is best shuffled before.
+Memory holds the examples of one block for each shard, however large the corpus is.
 The stream has no end. A shard goes on with the next epoch by itself, so that no process waits for another, and each
 example says of which epoch it is.
 
