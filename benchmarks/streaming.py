@@ -47,7 +47,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     arguments = parse(argv)
     sentences = list(generate(SENTENCES, seed=0))
     tokenizer = train_tokenizer(sentences, vocab_size=2000, max_length=arguments.max_length)
-    figures = {"hardware": hardware(CPU), **vars(arguments), "output": None, "rows": []}
+    sizes = {name: getattr(arguments, name) for name in ("blocks", "shards", "block", "batch_size", "max_length")}
+    figures = {"hardware": hardware(CPU), **sizes, "rows": []}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "corpus.txt")
         for megabytes in arguments.megabytes:
