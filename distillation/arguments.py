@@ -66,6 +66,9 @@ class DataArguments:
     max_length: int = _key(128, "Tokens of an example, special tokens included; longer lines are cut between words.")
     max_unknown: float = _key(0.05, "Largest share of unknown tokens that is not an error.")
     preprocessing_num_workers: int | None = _key(None, "Processes that clean and tokenize.")
+    streaming: bool = _key(
+        False, "Read the corpus as it is needed, never held in memory or on disk; needs `max_steps`."
+    )
 
     def __post_init__(self):
         if self.max_length < 8:

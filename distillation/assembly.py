@@ -1,5 +1,6 @@
 """A recipe's arguments become a trainer: teacher, student, tokenizers, and corpus, loaded, built, and checked."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ from distillation.masking import MaskingCollator
 from distillation.models import build_student, load_student_tokenizer, load_teacher
 from distillation.objective import compared_layers
 from distillation.recipe import RecipeError
+from distillation.streaming import stream_corpus
 from distillation.student import Student
 from distillation.trainer import DistillationTrainer
 
@@ -50,13 +52,18 @@ def assemble(
 ) -> Assembly:
     """Everything that a run needs, before its first step. Raises RecipeError for what cannot be met."""
     check_masking(masking_args, objective)
+    if cache_args.teacher_cache and data_args.streaming:
+        raise RecipeError(
+            "`teacher_cache` keeps a row for each example of a corpus: leave out `streaming`, or the cache"
+        )
     teacher, teacher_tokenizer = load_teacher(model_args, objective, data_args.max_length)
     tokenizer, vocabulary = load_student_tokenizer(model_args, objective, teacher_tokenizer)
     student = build_student(model_args, objective, teacher, tokenizer, vocabulary)
     layers = student.config.n_layers
     tokenizers = [tokenizer] if vocabulary is None else [tokenizer, teacher_tokenizer]
     with training_args.main_process_first():  # the others find its work in the cache
-        corpus = load_corpus(data_args, tokenizers, masking_args.masking_unit, objective.alignment_in_use, vocabulary)
+        load = functools.partial(stream_corpus, training_args) if data_args.streaming else load_corpus
+        corpus = load(data_args, tokenizers, masking_args.masking_unit, objective.alignment_in_use, vocabulary)
         examples = held_out_examples(corpus.validation_lines, tokenizers, data_args.max_length)
         cache = None
         if cache_args.teacher_cache and objective.needs_teacher:

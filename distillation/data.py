@@ -20,7 +20,7 @@ import logging
 import re
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from datasets import Dataset, Features, List, Value
 from datasets.fingerprint import Hasher
+from torch.utils.data import IterableDataset
 from transformers import PreTrainedTokenizerBase
 
 from distillation import alignment as alignment_code
@@ -54,9 +55,10 @@ _WORD = re.compile(rf"[^\s{_PUNCTUATION}]+|[{_PUNCTUATION}]")
 class Corpus:
     """Tokenized examples to train on and, apart from them, cleaned lines and examples to evaluate on."""
 
-    train: Dataset
+    train: Dataset | IterableDataset
     validation: Dataset
     validation_lines: Dataset
+    sample: Dataset  # training examples that stand for all: these themselves, or the first of a stream
 
 
 def load_corpus(
@@ -82,17 +84,14 @@ def load_corpus(
     encode = functools.partial(encode, max_length=arguments.max_length, alignment=alignment, vocabulary=vocabulary)
     train = encode(lines, num_proc=arguments.preprocessing_num_workers)
     validation = encode(validation_lines, num_proc=None)
-    for column, tokenizer in zip(("input_ids", "teacher_input_ids"), tokenizers, strict=False):
-        check_unknown(train, column, tokenizer, arguments.max_unknown)
-    if alignment != "same":
-        pairing.check_compared(train)
+    check_examples(train, tokenizers, alignment, arguments.max_unknown)
     logger.info(
         "corpus: %s training examples (mean length %.1f), %s validation examples",
         f"{len(train):,}",
         lengths(train).mean(),
         f"{len(validation):,}",
     )
-    return Corpus(train, validation, validation_lines)
+    return Corpus(train, validation, validation_lines, train)
 
 
 def tokenize(
@@ -110,25 +109,40 @@ def tokenize(
     prefixes: of the columns `input_ids` and `units`, one for each tokenizer; vocabulary: of the first two tokenizers,
     where the alignment is `match` or `reduce`.
     """
-    readers = {prefix: Reader(tokenizer) for prefix, tokenizer in zip(prefixes, tokenizers, strict=False)}
+    prefixes = prefixes[: len(tokenizers)]
     columns = {"id": Value("int64"), "unit_characters": List(Value("int32")), "length": Value("int32")}
-    columns |= {f"{prefix}{name}": List(Value("int32")) for prefix in readers for name in ("input_ids", "units")}
+    columns |= {f"{prefix}{name}": List(Value("int32")) for prefix in prefixes for name in ("input_ids", "units")}
     columns |= {name: List(Value(kind)) for name, kind in pairing.COLUMNS[alignment].items()}
     # Fast tokenizers do not hash alike in every process; what they are and this very code do.
     made_by = [(tokenizer.backend_tokenizer.to_str(), tokenizer.special_tokens_map) for tokenizer in tokenizers]
     code = [inspect.getsource(module) for module in (sys.modules[__name__], pairing, alignment_code)]
     how = dict(masking_unit=masking_unit, max_length=max_length, alignment=alignment)
     return lines.map(
-        functools.partial(_encode, readers=readers, vocabulary=vocabulary, **how),
+        encoder(tokenizers, prefixes=prefixes, vocabulary=vocabulary, **how),
         batched=True,
         with_indices=True,
         with_rank=True,
         remove_columns=lines.column_names,
         features=Features(columns),
         num_proc=num_proc if num_proc and len(lines) > num_proc else None,
-        new_fingerprint=Hasher.hash((lines._fingerprint, made_by, list(readers), how, code)),
+        new_fingerprint=Hasher.hash((lines._fingerprint, made_by, list(prefixes), how, code)),
         desc="Tokenizing",
     )
+
+
+def encoder(
+    tokenizers: Sequence[PreTrainedTokenizerBase],
+    masking_unit: str,
+    max_length: int,
+    prefixes: Sequence[str] = ("", "teacher_"),
+    alignment: str = "same",
+    vocabulary: VocabularyMap | None = None,
+) -> Callable[[dict[str, list], Sequence[int], int | None], dict[str, Sequence]]:
+    """What tokenizes a batch of lines: a function of {"text": lines}, their indices, which make the `id`, and the rank
+    of a forked process or None; it gives the columns of the examples. The keywords are those of `tokenize`."""
+    readers = {prefix: Reader(tokenizer) for prefix, tokenizer in zip(prefixes, tokenizers, strict=False)}
+    how = dict(masking_unit=masking_unit, max_length=max_length, alignment=alignment, vocabulary=vocabulary)
+    return functools.partial(_encode, readers=readers, **how)
 
 
 class Reader:
@@ -293,6 +307,16 @@ def lengths(examples: Any) -> np.ndarray:
     """Tokens (examples,) of the longest input of each example of a data set, or of one that adds to its rows."""
     examples = getattr(examples, "examples", examples)
     return examples.with_format("numpy")["length"][:]
+
+
+def check_examples(
+    examples: Dataset, tokenizers: Sequence[PreTrainedTokenizerBase], alignment: str, max_unknown: float
+) -> None:
+    """Refuse tokenizers that do not know the corpus or, where two are compared, never meet in it."""
+    for column, tokenizer in zip(("input_ids", "teacher_input_ids"), tokenizers, strict=False):
+        check_unknown(examples, column, tokenizer, max_unknown)
+    if alignment != "same":
+        pairing.check_compared(examples)
 
 
 def check_unknown(examples: Dataset, column: str, tokenizer: PreTrainedTokenizerBase, max_unknown: float) -> None:

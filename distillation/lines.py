@@ -3,14 +3,16 @@
 import glob
 import logging
 import re
+import zlib
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from datasets import Dataset, Features, Value, concatenate_datasets, load_dataset
+from datasets import Dataset, Features, IterableDataset, Value, concatenate_datasets, load_dataset
 from datasets.exceptions import DatasetGenerationError
 
 from distillation.arguments import DataArguments
-from distillation.recipe import RecipeError
+from distillation.recipe import RecipeError, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -24,19 +26,19 @@ FORMATS = {
 }
 SAMPLE = 100_000  # lines or examples that stand for a whole corpus
 LONG_LINE = 1_000_000  # characters; longer lines are counted, and cut like any other
+# What the readers of `datasets` raise, wrapped in the first where they read the whole, as it is where they stream.
+UNREADABLE = (DatasetGenerationError, OSError, EOFError, ValueError, zlib.error)
 
 _UNUSABLE = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def load_lines(arguments: DataArguments, files: str | None, dataset_name: str | None) -> Dataset:
     """Cleaned, non-empty lines of text, as a dataset with the one column `text`."""
-    if (files is None) == (dataset_name is None):
-        raise RecipeError("name one corpus: `train_file` (a file, folder, or glob) or `dataset_name` (a Hub id)")
     source = files or dataset_name
-    parts = _read_files(files) if files else [_read_hub(dataset_name, arguments.dataset_config_name)]
+    parts = read_parts(arguments, files, dataset_name)
     lines = concatenate_datasets([_text_of(part, arguments.text_column, source) for part in parts])
     cleaned = lines.map(
-        _clean,
+        clean,
         batched=True,
         num_proc=arguments.preprocessing_num_workers,
         features=Features({"text": Value("string"), "flaw": Value("int8")}),
@@ -44,18 +46,38 @@ def load_lines(arguments: DataArguments, files: str | None, dataset_name: str | 
     )
     flaws = cleaned.with_format("numpy")["flaw"][:] if len(cleaned) else np.zeros(0, int)
     usable = cleaned.select(np.flatnonzero(flaws != EMPTY)).remove_columns("flaw")
-    counts = {name: int((flaws & bit > 0).sum()) for name, bit in FLAWS.items()}
-    if any(counts.values()):
-        logger.warning("%s: %s", source, ", ".join(f"{n:,} {name}" for name, n in counts.items() if n))
+    warn_of_flaws(source, count_flaws(flaws))
     if not len(usable):
-        raise RecipeError(f"{source} has no usable line of text; see `train_file`, `dataset_name`, and `text_column`")
+        raise nothing_usable(source)
     return usable
+
+
+def read_parts(
+    arguments: DataArguments, files: str | None, dataset_name: str | None, streaming: bool = False
+) -> list[Dataset] | list[IterableDataset]:
+    """What `datasets` makes of a corpus, one part for each format: whole, or to be read as it is needed."""
+    if (files is None) == (dataset_name is None):
+        raise RecipeError("name one corpus: `train_file` (a file, folder, or glob) or `dataset_name` (a Hub id)")
+    if files:
+        return _read_files(files, streaming)
+    return [_read_hub(dataset_name, arguments.dataset_config_name, streaming)]
+
+
+def check_column(column: str, columns: list[str], source: str) -> None:
+    """Refuse a corpus without the column that holds the text."""
+    if column not in columns:
+        raise RecipeError(f"{source} has no column `{column}`; set `text_column` to one of {columns}")
+
+
+def check_whole(arguments: DataArguments, what: str) -> None:
+    """Refuse `streaming` where the corpus has to be there as a whole. what: for which purpose, and the remedy."""
+    if arguments.streaming:
+        raise RecipeError(f"`streaming` reads a corpus as training goes on, which does not serve {what}")
 
 
 def _text_of(lines: Dataset, column: str, source: str) -> Dataset:
     """The one column `text`, of one type, so that files of several formats make one corpus."""
-    if column not in lines.column_names:
-        raise RecipeError(f"{source} has no column `{column}`; set `text_column` to one of {lines.column_names}")
+    check_column(column, lines.column_names, source)
     lines = lines.select_columns(column)
     if column != "text":
         lines = lines.rename_column(column, "text")
@@ -71,7 +93,8 @@ FLAWS = {
 }
 
 
-def _clean(batch: dict[str, list]) -> dict[str, list]:
+def clean(batch: dict[str, list]) -> dict[str, list]:
+    """Mend the column `text` of a batch; `flaw` says what was wrong with each, as bits of `FLAWS`."""
     texts, flaws = [], []
     for value in batch["text"]:
         raw = "" if value is None else str(value)
@@ -83,7 +106,23 @@ def _clean(batch: dict[str, list]) -> dict[str, list]:
     return {"text": texts, "flaw": flaws}
 
 
-def _read_files(pattern: str) -> list[Dataset]:
+def count_flaws(flaws: np.ndarray) -> Counter:
+    """How many lines have each of the `FLAWS`."""
+    return Counter({name: int((flaws & bit > 0).sum()) for name, bit in FLAWS.items()})
+
+
+def warn_of_flaws(source: str, counts: Counter) -> None:
+    """Say what was mended and dropped, if anything was."""
+    if any(counts.values()):
+        logger.warning("%s: %s", source, ", ".join(f"{n:,} {name}" for name, n in counts.items() if n))
+
+
+def nothing_usable(source: str) -> RecipeError:
+    """Of a corpus without text."""
+    return RecipeError(f"{source} has no usable line of text; see `train_file`, `dataset_name`, and `text_column`")
+
+
+def _read_files(pattern: str, streaming: bool) -> list[Dataset] | list[IterableDataset]:
     path = Path(pattern)
     if path.is_dir():
         files = sorted(str(file) for file in path.rglob("*") if file.is_file() and _ending(file.name))
@@ -104,11 +143,15 @@ def _read_files(pattern: str) -> list[Dataset]:
     for ending, group in groups.items():
         builder, options = FORMATS[ending]
         try:
-            parts.append(load_dataset(builder, data_files=group, split="train", **options))
-        except (DatasetGenerationError, OSError, ValueError) as error:
-            cause = " ".join(str(error.__cause__ or error).split())
-            raise RecipeError(f"corpus {pattern!r} cannot be read as {builder}: {cause}") from None
+            parts.append(load_dataset(builder, data_files=group, split="train", streaming=streaming, **options))
+        except UNREADABLE as error:
+            raise unreadable(pattern, builder, error) from None
     return parts
+
+
+def unreadable(source: str, builder: str, error: Exception) -> RecipeError:
+    """Of a corpus that a reader of `datasets` cannot read, with what it has to say."""
+    return RecipeError(f"corpus {source!r} cannot be read as {builder}: {one_line(error.__cause__ or error)}")
 
 
 def _ending(name: str) -> str | None:
@@ -116,9 +159,9 @@ def _ending(name: str) -> str | None:
     return next((ending for ending in FORMATS if bare.endswith(ending)), None)
 
 
-def _read_hub(name: str, configuration: str | None) -> Dataset:
+def _read_hub(name: str, configuration: str | None, streaming: bool) -> Dataset | IterableDataset:
     try:
-        return load_dataset(name, configuration, split="train")
+        return load_dataset(name, configuration, split="train", streaming=streaming)
     except Exception as error:  # the hub client raises many types; all mean that this id gave no data
         raise RecipeError(f"dataset_name {name!r} cannot be loaded: {' '.join(str(error).split())}") from None
 
@@ -127,12 +170,17 @@ def hold_out(lines: Dataset, validation_lines: int) -> tuple[Dataset, Dataset]:
     """Set lines aside, a tenth of the corpus at most. The choice depends on no seed, so that runs compare."""
     size = min(validation_lines, len(lines) // 10)
     if size < 1:
-        raise RecipeError(
-            f"the corpus has {len(lines)} usable lines: too few to set some aside; "
-            "give at least 10, or name a `validation_file`"
-        )
+        raise too_few(len(lines))
     split = lines.train_test_split(test_size=size, seed=0)
     return split["train"], split["test"]
+
+
+def too_few(lines: int) -> RecipeError:
+    """Of a corpus from which no line can be set aside."""
+    return RecipeError(
+        f"the corpus has {lines} usable lines: too few to set some aside; "
+        "give at least 10, or name a `validation_file`"
+    )
 
 
 def spread(rows: Dataset, count: int) -> Dataset:

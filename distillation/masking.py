@@ -72,7 +72,7 @@ class MaskingCollator:
         read = {"same": self._read_same, "match": self._read_match, "reduce": self._read_reduce}[self.alignment]
         readings = []
         for example in examples:
-            epoch = example.get("epoch", int(self.epoch))  # of its own, where a data set does not go by the trainer's
+            epoch = example.get("epoch", int(self.epoch))  # an example of a stream says which it is
             generator = np.random.default_rng((self.seed, epoch, example["id"]))
             ids, units = np.asarray(example["input_ids"]), np.asarray(example["units"])
             actions = self._actions(ids, units, generator)

@@ -17,7 +17,7 @@ from distillation.arguments import DataArguments
 from distillation.checkpoint import position_count
 from distillation.demo import resolve_demo
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
-from distillation.lines import load_lines
+from distillation.lines import check_whole, load_lines
 from distillation.models import load_masked_lm, load_tokenizer
 from distillation.publish import held_out_table
 from distillation.recipe import RecipeError, command, parse_recipe
@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
         raise RecipeError("`model_name_or_path` is missing: name one or more masked LMs")
     if arguments.output and not Path(arguments.output).resolve().parent.is_dir():
         raise RecipeError(f"`output` {arguments.output!r}: its folder does not exist")
+    check_whole(data_args, "an evaluation: leave it out")
     resolve_demo(data_args)
     lines = load_lines(data_args, data_args.validation_file or data_args.train_file, data_args.dataset_name)
     models = [load_masked_lm(name, "model_name_or_path") for name in names]

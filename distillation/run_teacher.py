@@ -3,6 +3,7 @@
 python distillation/run_teacher.py --train_file corpus.txt.gz --output_dir outputs/teacher --max_steps 10000
 """
 
+import functools
 import sys
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from distillation.data import load_corpus
 from distillation.demo import resolve_demo
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
 from distillation.layers import Projections
-from distillation.lines import load_lines
+from distillation.lines import check_whole, load_lines
 from distillation.models import load_masked_lm, load_tokenizer
 from distillation.publish import publish
 from distillation.recipe import command, parse_recipe
+from distillation.streaming import stream_corpus
 from distillation.student import Student
 from distillation.trainer import DistillationTrainer
 from distillation.vocabulary import sample_texts, train_tokenizer
@@ -36,7 +38,8 @@ def main(argv: list[str] | None = None) -> None:
     with training_args.main_process_first():  # the others find its work in the cache, and train the same tokenizer
         resolve_demo(data_args)
         tokenizer = build_tokenizer(teacher_args, data_args)
-        corpus = load_corpus(data_args, [tokenizer], masking_args.masking_unit)
+        load = functools.partial(stream_corpus, training_args) if data_args.streaming else load_corpus
+        corpus = load(data_args, [tokenizer], masking_args.masking_unit)
         (examples,) = held_out_examples(corpus.validation_lines, [tokenizer], data_args.max_length)
     trainer = DistillationTrainer(
         Student(build_model(teacher_args, data_args, tokenizer), Projections()),
@@ -61,6 +64,7 @@ def build_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments) ->
     """The tokenizer that the recipe names, or a new one trained on the corpus."""
     if teacher_args.tokenizer_name_or_path:
         return load_tokenizer(teacher_args.tokenizer_name_or_path, "tokenizer_name_or_path")
+    check_whole(data_args, "to train a tokenizer: name a `tokenizer_name_or_path`, or leave `streaming` out")
     lines = load_lines(data_args, data_args.train_file, data_args.dataset_name)
     return train_tokenizer(sample_texts(lines), teacher_args.vocab_size, data_args.max_length)
 

@@ -34,16 +34,21 @@ class LengthGroupedSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         generator = np.random.default_rng((self.seed, self.epoch))
-        order = generator.permutation(len(self.lengths))
-        batches = []
-        for start in range(0, len(order), POOL * self.batch_size):
-            pool = order[start : start + POOL * self.batch_size]
-            pool = pool[np.argsort(self.lengths[pool], kind="stable")]
-            batches += [pool[i : i + self.batch_size] for i in range(0, len(pool), self.batch_size)]
-        whole = [batch for batch in batches if len(batch) == self.batch_size]
-        rest = [batch for batch in batches if len(batch) < self.batch_size]  # at the end, or it would shift the others
-        generator.shuffle(whole)
-        return iter(np.concatenate(whole + rest).tolist())
+        return iter(np.concatenate(grouped_batches(self.lengths, self.batch_size, generator)).tolist())
+
+
+def grouped_batches(lengths: np.ndarray, batch_size: int, generator: np.random.Generator) -> list[np.ndarray]:
+    """Indices of examples in batches of like length, in random order; one that is not full comes last."""
+    order = generator.permutation(len(lengths))
+    batches = []
+    for start in range(0, len(order), POOL * batch_size):
+        pool = order[start : start + POOL * batch_size]
+        pool = pool[np.argsort(lengths[pool], kind="stable")]
+        batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
+    whole = [batch for batch in batches if len(batch) == batch_size]
+    rest = [batch for batch in batches if len(batch) < batch_size]  # at the end, or it would shift the others
+    generator.shuffle(whole)
+    return whole + rest
 
 
 class EpochBegins(TrainerCallback):

@@ -4,35 +4,30 @@ import functools
 import resource
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainingArguments
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from distillation.alignment import VocabularyMap
 from distillation.arguments import MaskingArguments, ObjectiveArguments
-from distillation.checkpoint import save_pretrained
 from distillation.data import Corpus, lengths
 from distillation.kept import joined_targets
 from distillation.masking import COUNTS, EVALUATION_SEED, MaskingCollator, rarity_weights
 from distillation.objective import COUNTED_BY, distillation_terms
-from distillation.recipe import RecipeError, check_training
-from distillation.sampler import EpochBegins, LengthGroupedSampler
-from distillation.sharding import configure, in_shards_of, shard
+from distillation.recipe import check_training
+from distillation.sharding import shard
 from distillation.student import Outputs, Student
+from distillation.student_trainer import StudentTrainer
 from distillation.teacher import Targets, Teacher
 from distillation.vocabulary_kl import VocabularyKL
 
-PROJECTIONS = "projections.safetensors"
 
-
-class DistillationTrainer(Trainer):
+class DistillationTrainer(StudentTrainer):
     """Trains a `Student` on the weighted terms of an objective.
 
     The gradient is that of one batch as large as all accumulated micro-batches of all ranks together: each term is a
@@ -60,15 +55,11 @@ class DistillationTrainer(Trainer):
         Raises RecipeError for training arguments that cannot be met, before anything is written.
         """
         check_training(args)
-        # The Trainer's own push would take optimiser states and pickled arguments along: `publish` does it at the end.
-        self.push_wanted, args.push_to_hub = args.push_to_hub, False
-        args.remove_unused_columns = False  # the collator names its own inputs
-        args.dataloader_pin_memory &= args.device.type == "cuda"
         if args.ddp_find_unused_parameters is None:
             args.ddp_find_unused_parameters = not objective.needs_logits  # else every parameter has a gradient
         weights = None
         if masking.rarity_smoothing:
-            weights = rarity_weights(corpus.train, len(tokenizer), masking.rarity_smoothing)
+            weights = rarity_weights(corpus.sample, len(tokenizer), masking.rarity_smoothing)
         collate = functools.partial(
             MaskingCollator,
             tokenizer,
@@ -77,19 +68,14 @@ class DistillationTrainer(Trainer):
             teacher_tokenizer=teacher_tokenizer,
             vocabulary=vocabulary,
         )
-        collator = collate(args.seed, weights)
-        self.epoch_begins = EpochBegins(collator)
         super().__init__(
             student,
             args,
-            data_collator=collator,
+            data_collator=collate(args.seed, weights),
             train_dataset=corpus.train,
             eval_dataset=corpus.validation,
             processing_class=tokenizer,
-            callbacks=[self.epoch_begins],
         )
-        if self.is_fsdp_enabled:
-            configure(self.accelerator.state.fsdp_plugin)
         # True means "this loss is normalised over the accumulated batch": the Trainer divides it by nothing more.
         self.model_accepts_loss_kwargs = True
         self.objective = objective
@@ -137,6 +123,9 @@ class DistillationTrainer(Trainer):
         if self.control.should_training_stop:  # resumed at its last step: the Trainer would take one more
             return [], torch.zeros(len(COUNTS), device=device)
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        if self.streams:
+            for batch in batches:
+                self.train_dataset.advance(batch.pop("position"))
         counts = torch.zeros(len(COUNTS), dtype=torch.int64, device=device)
         for batch in batches:
             counts += batch["counts"].to(device)
@@ -187,6 +176,8 @@ class DistillationTrainer(Trainer):
         """Add the mean of each term since the last log, over all ranks."""
         if "loss" in logs and self._steps:
             logs |= self._take_means()
+        if self.streams:  # of which the Trainer knows no epoch: it would log the share of the steps
+            self.state.epoch = self.train_dataset.epoch
         super().log(logs, start_time)
 
     def _take_means(self) -> dict[str, float]:
@@ -221,16 +212,6 @@ class DistillationTrainer(Trainer):
             "processes": self.args.world_size,
             "device": torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads",
         }
-
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> torch.utils.data.Sampler | None:
-        if self.args.train_sampling_strategy != "group_by_length":
-            return super()._get_train_sampler(train_dataset)
-        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        together = self.args.train_batch_size * self.args.world_size
-        sampler = LengthGroupedSampler(lengths(self.train_dataset), together, seed)
-        # On several ranks the loader of a resumed epoch wraps the sampler too deep for its `set_epoch` to reach.
-        self.epoch_begins.drawing.append(sampler)
-        return sampler
 
     # Evaluation
 
@@ -281,42 +262,3 @@ class DistillationTrainer(Trainer):
                 self._held += torch.stack([held.double(), inputs["counts"][COUNTS.index("kl")]])
         self._evaluated += torch.stack([torch.stack(list(sums.values())).double(), self._counted(inputs["counts"])])
         return None, None, None
-
-    # Checkpoints
-
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        """The student alone, as others load it; in a `checkpoint-*` folder the projections beside it."""
-        if not self.args.should_save:
-            return
-        folder = Path(output_dir or self.args.output_dir)
-        student = self.accelerator.unwrap_model(self.model)
-        state_dict = student.state_dict() if state_dict is None else state_dict
-        parts = {prefix: {} for prefix in ("model.", "projections.")}
-        for name, tensor in state_dict.items():
-            for prefix, part in parts.items():
-                if name.startswith(prefix):
-                    part[name.removeprefix(prefix)] = tensor
-        for name in student.model.all_tied_weights_keys:  # gathered from shards they are tensors of their own
-            parts["model."].pop(name, None)
-        save_pretrained(student.model, self.processing_class, folder, parts["model."])
-        if parts["projections."] and folder != Path(self.args.output_dir):
-            save_file({name: t.contiguous() for name, t in parts["projections."].items()}, folder / PROJECTIONS)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        student = self.accelerator.unwrap_model(self.model if model is None else model)
-        state = load_file(Path(resume_from_checkpoint, "model.safetensors"))
-        try:
-            missing, unexpected = student.model.load_state_dict(in_shards_of(student.model, state), strict=False)
-            if unexpected or set(missing) - set(student.model.all_tied_weights_keys):
-                raise RuntimeError("other layers")
-            if len(student.projections):
-                state = load_file(Path(resume_from_checkpoint, PROJECTIONS))
-                student.projections.load_state_dict(in_shards_of(student.projections, state))
-        except (RuntimeError, FileNotFoundError):  # shapes that differ, no projections
-            raise RecipeError(
-                f"`resume_from_checkpoint`: {resume_from_checkpoint} is of another student or other terms than this "
-                "recipe's; resume with the recipe that made it, or choose another `output_dir`"
-            ) from None
-
-    def _load_best_model(self) -> None:
-        self._load_from_checkpoint(self.state.best_model_checkpoint)

@@ -36,7 +36,7 @@ PIECES = [
     *("стол", "студент", " студенты ", "Где ", " увидел", "журнал", "  "),
 ]
 texts = st.lists(st.sampled_from(PIECES) | st.characters(exclude_categories=["Cs"]), min_size=1, max_size=25)
-texts = texts.map("".join).map(lambda text: lines._clean({"text": [text]})["text"][0]).filter(bool)
+texts = texts.map("".join).map(lambda text: lines.clean({"text": [text]})["text"][0]).filter(bool)
 slow = settings(
     max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

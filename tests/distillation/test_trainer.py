@@ -16,7 +16,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerState
 
 from distillation.losses import kl_loss, mlm_loss
 from distillation.recipe import RecipeError
-from distillation.trainer import PROJECTIONS
+from distillation.student_trainer import PROJECTIONS
 
 
 def gradients_of_one_step(trainer):
