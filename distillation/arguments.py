@@ -211,11 +211,15 @@ class CacheArguments:
         None, "Folder for it: filled in one pass, and from then on read in place of running the teacher."
     )
     teacher_cache_epochs: int = _key(1, "Epochs with masks of their own; later ones take them in turn.")
-    teacher_cache_top_k: int = _key(64, "Likeliest tokens to keep at a position; all others count as one.")
+    teacher_cache_top_k: int | None = _key(
+        None,
+        "Likeliest tokens to keep of a prediction, all others as one: smaller, and inexact. Unless given, what is "
+        "kept is the state that the prediction is made of.",
+    )
 
     def __post_init__(self):
         for name in ("teacher_cache_epochs", "teacher_cache_top_k"):
-            if getattr(self, name) < 1:
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise RecipeError(f"`{name}` must be at least 1, got {getattr(self, name)}")
 
 

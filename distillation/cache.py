@@ -3,10 +3,12 @@
 A folder holds `cache.json`, which says what it was made of, and Arrow files: for each of a number of epochs, and for
 the held-out examples, a row an example, all masked as that epoch masks them. A row holds
 
-* `candidates`, `log_probabilities`: at the positions of the KL, the teacher's likeliest tokens (`vocabulary_kl.Top`);
-* `hidden_groups`, `hidden_last`, `hidden_average`, `attentions`: the `Targets` of these names, in half precision, if
-  a term asks for them.
+* at the positions of the KL, `states`: what enters the teacher's projection to its vocabulary, so that its prediction
+  can be made again; or, smaller and not the same, `candidates` and `log_probabilities`: the likeliest tokens
+  (`vocabulary_kl.Top`);
+* `hidden_groups`, `hidden_last`, `hidden_average`, `attentions`: what `Targets` have so, if a term asks for it.
 
+Numbers are in half precision.
 Later epochs take the kept ones in turn. The masks depend on no seed, so that runs of several seeds share a cache.
 """
 
@@ -35,7 +37,7 @@ FORMAT = 1
 DESCRIPTION = "cache.json"
 PART = 4096  # examples of a file: what an interrupted pass has to do again, at most
 AT_ONCE = 16  # batches that are sorted by length together, and written together
-OF_THE_KL = ("candidates", "log_probabilities")
+STATES, OF_A_TOP = "states", ("candidates", "log_probabilities")  # columns of the KL
 
 Row = dict[str, np.ndarray]
 Ask = Callable[[list[dict[str, Any]]], list[Row]]
@@ -54,8 +56,10 @@ def open_cache(
 
     Raises RecipeError for a folder whose contents were made of something else.
     """
-    read = ("alignment", "temperature", "vocabulary_map", "kl_positions", "kl_position_fraction", "teacher_input")
-    holds = list(OF_THE_KL) * ("kl" in objective.terms) + [f"hidden_{view}" for view in objective.hidden_views]
+    read, of_the_kl = ["alignment", "kl_positions", "kl_position_fraction", "teacher_input"], [STATES]
+    if arguments.teacher_cache_top_k is not None:
+        read, of_the_kl = [*read, "temperature", "vocabulary_map"], list(OF_A_TOP)
+    holds = of_the_kl * ("kl" in objective.terms) + [f"hidden_{view}" for view in objective.hidden_views]
     description = {
         "format": FORMAT,
         "teacher": _digest(_weights(teacher)),
@@ -116,8 +120,8 @@ class TeacherCache:
         return self.description["teacher_cache_epochs"]
 
     @property
-    def top_k(self) -> int:
-        """Candidates kept at a position."""
+    def top_k(self) -> int | None:
+        """Candidates kept at a position; None where states are."""
         return self.description["teacher_cache_top_k"]
 
     def _check(self, path: Path) -> None:

@@ -48,23 +48,6 @@ class Candidates:
         return logits
 
 
-class Whole:
-    """Where both models have one vocabulary: all its tokens, with logits for scores on both sides."""
-
-    def __len__(self) -> int:
-        return 2**31 - 1  # as many as the logits have
-
-    @staticmethod
-    def score(values: Tensor) -> tuple[Tensor, Pullback]:
-        """See `Score`."""
-        return values.clone(), lambda gradient: gradient  # the caller goes on in place
-
-    @staticmethod
-    def logits(states: Tensor) -> Tensor:
-        """Those of a teacher (positions, tokens) as (tokens, positions)."""
-        return states.t().clone()
-
-
 class TeacherRows:
     """Rows of the teacher's projection to its vocabulary."""
 
@@ -81,6 +64,26 @@ class TeacherRows:
         if self.weight is None:
             return states.t()[self.ids]
         return torch.addmm(self.bias, self.weight, states.to(self.weight.dtype).t())
+
+
+class Whole:
+    """Where both models have one vocabulary: all its tokens, with logits for scores on both sides."""
+
+    def __init__(self, rows: "TeacherRows | None"):
+        """rows: of all tokens; None where the states already are logits."""
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return 2**31 - 1 if self.rows is None else len(self.rows.ids)
+
+    @staticmethod
+    def score(values: Tensor) -> tuple[Tensor, Pullback]:
+        """See `Score`."""
+        return values.clone(), lambda gradient: gradient  # the caller goes on in place
+
+    def logits(self, states: Tensor) -> Tensor:
+        """The teacher's logits (tokens, positions) for states (positions, width)."""
+        return states.t().clone() if self.rows is None else self.rows(states)
 
 
 def candidates_by_pieces(

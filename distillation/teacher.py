@@ -17,8 +17,8 @@ from distillation.vocabulary_kl import Top
 class Targets:
     """What the terms compare a student with.
 
-    * `logits`: (positions, vocabulary); across vocabularies the states that enter the teacher's projection to its own;
-      or, of a cache, its likeliest tokens;
+    * `logits`: (positions, vocabulary); or, across vocabularies and in a cache, the states that they are made of; or
+      the likeliest tokens; None where there is no KL in a cache;
     * `hidden_states`: for each way to compare layers (`ObjectiveArguments.hidden_views`), tensors (batch, length,
       width);
     * `attentions`: the mean maps (batch, heads, length, length) of each student layer's group.
@@ -41,11 +41,12 @@ def targets_of(outputs: Outputs, objective: ObjectiveArguments, student_layers: 
 class Teacher:
     """Runs the teacher, without gradients, with its head at chosen positions."""
 
-    def __init__(self, model: PreTrainedModel, objective: ObjectiveArguments, student_layers: int):
+    def __init__(self, model: PreTrainedModel, objective: ObjectiveArguments, student_layers: int, logits: bool):
+        """logits: False to have the states that enter the teacher's last layer in their place (see `Runner`)."""
         self.model = model.eval().requires_grad_(False)
         self.objective = objective
         self.student_layers = student_layers
-        self.runner = Runner(model, logits=objective.alignment == "same")
+        self.runner = Runner(model, logits)
 
     @property
     def projection(self) -> torch.nn.Linear | None:

@@ -82,8 +82,9 @@ class DistillationTrainer(StudentTrainer):
         self.eval_collator = collate(EVALUATION_SEED)
         self.teacher = self.vocabulary_kl = None
         if objective.needs_teacher:
-            self.teacher = Teacher(teacher.to(args.device), objective, student.config.num_hidden_layers)
-            if objective.alignment != "same" and "kl" in objective.terms:
+            across, layers = objective.alignment != "same", student.config.num_hidden_layers
+            self.teacher = Teacher(teacher.to(args.device), objective, layers, logits=not across)
+            if across and "kl" in objective.terms:
                 self.vocabulary_kl = self.make_vocabulary_kl(vocabulary, self.teacher.projection)
         # On the device beforehand: a tensor made in a step would have to be copied there.
         self._weights = torch.tensor([objective.weight(term) for term in objective.terms], device=args.device)

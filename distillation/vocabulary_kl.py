@@ -76,8 +76,10 @@ class VocabularyKL:
         self.takes_log_softmax = alignment == "reduce" and vocabulary_map == "pieces"
         self.pool = torch.sum if reduce_pooling == "sum" else torch.mean
         rows = functools.partial(TeacherRows, projection=projection, device=device, dtype=dtype)
-        self.candidates: dict[int, Candidates | Whole] = {0: Whole()}
-        if vocabulary is not None:
+        if vocabulary is None:
+            whole = Whole(None if projection is None else rows(torch.arange(projection.out_features)))
+            self.candidates: dict[int, Candidates | Whole] = {0: whole}
+        else:
             self.candidates = candidates_by_pieces(vocabulary, alignment, vocabulary_map, rows)
 
     def __call__(

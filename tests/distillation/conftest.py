@@ -5,8 +5,8 @@ import torch
 from transformers import TrainingArguments
 
 from distillation.arguments import CacheArguments, DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
-from distillation.assembly import use_cache
 from distillation.cache import open_cache
+from distillation.cached import use_cache
 from distillation.data import load_corpus
 from distillation.layers import Projections
 from distillation.models import build_student, load_student_tokenizer, load_teacher

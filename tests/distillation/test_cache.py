@@ -3,6 +3,7 @@
 import functools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import gradients
 import pytest
@@ -11,10 +12,10 @@ from datasets import Dataset
 from transformers import TrainerState
 
 from distillation import cache as cache_code
+from distillation import cached
 from distillation.cache import SEED, TeacherCache
 from distillation.recipe import RecipeError
 
-ALL = {"teacher_cache_top_k": 400}  # more than there are tokens
 STEP = dict(max_steps=1, learning_rate=0.0, max_grad_norm=0.0, per_device_train_batch_size=8)
 alignments = pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
 assert_same = functools.partial(gradients.assert_same, tolerance=1e-5)
@@ -29,13 +30,16 @@ def first_step(trainer):
 def halved(trainer, count):
     """A trainer with the masks of a cache, whose teacher says what a cache would hold of it."""
     trainer.data_collator.seed = SEED
-    run, kl = trainer.targets, trainer.vocabulary_kl or trainer.make_vocabulary_kl(None, None)
-    trainer.vocabulary_kl = kl
+    cached._ready_for_the_kl(trainer, SimpleNamespace(top_k=count))
+    run, kl = trainer.targets, trainer.vocabulary_kl
 
     def targets(inputs):
         found = run(inputs)
-        found.logits = kl.top(found.logits, inputs["groups"], count)
-        found.logits.log_probabilities = found.logits.log_probabilities.half()
+        if count is None:
+            found.logits = found.logits.half()
+        else:
+            found.logits = kl.top(found.logits, inputs["groups"], count)
+            found.logits.log_probabilities = found.logits.log_probabilities.half()
         found.hidden_states = {view: [s.half() for s in states] for view, states in found.hidden_states.items()}
         found.attentions = [maps.half() for maps in found.attentions]
         return found
@@ -45,40 +49,41 @@ def halved(trainer, count):
 
 
 @alignments
-@pytest.mark.parametrize("count", [5, 400])
+@pytest.mark.parametrize("count", [5, None])
 def test_a_cached_step_is_the_step_with_the_teacher(make_trainer, alignment, count):
     """Loss and every gradient, for all five terms: what was kept of one position must not be read at another."""
     objective = dict(weight_kl=2.0, weight_attention=100.0, weight_hidden_mse=0.5, hidden_layers="average")
     options = dict(objective=objective, alignment=alignment, **STEP)
     expected, its_log = first_step(halved(make_trainer("with", **options), count))
-    cached = make_trainer("without", cache={"teacher_cache_top_k": count}, **options)
-    assert cached.teacher is None
-    seen, log = first_step(cached)
+    trainer = make_trainer("without", cache={"teacher_cache_top_k": count}, **options)
+    assert trainer.teacher is None
+    seen, log = first_step(trainer)
     assert_same(seen, expected)
-    for term in ("loss", *cached.objective.terms):
+    for term in ("loss", *trainer.objective.terms):
         assert log[term] == pytest.approx(its_log[term], rel=1e-5)
 
 
 @alignments
-def test_with_all_candidates_kept_only_half_precision_is_lost(make_trainer, alignment):
-    """Against the trainer as it is: what a cache changes comes of `teacher_cache_top_k` and of nothing else."""
+@pytest.mark.parametrize("count", [400, None], ids=["all tokens", "states"])
+def test_only_half_precision_is_lost(make_trainer, alignment, count):
+    """Against the trainer as it is: what else a cache changes comes of a small `teacher_cache_top_k`."""
     options = dict(alignment=alignment, **STEP)
     plain = make_trainer("with", **options)
     plain.data_collator.seed = SEED
     expected, its_log = first_step(plain)
-    cached = make_trainer("without", cache=ALL, **options)
-    seen, log = first_step(cached)
+    trainer = make_trainer("without", cache={"teacher_cache_top_k": count}, **options)
+    seen, log = first_step(trainer)
     gradients.assert_same(seen, expected, tolerance=0.01)
     for term in plain.objective.terms:
         assert log[term] == pytest.approx(its_log[term], rel=2e-3)
-    evaluated, expected = cached.evaluate(), plain.evaluate()
+    evaluated, expected = trainer.evaluate(), plain.evaluate()
     for term in plain.objective.terms:
         assert evaluated[f"eval_{term}"] == pytest.approx(expected[f"eval_{term}"], rel=2e-3)
 
 
 def test_epochs_come_in_turn_with_masks_of_their_own_and_of_no_seed(make_trainer):
     """Unsaid, a later epoch would hide other words than those that the teacher was asked about."""
-    cache, seen = {**ALL, "teacher_cache_epochs": 2}, []
+    cache, seen = {"teacher_cache_epochs": 2}, []
     trainer, other = make_trainer(cache=cache), make_trainer("other", cache=cache, seed=7)
     for one, epoch in ((trainer, 0), (trainer, 1), (trainer, 2), (trainer, 3), (other, 0)):
         one.callback_handler.on_epoch_begin(one.args, TrainerState(epoch=epoch), one.control)
@@ -90,7 +95,7 @@ def test_epochs_come_in_turn_with_masks_of_their_own_and_of_no_seed(make_trainer
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer):
     """In the second epoch, which has masks of its own, on a cache that is there already."""
     options = dict(
-        cache={**ALL, "teacher_cache_epochs": 2},
+        cache={"teacher_cache_epochs": 2},
         alignment="match",
         per_device_train_batch_size=64,
         max_steps=10,
@@ -110,8 +115,9 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer):
     ("change", "named"),
     [
         (dict(cache={"teacher_cache_top_k": 7}), "teacher_cache_top_k"),
+        (dict(cache={"teacher_cache_epochs": 2}), "teacher_cache_epochs"),
         (dict(masking=dict(masking_probability=0.3)), "masking"),
-        (dict(objective=dict(weight_kl=1.0, temperature=1.0)), "objective"),
+        (dict(objective=dict(weight_kl=1.0, temperature=1.0)), None),
         (dict(objective=dict(weight_kl=1.0, kl_positions="all")), "objective"),
         (dict(objective=dict(weight_kl=1.0, weight_attention=1.0)), "attentions"),
         (dict(objective=dict(weight_kl=1.0, weight_hidden_mse=1.0)), None),
@@ -130,6 +136,13 @@ def test_a_cache_of_something_else_is_refused(make_trainer, change, named):
         return
     with pytest.raises(RecipeError, match=f"`teacher_cache` .* was made of something else: .*{named}"):
         make_trainer("again", **{**options, **change})
+
+
+def test_the_likeliest_depend_on_the_temperature(make_trainer):
+    """States do not: any temperature can be asked of them."""
+    make_trainer(cache={"teacher_cache_top_k": 5})
+    with pytest.raises(RecipeError, match="objective"):
+        make_trainer("again", cache={"teacher_cache_top_k": 5}, objective=dict(weight_kl=1.0, temperature=1.0))
 
 
 def test_another_teacher_or_corpus_is_noticed(make_trainer, tmp_path):
