@@ -1,9 +1,10 @@
 """A made-up language: tokenizers of any size and a corpus, so that a full-size step needs nothing from elsewhere.
 
 Words are strings of syllables and come as often as 1 / rank. A vocabulary holds letters, syllables, and as many of the
-commonest words as fit: of 5,000 tokens it knows about 70 % of the words of a text, of 119,547 about 95 %.
+commonest words as fit: of 5,000 tokens it knows two thirds of the words of a text, of 119,547 most.
 """
 
+import functools
 import itertools
 from pathlib import Path
 
@@ -19,24 +20,40 @@ CONSONANTS, VOWELS = "бвгджзклмнпрстфхцчшщ", "аеиоуыэ
 SYLLABLES = ["".join(pair) for pair in itertools.product(CONSONANTS, VOWELS)]
 WORDS = 200_000
 MOST_SYLLABLES = 5
-WORDS_A_LINE = 400  # more than an example holds: its lines are full
+WORDS_A_LINE = 400  # more than an example holds, so that most are full
+POSITIONS = 512
 
 
-def words(count: int = WORDS) -> list[str]:
+@functools.cache
+def words() -> list[str]:
     """Different words, the commonest and shortest first."""
     generator = np.random.default_rng(0)
     found = dict.fromkeys(SYLLABLES)
     for size in range(2, MOST_SYLLABLES + 1):
-        drawn = generator.integers(len(SYLLABLES), size=(count // (MOST_SYLLABLES - 1) + 1, size))
+        drawn = generator.integers(len(SYLLABLES), size=(WORDS // (MOST_SYLLABLES - 1), size))
         found |= dict.fromkeys("".join(SYLLABLES[s] for s in word) for word in drawn)
-    return list(found)[:count]
+    return list(found)
 
 
-def tokenizer(size: int, max_length: int) -> PreTrainedTokenizerBase:
-    """A WordPiece tokenizer of `size` tokens, at least 700."""
+def tokenizer(size: int) -> PreTrainedTokenizerBase:
+    """A WordPiece tokenizer of `size` tokens, of which 381 are letters, syllables, and special tokens."""
     parts = [*CONSONANTS, *VOWELS, *SYLLABLES]
     tokens = dict.fromkeys([*SPECIAL_TOKENS, *parts, *(f"##{part}" for part in parts), *words()])
-    return build_tokenizer(list(tokens)[:size], max_length)
+    return build_tokenizer(list(tokens)[:size], POSITIONS)
+
+
+def vocabulary(folder: Path) -> None:
+    """Save a tokenizer for students, of the size that the folder's name ends in."""
+    if not folder.exists():
+        save_tokenizer(tokenizer(int(folder.name.split("-")[-1])), folder)
+
+
+def teacher(folder: Path, config_file: Path) -> None:
+    """Save a masked LM of a shape, with random weights, and a tokenizer of its size."""
+    if not folder.exists():
+        torch.manual_seed(0)
+        config = shape(config_file)
+        save_pretrained(BertForMaskedLM(config), tokenizer(config.vocab_size), folder)
 
 
 def corpus(path: Path, lines: int) -> None:
@@ -45,17 +62,3 @@ def corpus(path: Path, lines: int) -> None:
     chances = 1 / np.arange(1, len(known) + 1)
     drawn = np.random.default_rng(1).choice(known, size=(lines, WORDS_A_LINE), p=chances / chances.sum())
     path.write_text("".join(" ".join(line) + "\n" for line in drawn), encoding="utf-8")
-
-
-def teacher(folder: Path, config_file: Path) -> None:
-    """Save a masked LM of a shape, with random weights, and a tokenizer of its size."""
-    config = shape(config_file)
-    torch.manual_seed(0)
-    made = tokenizer(config.vocab_size, config.max_position_embeddings)
-    config.vocab_size = len(made)
-    save_pretrained(BertForMaskedLM(config), made, folder)
-
-
-def vocabulary(folder: Path, size: int, max_length: int) -> None:
-    """Save a tokenizer for students."""
-    save_tokenizer(tokenizer(size, max_length), folder)

@@ -1,6 +1,7 @@
 """One training step of a `DistillationTrainer`, and its parts, each as a call that can be timed alone."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -23,11 +24,11 @@ class Step:
         self.student = trainer.accelerator.prepare_model(trainer.model).train()
         self.rows = range(trainer.args.per_device_train_batch_size)
         self.batch = self.inputs()
+        self.tokens = int(self.batch["student"]["attention_mask"].sum())
         self.objective = trainer.objective
         self.layers = trainer.model.config.num_hidden_layers
         self.outputs = trainer.outputs(self.student, self.batch)
         self.gradients = self._gradients(self.outputs[0])
-        self.full = self._full_vocabulary_kl()
 
     def parts(self) -> dict[str, Callable[[], Any]]:
         """What a step is made of, in order; `losses` are forward and backward."""
@@ -51,7 +52,8 @@ class Step:
         }
 
     def whole(self) -> dict[str, Callable[[], Any]]:
-        """The step without its optimiser, its floor, and the same loss through full-vocabulary logits."""
+        """The step without its optimiser, its floor, and the same loss through full-vocabulary logits. Of a trainer
+        that reads a cache only the step."""
         return {"step": self._step, "floor": self._floor, "full vocabulary": self._full_vocabulary}
 
     def inputs(self) -> dict[str, Any]:
@@ -83,7 +85,7 @@ class Step:
             student.logits = student.logits[batch["positions"]]
             teacher.logits = teacher.logits[batch["teacher_positions"]]
             targets = targets_of(teacher, self.objective, self.layers)
-            sums = distillation_terms(student, targets, batch, self.objective, self.full)
+            sums = distillation_terms(student, targets, batch, self.objective, self.full_vocabulary_kl)
         shares = torch.stack(list(sums.values())).float() / trainer._counted(batch["counts"]).clamp(min=1)
         return (trainer._weights * shares).sum()
 
@@ -124,7 +126,8 @@ class Step:
         """Some gradient of each of the student's outputs."""
         return [torch.full_like(tensor, 1e-6) for tensor in tensors(outputs)]
 
-    def _full_vocabulary_kl(self) -> VocabularyKL | None:
+    @cached_property
+    def full_vocabulary_kl(self) -> VocabularyKL | None:
         """One that takes the teacher's logits as they are."""
         if self.trainer.vocabulary_kl is None:
             return None

@@ -3,16 +3,18 @@
 python benchmarks/training_step.py --output steps.json
 python benchmarks/training_step.py --recipes tiny-5k --teacher_name_or_path T --student_vocabulary V --train_file F
 
-Every recipe is one trainer, as distillation/run.py would build it, on texts and tokenizers of a made-up language and
-with random weights of the published shapes, unless the options after the first line's name others (any key of a recipe
-goes). The parts are called in turns in one process (`measure.py`):
+Each recipe is a trainer as distillation/run.py builds it, with the recipe's student and, unless a teacher and a corpus
+are named, a teacher of the published shape with random weights and texts of a made-up language. Any key of a recipe
+may follow: `--max_length`, `--per_device_train_batch_size`, `--bf16`. What is measured (`step.py`):
 
-* `step`: what the Trainer does from the examples to the gradient: input pipeline, teacher, student, losses, backward;
+* the parts: input pipeline, teacher, student, losses, backward, and optimiser, each alone, on one batch;
+* `step`: all that the Trainer does from examples to gradients, which is the parts but the optimiser;
 * `floor`: the same teacher and student, forward and backward, with their heads at the positions and rows that the
-  losses need, and nothing else: no loss, alignment, logging, or input pipeline;
-* `full vocabulary`: the same loss from the logits of both models at all positions and for all tokens.
+  losses need: no loss, alignment, logging, or input pipeline;
+* `full vocabulary`: the gradients of the same loss from the logits of both models at all positions, for all tokens;
+* with `--cached`, `cached`: the step that reads a teacher cache, which is filled first.
 
-The optimiser is measured by itself. On a GPU the floor's arithmetic a second is related to that of a large product.
+All are called in turns in one process (`measure.py`); ratios are of medians, with the least and largest of a round.
 """
 
 import argparse
@@ -26,37 +28,40 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 import torch
-from transformers import set_seed
+import yaml
+from transformers import TrainingArguments, set_seed
 
-from benchmarks.measure import hardware, ratio, side_by_side, synchronise
+from benchmarks import made_up
+from benchmarks.measure import Measurement, hardware, ratio, side_by_side, synchronise
+from benchmarks.roofline import measure_machine
 from benchmarks.step import Step
 from benchmarks.systems import RECIPES, SHAPES
 from distillation.assembly import ARGUMENTS, assemble
 from distillation.recipe import command, parse_recipe
 
-DEFAULT = ("distilrubert-small-cased-conversational", "tiny-5k", "distilrubert-tiny-cased-conversational-5k")
-TEACHER = SHAPES / "rubert-base-cased-conversational.yaml"
-LINES = 200
+DEFAULT = ("distilrubert-small-cased-conversational", "tiny-5k", "tiny-5k:reduce")
 CHANGES = {  # of a recipe, for one step
+    "max_length": "128",
+    "per_device_train_batch_size": "8",
     "gradient_accumulation_steps": "1",
     "max_steps": "1",
-    "logging_steps": "1",
     "eval_strategy": "no",
     "save_strategy": "no",
+    "disable_tqdm": "true",
 }
-QUICK = {"rounds": 1, "teacher": "tiny"}
+LINES = 40  # of the made-up corpus
 
 
 @command
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Measure the recipes; print the tables and one line of JSON."""
     arguments, overrides = parse(argv)
-    figures: dict[str, Any] = {"rows": []}
     with tempfile.TemporaryDirectory() as folder:
-        for recipe in arguments.recipes:
-            figures["rows"].append(measure(recipe, overrides, Path(folder), arguments))
-    figures["hardware"] = hardware(torch.device(figures["rows"][0]["device"]))
-    print(tables(figures))
+        rows = [measure(recipe, overrides, Path(folder), arguments) for recipe in arguments.recipes]
+    device = torch.device(rows[0]["device"])
+    best = measure_machine({row["precision"] for row in rows}, device).flops
+    figures = {"hardware": hardware(device), "best_flops": best, "rows": rows}
+    print(tables(rows, best))
     print(json.dumps(figures))
     if arguments.output:
         arguments.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
@@ -68,52 +73,104 @@ def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--recipes", nargs="+", default=DEFAULT, help="Of distillation/recipes, or YAML files.")
+    parser.add_argument(
+        "--recipes", nargs="+", default=DEFAULT, help="Of distillation/recipes, or YAML files; :ALIGNMENT changes it."
+    )
+    shape = SHAPES / "rubert-base-cased-conversational.yaml"
+    parser.add_argument("--teacher_shape", type=Path, default=shape, help="Of the teacher, where none is named.")
+    parser.add_argument("--cached", action="store_true", help="Also the step that reads a teacher cache.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", type=Path, help="JSON file for the figures.")
     return parser.parse_known_args(argv)
 
 
-def measure(recipe: str, overrides: list[str], folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+def measure(name: str, overrides: list[str], folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     """A row: seconds and MiB of every part of a recipe's step."""
-    path = Path(recipe) if recipe.endswith(".yaml") else RECIPES / f"{recipe}.yaml"
-    changes = [f"--{key}={value}" for key, value in (CHANGES | {"output_dir": str(folder / "output")}).items()]
-    argv = ["--config", str(path), *changes, *overrides]
-    *parts, training_args = parse_recipe(*ARGUMENTS, argv=argv)
-    set_seed(training_args.seed)
-    step = Step(assemble(*parts, training_args).trainer)
-    device = training_args.device
+    argv = recipe_argv(name, overrides, folder, arguments.teacher_shape)
+    step, args = build(argv)
     calls = step.parts() | step.whole()
+    if arguments.cached:
+        calls["cached"] = build([*argv, "--teacher_cache", str(folder / f"cache-{name}")])[0].whole()["step"]
     for call in calls.values():  # a first call is slower
         call()
-    synchronise(device)
-    measured = side_by_side(calls, arguments.rounds, device)
-    tokens = int(step.batch["student"]["attention_mask"].sum())
+    synchronise(args.device)
+    measured = side_by_side(calls, arguments.rounds, args.device)
     return {
-        "recipe": path.stem,
-        "device": str(device),
-        "tokens": tokens,
-        "seconds": {name: m.seconds for name, m in measured.items()},
-        "mib": {name: m.mib for name, m in measured.items()},
+        "recipe": name,
+        "device": str(args.device),
+        "precision": "bf16" if args.bf16 else "fp32",
+        "examples": args.per_device_train_batch_size,
+        "tokens": step.tokens,
+        "seconds": {part: figures.seconds for part, figures in measured.items()},
+        "mib": {part: figures.mib for part, figures in measured.items()},
         "flops": step.flops(),
-        "to_floor": ratio(measured["floor"].seconds, measured["step"].seconds),
-        "to_full_vocabulary": ratio(measured["step"].seconds, measured["full vocabulary"].seconds),
+        "ratios": ratios(measured),
     }
 
 
-def tables(figures: dict[str, Any]) -> str:
-    """Milliseconds of each part; the step beside what it is compared with."""
-    names = list(figures["rows"][0]["seconds"])
-    lines = ["| recipe | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for row in figures["rows"]:
-        lines.append(f"| {row['recipe']} | " + " | ".join(_spread(row["seconds"][name]) for name in names) + " |")
-        lines.append(f"{row['tokens']} {row['to_floor']} {row['to_full_vocabulary']}")
+def build(argv: list[str]) -> tuple[Step, TrainingArguments]:
+    """The step of a recipe, and how it is trained."""
+    *parts, training_args = parse_recipe(*ARGUMENTS, argv=argv)
+    set_seed(training_args.seed)
+    return Step(assemble(*parts, training_args).trainer), training_args
+
+
+def recipe_argv(name: str, overrides: list[str], folder: Path, teacher_shape: Path) -> list[str]:
+    """The command line of a run; what it would read and is not named is made up in `folder`."""
+    recipe, _, alignment = name.partition(":")
+    path = Path(recipe) if recipe.endswith(".yaml") else RECIPES / f"{recipe}.yaml"
+    changes = CHANGES | {"output_dir": str(folder / "output")} | ({"alignment": alignment} if alignment else {})
+    keys = yaml.safe_load(path.read_text(encoding="utf-8"))
+    named = {option.split("=")[0].removeprefix("--") for option in overrides}
+    if "teacher_name_or_path" not in named:
+        changes["teacher_name_or_path"] = str(folder / "teacher")
+        made_up.teacher(folder / "teacher", teacher_shape)
+    if "student_vocabulary" in keys.keys() - named:
+        changes["student_vocabulary"] = str(folder / Path(keys["student_vocabulary"]).name)
+        made_up.vocabulary(Path(changes["student_vocabulary"]))
+    if not {"train_file", "dataset_name"} & named:
+        changes["train_file"] = str(folder / "corpus.txt")
+        made_up.corpus(folder / "corpus.txt", LINES)
+    return ["--config", str(path), *(f"--{key}={value}" for key, value in changes.items()), *overrides]
+
+
+def ratios(measured: dict[str, Measurement]) -> dict[str, dict[str, float]]:
+    """How many times as long: the step as its floor, the full vocabulary and, from a cache, the step as it."""
+    pairs = {"step to floor": ("floor", "step"), "full vocabulary to step": ("step", "full vocabulary")}
+    if "cached" in measured:
+        pairs["step to cached"] = ("cached", "step")
+    return {name: ratio(measured[less].seconds, measured[more].seconds) for name, (less, more) in pairs.items()}
+
+
+def tables(rows: list[dict[str, Any]], best_flops: dict[str, float]) -> str:
+    """What each part takes; then the step as a whole. best_flops: of the machine, by precision."""
+    parts = list(rows[0]["seconds"])
+    lines = ["Milliseconds, medians [least, largest]:", "", _line(["recipe", *parts]), "|---" * (len(parts) + 1) + "|"]
+    lines += [_line([row["recipe"], *(_spread(row["seconds"][part], 1000) for part in parts)]) for row in rows]
+    names = list(rows[0]["ratios"])
+    head = ["recipe", *names, "tokens/s", "of the machine's best", "MiB, step", "MiB, floor", "MiB, full vocabulary"]
+    lines += ["", _line(head), "|---" * len(head) + "|"]
+    for row in rows:
+        whole = statistics.median(row["seconds"]["step"]) + statistics.median(row["seconds"]["optimiser"])
+        used = row["flops"] / statistics.median(row["seconds"]["step"]) / best_flops[row["precision"]]
+        cells = [row["recipe"], *(_ratio(row["ratios"][name]) for name in names)]
+        cells += [f"{row['tokens'] / whole:.0f}", f"{used:.0%}"]
+        lines.append(_line(cells + [_spread(row["mib"][part]) for part in ("step", "floor", "full vocabulary")]))
     return "\n".join(lines)
 
 
-def _spread(seconds: list[float]) -> str:
-    times = [1000 * s for s in seconds]
-    return f"{statistics.median(times):.0f} [{min(times):.0f}, {max(times):.0f}]"
+def _line(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _spread(values: list[float], times: float = 1) -> str:
+    if not values:
+        return "not measured"
+    return f"{times * statistics.median(values):.0f} [{times * min(values):.0f}, {times * max(values):.0f}]"
+
+
+def _ratio(found: dict[str, float]) -> str:
+    return f"{found['median']:.2f} [{found['min']:.2f}, {found['max']:.2f}]"
 
 
 if __name__ == "__main__":

@@ -90,9 +90,30 @@ def attention_loss(
 
     student_attentions, teacher_attentions: (batch, heads, length, length); mask: (batch, length).
     """
-    distance = (student_attentions.float() - teacher_attentions.float()).square().mean(1)
-    pairs = None if mask is None else mask[:, :, None] & mask[:, None, :]
-    return _reduce(distance, pairs, reduction)
+    if mask is None:
+        mask = torch.ones_like(student_attentions[:, 0, 0], dtype=torch.bool)
+    pairs = mask[:, :, None] & mask[:, None, :]
+    total = _MapsDistance.apply(student_attentions, teacher_attentions, pairs)
+    return total if reduction == "sum" else total / pairs.sum().clamp(min=1)
+
+
+class _MapsDistance(torch.autograd.Function):
+    """The sum over pairs (batch, length, length) of the squared differences, mean over heads, with its gradient in the
+    student's maps: maps are large, and autograd would write and read them twice as often."""
+
+    @staticmethod
+    def forward(ctx, student: Tensor, teacher: Tensor, pairs: Tensor) -> Tensor:
+        difference = student.float() - teacher.float()
+        difference.masked_fill_(~pairs[:, None], 0)
+        ctx.save_for_backward(difference)
+        ctx.dtype = student.dtype
+        return torch.linalg.vector_norm(difference, dim=-1).square().sum() / difference.shape[1]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, outer: Tensor) -> tuple[Tensor, None, None]:
+        (difference,) = ctx.saved_tensors
+        return (difference * (2 * outer / difference.shape[1])).to(ctx.dtype), None, None
 
 
 def _reduce(values: Tensor, mask: Tensor | None, reduction: str) -> Tensor:

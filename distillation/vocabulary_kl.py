@@ -103,7 +103,9 @@ class VocabularyKL:
             else:
                 rows = rows.log_softmax(-1) if self.takes_log_softmax else rows
                 pooled.append(self.pool(rows.reshape(count, k, -1), 1) if k > 1 else rows)
-        return total + self._sum(0, torch.cat(pooled), teacher_states) if pooled else total
+        if not pooled:
+            return total
+        return total + self._sum(0, torch.cat(pooled) if len(pooled) > 1 else pooled[0], teacher_states)
 
     def _sum(self, k: int, values: Tensor, teacher: Tensor | Top) -> Tensor:
         candidates = self.candidates[k]
