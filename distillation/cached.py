@@ -1,5 +1,6 @@
 """A trainer that learns from a cache in place of its teacher."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,11 +8,14 @@ import torch
 from datasets import Dataset
 
 from distillation.cache import SEED, Row, Rows, TeacherCache
+from distillation.data import lengths
 from distillation.kept import joined, rows_of
 from distillation.masking import MaskingCollator
 from distillation.recipe import RecipeError
 from distillation.teacher import Teacher
 from distillation.trainer import DistillationTrainer
+
+logger = logging.getLogger(__name__)
 
 
 def use_cache(trainer: DistillationTrainer, cache: TeacherCache) -> None:
@@ -25,16 +29,16 @@ def use_cache(trainer: DistillationTrainer, cache: TeacherCache) -> None:
     if "kl" in trainer.objective.terms:
         _ready_for_the_kl(trainer, cache)
     trainer.data_collator.seed = SEED
-    corpus = {"train": trainer.train_dataset, "evaluation": trainer.eval_dataset}
-    epochs = [
-        fill(trainer, cache, f"epoch-{n}", corpus["train"], trainer.data_collator, n) for n in range(cache.epochs)
-    ]
-    held_out = fill(trainer, cache, "evaluation", corpus["evaluation"], trainer.eval_collator, 0)
-    trainer.train_dataset = CachedExamples(corpus["train"], epochs)
-    trainer.eval_dataset = CachedExamples(corpus["evaluation"], [held_out])
+    train, evaluation = trainer.train_dataset, trainer.eval_dataset
+    epochs = [fill(trainer, cache, f"epoch-{n}", train, trainer.data_collator, n) for n in range(cache.epochs)]
+    held_out = fill(trainer, cache, "evaluation", evaluation, trainer.eval_collator, 0)
+    trainer.train_dataset = CachedExamples(train, epochs)
+    trainer.eval_dataset = CachedExamples(evaluation, [held_out])
     trainer.data_collator = CachedCollator(trainer.data_collator, layers)
     trainer.eval_collator = CachedCollator(trainer.eval_collator, layers)
     trainer.epoch_begins.drawing.append(trainer.train_dataset)
+    tokens = cache.epochs * lengths(train).sum() + lengths(evaluation).sum()
+    logger.info("teacher cache: %.0f MiB, %.0f bytes a token", cache.bytes() / 2**20, cache.bytes() / tokens)
     trainer.teacher = None
 
 

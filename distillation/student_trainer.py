@@ -32,6 +32,9 @@ class StudentTrainer(Trainer):
         self.push_wanted, args.push_to_hub = args.push_to_hub, False
         args.remove_unused_columns = False  # the collator names its own inputs
         args.dataloader_pin_memory &= args.device.type == "cuda"
+        args.accelerator_config.non_blocking = args.dataloader_pin_memory
+        # It would wait for the device in every step, to log a loss that is no number as if it were one.
+        args.logging_nan_inf_filter = False
         self.streams = isinstance(train_dataset, Stream)
         args.ignore_data_skip |= self.streams  # a stream finds its own way back
         self.epoch_begins = EpochBegins(data_collator)
@@ -45,6 +48,12 @@ class StudentTrainer(Trainer):
         if not self.streams:
             return super().get_train_dataloader()
         return self.train_dataset.loader(self.data_collator, self.args)
+
+    def _prepare_input(self, data: Any) -> Any:
+        """On the device, without waiting for what that is doing."""
+        if torch.is_tensor(data):
+            return data.to(self.args.device, non_blocking=True)
+        return super()._prepare_input(data)
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> torch.utils.data.Sampler | None:
         if self.args.train_sampling_strategy != "group_by_length":

@@ -84,7 +84,7 @@ def test_tables_and_json(recipe, tmp_path, capsys, monkeypatch):
     """With nothing but shapes at hand, two recipes and a cache."""
     names, shape = recipe
     monkeypatch.setattr(training_step, "measure_machine", lambda *_: Machine({"fp32": 1e12}, 1e10))
-    argv = ["--recipes", *names, "--teacher_shape", str(shape), "--cached", "--rounds", "2"]
+    argv = ["--recipes", *names, "--teacher_shape", str(shape), "--cached", "--rounds", "1"]
     argv += ["--output", str(tmp_path / "steps.json"), "--max_length=32", "--use_cpu=true"]
     training_step.main([*argv, "--per_device_train_batch_size=4", "--validation_lines=4"])
     printed = capsys.readouterr().out
