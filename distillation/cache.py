@@ -85,7 +85,7 @@ def _digest(parts: Iterator[Any]) -> str:
 def _weights(model: PreTrainedModel) -> Iterator[Any]:
     for name, tensor in sorted(model.state_dict().items()):
         yield name.encode()
-        yield tensor.cpu().contiguous().view(torch.uint8).numpy().data
+        yield tensor.cpu().flatten().view(torch.uint8).numpy().data
 
 
 def _contents(examples: Dataset) -> Iterator[Any]:
@@ -105,6 +105,7 @@ class TeacherCache:
         """Raises RecipeError like `open_cache`."""
         self.folder = Path(folder)
         self.description = description
+        self.held = description["holds"]
         path = self.folder / DESCRIPTION
         if path.exists():
             self._check(path)
@@ -127,12 +128,12 @@ class TeacherCache:
     def _check(self, path: Path) -> None:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-            held = set(found["holds"])
+            self.held = list(found["holds"])
         except (OSError, ValueError, KeyError, TypeError):
             raise RecipeError(f"`teacher_cache`: {path} cannot be read; remove the folder, or name another") from None
         wanted = {name: value for name, value in self.description.items() if name != "holds"}
         other = [name for name, value in wanted.items() if found.get(name) != value]
-        other += [name for name in self.description["holds"] if name not in held]
+        other += [name for name in self.description["holds"] if name not in self.held]
         if other:
             raise RecipeError(
                 f"`teacher_cache` {str(self.folder)!r} was made of something else: {', '.join(other)} differ; name "
@@ -154,6 +155,11 @@ class TeacherCache:
         """
         parts = range(rank, -(-len(examples) // PART), ranks)
         parts = [part for part in parts if not self._file(name, part).exists()]
+        if parts and self.held != self.description["holds"]:
+            raise RecipeError(
+                f"`teacher_cache` {str(self.folder)!r} is incomplete, and was begun with more terms ({self.held}): "
+                "finish it with these, or name another folder"
+            )
         for part in tqdm(parts, desc=f"Teacher, {name}", unit="part", disable=rank > 0 or not parts):
             chosen = examples.select(range(part * PART, min((part + 1) * PART, len(examples))))
 
@@ -171,7 +177,7 @@ class TeacherCache:
         """Those of an epoch, or of the held-out examples. Raises RecipeError where files are missing or torn."""
         files = [self._file(name, part) for part in range(-(-count // PART))]
         try:
-            rows = Rows(files)
+            rows = Rows(files, self.description["holds"])
         except (OSError, pa.ArrowInvalid) as error:
             raise RecipeError(f"`teacher_cache` {str(self.folder)!r} is incomplete ({error}); remove it") from None
         if len(rows) != count:
@@ -218,9 +224,10 @@ def _table(rows: list[Row]) -> pa.RecordBatch:
 
 
 class Rows(Sequence):
-    """Rows of Arrow files, one after the other, mapped into memory."""
+    """Some columns of the rows of Arrow files, one after the other, mapped into memory."""
 
-    def __init__(self, files: Sequence[Path]):
+    def __init__(self, files: Sequence[Path], names: Sequence[str]):
+        self.names = names
         readers = [pa.ipc.open_file(pa.memory_map(str(file))) for file in files]
         self.batches = [reader.get_batch(i) for reader in readers for i in range(reader.num_record_batches)]
         self.ends = np.cumsum([batch.num_rows for batch in self.batches])
@@ -231,5 +238,4 @@ class Rows(Sequence):
     def __getitem__(self, index: int) -> Row:
         batch = int(np.searchsorted(self.ends, index, side="right"))
         row = index - (int(self.ends[batch - 1]) if batch else 0)
-        columns = zip(self.batches[batch].schema.names, self.batches[batch].columns, strict=True)
-        return {name: column[row].values.to_numpy() for name, column in columns}
+        return {name: self.batches[batch].column(name)[row].values.to_numpy() for name in self.names}

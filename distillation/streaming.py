@@ -42,8 +42,8 @@ from distillation.source import Source, first_lines, is_held_out, usable
 
 TOKENIZED = 1000  # lines that are tokenized together
 LINES, SPREAD = 2**39, 0x9E3779B97F4A7C15  # numbers of lines; an odd multiplier keeps those of two files apart
+FILES = "stream-*.json"  # of a checkpoint, one for each process
 SAMPLINGS = ("random", "group_by_length", "sequential")
-
 Examples = list[dict[str, Any]]
 
 
@@ -283,7 +283,7 @@ class Stream(IterableDataset):
         self.consumed, self.positions = consumed, positions
 
     def _file(self, folder: str | Path) -> Path:
-        return Path(folder, f"stream-{self.plan.rank}.json")
+        return Path(folder, FILES.replace("*", str(self.plan.rank)))
 
     def _made_by(self) -> dict[str, int]:
         """What a position depends on, by the names that a user knows."""

@@ -15,7 +15,7 @@ from distillation.data import lengths
 from distillation.recipe import RecipeError
 from distillation.sampler import EpochBegins, LengthGroupedSampler
 from distillation.sharding import configure, in_shards_of
-from distillation.streaming import Stream
+from distillation.streaming import FILES, Stream
 from distillation.student import Student
 
 PROJECTIONS = "projections.safetensors"
@@ -95,6 +95,11 @@ class StudentTrainer(Trainer):
             self.train_dataset.load(checkpoint)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        if not self.streams and any(Path(resume_from_checkpoint).glob(FILES)):
+            raise RecipeError(
+                f"`resume_from_checkpoint`: {resume_from_checkpoint} was made with `streaming`: resume it so, or "
+                "choose another `output_dir`"
+            )
         student = self.accelerator.unwrap_model(self.model if model is None else model)
         state = load_file(Path(resume_from_checkpoint, "model.safetensors"))
         try:

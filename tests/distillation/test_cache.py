@@ -177,6 +177,8 @@ def test_an_interrupted_pass_goes_on_and_leaves_nothing_torn(make_trainer, tmp_p
         make_trainer("torn", cache={})
     names = sorted(file.name for file in (tmp_path / "cache").iterdir())
     assert names == ["cache.json", *(f"epoch-0-0000{n}.arrow" for n in range(3))]
+    with pytest.raises(RecipeError, match="begun with more terms"):  # its files would lack columns
+        make_trainer("fewer", cache={}, objective=dict(weight_kl=1.0))
     again = make_trainer("again", cache={})
     assert len(asked) == 4 + len(list((tmp_path / "cache").glob("*.arrow"))) - 3
     for index in (0, 60, 170, len(whole.train_dataset) - 1):
@@ -195,7 +197,7 @@ def test_ranks_share_the_work(tmp_path, monkeypatch):
         written[rank] += [example["length"] for example in chosen]
         return [{"candidates": torch.tensor([example["length"]]).numpy()} for example in chosen]
 
-    cache = TeacherCache(str(tmp_path / "shared"), {"holds": []})
+    cache = TeacherCache(str(tmp_path / "shared"), {"holds": ["candidates"]})
     for rank in (1, 0):
         cache.fill("epoch-0", examples, 2, functools.partial(ask, rank), rank, 2)
     assert sorted(written[0]) == [1, 2, 3, 7] and sorted(written[1]) == [2, 4, 5]

@@ -371,8 +371,8 @@ def test_an_archive_torn_far_from_its_start_is_refused_by_name(tmp_path, corpus_
         epoch_of(make_stream(path, tokenizer))
 
 
-def test_the_command_streams_and_goes_on(tmp_path, teacher_folder, corpus_file):
-    """From a recipe's key to a student that loads."""
+def test_the_command_streams_and_goes_on(tmp_path, teacher_folder, corpus_file, capsys):
+    """From a recipe's key to a student that loads; the rest of a streamed run is not to be found without streaming."""
     output = tmp_path / "student"
     argv = ["--teacher_name_or_path", str(teacher_folder), "--train_file", str(corpus_file), "--student_layers", "2"]
     argv += ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--output_dir", str(output)]
@@ -385,6 +385,9 @@ def test_the_command_streams_and_goes_on(tmp_path, teacher_folder, corpus_file):
     run.main(argv)
     assert (output / "model.safetensors").read_bytes() == first
     assert json.loads((output / "checkpoint-3" / "stream-0.json").read_text())["consumed"] == 3
+    with pytest.raises(SystemExit):
+        run.main([*argv, "--streaming", "false"])
+    assert "was made with `streaming`" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
