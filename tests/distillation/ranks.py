@@ -16,23 +16,33 @@ from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor
 from transformers import TrainingArguments
 
-from distillation.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
+from distillation.arguments import CacheArguments, DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
+from distillation.cache import open_cache
+from distillation.cached import use_cache
 from distillation.data import load_corpus
 from distillation.layers import Projections
 from distillation.models import build_student, load_student_tokenizer, load_teacher
 from distillation.recipe import command
+from distillation.streaming import stream_corpus
 from distillation.student import Student
 from distillation.trainer import DistillationTrainer
 
 
 @command
 def main(argv: list[str]) -> None:
-    """With one vocabulary and with two, then stopped and resumed, in folders of their own: a start is dearer than the
-    steps."""
+    """With one vocabulary and two, from a stream, from a cache, then stopped and resumed, in folders of their own:
+    a start is dearer than the steps."""
     teacher, student_vocabulary, corpus, output, batch_size = argv
     run = functools.partial(train, teacher, corpus, int(batch_size))
     run(f"{output}/same", "same")
     run(f"{output}/reduce", "reduce", student_vocabulary)
+    # What two ranks with a shard each do together, one process with two workers does one after the other.
+    ranks = int(os.environ.get("WORLD_SIZE", 1))
+    parts = dict(per_device_train_batch_size=4, dataloader_num_workers=0 if ranks == 2 else 2)
+    parts |= dict(gradient_accumulation_steps=4 // ranks)
+    run(f"{output}/streamed", "reduce", student_vocabulary, streams=True, **parts)
+    if os.environ.get("ACCELERATE_USE_FSDP") != "true":
+        run(f"{output}/cached", "match", student_vocabulary, cache=f"{output}/cache")
     kept = dict(optim="adamw_torch", save_strategy="steps", save_steps=2)
     run(f"{output}/kept", "reduce", student_vocabulary, **kept)
     run(f"{output}/resumed", "reduce", student_vocabulary, f"{output}/kept/checkpoint-2", **kept)
@@ -46,6 +56,8 @@ def train(
     alignment: str,
     student_vocabulary: str | None = None,
     checkpoint: str | None = None,
+    streams: bool = False,
+    cache: str | None = None,
     **options: Any,
 ) -> None:
     torch.manual_seed(0)
@@ -83,18 +95,25 @@ def train(
     with training_args.main_process_first():
         tokenizers = [tokenizer] if vocabulary is None else [tokenizer, teacher_tokenizer]
         data_args = DataArguments(train_file=corpus_file, max_length=32)
-        corpus = load_corpus(data_args, tokenizers, "word", alignment, vocabulary)
+        load = functools.partial(stream_corpus, training_args) if streams else load_corpus
+        corpus = load(data_args, tokenizers, "word", alignment, vocabulary)
+        if streams:
+            corpus.train.source.block = 40
+        masking, cache_args = MaskingArguments(masking_unit="word"), CacheArguments(cache)
+        opened = cache and open_cache(cache_args, objective, masking, teacher, 2, tokenizers, corpus)
     trainer = DistillationTrainer(
         Student(student, Projections([0, 1], 16, 32)),
         training_args,
         teacher=teacher,
         objective=objective,
-        masking=MaskingArguments(masking_unit="word"),
+        masking=masking,
         corpus=corpus,
         tokenizer=tokenizer,
         teacher_tokenizer=teacher_tokenizer,
         vocabulary=vocabulary,
     )
+    if opened:
+        use_cache(trainer, opened)
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
     held = [p.to_local() if isinstance(p, DTensor) else p for p in teacher.parameters()]

@@ -376,8 +376,8 @@ def ranks_folder(tmp_path_factory, teacher_folder, student_vocabulary, corpus_fi
 @pytest.mark.parametrize("launch", ["two_cpu_ranks", "fsdp"])
 def test_two_ranks_are_one(ranks_folder, launch):
     """Two processes with batches of 4 give the gradients, losses, and figures of one process with batches of 8."""
-    for alignment in ("same", "reduce"):
-        folders = [ranks_folder / name / alignment for name in ("one", launch)]
+    for run in ("same", "reduce", "streamed", *(["cached"] if launch == "two_cpu_ranks" else [])):
+        folders = [ranks_folder / name / run for name in ("one", launch)]
         one, two = (load_file(folder / "weights.safetensors") for folder in folders)
         assert_same(two, one)
         logs = [json.loads((folder / "logs.json").read_text()) for folder in folders]
