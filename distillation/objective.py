@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from distillation.alignment import map_by_index, mean_by_index
 from distillation.arguments import ObjectiveArguments
@@ -33,15 +35,18 @@ def distillation_terms(
     if targets is not None and "teacher_index" in batch:
         student, targets = on_teacher_positions(student, targets, batch, objective.alignment)
 
+    paired = labelled = None
+    if student.logits is not None:  # the collator puts those of the KL first, and those with a label last
+        rows = sum(k * count for k, count in batch["groups"])
+        paired, labelled = _Overlapping.apply(student.logits, rows, batch["unlabelled"])
+
     def kl() -> Tensor:
-        paired = student.logits[: sum(k * count for k, count in batch["groups"])]  # the collator puts these first
         if vocabulary_kl is not None:
             return vocabulary_kl(paired, targets.logits, batch["groups"])
         return kl_loss(paired, targets.logits, objective.temperature, reduction="sum")
 
     def mlm() -> Tensor:
-        first = batch["unlabelled"]  # a softmax over the vocabulary costs too much to be thrown away
-        return mlm_loss(student.logits[first:], batch["labels"][first:], reduction="sum")
+        return mlm_loss(labelled, batch["labels"][batch["unlabelled"] :], reduction="sum")
 
     def hidden(loss: Callable[..., Tensor], view: str) -> Tensor:
         ours = means_of(student.hidden_states, view, len(student.hidden_states))
@@ -55,6 +60,24 @@ def distillation_terms(
         "hidden_mse": lambda: hidden(hidden_mse_loss, objective.hidden_layers),
     }
     return {term: sums[term]() for term in objective.terms}
+
+
+class _Overlapping(torch.autograd.Function):
+    """The first rows, up to `end`, and the last, from `begin` <= `end` on. Autograd would make a tensor of all rows for
+    the gradient of either, and add the two: for logits that costs as much as a loss."""
+
+    @staticmethod
+    def forward(ctx, rows: Tensor, end: int, begin: int) -> tuple[Tensor, Tensor]:
+        ctx.end, ctx.begin = end, begin
+        return rows[:end], rows[begin:]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, first: Tensor, last: Tensor) -> tuple[Tensor, None, None]:
+        shared = ctx.end - ctx.begin
+        gradient = torch.cat([first, last[shared:]])
+        gradient[ctx.begin : ctx.end] += last[:shared]
+        return gradient, None, None
 
 
 def _over_layers(loss: Callable[..., Tensor], ours: Any, theirs: Any, mask: Tensor) -> Tensor:
