@@ -63,8 +63,8 @@ def distillation_terms(
 
 
 class _Overlapping(torch.autograd.Function):
-    """The first rows, up to `end`, and the last, from `begin` <= `end` on. Autograd would make a tensor of all rows for
-    the gradient of either, and add the two: for logits that costs as much as a loss."""
+    """The first rows, up to `end`, and the last, from `begin` <= `end` on. Autograd would make a tensor of all rows
+    for the gradient of either, and add the two: for logits that costs as much as a loss."""
 
     @staticmethod
     def forward(ctx, rows: Tensor, end: int, begin: int) -> tuple[Tensor, Tensor]:
