@@ -80,8 +80,8 @@ class Step:
         with trainer.compute_loss_context_manager():
             student = self.student(batch["student"], everywhere, hidden, maps, len(batch["compared"]))
             with torch.no_grad():
-                everywhere = everywhere.new_tensor(range(batch["teacher"]["input_ids"].numel()))
-                teacher = Runner(trainer.teacher.model)(batch["teacher"], everywhere, hidden, maps)
+                everywhere = torch.arange(batch["teacher"]["input_ids"].numel(), device=everywhere.device)
+                teacher = self.teacher_runner(batch["teacher"], everywhere, hidden, maps)
             student.logits = student.logits[batch["positions"]]
             teacher.logits = teacher.logits[batch["teacher_positions"]]
             targets = targets_of(teacher, self.objective, self.layers)
@@ -125,6 +125,11 @@ class Step:
     def _gradients(self, outputs: Outputs) -> list[Tensor]:
         """Some gradient of each of the student's outputs."""
         return [torch.full_like(tensor, 1e-6) for tensor in tensors(outputs)]
+
+    @cached_property
+    def teacher_runner(self) -> Runner:
+        """The teacher with logits, whatever the trainer takes of it."""
+        return Runner(self.trainer.teacher.model)
 
     @cached_property
     def full_vocabulary_kl(self) -> VocabularyKL | None:

@@ -112,7 +112,9 @@ def build(argv: list[str]) -> tuple[Step, TrainingArguments]:
     """The step of a recipe, and how it is trained."""
     *parts, training_args = parse_recipe(*ARGUMENTS, argv=argv)
     set_seed(training_args.seed)
-    return Step(assemble(*parts, training_args).trainer), training_args
+    run = assemble(*parts, training_args)
+    run.use_cache()
+    return Step(run.trainer), training_args
 
 
 def recipe_argv(name: str, overrides: list[str], folder: Path, teacher_shape: Path) -> list[str]:

@@ -14,7 +14,7 @@ from distillation.arguments import (
     ObjectiveArguments,
     check_masking,
 )
-from distillation.cache import open_cache
+from distillation.cache import TeacherCache, open_cache
 from distillation.cached import use_cache
 from distillation.data import load_corpus
 from distillation.evaluation import held_out_examples
@@ -38,6 +38,13 @@ class Assembly:
     tokenizers: list[PreTrainedTokenizerBase]
     examples: list[Dataset]
     trainer: DistillationTrainer
+    cache: TeacherCache | None
+
+    def use_cache(self) -> None:
+        """Let the trainer learn from the cache, if the recipe names one, in place of the teacher."""
+        if self.cache is not None:
+            use_cache(self.trainer, self.cache)
+            self.teacher = None  # which may leave the device
 
 
 def assemble(
@@ -61,9 +68,11 @@ def assemble(
         load = functools.partial(stream_corpus, training_args) if data_args.streaming else load_corpus
         corpus = load(data_args, tokenizers, masking_args.masking_unit, objective.alignment_in_use, vocabulary)
         examples = held_out_examples(corpus.validation_lines, tokenizers, data_args.max_length)
-        cache = None
-        if cache_args.teacher_cache and objective.needs_teacher:
-            cache = open_cache(cache_args, objective, masking_args, teacher, layers, tokenizers, corpus)
+    cache = None
+    if cache_args.teacher_cache and objective.needs_teacher:
+        with training_args.main_process_first(local=False):
+            made_of = (objective, masking_args, teacher, layers, tokenizers, corpus)
+            cache = open_cache(cache_args, *made_of, may_create=training_args.process_index == 0)
     compared = compared_layers(objective, layers)
     trainer = DistillationTrainer(
         Student(student, Projections(compared, student.config.dim, teacher.config.hidden_size)),
@@ -76,6 +85,4 @@ def assemble(
         teacher_tokenizer=teacher_tokenizer,
         vocabulary=vocabulary,
     )
-    if cache is not None:
-        use_cache(trainer, cache)
-    return Assembly(teacher, tokenizers, examples, trainer)
+    return Assembly(teacher, tokenizers, examples, trainer, cache)

@@ -14,7 +14,9 @@ Later epochs take the kept ones in turn. The masks depend on no seed, so that ru
 
 import dataclasses
 import json
+import logging
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -30,7 +32,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from distillation.arguments import CacheArguments, MaskingArguments, ObjectiveArguments
 from distillation.data import Corpus
-from distillation.recipe import RecipeError
+from distillation.heads import vocabulary_projection
+from distillation.recipe import LocalError, RecipeError, one_line
+
+logger = logging.getLogger(__name__)
 
 SEED = 2205  # of the masks
 FORMAT = 1
@@ -38,6 +43,7 @@ DESCRIPTION = "cache.json"
 PART = 4096  # examples of a file: what an interrupted pass has to do again, at most
 AT_ONCE = 16  # batches that are sorted by length together, and written together
 STATES, OF_A_TOP = "states", ("candidates", "log_probabilities")  # columns of the KL
+CHECKSUM = "checksum"  # of what the teacher was asked
 
 Row = dict[str, np.ndarray]
 Ask = Callable[[list[dict[str, Any]]], list[Row]]
@@ -51,28 +57,35 @@ def open_cache(
     student_layers: int,
     tokenizers: Sequence[PreTrainedTokenizerBase],
     corpus: Corpus,
+    may_create: bool = True,
 ) -> "TeacherCache":
-    """The cache that a recipe names, new or checked. student_layers: groups of the teacher's layers.
+    """The cache that a recipe names, new or checked. student_layers: groups of the teacher's layers; may_create: of
+    several processes, the first.
 
     Raises RecipeError for a folder whose contents were made of something else.
     """
+    by_states = "kl" in objective.terms and arguments.teacher_cache_top_k is None
+    if by_states and vocabulary_projection(teacher, {"input_ids": torch.zeros(1, 2, dtype=torch.long)}) is None:
+        raise RecipeError(
+            "`teacher_cache`: this teacher's predictions are not made of states by one linear layer, and cannot be "
+            "kept so: set `teacher_cache_top_k`"
+        )
     read, of_the_kl = ["alignment", "kl_positions", "kl_position_fraction", "teacher_input"], [STATES]
     if arguments.teacher_cache_top_k is not None:
         read, of_the_kl = [*read, "temperature", "vocabulary_map"], list(OF_A_TOP)
     holds = of_the_kl * ("kl" in objective.terms) + [f"hidden_{view}" for view in objective.hidden_views]
     description = {
         "format": FORMAT,
-        "teacher": _digest(_weights(teacher)),
+        "teacher": _digest([_shape(teacher), *_weights(teacher)]),
         "tokenizers": _digest(t.backend_tokenizer.to_str().encode() for t in tokenizers),
         "corpus": [_digest(_contents(part)) for part in (corpus.train, corpus.validation)],
         "masking": dataclasses.asdict(masking),
         "objective": {name: getattr(objective, name) for name in read},
-        "student_layers": student_layers,
-        "teacher_cache_epochs": arguments.teacher_cache_epochs,
+        "student_layers": student_layers if objective.uses_groups else None,
         "teacher_cache_top_k": arguments.teacher_cache_top_k,
         "holds": holds + ["attentions"] * objective.needs_attentions,
     }
-    return TeacherCache(arguments.teacher_cache, description)
+    return TeacherCache(arguments.teacher_cache, description, arguments.teacher_cache_epochs, may_create)
 
 
 def _digest(parts: Iterator[Any]) -> str:
@@ -80,6 +93,14 @@ def _digest(parts: Iterator[Any]) -> str:
     for part in parts:
         digest.update(part)
     return digest.hexdigest()
+
+
+def _shape(model: PreTrainedModel) -> bytes:
+    """What a model's config says of its computation, but not where it came from."""
+    config = model.config.to_dict()
+    for name in ("_name_or_path", "transformers_version", "dtype", "architectures"):
+        config.pop(name, None)
+    return json.dumps(config, sort_keys=True, default=str).encode()
 
 
 def _weights(model: PreTrainedModel) -> Iterator[Any]:
@@ -101,24 +122,22 @@ def _contents(examples: Dataset) -> Iterator[Any]:
 class TeacherCache:
     """The folder, described by what it is made of and by the columns that it `holds`."""
 
-    def __init__(self, folder: str, description: dict[str, Any]):
-        """Raises RecipeError like `open_cache`."""
-        self.folder = Path(folder)
+    def __init__(self, folder: str, description: dict[str, Any], epochs: int = 1, may_create: bool = True):
+        """epochs: with masks of their own, as many as are wanted. Raises RecipeError like `open_cache`."""
+        self.folder, self.name = Path(folder), f"`teacher_cache` {folder!r}"
         self.description = description
+        self.epochs = epochs
         self.held = description["holds"]
         path = self.folder / DESCRIPTION
         if path.exists():
             self._check(path)
+        elif not may_create:
+            raise LocalError(f"{self.name} is not the folder that the first process sees: share it")
         else:
-            if self.folder.exists() and any(self.folder.iterdir()):
-                raise RecipeError(f"`teacher_cache` {folder!r} is not empty and no cache: name a new folder")
+            if self.folder.exists() and any(not file.name.startswith(".") for file in self.folder.iterdir()):
+                raise RecipeError(f"{self.name} is not empty and no cache: name a new folder")
             self.folder.mkdir(parents=True, exist_ok=True)
             _write_whole(path, lambda draft: draft.write_text(json.dumps(description, indent=2) + "\n"))
-
-    @property
-    def epochs(self) -> int:
-        """With masks of their own."""
-        return self.description["teacher_cache_epochs"]
 
     @property
     def top_k(self) -> int | None:
@@ -136,8 +155,7 @@ class TeacherCache:
         other += [name for name in self.description["holds"] if name not in self.held]
         if other:
             raise RecipeError(
-                f"`teacher_cache` {str(self.folder)!r} was made of something else: {', '.join(other)} differ; name "
-                "another folder for this run"
+                f"{self.name} was made of something else: {', '.join(other)} differ; name another folder for this run"
             )
 
     def fill(
@@ -156,8 +174,8 @@ class TeacherCache:
         parts = range(rank, -(-len(examples) // PART), ranks)
         parts = [part for part in parts if not self._file(name, part).exists()]
         if parts and self.held != self.description["holds"]:
-            raise RecipeError(
-                f"`teacher_cache` {str(self.folder)!r} is incomplete, and was begun with more terms ({self.held}): "
+            raise LocalError(
+                f"{self.name} is incomplete, and was begun with more terms ({self.held}): "
                 "finish it with these, or name another folder"
             )
         for part in tqdm(parts, desc=f"Teacher, {name}", unit="part", disable=rank > 0 or not parts):
@@ -171,17 +189,39 @@ class TeacherCache:
                     writer.write_batch(table)
                 writer.close()
 
-            _write_whole(self._file(name, part), write)
+            try:
+                _write_whole(self._file(name, part), write)
+            except OSError as error:
+                raise LocalError(
+                    f"{self.name} cannot be written ({error.strerror}); what is there is whole: "
+                    "make room, and start again"
+                ) from None
+            self._check_room(name, part, len(examples))
+
+    def _check_room(self, name: str, part: int, count: int) -> None:
+        """Refuse a corpus that will not fit, as soon as the first file tells."""
+        if part or name != "epoch-0":
+            return
+        needed = self._file(name, part).stat().st_size * (self.epochs * count / min(PART, count) - 1)
+        free = shutil.disk_usage(self.folder).free
+        logger.info("teacher cache: about %.1f GiB are to come, %.1f GiB are free", needed / 2**30, free / 2**30)
+        if needed > free:
+            raise LocalError(
+                f"{self.name} needs {needed / 2**30:.0f} GiB more, and {free / 2**30:.0f} are "
+                "free: name a folder elsewhere, or keep less (`kl_positions`, `kl_position_fraction`, fewer terms)"
+            )
 
     def rows(self, name: str, count: int) -> "Rows":
         """Those of an epoch, or of the held-out examples. Raises RecipeError where files are missing or torn."""
         files = [self._file(name, part) for part in range(-(-count // PART))]
         try:
-            rows = Rows(files, self.description["holds"])
-        except (OSError, pa.ArrowInvalid) as error:
-            raise RecipeError(f"`teacher_cache` {str(self.folder)!r} is incomplete ({error}); remove it") from None
+            rows = Rows(files, [*self.description["holds"], CHECKSUM])
+        except (FileNotFoundError, pa.ArrowInvalid) as error:
+            raise LocalError(
+                f"{self.name} is incomplete ({one_line(error)}); remove the file that is torn, and start again"
+            ) from None
         if len(rows) != count:
-            raise RecipeError(f"`teacher_cache` {str(self.folder)!r} holds {len(rows)} of {count} rows; remove it")
+            raise LocalError(f"{self.name} holds {len(rows)} of {count} rows; remove it")
         return rows
 
     def _file(self, name: str, part: int) -> Path:
@@ -228,8 +268,11 @@ class Rows(Sequence):
 
     def __init__(self, files: Sequence[Path], names: Sequence[str]):
         self.names = names
-        readers = [pa.ipc.open_file(pa.memory_map(str(file))) for file in files]
-        self.batches = [reader.get_batch(i) for reader in readers for i in range(reader.num_record_batches)]
+        self.batches = []
+        for file in files:
+            with pa.memory_map(str(file)) as source:  # which the batches outlive: there may be thousands of files
+                reader = pa.ipc.open_file(source)
+                self.batches += [reader.get_batch(i) for i in range(reader.num_record_batches)]
         self.ends = np.cumsum([batch.num_rows for batch in self.batches])
 
     def __len__(self) -> int:

@@ -49,11 +49,6 @@ def _ready_for_the_kl(trainer: DistillationTrainer, cache: TeacherCache) -> None
         trainer.teacher = teacher = Teacher(teacher.model, objective, teacher.student_layers, logits=False)
     else:
         vocabulary = trainer.data_collator.vocabulary
-    if cache.top_k is None and teacher.projection is None:
-        raise RecipeError(
-            "`teacher_cache`: this teacher's predictions are not made of states by one linear layer, and cannot be "
-            "kept so: set `teacher_cache_top_k`"
-        )
     trainer.vocabulary_kl = trainer.make_vocabulary_kl(vocabulary, teacher.projection)
 
 

@@ -1,5 +1,6 @@
 """What a teacher says of a batch as rows of a cache, one an example and without padding, and back; see `cache.py`."""
 
+import zlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distillation.cache import OF_A_TOP, STATES, Row
+from distillation.cache import CHECKSUM, OF_A_TOP, STATES, Row
+from distillation.recipe import RecipeError
 from distillation.teacher import Targets
 from distillation.vocabulary_kl import Top
 
@@ -25,7 +27,12 @@ def rows_of(batch: dict[str, Any], targets: Targets) -> list[Row]:
         columns[HIDDEN + view] = [torch.stack([s[row, :size] for s in states]) for row, size in enumerate(sizes)]
     if maps := targets.attentions:
         columns[MAPS] = [torch.stack([m[row, :, :size, :size] for m in maps]) for row, size in enumerate(sizes)]
-    return [{name: _compact(parts[row]) for name, parts in columns.items()} for row in range(len(sizes))]
+    rows = [{name: _compact(parts[row]) for name, parts in columns.items()} for row in range(len(sizes))]
+    for row, checksum in zip(rows, _checksums(batch), strict=True):
+        if not all(np.isfinite(values).all() for name, values in row.items() if name not in OF_A_TOP):
+            raise RecipeError("`teacher_cache` holds half precision, which this teacher's states exceed: leave it out")
+        row[CHECKSUM] = np.array([checksum], dtype=np.int64)
+    return rows
 
 
 def _compact(tensor: Tensor) -> np.ndarray:
@@ -33,15 +40,34 @@ def _compact(tensor: Tensor) -> np.ndarray:
     return tensor.to("cpu", dtype).flatten().numpy()
 
 
+def _checksums(batch: dict[str, Any]) -> list[int]:
+    """Of what the teacher reads of each example, and where it is asked."""
+    length = batch["compared"].shape[1]
+    ids, positions = (
+        batch["teacher"]["input_ids"].cpu().numpy(),
+        batch["teacher_positions"].sort().values.cpu().numpy(),
+    )
+    found = []
+    for row, size in enumerate(_lengths(batch)):
+        inside = positions[positions // length == row] % length
+        found.append(zlib.crc32(inside.astype(np.int64).tobytes(), zlib.crc32(ids[row, :size].tobytes())))
+    return found
+
+
 def joined(batch: dict[str, Any], rows: Sequence[Row], student_layers: int) -> dict[str, Tensor]:
-    """The rows of a batch's examples, padded as its inputs are."""
+    """The rows of a batch's examples, padded as its inputs are. Raises RecipeError where they are of other inputs."""
     sizes, (count, length) = _lengths(batch), batch["compared"].shape
+    if [int(row[CHECKSUM][0]) for row in rows] != _checksums(batch):
+        raise RecipeError(
+            "`teacher_cache` was made of other masks, by another version of this code or of numpy: remove its folder"
+        )
     kept = {}
-    for name in rows[0]:
+    for name in rows[0].keys() - {CHECKSUM}:
         parts = [torch.from_numpy(row[name].copy()) for row in rows]  # a map of a file cannot be written to
         if name in (STATES, *OF_A_TOP):
-            positions = batch["teacher_positions"]
-            kept[name] = torch.cat(parts).reshape(len(positions), -1)[positions.argsort().argsort()]
+            positions, together = batch["teacher_positions"], torch.cat(parts)
+            together = together.reshape(len(positions), -1) if len(positions) else together[:, None]
+            kept[name] = together[positions.argsort().argsort()]
         elif name == MAPS:
             parts = [part.reshape(student_layers, -1, size, size) for part, size in zip(parts, sizes, strict=True)]
             kept[name] = parts[0].new_zeros(student_layers, count, parts[0].shape[1], length, length)

@@ -170,17 +170,12 @@ def hold_out(lines: Dataset, validation_lines: int) -> tuple[Dataset, Dataset]:
     """Set lines aside, a tenth of the corpus at most. The choice depends on no seed, so that runs compare."""
     size = min(validation_lines, len(lines) // 10)
     if size < 1:
-        raise too_few(len(lines))
+        raise RecipeError(
+            f"the corpus has {len(lines)} usable lines: too few to set some aside; "
+            "give at least 10, or name a `validation_file`"
+        )
     split = lines.train_test_split(test_size=size, seed=0)
     return split["train"], split["test"]
-
-
-def too_few(lines: int) -> RecipeError:
-    """Of a corpus from which no line can be set aside."""
-    return RecipeError(
-        f"the corpus has {lines} usable lines: too few to set some aside; "
-        "give at least 10, or name a `validation_file`"
-    )
 
 
 def spread(rows: Dataset, count: int) -> Dataset:

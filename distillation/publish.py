@@ -23,6 +23,8 @@ SET_BY_US = (
     "ddp_find_unused_parameters",
     "hub_token",
     "disable_tqdm",
+    "ignore_data_skip",
+    "logging_nan_inf_filter",
 )
 HEADINGS = ("loss", "loss per character", "token accuracy", "word accuracy")
 

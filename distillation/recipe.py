@@ -6,6 +6,7 @@ import functools
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,10 @@ from transformers import HfArgumentParser, TrainingArguments
 
 class RecipeError(ValueError):
     """What the user asked for cannot be done. The message is one sentence that names the key and the remedy."""
+
+
+class LocalError(RecipeError):
+    """One that perhaps only this process meets, of several: it tells, whichever it is."""
 
 
 def one_line(error: Exception) -> str:
@@ -41,8 +46,9 @@ def command(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | No
         try:
             result = main(argv)
         except RecipeError as error:
-            if main_process:  # every rank meets the same error: one of them tells
-                print(f"error: {error}", file=sys.stderr)
+            if main_process or isinstance(error, LocalError):  # others meet every rank: one of them tells
+                # What a data loader's worker raised has its traceback in front.
+                print(f"error: {re.split(r'(?:Recipe|Local)Error: ', str(error))[-1].strip()}", file=sys.stderr)
             raise SystemExit(2) from None
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()

@@ -44,6 +44,7 @@ def main(argv: list[str] | None = None) -> None:
         held_out["teacher"] = evaluate_masked_lm(run.teacher, run.tokenizers[-1], run.examples[-1], batch_size)
         report_teacher(held_out["teacher"]["loss"], len(run.tokenizers[-1]))
         held_out["student_before"] = evaluate_masked_lm(trainer.model.model, tokenizer, run.examples[0], batch_size)
+    run.use_cache()
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
     results = trainer.measured()

@@ -18,6 +18,7 @@ from distillation.lines import (
     unreadable,
     warn_of_flaws,
 )
+from distillation.recipe import LocalError
 
 BLOCK = 10_000  # lines that are shuffled together: what a shard holds in memory
 EXAMINED = 20_000  # lines at the start that stand for the corpus where it is judged
@@ -47,16 +48,16 @@ class Source:
         """The lines of a file, `block` at a time."""
         part, index = self._files[file]
         lines = part.shard(part.num_shards, index).select_columns(self.column).with_format("arrow")
-        for table in _readable(lines.iter(self.block), self.name, part.info.builder_name):
-            yield table[self.column].cast(pa.string())
+        texts = (table[self.column].cast(pa.string()) for table in lines.iter(self.block))
+        yield from _readable(texts, self.name, part.info.builder_name)
 
 
 def _readable(rows: Iterator, source: str, builder: str) -> Iterator:
     """The same rows; what a reader raises becomes a RecipeError."""
     try:
         yield from rows
-    except (*UNREADABLE, KeyError) as error:  # a KeyError: a later file has other columns than the first
-        raise unreadable(source, builder, error) from None
+    except (*UNREADABLE, KeyError, pa.ArrowException) as error:  # KeyError: a later file has other columns
+        raise LocalError(str(unreadable(source, builder, error))) from None
 
 
 def usable(texts: list[str | None]) -> tuple[list[str], np.ndarray, Counter]:

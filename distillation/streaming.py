@@ -35,8 +35,8 @@ from transformers import PreTrainedTokenizerBase, TrainingArguments
 from distillation.alignment import VocabularyMap
 from distillation.arguments import DataArguments
 from distillation.data import Corpus, check_examples, encoder, tokenize
-from distillation.lines import load_lines, nothing_usable, too_few, warn_of_flaws
-from distillation.recipe import RecipeError
+from distillation.lines import load_lines, nothing_usable, warn_of_flaws
+from distillation.recipe import LocalError, RecipeError
 from distillation.sampler import grouped_batches
 from distillation.source import Source, first_lines, is_held_out, usable
 
@@ -71,7 +71,9 @@ def stream_corpus(
     elif held_out:
         validation_lines = Dataset.from_dict({"text": held_out})
     else:
-        raise too_few(len(first))
+        raise RecipeError(
+            f"the first file of {source.name} has too few lines to set some aside: name a `validation_file`"
+        )
     how = dict(masking_unit=masking_unit, max_length=arguments.max_length, alignment=alignment, vocabulary=vocabulary)
     sample = tokenize(Dataset.from_dict({"text": first}), tokenizers, **how)
     check_examples(sample, tokenizers, alignment, arguments.max_unknown)
@@ -110,6 +112,8 @@ class Plan:
             raise RecipeError(
                 f"`streaming` has no `train_sampling_strategy: {sampling}`; choose one of {', '.join(SAMPLINGS)}"
             )
+        if args.auto_find_batch_size:
+            raise RecipeError("`streaming` needs a fixed batch: leave `auto_find_batch_size` out")
         seed = args.seed if args.data_seed is None else args.data_seed
         ranks = args.process_index, args.world_size
         return cls(args.train_batch_size, sampling, seed, *ranks, args.dataloader_num_workers)
@@ -193,7 +197,7 @@ class Stream(IterableDataset):
                 warn_of_flaws(self.source.name, flaws)
             idle = 0 if given else idle + 1
             if idle > self.plan.shards:  # a shard of several may have no block in an epoch of few
-                raise nothing_usable(f"the share of process {self.plan.rank} in {self.source.name}")
+                raise LocalError(str(nothing_usable(f"the share of process {self.plan.rank} in {self.source.name}")))
             start = Position(start.epoch + 1, turn=turn)
 
     @property
@@ -270,7 +274,7 @@ class Stream(IterableDataset):
             if len(positions) != max(1, made_by["`dataloader_num_workers`"]):
                 raise ValueError("not a position for each worker")
         except (OSError, ValueError, KeyError, TypeError):
-            raise RecipeError(
+            raise LocalError(
                 f"`resume_from_checkpoint`: {path} is missing or damaged: resume a run that was made with `streaming` "
                 "by as many processes, without `save_only_model`"
             ) from None
@@ -285,13 +289,15 @@ class Stream(IterableDataset):
     def _file(self, folder: str | Path) -> Path:
         return Path(folder, FILES.replace("*", str(self.plan.rank)))
 
-    def _made_by(self) -> dict[str, int]:
+    def _made_by(self) -> dict[str, Any]:
         """What a position depends on, by the names that a user knows."""
         return {
             "number of processes": self.plan.ranks,
             "`dataloader_num_workers`": self.plan.workers,
             "`per_device_train_batch_size`": self.plan.batch_size,
             "number of corpus files": len(self.source),
+            "`seed` or `data_seed`": self.plan.seed,
+            "`train_sampling_strategy`": self.plan.sampling,
         }
 
 

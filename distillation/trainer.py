@@ -1,6 +1,7 @@
 """The Trainer that distils: the frozen teacher beside it, exact sums over batches and ranks, each term logged."""
 
 import functools
+import itertools
 import resource
 import sys
 from collections.abc import Iterator
@@ -123,13 +124,13 @@ class DistillationTrainer(StudentTrainer):
         """The micro-batches of one optimiser step, and how many positions each term has in them on all ranks."""
         if self.control.should_training_stop:  # resumed at its last step: the Trainer would take one more
             return [], torch.zeros(len(COUNTS), device=device)
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        batches = list(itertools.islice(epoch_iterator, num_batches))
         if self.streams:
             for batch in batches:
                 self.train_dataset.advance(batch.pop("position"))
         counts = torch.zeros(len(COUNTS), dtype=torch.int64, device=device)
         for batch in batches:
-            counts += batch["counts"].to(device)
+            counts += batch["counts"].to(device, non_blocking=True)
         counts = self.accelerator.reduce(counts, "sum")
         self._tokens += counts[COUNTS.index("read")]
         self._steps += 1

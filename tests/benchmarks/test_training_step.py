@@ -72,6 +72,11 @@ def test_the_floor_multiplies_what_the_step_has_to(step, alignment):
     assert 0.7 * counted["step"] < counted["floor"] <= counted["step"] < counted["full"]
 
 
+def test_the_cached_step_has_no_teacher(step, tmp_path):
+    """It would be measured with it, and nobody would see."""
+    assert step("match", f"--teacher_cache={tmp_path / 'cache'}").trainer.teacher is None
+
+
 def test_the_parts_leave_the_student_with_gradients(step):
     """In the order of a step: what each begins with, the one before it has made."""
     made = step("same")

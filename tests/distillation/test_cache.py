@@ -1,7 +1,10 @@
 """A cache gives what the teacher gave, epoch by epoch; it is whole or not there; one of something else is refused."""
 
+import copy
+import errno
 import functools
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,11 +12,13 @@ import gradients
 import pytest
 import torch
 from datasets import Dataset
-from transformers import TrainerState
+from transformers import AutoModelForMaskedLM, TrainerState
 
 from distillation import cache as cache_code
-from distillation import cached
-from distillation.cache import SEED, TeacherCache
+from distillation import cached, kept, run
+from distillation.arguments import CacheArguments
+from distillation.cache import CHECKSUM, SEED, TeacherCache, open_cache
+from distillation.data import Corpus
 from distillation.recipe import RecipeError
 
 STEP = dict(max_steps=1, learning_rate=0.0, max_grad_norm=0.0, per_device_train_batch_size=8)
@@ -115,7 +120,9 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer):
     ("change", "named"),
     [
         (dict(cache={"teacher_cache_top_k": 7}), "teacher_cache_top_k"),
-        (dict(cache={"teacher_cache_epochs": 2}), "teacher_cache_epochs"),
+        (dict(cache={"teacher_cache_epochs": 2}), None),
+        (dict(objective=dict(weight_kl=1.0, teacher_input="clean", kl_positions="all")), "objective"),
+        (dict(objective=dict(weight_kl=1.0, kl_position_fraction=0.5)), "objective"),
         (dict(masking=dict(masking_probability=0.3)), "masking"),
         (dict(objective=dict(weight_kl=1.0, temperature=1.0)), None),
         (dict(objective=dict(weight_kl=1.0, kl_positions="all")), "objective"),
@@ -159,6 +166,97 @@ def test_another_teacher_or_corpus_is_noticed(make_trainer, tmp_path):
     assert cache_code._digest(cache_code._contents(swapped)) != known["corpus"][0]
 
 
+@pytest.mark.parametrize("change", ["config", "tokenizer", "validation"])
+def test_what_else_a_prediction_depends_on_is_noticed(make_trainer, teacher_folder, tmp_path, change):
+    """An activation, a tokenizer, the held-out lines: the weights and the corpus may be the same."""
+    trainer = make_trainer()
+    corpus = Corpus(trainer.train_dataset, trainer.eval_dataset, trainer.eval_dataset, trainer.train_dataset)
+    teacher, tokenizer = trainer.teacher.model, trainer.processing_class
+
+    def open_it():
+        masking, arguments = trainer.data_collator.masking, CacheArguments(str(tmp_path / "cache"))
+        return open_cache(arguments, trainer.objective, masking, teacher, 2, [tokenizer], corpus)
+
+    open_it(), open_it()
+    if change == "config":
+        teacher.config.layer_norm_eps = 0.5
+    elif change == "tokenizer":
+        tokenizer = copy.deepcopy(tokenizer)
+        tokenizer.add_tokens(["новое"])
+    else:
+        corpus.validation = corpus.validation.select(range(len(corpus.validation) - 1))
+    with pytest.raises(RecipeError, match="was made of something else"):
+        open_it()
+
+
+def test_answers_to_other_masks_are_not_trained_on(make_trainer, monkeypatch):
+    """Another version of the masking, or of numpy's generators, hides other words than the teacher was asked about."""
+    objective = dict(weight_kl=1.0, kl_positions="all")
+    trainer = make_trainer(objective=objective, cache={})
+    trainer.data_collator.collate.seed += 1
+    with pytest.raises(RecipeError, match="made of other masks"):
+        trainer.data_collator([trainer.train_dataset[i] for i in range(8)])
+
+
+@pytest.mark.parametrize("count", [5, None])
+@pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
+def test_batches_without_a_position_train_all_the_same(make_trainer, alignment, count):
+    """Of short texts with few masks, hours into a run."""
+    objective = dict(weight_kl=1, weight_mlm=0, weight_cosine=0, kl_positions="masked")
+    masking = dict(masking_probability=1e-9)
+    cache = {"teacher_cache_top_k": count}
+    trainer = make_trainer(objective=objective, masking=masking, alignment=alignment, cache=cache, **STEP)
+    assert not any(gradient.any() for gradient in first_step(trainer)[0].values())
+
+
+def test_a_pass_that_cannot_be_written_ends_with_a_sentence(make_trainer, tmp_path, monkeypatch):
+    """A full disk, met or foreseen, and states that half precision cannot hold: nothing torn is left."""
+    room = SimpleNamespace(free=10)
+    monkeypatch.setattr(cache_code, "PART", 50)
+    with monkeypatch.context() as patch:
+        patch.setattr(cache_code.shutil, "disk_usage", lambda folder: room)
+        with pytest.raises(RecipeError, match="GiB more.*are free"):
+            make_trainer("foreseen", cache={"teacher_cache": str(tmp_path / "small")})
+    with monkeypatch.context() as patch:
+        patch.setattr(cache_code.pa.ipc, "new_file", _full)
+        with pytest.raises(RecipeError, match="cannot be written .No space left"):
+            make_trainer("met", cache={})
+    assert [file.name for file in (tmp_path / "cache").iterdir()] == ["cache.json"]
+    huge = kept._compact(torch.tensor([1e5]))
+    assert not torch.isfinite(torch.from_numpy(huge)).all()
+    monkeypatch.setattr(kept, "_compact", lambda tensor: huge)
+    with pytest.raises(RecipeError, match="half precision"):
+        make_trainer("huge", cache={})
+
+
+def _full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_thousands_of_files_need_no_thousands_of_descriptors(make_trainer, tmp_path, monkeypatch):
+    """A corpus of millions of lines has more parts than a process may open files."""
+    monkeypatch.setattr(cache_code, "PART", 2)
+    before = len(os.listdir("/proc/self/fd"))
+    trainer = make_trainer(cache={}, objective=dict(weight_kl=1.0))
+    assert len(list((tmp_path / "cache").iterdir())) > 100
+    assert len(os.listdir("/proc/self/fd")) < before + 50 and trainer.train_dataset[0]["kept"]
+
+
+def test_the_command_fills_a_cache_and_another_student_reads_it(tmp_path, teacher_folder, corpus_file, monkeypatch):
+    """From a recipe's key to a student that loads; a cache and a stream exclude each other."""
+    argv = ["--teacher_name_or_path", str(teacher_folder), "--train_file", str(corpus_file), "--student_layers", "2"]
+    argv += ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--max_steps", "2"]
+    argv += ["--weight_cosine", "0", "--weight_attention", "0", "--teacher_cache", str(tmp_path / "cache")]
+    run.main([*argv, "--output_dir", str(tmp_path / "first")])
+    monkeypatch.setattr(cache_code, "_rows", None)  # nothing is asked again
+    other = ["--student_hidden_size", "16", "--student_layers", "4", "--seed", "3", "--temperature", "1"]
+    run.main([*argv, *other, "--output_dir", str(tmp_path / "second")])
+    assert AutoModelForMaskedLM.from_pretrained(tmp_path / "second").config.n_layers == 4
+    with pytest.raises(SystemExit):
+        run.main([*argv, "--streaming", "true", "--output_dir", str(tmp_path / "third")])
+    assert not (tmp_path / "third").exists()
+
+
 def test_an_interrupted_pass_goes_on_and_leaves_nothing_torn(make_trainer, tmp_path, monkeypatch):
     """Hours of the teacher must not be lost, and half a file must not pass for a whole one."""
     monkeypatch.setattr(cache_code, "PART", 50)
@@ -195,7 +293,8 @@ def test_ranks_share_the_work(tmp_path, monkeypatch):
 
     def ask(rank, chosen):
         written[rank] += [example["length"] for example in chosen]
-        return [{"candidates": torch.tensor([example["length"]]).numpy()} for example in chosen]
+        lengths = [torch.tensor([example["length"]]).numpy() for example in chosen]
+        return [{"candidates": length, CHECKSUM: length} for length in lengths]
 
     cache = TeacherCache(str(tmp_path / "shared"), {"holds": ["candidates"]})
     for rank in (1, 0):

@@ -154,6 +154,16 @@ def test_blocks_come_in_orders_of_their_own(tmp_path, tokenizer):
     assert places[0] != places[1] and len(places[0]) == len(places[1]) == BLOCK
 
 
+def test_files_come_in_another_order_in_another_epoch(tmp_path, corpus_lines, tokenizer):
+    """The last file of one epoch is not always the last; and the stream knows which epoch it is in."""
+    for number in range(4):
+        write(tmp_path, f"{number}.txt", corpus_lines[number * 20 : number * 20 + 20])
+    stream = make_stream(tmp_path, tokenizer)
+    assert len({tuple(stream._files(0, epoch)) for epoch in range(5)}) > 1
+    stream.advance(Position(epoch=3))
+    assert stream.epoch == 3
+
+
 def test_batches_are_of_like_length_where_the_recipe_says_so(corpus_file, tokenizer):
     """Padding is paid for like text."""
 
@@ -327,7 +337,7 @@ def test_a_corpus_is_judged_by_its_first_lines(monkeypatch, corpus_file, corpus_
     [
         ("c.txt", "Где стол?\n" * 20, dict(max_steps=-1), "`streaming` needs `max_steps`"),
         ("c.txt", "Где стол?\n" * 20, dict(train_sampling_strategy="batch_rebalance"), "group_by_length, sequential"),
-        ("c.txt", "Где стол?\n" * 9, {}, "9 usable lines: too few.*`validation_file`"),
+        ("c.txt", "Где стол?\n" * 9, {}, "too few lines to set some aside.*`validation_file`"),
         ("c.txt", "\n \n" * 20, {}, "no usable line"),
         ("c.txt", "", {}, "every file is empty"),
         ("c.txt", None, {}, "no corpus at"),
