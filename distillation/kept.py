@@ -43,10 +43,8 @@ def _compact(tensor: Tensor) -> np.ndarray:
 def _checksums(batch: dict[str, Any]) -> list[int]:
     """Of what the teacher reads of each example, and where it is asked."""
     length = batch["compared"].shape[1]
-    ids, positions = (
-        batch["teacher"]["input_ids"].cpu().numpy(),
-        batch["teacher_positions"].sort().values.cpu().numpy(),
-    )
+    ids = batch["teacher"]["input_ids"].cpu().numpy()
+    positions = batch["teacher_positions"].sort().values.cpu().numpy()
     found = []
     for row, size in enumerate(_lengths(batch)):
         inside = positions[positions // length == row] % length

@@ -4,10 +4,11 @@ import logging
 from dataclasses import dataclass, field
 
 import pytest
+import torch
 from transformers import TrainingArguments
 
 from distillation.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
-from distillation.recipe import RecipeError, command, parse_recipe
+from distillation.recipe import LocalError, RecipeError, command, parse_recipe
 
 OURS = (ModelArguments, DataArguments, MaskingArguments, ObjectiveArguments)
 
@@ -184,6 +185,23 @@ def test_one_rank_tells(capsys, monkeypatch, rank, lines):
     assert caught.value.code == 2
     assert capsys.readouterr().err.count("\n") == lines
     assert logging.getLogger("distillation").level == (logging.INFO if rank == "0" else logging.WARNING)
+
+
+class Torn(torch.utils.data.IterableDataset):
+    """Of which nothing can be read."""
+
+    def __iter__(self):
+        raise LocalError("`train_file` is torn")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_of_one_process_is_told_by_it_and_without_a_traceback(capsys, monkeypatch, workers):
+    """The others do not meet it; and what a worker of a data loader raises comes with its traceback as text."""
+    monkeypatch.setenv("RANK", "3")
+    with pytest.raises(SystemExit) as caught:
+        command(lambda argv: next(iter(torch.utils.data.DataLoader(Torn(), num_workers=workers))))([])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: `train_file` is torn\n"
 
 
 def test_other_errors_keep_their_traceback_and_results_are_returned():
