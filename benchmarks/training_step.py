@@ -3,9 +3,10 @@
 python benchmarks/training_step.py --output steps.json
 python benchmarks/training_step.py --recipes tiny-5k --teacher_name_or_path T --student_vocabulary V --train_file F
 
-Each recipe is a trainer as distillation/run.py builds it, with the recipe's student and, unless a teacher and a corpus
-are named, a teacher of the published shape with random weights and texts of a made-up language. Any key of a recipe
-may follow: `--max_length`, `--per_device_train_batch_size`, `--bf16`. What is measured (`step.py`):
+Each recipe is a trainer as distillation/run.py builds it, with the recipe's student and, unless the command line or a
+recipe of one's own names a teacher and a corpus, a teacher of the published shape with random weights and texts of a
+made-up language; 8 examples of 128 tokens unless they say otherwise. Any key of a recipe may follow:
+`--max_length`, `--per_device_train_batch_size`, `--bf16`. What is measured (`step.py`):
 
 * the parts: input pipeline, teacher, student, losses, backward, and optimiser, each alone, on one batch;
 * `step`: all that the Trainer does from examples to gradients, which is the parts but the optimiser;
@@ -40,9 +41,8 @@ from distillation.assembly import ARGUMENTS, assemble
 from distillation.recipe import command, parse_recipe
 
 DEFAULT = ("distilrubert-small-cased-conversational", "tiny-5k", "tiny-5k:reduce")
-CHANGES = {  # of a recipe, for one step
-    "max_length": "128",
-    "per_device_train_batch_size": "8",
+SIZES = {"max_length": "128", "per_device_train_batch_size": "8"}  # unless a recipe of one's own says them
+CHANGES = SIZES | {  # of a recipe, for one step
     "gradient_accumulation_steps": "1",
     "max_steps": "1",
     "eval_strategy": "no",
@@ -124,6 +124,9 @@ def recipe_argv(name: str, overrides: list[str], folder: Path, teacher_shape: Pa
     changes = CHANGES | {"output_dir": str(folder / "output")} | ({"alignment": alignment} if alignment else {})
     keys = yaml.safe_load(path.read_text(encoding="utf-8"))
     named = {option.split("=")[0].removeprefix("--") for option in overrides}
+    if path.parent != RECIPES:  # what a recipe of one's own names is there
+        named |= keys.keys()
+        changes = {key: value for key, value in changes.items() if key not in SIZES or key not in keys}
     if "teacher_name_or_path" not in named:
         changes["teacher_name_or_path"] = str(folder / "teacher")
         made_up.teacher(folder / "teacher", teacher_shape)

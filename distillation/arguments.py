@@ -213,7 +213,7 @@ class CacheArguments:
     teacher_cache_epochs: int = _key(1, "Epochs with masks of their own; later ones take them in turn.")
     teacher_cache_top_k: int | None = _key(
         None,
-        "Likeliest tokens to keep of a prediction, all others as one: smaller, and inexact. Unless given, what is "
+        "Likeliest tokens to keep of a prediction, all others as one: smaller, and a lesser KL. Unless given, what is "
         "kept is the state that the prediction is made of.",
     )
 
@@ -221,6 +221,8 @@ class CacheArguments:
         for name in ("teacher_cache_epochs", "teacher_cache_top_k"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise RecipeError(f"`{name}` must be at least 1, got {getattr(self, name)}")
+            if getattr(self, name) != self.__dataclass_fields__[name].default and self.teacher_cache is None:
+                raise RecipeError(f"`{name}` is of a cache: name its folder as `teacher_cache`")
 
 
 def check_masking(masking: MaskingArguments, objective: ObjectiveArguments) -> None:

@@ -39,6 +39,7 @@ logger = logging.getLogger(__name__)
 
 SEED = 2205  # of the masks
 FORMAT = 1
+DIGESTS = ("teacher", "tokenizers", "corpus")
 DESCRIPTION = "cache.json"
 PART = 4096  # examples of a file: what an interrupted pass has to do again, at most
 AT_ONCE = 16  # batches that are sorted by length together, and written together
@@ -88,6 +89,14 @@ def open_cache(
     return TeacherCache(arguments.teacher_cache, description, arguments.teacher_cache_epochs, may_create)
 
 
+def _flat(description: dict[str, Any]) -> dict[str, Any]:
+    """What has to agree, by the names that a recipe has for it."""
+    flat = {name: value for name, value in description.items() if name != "holds" and not isinstance(value, dict)}
+    for part in description.values():
+        flat |= part if isinstance(part, dict) else {}
+    return flat
+
+
 def _digest(parts: Iterator[Any]) -> str:
     digest = sha256()
     for part in parts:
@@ -129,6 +138,8 @@ class TeacherCache:
         self.epochs = epochs
         self.held = description["holds"]
         path = self.folder / DESCRIPTION
+        if self.folder.is_file():
+            raise RecipeError(f"{self.name} is a file: name a folder")
         if path.exists():
             self._check(path)
         elif not may_create:
@@ -150,13 +161,15 @@ class TeacherCache:
             self.held = list(found["holds"])
         except (OSError, ValueError, KeyError, TypeError):
             raise RecipeError(f"`teacher_cache`: {path} cannot be read; remove the folder, or name another") from None
-        wanted = {name: value for name, value in self.description.items() if name != "holds"}
-        other = [name for name, value in wanted.items() if found.get(name) != value]
-        other += [name for name in self.description["holds"] if name not in self.held]
-        if other:
-            raise RecipeError(
-                f"{self.name} was made of something else: {', '.join(other)} differ; name another folder for this run"
-            )
+        known, wanted = _flat(found), _flat(self.description)
+        made_with = [
+            f"another {name}" if name in DIGESTS else f"`{name}` {known.get(name)!r} and not {value!r}"
+            for name, value in wanted.items()
+            if known.get(name) != value
+        ]
+        made_with += [f"no {name}" for name in self.description["holds"] if name not in self.held]
+        if made_with:
+            raise RecipeError(f"{self.name} was made with {', '.join(made_with)}: name another folder for this run")
 
     def fill(
         self,

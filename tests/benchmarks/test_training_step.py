@@ -26,7 +26,9 @@ SHAPE = dict(
 @pytest.fixture
 def recipe(tmp_path):
     """A recipe of a tiny student, and the shape of a tiny teacher; everything else is made up."""
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({**STUDENT, "student_vocabulary": "outputs/vocabulary-500"}))
+    made_up.vocabulary(tmp_path / "vocabulary-500")
+    own = {**STUDENT, "student_vocabulary": str(tmp_path / "vocabulary-500"), "per_device_train_batch_size": 4}
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(own))
     (tmp_path / "shape.yaml").write_text(yaml.safe_dump(SHAPE))
     return [f"{tmp_path / 'tiny.yaml'}:match", f"{tmp_path / 'tiny.yaml'}:reduce"], tmp_path / "shape.yaml"
 
@@ -72,6 +74,15 @@ def test_the_floor_multiplies_what_the_step_has_to(step, alignment):
     assert 0.7 * counted["step"] < counted["floor"] <= counted["step"] < counted["full"]
 
 
+def test_a_published_recipe_gets_what_it_lacks_and_no_other(tmp_path, recipe):
+    """A recipe of one's own would be measured with another teacher, silently."""
+    argv = training_step.recipe_argv("tiny-5k", [], tmp_path / "out", recipe[1])
+    assert {f"--student_vocabulary={tmp_path / 'out' / 'vocabulary-5000'}", "--max_length=128"} <= set(argv)
+    own = training_step.recipe_argv(recipe[0][0], ["--train_file=c.txt"], tmp_path / "own", recipe[1])
+    assert not any("vocabulary-" in word and str(tmp_path / "own") in word for word in own)
+    assert not any(word.startswith("--per_device_train_batch_size") for word in own)
+
+
 def test_the_cached_step_has_no_teacher(step, tmp_path):
     """It would be measured with it, and nobody would see."""
     assert step("match", f"--teacher_cache={tmp_path / 'cache'}").trainer.teacher is None
@@ -91,7 +102,7 @@ def test_tables_and_json(recipe, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(training_step, "measure_machine", lambda *_: Machine({"fp32": 1e12}, 1e10))
     argv = ["--recipes", *names, "--teacher_shape", str(shape), "--cached", "--rounds", "1"]
     argv += ["--output", str(tmp_path / "steps.json"), "--max_length=32", "--use_cpu=true"]
-    training_step.main([*argv, "--per_device_train_batch_size=4", "--validation_lines=4"])
+    training_step.main([*argv, "--validation_lines=4"])
     printed = capsys.readouterr().out
     figures = json.loads((tmp_path / "steps.json").read_text())
     assert json.loads(printed.splitlines()[-1]) == figures

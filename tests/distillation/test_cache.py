@@ -121,12 +121,12 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer):
     [
         (dict(cache={"teacher_cache_top_k": 7}), "teacher_cache_top_k"),
         (dict(cache={"teacher_cache_epochs": 2}), None),
-        (dict(objective=dict(weight_kl=1.0, teacher_input="clean", kl_positions="all")), "objective"),
-        (dict(objective=dict(weight_kl=1.0, kl_position_fraction=0.5)), "objective"),
-        (dict(masking=dict(masking_probability=0.3)), "masking"),
+        (dict(objective=dict(weight_kl=1.0, teacher_input="clean", kl_positions="all")), "`kl_positions`"),
+        (dict(objective=dict(weight_kl=1.0, kl_position_fraction=0.5)), "`kl_position_fraction`"),
+        (dict(masking=dict(masking_probability=0.3)), "`masking_probability` 0.15 and not 0.3"),
         (dict(objective=dict(weight_kl=1.0, temperature=1.0)), None),
-        (dict(objective=dict(weight_kl=1.0, kl_positions="all")), "objective"),
-        (dict(objective=dict(weight_kl=1.0, weight_attention=1.0)), "attentions"),
+        (dict(objective=dict(weight_kl=1.0, kl_positions="all")), "`kl_positions`"),
+        (dict(objective=dict(weight_kl=1.0, weight_attention=1.0)), "no attentions"),
         (dict(objective=dict(weight_kl=1.0, weight_hidden_mse=1.0)), None),
         (dict(objective=dict(weight_kl=0.0)), None),
         (dict(model=dict(student_hidden_size=16, student_initialisation="random")), None),
@@ -141,14 +141,14 @@ def test_a_cache_of_something_else_is_refused(make_trainer, change, named):
     if named is None:
         make_trainer("again", **{**options, **change})
         return
-    with pytest.raises(RecipeError, match=f"`teacher_cache` .* was made of something else: .*{named}"):
+    with pytest.raises(RecipeError, match=f"`teacher_cache` .* was made with .*{named}"):
         make_trainer("again", **{**options, **change})
 
 
 def test_the_likeliest_depend_on_the_temperature(make_trainer):
     """States do not: any temperature can be asked of them."""
     make_trainer(cache={"teacher_cache_top_k": 5})
-    with pytest.raises(RecipeError, match="objective"):
+    with pytest.raises(RecipeError, match="`temperature` 2.0 and not 1.0"):
         make_trainer("again", cache={"teacher_cache_top_k": 5}, objective=dict(weight_kl=1.0, temperature=1.0))
 
 
@@ -185,7 +185,8 @@ def test_what_else_a_prediction_depends_on_is_noticed(make_trainer, teacher_fold
         tokenizer.add_tokens(["новое"])
     else:
         corpus.validation = corpus.validation.select(range(len(corpus.validation) - 1))
-    with pytest.raises(RecipeError, match="was made of something else"):
+    expected = {"config": "teacher", "tokenizer": "tokenizers", "validation": "corpus"}
+    with pytest.raises(RecipeError, match=f"was made with another {expected[change]}: "):
         open_it()
 
 
@@ -311,6 +312,8 @@ def test_what_is_no_cache_or_incomplete_is_refused(make_trainer, tmp_path):
     with pytest.raises(RecipeError, match="not empty and no cache"):
         make_trainer(cache={})
     assert [file.name for file in folder.iterdir()] == ["thesis.txt"]
+    with pytest.raises(RecipeError, match="is a file"):
+        make_trainer(cache={"teacher_cache": str(folder / "thesis.txt")})
     (folder / "thesis.txt").unlink()
     make_trainer(cache={})
     file = folder / "epoch-0-00000.arrow"
@@ -328,3 +331,5 @@ def test_sizes_that_cannot_be_are_refused(make_trainer, bad):
     (name,) = bad
     with pytest.raises(RecipeError, match=f"`{name}` must be at least 1"):
         make_trainer(cache=bad)
+    with pytest.raises(RecipeError, match="`teacher_cache`"):
+        CacheArguments(**{name: 3})
