@@ -178,34 +178,6 @@ def _keys(spans: Tensor) -> Tensor:
     return spans[:, 0] * 2**32 + spans[:, 1]
 
 
-# Tensors of the student on the positions of the teacher
-
-
-def mean_by_index(states: Tensor, index: Tensor, length: int) -> Tensor:
-    """The mean of the states (batch, student length, width) that belong to each teacher position: (batch, length,
-    width). index: (batch, student length), a teacher position or -1 for none; 0 where there is nothing."""
-    with torch.autocast(states.device.type, enabled=False):
-        return _means(_belongs(index, length)) @ states.float()
-
-
-def map_by_index(maps: Tensor, index: Tensor, length: int) -> Tensor:
-    """Attention maps (batch, heads, student length, student length) as (batch, heads, length, length): the mean over
-    the positions that look, the sum over those that are looked at. index: as for `mean_by_index`."""
-    belongs = _belongs(index, length)[:, None]
-    with torch.autocast(maps.device.type, enabled=False):
-        return _means(belongs) @ (maps.float() @ belongs.mT)
-
-
-def _belongs(index: Tensor, length: int) -> Tensor:
-    """1 where a student position belongs to a teacher position, else 0: (batch, length, student length). Products with
-    it are several times as fast as adding by index."""
-    return (index[:, None, :] == torch.arange(length, device=index.device)[:, None]).float()
-
-
-def _means(belongs: Tensor) -> Tensor:
-    return belongs / belongs.sum(-1, keepdim=True).clamp(min=1)
-
-
 # Vocabularies
 
 

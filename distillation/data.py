@@ -32,7 +32,7 @@ from torch.utils.data import IterableDataset
 from transformers import PreTrainedTokenizerBase
 
 from distillation import alignment as alignment_code
-from distillation import pairing
+from distillation import cutting, pairing
 from distillation.alignment import VocabularyMap
 from distillation.arguments import DataArguments
 from distillation.lines import SAMPLE, hold_out, load_lines, spread
@@ -115,7 +115,7 @@ def tokenize(
     columns |= {name: List(Value(kind)) for name, kind in pairing.COLUMNS[alignment].items()}
     # Fast tokenizers do not hash alike in every process; what they are and this very code do.
     made_by = [(tokenizer.backend_tokenizer.to_str(), tokenizer.special_tokens_map) for tokenizer in tokenizers]
-    code = [inspect.getsource(module) for module in (sys.modules[__name__], pairing, alignment_code)]
+    code = [inspect.getsource(module) for module in (sys.modules[__name__], cutting, pairing, alignment_code)]
     how = dict(masking_unit=masking_unit, max_length=max_length, alignment=alignment)
     return lines.map(
         encoder(tokenizers, prefixes=prefixes, vocabulary=vocabulary, **how),
@@ -202,8 +202,8 @@ def _encode(
         inputs = [*starts, np.repeat(starts[1], vocabulary.sizes.numpy()[pairs["spellings"]])]
         rooms = [*limits, limits[1]]
     ids, firsts, lasts = [], [], []
-    for index, *line in zip(indices, borders[:-1], borders[1:], _fitting(borders, inputs, rooms), strict=True):
-        for cut, (first, last) in enumerate(_cuts(text, *line, units[:, 0], inputs, rooms)):
+    for index, *line in zip(indices, borders[:-1], borders[1:], cutting.fitting(borders, inputs, rooms), strict=True):
+        for cut, (first, last) in enumerate(cutting.cuts(text, *line, units[:, 0], inputs, rooms)):
             ids.append(index * CUTS_PER_LINE + cut)
             firsts.append(first)
             lasts.append(last)
@@ -260,47 +260,6 @@ def _belonging(starts: np.ndarray, units: np.ndarray) -> np.ndarray:
         return np.full(len(starts), -1)
     index = np.searchsorted(units[:, 0], starts, side="right") - 1
     return np.where((index >= 0) & (starts < units[index, 1]), index, -1)
-
-
-def _fitting(borders: np.ndarray, starts: list[np.ndarray], limits: list[int]) -> np.ndarray:
-    """Which lines fit in one example in every tokenization."""
-    counts = [np.diff(np.searchsorted(s, borders)) for s in starts]
-    return np.all([count <= limit for count, limit in zip(counts, limits, strict=True)], axis=0)
-
-
-def _cuts(
-    text: str, first: int, end: int, fits: bool, units: np.ndarray, starts: list[np.ndarray], limits: list[int]
-) -> list[tuple[int, int]]:
-    """Spans of a line's characters whose tokens fit the limits in every tokenization, in order.
-
-    They end before a white-spaced unit where possible, else before any unit, else (inside a word longer than an
-    example) before a token. Characters that one tokenization cannot show within its limit are left out of all.
-
-    first, end: the characters of the line; units, starts: where units start and, for each tokenization, tokens.
-    """
-    units = units[slice(*np.searchsorted(units, (first, end)))]
-    if not len(units) or fits:
-        return [(first, end)] if len(units) else []
-    starts = [s[slice(*np.searchsorted(s, (first, end)))] for s in starts]
-    # The space may lie before the unit or, where tokens hold the space before their word, open it.
-    spaced = units[[any(map(str.isspace, text[start - 1 : start + 1])) for start in units]]
-    tokens = functools.reduce(np.intersect1d, starts)
-    cuts = []
-    while first < end:
-        over = [np.searchsorted(s, first) + limit for s, limit in zip(starts, limits, strict=True)]
-        reach = min(s[i] if i < len(s) else end for s, i in zip(starts, over, strict=True))
-        found = (reach if reach == end else _last(borders, first, reach) for borders in (spaced, units, tokens))
-        last = next((int(border) for border in found if border is not None), None)
-        if last is not None:
-            cuts.append((first, last))
-        first = last or next((int(token) for token in tokens if token > first), end)
-    return cuts
-
-
-def _last(borders: np.ndarray, first: int, reach: int) -> int | None:
-    """The last border behind `first` and no further than `reach`."""
-    index = np.searchsorted(borders, reach, side="right") - 1
-    return borders[index] if index >= 0 and borders[index] > first else None
 
 
 def lengths(examples: Any) -> np.ndarray:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from distillation.alignment import map_by_index, mean_by_index
 from distillation.arguments import ObjectiveArguments
 from distillation.layers import mean, means_of
 from distillation.losses import attention_loss, cosine_loss, hidden_mse_loss, kl_loss, mlm_loss
+from distillation.positions import map_by_index, mean_by_index
 from distillation.student import Outputs
 from distillation.teacher import Targets
 from distillation.vocabulary_kl import VocabularyKL

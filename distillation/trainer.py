@@ -87,15 +87,19 @@ class DistillationTrainer(StudentTrainer):
             self.teacher = Teacher(teacher.to(args.device), objective, layers, logits=not across)
             if across and "kl" in objective.terms:
                 self.vocabulary_kl = self.make_vocabulary_kl(vocabulary, self.teacher.projection)
-        # On the device beforehand: a tensor made in a step would have to be copied there.
-        self._weights = torch.tensor([objective.weight(term) for term in objective.terms], device=args.device)
-        self._columns = torch.tensor([COUNTS.index(COUNTED_BY[t]) for t in objective.terms], device=args.device)
-        self._terms = torch.zeros(len(objective.terms), device=args.device)  # since the last log, of this rank
+        self._begin_records()
+
+    def _begin_records(self) -> None:
+        """What is added up, on the device beforehand: a tensor made in a step would have to be copied there."""
+        terms, device = self.objective.terms, self.args.device
+        self._weights = torch.tensor([self.objective.weight(term) for term in terms], device=device)
+        self._columns = torch.tensor([COUNTS.index(COUNTED_BY[term]) for term in terms], device=device)
+        self._terms = torch.zeros(len(terms), device=device)  # since the last log, of this rank
         self._steps = 0  # since the last log
         # Since this process began to train, of all ranks.
-        self._totals, self._total_steps = np.zeros(len(objective.terms)), 0
-        self._tokens = torch.zeros((), dtype=torch.int64, device=args.device)
-        self._evaluated = torch.zeros(2, len(objective.terms))
+        self._totals, self._total_steps = np.zeros(len(terms)), 0
+        self._tokens = torch.zeros((), dtype=torch.int64, device=device)
+        self._evaluated = torch.zeros(2, len(terms))
 
     def make_vocabulary_kl(self, vocabulary: VocabularyMap | None, projection: nn.Linear | None) -> VocabularyKL:
         """The KL of this objective across vocabularies, or from what was kept of a teacher; see `VocabularyKL`."""

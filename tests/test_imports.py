@@ -9,9 +9,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("distillation", "finetuning", "benchmarks")
 # Modules that stand on nothing but torch, the standard library, and each other.
-PURE = ("losses", "layers", "alignment", "candidates", "vocabulary_kl")
+PURE = ("losses", "layers", "alignment", "positions", "candidates", "vocabulary_kl")
 # Each may import those before it.
-ORDER = ["losses", "layers", "alignment", "candidates", "vocabulary_kl", "student", "teacher", "objective"]
+ORDER = [
+    "losses",
+    "layers",
+    "alignment",
+    "positions",
+    "candidates",
+    "vocabulary_kl",
+    "student",
+    "teacher",
+    "objective",
+]
 ORDER += ["student_trainer", "trainer", "assembly", "publish"]
 OF_DISTILLATION_IN_FINETUNING = {"recipe", "publish", "demo", "checkpoint", "sampler"}
 
