@@ -30,9 +30,10 @@ from distillation.arguments import DataArguments, MaskingArguments, ObjectiveArg
 from distillation.data import encoder
 from distillation.grammar import generate
 from distillation.masking import COUNTS, MaskingCollator
+from distillation.plan import Plan, Position
 from distillation.recipe import command
 from distillation.source import BLOCK, Source
-from distillation.streaming import Plan, Position, Stream
+from distillation.streaming import Stream
 from distillation.vocabulary import train_tokenizer
 
 CPU = torch.device("cpu")

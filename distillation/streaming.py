@@ -20,9 +20,8 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import fsspec.asyn
 import numpy as np
@@ -36,6 +35,7 @@ from distillation.alignment import VocabularyMap
 from distillation.arguments import DataArguments
 from distillation.data import Corpus, check_examples, encoder, tokenize
 from distillation.lines import load_lines, nothing_usable, warn_of_flaws
+from distillation.plan import Plan, Position
 from distillation.recipe import LocalError, RecipeError
 from distillation.sampler import grouped_batches
 from distillation.source import Source, first_lines, is_held_out, usable
@@ -43,7 +43,6 @@ from distillation.source import Source, first_lines, is_held_out, usable
 TOKENIZED = 1000  # lines that are tokenized together
 LINES, SPREAD = 2**39, 0x9E3779B97F4A7C15  # numbers of lines; an odd multiplier keeps those of two files apart
 FILES = "stream-*.json"  # of a checkpoint, one for each process
-SAMPLINGS = ("random", "group_by_length", "sequential")
 Examples = list[dict[str, Any]]
 
 
@@ -79,53 +78,6 @@ def stream_corpus(
     check_examples(sample, tokenizers, alignment, arguments.max_unknown)
     train = Stream(source, encoder(tokenizers, **how), plan, aside)
     return Corpus(train, tokenize(validation_lines, tokenizers, **how), validation_lines, sample)
-
-
-class Position(NamedTuple):
-    """Where a shard stands."""
-
-    epoch: int = 0
-    place: int = 0  # of the file among the shard's files, in this epoch's order
-    block: int = 0  # of the file
-    turn: int = 0  # blocks that the shard read or passed over before this one, in all epochs
-    batches: int = 0  # of the block that are behind
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Of what batches are made, and who reads what."""
-
-    batch_size: int
-    sampling: str = "random"
-    seed: int = 0
-    rank: int = 0
-    ranks: int = 1
-    workers: int = 0
-
-    @classmethod
-    def of(cls, args: TrainingArguments) -> "Plan":
-        """What the recipe says; raises RecipeError for what cannot be streamed."""
-        if args.max_steps <= 0:
-            raise RecipeError("`streaming` needs `max_steps`: nobody counts the corpus, so an epoch has no known end")
-        sampling = str(getattr(args.train_sampling_strategy, "value", args.train_sampling_strategy))
-        if sampling not in SAMPLINGS:
-            raise RecipeError(
-                f"`streaming` has no `train_sampling_strategy: {sampling}`; choose one of {', '.join(SAMPLINGS)}"
-            )
-        if args.auto_find_batch_size:
-            raise RecipeError("`streaming` needs a fixed batch: leave `auto_find_batch_size` out")
-        seed = args.seed if args.data_seed is None else args.data_seed
-        ranks = args.process_index, args.world_size
-        return cls(args.train_batch_size, sampling, seed, *ranks, args.dataloader_num_workers)
-
-    @property
-    def lanes(self) -> int:
-        """Shards of this process."""
-        return max(1, self.workers)
-
-    @property
-    def shards(self) -> int:
-        return self.ranks * self.lanes
 
 
 class Stream(IterableDataset):

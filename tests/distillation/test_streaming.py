@@ -26,9 +26,10 @@ from distillation.data import encoder, load_corpus
 from distillation.layers import Projections
 from distillation.masking import MaskingCollator
 from distillation.models import build_student, load_teacher
+from distillation.plan import Plan, Position
 from distillation.recipe import RecipeError
 from distillation.source import Source, first_lines
-from distillation.streaming import Plan, Position, Stream, stream_corpus
+from distillation.streaming import Stream, stream_corpus
 from distillation.student import Student
 from distillation.trainer import DistillationTrainer
 
