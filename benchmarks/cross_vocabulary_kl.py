@@ -12,7 +12,6 @@ vocabulary. How time and memory are measured: `measure.py`. What is compared wit
 """
 
 import argparse
-import json
 import math
 import statistics
 import sys
@@ -27,7 +26,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.baselines import Dense, Gather, IndexTrick, Sparse, exact_gradient, exact_ordered_gradient, gradient
-from benchmarks.measure import hardware, ratio, side_by_side
+from benchmarks.measure import hardware, ratio, show, side_by_side
 from distillation.alignment import VocabularyMap
 from distillation.models import load_tokenizer
 from distillation.recipe import command
@@ -55,10 +54,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
                 rows = measure(vocabulary, positions, logsumexp, arguments.repeats, device)
                 figures["rows"] += rows
                 figures["ratios"] += ratios(rows)
-    print(tables(figures))
-    print(json.dumps(figures))
-    if arguments.output:
-        arguments.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    show(tables(figures), figures, arguments.output)
     return figures
 
 

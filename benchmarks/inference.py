@@ -14,7 +14,6 @@ one that has loaded nothing but libraries; on a GPU, what torch has allocated. T
 
 import argparse
 import itertools
-import json
 import sys
 import tempfile
 from collections.abc import Callable
@@ -27,7 +26,7 @@ import torch
 from tqdm.auto import tqdm
 
 from benchmarks.backends import BACKENDS
-from benchmarks.measure import hardware
+from benchmarks.measure import hardware, show
 from benchmarks.reporting import speed
 from benchmarks.roofline import Machine, measure_machine, work
 from benchmarks.systems import HEADS, PUBLISHED, System, systems
@@ -48,10 +47,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="models-") as folder:
         machine = measure(rows, arguments, Path(folder))
     figures = {"hardware": hardware(device), "peak": vars(machine), "rows": rows}
-    print(speed.table([row | {"hardware": "here"} for row in rows]))
-    print(json.dumps(figures))
-    if arguments.output:
-        arguments.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    show(speed.table([row | {"hardware": "here"} for row in rows]), figures, arguments.output)
     failures: dict[tuple[str, str], dict[str, None]] = {}
     for row in rows:
         if "error" in row:

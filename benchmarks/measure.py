@@ -10,6 +10,7 @@ Where the system has no such mark, memory is not measured. On a GPU it is that o
 
 import ctypes
 import gc
+import json
 import platform
 import re
 import statistics
@@ -69,6 +70,14 @@ def hardware(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda":
         found["gpu"] = torch.cuda.get_device_name(device)
     return found | {"torch": torch.__version__}
+
+
+def show(tables: str, figures: dict[str, Any], output: Path | None) -> None:
+    """Tables for people, then one line of JSON for programs; the same JSON in a file, if one is named."""
+    print(tables)
+    print(json.dumps(figures))
+    if output:
+        output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
 def synchronise(device: torch.device) -> None:

@@ -11,7 +11,6 @@ shard needs from a position in the middle to its next batch.
 
 import argparse
 import itertools
-import json
 import random
 import sys
 import tempfile
@@ -25,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks.measure import MIB, hardware, peak, reset_peak
+from benchmarks.measure import MIB, hardware, peak, reset_peak, show
 from distillation.arguments import DataArguments, MaskingArguments, ObjectiveArguments
 from distillation.data import encoder
 from distillation.grammar import generate
@@ -55,10 +54,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         for megabytes in arguments.megabytes:
             write_corpus(path, sentences, megabytes)
             figures["rows"].append({"megabytes": megabytes} | measure(path, tokenizer, arguments))
-    print(table(figures))
-    print(json.dumps(figures))
-    if arguments.output:
-        arguments.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    show(table(figures), figures, arguments.output)
     return figures
 
 

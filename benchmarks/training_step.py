@@ -20,7 +20,6 @@ largest of a round.
 """
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -34,7 +33,7 @@ import yaml
 from transformers import TrainingArguments, set_seed
 
 from benchmarks import made_up
-from benchmarks.measure import Measurement, hardware, ratio, side_by_side, synchronise
+from benchmarks.measure import Measurement, hardware, ratio, show, side_by_side, synchronise
 from benchmarks.roofline import measure_machine
 from benchmarks.step import Step
 from benchmarks.systems import RECIPES, SHAPES
@@ -62,10 +61,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     device = torch.device(rows[0]["device"])
     best = measure_machine({row["precision"] for row in rows}, device).flops
     figures = {"hardware": hardware(device), "best_flops": best, "rows": rows}
-    print(tables(rows, best))
-    print(json.dumps(figures))
-    if arguments.output:
-        arguments.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    show(tables(rows, best), figures, arguments.output)
     return figures
 
 

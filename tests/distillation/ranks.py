@@ -17,15 +17,8 @@ from torch.distributed.tensor import DTensor
 from transformers import TrainingArguments
 
 from distillation.arguments import CacheArguments, DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
-from distillation.cache import open_cache
-from distillation.cached import use_cache
-from distillation.data import load_corpus
-from distillation.layers import Projections
-from distillation.models import build_student, load_student_tokenizer, load_teacher
+from distillation.assembly import assemble
 from distillation.recipe import command
-from distillation.streaming import stream_corpus
-from distillation.student import Student
-from distillation.trainer import DistillationTrainer
 
 
 @command
@@ -86,34 +79,16 @@ def train(
         student_hidden_size=16,
         student_initialisation="random",
     )
-    teacher, teacher_tokenizer = load_teacher(model_args, objective, max_length=32)
-    tokenizer, vocabulary = load_student_tokenizer(model_args, objective, teacher_tokenizer)
-    student = build_student(model_args, objective, teacher, tokenizer, vocabulary)
-    for module in student.modules():
+    data_args = DataArguments(train_file=corpus_file, max_length=32, streaming=streams)
+    masking = MaskingArguments(masking_unit="word")
+    run = assemble(model_args, data_args, masking, objective, CacheArguments(cache), training_args)
+    trainer, teacher = run.trainer, run.teacher
+    for module in trainer.model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    with training_args.main_process_first():
-        tokenizers = [tokenizer] if vocabulary is None else [tokenizer, teacher_tokenizer]
-        data_args = DataArguments(train_file=corpus_file, max_length=32)
-        load = functools.partial(stream_corpus, training_args) if streams else load_corpus
-        corpus = load(data_args, tokenizers, "word", alignment, vocabulary)
-        if streams:
-            corpus.train.source.block = 40
-        masking, cache_args = MaskingArguments(masking_unit="word"), CacheArguments(cache)
-        opened = cache and open_cache(cache_args, objective, masking, teacher, 2, tokenizers, corpus)
-    trainer = DistillationTrainer(
-        Student(student, Projections([0, 1], 16, 32)),
-        training_args,
-        teacher=teacher,
-        objective=objective,
-        masking=masking,
-        corpus=corpus,
-        tokenizer=tokenizer,
-        teacher_tokenizer=teacher_tokenizer,
-        vocabulary=vocabulary,
-    )
-    if opened:
-        use_cache(trainer, opened)
+    if streams:
+        trainer.train_dataset.source.block = 40
+    run.use_cache()
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
     held = [p.to_local() if isinstance(p, DTensor) else p for p in teacher.parameters()]

@@ -21,17 +21,14 @@ from transformers import AutoModelForMaskedLM, TrainingArguments
 from distillation import lines, run, run_evaluation, run_teacher, run_vocabulary
 from distillation import source as source_code
 from distillation.alignment import VocabularyMap
-from distillation.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
+from distillation.arguments import CacheArguments, DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
+from distillation.assembly import assemble
 from distillation.data import encoder, load_corpus
-from distillation.layers import Projections
 from distillation.masking import MaskingCollator
-from distillation.models import build_student, load_teacher
 from distillation.plan import Plan, Position
 from distillation.recipe import RecipeError
 from distillation.source import Source, first_lines
 from distillation.streaming import Stream, stream_corpus
-from distillation.student import Student
-from distillation.trainer import DistillationTrainer
 
 BLOCK = 64  # lines: seven blocks of the corpus
 
@@ -243,24 +240,17 @@ def make_trainer(tmp_path, teacher_folder, corpus_file):
 
     def make(folder, **training):
         torch.manual_seed(0)
-        objective = ObjectiveArguments(weight_attention=0)
-        model_args = ModelArguments(teacher_name_or_path=str(teacher_folder), student_layers=2)
-        teacher, tokenizer = load_teacher(model_args, objective, max_length=32)
-        student = build_student(model_args, objective, teacher, tokenizer, None)
         defaults = dict(learning_rate=1e-3, disable_tqdm=True, logging_steps=1, save_strategy="no", max_steps=12)
-        args = arguments_for(tmp_path / folder, **{**defaults, **training})
-        data = DataArguments(train_file=str(corpus_file), max_length=32, streaming=True)
-        corpus = stream_corpus(args, data, [tokenizer], "token")
-        corpus.train.source.block = BLOCK
-        return DistillationTrainer(
-            Student(student, Projections()),
-            args,
-            teacher=teacher,
-            objective=objective,
-            masking=MaskingArguments(rarity_smoothing=0.7),
-            corpus=corpus,
-            tokenizer=tokenizer,
+        run = assemble(
+            ModelArguments(teacher_name_or_path=str(teacher_folder), student_layers=2),
+            DataArguments(train_file=str(corpus_file), max_length=32, streaming=True),
+            MaskingArguments(rarity_smoothing=0.7),
+            ObjectiveArguments(weight_attention=0),
+            CacheArguments(),
+            arguments_for(tmp_path / folder, **{**defaults, **training}),
         )
+        run.trainer.train_dataset.source.block = BLOCK
+        return run.trainer
 
     return make
 
