@@ -11,20 +11,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+
+from distillation.result_files import of_fine_tuning
+from distillation.results import RESULTS
+
 
 def find_results(folders: Iterable[Path]) -> dict[Path, dict[str, Any]]:
     """The results of every fine-tuning run in the folders; of one with several seeds their mean alone."""
-    files = {path for folder in folders for path in folder.resolve().rglob("all_results.json")}
+    files = {path for folder in folders for path in folder.resolve().rglob(RESULTS)}
     return of_fine_tuning({path.parent: json.loads(path.read_text(encoding="utf-8")) for path in sorted(files)})
-
-
-def of_fine_tuning(found: Mapping[Path, dict[str, Any]]) -> dict[Path, dict[str, Any]]:
-    """Of the results of all kinds of runs those that count as a fine-tuned model's."""
-    return {
-        folder: results
-        for folder, results in found.items()
-        if "task" in results and "seeds" not in found.get(folder.parent, {})
-    }
 
 
 def names(runs: Mapping[Path, Mapping[str, Any]]) -> dict[Path, str]:

@@ -109,7 +109,7 @@ def measure(name: str, overrides: list[str], folder: Path, arguments: argparse.N
 
 def build(argv: list[str]) -> tuple[Step, TrainingArguments]:
     """The step of a recipe, and how it is trained."""
-    *parts, training_args = parse_recipe(*ARGUMENTS, argv=argv)
+    *parts, _, training_args = parse_recipe(*ARGUMENTS, argv=argv)
     set_seed(training_args.seed)
     run = assemble(*parts, training_args)
     run.use_cache()

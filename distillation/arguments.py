@@ -9,6 +9,8 @@ TERMS = ("kl", "mlm", "cosine", "attention", "hidden_mse")
 
 def _key(default, help: str, choices: tuple[str, ...] | None = None):
     metadata = {"help": help} | ({"choices": list(choices)} if choices else {})
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
 
 
@@ -223,6 +225,16 @@ class CacheArguments:
                 raise RecipeError(f"`{name}` must be at least 1, got {getattr(self, name)}")
             if getattr(self, name) != self.__dataclass_fields__[name].default and self.teacher_cache is None:
                 raise RecipeError(f"`{name}` is of a cache: name its folder as `teacher_cache`")
+
+
+@dataclass
+class CardArguments:
+    """What the model card says that no run can measure, and whether it may stand in another's place."""
+
+    language: list[str] = _key([], "Languages of the model; those of the model it was made of, or ru, unless given.")
+    license: str | None = _key(None, "Licence; that of the model it was made of, or apache-2.0, unless given.")
+    base_model: str | None = _key(None, "Hub id of the model it was made of, where a folder was given.")
+    hub_overwrite: bool = _key(False, "Let a push replace another model in its repository, whose history keeps it.")
 
 
 def check_masking(masking: MaskingArguments, objective: ObjectiveArguments) -> None:

@@ -8,6 +8,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArgum
 
 from distillation.arguments import (
     CacheArguments,
+    CardArguments,
     DataArguments,
     MaskingArguments,
     ModelArguments,
@@ -26,7 +27,15 @@ from distillation.streaming import stream_corpus
 from distillation.student import Student
 from distillation.trainer import DistillationTrainer
 
-ARGUMENTS = (ModelArguments, DataArguments, MaskingArguments, ObjectiveArguments, CacheArguments, TrainingArguments)
+ARGUMENTS = (
+    ModelArguments,
+    DataArguments,
+    MaskingArguments,
+    ObjectiveArguments,
+    CacheArguments,
+    CardArguments,
+    TrainingArguments,
+)
 
 
 @dataclass

@@ -5,7 +5,7 @@ drawn from the text, whatever the tokenizer. Losses per token depend on the voca
 accuracy compare across vocabularies (roughly: the number of mask tokens tells how many pieces a word has).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from distillation.student import Runner
 PROBABILITY = 0.15
 ROWS = ("id", "input_ids", "units", "unit_characters")
 METRICS = ("loss", "loss_per_character", "masked_token_accuracy", "masked_word_accuracy")
+HEADINGS = ("loss", "loss per character", "token accuracy", "word accuracy")
 
 
 def held_out_examples(lines: Dataset, tokenizers: Sequence[PreTrainedTokenizerBase], max_length: int) -> list[Dataset]:
@@ -101,6 +102,16 @@ def fill_in(
         "masked_words": len(whole),
         "masked_characters": int(characters),
     }
+
+
+def held_out_table(figures: Mapping[str, Mapping[str, float]]) -> str:
+    """A table of the held-out figures, a row a model."""
+    width = max(len("held-out text"), *(len(name) for name in figures))
+    rows = [f"{'held-out text':{width}}" + "".join(f"{heading:>20}" for heading in HEADINGS)]
+    for name, values in figures.items():
+        cells = [f"{values[metric]:.1%}" if "accuracy" in metric else f"{values[metric]:.4f}" for metric in METRICS]
+        rows.append(f"{name.replace('_', ' '):{width}}" + "".join(f"{cell:>20}" for cell in cells))
+    return "\n".join(rows)
 
 
 def _drawn(key: int, sizes: Sequence[int]) -> np.ndarray:

@@ -1,32 +1,90 @@
-"""What a finished run leaves: results for programs, a model card for people, and both with the model on the Hub."""
+"""Make a finished folder fit for others: its model card, with all that was measured of it, and its place on the Hub.
 
-import dataclasses
+python -m distillation.publish --checkpoint outputs/tiny-5k --results outputs/finetuned speed.json \\
+    --onnx deployed/tiny-5k
+python -m distillation.publish --checkpoint outputs/tiny-5k --hub_model_id NAME --hub_private_repo true
+"""
+
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-import yaml
-from huggingface_hub import HfApi, ModelCard, ModelCardData
+from huggingface_hub import ModelCard
 
-from distillation.evaluation import METRICS
+from distillation.arguments import CardArguments
+from distillation.card import model_card
+from distillation.evaluation import held_out_table
+from distillation.hub import Repository, check, push
+from distillation.measured import MEASURED, gather, take_exported, what_is_measured
+from distillation.recipe import RecipeError, command, parse_recipe
+from distillation.results import RESULTS, recipe_of, write, write_json
 from distillation.trainer import DistillationTrainer
 
-# All that may go to the Hub: never the teacher, an optimiser, or pickled arguments.
-PUBLISHED = ("config.json", "*.safetensors", "tokenizer*", "vocab.txt", "README.md", "all_results.json")
-# Training arguments that the trainer sets itself, and one that is no part of a recipe.
-SET_BY_US = (
-    "remove_unused_columns",
-    "dataloader_pin_memory",
-    "ddp_find_unused_parameters",
-    "hub_token",
-    "disable_tqdm",
-    "ignore_data_skip",
-    "logging_nan_inf_filter",
-)
-HEADINGS = ("loss", "loss per character", "token accuracy", "word accuracy")
+LANGUAGE, LICENSE = "ru", "apache-2.0"  # where neither the user nor the model that one was made of says another
+
+
+@dataclass
+class PublishArguments:
+    """The finished folder, what else is known of its model, and where it goes."""
+
+    checkpoint: str | None = field(default=None, metadata={"help": "Folder of a finished run."})
+    results: list[str] = field(
+        default_factory=list,
+        metadata={"help": "Result files, or folders of them: fine-tuned models, Russian SuperGLUE, inference."},
+    )
+    onnx: str | None = field(default=None, metadata={"help": "Folder of benchmarks/export.py: its model goes along."})
+    hub_model_id: str | None = field(
+        default=None, metadata={"help": "Repository on the Hub; unless given, the card is written and nothing sent."}
+    )
+    hub_token: str | None = field(default=None, metadata={"help": "Token; HF_TOKEN or `hf auth login` unless given."})
+    hub_private_repo: bool | None = field(default=None, metadata={"help": "Whether others cannot see it."})
+    hub_revision: str | None = field(default=None, metadata={"help": "Branch to push to."})
+
+    def __post_init__(self):
+        if self.checkpoint is None:
+            raise RecipeError("`checkpoint` is missing: name the folder of a finished run")
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Read, write the card, push."""
+    arguments, card_args = parse_recipe(PublishArguments, CardArguments, argv=argv)
+    folder = Path(arguments.checkpoint)
+    results = finished(folder)
+    facts = {"language": card_args.language, "license": card_args.license, "base_model": card_args.base_model}
+    results |= {key: value for key, value in facts.items() if value}
+    paths = [Path(path) for path in arguments.results]
+    measured = gather(folder, results, paths) if paths else None
+    repository = name = None
+    if arguments.hub_model_id:
+        options = (arguments.hub_token, arguments.hub_private_repo, arguments.hub_revision, card_args.hub_overwrite)
+        repository = Repository(arguments.hub_model_id, *options)
+        name = check(repository, folder / "model.safetensors")
+    if arguments.onnx:
+        take_exported(folder, Path(arguments.onnx), results)
+    if measured:
+        write_json(folder / MEASURED, measured)
+    write_json(folder / RESULTS, results)
+    save_card(folder, results, name)
+    print(f"card written: {folder / 'README.md'}")
+    if repository:
+        print(f"pushed to {push(folder, repository)}")
+
+
+def finished(folder: Path) -> dict[str, Any]:
+    """The results of a finished folder. Raises RecipeError for any other."""
+    try:
+        results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
+        whole = "pipeline_tag" in results and (folder / "model.safetensors").is_file()
+    except (OSError, ValueError, TypeError):
+        whole = False
+    if not whole:
+        raise RecipeError(f"`checkpoint` {str(folder)!r} is no folder of a finished run, with a model and {RESULTS}")
+    return results
 
 
 def publish(
@@ -34,122 +92,74 @@ def publish(
     results: Mapping[str, Any],
     held_out: Mapping[str, Mapping[str, float]],
     arguments: Sequence[Any],
+    card_args: CardArguments,
 ) -> None:
     """Write `all_results.json`, `README.md`, and `trainer_state.json`; print the figures; push where asked.
 
-    Only the main process calls it, after the model is saved. results: of `DistillationTrainer.measured` with
-    `parameters`; held_out: for each model the figures of `evaluate_masked_lm`; arguments: the recipe's dataclasses.
+    Only the main process calls it, after the model is saved. results: of `DistillationTrainer.measured` with the sizes
+    of the models; held_out: for each model the figures of `evaluate_masked_lm`; arguments: the recipe's dataclasses.
     """
-    folder = Path(trainer.args.output_dir)
+    folder, training = Path(trainer.args.output_dir), trainer.args
     flat = {f"{model}_heldout_{name}": value for model, figures in held_out.items() for name, value in figures.items()}
+    recipe = recipe_of(arguments, training)
     everything = {
         **results,
         **flat,
-        "recipe": recipe_of(arguments, trainer.args),
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        "pipeline_tag": "fill-mask",
+        "dataset": recipe["dataset_name"],
+        **card_facts(folder, recipe.get("teacher_name_or_path"), card_args),
+        "recipe": recipe,
     }
     trainer.save_state()
-    write(folder / "all_results.json", json.dumps(everything, indent=2, ensure_ascii=False, default=str) + "\n")
-    name = trainer.args.hub_model_id or folder.name
-    write(folder / "README.md", model_card(name, everything, held_out))
+    write_json(folder / RESULTS, everything)
+    save_card(folder, everything, training.hub_model_id)
     print(held_out_table(held_out))
     print(f"saved to {folder}")
     if trainer.push_wanted:
-        push(folder, trainer.args)
+        print(f"pushed to {push(folder, Repository.of(training, card_args.hub_overwrite))}")
 
 
-def recipe_of(arguments: Sequence[Any], training: transformers.TrainingArguments) -> dict[str, Any]:
-    """Every key of the recipe, but of `TrainingArguments` those that differ from their defaults."""
-    keys = {key: value for part in arguments for key, value in dataclasses.asdict(part).items()}
-    values = training.to_dict()  # enumerations as text, tokens hidden
-    for known in dataclasses.fields(training):
-        value = values.get(known.name)
-        unset = value == known.default or (value is False and known.default is None)
-        if known.name not in SET_BY_US and isinstance(value, str | int | float) and not unset:
-            keys[known.name] = value
-    return keys
+def check_push(training: transformers.TrainingArguments, card_args: CardArguments) -> None:
+    """Before a run: make sure of the repository that it is to be pushed to, and complete its name."""
+    # What goes on may have been pushed before: what it would replace is known at the end.
+    if training.push_to_hub and training.process_index == 0 and not training.resume_from_checkpoint:
+        training.hub_model_id = check(Repository.of(training, card_args.hub_overwrite))
 
 
-def held_out_table(figures: Mapping[str, Mapping[str, float]]) -> str:
-    """A table of the held-out figures, a row a model."""
-    width = max(len("held-out text"), *(len(name) for name in figures))
-    rows = [f"{'held-out text':{width}}" + "".join(f"{heading:>20}" for heading in HEADINGS)]
-    for name, values in figures.items():
-        cells = [f"{values[metric]:.1%}" if "accuracy" in metric else f"{values[metric]:.4f}" for metric in METRICS]
-        rows.append(f"{name.replace('_', ' '):{width}}" + "".join(f"{cell:>20}" for cell in cells))
-    return "\n".join(rows)
+def card_facts(folder: Path, source: str | None, card_args: CardArguments) -> dict[str, Any]:
+    """What a card says besides figures: the languages, licence, and Hub id of the model that this one was made of,
+    unless the user says otherwise; the size of its weights; the versions of the libraries.
+
+    source: the teacher, or the checkpoint that was fine-tuned; None for neither.
+    """
+    on_hub = source is not None and not Path(source).exists()
+    theirs = known_of(source) if source else {}
+    return {
+        "model_bytes": (folder / "model.safetensors").stat().st_size,
+        "language": card_args.language or theirs.get("language") or LANGUAGE,
+        "license": card_args.license or theirs.get("license") or LICENSE,
+        "base_model": card_args.base_model or (source if on_hub else None),
+        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+    }
 
 
-def model_card(name: str, results: Mapping[str, Any], held_out: Mapping[str, Mapping[str, float]]) -> str:
-    """A Hub card with the measured figures and the whole recipe."""
-    recipe = results["recipe"]
-    teacher = recipe.get("teacher_name_or_path")
-    on_hub = teacher is not None and not Path(teacher).exists()
-    data = ModelCardData(
-        base_model=teacher if on_hub else None,
-        library_name="transformers",
-        pipeline_tag="fill-mask",
-        tags=["fill-mask", "knowledge-distillation"] if teacher else ["fill-mask"],
-    )
-    made = f"distilled from `{Path(teacher).name if not on_hub else teacher}`" if teacher else "trained from scratch"
-    figures = "\n".join(
-        f"| {model.replace('_', ' ')} | " + " | ".join(f"{values[metric]:.4f}" for metric in METRICS) + " |"
-        for model, values in held_out.items()
-    )
-    return str(
-        ModelCard(
-            f"""---
-{data.to_yaml()}
----
-
-# {name}
-
-A masked language model of {results["parameters"]:,} parameters, {made}.
-
-```python
-from transformers import pipeline
-fill_mask = pipeline("fill-mask", model="{name}")
-```
-
-## Held-out text
-
-| model | {" | ".join(HEADINGS)} |
-|---|---|---|---|---|
-{figures}
-
-Whole words hidden, 15 % of them, always behind the mask token; losses in nats. Trained for {results["steps"]:,} steps
-in {results["train_seconds"]:,.0f} s ({results["train_tokens_per_second"]:,.0f} tokens/s) on {results["processes"]} x
-{results["device"]}.
-
-## Recipe
-
-```yaml
-{yaml.safe_dump(recipe, allow_unicode=True, sort_keys=False).rstrip()}
-```
-
-Method: [Knowledge Distillation of Russian Language Models with Reduction of
-Vocabulary](https://arxiv.org/abs/2205.02340).
-"""
-        )
-    )
+def known_of(source: str) -> dict[str, Any]:
+    """The front matter of another model's card; empty where there is none."""
+    path = Path(source, "README.md")
+    if Path(source).exists() and not path.is_file():
+        return {}
+    try:
+        return ModelCard.load(path if path.is_file() else source).data.to_dict()
+    except Exception:  # no network, no card, a card that is no card: nothing depends on it
+        return {}
 
 
-def push(folder: Path, arguments: transformers.TrainingArguments) -> None:
-    """Upload what is `PUBLISHED` of a finished folder to the Hub repository `hub_model_id`."""
-    api = HfApi(token=arguments.hub_token)
-    repository = api.create_repo(arguments.hub_model_id, private=arguments.hub_private_repo, exist_ok=True)
-    api.upload_folder(
-        repo_id=repository.repo_id,
-        folder_path=folder,
-        allow_patterns=list(PUBLISHED),
-        ignore_patterns="checkpoint-*",
-        commit_message="Model, tokenizer, card, and results",
-    )
-    print(f"pushed to {repository}")
+def save_card(folder: Path, results: Mapping[str, Any], name: str | None) -> None:
+    """Write `README.md` from what the folder holds; name: of the repository, that of the folder if there is none."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    card = model_card(name or folder.resolve().name, results, config, what_is_measured(folder))
+    write(folder / "README.md", card)
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    draft = path.with_name(path.name + ".part")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+if __name__ == "__main__":
+    main()

@@ -20,7 +20,7 @@ from distillation.checkpoint import checkpoint_to_resume
 from distillation.demo import resolve_demo
 from distillation.evaluation import evaluate_masked_lm
 from distillation.models import load_masked_lm
-from distillation.publish import publish
+from distillation.publish import check_push, publish
 from distillation.recipe import command, parse_recipe
 
 DEMO_RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
@@ -31,11 +31,12 @@ logger = logging.getLogger("distillation.run")
 @command
 def main(argv: list[str] | None = None) -> None:
     """Parse, load, train, evaluate, publish."""
-    *arguments, training_args = parse_recipe(*ARGUMENTS, argv=argv, default=DEMO_RECIPE)
+    *arguments, card_args, training_args = parse_recipe(*ARGUMENTS, argv=argv, default=DEMO_RECIPE)
     model_args, data_args, *_ = arguments
     checkpoint = checkpoint_to_resume(training_args)
     with training_args.main_process_first():
         resolve_demo(data_args, model_args)
+    check_push(training_args, card_args)
     set_seed(training_args.seed)
     run = assemble(*arguments, training_args)
     trainer, (tokenizer, *_), held_out = run.trainer, run.tokenizers, {}
@@ -44,6 +45,7 @@ def main(argv: list[str] | None = None) -> None:
         held_out["teacher"] = evaluate_masked_lm(run.teacher, run.tokenizers[-1], run.examples[-1], batch_size)
         report_teacher(held_out["teacher"]["loss"], len(run.tokenizers[-1]))
         held_out["student_before"] = evaluate_masked_lm(trainer.model.model, tokenizer, run.examples[0], batch_size)
+    teacher_parameters = run.teacher.num_parameters()
     run.use_cache()
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
@@ -51,8 +53,8 @@ def main(argv: list[str] | None = None) -> None:
     if trainer.is_world_process_zero():
         saved = load_masked_lm(training_args.output_dir, "output_dir").to(training_args.device)
         held_out["student"] = evaluate_masked_lm(saved, tokenizer, run.examples[0], batch_size)
-        results["parameters"] = saved.num_parameters()
-        publish(trainer, results, held_out, arguments)
+        results |= {"parameters": saved.num_parameters(), "teacher_parameters": teacher_parameters}
+        publish(trainer, results, held_out, arguments, card_args)
 
 
 def report_teacher(loss: float, vocabulary: int) -> None:

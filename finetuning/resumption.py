@@ -8,9 +8,8 @@ from typing import Any
 from transformers import TrainingArguments
 
 from distillation.checkpoint import checkpoint_to_resume
-from distillation.publish import write
 from distillation.recipe import RecipeError
-from finetuning.results import RESULTS
+from distillation.results import RESULTS, write_json
 
 RECIPE = "recipe.json"  # written before the first step: what a run is made of
 
@@ -52,7 +51,7 @@ def begin(folder: Path, recipe: Mapping[str, Any]) -> None:
     """Note what the run is made of, and take away what an earlier one found."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RESULTS).unlink(missing_ok=True)
-    write(folder / RECIPE, json.dumps(recipe, indent=2, ensure_ascii=False, default=str) + "\n")
+    write_json(folder / RECIPE, recipe)
 
 
 def finished(training: TrainingArguments) -> dict[str, Any] | None:

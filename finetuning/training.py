@@ -14,12 +14,15 @@ import torch
 import transformers
 from transformers import PreTrainedTokenizerBase, TrainingArguments, set_seed
 
-from distillation.publish import push, recipe_of
+from distillation.arguments import CardArguments
+from distillation.hub import Repository, push
+from distillation.publish import card_facts, check_push, save_card
 from distillation.recipe import RecipeError, parse_recipe
+from distillation.results import RESULTS, recipe_of, write_json
 from finetuning.arguments import FinetuningArguments, TaskTeacherArguments, TaskTrainingArguments
 from finetuning.checkpoints import START, load_model, load_tokenizer
-from finetuning.parts import Part, read_parts
-from finetuning.results import over_seeds, save_card, save_predictions, save_results, table
+from finetuning.parts import DEMO, Part, read_parts
+from finetuning.results import over_seeds, save_predictions, table
 from finetuning.resumption import begin, checkpoint_of, finished, names_checkpoint
 from finetuning.task import Task
 from finetuning.teacher import teach
@@ -27,7 +30,7 @@ from finetuning.trainer import TaskTrainer
 
 logger = logging.getLogger(__name__)
 
-ARGUMENTS = (FinetuningArguments, TaskTeacherArguments, TaskTrainingArguments)
+ARGUMENTS = (FinetuningArguments, TaskTeacherArguments, CardArguments, TaskTrainingArguments)
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -38,6 +41,7 @@ class Settings:
     arguments: FinetuningArguments
     teacher: TaskTeacherArguments
     own: tuple  # an instance of each dataclass that the script adds
+    card: CardArguments
     training: TaskTrainingArguments
 
 
@@ -61,8 +65,8 @@ def parse(recipe: str, argv: Sequence[str] | None, *options: type) -> Settings:
     argv = list(sys.argv[1:] if argv is None else argv)
     if not any(word.split("=")[0] == "--config" for word in argv):
         argv = ["--config", str(RECIPES / f"{recipe}.yaml"), *argv]
-    arguments, teacher, *own, training = parse_recipe(*ARGUMENTS[:2], *options, *ARGUMENTS[2:], argv=argv)
-    return Settings(arguments, teacher, tuple(own), training)
+    arguments, teacher, *own, card, training = parse_recipe(*ARGUMENTS[:2], *options, *ARGUMENTS[2:], argv=argv)
+    return Settings(arguments, teacher, tuple(own), card, training)
 
 
 def run(task: Task, settings: Settings) -> dict[str, Any]:
@@ -74,6 +78,7 @@ def run(task: Task, settings: Settings) -> dict[str, Any]:
     check(arguments, training, task)
     if training.disable_tqdm:
         transformers.utils.logging.disable_progress_bar()
+    check_push(training, settings.card)
     training.push_to_hub = False  # the Trainer's own push would take optimiser states along
     runs = runs_of(arguments.seeds, training)
     recipes = [recipe_of_run(settings, one) for one in runs]
@@ -84,11 +89,11 @@ def run(task: Task, settings: Settings) -> dict[str, Any]:
     if training.process_index == 0:
         folder = Path(training.output_dir)
         if arguments.seeds:
-            save_results(folder, merged)
+            write_json(folder / RESULTS, merged)
         print(table(task, merged))
         print(f"saved to {folder}")
         if settings.training.push_to_hub:
-            push(folder, settings.training)
+            print(f"pushed to {push(folder, Repository.of(training, settings.card.hub_overwrite))}")
     return merged
 
 
@@ -120,16 +125,18 @@ def prepare(task: Task, settings: Settings, training: TrainingArguments) -> "Exp
     if any(truncated.values()):
         logger.info("cut to %d tokens: %s", max_length, truncated)
     facts |= {
+        "pipeline_tag": task.pipeline_tag,
+        "texts": len(task.texts(rows["train"][0])),
+        "dataset": None if arguments.data_dir == DEMO or Path(arguments.data_dir).exists() else arguments.data_dir,
         "model": arguments.model_name_or_path,
         "parameters": model.num_parameters(),
         "max_length": max_length,
         "truncated": truncated,
         "chosen_by": chosen_by(training),
-        "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
     if settings.teacher.task_teacher:
         facts["task_teacher"] = teach(task, settings.teacher, parts, max_length, training)
-    return Experiment(task, arguments, settings.teacher, parts, tokenizer, facts)
+    return Experiment(task, settings, parts, tokenizer, facts)
 
 
 def chosen_by(training: TrainingArguments) -> str:
@@ -176,8 +183,7 @@ class Experiment:
     """What the runs of all seeds share."""
 
     task: Task
-    arguments: FinetuningArguments
-    teacher_arguments: TaskTeacherArguments
+    settings: Settings
     parts: Mapping[str, Part]
     tokenizer: PreTrainedTokenizerBase
     facts: Mapping[str, Any]  # for the results
@@ -190,15 +196,16 @@ class Experiment:
         if training.process_index == 0:
             begin(Path(training.output_dir), recipe)
         set_seed(training.seed)
+        arguments = self.settings.arguments
         trainer = TaskTrainer(
-            load_model(self.arguments.model_name_or_path, self.task, self.arguments.random_weights),
+            load_model(arguments.model_name_or_path, self.task, arguments.random_weights),
             training,
             task=self.task,
             train=self.parts["train"].encoded.inputs,
             validation=self.parts["validation"],
             tokenizer=self.tokenizer,
-            patience=self.arguments.early_stopping_patience,
-            **self.teacher_arguments.weights(),
+            patience=arguments.early_stopping_patience,
+            **self.settings.teacher.weights(),
         )
         metrics = trainer.train(resume_from_checkpoint=checkpoint).metrics
         results = dict(self.facts) | {
@@ -220,6 +227,7 @@ class Experiment:
         trainer.save_model()
         if trainer.is_world_process_zero():
             trainer.save_state()
+            results |= card_facts(Path(training.output_dir), arguments.model_name_or_path, self.settings.card)
             self.save(Path(training.output_dir), training.hub_model_id, results, predictions)
         return results
 
@@ -231,7 +239,7 @@ class Experiment:
             save_predictions(folder, part, predictions[part])
         asked = "submission" if "submission" in predictions else "test"
         self.task.write(folder, self.parts[asked].rows, [one["prediction"] for one in predictions[asked]])
-        save_card(folder, self.task, name, results)
-        save_results(folder, results)
+        save_card(folder, results, name)
+        write_json(folder / RESULTS, results)
         for checkpoint in folder.glob("checkpoint-*"):  # of no use any more
             shutil.rmtree(checkpoint)

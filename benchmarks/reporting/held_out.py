@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reporting.inventory import Inventory, matches, short_names
-from distillation.evaluation import METRICS
-from distillation.publish import HEADINGS
+from benchmarks.reporting.inventory import Inventory, short_names
+from distillation.evaluation import HEADINGS, METRICS
+from distillation.result_files import matches
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,5 @@
 """Which results there are: every result file in files and folders, told apart by what it holds."""
 
-import itertools
-import json
-import logging
-import os.path
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,14 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from benchmarks import scores
 from distillation.checkpoint import STATE
 from distillation.recipe import RecipeError
+from distillation.result_files import find, hardware_of, is_timing, of_fine_tuning, read
+from distillation.results import RESULTS
 
-logger = logging.getLogger(__name__)
-
-RESULTS = "all_results.json"
-THE_SAME = 1000  # names in common: more than any path has
 # What tells two timings apart.
 TIMED = ("hardware", "source", "model", "head", "backend", "device", "batch_size", "sequence_length")
 
@@ -43,7 +36,7 @@ class Inventory:
     @cached_property
     def fine_tuned(self) -> dict[Path, dict[str, Any]]:
         """The runs that fine-tuned a model on a task."""
-        return scores.of_fine_tuning(self.runs)
+        return of_fine_tuning(self.runs)
 
 
 def take_stock(paths: Iterable[Path]) -> Inventory:
@@ -55,16 +48,16 @@ def take_stock(paths: Iterable[Path]) -> Inventory:
     paths = list(paths)
     inventory = Inventory()
     origins: dict[tuple, Path] = {}
-    for path, named in _files(paths).items():
-        content = _read(path, named)
+    for path, named in find(paths).items():
+        content = read(path, named)
         if path.name == RESULTS and isinstance(content, dict):
             inventory.runs[path.parent] = content
-        elif _is_timing(content):
+        elif is_timing(content):
             inventory.timings += _timings(path, content, origins)
     inventory.timings = _told_apart(inventory.timings)
     for folder in inventory.distilled:
         if (folder / STATE).is_file():
-            inventory.histories[folder] = (_read(folder / STATE, named=False) or {}).get("log_history", [])
+            inventory.histories[folder] = (read(folder / STATE, named=False) or {}).get("log_history", [])
     if not (inventory.distilled or inventory.fine_tuned or inventory.timings):
         raise RecipeError(
             f"no results in {', '.join(map(str, paths))}: name folders of finished runs, or files of inference results"
@@ -72,45 +65,9 @@ def take_stock(paths: Iterable[Path]) -> Inventory:
     return inventory
 
 
-def _files(paths: Iterable[Path]) -> dict[Path, bool]:
-    """Each file, and whether it was named itself."""
-    found: dict[Path, bool] = {}
-    for path in paths:
-        if not path.exists():
-            raise RecipeError(f"{path} does not exist: name folders of finished runs, or result files")
-        if path.is_file():
-            found[path.resolve()] = True
-            continue
-        for file in sorted(path.rglob("*.json")):
-            folders = file.relative_to(path).parts[:-1]
-            unfinished = any(folder.startswith("checkpoint-") for folder in folders)
-            if file.is_file() and file.name != STATE and not unfinished:
-                found.setdefault(file.resolve(), False)
-    return found
-
-
-def _read(path: Path, named: bool) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        if named:
-            raise RecipeError(f"{path} cannot be read as JSON ({error}): name a result file, or its folder") from None
-        logger.warning("%s cannot be read as JSON and is skipped: %s", path, error)
-        return None
-
-
-def _is_timing(content: Any) -> bool:
-    if not isinstance(content, dict) or not isinstance(content.get("hardware"), dict):
-        return False
-    rows = content.get("rows")
-    known = {"model", "backend", "batch_size"}
-    return isinstance(rows, list) and bool(rows) and all(isinstance(row, dict) and known <= row.keys() for row in rows)
-
-
 def _timings(path: Path, content: Mapping[str, Any], origins: dict[tuple, Path]) -> list[dict[str, Any]]:
     """The rows of a file, each with the hardware. origins: where each thing was timed so far; it grows."""
-    hardware = ", ".join(f"{name} {value}" for name, value in content["hardware"].items())
-    rows = [row | {"hardware": hardware} for row in content["rows"]]
+    rows = [row | {"hardware": hardware_of(content)} for row in content["rows"]]
     for row in rows:
         lacking = [key for key in TIMED if key not in row]
         lacking += [] if row.get("seconds") or "error" in row else ["seconds"]
@@ -131,27 +88,6 @@ def _told_apart(timings: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         row | {"model": f"{row['model']} ({row['source']})"} if sources[row["model"]] > 1 else row for row in timings
     ]
-
-
-def matches(model: str, sources: Iterable[str]) -> list[str]:
-    """The sources that mean this model: the longest end of the path in common, and at least the last name.
-
-    A run knows its model by the path or Hub id it was started with, perhaps on another machine. Paths that are both
-    there are compared as what they point at.
-    """
-    lengths = {source: _common_end(model, source) for source in sources}
-    longest = max(lengths.values(), default=0)
-    return [source for source, length in lengths.items() if length == longest > 0]
-
-
-def _common_end(one: str, other: str) -> int:
-    """How many names two paths have in common, counted from the end; more than any if they are one."""
-    if os.path.exists(one) and os.path.exists(other):
-        return THE_SAME if os.path.samefile(one, other) else 0
-    if one == other:
-        return THE_SAME
-    pairs = zip(reversed(Path(one).parts), reversed(Path(other).parts), strict=False)
-    return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)))
 
 
 def short_names(folders: Sequence[Path]) -> dict[Path, str]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from benchmarks import scores
 from benchmarks.reporting import held_out, speed
-from benchmarks.reporting.inventory import Inventory, matches
+from benchmarks.reporting.inventory import Inventory
 from distillation.evaluation import METRICS
+from distillation.result_files import matches
 
 
 class NothingToCompare(Exception):

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from distillation.recipe import RecipeError
+from distillation.results import RESULTS, write_json
 from finetuning.arguments import TaskTeacherArguments
 from finetuning.demo import demo_data
 from finetuning.parts import DEMO
-from finetuning.results import over_seeds, save_results
+from finetuning.results import over_seeds
 from finetuning.resumption import is_resumed, names_checkpoint
 from finetuning.russian_superglue import benchmark
 from finetuning.russian_superglue.baseline import baseline
@@ -62,7 +63,7 @@ def run_task(name: str, settings: Settings, folder: Path, terra: Path | None = N
     if not seeds:
         return results[0]
     merged = over_seeds(results) | {"model": str(terra)}
-    save_results(folder, merged)
+    write_json(folder / RESULTS, merged)
     return merged
 
 

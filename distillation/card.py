@@ -1,0 +1,219 @@
+"""A model card for the Hub: what a model is, how it is asked, what it was measured to be worth, how it was made.
+
+Every figure is one of `all_results.json`, `measured.json`, `onnx/export.json`, or `config.json` in the same folder, or
+the ratio of two of them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from huggingface_hub import ModelCard
+
+from distillation.evaluation import HEADINGS, METRICS
+from distillation.front_matter import front_matter, held_out_prefix, is_distilled
+from distillation.measured import EXPORTED, MEASURED, THIS
+from distillation.results import RESULTS, without_folders
+from distillation.usage import ONNX, usage
+
+CITATION = """## Citation
+
+The recipes behind it:
+
+```bibtex
+@misc{kolesnikova2022knowledge,
+  title = {Knowledge Distillation of Russian Language Models with Reduction of Vocabulary},
+  author = {Kolesnikova, Alina and Kuratov, Yuri and Konovalov, Vasily and Burtsev, Mikhail},
+  year = {2022},
+  eprint = {2205.02340},
+  archivePrefix = {arXiv},
+  url = {https://arxiv.org/abs/2205.02340}
+}
+```"""
+TERMS = {
+    "kl": "KL from the teacher's token distributions",
+    "mlm": "masked-LM cross-entropy",
+    "cosine": "1 - cosine of hidden states",
+    "attention": "MSE of attention maps",
+    "hidden_mse": "MSE of hidden states",
+}
+PARTS = ("validation", "test")
+
+
+def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
+    """The text of `README.md`.
+
+    name: of the repository; results: `all_results.json`; config: `config.json`; measured: of `what_is_measured`.
+    """
+    results = without_folders(results)
+    on_text = held_out_prefix(results) is not None
+    sections = [
+        f"# {name.split('/')[-1]}\n\n{_summary(results, config)}",
+        f"## How to use\n\n```python\n{usage(results['pipeline_tag'], name, results.get('texts', 1))}\n```",
+        _exported(name, measured.get("exported")),
+        _held_out(results) if on_text else _own_scores(results),
+        _scores(measured.get("scores", [])),
+        _speed(measured.get("speed", [])),
+        _limits(results, config),
+        _making(results),
+        CITATION,
+    ]
+    body = "\n\n".join(section for section in sections if section)
+    return str(ModelCard(f"---\n{front_matter(name, results, measured).to_yaml()}\n---\n\n{body}\n"))
+
+
+def metric_names(results: Mapping[str, Any]) -> list[str]:
+    """Of the figures of the test part."""
+    names = [name.removeprefix("test_") for name in results if name.startswith("test_")]
+    return [name for name in names if not name.endswith("_std")]
+
+
+def figure(values: Mapping[str, float], name: str) -> str:
+    """A figure, with its standard deviation over seeds if there is one; nothing where it is not known."""
+    if values.get(name) is None:
+        return ""
+    return f"{values[name]:.4f}" + (f" ± {values[name + '_std']:.4f}" if f"{name}_std" in values else "")
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _summary(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    size = f"{results['parameters']:,} parameters, {results['model_bytes'] / 2**20:,.1f} MiB"
+    folder = results.get("model") or results["recipe"].get("teacher_name_or_path") or ""
+    source = results["base_model"] or Path(folder).name
+    if "task" in results:
+        return f"`{source}` fine-tuned on {results['task']}: {size}."
+    if not is_distilled(results):
+        return f"A masked language model of {size}, trained from scratch.{_shape(config)}"
+    parameters = results["teacher_parameters"]
+    return (
+        f"A masked language model of {size}, distilled from `{source}`, which has "
+        f"{parameters:,} parameters: {parameters / results['parameters']:.1f} times as many.{_shape(config)}"
+    )
+
+
+def _shape(config: Mapping[str, Any]) -> str:
+    layers = config.get("num_hidden_layers", config.get("n_layers"))  # as BERT calls it, and DistilBERT
+    width = config.get("hidden_size", config.get("dim"))
+    heads = config.get("num_attention_heads", config.get("n_heads"))
+    return f" It has {layers} layers of width {width} with {heads} heads, and {config['vocab_size']:,} tokens."
+
+
+def _exported(name: str, exported: Mapping[str, Any] | None) -> str:
+    if exported is None:
+        return ""
+    size = exported["bytes"]["model.onnx"] / 1e6
+    return (
+        f"`onnx/{exported['file']}` is the same model for ONNX Runtime ({exported['backend']}, {size:.2f} MB). Beside "
+        f"PyTorch, {exported['agreement']:.2%} of {exported['compared']} agree; logits differ by "
+        f"{exported['largest_difference']:.2g} at most (`{EXPORTED}`).\n\n"
+        f"```python\n{ONNX.format(name=name, file=exported['file'])}\n```"
+    )
+
+
+def _held_out(results: Mapping[str, Any]) -> str:
+    rows = [
+        [role.replace("_", " "), *(f"{results[f'{role}_heldout_{metric}']:.4f}" for metric in METRICS)]
+        for role in ("teacher", "student_before", "student")
+        if f"{role}_heldout_loss" in results
+    ]
+    hidden = results[f"{held_out_prefix(results)}masked_words"]
+    return (
+        f"## Held-out text\n\n{_table(['model', *HEADINGS], rows)}\n\nWhole words are hidden, always behind the mask "
+        f"token: {hidden:,} words. Losses in nats. (`{RESULTS}`)"
+    )
+
+
+def _own_scores(results: Mapping[str, Any]) -> str:
+    rows = [[name, *(figure(results, f"{part}_{name}") for part in PARTS)] for name in metric_names(results)]
+    sizes = " and ".join(f"{results['examples'][part]:,} ({part})" for part in PARTS)
+    return (
+        f"## Scores\n\n{_table(['metric', *PARTS], rows)}\n\nOn {sizes} examples. The checkpoint was chosen by "
+        f"{results['chosen_by']}. (`{RESULTS}`)"
+    )
+
+
+def _scores(scores: Sequence[Mapping[str, Any]]) -> str:
+    if not scores:
+        return ""
+    columns = list(dict.fromkeys((score["task"], score["metric"]) for score in scores))
+    rows: dict[str, dict[tuple[str, str], str]] = {}
+    for score in sorted(scores, key=lambda score: not score["model"].startswith(THIS)):
+        cell = figure(score["test"], score["metric"])
+        rows.setdefault(score["model"], {})[score["task"], score["metric"]] = cell
+    table = _table(
+        ["model", *(f"{task}, {metric}" for task, metric in columns)],
+        [[name, *(cells.get(column, "") for column in columns)] for name, cells in rows.items()],
+    )
+    return (
+        f"## Tasks\n\n{table}\n\nEach model fine-tuned on each task and scored on its test part, which chose nothing; "
+        f"shares of 1, of sberquad per cent; ± is the standard deviation over seeds. (`{MEASURED}`)"
+    )
+
+
+def _speed(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return ""
+    in_torch = {_setting(row): row for row in rows if row["backend"] == "torch" and row["model"] == THIS}
+    in_torch |= {_setting(row): row for row in rows if row["backend"] == "torch" and row["model"] != THIS}
+    cells = []
+    for row in rows:
+        slowest = in_torch.get(_setting(row))
+        faster = f"{slowest['milliseconds'] / row['milliseconds']:.1f}" if slowest else ""
+        shape = f"{row['batch_size']} x {row['sequence_length']}"
+        size = "" if row["mib"] is None else f"{row['mib']:.1f}"
+        cells.append([row["model"], row["head"], row["backend"], shape, f"{row['milliseconds']:.2f}", faster, size])
+    heads = ["model", "head", "backend", "batch x length", "ms", "times as fast", "MiB on disk"]
+    machines = ", and ".join(dict.fromkeys(f"{row['device']} ({row['hardware']})" for row in rows))
+    compared = "the teacher" if any(row["model"] != THIS for row in in_torch.values()) else "this model"
+    return (
+        f"## Speed\n\n{_table(heads, cells)}\n\nMedians; times as fast as {compared} in PyTorch on the same input. "
+        f"Measured on {machines}. (`{MEASURED}`)"
+    )
+
+
+def _setting(row: Mapping[str, Any]) -> tuple:
+    """What two timings must have in common to be compared."""
+    return tuple(row[key] for key in ("head", "device", "batch_size", "sequence_length", "hardware"))
+
+
+def _limits(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+    lines = []
+    if positions := config.get("max_position_embeddings"):
+        lines.append(f"It reads at most {positions:,} positions at once.")
+    if "task" in results:
+        lines.append(
+            "It was scored on the benchmark's own texts; on those of another kind, time, or source it may be worse. "
+            "Its probabilities are not calibrated."
+        )
+    else:
+        lines.append(
+            "Held-out figures are of lines like those that it learned from, and of one run: another seed gives "
+            "others. What it is worth for a task, only fine-tuning on that task tells."
+        )
+    lines.append(
+        "It may repeat what its texts say, prejudice included"
+        + (", and what its teacher learned from others" if is_distilled(results) else "")
+        + ". Nobody has examined it for that."
+    )
+    return "## Limits\n\n" + "\n".join(f"* {line}" for line in lines)
+
+
+def _making(results: Mapping[str, Any]) -> str:
+    recipe = results["recipe"]
+    terms = [term for term in TERMS if is_distilled(results) and f"eval_{term}" in results]
+    rows = [[TERMS[term], f"{recipe[f'weight_{term}']:g}", f"{results[f'eval_{term}']:.4f}"] for term in terms]
+    weighed = f"{_table(['term of the objective', 'weight', 'on held-out text'], rows)}\n\n" if rows else ""
+    speed = results.get("train_tokens_per_second")
+    pace = f" ({speed:,.0f} tokens/s)" if speed else ""
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
+    text = yaml.safe_dump(dict(recipe), allow_unicode=True, sort_keys=False).rstrip()
+    return (
+        f"## How it was made\n\n{weighed}{results['steps']:,} steps in {results['train_seconds']:,.0f} s{pace} on "
+        f"{results['processes']} x {results['device']}, with {versions}. (`{RESULTS}`) The whole recipe, of absolute "
+        f"paths the last name:\n\n```yaml\n{text}\n```"
+    )

@@ -1,0 +1,90 @@
+"""What the Hub reads of a model card: the YAML at its top, with the measured scores as a `model-index`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+
+from distillation.measured import THIS
+
+# What `evaluate` and the Hub call metrics, by how ours begin.
+METRIC_TYPES = {"f1": "f1", "accuracy": "accuracy", "exact_match": "exact_match", "mcc": "matthews_correlation"}
+HELD_OUT = {"student_heldout_": "student", "teacher_heldout_": "teacher"}  # whose figures these are
+
+
+def front_matter(name: str, results: Mapping[str, Any], measured: Mapping[str, Any]) -> ModelCardData:
+    """Of a model by its `all_results.json` and what else is measured of it; name: of its repository."""
+    scores = [score for score in measured.get("scores", []) if score["model"] == THIS]
+    if "task" in results:
+        own = {key.removeprefix("test_"): value for key, value in results.items() if key.startswith("test_")}
+        scores.append({**results, "test": own})
+    found = _held_out(results) + [result for score in scores for result in _on_task(score)]
+    tags = [results["pipeline_tag"], *(["knowledge-distillation"] if is_distilled(results) else [])]
+    return ModelCardData(
+        language=results["language"],
+        license=results["license"],
+        base_model=results["base_model"],
+        datasets=[results["dataset"]] if results["dataset"] else None,
+        library_name="transformers",
+        pipeline_tag=results["pipeline_tag"],
+        tags=tags,
+        metrics=sorted({result.metric_type for result in found}) or None,
+        model_name=name.split("/")[-1],
+        eval_results=found or None,
+    )
+
+
+def is_distilled(results: Mapping[str, Any]) -> bool:
+    """Whether it is a student that learned from a teacher on text."""
+    return bool(results["recipe"].get("teacher_name_or_path"))
+
+
+def held_out_prefix(results: Mapping[str, Any]) -> str | None:
+    """How the keys of the model's own held-out figures begin: it is a student, or a teacher made from scratch."""
+    return next((prefix for prefix in HELD_OUT if f"{prefix}loss" in results), None)
+
+
+def _held_out(results: Mapping[str, Any]) -> list[EvalResult]:
+    prefix = held_out_prefix(results)
+    if prefix is None:
+        return []
+    figures = {
+        "loss": ("loss", "nats per hidden token"),
+        "loss_per_character": ("loss", "nats per hidden character"),
+        "masked_token_accuracy": ("accuracy", "hidden tokens"),
+        "masked_word_accuracy": ("accuracy", "hidden words"),
+    }
+    corpus = results["dataset"] or "text"
+    return [
+        EvalResult(
+            task_type="fill-mask",
+            dataset_type=corpus,
+            dataset_name="held-out text",
+            metric_type=kind,
+            metric_name=title,
+            metric_value=results[prefix + metric],
+        )
+        for metric, (kind, title) in figures.items()
+    ]
+
+
+def _on_task(score: Mapping[str, Any]) -> list[EvalResult]:
+    """The figures of the test part, the one that the benchmark goes by first."""
+    spread = {name.removesuffix("_std"): value for name, value in score["test"].items() if name.endswith("_std")}
+    names = [name for name in score["test"] if not name.endswith("_std") and name != "loss"]
+    return [
+        EvalResult(
+            task_type=score.get("pipeline_tag") or "text-classification",
+            dataset_type=score.get("dataset") or score["task"],
+            dataset_name=score["task"],
+            dataset_split="test",
+            metric_type=_metric_type(name),
+            metric_name=name + (f", mean of {len(score['seeds'])} seeds" if name in spread else ""),
+            metric_value=score["test"][name],
+        )
+        for name in sorted(names, key=lambda name: name != score["metric"])
+    ]
+
+
+def _metric_type(name: str) -> str:
+    return next((kind for start, kind in METRIC_TYPES.items() if name.startswith(start)), name)

@@ -1,0 +1,80 @@
+"""What a run writes for programs: whole or not at all, with the recipe that makes it again."""
+
+import dataclasses
+import json
+import os.path
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainingArguments
+
+RESULTS = "all_results.json"
+# Of `TrainingArguments` what decides the weights: told even where it is the default.
+HYPERPARAMETERS = (
+    "learning_rate",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "num_train_epochs",
+    "max_steps",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "optim",
+    "adam_beta1",
+    "adam_beta2",
+    "adam_epsilon",
+    "weight_decay",
+    "max_grad_norm",
+    "bf16",
+    "fp16",
+    "seed",
+)
+# Those that the trainer sets itself, and those that are no part of a recipe.
+NO_RECIPE = (
+    "remove_unused_columns",
+    "dataloader_pin_memory",
+    "ddp_find_unused_parameters",
+    "disable_tqdm",
+    "ignore_data_skip",
+    "logging_nan_inf_filter",
+    "resume_from_checkpoint",
+    "push_to_hub",
+    "hub_model_id",
+    "hub_private_repo",
+    "hub_revision",
+    "hub_token",
+)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    draft = path.with_name(path.name + ".part")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """The same, of JSON."""
+    write(path, json.dumps(values, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def recipe_of(arguments: Sequence[Any], training: TrainingArguments) -> dict[str, Any]:
+    """Every key of the recipe, but of `TrainingArguments` the `HYPERPARAMETERS` and what differs from its default."""
+    keys = {key: value for part in arguments for key, value in dataclasses.asdict(part).items()}
+    values = training.to_dict()  # enumerations as text, tokens hidden
+    for known in dataclasses.fields(training):
+        value = values.get(known.name)
+        unset = value == known.default or (value is False and known.default is None)
+        told = known.name in HYPERPARAMETERS or not unset
+        if known.name not in NO_RECIPE and isinstance(value, str | int | float) and told:
+            keys[known.name] = value
+    return keys
+
+
+def without_folders(value: Any) -> Any:
+    """The same values, but of absolute paths the last name: how a machine is laid out is nobody's business."""
+    if isinstance(value, Mapping):
+        return {key: without_folders(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(item) for item in value]
+    return Path(value).name if isinstance(value, str) and os.path.isabs(value) else value

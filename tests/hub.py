@@ -1,0 +1,201 @@
+"""A stand-in for the Hub on loopback: repositories, commits, large files, and downloads, as its clients ask for them.
+
+It keeps what it is sent, refuses what the Hub refuses, and can cut a connection in the middle.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+TOKEN, OWNER = "hf_secretsecretsecret", "me"
+LARGE = (".safetensors", ".onnx")
+
+
+@dataclass
+class Stored:
+    """One repository: the files of its last commit, and all commits' messages."""
+
+    private: bool = False
+    files: dict[str, bytes] = field(default_factory=dict)
+    commits: list[str] = field(default_factory=list)
+    branches: list[str] = field(default_factory=list)
+
+
+class Hub(ThreadingHTTPServer):
+    """`with Hub() as hub:` serves at `hub.url`."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.repositories: dict[str, Stored] = {}
+        self.large: dict[str, bytes] = {}  # by SHA-256
+        self.uploads = 0  # large files received
+        self.cut: Callable[[str, str], bool] = lambda method, path: False  # which requests lose their connection
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.shutdown()
+        super().__exit__()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Hub
+    protocol_version = "HTTP/1.1"
+
+    ROUTES = (
+        ("POST", r"/api/repos/create", "create"),
+        ("POST", r"/api/validate-yaml", "validate"),
+        ("GET", r"/api/models/(?P<name>[^/]+/[^/]+)/auth-check/write", "may_write"),
+        ("GET", r"/api/models/(?P<name>[^/]+/[^/]+)(/revision/(?P<revision>[^/]+))?", "info"),
+        ("POST", r"/api/models/(?P<name>[^/]+/[^/]+)/branch/(?P<revision>[^/]+)", "branch"),
+        ("POST", r"/api/models/(?P<name>[^/]+/[^/]+)/preupload/(?P<revision>[^/]+)", "preupload"),
+        ("POST", r"/api/models/(?P<name>[^/]+/[^/]+)/commit/(?P<revision>[^/]+)", "commit"),
+        ("POST", r"/(?P<name>[^/]+/[^/]+)\.git/info/lfs/objects/batch", "batch"),
+        ("PUT", r"/large/(?P<oid>[0-9a-f]{64})", "upload"),
+        ("(GET|HEAD)", r"/(?P<name>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)", "resolve"),
+    )
+
+    def answer(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        if self.server.cut(self.command, path):
+            self.rfile.read(min(1000, int(self.headers.get("Content-Length", 0))))
+            self.close_connection = True
+            return self.connection.close()
+        length = int(self.headers.get("Content-Length", 0))
+        self.body = self.rfile.read(length)
+        for method, pattern, name in self.ROUTES:
+            found = re.fullmatch(pattern, path)
+            if found and re.fullmatch(method, self.command):
+                return getattr(self, name)(**{k: v for k, v in found.groupdict().items() if k != "revision"})
+        self.send(404, {"error": f"no such address: {path}"})
+
+    do_GET = do_HEAD = do_POST = do_PUT = answer
+
+    def log_message(self, *_) -> None:
+        pass
+
+    def send(self, status: int, content: dict | bytes, **headers: str) -> None:
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        if status >= 400:
+            self.send_header("X-Error-Message", content["error"])
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def refused(self, name: str | None = None) -> bool:
+        """Whether the token, or the owner of the repository, is another; then it is answered."""
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            self.send(401, {"error": "Invalid username or password."})
+        elif name is not None and name.split("/")[0] != OWNER:
+            self.send(403, {"error": "You don't have the rights to write there."})
+        else:
+            return False
+        return True
+
+    def create(self) -> None:
+        asked = json.loads(self.body)
+        name = f"{asked.get('organization') or OWNER}/{asked['name']}"
+        if self.refused(name):
+            return
+        there = name in self.server.repositories
+        self.server.repositories.setdefault(name, Stored(bool(asked.get("private"))))
+        answer = {"url": f"{self.server.url}/{name}", "id": name}
+        self.send(409, answer | {"error": "You already created this model repo"}) if there else self.send(200, answer)
+
+    def validate(self) -> None:
+        self.send(200, {"errors": [], "warnings": []})
+
+    def may_write(self, name: str) -> None:
+        if not self.refused(name):
+            self.send(200, {})
+
+    def info(self, name: str) -> None:
+        stored = self.server.repositories.get(name)
+        if stored is None or (stored.private and self.headers.get("Authorization") != f"Bearer {TOKEN}"):
+            return self.send(401, {"error": "Repository not found"}, X_Error_Code="RepoNotFound")
+        siblings = [{"rfilename": ".gitattributes"}]
+        for file, content in stored.files.items():
+            large = {"lfs": {"sha256": _sha(content), "size": len(content), "pointerSize": 1}}
+            siblings.append({"rfilename": file} | (large if file.endswith(LARGE) else {}))
+        self.send(200, {"id": name, "private": stored.private, "sha": _commit(stored), "siblings": siblings})
+
+    def branch(self, name: str) -> None:
+        if not self.refused(name):
+            self.send(200, {})
+
+    def preupload(self, name: str) -> None:
+        if self.refused(name):
+            return
+        files = [
+            {
+                "path": file["path"],
+                "uploadMode": "lfs" if file["path"].endswith(LARGE) else "regular",
+                "shouldIgnore": False,
+            }
+            for file in json.loads(self.body)["files"]
+        ]
+        self.send(200, {"files": files})
+
+    def batch(self, name: str) -> None:
+        if self.refused(name):
+            return
+        objects = []
+        for wanted in json.loads(self.body)["objects"]:
+            missing = wanted["oid"] not in self.server.large
+            actions = {"upload": {"href": f"{self.server.url}/large/{wanted['oid']}"}} if missing else {}
+            objects.append(wanted | ({"actions": actions} if missing else {}))
+        self.send(200, {"transfer": "basic", "objects": objects})
+
+    def upload(self, oid: str) -> None:
+        assert _sha(self.body) == oid
+        self.server.large[oid] = self.body
+        self.server.uploads += 1
+        self.send(200, {})
+
+    def commit(self, name: str) -> None:
+        if self.refused(name):
+            return
+        stored = self.server.repositories[name]
+        for line in map(json.loads, self.body.splitlines()):
+            value = line["value"]
+            if line["key"] == "header":
+                stored.commits.append(value["summary"])
+            elif line["key"] == "file":
+                stored.files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                stored.files[value["path"]] = self.server.large[value["oid"]]
+            elif line["key"] == "deletedFile":
+                del stored.files[value["path"]]
+        oid = _commit(stored)
+        url = f"{self.server.url}/{name}/commit/{oid}"
+        self.send(200, {"success": True, "commitOid": oid, "commitUrl": url, "pullRequestUrl": None, "hookOutput": ""})
+
+    def resolve(self, name: str, file: str) -> None:
+        stored = self.server.repositories.get(name, Stored())
+        if file not in stored.files:
+            return self.send(404, {"error": "Entry not found"}, X_Error_Code="EntryNotFound")
+        content = stored.files[file]
+        self.send(200, content, ETag=f'"{_sha(content)}"', X_Repo_Commit=_commit(stored))
+
+
+def _sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _commit(stored: Stored) -> str:
+    return hashlib.sha1(f"{len(stored.commits)}".encode()).hexdigest()
