@@ -140,14 +140,14 @@ def _own_scores(results: Mapping[str, Any]) -> str:
 def _scores(scores: Sequence[Mapping[str, Any]]) -> str:
     if not scores:
         return ""
-    columns = list(dict.fromkeys((score["task"], score["metric"]) for score in scores))
-    rows: dict[str, dict[tuple[str, str], str]] = {}
-    for score in sorted(scores, key=lambda score: not score["model"].startswith(THIS)):
-        cell = figure(score["test"], score["metric"])
-        rows.setdefault(score["model"], {})[score["task"], score["metric"]] = cell
+    models = sorted(dict.fromkeys(score["model"] for score in scores), key=lambda name: not name.startswith(THIS))
+    rows: dict[tuple[str, str], dict[str, str]] = {}
+    for score in scores:
+        row = rows.setdefault((score["task"], score["metric"]), {})
+        row[score["model"]] = figure(score["test"], score["metric"])
     table = _table(
-        ["model", *(f"{task}, {metric}" for task, metric in columns)],
-        [[name, *(cells.get(column, "") for column in columns)] for name, cells in rows.items()],
+        ["task", "metric", *models],
+        [[*task, *(cells.get(model, "") for model in models)] for task, cells in rows.items()],
     )
     return (
         f"## Tasks\n\n{table}\n\nEach model fine-tuned on each task and scored on its test part, which chose nothing; "

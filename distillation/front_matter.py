@@ -7,9 +7,10 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from distillation.measured import THIS
 
-# What `evaluate` and the Hub call metrics, by how ours begin.
-METRIC_TYPES = {"f1": "f1", "accuracy": "accuracy", "exact_match": "exact_match", "mcc": "matthews_correlation"}
-HELD_OUT = {"student_heldout_": "student", "teacher_heldout_": "teacher"}  # whose figures these are
+# As `evaluate` and the Hub call metrics; ours say more, as in `f1_macro`.
+METRIC_TYPES = ("f1", "precision", "recall", "accuracy", "exact_match", "matthews_correlation")
+# How the keys of a model's own held-out figures begin: of a student, or of a teacher made from scratch.
+HELD_OUT = ("student_heldout_", "teacher_heldout_")
 
 
 def front_matter(name: str, results: Mapping[str, Any], measured: Mapping[str, Any]) -> ModelCardData:
@@ -40,7 +41,7 @@ def is_distilled(results: Mapping[str, Any]) -> bool:
 
 
 def held_out_prefix(results: Mapping[str, Any]) -> str | None:
-    """How the keys of the model's own held-out figures begin: it is a student, or a teacher made from scratch."""
+    """How the keys of the model's own held-out figures begin; None if it has none."""
     return next((prefix for prefix in HELD_OUT if f"{prefix}loss" in results), None)
 
 
@@ -71,7 +72,8 @@ def _held_out(results: Mapping[str, Any]) -> list[EvalResult]:
 def _on_task(score: Mapping[str, Any]) -> list[EvalResult]:
     """The figures of the test part, the one that the benchmark goes by first."""
     spread = {name.removesuffix("_std"): value for name, value in score["test"].items() if name.endswith("_std")}
-    names = [name for name in score["test"] if not name.endswith("_std") and name != "loss"]
+    # Not the loss, and not the figures of single classes, which begin with the class: PER_f1.
+    names = [name for name in score["test"] if not (name.endswith("_std") or name == "loss" or name[0].isupper())]
     return [
         EvalResult(
             task_type=score.get("pipeline_tag") or "text-classification",
@@ -87,4 +89,4 @@ def _on_task(score: Mapping[str, Any]) -> list[EvalResult]:
 
 
 def _metric_type(name: str) -> str:
-    return next((kind for start, kind in METRIC_TYPES.items() if name.startswith(start)), name)
+    return next((kind for kind in METRIC_TYPES if kind in name), name)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -101,6 +102,7 @@ class Repository:
         except Exception as error:  # the client raises many types, its transport more
             text = str(error) if isinstance(error, RecipeError) else self._sentence(error)
             if folder is not None:
+                print(file=sys.stderr)  # behind the bar of what was being sent
                 text += f". The model is whole in {folder}: `python -m distillation.publish --checkpoint {folder} "
                 text += f"--hub_model_id {self.name}` publishes it"
             raise RecipeError(text) from None

@@ -18,6 +18,7 @@ MEASURED = "measured.json"
 EXPORTED = Path("onnx", "export.json")
 ONNX = {"onnx": "model.onnx", "onnx-int8": "model_int8.onnx"}  # by the backend, as the Hub has these names
 THIS = "this model"
+NEEDED = {"task", "metric", "model", "recipe", "examples"}  # of a fine-tuning run's results
 
 
 def gather(folder: Path, results: Mapping[str, Any], paths: Sequence[Path]) -> dict[str, Any]:
@@ -32,6 +33,7 @@ def gather(folder: Path, results: Mapping[str, Any], paths: Sequence[Path]) -> d
     contents = {path: read(path, named) for path, named in find(paths).items()}
     known = {path: content for path, content in contents.items() if isinstance(content, dict)}
     runs = of_fine_tuning({path.parent: content for path, content in known.items() if path.name == RESULTS})
+    runs = {path: run for path, run in runs.items() if run.keys() >= NEEDED}
     names = _names(folder, results)
     if "task" in results:
         runs = {path: run for path, run in runs.items() if run["task"] == results["task"] and path != folder.resolve()}
@@ -39,7 +41,7 @@ def gather(folder: Path, results: Mapping[str, Any], paths: Sequence[Path]) -> d
     else:
         of_model = {source: name for name in names for source in _sources(names[name], runs.values(), "model")}
         scores = [_score(run, of_model[run["model"]]) for run in runs.values() if run["model"] in of_model]
-        scores += _without_a_model(known.values(), str(folder))
+        scores += _of_suites(known.values(), str(folder), {score["task"] for score in scores})
     timings = [content for content in known.values() if is_timing(content)]
     rows = [row | {"hardware": hardware_of(timing)} for timing in timings for row in timing["rows"]]
     speed = [
@@ -82,16 +84,19 @@ def _score(run: Mapping[str, Any], name: str) -> dict[str, Any]:
     }
 
 
-def _without_a_model(contents: Iterable[Mapping[str, Any]], model: str) -> list[dict[str, Any]]:
-    """What the commonest label and chance score on the tasks of Russian SuperGLUE on which this model was scored."""
+def _of_suites(contents: Iterable[Mapping[str, Any]], model: str, known: set[str]) -> list[dict[str, Any]]:
+    """What the results of a whole Russian SuperGLUE add: the commonest label and chance on the tasks on which this
+    model was scored, and its score where another's run has it, as that of TERRa has LiDiRus's."""
     suites = [one for one in contents if {"model", "tasks", "overall"} <= one.keys()]
     mine = matches(model, [one["model"] for one in suites])
+    names = {"model": THIS, "majority": "the commonest label", "random": "chance"}
     return [
         {"model": name, "task": task, "metric": next(iter(figures[who])), "seeds": [], "test": figures[who]}
         for suite in suites
         if suite["model"] in mine
         for task, figures in suite["tasks"].items()
-        for who, name in (("majority", "the commonest label"), ("random", "chance"))
+        for who, name in names.items()
+        if not (name == THIS and task in known)
     ]
 
 

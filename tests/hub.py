@@ -113,7 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
         if self.refused(name):
             return
         there = name in self.server.repositories
-        self.server.repositories.setdefault(name, Stored(bool(asked.get("private"))))
+        private = asked.get("visibility") == "private" or bool(asked.get("private"))  # clients of 2.x, and of 1.x
+        self.server.repositories.setdefault(name, Stored(private))
         answer = {"url": f"{self.server.url}/{name}", "id": name}
         self.send(409, answer | {"error": "You already created this model repo"}) if there else self.send(200, answer)
 

@@ -23,7 +23,17 @@ ORDER = [
     "objective",
 ]
 ORDER += ["student_trainer", "trainer", "assembly", "publish"]
-OF_DISTILLATION_IN_FINETUNING = {"recipe", "publish", "demo", "checkpoint", "sampler"}
+OF_DISTILLATION_IN_FINETUNING = {
+    "recipe",
+    "publish",
+    "demo",
+    "checkpoint",
+    "sampler",
+    "results",
+    "hub",
+    "card",
+    "arguments",
+}
 
 
 def modules():
