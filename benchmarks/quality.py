@@ -19,8 +19,12 @@ from pathlib import Path
 
 from tqdm.auto import tqdm
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+
+from distillation.arguments import TERMS
+
 RUN = Path(__file__).resolve().parents[1] / "distillation" / "run.py"
-NO_TEACHER = {f"weight_{term}": "0" for term in ("kl", "cosine", "attention", "hidden_mse")}
+NO_TEACHER = {f"weight_{term}": "0" for term in TERMS if term != "mlm"}
 ARMS = {  # what each way changes in the recipe; others say it themselves, as in `alignment=match,temperature=1`
     "mlm": NO_TEACHER | {"weight_mlm": "1"},
     "distilled": {},

@@ -4,8 +4,6 @@ from dataclasses import dataclass, field
 
 from distillation.recipe import RecipeError
 
-TERMS = ("kl", "mlm", "cosine", "attention", "hidden_mse")
-
 
 def _key(default, help: str, choices: tuple[str, ...] | None = None):
     metadata = {"help": help} | ({"choices": list(choices)} if choices else {})
@@ -188,7 +186,10 @@ class ObjectiveArguments:
     @property
     def hidden_views(self) -> tuple[str, ...]:
         """The ways in which a term compares layers: of their `groups`, the `last`, the `average` of all."""
-        views = {"cosine": self.cosine_layers, "hidden_mse": self.hidden_layers}
+        views = {
+            "cosine": self.cosine_layers,
+            "hidden_mse": self.hidden_layers,
+        }
         return tuple(dict.fromkeys(view for term, view in views.items() if term in self.terms))
 
     @property
@@ -203,6 +204,10 @@ class ObjectiveArguments:
     def uses_groups(self) -> bool:
         """Whether a term compares a student layer with its group of teacher layers."""
         return self.needs_attentions or "groups" in self.hidden_views
+
+
+_weights = (key for key in ObjectiveArguments.__dataclass_fields__ if key.startswith("weight_"))
+TERMS = tuple(key.removeprefix("weight_") for key in _weights)
 
 
 @dataclass

@@ -7,16 +7,22 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from distillation import losses
 from distillation.arguments import ObjectiveArguments
 from distillation.layers import mean, means_of
-from distillation.losses import attention_loss, cosine_loss, hidden_mse_loss, kl_loss, mlm_loss
 from distillation.positions import map_by_index, mean_by_index
 from distillation.student import Outputs
 from distillation.teacher import Targets
 from distillation.vocabulary_kl import VocabularyKL
 
 # What each term is a mean over, as the collator counts it.
-COUNTED_BY = {"kl": "kl", "mlm": "mlm", "cosine": "tokens", "attention": "pairs", "hidden_mse": "tokens"}
+COUNTED_BY = {
+    "kl": "kl",
+    "mlm": "mlm",
+    "cosine": "tokens",
+    "attention": "pairs",
+    "hidden_mse": "tokens",
+}
 
 
 def distillation_terms(
@@ -43,10 +49,10 @@ def distillation_terms(
     def kl() -> Tensor:
         if vocabulary_kl is not None:
             return vocabulary_kl(paired, targets.logits, batch["groups"])
-        return kl_loss(paired, targets.logits, objective.temperature, reduction="sum")
+        return losses.kl_loss(paired, targets.logits, objective.temperature, reduction="sum")
 
     def mlm() -> Tensor:
-        return mlm_loss(labelled, batch["labels"][batch["unlabelled"] :], reduction="sum")
+        return losses.mlm_loss(labelled, batch["labels"][batch["unlabelled"] :], reduction="sum")
 
     def hidden(loss: Callable[..., Tensor], view: str) -> Tensor:
         ours = means_of(student.hidden_states, view, len(student.hidden_states))
@@ -55,9 +61,9 @@ def distillation_terms(
     sums = {
         "kl": kl,
         "mlm": mlm,
-        "cosine": lambda: hidden(cosine_loss, objective.cosine_layers),
-        "attention": lambda: _over_layers(attention_loss, student.attentions, targets.attentions, mask),
-        "hidden_mse": lambda: hidden(hidden_mse_loss, objective.hidden_layers),
+        "cosine": lambda: hidden(losses.cosine_loss, objective.cosine_layers),
+        "attention": lambda: _over_layers(losses.attention_loss, student.attentions, targets.attentions, mask),
+        "hidden_mse": lambda: hidden(losses.hidden_mse_loss, objective.hidden_layers),
     }
     return {term: sums[term]() for term in objective.terms}
 

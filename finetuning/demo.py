@@ -1,6 +1,5 @@
 """The demo's benchmarks: small data sets in the native format of each task, written where a demo asks for them."""
 
-import csv
 import itertools
 import json
 import logging
@@ -12,6 +11,7 @@ from xml.sax.saxutils import escape
 from distillation.demo import demo_grammar
 from distillation.recipe import RecipeError
 from finetuning import demo_texts
+from finetuning.readers import table
 from finetuning.russian_superglue.demo import write_demo
 
 logger = logging.getLogger(__name__)
@@ -52,8 +52,7 @@ def _write_rusentiment(folder: Path) -> None:
     splits = {"random": train[: TRAIN * 3 // 4] + repeats, "preselected": train[TRAIN * 3 // 4 :]}
     files = {f"rusentiment_{name}_posts.csv": rows for name, rows in splits.items()} | {"rusentiment_test.csv": test}
     for name, rows in files.items():
-        with open(folder / name, "w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([("label", "text"), *rows])
+        table.write(folder / name, ("label", "text"), rows)
 
 
 def _write_paraphraser(folder: Path) -> None:

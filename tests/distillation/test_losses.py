@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from distillation.losses import attention_loss, cosine_loss, hidden_mse_loss, kl_loss, mlm_loss
+from distillation import losses
 
 LOG3 = math.log(3)
 
@@ -13,13 +13,13 @@ LOG3 = math.log(3)
 def test_kl_by_hand():
     """softmax(log 3, 0) = (3/4, 1/4) against (1/2, 1/2): 3/4 log(3/2) + 1/4 log(1/2)."""
     expected = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
-    assert kl_loss(torch.zeros(1, 2), torch.tensor([[LOG3, 0.0]])).item() == pytest.approx(expected, rel=1e-6)
+    assert losses.kl_loss(torch.zeros(1, 2), torch.tensor([[LOG3, 0.0]])).item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_kl_temperature_by_hand():
     """Logits 2 log 3 at T = 2 give the same distributions as above; T^2 = 4 multiplies."""
     expected = 4 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5))
-    actual = kl_loss(torch.zeros(1, 2), torch.tensor([[2 * LOG3, 0.0]]), temperature=2.0)
+    actual = losses.kl_loss(torch.zeros(1, 2), torch.tensor([[2 * LOG3, 0.0]]), temperature=2.0)
     assert actual.item() == pytest.approx(expected, rel=1e-6)
 
 
@@ -27,34 +27,34 @@ def test_kl_goes_from_teacher_to_student():
     """The divergence is not symmetric: a swap of the arguments would pass a test on one value of zero."""
     student, teacher = torch.tensor([[0.0, 0.0]]), torch.tensor([[LOG3, 0.0]])
     swapped = 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25)
-    assert kl_loss(teacher, student).item() == pytest.approx(swapped, rel=1e-5)
-    assert kl_loss(student, teacher).item() != pytest.approx(swapped, rel=1e-3)
+    assert losses.kl_loss(teacher, student).item() == pytest.approx(swapped, rel=1e-5)
+    assert losses.kl_loss(student, teacher).item() != pytest.approx(swapped, rel=1e-3)
 
 
 def test_kl_is_computed_in_fp32_whatever_comes_in():
     """In bf16 a softmax over a large vocabulary loses most of its digits."""
     torch.manual_seed(0)
     student, teacher = torch.randn(3, 5000), torch.randn(3, 5000)
-    exact = kl_loss(student.bfloat16().float(), teacher.bfloat16().float())
-    assert kl_loss(student.bfloat16(), teacher.bfloat16()).item() == pytest.approx(exact.item(), rel=1e-6)
+    exact = losses.kl_loss(student.bfloat16().float(), teacher.bfloat16().float())
+    assert losses.kl_loss(student.bfloat16(), teacher.bfloat16()).item() == pytest.approx(exact.item(), rel=1e-6)
 
 
 def test_mlm_by_hand():
     """-log(3/4) at the first position; the second is ignored."""
     logits = torch.tensor([[LOG3, 0.0], [7.0, -7.0]])
-    assert mlm_loss(logits, torch.tensor([0, -100])).item() == pytest.approx(-math.log(0.75), rel=1e-6)
+    assert losses.mlm_loss(logits, torch.tensor([0, -100])).item() == pytest.approx(-math.log(0.75), rel=1e-6)
 
 
 def test_cosine_by_hand():
     """(1, 0) against (1, 1) is 45 degrees; against (0, 5) it is 90."""
     student = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
     teacher = torch.tensor([[1.0, 1.0], [0.0, 5.0]])
-    assert cosine_loss(student, teacher).item() == pytest.approx(((1 - math.sqrt(0.5)) + 1) / 2, rel=1e-6)
+    assert losses.cosine_loss(student, teacher).item() == pytest.approx(((1 - math.sqrt(0.5)) + 1) / 2, rel=1e-6)
 
 
 def test_hidden_mse_by_hand():
     """Differences 1 and 2 at one position: mean over the width of 1 and 4."""
-    assert hidden_mse_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 2.0]])).item() == pytest.approx(2.5)
+    assert losses.hidden_mse_loss(torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 2.0]])).item() == pytest.approx(2.5)
 
 
 def test_attention_by_hand():
@@ -63,14 +63,14 @@ def test_attention_by_hand():
     teacher = torch.full((1, 2, 2, 2), 9.0)
     teacher[0, 0, 0, 0], teacher[0, 1, 0, 0] = 0.1, 0.3
     mask = torch.tensor([[True, False]])
-    assert attention_loss(student, teacher, mask).item() == pytest.approx(0.05, rel=1e-6)
+    assert losses.attention_loss(student, teacher, mask).item() == pytest.approx(0.05, rel=1e-6)
 
 
 SHAPES = {
-    kl_loss: (2, 3, 5),
-    cosine_loss: (2, 3, 5),
-    hidden_mse_loss: (2, 3, 5),
-    attention_loss: (2, 4, 3, 3),
+    losses.kl_loss: (2, 3, 5),
+    losses.cosine_loss: (2, 3, 5),
+    losses.hidden_mse_loss: (2, 3, 5),
+    losses.attention_loss: (2, 4, 3, 3),
 }
 MASK = torch.tensor([[True, True, False], [True, False, False]])
 
@@ -87,7 +87,7 @@ def test_what_is_masked_does_not_matter(loss):
     """Padding holds anything, NaN included, and must reach neither the value nor the gradient."""
     torch.manual_seed(0)
     student, teacher = torch.randn(SHAPES[loss]), torch.randn(SHAPES[loss])
-    pairs = MASK[:, None, :, None] & MASK[:, None, None, :] if loss is attention_loss else MASK[:, :, None]
+    pairs = MASK[:, None, :, None] & MASK[:, None, None, :] if loss is losses.attention_loss else MASK[:, :, None]
     spoilt = torch.where(pairs, student, torch.tensor(1e3)).requires_grad_()
     value = loss(spoilt, teacher, mask=MASK)
     assert value.item() == pytest.approx(loss(student, teacher, mask=MASK).item(), rel=1e-6)
@@ -102,7 +102,7 @@ def test_mean_is_the_sum_over_the_positions(loss):
     """The trainer divides sums itself: they must be the same quantity."""
     torch.manual_seed(0)
     student, teacher = torch.randn(SHAPES[loss]), torch.randn(SHAPES[loss])
-    positions = (2 * 2 + 1 * 1) if loss is attention_loss else 3
+    positions = (2 * 2 + 1 * 1) if loss is losses.attention_loss else 3
     total = loss(student, teacher, mask=MASK, reduction="sum")
     assert loss(student, teacher, mask=MASK).item() == pytest.approx(total.item() / positions, rel=1e-6)
 
@@ -117,8 +117,8 @@ def test_nothing_to_count_gives_zero(loss):
 
 
 def test_mlm_without_labels_is_zero():
-    assert mlm_loss(torch.randn(2, 5), torch.tensor([-100, -100])).item() == 0
-    assert mlm_loss(torch.randn(0, 5), torch.zeros(0, dtype=torch.long)).item() == 0
+    assert losses.mlm_loss(torch.randn(2, 5), torch.tensor([-100, -100])).item() == 0
+    assert losses.mlm_loss(torch.randn(0, 5), torch.zeros(0, dtype=torch.long)).item() == 0
 
 
 @pytest.mark.parametrize("loss", SHAPES)

@@ -24,6 +24,7 @@ from transformers import (
 )
 
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
+from distillation.arguments import TERMS
 from distillation.checkpoint import save_pretrained
 from distillation.vocabulary import SPECIAL_TOKENS, build_tokenizer
 
@@ -237,10 +238,7 @@ BAD = {
     "missing teacher": (["--teacher_name_or_path", "nowhere"], "teacher_name_or_path"),
     "layers that do not divide": (["--student_layers", "3"], "student_layers"),
     "heads that do not match": (["--student_attention_heads", "2"], "weight_attention"),
-    "every weight zero": (
-        [f"--weight_{term}=0" for term in ("kl", "mlm", "cosine", "attention", "hidden_mse")],
-        "weight_kl",
-    ),
+    "every weight zero": ([f"--weight_{term}=0" for term in TERMS], "weight_kl"),
     "a teacher that knows the answer": (["--teacher_input", "clean"], "teacher_input"),
     "a word for a number": (["--student_layers", "two"], "student_layers"),
     "a choice that is none": (["--kl_positions", "some"], "kl_positions"),

@@ -1,0 +1,68 @@
+"""The examples of CONTRIBUTING.md at work: `test_contributing.py` runs this in a copy of the project that has them."""
+
+import json
+
+import pytest
+import torch
+
+from distillation import losses, run
+from distillation.arguments import TERMS
+from distillation.recipe import RecipeError
+from finetuning import demo, run_rucola
+from finetuning.readers import rucola
+
+COMMON = ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--max_steps", "8"]
+COMMON += ["--learning_rate", "1e-2", "--logging_steps", "1", "--report_to", "none"]
+
+
+def test_huber_gradient():
+    """Central differences, of what is computed in single precision."""
+    torch.manual_seed(0)
+    student, teacher = 2 * torch.randn(2, 2, 3, 5, dtype=torch.float64)
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    student.requires_grad_()
+    assert torch.autograd.gradcheck(lambda s: losses.huber_loss(s, teacher, mask), student, eps=1e-3, atol=1e-3)
+
+
+def test_huber_learns(teacher_folder, corpus_file, tmp_path):
+    """As good as alone, so that nothing else can move the student: weighed in the loss, logged, in every figure, and a
+    mean over as many positions as the squared distance that it is half of at most."""
+    argv = ["--teacher_name_or_path", str(teacher_folder), "--train_file", str(corpus_file), "--student_layers", "2"]
+    weights = dict.fromkeys(TERMS, 0) | {"huber": 3, "hidden_mse": 1e-6}
+    argv += [f"--weight_{term}={weight}" for term, weight in weights.items()]
+    run.main([*argv, *COMMON, "--student_initialisation", "random", "--output_dir", str(tmp_path)])
+    logs = json.loads((tmp_path / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
+    steps = [log for log in logs if "huber" in log]
+    assert len(steps) == 8 and steps[-1]["huber"] < steps[0]["huber"]
+    assert all(log["loss"] == pytest.approx(3 * log["huber"], rel=1e-3) for log in steps)
+    results = json.loads((tmp_path / "all_results.json").read_text(encoding="utf-8"))
+    assert results["train_huber"] == pytest.approx(sum(log["huber"] for log in steps) / 8, rel=1e-3)
+    assert results["eval_loss"] == pytest.approx(3 * results["eval_huber"], rel=1e-5) and "train_mlm" not in results
+    assert results["eval_hidden_mse"] / 4 < results["eval_huber"] < results["eval_hidden_mse"] / 2
+    assert "weight_huber: 3.0" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def rucola_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo, "TRAIN", 80)
+    monkeypatch.setattr(demo, "TEST", 24)
+    return demo.demo_data("rucola", tmp_path)
+
+
+def test_rucola_is_scored(rucola_folder, teacher_folder, tmp_path):
+    """With the recipe of its own, from the demo's files to the figures and the leaderboard's file."""
+    argv = ["--model_name_or_path", str(teacher_folder), "--data_dir", str(rucola_folder), *COMMON]
+    run_rucola.main([*argv, "--output_dir", str(tmp_path / "out")])
+    results = json.loads((tmp_path / "out" / "all_results.json").read_text(encoding="utf-8"))
+    assert results["metric"] == "matthews_correlation" and -1 <= results["test_matthews_correlation"] <= 1
+    assert results["task"] == "rucola" and results["steps"] == 8 and results["examples"]["test"] == 24
+    assert results["recipe"]["early_stopping_patience"] == 3
+    lines = (tmp_path / "out" / "test_predictions.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0] == '"id","acceptable"' and len(lines) == 25 and lines[1].startswith('"80","')
+
+
+def test_rucola_refuses_a_wrong_label_by_its_line(rucola_folder):
+    with open(rucola_folder / "in_domain_dev.csv", "a", encoding="utf-8") as file:
+        file.write("200,Да,maybe\n")
+    with pytest.raises(RecipeError, match="in_domain_dev.csv:26: acceptable 'maybe' is none of 0, 1"):
+        rucola.read(str(rucola_folder))

@@ -1,0 +1,129 @@
+"""The examples of CONTRIBUTING.md are complete: put into a copy of the project, they do what it says."""
+
+import importlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from distillation import run
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+FILES = dict(re.findall(r"^`(\S+)`:\n```\w+\n(.*?)^```", PAGE, flags=re.S | re.M))
+CHANGES = "".join(re.findall(r"^```diff\n(.*?)^```", PAGE, flags=re.S | re.M))
+COMMANDS = "".join(re.findall(r"^```bash\n(.*?)^```", PAGE, flags=re.S | re.M))
+RECIPE = "distillation/recipes/four-layers.yaml"
+
+
+def follow(folder):
+    """Do with a copy of the project what the page says."""
+    for name, text in FILES.items():
+        with open(folder / name, "x", encoding="utf-8") as file:
+            file.write(text)
+    for change in re.split(r"^--- ", CHANGES, flags=re.M)[1:]:
+        name, hunks = change.split("\n", 1)
+        path = folder / name
+        text = path.read_text(encoding="utf-8")
+        for hunk in re.split(r"^@@\n", hunks, flags=re.M):
+            lines = hunk.splitlines(keepends=True)
+            before, after = ("".join(line[1:] for line in lines if line[0] != sign) for sign in "+-")
+            assert text.count(before) == 1, f"{name} has {text.count(before)} times\n{before}"
+            text = text.replace(before, after)
+        path.write_text(text, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """The project with all examples in it."""
+    folder = tmp_path_factory.mktemp("copy")
+    for name in ("distillation", "finetuning", "benchmarks", "tests"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    follow(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def passed(project):
+    """A function that asserts that a test passes there, of `contributed.py` or one that finds an example by itself."""
+    files = ["contributed.py", "test_imports.py", "distillation/test_losses.py", "distillation/test_recipes.py"]
+    words = [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", "-k", "huber or rucola or four-layers"]
+    words += [f"tests/{name}" for name in files]
+    report = subprocess.run(words, cwd=project, capture_output=True, text=True).stdout
+
+    def check(name):
+        assert f"PASSED tests/{name}\n" in report, report
+
+    return check
+
+
+def test_the_page_has_an_example_of_each_kind():
+    assert {RECIPE, "finetuning/readers/rucola.py", "finetuning/run_rucola.py", "finetuning/recipes/rucola.yaml"} == {
+        *FILES
+    }
+    changed = re.findall(r"^--- (.*)", CHANGES, flags=re.M)
+    assert {"distillation/losses.py", "distillation/objective.py", "finetuning/demo.py"} <= set(changed)
+
+
+def test_examples_are_in_style(project):
+    """What is copied from the page must pass `tests/run.sh`, which begins with these."""
+    for words in (["check"], ["format", "--check"]):
+        done = subprocess.run(["ruff", *words, "--no-cache", "."], cwd=project, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_recipe_runs(project, passed, teacher_folder, corpus_file, tmp_path):
+    """By the command that it begins with."""
+    passed("distillation/test_recipes.py::test_every_recipe_parses[four-layers]")
+    passed("distillation/test_recipes.py::test_a_recipe_begins_with_the_command_that_runs_it[four-layers]")
+    command = (project / RECIPE).read_text(encoding="utf-8").splitlines()[0]
+    argv = command.removeprefix("# accelerate launch distillation/run.py ").split()
+    argv[argv.index(RECIPE)], argv[argv.index("corpus.txt.gz")] = str(project / RECIPE), str(corpus_file)
+    smaller = {"teacher_name_or_path": teacher_folder, "max_length": 32, "max_steps": 2, "use_cpu": "true"}
+    run.main([*argv, *(f"--{key}={value}" for key, value in smaller.items()), f"--output_dir={tmp_path}"])
+    results = json.loads((tmp_path / "all_results.json").read_text(encoding="utf-8"))
+    assert results["recipe"]["student_layers"] == 4 and results["train_cosine"] > 0
+    assert "train_attention" not in results
+
+
+def test_the_term_is_trained_with(passed):
+    passed("contributed.py::test_huber_learns")
+    passed("contributed.py::test_huber_gradient")
+    passed("distillation/test_losses.py::test_huber_by_hand")
+    passed("distillation/test_losses.py::test_what_is_masked_does_not_matter[huber_loss]")
+
+
+def test_the_task_is_fine_tuned_on(passed):
+    passed("contributed.py::test_rucola_is_scored")
+    passed("contributed.py::test_rucola_refuses_a_wrong_label_by_its_line")
+    passed("test_imports.py::test_direction[finetuning/readers/rucola.py]")
+
+
+@pytest.mark.parametrize("command", re.findall(r"^python benchmarks/.*", COMMANDS, flags=re.M))
+def test_a_benchmark_has_the_options_named(command, capsys):
+    _, script, *words = command.split("#")[0].split()
+    with pytest.raises(SystemExit) as ended:
+        importlib.import_module(script.removesuffix(".py").replace("/", ".")).main(["--help"])
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0
+    for word in words:
+        assert word in shown or not word.startswith("--"), word
+
+
+def test_what_is_named_exists(project):
+    """Files by their path, or in the prose by their name; and what they hold."""
+    prose = set(re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", PAGE, flags=re.S | re.M)))
+    files = [path for path in project.rglob("*") if path.suffix in (".py", ".sh")]
+    source = "\n".join(path.read_text(encoding="utf-8") for path in files)
+    for word in {*prose, *re.findall(r"(?:tests|distillation|benchmarks)/\S+", COMMANDS)}:
+        if "/" in word:
+            assert (project / word).exists(), word
+        elif word.endswith(".py"):
+            assert word in {path.name for path in files}, word
+        elif word.isidentifier():
+            assert re.search(rf"\b{word}\b", source), word
