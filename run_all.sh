@@ -127,6 +127,10 @@ python benchmarks/inference.py --models outputs/demo/teacher outputs/demo/studen
     --heads masked-lm --rounds 3 --seconds 0.2 --output outputs/demo/inference.json 2>outputs/demo/inference.log |
     grep '^|' || { tail -n 5 outputs/demo/inference.log >&2; exit 1; }
 
+stage card "the student's model card, with all that was measured of it"
+python -m distillation.publish --checkpoint outputs/demo/student --onnx outputs/demo/deployed/student \
+    --results outputs/demo/finetuned outputs/demo/superglue outputs/demo/inference.json
+
 stage report "everything above on one page"
 python benchmarks/report.py outputs/demo --output_dir outputs/demo/report
 

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from huggingface_hub import ModelCard
 
+from distillation.arguments import TERMS, ObjectiveArguments
 from distillation.evaluation import HEADINGS, METRICS
 from distillation.front_matter import front_matter, held_out_prefix, is_distilled
 from distillation.measured import EXPORTED, MEASURED, THIS
@@ -31,13 +32,6 @@ The recipes behind it:
   url = {https://arxiv.org/abs/2205.02340}
 }
 ```"""
-TERMS = {
-    "kl": "KL from the teacher's token distributions",
-    "mlm": "masked-LM cross-entropy",
-    "cosine": "1 - cosine of hidden states",
-    "attention": "MSE of attention maps",
-    "hidden_mse": "MSE of hidden states",
-}
 PARTS = ("validation", "test")
 
 
@@ -206,8 +200,8 @@ def _limits(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
 def _making(results: Mapping[str, Any]) -> str:
     recipe = results["recipe"]
     terms = [term for term in TERMS if is_distilled(results) and f"eval_{term}" in results]
-    rows = [[TERMS[term], f"{recipe[f'weight_{term}']:g}", f"{results[f'eval_{term}']:.4f}"] for term in terms]
-    weighed = f"{_table(['term of the objective', 'weight', 'on held-out text'], rows)}\n\n" if rows else ""
+    rows = [[_meaning(term), f"{recipe[f'weight_{term}']:g}", f"{results[f'eval_{term}']:.4f}"] for term in terms]
+    weighed = f"{_table(['term', 'weight', 'on held-out text'], rows)}\n\n" if rows else ""
     speed = results.get("train_tokens_per_second")
     pace = f" ({speed:,.0f} tokens/s)" if speed else ""
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
@@ -217,3 +211,9 @@ def _making(results: Mapping[str, Any]) -> str:
         f"{results['processes']} x {results['device']}, with {versions}. (`{RESULTS}`) The whole recipe, of absolute "
         f"paths the last name:\n\n```yaml\n{text}\n```"
     )
+
+
+def _meaning(term: str) -> str:
+    """As the help of its weight has it."""
+    told = ObjectiveArguments.__dataclass_fields__[f"weight_{term}"].metadata["help"]
+    return told.removeprefix("Weight of ").rstrip(".").replace("|", "\\|")

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import (
+    HfHubHTTPError,
     HFValidationError,
     LocalTokenNotFoundError,
     OfflineModeIsEnabled,
-    RepositoryNotFoundError,
 )
 from transformers import TrainingArguments
 
@@ -74,8 +74,10 @@ class Repository:
         try:
             api.auth_check(name, write=True)  # `create_repo` is content with a repository that others own
             found = api.model_info(name, revision=self.revision, files_metadata=True)
-        except RepositoryNotFoundError:  # it was just made: this Hub, a mirror perhaps, does not know the question
-            return name, []
+        except HfHubHTTPError as error:
+            if error.response.status_code != 404:
+                raise
+            return name, []  # a mirror that does not know the question, for the repository is there
         if self.private and not found.private:
             raise RecipeError(
                 f"`hub_private_repo`: {name} is there and public: make it private in its settings, or name another"

@@ -10,12 +10,14 @@ os.environ |= {"HF_DATASETS_CACHE": _cache.name, "HF_HUB_OFFLINE": "1", "TOKENIZ
 import datasets  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from huggingface_hub import constants  # noqa: E402
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers  # noqa: E402
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast  # noqa: E402
 
 from distillation.checkpoint import save_pretrained  # noqa: E402
 from distillation.grammar import generate  # noqa: E402
 from distillation.vocabulary import SPECIAL_TOKENS, train_tokenizer  # noqa: E402
+from tests.hub import TOKEN, Hub  # noqa: E402
 
 datasets.disable_progress_bars()
 torch.set_num_threads(1)  # the models are tiny: threads would only wait for each other
@@ -105,3 +107,18 @@ def teacher_folder(tmp_path_factory, tokenizer):
     )
     save_pretrained(BertForMaskedLM(config), tokenizer, folder)
     return folder
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A Hub where `me` may write, with the environment's token."""
+    with Hub() as server:
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr("time.sleep", lambda seconds: None)  # the client waits before it tries again
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        yield server

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import export
-from distillation import run, run_evaluation, run_teacher, run_vocabulary
-from distillation.arguments import DataArguments
+from distillation import publish, run, run_evaluation, run_teacher, run_vocabulary
+from distillation.arguments import CardArguments, DataArguments
 from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_russian_superglue
 from finetuning.training import ARGUMENTS
 
@@ -18,6 +18,7 @@ KEYS = {
     "distillation/run_teacher.py": run_teacher.ARGUMENTS,
     "distillation/run_vocabulary.py": (run_vocabulary.VocabularyArguments, DataArguments),
     "distillation/run_evaluation.py": (run_evaluation.EvaluationArguments, DataArguments),
+    "distillation.publish": (publish.PublishArguments, CardArguments),
     "benchmarks/export.py": (export.ExportArguments,),
     "finetuning/run_rusentiment.py": (*ARGUMENTS, run_rusentiment.RuSentimentArguments),
     "finetuning/run_paraphraser.py": (*ARGUMENTS, run_paraphraser.ParaPhraserArguments),

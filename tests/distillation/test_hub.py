@@ -5,34 +5,19 @@ import shutil
 
 import pytest
 import torch
-from huggingface_hub import ModelCard, constants, hf_hub_download
+from huggingface_hub import ModelCard, hf_hub_download
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from distillation import publish, run, run_teacher
 from distillation.hub import published_files
-from tests.hub import OWNER, TOKEN, Hub, Stored
+from tests.hub import OWNER, TOKEN, Stored, _Handler
 
 NAME = f"{OWNER}/tiny"
 # What lies in a folder and is nobody's business.
 PRIVATE = ["training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "recipe.json"]
 PRIVATE += ["projections.safetensors", "teacher/model.safetensors", "checkpoint-2/model.safetensors", "runs/events"]
 PRIVATE += ["pytorch_model.bin", "onnx/notes.txt", "test_predictions.jsonl", ".env", "model.safetensors.part"]
-
-
-@pytest.fixture
-def hub(monkeypatch, tmp_path):
-    """A Hub where `me` may write, with the environment's token."""
-    with Hub() as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
-        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr("time.sleep", lambda seconds: None)  # the client waits before it tries again
-        monkeypatch.setenv("HF_TOKEN", TOKEN)
-        yield server
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +185,13 @@ def test_the_same_model_again_with_what_was_measured_since(hub, student, tmp_pat
     assert "0.6250" in hub.repositories[NAME].files["README.md"].decode()
     push(student)
     assert "0.6250" in hub.repositories[NAME].files["README.md"].decode(), "the next push forgot the scores"
+
+
+def test_a_mirror_that_answers_no_questions(hub, student, monkeypatch):
+    """It takes repositories and commits, and knows no more of the Hub's interface."""
+    monkeypatch.setattr("tests.hub._Handler.ROUTES", [one for one in _Handler.ROUTES if one[0] != "GET"])
+    push(student)
+    assert hub.repositories[NAME].files
 
 
 def test_a_branch(hub, student):

@@ -357,3 +357,13 @@ def test_results_of_an_earlier_run_do_not_outlive_its_model(fine_tune, tmp_path,
 def test_a_model_of_another_task_is_a_start(fine_tune, finished, tmp_path, name):
     """Its head has another number of classes."""
     fine_tune(name, tmp_path, model=finished / "rusentiment", num_train_epochs=1)
+
+
+def test_a_push_takes_the_model_and_nothing_else(hub, fine_tune, tmp_path):
+    """The Trainer's own push would take optimiser states along. Predictions stay too: their texts may be secret."""
+    fine_tune("rusentiment", tmp_path / "run", push_to_hub=True, hub_model_id="feelings", max_steps=2)
+    files = hub.repositories["me/feelings"].files
+    assert set(files) == MODEL_FILES | {"README.md", "all_results.json"}
+    assert set(pipeline("text-classification", model="me/feelings").model.config.label2id) == set(rusentiment.LABELS)
+    card = ModelCard.load("me/feelings")
+    assert card.data.eval_results[0].metric_value == results_of(tmp_path / "run")["test_f1_weighted"]
