@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import report
 from benchmarks.reporting import tradeoff
-from benchmarks.reporting.inventory import matches, short_names, take_stock
+from benchmarks.reporting.inventory import short_names, take_stock
 from benchmarks.reporting.tradeoff import Model, Point, comparable, front
 from distillation.evaluation import METRICS
 from distillation.recipe import RecipeError
@@ -154,19 +154,6 @@ def test_quality_is_a_mean_over_what_most_models_share():
     three = Model("three", "model", "three", 1, {("w", "f1"): 90.0})
     kept, quality, tasks = comparable([three, one, two])
     assert (kept, quality, tasks) == ([one, two], {one: 60.0, two: 15.0}, [("x", "f1"), ("y", "f1")])
-
-
-def test_a_model_is_known_by_the_end_of_its_path(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("a/student", "b/student"):
-        (tmp_path / name).mkdir(parents=True)
-    assert matches("a/student", [str(tmp_path / "b/student"), str(tmp_path / "a/student")]) == [
-        str(tmp_path / "a/student")
-    ]
-    assert matches("a/student", ["b/student"]) == []  # both are there, and two
-    assert matches("there/x/tiny", ["here/x/tiny", "here/y/tiny", "tiny/x"]) == ["here/x/tiny"]
-    assert matches("tiny", ["x/tiny", "y/tiny"]) == ["x/tiny", "y/tiny"]
-    assert matches("tiny", ["x/small"]) == []
 
 
 def test_short_names(tmp_path):
