@@ -10,9 +10,9 @@ import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
 from distillation.publish import write
+from distillation.resumption import RESULTS
 from finetuning.task import Task
 
-RESULTS = "all_results.json"
 PARTS = ("validation", "test")
 USAGE = """from transformers import pipeline
 ask = pipeline("{tag}", model="{name}")"""

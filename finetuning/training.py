@@ -14,13 +14,15 @@ import torch
 import transformers
 from transformers import PreTrainedTokenizerBase, TrainingArguments, set_seed
 
+from distillation.agreement import writing
 from distillation.publish import push, recipe_of
 from distillation.recipe import RecipeError, parse_recipe
+from distillation.resumption import begin, checkpoint_of, names_checkpoint
 from finetuning.arguments import FinetuningArguments, TaskTeacherArguments, TaskTrainingArguments
 from finetuning.checkpoints import START, load_model, load_tokenizer
 from finetuning.parts import Part, read_parts
 from finetuning.results import over_seeds, save_card, save_predictions, save_results, table
-from finetuning.resumption import begin, checkpoint_of, finished, names_checkpoint
+from finetuning.resumption import finished
 from finetuning.task import Task
 from finetuning.teacher import teach
 from finetuning.trainer import TaskTrainer
@@ -187,8 +189,7 @@ class Experiment:
         resumed gives what it found."""
         if done := finished(training):
             return done
-        if training.process_index == 0:
-            begin(Path(training.output_dir), recipe)
+        begin(training, recipe)
         set_seed(training.seed)
         trainer = TaskTrainer(
             load_model(self.arguments.model_name_or_path, self.task, self.arguments.random_weights),
@@ -200,14 +201,14 @@ class Experiment:
             patience=self.arguments.early_stopping_patience,
             **self.teacher_arguments.weights(),
         )
-        metrics = trainer.train(resume_from_checkpoint=checkpoint).metrics
+        trainer.train(resume_from_checkpoint=checkpoint)
         results = dict(self.facts) | {
             "recipe": recipe,
             "seed": training.seed,
             "steps": trainer.state.global_step,
             "epochs": trainer.state.epoch,
             "best_step": trainer.state.best_global_step,
-            "train_seconds": metrics["train_runtime"],
+            "train_seconds": trainer.seconds,
             "processes": training.world_size,
             "device": torch.cuda.get_device_name() if training.device.type == "cuda" else "CPU",
         }
@@ -219,8 +220,9 @@ class Experiment:
             predictions["submission"] = trainer.answers(self.parts["submission"])
         trainer.save_model()
         if trainer.is_world_process_zero():
-            trainer.save_state()
-            self.save(Path(training.output_dir), training.hub_model_id, results, predictions)
+            with writing(training.output_dir):
+                trainer.save_state()
+                self.save(Path(training.output_dir), training.hub_model_id, results, predictions)
         return results
 
     def save(

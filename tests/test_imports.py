@@ -22,8 +22,10 @@ ORDER = [
     "teacher",
     "objective",
 ]
-ORDER += ["student_trainer", "trainer", "assembly", "publish"]
+ORDER += ["sealing", "agreement", "watch", "resumable"]
+ORDER += ["student_trainer", "trainer", "assembly", "publish", "resumption"]
 OF_DISTILLATION_IN_FINETUNING = {"recipe", "publish", "demo", "checkpoint", "sampler"}
+OF_DISTILLATION_IN_FINETUNING |= {"agreement", "resumable", "resumption"}
 
 
 def modules():
