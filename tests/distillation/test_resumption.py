@@ -253,6 +253,29 @@ def test_a_loss_that_is_no_number_ends_the_run(student, capsys):
     assert not (output / "model.safetensors").exists()
 
 
+class Event:
+    """As a GPU has it."""
+
+    def record(self):
+        self.recorded = True
+
+    def synchronize(self):
+        assert self.recorded
+
+
+@pytest.mark.parametrize(("save_steps", "ended"), [(6, 3), (2, 2)])
+def test_on_a_gpu_an_answer_is_read_a_step_later_or_before_a_checkpoint(
+    make_trainer, tmp_path, monkeypatch, save_steps, ended
+):
+    """Waiting for the device in every step would cost more than it saves; a checkpoint is worth the wait."""
+    trainer = make_trainer("run", **(SHORT | dict(learning_rate=1e30, save_steps=save_steps)))
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    trainer.watch.device = torch.device("cuda")
+    with pytest.raises(RecipeError, match="in step 2, in a batch with"):
+        trainer.train()
+    assert trainer.state.global_step == ended and not checkpoints(tmp_path / "run")
+
+
 def test_weights_that_are_no_numbers_are_not_saved(train, make_trainer, tmp_path):
     """Gradients may be lost where every loss is a number."""
     trainer = make_trainer("run", **SHORT)
