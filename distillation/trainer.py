@@ -153,6 +153,7 @@ class DistillationTrainer(StudentTrainer):
         shares = torch.stack(list(sums.values())).float() / self._counted(counts).clamp(min=1)
         if model.training:
             self._terms += shares.detach()
+        if self.is_in_train:
             self.watch.saw(shares, [inputs["student"]["input_ids"], inputs["positions"], inputs["labels"]])
         loss = (self._weights * shares).sum()
         if num_items_in_batch is not None:

@@ -34,7 +34,7 @@ class Watch(TrainerCallback):
         self._asked: tuple | None = None
 
     def saw(self, losses: Tensor, batch: Any) -> None:
-        """Take note of the losses (terms,) of a micro-batch."""
+        """Take note of the losses (terms,) of a micro-batch of a run; `text` will be asked about `batch`."""
         self._seen.append((losses.detach(), batch))
 
     @contextmanager
@@ -132,4 +132,5 @@ def _end_workers() -> None:
     """At the interpreter's end, which waits for workers of data loaders that it has sent a SIGTERM."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would complain
     for worker in multiprocessing.active_children():
-        worker.kill()
+        if worker.daemon:
+            worker.kill()

@@ -99,7 +99,8 @@ class TaskTrainer(ResumableTrainer):
             loss = loss / (labels != IGNORED).sum().clamp(min=1)
         else:  # ranks average their gradients; these are shares of a sum
             loss = loss * self.accelerator.num_processes / num_items_in_batch.clamp(min=1)
-        self.watch.saw(loss[None], inputs["input_ids"])
+        if self.is_in_train:
+            self.watch.saw(loss[None], inputs["input_ids"])
         return (loss, {"logits": logits}) if return_outputs else loss
 
     def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> tuple:
