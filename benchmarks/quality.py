@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 from distillation.arguments import TERMS
 
 RUN = Path(__file__).resolve().parents[1] / "distillation" / "run.py"
+RESUME = "--resume_from_checkpoint=true"  # what was interrupted goes on
 NO_TEACHER = {f"weight_{term}": "0" for term in TERMS if term != "mlm"}
 ARMS = {  # what each way changes in the recipe; others say it themselves, as in `alignment=match,temperature=1`
     "mlm": NO_TEACHER | {"weight_mlm": "1"},
@@ -78,7 +79,9 @@ def train(arm: str, seed: int, recipe: list[str], output_dir: Path, jobs: int) -
         threads = max(1, len(os.sched_getaffinity(0)) // jobs)
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
         with open(log, "w", encoding="utf-8") as file:
-            code = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, env=environment).returncode
+            code = subprocess.run(
+                [*command, RESUME], stdout=file, stderr=subprocess.STDOUT, env=environment
+            ).returncode
         if code:
             ending = "\n".join(log.read_text(encoding="utf-8").splitlines()[-5:])
             sys.exit(f"{arm} with seed {seed} failed with exit code {code}; {log} ends\n{ending}")

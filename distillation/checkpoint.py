@@ -1,18 +1,11 @@
-"""Checkpoints: what a folder holds, which one to resume from, and how much their models read."""
+"""Checkpoints: what a folder holds, and how much their models read."""
 
 import copy
 import json
-import logging
 from pathlib import Path
 
 from torch import Tensor
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
-
-from distillation.recipe import RecipeError
-
-logger = logging.getLogger(__name__)
-
-STATE = "trainer_state.json"  # the Trainer writes it last
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def save_pretrained(
@@ -64,40 +57,3 @@ def counts_from_padding(model: PreTrainedModel) -> bool:
     """Whether positions are numbered behind that of padding, as RoBERTa does."""
     embeddings = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
     return any(getattr(module, "padding_idx", None) is not None for module in embeddings)
-
-
-def checkpoint_to_resume(arguments: TrainingArguments) -> str | None:
-    """The folder that `resume_from_checkpoint` means: a path, or with `true` the newest whole one, if there is one.
-
-    Raises RecipeError for a path without a whole checkpoint.
-    """
-    wanted = arguments.resume_from_checkpoint
-    if wanted is None or str(wanted).lower() == "false":
-        return None
-    if str(wanted).lower() != "true":
-        if not _is_whole(Path(wanted)):
-            raise RecipeError(
-                f"`resume_from_checkpoint` {wanted!r} holds no whole checkpoint; `true` takes the newest"
-            )
-        return str(wanted)
-    found = newest_checkpoint(arguments.output_dir)
-    logger.info("resuming from %s", found) if found else logger.info("no checkpoint to resume from: starting afresh")
-    return found
-
-
-def newest_checkpoint(output_dir: str) -> str | None:
-    """The newest whole `checkpoint-N` of a run, None if there is none. Torn ones are named in a warning."""
-    folders = [folder for folder in Path(output_dir).glob("checkpoint-*") if folder.name.split("-")[-1].isdigit()]
-    for folder in sorted(folders, key=lambda folder: int(folder.name.split("-")[-1]), reverse=True):
-        if _is_whole(folder):
-            return str(folder)
-        logger.warning("%s is not whole and is skipped: the run was stopped while it was written", folder)
-    return None
-
-
-def _is_whole(folder: Path) -> bool:
-    try:
-        json.loads((folder / STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return any(folder.glob("*.safetensors"))

@@ -47,7 +47,7 @@ def demo_teacher(folder: Path = FOLDER) -> Path:
     if not (path / "all_results.json").exists():
         logger.info("training the demo teacher in %s", path)
         recipe = Path(__file__).parent / "recipes" / "demo-teacher.yaml"
-        _run("run_teacher.py", "--config", str(recipe), "--output_dir", str(path))
+        _run("run_teacher.py", f"--config={recipe}", f"--output_dir={path}", "--resume_from_checkpoint=true")
     return path
 
 

@@ -6,7 +6,7 @@ python -m distillation.publish --checkpoint outputs/tiny-5k --hub_model_id NAME 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from distillation.evaluation import held_out_table
 from distillation.hub import Repository, check, push
 from distillation.measured import MEASURED, gather, take_exported, what_is_measured
 from distillation.recipe import RecipeError, command, parse_recipe
-from distillation.results import RESULTS, recipe_of, write, write_json
+from distillation.results import RESULTS, write, write_json
 from distillation.trainer import DistillationTrainer
 
 LANGUAGE, LICENSE = "ru", "apache-2.0"  # where neither the user nor the model that one was made of says another
@@ -91,17 +91,16 @@ def publish(
     trainer: DistillationTrainer,
     results: Mapping[str, Any],
     held_out: Mapping[str, Mapping[str, float]],
-    arguments: Sequence[Any],
+    recipe: Mapping[str, Any],
     card_args: CardArguments,
 ) -> None:
     """Write `all_results.json`, `README.md`, and `trainer_state.json`; print the figures; push where asked.
 
     Only the main process calls it, after the model is saved. results: of `DistillationTrainer.measured` with the sizes
-    of the models; held_out: for each model the figures of `evaluate_masked_lm`; arguments: the recipe's dataclasses.
+    of the models; held_out: for each model the figures of `evaluate_masked_lm`; recipe: of `recipe_of`.
     """
     folder, training = Path(trainer.args.output_dir), trainer.args
     flat = {f"{model}_heldout_{name}": value for model, figures in held_out.items() for name, value in figures.items()}
-    recipe = recipe_of(arguments, training)
     everything = {
         **results,
         **flat,

@@ -25,6 +25,15 @@ class LocalError(RecipeError):
     """One that perhaps only this process meets, of several: it tells, whichever it is."""
 
 
+class Stopped(Exception):
+    """A signal has ended the run in good order. The message says how to go on."""
+
+    def __init__(self, message: str, code: int):
+        """code: the exit code that shells have for that signal."""
+        super().__init__(message)
+        self.code = code
+
+
 def one_line(error: Exception) -> str:
     """What a library has to say, fit for the end of such a sentence."""
     return " ".join(str(error).split())[:500]
@@ -50,11 +59,20 @@ def command(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | No
                 # What a data loader's worker raised has its traceback in front.
                 print(f"error: {re.split(r'(?:Recipe|Local)Error: ', str(error))[-1].strip()}", file=sys.stderr)
             raise SystemExit(2) from None
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.destroy_process_group()
+        except Stopped as stopped:
+            if main_process:
+                print(stopped, file=sys.stderr)
+            _leave_group()
+            raise SystemExit(stopped.code) from None
+        _leave_group()
         return result
 
     return guarded
+
+
+def _leave_group() -> None:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def parse_recipe(*argument_types: type, argv: list[str] | None = None, default: Path | None = None) -> tuple:

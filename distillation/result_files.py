@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from distillation.checkpoint import STATE
 from distillation.recipe import RecipeError
+from distillation.results import STATE
 
 logger = logging.getLogger(__name__)
 

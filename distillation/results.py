@@ -10,6 +10,7 @@ from typing import Any
 from transformers import TrainingArguments
 
 RESULTS = "all_results.json"
+STATE = "trainer_state.json"  # what a run has logged
 # Of `TrainingArguments` what decides the weights: told even where it is the default.
 HYPERPARAMETERS = (
     "learning_rate",

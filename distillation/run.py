@@ -15,13 +15,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from transformers import set_seed
 
+from distillation.agreement import writing
 from distillation.assembly import ARGUMENTS, assemble
-from distillation.checkpoint import checkpoint_to_resume
 from distillation.demo import resolve_demo
 from distillation.evaluation import evaluate_masked_lm
 from distillation.models import load_masked_lm
 from distillation.publish import check_push, publish
 from distillation.recipe import command, parse_recipe
+from distillation.results import recipe_of
+from distillation.resumption import MACHINE, begin, checkpoint_of
 
 DEMO_RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
 
@@ -33,7 +35,8 @@ def main(argv: list[str] | None = None) -> None:
     """Parse, load, train, evaluate, publish."""
     *arguments, card_args, training_args = parse_recipe(*ARGUMENTS, argv=argv, default=DEMO_RECIPE)
     model_args, data_args, *_ = arguments
-    checkpoint = checkpoint_to_resume(training_args)
+    recipe = recipe_of(arguments, training_args)
+    checkpoint = checkpoint_of(training_args, recipe, MACHINE)
     with training_args.main_process_first():
         resolve_demo(data_args, model_args)
     check_push(training_args, card_args)
@@ -46,6 +49,7 @@ def main(argv: list[str] | None = None) -> None:
         report_teacher(held_out["teacher"]["loss"], len(run.tokenizers[-1]))
         held_out["student_before"] = evaluate_masked_lm(trainer.model.model, tokenizer, run.examples[0], batch_size)
     teacher_parameters = run.teacher.num_parameters()
+    begin(training_args, recipe)
     run.use_cache()
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
@@ -54,7 +58,8 @@ def main(argv: list[str] | None = None) -> None:
         saved = load_masked_lm(training_args.output_dir, "output_dir").to(training_args.device)
         held_out["student"] = evaluate_masked_lm(saved, tokenizer, run.examples[0], batch_size)
         results |= {"parameters": saved.num_parameters(), "teacher_parameters": teacher_parameters}
-        publish(trainer, results, held_out, arguments, card_args)
+        with writing(training_args.output_dir):
+            publish(trainer, results, held_out, recipe_of(arguments, training_args), card_args)
 
 
 def report_teacher(loss: float, vocabulary: int) -> None:

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
+from distillation.agreement import writing
 from distillation.arguments import (
     CardArguments,
     DataArguments,
@@ -18,7 +19,6 @@ from distillation.arguments import (
     ObjectiveArguments,
     TeacherArguments,
 )
-from distillation.checkpoint import checkpoint_to_resume
 from distillation.data import load_corpus
 from distillation.demo import resolve_demo
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
@@ -27,6 +27,8 @@ from distillation.lines import check_whole, load_lines
 from distillation.models import load_masked_lm, load_tokenizer
 from distillation.publish import check_push, publish
 from distillation.recipe import command, parse_recipe
+from distillation.results import recipe_of
+from distillation.resumption import MACHINE, begin, checkpoint_of
 from distillation.streaming import stream_corpus
 from distillation.student import Student
 from distillation.trainer import DistillationTrainer
@@ -38,8 +40,10 @@ ARGUMENTS = (TeacherArguments, DataArguments, MaskingArguments, CardArguments, T
 @command
 def main(argv: list[str] | None = None) -> None:
     """Parse, train, evaluate, publish."""
-    teacher_args, data_args, masking_args, card_args, training_args = parse_recipe(*ARGUMENTS, argv=argv)
-    checkpoint = checkpoint_to_resume(training_args)
+    *arguments, card_args, training_args = parse_recipe(*ARGUMENTS, argv=argv)
+    teacher_args, data_args, masking_args = arguments
+    recipe = recipe_of(arguments, training_args)
+    checkpoint = checkpoint_of(training_args, recipe, MACHINE)
     check_push(training_args, card_args)
     set_seed(training_args.seed)
     with training_args.main_process_first():  # the others find its work in the cache, and train the same tokenizer
@@ -57,6 +61,7 @@ def main(argv: list[str] | None = None) -> None:
         corpus=corpus,
         tokenizer=tokenizer,
     )
+    begin(training_args, recipe)
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
     results = trainer.measured()
@@ -64,7 +69,8 @@ def main(argv: list[str] | None = None) -> None:
         saved = load_masked_lm(training_args.output_dir, "output_dir").to(training_args.device)
         held_out = {"teacher": evaluate_masked_lm(saved, tokenizer, examples, training_args.eval_batch_size)}
         results["parameters"] = saved.num_parameters()
-        publish(trainer, results, held_out, [teacher_args, data_args, masking_args], card_args)
+        with writing(training_args.output_dir):
+            publish(trainer, results, held_out, recipe_of(arguments, training_args), card_args)
 
 
 def build_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments) -> PreTrainedTokenizerBase:

@@ -8,11 +8,12 @@ from datasets import Dataset
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainingArguments
+from transformers import TrainingArguments
 
 from distillation.checkpoint import save_pretrained
 from distillation.data import lengths
 from distillation.recipe import RecipeError
+from distillation.resumable import ResumableTrainer
 from distillation.sampler import EpochBegins, LengthGroupedSampler
 from distillation.sharding import configure, in_shards_of
 from distillation.streaming import FILES, Stream
@@ -21,7 +22,7 @@ from distillation.student import Student
 PROJECTIONS = "projections.safetensors"
 
 
-class StudentTrainer(Trainer):
+class StudentTrainer(ResumableTrainer):
     """Takes a corpus or a stream. A checkpoint holds the student as others load it, and its projections beside it."""
 
     def __init__(

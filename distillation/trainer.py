@@ -72,6 +72,7 @@ class DistillationTrainer(StudentTrainer):
         super().__init__(
             student,
             args,
+            terms=objective.terms,
             data_collator=collate(args.seed, weights),
             train_dataset=corpus.train,
             eval_dataset=corpus.validation,
@@ -96,7 +97,7 @@ class DistillationTrainer(StudentTrainer):
         self._columns = torch.tensor([COUNTS.index(COUNTED_BY[term]) for term in terms], device=device)
         self._terms = torch.zeros(len(terms), device=device)  # since the last log, of this rank
         self._steps = 0  # since the last log
-        # Since this process began to train, of all ranks.
+        # Until the last log, of all ranks.
         self._totals, self._total_steps = np.zeros(len(terms)), 0
         self._tokens = torch.zeros((), dtype=torch.int64, device=device)
         self._evaluated = torch.zeros(2, len(terms))
@@ -152,6 +153,8 @@ class DistillationTrainer(StudentTrainer):
         shares = torch.stack(list(sums.values())).float() / self._counted(counts).clamp(min=1)
         if model.training:
             self._terms += shares.detach()
+        if self.is_in_train:
+            self.watch.saw(shares, [inputs["student"]["input_ids"], inputs["positions"], inputs["labels"]])
         loss = (self._weights * shares).sum()
         if num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes  # ranks average their gradients; these are shares of a sum
@@ -186,34 +189,57 @@ class DistillationTrainer(StudentTrainer):
             self.state.epoch = self.train_dataset.epoch
         super().log(logs, start_time)
 
+    def _sums(self) -> np.ndarray:
+        """Of each term over the steps since the last log."""
+        return self.accelerator.reduce(self._terms.clone(), "sum").cpu().double().numpy()
+
     def _take_means(self) -> dict[str, float]:
-        means = self.accelerator.reduce(self._terms, "sum").cpu().double().numpy() / max(self._steps, 1)
-        self._totals += means * self._steps
+        sums = self._sums()
+        means = sums / max(self._steps, 1)
+        self._totals += sums
         self._total_steps += self._steps
         self._terms.zero_()
         self._steps = 0
         return dict(zip(self.objective.terms, means.tolist(), strict=True))
 
+    def so_far(self) -> dict[str, Any]:
+        """And of each term the sum of its means over the `steps`, and the `tokens` of the student's input."""
+        totals = dict(zip(self.objective.terms, (self._totals + self._sums()).tolist(), strict=True))
+        counted = {"steps": self._total_steps + self._steps, "tokens": int(self._tokens), "terms": totals}
+        return super().so_far() | counted
+
+    def carry_on(self, entries: dict[str, Any]) -> None:
+        """Count on from what `so_far` gave."""
+        super().carry_on(entries)
+        self._totals = np.array([entries["terms"][term] for term in self.objective.terms])
+        self._total_steps = entries["steps"]
+        self._tokens.fill_(entries["tokens"])
+
+    def text_of(self, batch: list[Tensor]) -> str:
+        """The texts that the student was to read, with what was hidden where it was to be predicted."""
+        ids, positions, labels = (tensor.cpu() for tensor in batch)
+        ids, known = ids.clone(), labels != -100
+        ids.view(-1)[positions[known]] = labels[known]
+        return super().text_of(ids)
+
     def measured(self) -> dict[str, float]:
         """What the run has shown: each term in training (mean over its steps) and evaluation, speed, memory.
 
         Every rank calls it. train_tokens_per_second counts the tokens of the student's input, padding not included;
-        peak_memory_mib is that of the main process: on a GPU the allocator's, else the resident set. After a
-        resumption the figures of training are those since then; without a step since then the terms are left out.
+        peak_memory_mib is that of the main process: on a GPU the allocator's, else the resident set. All figures but
+        that are of the whole run, also where it was interrupted; see `so_far`.
         """
-        self._take_means()
+        so_far = self.so_far()
         results = self.evaluate()
-        if self._total_steps:
-            means = (self._totals / self._total_steps).tolist()
-            results |= {f"train_{term}": mean for term, mean in zip(self.objective.terms, means, strict=True)}
-        seconds = next(logs["train_runtime"] for logs in reversed(self.state.log_history) if "train_runtime" in logs)
+        if so_far["steps"]:
+            results |= {f"train_{term}": total / so_far["steps"] for term, total in so_far["terms"].items()}
         cuda = self.args.device.type == "cuda"
         resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
         peak = torch.cuda.max_memory_allocated() if cuda else resident
         return results | {
             "steps": self.state.global_step,
-            "train_seconds": seconds,
-            "train_tokens_per_second": self._tokens.item() / seconds,
+            "train_seconds": self.seconds,
+            "train_tokens_per_second": so_far["tokens"] / self.seconds,
             "peak_memory_mib": peak / 2**20,
             "processes": self.args.world_size,
             "device": torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads",

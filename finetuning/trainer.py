@@ -12,11 +12,13 @@ from transformers import (
     EarlyStoppingCallback,
     PreTrainedModel,
     PreTrainedTokenizerBase,
-    Trainer,
+    TrainerControl,
+    TrainerState,
     TrainingArguments,
 )
 
 from distillation.checkpoint import save_tokenizer
+from distillation.resumable import ResumableTrainer
 from distillation.sampler import EpochBegins, LengthGroupedSampler
 from finetuning.collator import PADDING
 from finetuning.objective import IGNORED, label_loss, teacher_loss
@@ -24,7 +26,7 @@ from finetuning.parts import Part
 from finetuning.task import Task
 
 
-class TaskTrainer(Trainer):
+class TaskTrainer(ResumableTrainer):
     """Trains a model on a task and chooses its best checkpoint by the benchmark's own metric.
 
     The gradient is that of one batch as large as all accumulated micro-batches of all ranks together: the loss is a
@@ -50,7 +52,7 @@ class TaskTrainer(Trainer):
         patience: evaluations without a better score after which to stop.
         """
         self._epoch_begins = EpochBegins()
-        callbacks = [self._epoch_begins] + ([EarlyStoppingCallback(patience)] if patience else [])
+        callbacks = [self._epoch_begins] + ([Patience(patience)] if patience else [])
         args.remove_unused_columns = False  # the collator takes what it needs
         args.eval_do_concat_batches = False  # inputs differ in length, and joining them anew for each batch is slow
         args.restore_callback_states_from_checkpoint = True  # the count of early stopping goes on, too
@@ -58,6 +60,7 @@ class TaskTrainer(Trainer):
         super().__init__(
             model,
             args,
+            terms=("loss",),
             data_collator=task.collator(tokenizer, task.padded),
             train_dataset=train,
             eval_dataset=validation.encoded.inputs if validation else None,
@@ -96,6 +99,8 @@ class TaskTrainer(Trainer):
             loss = loss / (labels != IGNORED).sum().clamp(min=1)
         else:  # ranks average their gradients; these are shares of a sum
             loss = loss * self.accelerator.num_processes / num_items_in_batch.clamp(min=1)
+        if self.is_in_train:
+            self.watch.saw(loss[None], inputs["input_ids"])
         return (loss, {"logits": logits}) if return_outputs else loss
 
     def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> tuple:
@@ -165,6 +170,16 @@ class TaskTrainer(Trainer):
     def _get_eval_sampler(self, eval_dataset: Dataset) -> SequentialSampler:
         """In order: grouped by length, as the Trainer would have it, predictions would be those of other inputs."""
         return SequentialSampler(eval_dataset)
+
+
+class Patience(EarlyStoppingCallback):
+    """Stops early; and ends a run that is resumed where it was stopped so."""
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Called by the Trainer."""
+        control.should_training_stop |= self.early_stopping_patience_counter >= self.early_stopping_patience
 
 
 def _read(inputs: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,16 +14,18 @@ import torch
 import transformers
 from transformers import PreTrainedTokenizerBase, TrainingArguments, set_seed
 
+from distillation.agreement import writing
 from distillation.arguments import CardArguments
 from distillation.hub import Repository, push
 from distillation.publish import card_facts, check_push, save_card
 from distillation.recipe import RecipeError, parse_recipe
 from distillation.results import RESULTS, recipe_of, write_json
+from distillation.resumption import begin, checkpoint_of, names_checkpoint
 from finetuning.arguments import FinetuningArguments, TaskTeacherArguments, TaskTrainingArguments
 from finetuning.checkpoints import START, load_model, load_tokenizer
 from finetuning.parts import DEMO, Part, read_parts
 from finetuning.results import over_seeds, save_predictions, table
-from finetuning.resumption import begin, checkpoint_of, finished, names_checkpoint
+from finetuning.resumption import finished
 from finetuning.task import Task
 from finetuning.teacher import teach
 from finetuning.trainer import TaskTrainer
@@ -193,8 +195,7 @@ class Experiment:
         resumed gives what it found."""
         if done := finished(training):
             return done
-        if training.process_index == 0:
-            begin(Path(training.output_dir), recipe)
+        begin(training, recipe)
         set_seed(training.seed)
         arguments = self.settings.arguments
         trainer = TaskTrainer(
@@ -207,14 +208,14 @@ class Experiment:
             patience=arguments.early_stopping_patience,
             **self.settings.teacher.weights(),
         )
-        metrics = trainer.train(resume_from_checkpoint=checkpoint).metrics
+        trainer.train(resume_from_checkpoint=checkpoint)
         results = dict(self.facts) | {
             "recipe": recipe,
             "seed": training.seed,
             "steps": trainer.state.global_step,
             "epochs": trainer.state.epoch,
             "best_step": trainer.state.best_global_step,
-            "train_seconds": metrics["train_runtime"],
+            "train_seconds": trainer.seconds,
             "processes": training.world_size,
             "device": torch.cuda.get_device_name() if training.device.type == "cuda" else "CPU",
         }
@@ -226,9 +227,10 @@ class Experiment:
             predictions["submission"] = trainer.answers(self.parts["submission"])
         trainer.save_model()
         if trainer.is_world_process_zero():
-            trainer.save_state()
-            results |= card_facts(Path(training.output_dir), arguments.model_name_or_path, self.settings.card)
-            self.save(Path(training.output_dir), training.hub_model_id, results, predictions)
+            with writing(training.output_dir):
+                trainer.save_state()
+                results |= card_facts(Path(training.output_dir), arguments.model_name_or_path, self.settings.card)
+                self.save(Path(training.output_dir), training.hub_model_id, results, predictions)
         return results
 
     def save(

@@ -22,18 +22,10 @@ ORDER = [
     "teacher",
     "objective",
 ]
-ORDER += ["student_trainer", "trainer", "assembly", "publish"]
-OF_DISTILLATION_IN_FINETUNING = {
-    "recipe",
-    "publish",
-    "demo",
-    "checkpoint",
-    "sampler",
-    "results",
-    "hub",
-    "card",
-    "arguments",
-}
+ORDER += ["sealing", "agreement", "watch", "resumable"]
+ORDER += ["student_trainer", "trainer", "assembly", "publish", "resumption"]
+OF_DISTILLATION_IN_FINETUNING = {"recipe", "demo", "checkpoint", "sampler", "arguments", "agreement", "resumable"}
+OF_DISTILLATION_IN_FINETUNING |= {"resumption", "results", "publish", "hub", "card"}
 
 
 def modules():

@@ -7,10 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from distillation.checkpoint import STATE
 from distillation.recipe import RecipeError
 from distillation.result_files import find, hardware_of, is_timing, of_fine_tuning, read
-from distillation.results import RESULTS
+from distillation.results import RESULTS, STATE
 
 # What tells two timings apart.
 TIMED = ("hardware", "source", "model", "head", "backend", "device", "batch_size", "sequence_length")

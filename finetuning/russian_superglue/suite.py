@@ -9,11 +9,11 @@ from typing import Any
 
 from distillation.recipe import RecipeError
 from distillation.results import RESULTS, write_json
+from distillation.resumption import is_resumed, names_checkpoint
 from finetuning.arguments import TaskTeacherArguments
 from finetuning.demo import demo_data
 from finetuning.parts import DEMO
 from finetuning.results import over_seeds
-from finetuning.resumption import is_resumed, names_checkpoint
 from finetuning.russian_superglue import benchmark
 from finetuning.russian_superglue.baseline import baseline
 from finetuning.russian_superglue.submission import write_task, zip_submission

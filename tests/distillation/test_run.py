@@ -30,7 +30,7 @@ from distillation.vocabulary import SPECIAL_TOKENS, build_tokenizer
 
 COMMON = ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--per_device_train_batch_size", "16"]
 WRITTEN = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "README.md"}
-WRITTEN |= {"all_results.json", "trainer_state.json"}
+WRITTEN |= {"all_results.json", "recipe.json", "trainer_state.json"}
 
 
 @pytest.fixture

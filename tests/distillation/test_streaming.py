@@ -388,7 +388,7 @@ def test_the_command_streams_and_goes_on(tmp_path, teacher_folder, corpus_file, 
     assert json.loads((output / "checkpoint-3" / "stream-0.json").read_text())["consumed"] == 3
     with pytest.raises(SystemExit):
         run.main([*argv, "--streaming", "false"])
-    assert "was made with `streaming`" in capsys.readouterr().err
+    assert "`streaming` True, and this one has False" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerState
 
 from distillation.losses import kl_loss, mlm_loss
 from distillation.recipe import RecipeError
+from distillation.sealing import is_whole
 from distillation.student_trainer import PROJECTIONS
 
 
@@ -394,6 +395,7 @@ def test_two_ranks_save_the_student_and_resume(ranks_folder, launch):
     kept = ranks_folder / launch / "kept"
     trained, resumed = (load_file(folder / "weights.safetensors") for folder in (kept, kept.with_name("resumed")))
     assert_same(resumed, trained)
+    assert is_whole(kept / "checkpoint-2") and is_whole(kept / "checkpoint-4")
     for folder in (kept, kept / "checkpoint-4"):
         model, loading = AutoModelForMaskedLM.from_pretrained(folder, output_loading_info=True)
         assert not loading["missing_keys"] and not loading["unexpected_keys"]
@@ -412,8 +414,8 @@ def test_rare_tokens_are_drawn_where_the_recipe_says_so(make_trainer):
     assert len(weights) == 300 and weights.max() == 1 and 0 < weights.min() < 0.1
 
 
-def test_nothing_is_claimed_of_a_run_without_a_step(make_trainer):
-    """Resumed at its last step, a run has no figures of training: zeros would stand on its card."""
+def test_figures_of_a_run_resumed_at_its_end_are_those_of_the_run(make_trainer):
+    """Without a step of its own it has nothing else to tell: zeros would stand on its card."""
     options = dict(max_steps=2, per_device_train_batch_size=8, save_strategy="steps", save_steps=2)
     first = make_trainer("whole", **options)
     first.train()
@@ -421,8 +423,10 @@ def test_nothing_is_claimed_of_a_run_without_a_step(make_trainer):
     again.train(resume_from_checkpoint=str(Path(first.args.output_dir, "checkpoint-2")))
     assert again.state.global_step == 2, "the stock Trainer takes one step more"
     assert_same(dict(again.model.state_dict()), dict(first.model.state_dict()), tolerance=1e-9)
-    results = again.measured()
-    assert "train_kl" not in results and results["eval_kl"] > 0
+    results, found = first.measured(), again.measured()
+    for term in first.objective.terms:
+        assert found[f"train_{term}"] == results[f"train_{term}"] > 0
+    assert found["train_seconds"] > 0 and found["train_tokens_per_second"] > 0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import signal
 import statistics
 from pathlib import Path
 
@@ -279,6 +280,46 @@ def test_finished_seeds_are_not_trained_again(fine_tune, tmp_path, monkeypatch):
 def test_patience_ends_a_run(fine_tune, tmp_path):
     results = fine_tune("paraphraser", tmp_path, learning_rate=0, num_train_epochs=9, early_stopping_patience=1)
     assert results["epochs"] == 2, "the first evaluation is the best, and one more is no better"
+
+
+def test_patience_that_has_run_out_is_not_given_anew(fine_tune, tmp_path, monkeypatch):
+    """Killed between its last evaluation and its end, a run would train on when it is resumed."""
+    options = dict(learning_rate=0, num_train_epochs=9, early_stopping_patience=1)
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(TaskTrainer, "_finalize_training", lambda *args: 1 / 0)
+        fine_tune("paraphraser", tmp_path, **options)
+    results = fine_tune("paraphraser", tmp_path, resume_from_checkpoint="true", **options)
+    assert results["epochs"] == 2
+
+
+def test_sigterm_writes_a_checkpoint_first(fine_tune, finished, tmp_path, monkeypatch, capsys):
+    """Dropout and order come back with it: the weights are those of the run that nobody stopped."""
+
+    class Terminated(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step == 2:
+                signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
+        init = TaskTrainer.__init__
+        patch.setattr(
+            TaskTrainer, "__init__", lambda self, *a, **o: (init(self, *a, **o), self.add_callback(Terminated))[0]
+        )
+        fine_tune("rusentiment", tmp_path)
+    assert ended.value.code == 143 and "stopped by SIGTERM after step" in capsys.readouterr().err
+    assert len(list(tmp_path.glob("checkpoint-*"))) == 1 and not (tmp_path / "model.safetensors").exists()
+    fine_tune("rusentiment", tmp_path, resume_from_checkpoint="true")
+    assert same_weights(tmp_path, finished / "rusentiment")
+
+
+def test_a_loss_that_is_no_number_ends_the_run(fine_tune, tmp_path, capsys):
+    """Its figures would be those of a model that says nothing."""
+    with pytest.raises(SystemExit) as ended:
+        fine_tune("rusentiment", tmp_path, learning_rate=1e30)
+    assert ended.value.code == 2
+    error = capsys.readouterr().err.split("error: ")[1]
+    assert "the loss `loss` is nan in step 3, in a batch with '" in error and "lower `learning_rate`" in error
+    assert not (tmp_path / "model.safetensors").exists()
 
 
 def test_the_benchmarks_own_metric_chooses(fine_tune, tmp_path):

@@ -1,0 +1,225 @@
+"""Kills runs at random moments until they end, and compares what they end with with a run that nobody disturbed.
+
+python tests/kill.py --runs 20 --seed 0
+
+Each mode is a run in memory or of a stream, in one process or two, across two vocabularies, with all that a checkpoint
+must bring back: projections, dropout, masks, an accumulated batch, several epochs, the workers of a data loader. A run
+is killed several times: at random moments of its whole duration, or while a checkpoint is being written. The same
+command resumes it. Model, projections, optimiser, and scheduler must come out alike to the bit.
+
+Prints a table and one JSON line; the exit code is 1 where a run differs.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+work = tempfile.TemporaryDirectory(prefix="kill-")
+os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+os.environ |= {"HF_DATASETS_CACHE": f"{work.name}/datasets", "DISABLE_SAFETENSORS_CONVERSION": "1"}
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+
+import torch  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
+from transformers import BertConfig, BertForMaskedLM  # noqa: E402
+
+from distillation import run  # noqa: E402
+from distillation.checkpoint import save_pretrained  # noqa: E402
+from distillation.grammar import generate  # noqa: E402
+from distillation.sealing import SEAL, checkpoints  # noqa: E402
+from distillation.vocabulary import train_tokenizer  # noqa: E402
+
+MODES = {  # processes, further options
+    "memory-1": (1, ["--alignment", "reduce", "--dataloader_num_workers", "2"]),
+    "memory-2": (2, ["--alignment", "match"]),
+    "streaming-1": (1, ["--alignment", "reduce", "--streaming", "true", "--dataloader_num_workers", "2"]),
+    "streaming-2": (2, ["--alignment", "match", "--streaming", "true"]),
+}
+STEPS = 24
+STATES = ("optimizer.pt", "scheduler.pt")
+OPTIONS = f"""--student_layers 2 --student_hidden_size 16 --student_initialisation random --masking_unit word
+--max_length 32 --validation_lines 20 --gradient_accumulation_steps 2 --per_device_train_batch_size 4 --seed 5
+--train_sampling_strategy group_by_length --learning_rate 0.001 --max_steps {STEPS} --save_steps 2 --save_total_limit 2
+--logging_steps 3 --use_cpu true --disable_tqdm true""".split()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=20, help="of each mode")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--kills", type=int, default=4, help="of a run at most")
+    parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    folder = Path(work.name)
+    wait([child({}, folder / "inputs.log", make_inputs, folder)])
+    rows = [try_mode(mode, folder, arguments) for mode in arguments.modes]
+    print(f"{'mode':<14}{'runs':>6}{'kills':>8}{'in a save':>12}{'torn, skipped':>16}{'equal':>8}{'seconds':>10}")
+    for row in rows:
+        print(
+            f"{row['mode']:<14}{row['runs']:>6}{row['kills']:>8}{row['kills_in_a_save']:>12}"
+            f"{row['torn_skipped']:>16}{row['equal']:>8}{row['seconds']:>10.0f}"
+        )
+    print(json.dumps({"seed": arguments.seed, "modes": rows}))
+    if any(row["equal"] < row["runs"] for row in rows):
+        sys.exit(1)
+
+
+def make_inputs(folder: Path) -> None:
+    """A corpus, a teacher, and a smaller vocabulary."""
+    lines = list(generate(150, seed=3))
+    (folder / "corpus.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    tokenizer = train_tokenizer(lines, vocab_size=300, max_length=64)
+    train_tokenizer(lines, vocab_size=200, max_length=64).save_pretrained(folder / "vocabulary")
+    torch.manual_seed(0)
+    shape = dict(hidden_size=32, num_hidden_layers=4, num_attention_heads=4, intermediate_size=64)
+    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=64, initializer_range=0.2, **shape)
+    save_pretrained(BertForMaskedLM(config), tokenizer, folder / "teacher")
+
+
+def try_mode(mode: str, folder: Path, arguments: argparse.Namespace) -> dict:
+    """The runs of a mode, and how they ended."""
+    began, output = time.monotonic(), folder / mode
+    whole = wait(start(mode, folder, output / "whole"))
+    duration = time.monotonic() - began
+    if any(whole):
+        sys.exit(f"{mode} fails undisturbed:\n" + (output / "whole.log").read_text(encoding="utf-8"))
+    row = {"mode": mode, "runs": arguments.runs, "kills": 0, "kills_in_a_save": 0, "torn_skipped": 0, "equal": 0}
+    for number in range(arguments.runs):
+        draw = random.Random(f"{arguments.seed} {mode} {number}")
+        tried = output / str(number)
+        for _ in range(draw.randint(1, arguments.kills)):
+            processes = start(mode, folder, tried)
+            if not strike(processes, tried, draw, duration):
+                break  # it had ended before
+            row["kills"] += 1
+            row["kills_in_a_save"] += bool(unsealed(tried))
+        codes = wait(start(mode, folder, tried))
+        log = tried.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
+        row["torn_skipped"] += log.count("is not whole and is skipped") // len(codes)  # each process says so
+        equal = not any(codes) and same(output / "whole", tried)
+        row["equal"] += equal
+        if not equal:
+            print(f"{mode}, run {number}: codes {codes}\n{log[-3000:]}", file=sys.stderr)
+        shutil.rmtree(tried, ignore_errors=True)
+    return row | {"seconds": time.monotonic() - began}
+
+
+def start(mode: str, folder: Path, output: Path) -> list[int]:
+    """The processes of a run, begun or resumed."""
+    processes, options = MODES[mode]
+    argv = ["--teacher_name_or_path", str(folder / "teacher"), "--student_vocabulary", str(folder / "vocabulary")]
+    argv += ["--train_file", str(folder / "corpus.txt"), *OPTIONS, *options, "--output_dir", str(output)]
+    argv += ["--resume_from_checkpoint", "true"]
+    output.parent.mkdir(exist_ok=True)
+    log = output.parent / f"{output.name}.log"
+    if processes == 1:
+        return [child({}, log, run.main, argv)]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    together = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    together |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
+    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
+    return [child(together | rank, log, run.main, argv) for rank in ranks]
+
+
+def child(environment: dict[str, str], log: Path, function, *arguments) -> int:
+    """A process that has imported everything already. Its data loader's workers die with its group."""
+    process = os.fork()
+    if process:
+        return process
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(target, 1)
+        os.dup2(target, 2)
+        os.environ |= environment
+        function(*arguments)
+        code = 0
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def strike(processes: list[int], output: Path, draw: random.Random, duration: float) -> bool:
+    """Kill a run, every second one while it writes a checkpoint; whether it was still running."""
+    moment = time.monotonic() + draw.uniform(0, duration)
+    if draw.random() < 0.5:
+        after = draw.randint(1, STEPS // 2)  # saves
+        seen: set[str] = {folder.name for folder in checkpoints(output)}
+        last, moment = seen, time.monotonic() + 2 * duration
+        while time.monotonic() < moment and running(processes):
+            torn = unsealed(output)
+            if torn and torn not in last:
+                last = last | {torn}
+                if len(last - seen) >= after:
+                    moment = time.monotonic() + draw.uniform(0, 0.02)
+            time.sleep(0.0002)
+    while time.monotonic() < moment and running(processes):
+        time.sleep(0.001)
+    alive = running(processes)
+    for process in draw.sample(processes, len(processes)):  # not quite at once
+        try:
+            os.killpg(process, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        time.sleep(draw.uniform(0, 0.01))
+    wait(processes)
+    return alive
+
+
+def unsealed(output: Path) -> str | None:
+    """The newest checkpoint, if it is not sealed."""
+    newest = next(iter(checkpoints(output)), None)
+    return newest.name if newest is not None and not (newest / SEAL).exists() else None
+
+
+def running(processes: list[int]) -> bool:
+    """Whether each of them is; they are left to be waited for."""
+    return all(os.waitid(os.P_PID, one, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None for one in processes)
+
+
+def wait(processes: list[int]) -> list[int]:
+    """The exit codes."""
+    return [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two runs ended with the same model and the same last checkpoint."""
+    last = f"checkpoint-{STEPS}"
+    files = ("model.safetensors", f"{last}/model.safetensors", f"{last}/projections.safetensors")
+    if not all((one / file).read_bytes() == (other / file).read_bytes() for file in files):
+        return False
+    assert load_file(one / files[-1]), "a mode without projections would not show whether they come back"
+    states = [[torch.load(folder / last / file, weights_only=True) for file in STATES] for folder in (one, other)]
+    return equal(*states)
+
+
+def equal(one, other) -> bool:
+    """Whether two nested states are, tensor for tensor."""
+    if torch.is_tensor(one):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(equal, one, other))
+    return one == other
+
+
+if __name__ == "__main__":
+    main()
