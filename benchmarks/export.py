@@ -32,6 +32,7 @@ from distillation.demo import resolve_demo
 from distillation.lines import load_lines
 from distillation.models import load_tokenizer
 from distillation.recipe import RecipeError, command, one_line, parse_recipe
+from distillation.results import WEIGHTS, sha256
 
 HEADS = ("ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
 FORMATS = ("onnx-int8", "onnx", "openvino-int8", "openvino")
@@ -129,8 +130,10 @@ def write(
     model.config.save_pretrained(folder)
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     deployed = Deployed(backend.open(folder, torch.get_num_threads(), "cpu"), model, list(samples[0]))
+    weights = Path(arguments.model_name_or_path, WEIGHTS)
     found = {
         "model": arguments.model_name_or_path,
+        "weights": sha256(weights) if weights.is_file() else None,  # of a model on the Hub they are not known here
         "backend": arguments.backend,
         "parameters": model.num_parameters(),
         "bytes": sizes,

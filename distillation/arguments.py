@@ -237,7 +237,7 @@ class CardArguments:
     """What the model card says that no run can measure, and whether it may stand in another's place."""
 
     language: list[str] = _key([], "Languages of the model; those of the model it was made of, or ru, unless given.")
-    license: str | None = _key(None, "Licence; that of the model it was made of, or apache-2.0, unless given.")
+    license: str | None = _key(None, "Licence; that of the model it was made of unless given.")
     base_model: str | None = _key(None, "Hub id of the model it was made of, where a folder was given.")
     hub_overwrite: bool = _key(False, "Let a push replace another model in its repository, whose history keeps it.")
 

@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard
 
 from distillation.arguments import TERMS, ObjectiveArguments
 from distillation.evaluation import HEADINGS, METRICS
-from distillation.front_matter import front_matter, held_out_prefix, is_distilled
+from distillation.front_matter import front_matter, held_out_prefix, is_distilled, task_name
 from distillation.measured import EXPORTED, MEASURED, THIS
 from distillation.results import RESULTS, without_folders
 from distillation.usage import ONNX, usage
@@ -33,6 +33,7 @@ The recipes behind it:
 }
 ```"""
 PARTS = ("validation", "test")
+PER_CENT = " Scores of questions are per cent, as SQuAD's script has them."
 
 
 def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
@@ -76,44 +77,61 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _summary(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    size = f"{results['parameters']:,} parameters, {results['model_bytes'] / 2**20:,.1f} MiB"
-    folder = results.get("model") or results["recipe"].get("teacher_name_or_path") or ""
-    source = results["base_model"] or Path(folder).name
+    size = f"{results['parameters']:,} parameters, {results['model_bytes'] / 2**20:,.2f} MiB"
+    source = f"`{results['base_model'] or _name_of_source(results)}`"
     if "task" in results:
-        return f"`{source}` fine-tuned on {results['task']}: {size}."
-    if not is_distilled(results):
-        return f"A masked language model of {size}, trained from scratch.{_shape(config)}"
-    parameters = results["teacher_parameters"]
-    return (
-        f"A masked language model of {size}, distilled from `{source}`, which has "
-        f"{parameters:,} parameters: {parameters / results['parameters']:.1f} times as many.{_shape(config)}"
-    )
+        how = "With the shape of {} and random first weights, trained" if _is_random(results) else "{} fine-tuned"
+        taught = " with a task teacher" if "task_teacher" in results else ""
+        return f"{how.format(source)} on {task_name(results)}{taught}: {size}.{_shape(config)}"
+    if is_distilled(results):
+        parameters = results["teacher_parameters"]
+        how = (
+            f"distilled from {source}, which has {parameters:,} parameters: "
+            f"{parameters / results['parameters']:.1f} times as many"
+        )
+    elif "teacher_parameters" in results:
+        how = f"trained as a masked LM alone, {'' if _is_random(results) else f'its first weights made of {source}'}"
+    else:
+        how = "trained from scratch"
+    return f"A masked language model of {size}, {how.rstrip(', ')}.{_shape(config)}"
+
+
+def _name_of_source(results: Mapping[str, Any]) -> str:
+    return Path(results.get("model") or results["recipe"].get("teacher_name_or_path") or "").name
+
+
+def _is_random(results: Mapping[str, Any]) -> bool:
+    recipe = results["recipe"]
+    return bool(recipe.get("random_weights")) or recipe.get("student_initialisation") == "random"
 
 
 def _shape(config: Mapping[str, Any]) -> str:
     layers = config.get("num_hidden_layers", config.get("n_layers"))  # as BERT calls it, and DistilBERT
     width = config.get("hidden_size", config.get("dim"))
     heads = config.get("num_attention_heads", config.get("n_heads"))
+    if None in (layers, width, heads):
+        return ""
     return f" It has {layers} layers of width {width} with {heads} heads, and {config['vocab_size']:,} tokens."
 
 
 def _exported(name: str, exported: Mapping[str, Any] | None) -> str:
     if exported is None:
         return ""
-    size = exported["bytes"]["model.onnx"] / 1e6
+    size = exported["bytes"]["model.onnx"] / 2**20
     return (
-        f"`onnx/{exported['file']}` is the same model for ONNX Runtime ({exported['backend']}, {size:.2f} MB). Beside "
-        f"PyTorch, {exported['agreement']:.2%} of {exported['compared']} agree; logits differ by "
+        f"`onnx/{exported['file']}` is the same model for ONNX Runtime ({exported['backend']}, {size:.2f} MiB). "
+        f"Beside PyTorch, {exported['agreement']:.2%} of {exported['compared']} agree; logits differ by "
         f"{exported['largest_difference']:.2g} at most (`{EXPORTED}`).\n\n"
         f"```python\n{ONNX.format(name=name, file=exported['file'])}\n```"
     )
 
 
 def _held_out(results: Mapping[str, Any]) -> str:
+    names = {"teacher": "teacher", "student_before": "this model before training", "student": THIS}
+    if "student_heldout_loss" not in results:  # a teacher made from scratch
+        names = {"teacher": THIS}
     rows = [
-        [role.replace("_", " "), *(f"{results[f'{role}_heldout_{metric}']:.4f}" for metric in METRICS)]
-        for role in ("teacher", "student_before", "student")
-        if f"{role}_heldout_loss" in results
+        [name, *(f"{results[f'{role}_heldout_{metric}']:.4f}" for metric in METRICS)] for role, name in names.items()
     ]
     hidden = results[f"{held_out_prefix(results)}masked_words"]
     return (
@@ -127,45 +145,52 @@ def _own_scores(results: Mapping[str, Any]) -> str:
     sizes = " and ".join(f"{results['examples'][part]:,} ({part})" for part in PARTS)
     return (
         f"## Scores\n\n{_table(['metric', *PARTS], rows)}\n\nOn {sizes} examples. The checkpoint was chosen by "
-        f"{results['chosen_by']}. (`{RESULTS}`)"
+        f"{results['chosen_by']}.{PER_CENT if results['task'] == 'sberquad' else ''} (`{RESULTS}`)"
     )
 
 
 def _scores(scores: Sequence[Mapping[str, Any]]) -> str:
     if not scores:
         return ""
-    models = sorted(dict.fromkeys(score["model"] for score in scores), key=lambda name: not name.startswith(THIS))
+    # This model first, then what was done with it otherwise, then the others.
+    models = sorted(
+        dict.fromkeys(score["model"] for score in scores), key=lambda name: (name != THIS, not name.startswith(THIS))
+    )
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for score in scores:
-        row = rows.setdefault((score["task"], score["metric"]), {})
+        known = next((one for one in scores if one["task"] == score["task"] and "split" in one), score)
+        row = rows.setdefault((task_name(known), score["metric"]), {})
         row[score["model"]] = figure(score["test"], score["metric"])
     table = _table(
         ["task", "metric", *models],
         [[*task, *(cells.get(model, "") for model in models)] for task, cells in rows.items()],
     )
+    unit = PER_CENT if any(score["task"] == "sberquad" for score in scores) else ""
     return (
-        f"## Tasks\n\n{table}\n\nEach model fine-tuned on each task and scored on its test part, which chose nothing; "
-        f"shares of 1, of sberquad per cent; ± is the standard deviation over seeds. (`{MEASURED}`)"
+        f"## Tasks\n\n{table}\n\nModels fine-tuned on the task and scored on the part that the benchmark reports, "
+        f"which chose nothing.{unit} ± is the standard "
+        f"deviation over seeds. (`{MEASURED}`)"
     )
 
 
 def _speed(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
-    in_torch = {_setting(row): row for row in rows if row["backend"] == "torch" and row["model"] == THIS}
-    in_torch |= {_setting(row): row for row in rows if row["backend"] == "torch" and row["model"] != THIS}
+    in_torch = [row for row in rows if row["backend"] == "torch"]
+    compared = THIS if all(row["model"] == THIS for row in in_torch) else "the teacher"
+    slowest = {_setting(row): row["milliseconds"] for row in in_torch if (row["model"] == THIS) == (compared == THIS)}
     cells = []
     for row in rows:
-        slowest = in_torch.get(_setting(row))
-        faster = f"{slowest['milliseconds'] / row['milliseconds']:.1f}" if slowest else ""
+        base = slowest.get(_setting(row))
+        faster = f"{base / row['milliseconds']:.1f}" if base else ""
         shape = f"{row['batch_size']} x {row['sequence_length']}"
-        size = "" if row["mib"] is None else f"{row['mib']:.1f}"
-        cells.append([row["model"], row["head"], row["backend"], shape, f"{row['milliseconds']:.2f}", faster, size])
+        took, size = f"{row['milliseconds']:.2f}", f"{row['mib']:.2f}"
+        cells.append([row["model"], row["head"], row["backend"], shape, took, faster, size])
     heads = ["model", "head", "backend", "batch x length", "ms", "times as fast", "MiB on disk"]
     machines = ", and ".join(dict.fromkeys(f"{row['device']} ({row['hardware']})" for row in rows))
-    compared = "the teacher" if any(row["model"] != THIS for row in in_torch.values()) else "this model"
     return (
-        f"## Speed\n\n{_table(heads, cells)}\n\nMedians; times as fast as {compared} in PyTorch on the same input. "
+        f"## Speed\n\n{_table(heads, cells)}\n\nMedians; as many times as fast as {compared} is in PyTorch on "
+        "the same input. "
         f"Measured on {machines}. (`{MEASURED}`)"
     )
 
@@ -177,8 +202,8 @@ def _setting(row: Mapping[str, Any]) -> tuple:
 
 def _limits(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     lines = []
-    if positions := config.get("max_position_embeddings"):
-        lines.append(f"It reads at most {positions:,} positions at once.")
+    if length := config.get("model_max_length"):
+        lines.append(f"It reads at most {length:,} tokens at once (`tokenizer_config.json`).")
     if "task" in results:
         lines.append(
             "It was scored on the benchmark's own texts; on those of another kind, time, or source it may be worse. "
@@ -208,8 +233,8 @@ def _making(results: Mapping[str, Any]) -> str:
     text = yaml.safe_dump(dict(recipe), allow_unicode=True, sort_keys=False).rstrip()
     return (
         f"## How it was made\n\n{weighed}{results['steps']:,} steps in {results['train_seconds']:,.0f} s{pace} on "
-        f"{results['processes']} x {results['device']}, with {versions}. (`{RESULTS}`) The whole recipe, of absolute "
-        f"paths the last name:\n\n```yaml\n{text}\n```"
+        f"{results['processes']} x {results['device']}, with {versions}. (`{RESULTS}`) The whole recipe, of paths "
+        f"out of the working directory the last name:\n\n```yaml\n{text}\n```"
     )
 
 

@@ -36,8 +36,10 @@ def front_matter(name: str, results: Mapping[str, Any], measured: Mapping[str, A
 
 
 def is_distilled(results: Mapping[str, Any]) -> bool:
-    """Whether it is a student that learned from a teacher on text."""
-    return bool(results["recipe"].get("teacher_name_or_path"))
+    """Whether it is a student that learned from a teacher on text, and not from the text alone."""
+    recipe = results["recipe"]
+    weights = [value for key, value in recipe.items() if key.startswith("weight_") and key != "weight_mlm"]
+    return bool(recipe.get("teacher_name_or_path")) and any(weights)
 
 
 def held_out_prefix(results: Mapping[str, Any]) -> str | None:
@@ -73,19 +75,24 @@ def _on_task(score: Mapping[str, Any]) -> list[EvalResult]:
     """The figures of the test part, the one that the benchmark goes by first."""
     spread = {name.removesuffix("_std"): value for name, value in score["test"].items() if name.endswith("_std")}
     # Not the loss, and not the figures of single classes, which begin with the class: PER_f1.
-    names = [name for name in score["test"] if not (name.endswith("_std") or name == "loss" or name[0].isupper())]
+    names = [name for name in score["test"] if not (name.endswith("_std") or name == "loss" or name[:1].isupper())]
     return [
         EvalResult(
             task_type=score.get("pipeline_tag") or "text-classification",
-            dataset_type=score.get("dataset") or score["task"],
-            dataset_name=score["task"],
-            dataset_split="test",
+            dataset_type=score.get("dataset") or task_name(score),
+            dataset_name=task_name(score),
+            dataset_split=score.get("split") or "test",
             metric_type=_metric_type(name),
             metric_name=name + (f", mean of {len(score['seeds'])} seeds" if name in spread else ""),
             metric_value=score["test"][name],
         )
         for name in sorted(names, key=lambda name: name != score["metric"])
     ]
+
+
+def task_name(score: Mapping[str, Any]) -> str:
+    """How a task is called where a score on it is told."""
+    return f"{score['task']} (demo data)" if score.get("demo") else score["task"]
 
 
 def _metric_type(name: str) -> str:

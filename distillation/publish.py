@@ -6,6 +6,8 @@ python -m distillation.publish --checkpoint outputs/tiny-5k --hub_model_id NAME 
 """
 
 import json
+import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,16 +17,21 @@ import torch
 import transformers
 from huggingface_hub import ModelCard
 
+from distillation.agreement import writing
 from distillation.arguments import CardArguments
 from distillation.card import model_card
 from distillation.evaluation import held_out_table
-from distillation.hub import Repository, check, push
-from distillation.measured import MEASURED, gather, take_exported, what_is_measured
-from distillation.recipe import RecipeError, command, parse_recipe
-from distillation.results import RESULTS, write, write_json
+from distillation.hub import Repository, push, reserve
+from distillation.measured import MEASURED, exported, gather, take_exported, what_is_measured
+from distillation.recipe import RecipeError, command, one_line, parse_recipe
+from distillation.results import RESULTS, WEIGHTS, write, write_json
 from distillation.trainer import DistillationTrainer
 
-LANGUAGE, LICENSE = "ru", "apache-2.0"  # where neither the user nor the model that one was made of says another
+CARD = "README.md"
+LANGUAGE, LICENSE = "ru", "unknown"  # where neither the user nor the model that one was made of says another
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -53,24 +60,28 @@ class PublishArguments:
 def main(argv: list[str] | None = None) -> None:
     """Read, write the card, push."""
     arguments, card_args = parse_recipe(PublishArguments, CardArguments, argv=argv)
-    folder = Path(arguments.checkpoint)
+    folder = Path(arguments.checkpoint).resolve()
     results = finished(folder)
-    facts = {"language": card_args.language, "license": card_args.license, "base_model": card_args.base_model}
-    results |= {key: value for key, value in facts.items() if value}
-    paths = [Path(path) for path in arguments.results]
-    measured = gather(folder, results, paths) if paths else None
-    repository = name = None
+    given = {"language": card_args.language, "license": card_args.license, "base_model": card_args.base_model}
+    results |= {key: value for key, value in given.items() if value}
+    measured = what_is_measured(folder)
+    if arguments.results:
+        measured |= gather(folder, results, [Path(path) for path in arguments.results])
+    if arguments.onnx:
+        measured["exported"] = exported(folder, Path(arguments.onnx))
+    card_of(folder, results, measured, None)  # what cannot be told is refused before anything is written
+    repository = None
     if arguments.hub_model_id:
         options = (arguments.hub_token, arguments.hub_private_repo, arguments.hub_revision, card_args.hub_overwrite)
-        repository = Repository(arguments.hub_model_id, *options)
-        name = check(repository, folder / "model.safetensors")
-    if arguments.onnx:
-        take_exported(folder, Path(arguments.onnx), results)
-    if measured:
-        write_json(folder / MEASURED, measured)
-    write_json(folder / RESULTS, results)
-    save_card(folder, results, name)
-    print(f"card written: {folder / 'README.md'}")
+        repository = reserve(Repository(arguments.hub_model_id, *options), folder / WEIGHTS)
+    with writing(folder):
+        if arguments.onnx:
+            take_exported(folder, Path(arguments.onnx), measured["exported"])
+        if arguments.results:
+            write_json(folder / MEASURED, {key: measured[key] for key in ("scores", "speed")})
+        write_json(folder / RESULTS, results)
+        write(folder / CARD, card_of(folder, results, measured, repository and repository.name))
+    print(f"card written: {folder / CARD}")
     if repository:
         print(f"pushed to {push(folder, repository)}")
 
@@ -79,12 +90,31 @@ def finished(folder: Path) -> dict[str, Any]:
     """The results of a finished folder. Raises RecipeError for any other."""
     try:
         results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
-        whole = "pipeline_tag" in results and (folder / "model.safetensors").is_file()
+        runs = "seeds" in results
+        whole = (folder / WEIGHTS).is_file()
     except (OSError, ValueError, TypeError):
-        whole = False
+        runs = whole = False
+    if runs:
+        raise RecipeError(f"`checkpoint` {str(folder)!r} holds runs of several seeds: name the folder of one of them")
     if not whole:
-        raise RecipeError(f"`checkpoint` {str(folder)!r} is no folder of a finished run, with a model and {RESULTS}")
+        raise RecipeError(f"`checkpoint` {str(folder)!r} is no folder of a finished run, with {WEIGHTS} and {RESULTS}")
     return results
+
+
+def card_of(folder: Path, results: Mapping[str, Any], measured: Mapping[str, Any], name: str | None) -> str:
+    """The card of a folder's model; name: of the repository, that of the folder if there is none.
+
+    Raises RecipeError for results that are not as this version writes them.
+    """
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        tokenizer = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+        config["model_max_length"] = tokenizer["model_max_length"]
+        return model_card(name or folder.resolve().name, results, config, measured)
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise RecipeError(
+            f"{folder}: its result files are not as this version writes them ({one_line(repr(error))}): run again"
+        ) from None
 
 
 def publish(
@@ -105,7 +135,7 @@ def publish(
         **results,
         **flat,
         "pipeline_tag": "fill-mask",
-        "dataset": recipe["dataset_name"],
+        "dataset": recipe["dataset_name"] if recipe["dataset_name"] and on_hub(recipe["dataset_name"]) else None,
         **card_facts(folder, recipe.get("teacher_name_or_path"), card_args),
         "recipe": recipe,
     }
@@ -120,9 +150,10 @@ def publish(
 
 def check_push(training: transformers.TrainingArguments, card_args: CardArguments) -> None:
     """Before a run: make sure of the repository that it is to be pushed to, and complete its name."""
-    # What goes on may have been pushed before: what it would replace is known at the end.
-    if training.push_to_hub and training.process_index == 0 and not training.resume_from_checkpoint:
-        training.hub_model_id = check(Repository.of(training, card_args.hub_overwrite))
+    if training.push_to_hub and training.process_index == 0:
+        # What goes on may have been pushed before: whether it replaces another model is known at the end.
+        overwrite = card_args.hub_overwrite or bool(training.resume_from_checkpoint)
+        training.hub_model_id = reserve(Repository.of(training, overwrite)).name
 
 
 def card_facts(folder: Path, source: str | None, card_args: CardArguments) -> dict[str, Any]:
@@ -131,15 +162,22 @@ def card_facts(folder: Path, source: str | None, card_args: CardArguments) -> di
 
     source: the teacher, or the checkpoint that was fine-tuned; None for neither.
     """
-    on_hub = source is not None and not Path(source).exists()
     theirs = known_of(source) if source else {}
+    license = card_args.license or theirs.get("license")
+    if license is None:
+        logger.warning("the card says `license: %s`: name the model's as `license`", LICENSE)
     return {
-        "model_bytes": (folder / "model.safetensors").stat().st_size,
+        "model_bytes": (folder / WEIGHTS).stat().st_size,
         "language": card_args.language or theirs.get("language") or LANGUAGE,
-        "license": card_args.license or theirs.get("license") or LICENSE,
-        "base_model": card_args.base_model or (source if on_hub else None),
+        "license": license or LICENSE,
+        "base_model": card_args.base_model or (source if source and on_hub(source) else None),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
+
+
+def on_hub(name: str) -> bool:
+    """Whether a name is that of a repository, and not of something on this machine."""
+    return not Path(name).exists() and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) is not None
 
 
 def known_of(source: str) -> dict[str, Any]:
@@ -154,10 +192,8 @@ def known_of(source: str) -> dict[str, Any]:
 
 
 def save_card(folder: Path, results: Mapping[str, Any], name: str | None) -> None:
-    """Write `README.md` from what the folder holds; name: of the repository, that of the folder if there is none."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    card = model_card(name or folder.resolve().name, results, config, what_is_measured(folder))
-    write(folder / "README.md", card)
+    """Write `README.md` from what the folder holds; name: of the repository."""
+    write(folder / CARD, card_of(folder, results, what_is_measured(folder), name))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What a run writes for programs: whole or not at all, with the recipe that makes it again."""
 
 import dataclasses
+import hashlib
 import json
 import os.path
 from collections.abc import Mapping, Sequence
@@ -10,11 +11,13 @@ from typing import Any
 from transformers import TrainingArguments
 
 RESULTS = "all_results.json"
+WEIGHTS = "model.safetensors"
 STATE = "trainer_state.json"  # what a run has logged
 # Of `TrainingArguments` what decides the weights: told even where it is the default.
 HYPERPARAMETERS = (
     "learning_rate",
     "lr_scheduler_type",
+    "lr_scheduler_kwargs",
     "warmup_steps",
     "num_train_epochs",
     "max_steps",
@@ -39,6 +42,7 @@ NO_RECIPE = (
     "ignore_data_skip",
     "logging_nan_inf_filter",
     "resume_from_checkpoint",
+    "run_name",
     "push_to_hub",
     "hub_model_id",
     "hub_private_repo",
@@ -66,16 +70,25 @@ def recipe_of(arguments: Sequence[Any], training: TrainingArguments) -> dict[str
     for known in dataclasses.fields(training):
         value = values.get(known.name)
         unset = value == known.default or (value is False and known.default is None)
-        told = known.name in HYPERPARAMETERS or not unset
-        if known.name not in NO_RECIPE and isinstance(value, str | int | float) and told:
+        decides = known.name in HYPERPARAMETERS
+        plain = isinstance(value, str | int | float) or (decides and isinstance(value, dict))
+        if plain and (decides or not unset) and known.name not in NO_RECIPE:
             keys[known.name] = value
     return keys
 
 
 def without_folders(value: Any) -> Any:
-    """The same values, but of absolute paths the last name: how a machine is laid out is nobody's business."""
+    """The same values, but of paths out of the working directory the last name: how a machine is laid out is nobody's
+    business."""
     if isinstance(value, Mapping):
         return {key: without_folders(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [without_folders(item) for item in value]
-    return Path(value).name if isinstance(value, str) and os.path.isabs(value) else value
+    outside = isinstance(value, str) and (os.path.isabs(value) or value.startswith(("..", "~", "file:")))
+    return Path(value).name if outside else value
+
+
+def sha256(path: Path) -> str:
+    """Of a file, as the Hub knows large ones."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from transformers import TrainingArguments
 
 from distillation.agreement import together, writing
+from distillation.measured import EXPORTED, MEASURED
 from distillation.recipe import RecipeError
 from distillation.results import RESULTS, write_json
 from distillation.sealing import checkpoints, is_whole
@@ -108,7 +110,9 @@ def begin(training: TrainingArguments, recipe: Mapping[str, Any]) -> None:
     with together(), writing(folder):
         if training.process_index == 0:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / RESULTS).unlink(missing_ok=True)
+            for earlier in (RESULTS, MEASURED):
+                (folder / earlier).unlink(missing_ok=True)
+            shutil.rmtree(folder / EXPORTED.parent, ignore_errors=True)
             write_json(folder / RECIPE, recipe)
 
 

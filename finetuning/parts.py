@@ -3,10 +3,11 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from distillation.recipe import RecipeError
-from finetuning.demo import demo_data
+from finetuning.demo import FOLDER, demo_data
 from finetuning.splits import held_out, without_repeats
 from finetuning.task import Encoded, Row, Task
 
@@ -21,6 +22,11 @@ class Part:
 
     rows: Sequence[Row]
     encoded: Encoded
+
+
+def is_demo(data_dir: str) -> bool:
+    """Whether these are data that we made ourselves: scores on them are none of the benchmark."""
+    return data_dir == DEMO or Path(data_dir).absolute().is_relative_to(FOLDER.absolute())
 
 
 def read_parts(task: Task, data_dir: str) -> tuple[dict[str, list], dict[str, Any]]:
@@ -48,5 +54,6 @@ def read_parts(task: Task, data_dir: str) -> tuple[dict[str, list], dict[str, An
     if absent:
         logger.warning("%s: train has no example of %s", task.name, ", ".join(sorted(absent)))
     known = {task.texts(row) for row in parts["train"]}
-    facts = {"task": task.name, "metric": task.selects, "examples": sizes, "left_out": left_out}
+    facts = {"task": task.name, "metric": task.selects, "examples": sizes, "left_out": left_out, "split": task.split}
+    facts |= {"demo": is_demo(data_dir), "dataset": None if data_dir == DEMO or Path(data_dir).exists() else data_dir}
     return parts, facts | {"texts_also_in_train": sum(task.texts(row) in known for row in parts["test"])}

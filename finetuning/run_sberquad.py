@@ -21,7 +21,14 @@ OPTIONS = ()
 
 def task() -> QuestionAnswering:
     """SberQuAD. The dev part is what is reported, as published scores are, so a part of train serves to validate."""
-    return QuestionAnswering(name="sberquad", read=squad.read, write=squad.write, metric=AnswerScores(), selects="f1")
+    return QuestionAnswering(
+        name="sberquad",
+        read=squad.read,
+        write=squad.write,
+        metric=AnswerScores(),
+        selects="f1",
+        split="validation",
+    )
 
 
 @command

@@ -23,7 +23,7 @@ from distillation.results import RESULTS, recipe_of, write_json
 from distillation.resumption import begin, checkpoint_of, names_checkpoint
 from finetuning.arguments import FinetuningArguments, TaskTeacherArguments, TaskTrainingArguments
 from finetuning.checkpoints import START, load_model, load_tokenizer
-from finetuning.parts import DEMO, Part, read_parts
+from finetuning.parts import Part, read_parts
 from finetuning.results import over_seeds, save_predictions, table
 from finetuning.resumption import finished
 from finetuning.task import Task
@@ -129,7 +129,6 @@ def prepare(task: Task, settings: Settings, training: TrainingArguments) -> "Exp
     facts |= {
         "pipeline_tag": task.pipeline_tag,
         "texts": len(task.texts(rows["train"][0])),
-        "dataset": None if arguments.data_dir == DEMO or Path(arguments.data_dir).exists() else arguments.data_dir,
         "model": arguments.model_name_or_path,
         "parameters": model.num_parameters(),
         "max_length": max_length,
@@ -229,7 +228,8 @@ class Experiment:
         if trainer.is_world_process_zero():
             with writing(training.output_dir):
                 trainer.save_state()
-                results |= card_facts(Path(training.output_dir), arguments.model_name_or_path, self.settings.card)
+                source = None if arguments.random_weights else arguments.model_name_or_path
+                results |= card_facts(Path(training.output_dir), source, self.settings.card)
                 self.save(Path(training.output_dir), training.hub_model_id, results, predictions)
         return results
 

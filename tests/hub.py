@@ -19,12 +19,16 @@ LARGE = (".safetensors", ".onnx")
 
 @dataclass
 class Stored:
-    """One repository: the files of its last commit, and all commits' messages."""
+    """One repository: the files of each branch, and all commits' messages."""
 
     private: bool = False
-    files: dict[str, bytes] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)  # of the main branch
     commits: list[str] = field(default_factory=list)
-    branches: list[str] = field(default_factory=list)
+    branches: dict[str, dict[str, bytes]] = field(default_factory=dict)
+
+    def at(self, revision: str | None) -> dict[str, bytes]:
+        """The files of a branch; a commit is the last one of the main branch here."""
+        return self.branches.get(revision, self.files)
 
 
 class Hub(ThreadingHTTPServer):
@@ -57,7 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
         ("POST", r"/api/repos/create", "create"),
         ("POST", r"/api/validate-yaml", "validate"),
         ("GET", r"/api/models/(?P<name>[^/]+/[^/]+)/auth-check/write", "may_write"),
-        ("GET", r"/api/models/(?P<name>[^/]+/[^/]+)(/revision/(?P<revision>[^/]+))?", "info"),
+        ("GET", r"/api/models/(?P<name>[^/]+/[^/]+)(?:/revision/(?P<revision>[^/]+))?", "info"),
         ("POST", r"/api/models/(?P<name>[^/]+/[^/]+)/branch/(?P<revision>[^/]+)", "branch"),
         ("POST", r"/api/models/(?P<name>[^/]+/[^/]+)/preupload/(?P<revision>[^/]+)", "preupload"),
         ("POST", r"/api/models/(?P<name>[^/]+/[^/]+)/commit/(?P<revision>[^/]+)", "commit"),
@@ -77,7 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
         for method, pattern, name in self.ROUTES:
             found = re.fullmatch(pattern, path)
             if found and re.fullmatch(method, self.command):
-                return getattr(self, name)(**{k: v for k, v in found.groupdict().items() if k != "revision"})
+                return getattr(self, name)(**found.groupdict())
         self.send(404, {"error": f"no such address: {path}"})
 
     do_GET = do_HEAD = do_POST = do_PUT = answer
@@ -125,21 +129,28 @@ class _Handler(BaseHTTPRequestHandler):
         if not self.refused(name):
             self.send(200, {})
 
-    def info(self, name: str) -> None:
+    def info(self, name: str, revision: str | None) -> None:
         stored = self.server.repositories.get(name)
         if stored is None or (stored.private and self.headers.get("Authorization") != f"Bearer {TOKEN}"):
             return self.send(401, {"error": "Repository not found"}, X_Error_Code="RepoNotFound")
         siblings = [{"rfilename": ".gitattributes"}]
-        for file, content in stored.files.items():
+        for file, content in stored.at(revision).items():
             large = {"lfs": {"sha256": _sha(content), "size": len(content), "pointerSize": 1}}
             siblings.append({"rfilename": file} | (large if file.endswith(LARGE) else {}))
-        self.send(200, {"id": name, "private": stored.private, "sha": _commit(stored), "siblings": siblings})
+        self.send(
+            200, {"id": name, "private": stored.private, "sha": _commit(stored.at(revision)), "siblings": siblings}
+        )
 
-    def branch(self, name: str) -> None:
-        if not self.refused(name):
-            self.send(200, {})
+    def branch(self, name: str, revision: str) -> None:
+        if self.refused(name):
+            return
+        stored = self.server.repositories[name]
+        if revision in stored.branches:
+            return self.send(409, {"error": "Reference already exists"})
+        stored.branches[revision] = dict(stored.files)
+        self.send(200, {})
 
-    def preupload(self, name: str) -> None:
+    def preupload(self, name: str, revision: str) -> None:
         if self.refused(name):
             return
         files = [
@@ -168,7 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.uploads += 1
         self.send(200, {})
 
-    def commit(self, name: str) -> None:
+    def commit(self, name: str, revision: str) -> None:
         if self.refused(name):
             return
         stored = self.server.repositories[name]
@@ -177,26 +188,26 @@ class _Handler(BaseHTTPRequestHandler):
             if line["key"] == "header":
                 stored.commits.append(value["summary"])
             elif line["key"] == "file":
-                stored.files[value["path"]] = base64.b64decode(value["content"])
+                stored.at(revision)[value["path"]] = base64.b64decode(value["content"])
             elif line["key"] == "lfsFile":
-                stored.files[value["path"]] = self.server.large[value["oid"]]
+                stored.at(revision)[value["path"]] = self.server.large[value["oid"]]
             elif line["key"] == "deletedFile":
-                del stored.files[value["path"]]
-        oid = _commit(stored)
+                del stored.at(revision)[value["path"]]
+        oid = _commit(stored.at(revision))
         url = f"{self.server.url}/{name}/commit/{oid}"
         self.send(200, {"success": True, "commitOid": oid, "commitUrl": url, "pullRequestUrl": None, "hookOutput": ""})
 
-    def resolve(self, name: str, file: str) -> None:
+    def resolve(self, name: str, revision: str, file: str) -> None:
         stored = self.server.repositories.get(name, Stored())
-        if file not in stored.files:
+        if file not in stored.at(revision):
             return self.send(404, {"error": "Entry not found"}, X_Error_Code="EntryNotFound")
-        content = stored.files[file]
-        self.send(200, content, ETag=f'"{_sha(content)}"', X_Repo_Commit=_commit(stored))
+        content = stored.at(revision)[file]
+        self.send(200, content, ETag=f'"{_sha(content)}"', X_Repo_Commit=_commit(stored.at(revision)))
 
 
 def _sha(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _commit(stored: Stored) -> str:
-    return hashlib.sha1(f"{len(stored.commits)}".encode()).hexdigest()
+def _commit(files: dict[str, bytes]) -> str:
+    return hashlib.sha1(repr(sorted(files.items())).encode()).hexdigest()

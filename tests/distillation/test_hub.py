@@ -1,6 +1,7 @@
 """A push from end to end against a stand-in of the Hub: what arrives, and what becomes of a run that may not push."""
 
 import json
+import shlex
 import shutil
 
 import pytest
@@ -11,6 +12,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from distillation import publish, run, run_teacher
 from distillation.hub import published_files
+from distillation.results import sha256
 from tests.hub import OWNER, TOKEN, Stored, _Handler
 
 NAME = f"{OWNER}/tiny"
@@ -104,8 +106,8 @@ def test_the_onnx_model_goes_along(hub, student, tmp_path, capsys):
     exported = tmp_path / "exported"
     exported.mkdir()
     (exported / "model.onnx").write_bytes(b"graph")
-    parameters = json.loads((student / "all_results.json").read_text(encoding="utf-8"))["parameters"]
-    found = {"model": str(student), "backend": "onnx-int8", "parameters": parameters, "bytes": {"model.onnx": 5}}
+    weights = sha256(student / "model.safetensors")
+    found = {"model": str(student), "backend": "onnx-int8", "weights": weights, "bytes": {"model.onnx": 5}}
     found |= {"largest_difference": 0.125, "agreement": 0.75, "compared": "8 hidden tokens"}
     (exported / "export.json").write_text(json.dumps(found), encoding="utf-8")
     push(student, "--onnx", str(exported))
@@ -113,7 +115,7 @@ def test_the_onnx_model_goes_along(hub, student, tmp_path, capsys):
     assert files["onnx/model_int8.onnx"] == b"graph" and json.loads(files["onnx/export.json"])["model"] == "student"
     assert "onnx/model_int8.onnx" in files["README.md"].decode() and "75.00%" in files["README.md"].decode()
     assert open(hf_hub_download(NAME, "onnx/model_int8.onnx"), "rb").read() == b"graph"
-    (exported / "export.json").write_text(json.dumps(found | {"parameters": 1}), encoding="utf-8")
+    (exported / "export.json").write_text(json.dumps(found | {"weights": "others"}), encoding="utf-8")
     assert "`onnx`" in refusal(capsys, push, student, "--onnx", str(exported))
 
 
@@ -130,12 +132,46 @@ def test_a_run_that_may_not_push_ends_before_it_trains(hub, recipe, tmp_path, ca
     assert not (tmp_path / "student").exists()
 
 
+def test_a_repository_of_others_that_all_can_see(hub, student, capsys):
+    """To make it is no error for the Hub's client, and days later the push would be one."""
+    hub.repositories["someone/tiny"] = Stored()
+    assert "another's" in refusal(capsys, lambda: push(student, name="someone/tiny"))
+
+
+def test_a_run_that_goes_on_is_checked_too(hub, recipe, student, capsys, monkeypatch):
+    """Jobs that may be stopped always say that they go on."""
+    keys = ["--push_to_hub", "true", "--hub_model_id", "tiny", "--resume_from_checkpoint", "true"]
+    keys += ["--output_dir", str(student)]
+    with monkeypatch.context() as patch:
+        patch.setenv("HF_TOKEN", "hf_wrong")
+        assert "refuses the token" in refusal(capsys, run.main, [*recipe, *keys])
+    run.main([*recipe, *keys])
+    assert f'model="{NAME}"' in ModelCard.load(NAME).text
+
+
+def test_what_was_measured_of_an_earlier_model_is_not_this_ones(hub, recipe, finished, tmp_path):
+    output = tmp_path / "student"
+    output.mkdir()
+    (output / "onnx").mkdir()
+    for name in ("measured.json", "onnx/export.json"):
+        (output / name).write_text('{"scores": [{"model": "this model"}]}')
+    (output / "onnx" / "model.onnx").write_bytes(b"another")
+    run.main([*recipe, "--output_dir", str(output), "--push_to_hub", "true", "--hub_model_id", "tiny"])
+    assert not {"measured.json", "onnx/export.json", "onnx/model.onnx"} & set(hub.repositories[NAME].files)
+
+
 def test_a_token_that_is_given_is_not_told(hub, student, capsys, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
     push(student, "--hub_token", TOKEN)
     assert TOKEN not in "".join(capsys.readouterr())
     assert all(TOKEN.encode() not in content for content in contents(student).values())
     assert "hub_token" in refusal(capsys, push, student, "--hub_token", "hf_wrong")
+
+    def failing(*arguments, **options):
+        raise OSError(f"sent {TOKEN} and was cut")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.create_commit", failing)
+    assert "***" in refusal(capsys, push, student, "--hub_token", TOKEN)
 
 
 def test_a_name_that_another_model_has(hub, recipe, student, capsys):
@@ -160,13 +196,15 @@ def test_a_public_repository_where_a_private_one_is_wanted(hub, student, capsys)
 
 @pytest.mark.parametrize("part", ["/large/", "/commit/", "/preupload/"])
 def test_a_cut_connection_loses_nothing_and_can_be_tried_again(hub, student, capsys, part):
+    student = student.rename(student.parent / "my student")
     before = contents(student)
     hub.cut = lambda method, path: part in path
-    said = refusal(capsys, push, student)
-    assert "python -m distillation.publish --checkpoint" in said and str(student) in said
+    said = refusal(capsys, push, student, "--hub_private_repo", "true")
     assert not hub.repositories[NAME].files, "half of a model on the Hub"
     hub.cut = lambda method, path: False
-    push(student)
+    _, command = said.split("to publish it: python -m distillation.publish ")
+    publish.main(shlex.split(command))
+    assert hub.repositories[NAME].private, "a model that nobody should see"
     assert hub.uploads == 1, "what had arrived was sent once more"
     assert len(hub.repositories[NAME].commits) == 1
     after = contents(student)
@@ -179,7 +217,7 @@ def test_a_cut_connection_loses_nothing_and_can_be_tried_again(hub, student, cap
 def test_the_same_model_again_with_what_was_measured_since(hub, student, tmp_path):
     push(student)
     results = {"task": "letters", "metric": "accuracy", "model": str(student), "seed": 1, "test_accuracy": 0.625}
-    results |= {"recipe": {}, "examples": {"test": 8}}
+    results |= {"recipe": {}}
     (tmp_path / "all_results.json").write_text(json.dumps(results), encoding="utf-8")
     push(student, "--results", str(tmp_path / "all_results.json"))
     assert "0.6250" in hub.repositories[NAME].files["README.md"].decode()
@@ -195,8 +233,13 @@ def test_a_mirror_that_answers_no_questions(hub, student, monkeypatch):
 
 
 def test_a_branch(hub, student):
+    other = Stored(files={"model.safetensors": b"other", "onnx/model.onnx": b"old"})
+    hub.repositories[NAME] = other
     push(student, "--hub_revision", "trial")
-    assert hub.repositories[NAME].files
+    assert other.files == {"model.safetensors": b"other", "onnx/model.onnx": b"old"}
+    trial = other.branches["trial"]
+    assert trial["model.safetensors"] == (student / "model.safetensors").read_bytes()
+    assert "onnx/model.onnx" not in trial, "what the branch began with is another model's"
 
 
 def test_without_a_repository_only_the_card_is_written(hub, student):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from distillation.measured import gather, take_exported, what_is_measured
+from distillation.measured import exported, gather, what_is_measured
 from distillation.recipe import RecipeError
 
 RESULTS = {"recipe": {"teacher_name_or_path": "runs/teacher"}, "parameters": 12}
@@ -19,7 +19,8 @@ def fine_tuned(folder, model, score, task="letters", **others):
 
 def timed(path, *sources):
     rows = [
-        {"model": source, "source": source, "backend": "torch", "batch_size": 1, "seconds": [0.5, 0.25, 0.125]}
+        {"model": source, "source": source, "head": "masked-lm", "backend": "torch", "device": "cpu", "mib": 1.5}
+        | {"batch_size": 1, "sequence_length": 8, "parameters": 12, "seconds": [0.5, 0.25, 0.125]}
         for source in sources
     ]
     path.write_text(json.dumps({"hardware": {"cpu": "Some"}, "rows": rows}), encoding="utf-8")
@@ -71,6 +72,26 @@ def test_answers_without_a_model(student, tmp_path):
     assert [score["test"]["f1"] for score in scores if score["task"] == "names"] == [0.5, 0.25, 0.125]
 
 
+def test_what_was_measured_twice_is_refused(student, tmp_path):
+    """The last one would win, whichever that is."""
+    fine_tuned(tmp_path / "runs" / "a", student, 0.5)
+    fine_tuned(tmp_path / "runs" / "b", student, 0.75)
+    with pytest.raises(RecipeError, match="both have this model, letters"):
+        gather(student, RESULTS, [tmp_path / "runs"])
+    for name in ("one.json", "two.json"):
+        timed(tmp_path / name, str(student))
+    with pytest.raises(RecipeError, match="both have this model, masked-lm, torch"):
+        gather(student, RESULTS, [tmp_path / "one.json", tmp_path / "two.json"])
+
+
+@pytest.mark.parametrize("broken", [{"recipe": None}, {"test_f1": None}, {"test_f1": "x"}, {"metric": "f2"}])
+def test_broken_results_are_skipped(student, tmp_path, caplog, broken):
+    fine_tuned(tmp_path / "runs" / "a", student, 0.5)
+    fine_tuned(tmp_path / "runs" / "b", student, 0.75, task="names", **broken)
+    assert names(gather(student, RESULTS, [tmp_path / "runs"])) == {"this model": 0.5}
+    assert "is skipped" in caplog.text and "runs/b" in caplog.text
+
+
 def test_speed_is_the_median(student, tmp_path):
     timed(tmp_path / "speed.json", str(student), "elsewhere/teacher", "elsewhere/other")
     speed = gather(student, RESULTS, [tmp_path / "speed.json"])["speed"]
@@ -92,7 +113,7 @@ def test_results_of_others_and_broken_ones_are_refused(student, tmp_path):
 
 @pytest.mark.parametrize(
     "found",
-    [None, "{", "[]", '{"backend": "openvino"}', '{"backend": "onnx"}'],
+    [None, "{", "[]", '{"backend": "openvino"}', '{"backend": "onnx", "weights": "others"}'],
     ids=["none", "torn", "a list", "another backend", "no graph"],
 )
 def test_what_is_no_exported_model(student, tmp_path, found):
@@ -100,5 +121,5 @@ def test_what_is_no_exported_model(student, tmp_path, found):
     if found is not None:
         (tmp_path / "exported" / "export.json").write_text(found)
     with pytest.raises(RecipeError, match="`onnx`"):
-        take_exported(student, tmp_path / "exported", RESULTS)
+        exported(student, tmp_path / "exported")
     assert what_is_measured(student) == {} and not any(student.iterdir())

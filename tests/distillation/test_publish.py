@@ -38,9 +38,9 @@ def test_the_user_knows_better(made_of):
 @pytest.mark.parametrize("card", [None, "# no front matter", "---\n- [\n---\n", "\x00"])
 def test_a_teacher_without_a_card(made_of, card):
     facts = made_of(card)
-    assert (facts["language"], facts["license"], facts["base_model"]) == ("ru", "apache-2.0", None)
+    assert (facts["language"], facts["license"], facts["base_model"]) == ("ru", "unknown", None)
 
 
 def test_a_teacher_on_the_hub_that_cannot_be_asked(made_of):
     facts = made_of(None, source="someone/teacher")
-    assert facts["base_model"] == "someone/teacher" and facts["license"] == "apache-2.0"
+    assert facts["base_model"] == "someone/teacher" and facts["license"] == "unknown"
