@@ -168,8 +168,7 @@ def _scores(scores: Sequence[Mapping[str, Any]]) -> str:
     unit = PER_CENT if any(score["task"] == "sberquad" for score in scores) else ""
     return (
         f"## Tasks\n\n{table}\n\nModels fine-tuned on the task and scored on the part that the benchmark reports, "
-        f"which chose nothing.{unit} ± is the standard "
-        f"deviation over seeds. (`{MEASURED}`)"
+        f"which chose nothing.{unit} ± is the standard deviation over seeds. (`{MEASURED}`)"
     )
 
 
@@ -189,9 +188,8 @@ def _speed(rows: Sequence[Mapping[str, Any]]) -> str:
     heads = ["model", "head", "backend", "batch x length", "ms", "times as fast", "MiB on disk"]
     machines = ", and ".join(dict.fromkeys(f"{row['device']} ({row['hardware']})" for row in rows))
     return (
-        f"## Speed\n\n{_table(heads, cells)}\n\nMedians; as many times as fast as {compared} is in PyTorch on "
-        "the same input. "
-        f"Measured on {machines}. (`{MEASURED}`)"
+        f"## Speed\n\n{_table(heads, cells)}\n\nMedians; as many times as fast as {compared} is in PyTorch on the "
+        f"same input. Measured on {machines}. (`{MEASURED}`)"
     )
 
 

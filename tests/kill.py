@@ -96,12 +96,16 @@ def try_mode(mode: str, folder: Path, arguments: argparse.Namespace) -> dict:
     for number in range(arguments.runs):
         draw = random.Random(f"{arguments.seed} {mode} {number}")
         tried = output / str(number)
-        for _ in range(draw.randint(1, arguments.kills)):
-            processes = start(mode, folder, tried)
-            if not strike(processes, tried, draw, duration):
+        wanted, kills = draw.randint(1, arguments.kills), 0
+        while kills < wanted:
+            if strike(start(mode, folder, tried), tried, draw, duration):
+                kills += 1
+                row["kills_in_a_save"] += bool(unsealed(tried))
+            elif kills:
                 break  # it had ended before
-            row["kills"] += 1
-            row["kills_in_a_save"] += bool(unsealed(tried))
+            else:
+                shutil.rmtree(tried, ignore_errors=True)  # a run that nobody disturbed shows nothing
+        row["kills"] += kills
         codes = wait(start(mode, folder, tried))
         log = tried.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
         row["torn_skipped"] += log.count("is not whole and is skipped") // len(codes)  # each process says so

@@ -14,7 +14,7 @@ from distillation.card import model_card
 from distillation.evaluation import METRICS
 from distillation.results import recipe_of
 
-CONFIG = {"n_layers": 2, "dim": 312, "n_heads": 12, "vocab_size": 4987, "max_position_embeddings": 509}
+CONFIG = {"n_layers": 2, "dim": 312, "n_heads": 12, "vocab_size": 4987, "model_max_length": 509}
 BASE = {"pipeline_tag": "fill-mask", "dataset": None, "language": "ru", "license": "mit", "base_model": None}
 BASE |= {"versions": {"torch": "2.13.0"}, "device": "CPU, 2 threads", "processes": 1}
 
@@ -71,15 +71,11 @@ def leaves(value):
 
 
 def untraceable(text, known):
-    """The numbers of a text that none of the known ones is rounded, in its own unit, per cent, MiB, or MB, nor the
-    ratio of two of one kind."""
-    ratios = [a / b for a in known for b in known if b]
+    """The numbers of a text that none of the known ones is, rounded, in its own unit, per cent, or MiB."""
     found = []
     for token in re.findall(r"(?<![\w.-])\d[\d,]*(?:\.\d+)?(?!\w)", text):
-        digits = len(token.partition(".")[2])
-        value, half = float(token.replace(",", "")), 0.5000001 * 10**-digits
-        units = [number * unit for number in known for unit in (1, 100, 2**-20, 1e-6)]
-        if not any(abs(value - one) <= half for one in units + (ratios if digits == 1 else [])):
+        value, half = float(token.replace(",", "")), 0.5000001 * 10 ** -len(token.partition(".")[2])
+        if not any(abs(value - number * unit) <= half for number in known for unit in (1, 100, 2**-20)):
             found.append(token)
     return found
 
@@ -90,13 +86,71 @@ def without_blocks(card):
     return re.sub(r"```.*?```", "", text.split("## Citation")[0], flags=re.S)
 
 
+def tables(card):
+    """The rows of each table by its section; a row as its cells by the heads of the columns."""
+    found = {}
+    for section in without_blocks(card).split("\n## ")[1:]:
+        lines = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
+        lines = [[cell.strip() for cell in line] for line in lines]
+        if lines:
+            found[section.splitlines()[0]] = [dict(zip(lines[0], line, strict=False)) for line in lines[2:]]
+    return found
+
+
 def test_every_number_is_one_of_the_results():
     results, measured = invented()
-    known = [*leaves(results), *leaves(measured), *leaves(CONFIG)]
+    ratios = [results["teacher_parameters"] / results["parameters"]]
+    slowest = next(row for row in measured["speed"] if (row["model"], row["backend"]) == ("teacher", "torch"))
+    ratios += [slowest["milliseconds"] / row["milliseconds"] for row in measured["speed"]]
+    known = [*leaves(results), *leaves(measured), *leaves(CONFIG), *ratios]
     text = without_blocks(model_card("me/tiny", results, CONFIG, measured))
     assert len(re.findall(r"\d+\.\d+", text)) >= 40
     assert untraceable(text, known) == []
     assert untraceable("13.5791 of 2,468,013", known) == ["13.5791", "2,468,013"]
+
+
+def test_each_number_stands_where_it_belongs():
+    results, measured = invented()
+    found = tables(model_card("me/tiny", results, CONFIG, measured))
+    roles = {"teacher": "teacher", "student_before": "this model before training", "student": "this model"}
+    for role, row in zip(roles, found["Held-out text"], strict=True):
+        assert row["model"] == roles[role]
+        assert row["loss"] == f"{results[f'{role}_heldout_loss']:.4f}"
+        assert row["word accuracy"] == f"{results[f'{role}_heldout_masked_word_accuracy']:.4f}"
+    letters, names = found["Tasks"]
+    for score in measured["scores"]:
+        cell = (letters if score["task"] == "letters" else names)[score["model"]]
+        figures = score["test"]
+        assert cell == f"{figures[score['metric']]:.4f} ± {figures[score['metric'] + '_std']:.4f}"
+    assert list(letters)[2:] == ["this model", "teacher"]
+    speed = {(row["model"], row["backend"]): row for row in found["Speed"]}
+    base = next(row for row in measured["speed"] if (row["model"], row["backend"]) == ("teacher", "torch"))
+    for row in measured["speed"]:
+        cells = speed[row["model"], row["backend"]]
+        assert cells["times as fast"] == f"{base['milliseconds'] / row['milliseconds']:.1f}"
+        assert cells["ms"] == f"{row['milliseconds']:.2f}" and cells["MiB on disk"] == f"{row['mib']:.2f}"
+    for row, term in zip(found["How it was made"], ("kl", "mlm", "cosine", "attention"), strict=True):
+        assert row["on held-out text"] == f"{results[f'eval_{term}']:.4f}"
+
+
+def test_speed_is_compared_with_one_model_only():
+    """A row without that model's would be compared with itself, and look slow."""
+    results, measured = invented()
+    longer = [row | {"sequence_length": 78} for row in measured["speed"] if row["model"] == "this model"]
+    card = model_card("me/tiny", results, CONFIG, {"speed": [*measured["speed"], *longer]})
+    cells = {(row["model"], row["batch x length"]): row["times as fast"] for row in tables(card)["Speed"]}
+    assert cells["this model", "3 x 78"] == "" and cells["teacher", "3 x 77"] and "as the teacher" in card
+    assert "as fast as this model" in model_card("me/tiny", results, CONFIG, {"speed": longer})
+
+
+def test_a_run_that_learned_from_no_teacher_is_no_distillation():
+    results, _ = invented()
+    recipe = results["recipe"] | {"weight_kl": 0, "weight_cosine": 0, "weight_attention": 0}
+    card = ModelCard(model_card("me/tiny", results | {"recipe": recipe}, CONFIG, {}))
+    assert "distilled" not in card.text.split("##")[0] and "knowledge-distillation" not in card.data.tags
+    assert "as a masked LM alone, its first weights made of `teacher`" in card.text
+    alone = model_card("me/tiny", results | {"recipe": recipe | {"student_initialisation": "random"}}, CONFIG, {})
+    assert "as a masked LM alone." in alone
 
 
 def test_what_the_hub_reads():
@@ -152,7 +206,25 @@ def test_a_fine_tuned_model(texts):
     own |= {"recipe": {"learning_rate": 0.1}, "dataset": "someone/letters", "pipeline_tag": "text-classification"}
     card = ModelCard(model_card("tiny", BASE | own, {}, {}))
     assert "| f1_macro | 0.5432 | 0.4321 |" in card.text and "`student` fine-tuned on letters" in card.text
+    assert "random" not in card.text.split("##")[0]
     (result,) = card.data.eval_results
     assert (result.metric_value, result.dataset_type, result.dataset_split) == (0.4321, "someone/letters", "test")
     assert card.data.datasets == ["someone/letters"] and ("text_pair" in card.text) == (texts == 2)
     json.dumps(card.data.to_dict())
+
+
+def test_scores_on_demo_data_are_none_of_the_benchmark():
+    """The Hub would rank them beside those that are."""
+    results, measured = invented()
+    scores = [score | {"demo": True, "split": "validation"} for score in measured["scores"]]
+    card = ModelCard(model_card("me/tiny", results, CONFIG, {"scores": scores}))
+    found = {one.dataset_name: one for one in card.data.eval_results}
+    assert "letters (demo data)" in found and "letters" not in found and "| letters (demo data) |" in card.text
+    assert found["letters (demo data)"].dataset_split == "validation"
+
+
+def test_a_fine_tuned_model_with_random_first_weights():
+    own = {"task": "letters", "metric": "f1", "test_f1": 0.5, "validation_f1": 0.5, "seed": 1, "model": "me/tiny"}
+    own |= {"examples": {"validation": 1, "test": 2}, "chosen_by": "", "parameters": 1, "model_bytes": 2, "steps": 3}
+    own |= {"train_seconds": 2.0, "recipe": {"random_weights": True}}
+    assert "With the shape of `tiny` and random first weights" in model_card("x", BASE | own, {}, {})
