@@ -27,10 +27,9 @@ from benchmarks.backends import BACKENDS, Arrays
 from benchmarks.deployed import Deployed, compare_masked_lm, compare_on_lines, compare_on_task, task_of
 from benchmarks.measure import hardware
 from distillation.arguments import DataArguments
-from distillation.checkpoint import fit_tokenizer, load_config
+from distillation.checkpoint import fit_tokenizer, load_config, load_tokenizer
 from distillation.demo import resolve_demo
 from distillation.lines import load_lines
-from distillation.models import load_tokenizer
 from distillation.recipe import RecipeError, command, one_line, parse_recipe
 
 HEADS = ("ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")

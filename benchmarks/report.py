@@ -16,7 +16,7 @@ from benchmarks import scores
 from benchmarks.reporting import held_out, plots, speed, tradeoff
 from benchmarks.reporting.inventory import Inventory, short_names, take_stock
 from distillation.publish import write
-from distillation.recipe import RecipeError, command
+from distillation.recipe import CommandLine, RecipeError, command
 
 Pictures = dict[str, Figure]  # by file name
 
@@ -24,7 +24,7 @@ Pictures = dict[str, Figure]  # by file name
 @command
 def main(argv: list[str] | None = None) -> None:
     """Read the results, write `report.md` with its pictures, and print where it is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="Folders of finished runs, at any depth, or result files.")
     parser.add_argument("--output_dir", type=Path, required=True, help="Where report.md and its pictures go.")
     arguments = parser.parse_args(argv)
@@ -68,10 +68,7 @@ def distillation(inventory: Inventory, pictures: Pictures) -> list[str]:
 
 def fine_tuning(inventory: Inventory) -> list[str]:
     """The table of scores."""
-    try:
-        table = scores.table(inventory.fine_tuned)
-    except ValueError as error:
-        raise RecipeError(str(error)) from None
+    table = scores.table(inventory.fine_tuned)
     return ["## Fine-tuning", table, "Scores on the test parts, in per cent; mean ± standard deviation over seeds."]
 
 

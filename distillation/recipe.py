@@ -1,6 +1,8 @@
 """A YAML recipe and the command line become argument dataclasses; what a user got wrong becomes one sentence."""
 
 import argparse
+import copy
+import dataclasses
 import difflib
 import functools
 import json
@@ -8,6 +10,8 @@ import logging
 import os
 import re
 import sys
+import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,9 @@ from typing import Any
 import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
+
+DEEPEST = 4  # lists and mappings in one another: more than any key takes
+LARGEST = 2**63  # of a whole number
 
 
 class RecipeError(ValueError):
@@ -25,9 +32,9 @@ class LocalError(RecipeError):
     """One that perhaps only this process meets, of several: it tells, whichever it is."""
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: Exception | str) -> str:
     """What a library has to say, fit for the end of such a sentence."""
-    return " ".join(str(error).split())[:500]
+    return " ".join(str(error).split())[:300]
 
 
 def command(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | None], Any]:
@@ -71,19 +78,25 @@ def parse_recipe(*argument_types: type, argv: list[str] | None = None, default: 
     config_parser = _Parser((), add_help=False, allow_abbrev=False)
     config_parser.add_argument("--config")
     config, rest = config_parser.parse_known_args(argv)
-    tokens = _recipe_tokens(Path(config.config)) if config.config else []
+    tokens = _recipe_tokens(read_recipe(Path(config.config))) if config.config else []
 
     parser = _Parser(argument_types, allow_abbrev=False, description=sys.modules["__main__"].__doc__)
     parser.add_argument("--config", metavar="FILE.yaml", help="Recipe: a YAML file of keys and values.")
     try:
         *arguments, _, unknown = parser.parse_args_into_dataclasses(tokens + rest, return_remaining_strings=True)
-    except (ValueError, TypeError, ImportError) as error:  # what the dataclasses check on their own
-        raise RecipeError(" ".join(str(error).split())) from None
+    except RecipeError:
+        raise
+    except Exception as error:  # what the dataclasses of libraries check on their own: they raise many types
+        raise RecipeError(one_line(error)) from None
     if unknown:
         raise RecipeError(_unknown_key(unknown[0], parser))
     for part in arguments:
+        _check_numbers(part)
         if isinstance(part, TrainingArguments):
+            if not any(token.split("=")[0] == "--output_dir" for token in tokens + rest):
+                raise RecipeError("`output_dir` is missing: name the folder for what this run makes")
             check_training(part)
+            _rehearse(part)
     return tuple(arguments)
 
 
@@ -96,8 +109,9 @@ def check_training(args: TrainingArguments) -> None:
     for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
         if getattr(args, name) < 1:
             raise RecipeError(f"`{name}` must be at least 1, got {getattr(args, name)}")
-    if args.seed < 0:
-        raise RecipeError(f"`seed` must not be negative, got {args.seed}")
+    for name in ("seed", "data_seed"):
+        if (getattr(args, name) or 0) < 0:
+            raise RecipeError(f"`{name}` must not be negative, got {getattr(args, name)}")
     if Path(args.output_dir).is_file():
         raise RecipeError(f"`output_dir` {args.output_dir!r} is a file: name a folder")
     for name in ("label_smoothing_factor", "neftune_noise_alpha"):
@@ -105,21 +119,72 @@ def check_training(args: TrainingArguments) -> None:
             raise RecipeError(f"`{name}` has no effect on the losses here: leave it out")
 
 
-class _Parser(HfArgumentParser):
+def _rehearse(args: TrainingArguments) -> None:
+    """Raise RecipeError unless a Trainer, its optimiser, schedule, loggers, and data loader can be made of them.
+
+    On a model of one number, in a folder that is gone afterwards: on the real ones it would fail after minutes.
+    """
+    from transformers import Trainer  # takes seconds, and not every script with a recipe trains
+
+    with tempfile.TemporaryDirectory() as folder:
+        tried = copy.copy(args)
+        tried.output_dir, tried.push_to_hub = folder, False
+        try:
+            row = {"input_ids": [0]}
+            trainer = Trainer(torch.nn.Linear(1, 1), tried, train_dataset=[row] * 2, eval_dataset=[row])
+            trainer.create_optimizer_and_scheduler(num_training_steps=2)
+            trainer.get_train_dataloader()
+        except Exception as error:  # of many types, from packages that are not there to options that no one knows
+            raise RecipeError(f"the training arguments cannot be met: {one_line(error)}") from None
+
+
+def _check_numbers(arguments: Any) -> None:
+    """Refuse what is a number for Python, and for nothing that is computed here."""
+    for name in (field.name for field in dataclasses.fields(arguments)):
+        value = getattr(arguments, name)
+        if isinstance(value, int | float) and not abs(value) < LARGEST:  # nor is that of what is no number
+            raise RecipeError(f"`{name}` must be a number below {LARGEST:.1g}, got {str(value)[:20]}")
+
+
+class CommandLine(argparse.ArgumentParser):
+    """Of a script without a recipe: what is wrong with its options is a RecipeError as well."""
+
     def error(self, message: str) -> None:
-        raise RecipeError(message)
+        raise RecipeError(one_line(message))
 
 
-def _recipe_tokens(path: Path) -> list[str]:
-    """Spell a recipe as command-line tokens, so that both go through the same types and choices."""
+class _Parser(CommandLine, HfArgumentParser):
+    pass
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML itself takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        for key, count in Counter(str(key.value) for key, _ in node.value).items():
+            if count > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"`{key}` stands there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read_recipe(path: Path, key: str = "--config") -> dict[str, Any]:
+    """The keys and values of a recipe. key: what named it, for the message. Raises RecipeError."""
     try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+        recipe = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
-        raise RecipeError(f"--config {path} cannot be read ({error.strerror}); give the path of a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"--config {path} is not valid YAML: {' '.join(str(error).split())}") from None
+        raise RecipeError(f"{key} {path} cannot be read ({error.strerror}); give the path of a YAML file") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the latter two: no UTF-8, no such date, too deep
+        raise RecipeError(f"{key} {path} is not valid YAML: {one_line(error)}") from None
     if not isinstance(recipe, dict):
-        raise RecipeError(f"--config {path} must be a mapping of keys to values, got {type(recipe).__name__}")
+        raise RecipeError(f"{key} {path} must be a mapping of keys to values, got {type(recipe).__name__}")
+    for name, value in recipe.items():
+        if not _is_shallow(value):
+            raise RecipeError(f"{key} {path}: `{name}` is deeper than {DEEPEST} lists or mappings in one another")
+    return recipe
+
+
+def _recipe_tokens(recipe: dict[str, Any]) -> list[str]:
+    """Spell a recipe as command-line tokens, so that both go through the same types and choices."""
     tokens = []
     for key, value in recipe.items():
         if value is None:
@@ -129,6 +194,12 @@ def _recipe_tokens(path: Path) -> list[str]:
         # The form with "=" lets a value begin with a dash.
         tokens += [f"--{key}={texts[0]}"] if len(texts) == 1 else [f"--{key}", *texts]
     return tokens
+
+
+def _is_shallow(value: Any, room: int = DEEPEST) -> bool:
+    """Whether a value can be spelled: one that holds itself, or all others ten times, cannot."""
+    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return room >= 0 and all(_is_shallow(member, room - 1) for member in members)
 
 
 def _unknown_key(token: str, parser: argparse.ArgumentParser) -> str:

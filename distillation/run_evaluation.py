@@ -14,11 +14,11 @@ import json
 import torch
 
 from distillation.arguments import DataArguments
-from distillation.checkpoint import position_count
+from distillation.checkpoint import load_tokenizer, position_count
 from distillation.demo import resolve_demo
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
 from distillation.lines import check_whole, load_lines
-from distillation.models import load_masked_lm, load_tokenizer
+from distillation.models import load_masked_lm
 from distillation.publish import held_out_table
 from distillation.recipe import RecipeError, command, parse_recipe
 

@@ -11,14 +11,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
-from distillation.arguments import DataArguments, MaskingArguments, ObjectiveArguments, TeacherArguments
-from distillation.checkpoint import checkpoint_to_resume
+from distillation.arguments import (
+    DataArguments,
+    MaskingArguments,
+    ObjectiveArguments,
+    TeacherArguments,
+    check_best,
+)
+from distillation.checkpoint import checkpoint_to_resume, load_tokenizer
 from distillation.data import load_corpus
 from distillation.demo import resolve_demo
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
 from distillation.layers import Projections
 from distillation.lines import check_whole, load_lines
-from distillation.models import load_masked_lm, load_tokenizer
+from distillation.models import load_masked_lm
 from distillation.publish import publish
 from distillation.recipe import command, parse_recipe
 from distillation.streaming import stream_corpus
@@ -33,6 +39,8 @@ ARGUMENTS = (TeacherArguments, DataArguments, MaskingArguments, TrainingArgument
 def main(argv: list[str] | None = None) -> None:
     """Parse, train, evaluate, publish."""
     teacher_args, data_args, masking_args, training_args = parse_recipe(*ARGUMENTS, argv=argv)
+    objective = ObjectiveArguments(weight_kl=0, weight_mlm=1, weight_cosine=0, weight_attention=0)
+    check_best(training_args, objective)
     checkpoint = checkpoint_to_resume(training_args)
     set_seed(training_args.seed)
     with training_args.main_process_first():  # the others find its work in the cache, and train the same tokenizer
@@ -45,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
         Student(build_model(teacher_args, data_args, tokenizer), Projections()),
         training_args,
         teacher=None,
-        objective=ObjectiveArguments(weight_kl=0, weight_mlm=1, weight_cosine=0, weight_attention=0),
+        objective=objective,
         masking=masking_args,
         corpus=corpus,
         tokenizer=tokenizer,

@@ -12,10 +12,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import json
 
 from distillation.arguments import DataArguments
-from distillation.checkpoint import save_tokenizer
+from distillation.checkpoint import load_tokenizer, save_tokenizer
 from distillation.demo import resolve_demo
 from distillation.lines import check_whole, hold_out, load_lines
-from distillation.models import load_tokenizer
 from distillation.recipe import RecipeError, command, parse_recipe
 from distillation.vocabulary import measure, sample_texts, train_tokenizer
 

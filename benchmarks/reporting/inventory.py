@@ -1,8 +1,6 @@
 """Which results there are: every result file in files and folders, told apart by what it holds."""
 
 import itertools
-import json
-import logging
 import os.path
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import scores
+from benchmarks.reporting.files import check_history, check_run, check_timing, read_json
 from distillation.checkpoint import STATE
 from distillation.recipe import RecipeError
-
-logger = logging.getLogger(__name__)
 
 RESULTS = "all_results.json"
 THE_SAME = 1000  # names in common: more than any path has
@@ -56,15 +53,16 @@ def take_stock(paths: Iterable[Path]) -> Inventory:
     inventory = Inventory()
     origins: dict[tuple, Path] = {}
     for path, named in _files(paths).items():
-        content = _read(path, named)
+        content = read_json(path, named)
         if path.name == RESULTS and isinstance(content, dict):
+            check_run(path, content)
             inventory.runs[path.parent] = content
         elif _is_timing(content):
             inventory.timings += _timings(path, content, origins)
     inventory.timings = _told_apart(inventory.timings)
     for folder in inventory.distilled:
         if (folder / STATE).is_file():
-            inventory.histories[folder] = (_read(folder / STATE, named=False) or {}).get("log_history", [])
+            inventory.histories[folder] = check_history(folder / STATE, read_json(folder / STATE))
     if not (inventory.distilled or inventory.fine_tuned or inventory.timings):
         raise RecipeError(
             f"no results in {', '.join(map(str, paths))}: name folders of finished runs, or files of inference results"
@@ -89,16 +87,6 @@ def _files(paths: Iterable[Path]) -> dict[Path, bool]:
     return found
 
 
-def _read(path: Path, named: bool) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        if named:
-            raise RecipeError(f"{path} cannot be read as JSON ({error}): name a result file, or its folder") from None
-        logger.warning("%s cannot be read as JSON and is skipped: %s", path, error)
-        return None
-
-
 def _is_timing(content: Any) -> bool:
     if not isinstance(content, dict) or not isinstance(content.get("hardware"), dict):
         return False
@@ -112,10 +100,7 @@ def _timings(path: Path, content: Mapping[str, Any], origins: dict[tuple, Path])
     hardware = ", ".join(f"{name} {value}" for name, value in content["hardware"].items())
     rows = [row | {"hardware": hardware} for row in content["rows"]]
     for row in rows:
-        lacking = [key for key in TIMED if key not in row]
-        lacking += [] if row.get("seconds") or "error" in row else ["seconds"]
-        if lacking:
-            raise RecipeError(f"{path}: the row of {row['model']} has no `{lacking[0]}`; measure it again")
+        check_timing(path, row)
         key = tuple(row[name] for name in TIMED)
         if key in origins:
             raise RecipeError(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import datasets
 
-from distillation.recipe import RecipeError
+from distillation.recipe import RecipeError, one_line
 
 # Where the Hub keeps a converted copy of data sets that used to need a loading script.
 CONVERTED = "refs/convert/parquet"
@@ -48,8 +48,9 @@ def load_from_hub(
         except RuntimeError:  # a loading script, which `datasets` does not run
             loaded = datasets.load_dataset(*which, revision=CONVERTED)
     except Exception as error:  # the libraries below raise errors of many kinds
-        reason = " ".join(str(error).split())
-        raise RecipeError(f"`data_dir` {name!r} is no folder and cannot be loaded from the Hub: {reason}") from None
+        raise RecipeError(
+            f"`data_dir` {name!r} is no folder and cannot be loaded from the Hub: {one_line(error)}"
+        ) from None
     absent = [split for split in splits if split not in loaded]
     if absent:
         raise RecipeError(f"`data_dir` {name!r} has no split {absent[0]!r}: {sorted(loaded)}")
