@@ -26,6 +26,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from benchmarks.backends import BACKENDS, Arrays
 from benchmarks.deployed import Deployed, compare_masked_lm, compare_on_lines, compare_on_task, task_of
 from benchmarks.measure import hardware
+from benchmarks.reporting.files import check_run, read_json
 from distillation.arguments import DataArguments
 from distillation.checkpoint import fit_tokenizer, load_config, load_tokenizer
 from distillation.demo import resolve_demo
@@ -161,7 +162,10 @@ def compare(
     if model.config.architectures[0].endswith("ForMaskedLM"):
         return compare_masked_lm(model, deployed, tokenizer, lines, arguments.max_length)
     path = Path(arguments.model_name_or_path, "all_results.json")
-    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    results = read_json(path) if path.exists() else {}
+    if not isinstance(results, dict):
+        results = {}
+    check_run(path, results)
     known = (Path(__file__).parents[1] / "finetuning" / f"run_{results.get('task')}.py").exists()
     if arguments.data_dir and not known:
         raise RecipeError(

@@ -4,6 +4,7 @@ python benchmarks/report.py outputs --output_dir outputs/report
 """
 
 import argparse
+import os.path
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="Folders of finished runs, at any depth, or result files.")
     parser.add_argument("--output_dir", type=Path, required=True, help="Where report.md and its pictures go.")
     arguments = parser.parse_args(argv)
-    if arguments.output_dir.is_file():
+    if os.path.isfile(arguments.output_dir):
         raise RecipeError(f"`output_dir` {str(arguments.output_dir)!r} is a file: name a folder")
     text, pictures = report(take_stock(arguments.runs))
     arguments.output_dir.mkdir(parents=True, exist_ok=True)

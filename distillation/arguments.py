@@ -77,6 +77,10 @@ class DataArguments:
             raise RecipeError(f"`max_length` must be at least 8 tokens, got {self.max_length}")
         if self.validation_lines < 1:
             raise RecipeError(f"`validation_lines` must be at least 1, got {self.validation_lines}")
+        if (self.preprocessing_num_workers or 0) < 0:
+            raise RecipeError(
+                f"`preprocessing_num_workers` must not be negative, got {self.preprocessing_num_workers}"
+            )
 
 
 @dataclass

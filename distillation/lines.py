@@ -29,7 +29,8 @@ FORMATS = {
 SAMPLE = 100_000  # lines or examples that stand for a whole corpus
 LONG_LINE = 1_000_000  # characters; longer lines are counted, and cut like any other
 # What the readers of `datasets` raise, wrapped in the first where they read the whole, as it is where they stream.
-UNREADABLE = (DatasetGenerationError, OSError, EOFError, ValueError, TypeError, RecursionError, zlib.error)
+UNREADABLE = (DatasetGenerationError, OSError, EOFError, ValueError, TypeError, zlib.error)
+UNREADABLE += (RecursionError, StopIteration)  # of JSON: lists in lists, no value at all
 NO_ROWS = ("corresponds to no data", "at least one example")  # and of a corpus with nothing in it
 
 _UNUSABLE = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")

@@ -34,7 +34,7 @@ class LocalError(RecipeError):
 
 def one_line(error: Exception | str) -> str:
     """What a library has to say, fit for the end of such a sentence."""
-    return " ".join(str(error).split())[:300]
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def command(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | None], Any]:
@@ -91,7 +91,7 @@ def parse_recipe(*argument_types: type, argv: list[str] | None = None, default: 
     if unknown:
         raise RecipeError(_unknown_key(unknown[0], parser))
     for part in arguments:
-        _check_numbers(part)
+        _check_values(part)
         if isinstance(part, TrainingArguments):
             if not any(token.split("=")[0] == "--output_dir" for token in tokens + rest):
                 raise RecipeError("`output_dir` is missing: name the folder for what this run makes")
@@ -106,16 +106,20 @@ def check_training(args: TrainingArguments) -> None:
         raise RecipeError("several GPUs and one process: start with `accelerate launch`, or show it one GPU")
     if args.push_to_hub and not args.hub_model_id:
         raise RecipeError("`push_to_hub` needs `hub_model_id`, the repository to push to")
-    for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
-        if getattr(args, name) < 1:
-            raise RecipeError(f"`{name}` must be at least 1, got {getattr(args, name)}")
+    batches = ("per_device_train_batch_size", "per_device_eval_batch_size")
+    for name in (*batches, "gradient_accumulation_steps", "eval_accumulation_steps"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise RecipeError(f"`{name}` must be at least 1, got {value}")
     for name in ("seed", "data_seed"):
         if (getattr(args, name) or 0) < 0:
             raise RecipeError(f"`{name}` must not be negative, got {getattr(args, name)}")
-    if Path(args.output_dir).is_file():
-        raise RecipeError(f"`output_dir` {args.output_dir!r} is a file: name a folder")
-    for name in ("label_smoothing_factor", "neftune_noise_alpha"):
-        if getattr(args, name):
+    folder = Path(args.output_dir)
+    for path in (folder, *folder.parents):
+        if os.path.isfile(path):
+            raise RecipeError(f"`output_dir` {args.output_dir!r}: {str(path)!r} is a file: name a folder")
+    for name in ("label_smoothing_factor", "neftune_noise_alpha", "use_liger_kernel"):
+        if getattr(args, name) != TrainingArguments.__dataclass_fields__[name].default:
             raise RecipeError(f"`{name}` has no effect on the losses here: leave it out")
 
 
@@ -134,16 +138,20 @@ def _rehearse(args: TrainingArguments) -> None:
             trainer = Trainer(torch.nn.Linear(1, 1), tried, train_dataset=[row] * 2, eval_dataset=[row])
             trainer.create_optimizer_and_scheduler(num_training_steps=2)
             trainer.get_train_dataloader()
+            if args.torch_compile:
+                torch.compile(trainer.model, backend=args.torch_compile_backend, mode=args.torch_compile_mode)
         except Exception as error:  # of many types, from packages that are not there to options that no one knows
             raise RecipeError(f"the training arguments cannot be met: {one_line(error)}") from None
 
 
-def _check_numbers(arguments: Any) -> None:
-    """Refuse what is a number for Python, and for nothing that is computed here."""
+def _check_values(arguments: Any) -> None:
+    """Refuse what is a number or a text for Python, and for nothing that is computed or named here."""
     for name in (field.name for field in dataclasses.fields(arguments)):
         value = getattr(arguments, name)
         if isinstance(value, int | float) and not abs(value) < LARGEST:  # nor is that of what is no number
             raise RecipeError(f"`{name}` must be a number below {LARGEST:.1g}, got {str(value)[:20]}")
+        if "\0" in str(value):
+            raise RecipeError(f"`{name}` holds a NUL character: leave it out")
 
 
 class CommandLine(argparse.ArgumentParser):

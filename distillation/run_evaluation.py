@@ -10,6 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 import json
+import os.path
 
 import torch
 
@@ -41,8 +42,12 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     names = arguments.model_name_or_path
     if not names:
         raise RecipeError("`model_name_or_path` is missing: name one or more masked LMs")
-    if arguments.output and not Path(arguments.output).resolve().parent.is_dir():
+    if arguments.batch_size < 1:
+        raise RecipeError(f"`batch_size` must be at least 1, got {arguments.batch_size}")
+    if arguments.output and not os.path.isdir(os.path.dirname(os.path.abspath(arguments.output))):
         raise RecipeError(f"`output` {arguments.output!r}: its folder does not exist")
+    if arguments.output and os.path.isdir(arguments.output):
+        raise RecipeError(f"`output` {arguments.output!r} is a folder: name a file")
     check_whole(data_args, "an evaluation: leave it out")
     resolve_demo(data_args)
     lines = load_lines(data_args, data_args.validation_file or data_args.train_file, data_args.dataset_name)

@@ -74,7 +74,7 @@ def _files(paths: Iterable[Path]) -> dict[Path, bool]:
     """Each file, and whether it was named itself."""
     found: dict[Path, bool] = {}
     for path in paths:
-        if not path.exists():
+        if not os.path.exists(path):
             raise RecipeError(f"{path} does not exist: name folders of finished runs, or result files")
         if path.is_file():
             found[path.resolve()] = True

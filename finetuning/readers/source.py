@@ -1,6 +1,7 @@
 """Where rows come from: files in a folder, or a data set on the Hub."""
 
 import gzip
+import os.path
 import re
 import zlib
 from collections.abc import Sequence
@@ -22,11 +23,10 @@ def is_on_hub(data_dir: str, example: str | None, *names: str) -> bool:
 
     Raises RecipeError if it is neither.
     """
-    path = Path(data_dir)
-    if path.is_dir():
+    if os.path.isdir(data_dir):
         return False
     # `data/collection` may be either: where there is a folder `data`, it was meant.
-    if example and HUB_ID.fullmatch(data_dir) and not path.parent.is_dir():
+    if example and HUB_ID.fullmatch(data_dir) and not os.path.isdir(os.path.dirname(data_dir)):
         return True
     hub = f", nor a data set on the Hub such as {example}" if example else ""
     raise RecipeError(f"`data_dir` {data_dir!r} is no folder (of {', '.join(names)}){hub}")

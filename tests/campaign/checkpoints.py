@@ -62,7 +62,7 @@ def by_hand() -> dict[str, tuple[Change, str]]:
         "a-larger-vocabulary": (_config(vocab_size=400), REFUSED),
         "fewer-positions": (_config(max_position_embeddings=8), REFUSED),
         "no-positions": (_config(max_position_embeddings=0), REFUSED),
-        "negative-layers": (_config(num_hidden_layers=-1), REFUSED),
+        "negative-layers": (_config(num_hidden_layers=-1), EITHER),
         "no-layers": (_config(num_hidden_layers=0), EITHER),
         "a-word-for-a-width": (_config(hidden_size="wide"), REFUSED),
         "a-huge-width": (_config(hidden_size=2**40), REFUSED),

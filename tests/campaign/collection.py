@@ -12,7 +12,7 @@ from distillation.grammar import generate
 
 RESULTS = ("benchmarks.report", "benchmarks.scores")
 ALL_KEYS = ("distillation.run", "finetuning.run_rusentiment")  # of which every training argument is tried
-MOST = 1  # cases of an entry among those by hand, where they are a sample: at least so many
+DRAWN = 4  # one in so many of a sample is drawn
 
 
 def collect(count: int, seed: int, only: str | None) -> list[Case]:
@@ -23,10 +23,12 @@ def collect(count: int, seed: int, only: str | None) -> list[Case]:
         return wanted or [case for case in draw_all(seed, 10_000) if case.title == only]
     if count >= len(found):
         return [*found, *draw_all(seed, count - len(found))]
-    random.Random(seed).shuffle(found)
+    draw = random.Random(seed)
+    draw.shuffle(found)
     first = {case.entry.name: case for case in reversed(found)}  # each entry once
-    rest = [case for case in found if case not in first.values()]
-    return [*first.values(), *rest][:count]
+    rest = [case for case in found if first[case.entry.name] is not case and draw.random() < case.entry.share]
+    sample = [*first.values(), *rest][: count - count // DRAWN]
+    return [*sample, *draw_all(seed, count - len(sample))]
 
 
 def by_hand() -> Iterator[Case]:
@@ -46,10 +48,11 @@ def by_hand() -> Iterator[Case]:
 
 
 def draw_all(seed: int, count: int) -> Iterator[Case]:
-    """Cases of all entry points in turn; each depends on the seed and its number alone."""
-    lines = _lines()
+    """Cases of all entry points; each depends on the seed and its number alone."""
+    lines, shares = _lines(), [entry.share for entry in ENTRIES]
     for number in range(count):
-        entry, draw = ENTRIES[number % len(ENTRIES)], random.Random(f"{seed}-{number}")
+        draw = random.Random(f"{seed}-{number}")
+        (entry,) = draw.choices(ENTRIES, shares)
         case = draw.choice(_kinds(entry, lines))(draw)
         yield Case(entry, f"drawn-{seed}-{number}-{case.name}", case.changes, case.make)
 

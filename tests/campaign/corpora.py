@@ -90,6 +90,9 @@ def corpora(entry: Entry, lines: tuple[str, ...]) -> Cases:
                 streamed = {key: f"{{here}}/{file}", "streaming": "true"}
                 streamed |= {"tokenizer_name_or_path": "{good}/teacher"} if entry.tokenizers[0][0] == "t" else {}
                 yield Case(entry, f"streaming-{name}", streamed, _making(file, content))
+        if entry.name.endswith("run_vocabulary"):
+            long = "слово ".encode() * 5_000_000
+            yield Case(entry, f"{key}-fifty-megabytes", {key: "{here}/corpus.txt"}, _making("corpus.txt", long))
         yield Case(entry, f"{key}-an-empty-folder", {key: "{here}/corpus"}, _making("corpus/notes.md", b"n"), REFUSED)
         yield Case(entry, f"{key}-one-of-two-torn", {key: "{here}/*.gz"}, _making_two(lines), EITHER)
         yield Case(entry, f"{key}-two-formats", {key: "{here}/*.*"}, _making_two(lines, "b.jsonl"), EITHER)

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
-HUGE = 20_000_000  # bytes of one line
+HUGE = 4_000_000  # bytes of one line
 
 
 def _swapped(content: bytes) -> bytes:

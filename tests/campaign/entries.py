@@ -100,6 +100,7 @@ ENTRIES = (
         corpora=("validation_file",),
         models=("model_name_or_path",),
         yamls=("config",),
+        share=0.2,
     ),
     _benchmark(
         inference,
@@ -107,6 +108,7 @@ ENTRIES = (
         options=("heads", "batch_sizes", "threads", "device"),
         models=("models",),
         yamls=("models",),
+        share=0.05,
         fails=1,
     ),
     _benchmark(report, {"": "{good}/results", "output_dir": FOLDER}),
@@ -116,6 +118,7 @@ ENTRIES = (
         {"output_dir": FOLDER, "seeds": 0, "train_file": "{good}/absent"},  # each run that it starts takes its time
         options=("arms", "jobs"),
         may_start="distillation/run.py",
+        share=0.2,
         fails=1,
     ),
     _benchmark(
