@@ -28,7 +28,7 @@ from benchmarks.deployed import Deployed, compare_masked_lm, compare_on_lines, c
 from benchmarks.measure import hardware
 from benchmarks.reporting.files import check_run, read_json
 from distillation.arguments import DataArguments
-from distillation.checkpoint import fit_tokenizer, load_config, load_tokenizer
+from distillation.checkpoint import check_rows, fit_tokenizer, load_config, load_tokenizer
 from distillation.demo import resolve_demo
 from distillation.lines import load_lines
 from distillation.recipe import RecipeError, command, one_line, parse_recipe
@@ -71,6 +71,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     BACKENDS[arguments.backend].check(arguments.backend, "cpu")
     model = load(arguments.model_name_or_path)
     tokenizer = load_tokenizer(arguments.model_name_or_path, "model_name_or_path")
+    check_rows(tokenizer, model, arguments.model_name_or_path, "model_name_or_path")
     fit_tokenizer(tokenizer, model)
     arguments.max_length = min(arguments.max_length, tokenizer.model_max_length)
     lines = lines_of(arguments.validation_file)

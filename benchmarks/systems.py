@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import yaml
 from transformers import (
     AutoConfig,
     AutoModel,
@@ -21,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 from distillation.arguments import ModelArguments
 from distillation.checkpoint import load_config
 from distillation.models import student_config
-from distillation.recipe import RecipeError, one_line, read_recipe
+from distillation.recipe import RecipeError, one_line
 
 HEADS = {
     "encoder": AutoModel,
@@ -98,8 +99,11 @@ def shape(path: Path) -> PreTrainedConfig:
 
     Raises RecipeError for a file that is neither, or contradicts itself.
     """
-    keys = read_recipe(path, "the shape or recipe")
-    if not {"model_type", "student_layers"} & keys.keys():
+    try:
+        keys = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise RecipeError(f"{path} cannot be read: {one_line(error)}") from None
+    if not isinstance(keys, dict) or not {"model_type", "student_layers"} & keys.keys():
         raise RecipeError(f"{path} is neither a recipe (`student_layers`) nor a shape (`model_type`)")
     try:
         if "model_type" in keys:

@@ -73,6 +73,19 @@ def load_tokenizer(
     return tokenizer
 
 
+def check_rows(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, name_or_path: str, key: str) -> None:
+    """Raise RecipeError for a tokenizer with a token that its model has no embedding for.
+
+    key: the recipe key that named both.
+    """
+    tokens, rows = 1 + max(tokenizer.get_vocab().values()), model.get_input_embeddings().num_embeddings
+    if tokens > rows:
+        raise RecipeError(
+            f"the tokenizer of `{key}` {name_or_path!r} has {tokens} tokens, its model only {rows}: give the "
+            "tokenizer that it was trained with"
+        )
+
+
 def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
     """Make the tokenizer give what the model takes, no longer than it reads, also once it is saved."""
     names = tokenizer.model_input_names

@@ -17,7 +17,7 @@ from transformers import (
 
 from distillation.alignment import VocabularyMap, normalised
 from distillation.arguments import ModelArguments, ObjectiveArguments
-from distillation.checkpoint import load_tokenizer, position_count
+from distillation.checkpoint import check_rows, load_tokenizer, position_count
 from distillation.heads import check_entry, head_entry
 from distillation.initialisation import activation, initialise, intermediate_size
 from distillation.layers import layer_groups
@@ -81,10 +81,7 @@ def load_teacher(
     tokenizer = load_tokenizer(name, "teacher_name_or_path")
     eager = "eager" if objective.needs_attentions else "sdpa"
     teacher = load_masked_lm(name, "teacher_name_or_path", attn_implementation=eager).requires_grad_(False)
-    if len(tokenizer) > teacher.get_input_embeddings().num_embeddings:
-        raise RecipeError(
-            f"`teacher_name_or_path` {name!r}: its tokenizer has more tokens than the model has embeddings"
-        )
+    check_rows(tokenizer, teacher, name, "teacher_name_or_path")
     positions = position_count(teacher)
     if max_length > positions:
         raise RecipeError(f"`max_length` {max_length} exceeds the {positions} positions of the teacher; lower it")
@@ -181,6 +178,11 @@ def map_vocabularies(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer: PreT
 
     Raises RecipeError where hardly any token is.
     """
+    for one in (tokenizer, teacher_tokenizer):
+        if 1 + max(one.get_vocab().values()) > len(one):
+            raise RecipeError(
+                f"the vocabulary of {one.name_or_path!r} has {len(one)} tokens, and numbers beyond: number them from 0"
+            )
     try:
         vocabulary = VocabularyMap.cached(tokenizer, teacher_tokenizer, datasets.config.HF_DATASETS_CACHE)
     except ValueError as error:

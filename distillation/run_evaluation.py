@@ -15,7 +15,7 @@ import os.path
 import torch
 
 from distillation.arguments import DataArguments
-from distillation.checkpoint import load_tokenizer, position_count
+from distillation.checkpoint import check_rows, load_tokenizer, position_count
 from distillation.demo import resolve_demo
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
 from distillation.lines import check_whole, load_lines
@@ -53,7 +53,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     lines = load_lines(data_args, data_args.validation_file or data_args.train_file, data_args.dataset_name)
     models = [load_masked_lm(name, "model_name_or_path") for name in names]
     tokenizers = [load_tokenizer(name, "model_name_or_path") for name in names]
-    for name, model in zip(names, models, strict=True):
+    for name, model, tokenizer in zip(names, models, tokenizers, strict=True):
+        check_rows(tokenizer, model, name, "model_name_or_path")
         positions = position_count(model)
         if data_args.max_length > positions:
             raise RecipeError(

@@ -64,9 +64,7 @@ def load_tokenizer(name_or_path: str, key: str, model: PreTrainedModel) -> PreTr
     Raises RecipeError for one that will not do, or that does not fit the model.
     """
     tokenizer = checkpoint.load_tokenizer(name_or_path, key, roles=("pad_token",))
-    tokens, rows = len(tokenizer), model.get_input_embeddings().num_embeddings
-    if tokens > rows:
-        raise RecipeError(f"the tokenizer of `{key}` {name_or_path!r} has {tokens} tokens, its model only {rows}")
+    checkpoint.check_rows(tokenizer, model, name_or_path, key)
     if counts_from_padding(model) and tokenizer.pad_token_id != model.config.pad_token_id:
         raise RecipeError(
             f"`{key}` {name_or_path!r} pads with token {tokenizer.pad_token_id} by its tokenizer and "

@@ -23,12 +23,12 @@ SENTENCE = "error: `train_file` is missing: name a corpus"
 
 def test_a_share_of_the_campaign(tmp_path):
     """In a process of its own, since this one may have trained, and a fork of it could not."""
-    command = [sys.executable, str(RUN), "--count", "70", "--seed", "0", "--output", str(tmp_path / "figures.json")]
+    command = [sys.executable, str(RUN), "--count", "50", "--seed", "0", "--output", str(tmp_path / "figures.json")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]
     figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
-    assert figures["cases"] == 70 and not figures["failures"]
-    assert sum(row["refused"] for row in figures["entries"].values()) > 20
+    assert figures["cases"] == 50 and not figures["failures"]
+    assert sum(row["refused"] for row in figures["entries"].values()) > 15
 
 
 @pytest.fixture

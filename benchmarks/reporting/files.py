@@ -17,6 +17,7 @@ DISTILLED = {"recipe": (dict,), "parameters": NUMBER, "steps": NUMBER}
 TIMED = dict.fromkeys(("model", "source", "head", "backend", "device"), TEXT)
 TIMED |= dict.fromkeys(("batch_size", "sequence_length"), NUMBER)
 PERHAPS_TIMED = {"parameters": NUMBER, "mib": NUMBER, "bound_seconds": NUMBER, "error": TEXT}
+POSITIVE = {"parameters", "batch_size", "sequence_length", "mib", "bound_seconds"}
 KINDS = {NUMBER: "number", TEXT: "text", (dict,): "object", (list,): "list"}
 
 
@@ -83,6 +84,8 @@ def _check(path: Path, found: Mapping[str, Any], kinds: Mapping[str, tuple]) -> 
         if not _is(found[name], kind):
             was = type(found[name]).__name__
             raise RecipeError(f"{path}: `{name}` is {was} and no {KINDS[kind]}; make it anew, or name other results")
+        if name in POSITIVE and not found[name] > 0:
+            raise RecipeError(f"{path}: `{name}` is {found[name]}; make it anew, or name other results")
 
 
 def _check_if_there(path: Path, found: Mapping[str, Any], kinds: Mapping[str, tuple]) -> None:

@@ -15,7 +15,10 @@ def parse(path: Path, text: str, first_line: int = 1) -> Any:
     Raises RecipeError by line and column where it is broken or ends early.
     """
     try:
-        return json.loads(text)
+        content = json.loads(text)
+        if "\\ud" in text.lower():
+            json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is a text that nobody can read
+        return content
     except json.JSONDecodeError as error:
         place = f"{path}:{first_line + error.lineno - 1}: broken JSON at column {error.colno}"
         raise RecipeError(f"{place} ({error.msg}); mend it or fetch the file again") from None

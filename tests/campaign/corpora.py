@@ -71,7 +71,7 @@ def by_hand(lines: tuple[str, ...]) -> dict[str, tuple[str, Content, str]]:
         "one-letter-a-line": ("corpus.txt", "а\n".encode() * 50, EITHER),
         "of-marks": ("corpus.txt", b"...\n!!!\n" * 50, EITHER),
         "of-control-characters": ("corpus.txt", b"\x01\x02\n\x7f\n" * 50, REFUSED),
-        "of-another-alphabet": ("corpus.txt", "東京都は日本の首都\n".encode() * 50, REFUSED),
+        "of-another-alphabet": ("corpus.txt", "東京都は日本の首都\n".encode() * 50, EITHER),
         "of-emoji": ("corpus.txt", "🙂👍🏽🇷🇺\n".encode() * 50, EITHER),
         "of-combining-marks": ("corpus.txt", ("е" + "\u0301" * 300 + "\n").encode() * 50, EITHER),
         "of-special-tokens": ("corpus.txt", b"[MASK] [PAD] [UNK] [CLS]\n" * 50, EITHER),

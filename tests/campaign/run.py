@@ -56,6 +56,7 @@ def prepare(root: Path) -> None:
     for name in ("home", "cache", "cases"):
         (root / name).mkdir()
     caches = {"HF_HOME": "hub", "HF_DATASETS_CACHE": "datasets", "MPLCONFIGDIR": "matplotlib", "TMPDIR": "tmp"}
+    caches["TORCHINDUCTOR_CACHE_DIR"] = "inductor"
     for variable, name in caches.items():
         (root / "cache" / name).mkdir()
         os.environ[variable] = str(root / "cache" / name)
