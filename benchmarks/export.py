@@ -166,13 +166,13 @@ def compare(
     results = read_json(path) if path.exists() else {}
     if not isinstance(results, dict):
         results = {}
-    check_run(path, results)
     known = (Path(__file__).parents[1] / "finetuning" / f"run_{results.get('task')}.py").exists()
     if arguments.data_dir and not known:
         raise RecipeError(
             f"`data_dir` is of no use: {path} does not tell of which benchmark of finetuning/ it would be"
         )
     if known:
+        check_run(path, results)
         try:
             task, settings = task_of(results, arguments.model_name_or_path, arguments.data_dir)
             return compare_on_task(model, deployed, tokenizer, task, settings)

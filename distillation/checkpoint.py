@@ -73,6 +73,16 @@ def load_tokenizer(
     return tokenizer
 
 
+def check_numbering(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise RecipeError for a vocabulary with gaps, of which no model has as many rows as there are tokens."""
+    tokens, numbers = len(tokenizer), 1 + max(tokenizer.get_vocab().values())
+    if numbers > tokens:
+        raise RecipeError(
+            f"the tokenizer {tokenizer.name_or_path!r} has {tokens} tokens, and numbers up to {numbers}: give one "
+            "whose tokens are numbered without gaps"
+        )
+
+
 def check_rows(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, name_or_path: str, key: str) -> None:
     """Raise RecipeError for a tokenizer with a token that its model has no embedding for.
 

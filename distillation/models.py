@@ -17,7 +17,7 @@ from transformers import (
 
 from distillation.alignment import VocabularyMap, normalised
 from distillation.arguments import ModelArguments, ObjectiveArguments
-from distillation.checkpoint import check_rows, load_tokenizer, position_count
+from distillation.checkpoint import check_numbering, check_rows, load_tokenizer, position_count
 from distillation.heads import check_entry, head_entry
 from distillation.initialisation import activation, initialise, intermediate_size
 from distillation.layers import layer_groups
@@ -178,11 +178,8 @@ def map_vocabularies(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer: PreT
 
     Raises RecipeError where hardly any token is.
     """
-    for one in (tokenizer, teacher_tokenizer):
-        if 1 + max(one.get_vocab().values()) > len(one):
-            raise RecipeError(
-                f"the vocabulary of {one.name_or_path!r} has {len(one)} tokens, and numbers beyond: number them from 0"
-            )
+    check_numbering(tokenizer)
+    check_numbering(teacher_tokenizer)
     try:
         vocabulary = VocabularyMap.cached(tokenizer, teacher_tokenizer, datasets.config.HF_DATASETS_CACHE)
     except ValueError as error:

@@ -18,7 +18,7 @@ from distillation.arguments import (
     TeacherArguments,
     check_best,
 )
-from distillation.checkpoint import checkpoint_to_resume, load_tokenizer
+from distillation.checkpoint import check_numbering, checkpoint_to_resume, load_tokenizer
 from distillation.data import load_corpus
 from distillation.demo import resolve_demo
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
@@ -71,7 +71,9 @@ def main(argv: list[str] | None = None) -> None:
 def build_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments) -> PreTrainedTokenizerBase:
     """The tokenizer that the recipe names, or a new one trained on the corpus."""
     if teacher_args.tokenizer_name_or_path:
-        return load_tokenizer(teacher_args.tokenizer_name_or_path, "tokenizer_name_or_path")
+        tokenizer = load_tokenizer(teacher_args.tokenizer_name_or_path, "tokenizer_name_or_path")
+        check_numbering(tokenizer)
+        return tokenizer
     check_whole(data_args, "to train a tokenizer: name a `tokenizer_name_or_path`, or leave `streaming` out")
     lines = load_lines(data_args, data_args.train_file, data_args.dataset_name)
     return train_tokenizer(sample_texts(lines), teacher_args.vocab_size, data_args.max_length)
