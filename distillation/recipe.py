@@ -22,6 +22,7 @@ from transformers import HfArgumentParser, TrainingArguments
 
 DEEPEST = 4  # lists and mappings in one another: more than any key takes
 LARGEST = 2**63  # of a whole number
+HALF = 290  # characters of a sentence that are always told, at its start and at its end
 
 
 class RecipeError(ValueError):
@@ -54,14 +55,20 @@ def command(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | No
             result = main(argv)
         except RecipeError as error:
             if main_process or isinstance(error, LocalError):  # others meet every rank: one of them tells
-                # What a data loader's worker raised has its traceback in front.
-                print(f"error: {re.split(r'(?:Recipe|Local)Error: ', str(error))[-1].strip()}", file=sys.stderr)
+                print(f"error: {_told(error)}", file=sys.stderr)
             raise SystemExit(2) from None
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
         return result
 
     return guarded
+
+
+def _told(error: RecipeError) -> str:
+    """Its sentence, of which the middle goes if it quotes a whole file: the remedy stands at the end."""
+    # What a data loader's worker raised has its traceback in front.
+    text = re.split(r"(?:Recipe|Local)Error: ", str(error))[-1].strip()
+    return text if len(text) < 2 * HALF else f"{text[:HALF]} ... {text[-HALF:]}"
 
 
 def parse_recipe(*argument_types: type, argv: list[str] | None = None, default: Path | None = None) -> tuple:

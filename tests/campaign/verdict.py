@@ -7,7 +7,7 @@ from campaign import guard
 from campaign.case import EITHER, REFUSED, SURVIVED, Case
 from campaign.entries import TOKEN
 
-LONGEST = 600  # characters of a sentence
+LONGEST = 620  # characters of a sentence
 EXECUTED = "executed"  # the name of the file that planted code leaves
 FAILED = "failed"
 

@@ -220,6 +220,17 @@ def test_a_mistake_ends_the_command_with_one_line_and_code_two(capsys, monkeypat
     assert capsys.readouterr() == ("", "error: unknown key `temprature`; did you mean `temperature`?\n")
 
 
+def test_a_sentence_that_quotes_a_file_keeps_its_remedy(capsys):
+    @command
+    def main(argv=None):
+        raise RecipeError(f"file.txt:1: expected a tag, got {'x' * 20_000}; a blank line ends a sentence")
+
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().err
+    assert len(said) < 620 and "file.txt:1: expected" in said and said.endswith("; a blank line ends a sentence\n")
+
+
 @pytest.mark.parametrize(("rank", "lines"), [("0", 1), ("1", 0), ("7", 0)])
 def test_one_rank_tells(capsys, monkeypatch, rank, lines):
     """Eight ranks would print the same error eight times, and log everything eightfold."""
