@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 
 from benchmarks.options import count
 from distillation.assembly import ARGUMENTS
-from distillation.recipe import CommandLine, RecipeError, command, one_line, parse_recipe
+from distillation.recipe import CommandLine, RecipeError, check_output, command, one_line, parse_recipe
 
 RUN = Path(__file__).resolve().parents[1] / "distillation" / "run.py"
 NO_TEACHER = {f"weight_{term}": "0" for term in ("kl", "cosine", "attention", "hidden_mse")}
@@ -57,8 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=count, default=1, help="Runs at a time; they share the cores.")
     parser.add_argument("--output_dir", type=Path, default=Path("outputs/quality"))
     arguments, recipe = parser.parse_known_args(argv)
-    if arguments.output_dir.is_file():
-        parser.error(f"--output_dir {arguments.output_dir} is a file: name a folder")
+    check_output(str(arguments.output_dir))
     for arm in arguments.arms:
         parse_recipe(*ARGUMENTS, argv=options_of(arm, arguments.seeds[0], recipe, arguments.output_dir))
     runs = [(arm, seed) for seed in arguments.seeds for arm in arguments.arms]

@@ -4,7 +4,6 @@ python benchmarks/report.py outputs --output_dir outputs/report
 """
 
 import argparse
-import os.path
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from benchmarks import scores
 from benchmarks.reporting import held_out, plots, speed, tradeoff
 from benchmarks.reporting.inventory import Inventory, short_names, take_stock
 from distillation.publish import write
-from distillation.recipe import CommandLine, RecipeError, command
+from distillation.recipe import CommandLine, check_output, command
 
 Pictures = dict[str, Figure]  # by file name
 
@@ -29,8 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="Folders of finished runs, at any depth, or result files.")
     parser.add_argument("--output_dir", type=Path, required=True, help="Where report.md and its pictures go.")
     arguments = parser.parse_args(argv)
-    if os.path.isfile(arguments.output_dir):
-        raise RecipeError(f"`output_dir` {str(arguments.output_dir)!r} is a file: name a folder")
+    check_output(str(arguments.output_dir))
     text, pictures = report(take_stock(arguments.runs))
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
     for name, figure in pictures.items():

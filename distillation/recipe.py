@@ -121,13 +121,17 @@ def check_training(args: TrainingArguments) -> None:
     for name in ("seed", "data_seed"):
         if (getattr(args, name) or 0) < 0:
             raise RecipeError(f"`{name}` must not be negative, got {getattr(args, name)}")
-    folder = Path(args.output_dir)
-    for path in (folder, *folder.parents):
-        if os.path.isfile(path):
-            raise RecipeError(f"`output_dir` {args.output_dir!r}: {str(path)!r} is a file: name a folder")
+    check_output(args.output_dir)
     for name in ("label_smoothing_factor", "neftune_noise_alpha", "use_liger_kernel"):
         if getattr(args, name) != TrainingArguments.__dataclass_fields__[name].default:
             raise RecipeError(f"`{name}` has no effect on the losses here: leave it out")
+
+
+def check_output(folder: str) -> None:
+    """Raise RecipeError for an `output_dir` where no folder can be."""
+    for path in (Path(folder), *Path(folder).parents):
+        if os.path.isfile(path):
+            raise RecipeError(f"`output_dir` {folder!r}: {str(path)!r} is a file: name a folder")
 
 
 def _rehearse(args: TrainingArguments) -> None:
