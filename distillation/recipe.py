@@ -22,6 +22,7 @@ from transformers import HfArgumentParser, TrainingArguments
 
 DEEPEST = 4  # lists and mappings in one another: more than any key takes
 LARGEST = 2**63  # of a whole number
+SEEDS = 2**32  # numpy takes no others
 HALF = 290  # characters of a sentence that are always told, at its start and at its end
 
 
@@ -119,8 +120,8 @@ def check_training(args: TrainingArguments) -> None:
         if value is not None and value < 1:
             raise RecipeError(f"`{name}` must be at least 1, got {value}")
     for name in ("seed", "data_seed"):
-        if (getattr(args, name) or 0) < 0:
-            raise RecipeError(f"`{name}` must not be negative, got {getattr(args, name)}")
+        if not 0 <= (getattr(args, name) or 0) < SEEDS:
+            raise RecipeError(f"`{name}` must lie between 0 and 2 ** 32 - 1, got {getattr(args, name)}")
     check_output(args.output_dir)
     for name in ("label_smoothing_factor", "neftune_noise_alpha", "use_liger_kernel"):
         if getattr(args, name) != TrainingArguments.__dataclass_fields__[name].default:
