@@ -5,6 +5,7 @@ arrays, perhaps overwritten by the next call); `arrays` makes copies of them.
 """
 
 import importlib.util
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from transformers import AutoConfig, PreTrainedModel
 
 from benchmarks.graph import OUTPUTS, Graph, quiet
 from distillation.recipe import RecipeError
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is imported; else it reports home
 
 Arrays = Mapping[str, np.ndarray]
 Run = Callable[[Arrays], Sequence[Any]]

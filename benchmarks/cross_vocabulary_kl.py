@@ -27,9 +27,10 @@ from torch import Tensor
 
 from benchmarks.baselines import Dense, Gather, IndexTrick, Sparse, exact_gradient, exact_ordered_gradient, gradient
 from benchmarks.measure import hardware, ratio, show, side_by_side
+from benchmarks.options import count, output_file
 from distillation.alignment import VocabularyMap
-from distillation.models import load_tokenizer
-from distillation.recipe import command
+from distillation.checkpoint import load_tokenizer
+from distillation.recipe import CommandLine, RecipeError, command
 from distillation.vocabulary_kl import VocabularyKL
 
 TEMPERATURE = 2.0
@@ -60,23 +61,25 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line, with tiny sizes where it asks for `--quick`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--teacher_size", type=int, default=119547)
-    parser.add_argument("--student_sizes", type=int, nargs="+", default=[5031, 30522])
+    parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--teacher_size", type=count, default=119547)
+    parser.add_argument("--student_sizes", type=count, nargs="+", default=[5031, 30522])
     parser.add_argument("--teacher_tokenizer", help="Real vocabularies instead: a folder or Hub id.")
     parser.add_argument("--student_tokenizers", nargs="+", default=[], help="Folders or Hub ids.")
-    parser.add_argument("--positions", type=int, nargs="+", default=[64, 512])
+    parser.add_argument("--positions", type=count, nargs="+", default=[64, 512])
     parser.add_argument(
         "--logsumexp_positions",
         type=int,
         default=64,
         help="Up to how many positions log-sum-exp is measured as well: its baselines take 8 GB at 512.",
     )
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--output", type=Path, help="JSON file for the figures.")
+    parser.add_argument("--repeats", type=count, default=5)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--output", type=output_file, help="JSON file for the figures.")
     parser.add_argument("--quick", action="store_true", help="Tiny sizes, to see that it runs.")
     arguments = parser.parse_args(argv)
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch finds no GPU")
     if bool(arguments.teacher_tokenizer) != bool(arguments.student_tokenizers):
         parser.error("--teacher_tokenizer and --student_tokenizers go together")
     if arguments.quick:
@@ -97,6 +100,8 @@ def vocabularies(arguments: argparse.Namespace) -> Iterator[tuple[Any, dict[str,
         start = time.perf_counter()
         vocabulary = VocabularyMap(student, teacher)
         seconds = time.perf_counter() - start
+        if not len(vocabulary.mapped_teacher_ids):
+            raise RecipeError(f"--student_tokenizers {name!r} spells no token of --teacher_tokenizer: give another")
         yield vocabulary, facts(vocabulary) | {"student_tokenizer": name, "seconds": seconds}
 
 

@@ -26,12 +26,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from benchmarks.backends import BACKENDS, Arrays
 from benchmarks.deployed import Deployed, compare_masked_lm, compare_on_lines, compare_on_task, task_of
 from benchmarks.measure import hardware
+from benchmarks.reporting.files import check_run
 from distillation.arguments import DataArguments
-from distillation.checkpoint import fit_tokenizer, load_config
+from distillation.checkpoint import check_rows, fit_tokenizer, load_config, load_tokenizer
 from distillation.demo import resolve_demo
 from distillation.lines import load_lines
-from distillation.models import load_tokenizer
 from distillation.recipe import RecipeError, command, one_line, parse_recipe
+from distillation.result_files import read
 from distillation.results import WEIGHTS, sha256
 
 HEADS = ("ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
@@ -72,6 +73,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     BACKENDS[arguments.backend].check(arguments.backend, "cpu")
     model = load(arguments.model_name_or_path)
     tokenizer = load_tokenizer(arguments.model_name_or_path, "model_name_or_path")
+    check_rows(tokenizer, model, arguments.model_name_or_path, "model_name_or_path")
     fit_tokenizer(tokenizer, model)
     arguments.max_length = min(arguments.max_length, tokenizer.model_max_length)
     lines = lines_of(arguments.validation_file)
@@ -165,13 +167,16 @@ def compare(
     if model.config.architectures[0].endswith("ForMaskedLM"):
         return compare_masked_lm(model, deployed, tokenizer, lines, arguments.max_length)
     path = Path(arguments.model_name_or_path, "all_results.json")
-    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    results = read(path) if path.exists() else {}
+    if not isinstance(results, dict):
+        results = {}
     known = (Path(__file__).parents[1] / "finetuning" / f"run_{results.get('task')}.py").exists()
     if arguments.data_dir and not known:
         raise RecipeError(
             f"`data_dir` is of no use: {path} does not tell of which benchmark of finetuning/ it would be"
         )
     if known:
+        check_run(path, results)
         try:
             task, settings = task_of(results, arguments.model_name_or_path, arguments.data_dir)
             return compare_on_task(model, deployed, tokenizer, task, settings)

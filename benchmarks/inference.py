@@ -27,23 +27,29 @@ from tqdm.auto import tqdm
 
 from benchmarks.backends import BACKENDS
 from benchmarks.measure import hardware, show
+from benchmarks.options import count, output_file, positive
 from benchmarks.reporting import speed
 from benchmarks.roofline import Machine, measure_machine, work
 from benchmarks.systems import HEADS, PUBLISHED, System, systems
 from benchmarks.worker import build, in_process, random_inputs, visit
 from distillation.checkpoint import position_count
-from distillation.recipe import RecipeError, command
+from distillation.recipe import CommandLine, RecipeError, command
 
 Row = dict[str, Any]
 
 
 @command
 def main(argv: list[str] | None = None) -> dict[str, Any]:
-    """Measure; print the table and one line of JSON. Exit code 1 if a row could not be measured."""
+    """Measure; print the table and one line of JSON. Exit code 1 if a row could not be measured.
+
+    Raises RecipeError if none can be.
+    """
     arguments = parse(argv)
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
     rows = plan(arguments)
+    if all("error" in row for row in rows):
+        raise RecipeError(f"{rows[0]['model']} by {rows[0]['backend']}: {rows[0]['error']}")
     with tempfile.TemporaryDirectory(prefix="models-") as folder:
         machine = measure(rows, arguments, Path(folder))
     figures = {"hardware": hardware(device), "peak": vars(machine), "rows": rows}
@@ -61,29 +67,21 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=[str(path) for path in PUBLISHED])
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=["encoder"])
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=["torch", "onnx", "onnx-int8"])
-    parser.add_argument("--batch_sizes", nargs="+", type=_count, default=[1, 16])
-    parser.add_argument("--sequence_length", type=_count, default=512)
+    parser.add_argument("--batch_sizes", nargs="+", type=count, default=[1, 16])
+    parser.add_argument("--sequence_length", type=count, default=512)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--threads", type=_count, default=torch.get_num_threads())
-    parser.add_argument("--rounds", type=_count, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0, help="At least so long a row runs in each round.")
-    parser.add_argument("--output", type=Path, help="JSON file for the figures.")
+    parser.add_argument("--threads", type=count, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=count, default=5)
+    parser.add_argument("--seconds", type=positive, default=1.0, help="At least so long a row runs in each round.")
+    parser.add_argument("--output", type=output_file, help="JSON file for the figures.")
     arguments = parser.parse_args(argv)
     if arguments.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: torch finds no GPU")
-    if arguments.output and not arguments.output.resolve().parent.is_dir():
-        parser.error(f"--output {arguments.output}: its folder does not exist")
     return arguments
-
-
-def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 def plan(arguments: argparse.Namespace) -> list[Row]:

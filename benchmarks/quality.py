@@ -17,11 +17,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tqdm.auto import tqdm
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
+from tqdm.auto import tqdm
+
+from benchmarks.options import count
 from distillation.arguments import TERMS
+from distillation.assembly import ARGUMENTS
+from distillation.recipe import CommandLine, RecipeError, check_output, command, one_line, parse_recipe
 
 RUN = Path(__file__).resolve().parents[1] / "distillation" / "run.py"
 RESUME = "--resume_from_checkpoint=true"  # what was interrupted goes on
@@ -38,9 +41,13 @@ METRICS = {
 }
 
 
+@command
 def main(argv: list[str] | None = None) -> None:
-    """Run the study and print its table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Run the study and print its table. Exit code 1 if a run failed.
+
+    Raises RecipeError for a recipe that no run could follow, before the first one.
+    """
+    parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--arms",
         nargs="+",
@@ -49,9 +56,12 @@ def main(argv: list[str] | None = None) -> None:
         help=f"Ways to train: {', '.join(ARMS)}, or what to change in the recipe, as in temperature=1,weight_kl=4.",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--jobs", type=int, default=1, help="Runs at a time; they share the cores.")
+    parser.add_argument("--jobs", type=count, default=1, help="Runs at a time; they share the cores.")
     parser.add_argument("--output_dir", type=Path, default=Path("outputs/quality"))
     arguments, recipe = parser.parse_known_args(argv)
+    check_output(str(arguments.output_dir))
+    for arm in arguments.arms:
+        parse_recipe(*ARGUMENTS, argv=options_of(arm, arguments.seeds[0], recipe, arguments.output_dir))
     runs = [(arm, seed) for seed in arguments.seeds for arm in arguments.arms]
     with ThreadPoolExecutor(arguments.jobs) as pool:
         work = pool.map(lambda run: train(*run, recipe, arguments.output_dir, arguments.jobs), runs)
@@ -63,28 +73,37 @@ def main(argv: list[str] | None = None) -> None:
     (arguments.output_dir / "quality.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
+def options_of(arm: str, seed: int, recipe: list[str], output_dir: Path) -> list[str]:
+    """The options of one run of distillation/run.py."""
+    changes = ARMS[arm] if arm in ARMS else dict(change.split("=", 1) for change in arm.split(","))
+    folder = output_dir / f"{arm}-{seed}"
+    return [
+        *recipe,
+        *(f"--{key}={value}" for key, value in changes.items()),
+        f"--seed={seed}",
+        f"--output_dir={folder}",
+    ]
+
+
 def train(arm: str, seed: int, recipe: list[str], output_dir: Path, jobs: int) -> dict[str, float]:
     """One run in a process of its own, unless it is there already; its `all_results.json`."""
     folder = output_dir / f"{arm}-{seed}"
     results, made_by, log = folder / "all_results.json", folder / "command.txt", folder / "run.log"
-    changes = ARMS[arm] if arm in ARMS else dict(change.split("=", 1) for change in arm.split(","))
-    options = [f"--{key}={value}" for key, value in changes.items()]
-    command = [sys.executable, str(RUN), *recipe, *options, f"--seed={seed}", f"--output_dir={folder}"]
-    identity = "\n".join(command + [Path(word).read_text("utf-8") for word in recipe if word.endswith(".yaml")])
+    words = [sys.executable, str(RUN), *options_of(arm, seed, recipe, output_dir)]
+    files = [word.removeprefix("--config=") for word in recipe if word.endswith(".yaml")]
+    identity = "\n".join(words + [Path(file).read_text("utf-8") for file in files])
     if results.exists() and made_by.read_text(encoding="utf-8") != identity:
-        sys.exit(f"{folder} holds a run of another command or recipe: remove it, or choose another --output_dir")
+        raise RecipeError(f"{folder} holds a run of another command or recipe: remove it, or name another output_dir")
     if not results.exists():
         folder.mkdir(parents=True, exist_ok=True)
         made_by.write_text(identity, encoding="utf-8")
         threads = max(1, len(os.sched_getaffinity(0)) // jobs)
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
         with open(log, "w", encoding="utf-8") as file:
-            code = subprocess.run(
-                [*command, RESUME], stdout=file, stderr=subprocess.STDOUT, env=environment
-            ).returncode
+            code = subprocess.run([*words, RESUME], stdout=file, stderr=subprocess.STDOUT, env=environment).returncode
         if code:
-            ending = "\n".join(log.read_text(encoding="utf-8").splitlines()[-5:])
-            sys.exit(f"{arm} with seed {seed} failed with exit code {code}; {log} ends\n{ending}")
+            last = one_line(log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2])
+            sys.exit(f"error: {arm} with seed {seed} failed with exit code {code}, see {log}: {last}")
     return json.loads(results.read_text(encoding="utf-8"))
 
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from benchmarks import scores
 from benchmarks.reporting import held_out, plots, speed, tradeoff
 from benchmarks.reporting.inventory import Inventory, short_names, take_stock
-from distillation.recipe import RecipeError, command
+from distillation.recipe import CommandLine, check_output, command
 from distillation.results import write
 
 Pictures = dict[str, Figure]  # by file name
@@ -24,12 +24,11 @@ Pictures = dict[str, Figure]  # by file name
 @command
 def main(argv: list[str] | None = None) -> None:
     """Read the results, write `report.md` with its pictures, and print where it is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", type=Path, help="Folders of finished runs, at any depth, or result files.")
     parser.add_argument("--output_dir", type=Path, required=True, help="Where report.md and its pictures go.")
     arguments = parser.parse_args(argv)
-    if arguments.output_dir.is_file():
-        raise RecipeError(f"`output_dir` {str(arguments.output_dir)!r} is a file: name a folder")
+    check_output(str(arguments.output_dir))
     text, pictures = report(take_stock(arguments.runs))
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
     for name, figure in pictures.items():
@@ -68,10 +67,7 @@ def distillation(inventory: Inventory, pictures: Pictures) -> list[str]:
 
 def fine_tuning(inventory: Inventory) -> list[str]:
     """The table of scores."""
-    try:
-        table = scores.table(inventory.fine_tuned)
-    except ValueError as error:
-        raise RecipeError(str(error)) from None
+    table = scores.table(inventory.fine_tuned)
     return ["## Fine-tuning", table, "Scores on the test parts, in per cent; mean ± standard deviation over seeds."]
 
 

@@ -3,8 +3,6 @@
 python benchmarks/scores.py outputs/demo/finetuned
 """
 
-import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -13,14 +11,21 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.result_files import of_fine_tuning
+from benchmarks.reporting.files import check_run
+from distillation.recipe import CommandLine, RecipeError, command
+from distillation.result_files import of_fine_tuning, read
 from distillation.results import RESULTS
 
 
 def find_results(folders: Iterable[Path]) -> dict[Path, dict[str, Any]]:
     """The results of every fine-tuning run in the folders; of one with several seeds their mean alone."""
-    files = {path for folder in folders for path in folder.resolve().rglob(RESULTS)}
-    return of_fine_tuning({path.parent: json.loads(path.read_text(encoding="utf-8")) for path in sorted(files)})
+    found = {}
+    for path in sorted({path for folder in folders for path in folder.resolve().rglob(RESULTS)}):
+        content = read(path)
+        if isinstance(content, dict):
+            check_run(path, content)
+            found[path.parent] = content
+    return of_fine_tuning(found)
 
 
 def names(runs: Mapping[Path, Mapping[str, Any]]) -> dict[Path, str]:
@@ -41,7 +46,7 @@ def names(runs: Mapping[Path, Mapping[str, Any]]) -> dict[Path, str]:
 def table(runs: Mapping[Path, Mapping[str, Any]]) -> str:
     """Markdown: the score on the test part, with its standard deviation over seeds where there are several.
 
-    Raises ValueError for two runs of one model on one task.
+    Raises RecipeError for two runs of one model on one task.
     """
     columns = list(dict.fromkeys((run["task"], run["metric"]) for run in runs.values()))
     rows: dict[str, dict[tuple[str, str], Path]] = {}
@@ -49,7 +54,7 @@ def table(runs: Mapping[Path, Mapping[str, Any]]) -> str:
         column = runs[folder]["task"], runs[folder]["metric"]
         other = rows.setdefault(name, {}).setdefault(column, folder)
         if other != folder:
-            raise ValueError(f"{name} on {column[0]}: both {other} and {folder} have results; name one of them")
+            raise RecipeError(f"{name} on {column[0]}: both {other} and {folder} have results; name one of them")
     lines = ["| model | parameters | " + " | ".join(f"{task}, {metric}" for task, metric in columns) + " |"]
     lines.append("|---" * (len(columns) + 2) + "|")
     for name, cells in rows.items():
@@ -72,18 +77,16 @@ def per_cent(run: Mapping[str, Any], ending: str = "") -> float:
     return run[f"test_{run['metric']}{ending}"] * scale
 
 
+@command
 def main(argv: list[str] | None = None) -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandLine(description=__doc__)
     parser.add_argument("folders", nargs="+", type=Path, help="Folders with fine-tuned models, at any depth.")
-    runs = find_results(parser.parse_args(argv).folders)
-    try:
-        if not runs:
-            raise ValueError("no results of a fine-tuning run (all_results.json) in these folders")
-        print(table(runs))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    folders = parser.parse_args(argv).folders
+    runs = find_results(folders)
+    if not runs:
+        raise RecipeError(f"no results of a fine-tuning run (all_results.json) in {', '.join(map(str, folders))}")
+    print(table(runs))
 
 
 if __name__ == "__main__":

@@ -25,12 +25,13 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from benchmarks.measure import MIB, hardware, peak, reset_peak, show
+from benchmarks.options import count, output_file, positive
 from distillation.arguments import DataArguments, MaskingArguments, ObjectiveArguments
 from distillation.data import encoder
 from distillation.grammar import generate
 from distillation.masking import COUNTS, MaskingCollator
 from distillation.plan import Plan, Position
-from distillation.recipe import command
+from distillation.recipe import CommandLine, command
 from distillation.source import BLOCK, Source
 from distillation.streaming import Stream
 from distillation.vocabulary import train_tokenizer
@@ -60,14 +61,14 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
 
 def parse(argv: list[str] | None) -> argparse.Namespace:
     """The command line, with tiny sizes where it asks for `--quick`."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--megabytes", type=float, nargs="+", default=[100, 1000])
-    parser.add_argument("--blocks", type=int, default=5, help="Blocks that are tokenized for the speed.")
-    parser.add_argument("--shards", type=int, default=8, help="Of which one reads the whole, for memory.")
-    parser.add_argument("--block", type=int, default=BLOCK, help="Lines of a block.")
-    parser.add_argument("--batch_size", type=int, default=32)
-    parser.add_argument("--max_length", type=int, default=128)
-    parser.add_argument("--output", type=Path, help="JSON file for the figures.")
+    parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megabytes", type=positive, nargs="+", default=[100, 1000])
+    parser.add_argument("--blocks", type=count, default=5, help="Blocks that are tokenized for the speed.")
+    parser.add_argument("--shards", type=count, default=8, help="Of which one reads the whole, for memory.")
+    parser.add_argument("--block", type=count, default=BLOCK, help="Lines of a block.")
+    parser.add_argument("--batch_size", type=count, default=32)
+    parser.add_argument("--max_length", type=count, default=128)
+    parser.add_argument("--output", type=output_file, help="JSON file for the figures.")
     parser.add_argument("--quick", action="store_true", help="Tiny sizes, to see that it runs.")
     arguments = parser.parse_args(argv)
     if arguments.quick:

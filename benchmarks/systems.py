@@ -101,7 +101,7 @@ def shape(path: Path) -> PreTrainedConfig:
     """
     try:
         keys = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise RecipeError(f"{path} cannot be read: {one_line(error)}") from None
     if not isinstance(keys, dict) or not {"model_type", "student_layers"} & keys.keys():
         raise RecipeError(f"{path} is neither a recipe (`student_layers`) nor a shape (`model_type`)")

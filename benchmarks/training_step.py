@@ -29,16 +29,16 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 import torch
-import yaml
 from transformers import TrainingArguments, set_seed
 
 from benchmarks import made_up
 from benchmarks.measure import Measurement, hardware, ratio, show, side_by_side, synchronise
+from benchmarks.options import count, output_file
 from benchmarks.roofline import measure_machine
 from benchmarks.step import Step
 from benchmarks.systems import RECIPES, SHAPES
 from distillation.assembly import ARGUMENTS, assemble
-from distillation.recipe import command, parse_recipe
+from distillation.recipe import CommandLine, command, parse_recipe, read_recipe
 
 DEFAULT = ("distilrubert-small-cased-conversational", "tiny-5k", "tiny-5k:reduce")
 SIZES = {"max_length": "128", "per_device_train_batch_size": "8"}  # unless a recipe of one's own says them
@@ -67,17 +67,15 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
 
 def parse(argv: list[str] | None) -> tuple[argparse.Namespace, list[str]]:
     """The command line: what is measured, and further keys of the recipes."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     parser.add_argument(
         "--recipes", nargs="+", default=DEFAULT, help="Of distillation/recipes, or YAML files; :ALIGNMENT changes it."
     )
     shape = SHAPES / "rubert-base-cased-conversational.yaml"
     parser.add_argument("--teacher_shape", type=Path, default=shape, help="Of the teacher, where none is named.")
     parser.add_argument("--cached", action="store_true", help="Also the step that reads a teacher cache.")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", type=Path, help="JSON file for the figures.")
+    parser.add_argument("--rounds", type=count, default=5)
+    parser.add_argument("--output", type=output_file, help="JSON file for the figures.")
     return parser.parse_known_args(argv)
 
 
@@ -121,7 +119,7 @@ def recipe_argv(name: str, overrides: list[str], folder: Path, teacher_shape: Pa
     recipe, _, alignment = name.partition(":")
     path = Path(recipe) if recipe.endswith(".yaml") else RECIPES / f"{recipe}.yaml"
     changes = CHANGES | {"output_dir": str(folder / "output")} | ({"alignment": alignment} if alignment else {})
-    keys = yaml.safe_load(path.read_text(encoding="utf-8"))
+    keys = read_recipe(path, "--recipes")
     named = {option.split("=")[0].removeprefix("--") for option in overrides}
     if path.parent != RECIPES:  # what a recipe of one's own names is there
         named |= keys.keys()

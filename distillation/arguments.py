@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from transformers import TrainingArguments
+
 from distillation.recipe import RecipeError
 
 
@@ -75,6 +77,10 @@ class DataArguments:
             raise RecipeError(f"`max_length` must be at least 8 tokens, got {self.max_length}")
         if self.validation_lines < 1:
             raise RecipeError(f"`validation_lines` must be at least 1, got {self.validation_lines}")
+        if (self.preprocessing_num_workers or 0) < 0:
+            raise RecipeError(
+                f"`preprocessing_num_workers` must not be negative, got {self.preprocessing_num_workers}"
+            )
 
 
 @dataclass
@@ -249,6 +255,16 @@ def check_masking(masking: MaskingArguments, objective: ObjectiveArguments) -> N
             f"`alignment: {objective.alignment}` needs `masking_unit: word`: both models must miss the same "
             "characters, and the tokens of one are not those of the other"
         )
+
+
+def check_best(training: TrainingArguments, objective: ObjectiveArguments) -> None:
+    """Raise RecipeError for a choice of the best checkpoint by what is not measured: it would end the first epoch."""
+    known = [*objective.terms, "loss"]
+    metric = training.metric_for_best_model
+    if metric is not None and metric.removeprefix("eval_") not in known:
+        raise RecipeError(f"`metric_for_best_model` is {metric!r}; choose one of {', '.join(known)}")
+    if training.save_strategy == "best" and training.eval_strategy == "no":
+        raise RecipeError("`save_strategy: best` never saves without an evaluation: set `eval_strategy` as well")
 
 
 @dataclass

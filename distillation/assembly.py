@@ -13,6 +13,7 @@ from distillation.arguments import (
     MaskingArguments,
     ModelArguments,
     ObjectiveArguments,
+    check_best,
     check_masking,
 )
 from distillation.cache import TeacherCache, open_cache
@@ -66,6 +67,7 @@ def assemble(
 ) -> Assembly:
     """Everything that a run needs, before its first step. Raises RecipeError for what cannot be met."""
     check_masking(masking_args, objective)
+    check_best(training_args, objective)
     if cache_args.teacher_cache and data_args.streaming:
         raise RecipeError("`teacher_cache` keeps a row of each example, `streaming` keeps none: leave one of them out")
     teacher, teacher_tokenizer = load_teacher(model_args, objective, data_args.max_length)

@@ -2,10 +2,22 @@
 
 import copy
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from torch import Tensor
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoTokenizer,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from distillation.recipe import RecipeError, one_line
+
+PROBE = "Ёлка"  # a text that any tokenizer can read
+MADE_UP = 5  # special tokens, which transformers puts where there is no vocabulary
 
 
 def save_pretrained(
@@ -27,6 +39,56 @@ def load_config(name_or_path: str) -> PreTrainedConfig:
     config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
     config.output_hidden_states = config.output_attentions = False
     return config
+
+
+def load_tokenizer(
+    name_or_path: str, key: str, roles: Sequence[str] = ("mask_token", "pad_token")
+) -> PreTrainedTokenizerBase:
+    """Load a fast tokenizer with the special tokens that its use needs, by default those of masked-LM training.
+
+    key: the recipe key that named it, for the message. Raises RecipeError.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
+        tokenizer(PROBE)
+    except Exception as error:  # the loaders raise many types; all mean that there is no usable tokenizer
+        raise RecipeError(f"`{key}` {name_or_path!r} has no usable tokenizer: {one_line(error)}") from None
+    if not tokenizer.is_fast:
+        raise RecipeError(
+            f"`{key}` {name_or_path!r} has a slow tokenizer, which cannot tell the characters behind its tokens: "
+            "save its fast version (tokenizer.json) there"
+        )
+    for role in roles:
+        if getattr(tokenizer, role) is None:
+            raise RecipeError(
+                f"the tokenizer of `{key}` {name_or_path!r} has no {role}: set one and save it, or use another's"
+            )
+    if len(tokenizer) <= MADE_UP:
+        raise RecipeError(f"`{key}` {name_or_path!r} has no tokenizer: put its tokenizer.json there")
+    return tokenizer
+
+
+def check_numbering(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Raise RecipeError for a vocabulary with gaps, of which no model has as many rows as there are tokens."""
+    tokens, numbers = len(tokenizer), 1 + max(tokenizer.get_vocab().values())
+    if numbers > tokens:
+        raise RecipeError(
+            f"the tokenizer {tokenizer.name_or_path!r} has {tokens} tokens, and numbers up to {numbers}: give one "
+            "whose tokens are numbered without gaps"
+        )
+
+
+def check_rows(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, name_or_path: str, key: str) -> None:
+    """Raise RecipeError for a tokenizer with a token that its model has no embedding for.
+
+    key: the recipe key that named both.
+    """
+    tokens, rows = 1 + max(tokenizer.get_vocab().values()), model.get_input_embeddings().num_embeddings
+    if tokens > rows:
+        raise RecipeError(
+            f"the tokenizer of `{key}` {name_or_path!r} has {tokens} tokens, its model only {rows}: give the "
+            "tokenizer that it was trained with"
+        )
 
 
 def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:

@@ -2,12 +2,14 @@
 
 import glob
 import logging
+import os
 import re
 import zlib
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from datasets import Dataset, Features, IterableDataset, Value, concatenate_datasets, load_dataset
 from datasets.exceptions import DatasetGenerationError
 
@@ -27,7 +29,9 @@ FORMATS = {
 SAMPLE = 100_000  # lines or examples that stand for a whole corpus
 LONG_LINE = 1_000_000  # characters; longer lines are counted, and cut like any other
 # What the readers of `datasets` raise, wrapped in the first where they read the whole, as it is where they stream.
-UNREADABLE = (DatasetGenerationError, OSError, EOFError, ValueError, zlib.error)
+UNREADABLE = (DatasetGenerationError, OSError, EOFError, ValueError, TypeError, zlib.error)
+UNREADABLE += (RecursionError, StopIteration)  # of JSON: lists in lists, no value at all
+NO_ROWS = ("corresponds to no data", "at least one example")  # and of a corpus with nothing in it
 
 _UNUSABLE = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -81,7 +85,10 @@ def _text_of(lines: Dataset, column: str, source: str) -> Dataset:
     lines = lines.select_columns(column)
     if column != "text":
         lines = lines.rename_column(column, "text")
-    return lines.cast_column("text", Value("string"))
+    try:
+        return lines.cast_column("text", Value("string"))
+    except (*UNREADABLE, pa.ArrowException) as error:  # lists, objects
+        raise RecipeError(f"{source}: `text_column` {column!r} holds no text: {one_line(error)}") from None
 
 
 EMPTY, INVALID, CONTROL, LONG = 1, 2, 4, 8
@@ -123,11 +130,10 @@ def nothing_usable(source: str) -> RecipeError:
 
 
 def _read_files(pattern: str, streaming: bool) -> list[Dataset] | list[IterableDataset]:
-    path = Path(pattern)
-    if path.is_dir():
-        files = sorted(str(file) for file in path.rglob("*") if file.is_file() and _ending(file.name))
-    else:
-        files = [pattern] if path.is_file() else sorted(glob.glob(pattern, recursive=True))
+    if os.path.isdir(pattern):
+        files = sorted(str(file) for file in Path(pattern).rglob("*") if file.is_file() and _ending(file.name))
+    else:  # a file may have a name that reads as a pattern
+        files = [pattern] if os.path.isfile(pattern) else sorted(filter(os.path.isfile, _matching(pattern)))
     if not files:
         raise RecipeError(f"no corpus at {pattern!r}: give a {', '.join(FORMATS)} (or .gz) file, a folder, or a glob")
     groups: dict[str, list[str]] = {}
@@ -149,9 +155,19 @@ def _read_files(pattern: str, streaming: bool) -> list[Dataset] | list[IterableD
     return parts
 
 
+def _matching(pattern: str) -> list[str]:
+    try:
+        return glob.glob(pattern, recursive=True)
+    except (OSError, ValueError, re.error):  # a name that none can have
+        return []
+
+
 def unreadable(source: str, builder: str, error: Exception) -> RecipeError:
     """Of a corpus that a reader of `datasets` cannot read, with what it has to say."""
-    return RecipeError(f"corpus {source!r} cannot be read as {builder}: {one_line(error.__cause__ or error)}")
+    reason = one_line(error.__cause__ or error)
+    if any(sign in reason for sign in NO_ROWS):
+        return nothing_usable(source)
+    return RecipeError(f"corpus {source!r} cannot be read as {builder}: {reason}")
 
 
 def _ending(name: str) -> str | None:
@@ -163,7 +179,7 @@ def _read_hub(name: str, configuration: str | None, streaming: bool) -> Dataset 
     try:
         return load_dataset(name, configuration, split="train", streaming=streaming)
     except Exception as error:  # the hub client raises many types; all mean that this id gave no data
-        raise RecipeError(f"dataset_name {name!r} cannot be loaded: {' '.join(str(error).split())}") from None
+        raise RecipeError(f"dataset_name {name!r} cannot be loaded: {one_line(error)}") from None
 
 
 def hold_out(lines: Dataset, validation_lines: int) -> tuple[Dataset, Dataset]:

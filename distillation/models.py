@@ -8,7 +8,6 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForMaskedLM,
-    AutoTokenizer,
     DistilBertConfig,
     DistilBertForMaskedLM,
     PreTrainedConfig,
@@ -18,7 +17,7 @@ from transformers import (
 
 from distillation.alignment import VocabularyMap, normalised
 from distillation.arguments import ModelArguments, ObjectiveArguments
-from distillation.checkpoint import position_count
+from distillation.checkpoint import check_numbering, check_rows, load_tokenizer, position_count
 from distillation.heads import check_entry, head_entry
 from distillation.initialisation import activation, initialise, intermediate_size
 from distillation.layers import layer_groups
@@ -34,26 +33,6 @@ SAMPLE = (
     "В этом году зима в Москве была очень холодной и долгой.",
     "The quick brown fox jumps over a lazy dog.",
 )
-
-
-def load_tokenizer(name_or_path: str, key: str) -> PreTrainedTokenizerBase:
-    """Load a fast tokenizer with the special tokens that masked-LM training needs.
-
-    key: the recipe key that named it, for the message. Raises RecipeError.
-    """
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
-    except Exception as error:  # the loaders raise many types; all mean that there is no usable tokenizer
-        raise RecipeError(f"`{key}` {name_or_path!r} has no usable tokenizer: {one_line(error)}") from None
-    if not tokenizer.is_fast:
-        raise RecipeError(
-            f"`{key}` {name_or_path!r} has a slow tokenizer, which cannot tell the characters behind its tokens: "
-            "save its fast version (tokenizer.json) there"
-        )
-    for role in ("mask_token", "pad_token"):
-        if getattr(tokenizer, role) is None:
-            raise RecipeError(f"the tokenizer of `{key}` {name_or_path!r} has no {role}: use a masked LM's tokenizer")
-    return tokenizer
 
 
 def load_masked_lm(name_or_path: str, key: str, attn_implementation: str = "sdpa") -> PreTrainedModel:
@@ -102,10 +81,7 @@ def load_teacher(
     tokenizer = load_tokenizer(name, "teacher_name_or_path")
     eager = "eager" if objective.needs_attentions else "sdpa"
     teacher = load_masked_lm(name, "teacher_name_or_path", attn_implementation=eager).requires_grad_(False)
-    if len(tokenizer) > teacher.get_input_embeddings().num_embeddings:
-        raise RecipeError(
-            f"`teacher_name_or_path` {name!r}: its tokenizer has more tokens than the model has embeddings"
-        )
+    check_rows(tokenizer, teacher, name, "teacher_name_or_path")
     positions = position_count(teacher)
     if max_length > positions:
         raise RecipeError(f"`max_length` {max_length} exceeds the {positions} positions of the teacher; lower it")
@@ -202,6 +178,8 @@ def map_vocabularies(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer: PreT
 
     Raises RecipeError where hardly any token is.
     """
+    check_numbering(tokenizer)
+    check_numbering(teacher_tokenizer)
     try:
         vocabulary = VocabularyMap.cached(tokenizer, teacher_tokenizer, datasets.config.HF_DATASETS_CACHE)
     except ValueError as error:

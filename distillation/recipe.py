@@ -1,6 +1,8 @@
 """A YAML recipe and the command line become argument dataclasses; what a user got wrong becomes one sentence."""
 
 import argparse
+import copy
+import dataclasses
 import difflib
 import functools
 import json
@@ -8,6 +10,8 @@ import logging
 import os
 import re
 import sys
+import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,11 @@ from typing import Any
 import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
+
+DEEPEST = 4  # lists and mappings in one another: more than any key takes
+LARGEST = 2**63  # of a whole number
+SEEDS = 2**32  # numpy takes no others
+HALF = 290  # characters of a sentence that are always told, at its start and at its end
 
 
 class RecipeError(ValueError):
@@ -34,9 +43,9 @@ class Stopped(Exception):
         self.code = code
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: Exception | str) -> str:
     """What a library has to say, fit for the end of such a sentence."""
-    return " ".join(str(error).split())[:500]
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def command(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | None], Any]:
@@ -56,8 +65,7 @@ def command(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | No
             result = main(argv)
         except RecipeError as error:
             if main_process or isinstance(error, LocalError):  # others meet every rank: one of them tells
-                # What a data loader's worker raised has its traceback in front.
-                print(f"error: {re.split(r'(?:Recipe|Local)Error: ', str(error))[-1].strip()}", file=sys.stderr)
+                print(f"error: {_told(error)}", file=sys.stderr)
             raise SystemExit(2) from None
         except Stopped as stopped:
             if main_process:
@@ -75,6 +83,13 @@ def _leave_group() -> None:
         torch.distributed.destroy_process_group()
 
 
+def _told(error: RecipeError) -> str:
+    """Its sentence, of which the middle goes if it quotes a whole file: the remedy stands at the end."""
+    # What a data loader's worker raised has its traceback in front.
+    text = re.split(r"(?:Recipe|Local)Error: ", str(error))[-1].strip()
+    return text if len(text) < 2 * HALF else f"{text[:HALF]} ... {text[-HALF:]}"
+
+
 def parse_recipe(*argument_types: type, argv: list[str] | None = None, default: Path | None = None) -> tuple:
     """Parse into one instance of each dataclass: command line over `--config` recipe over defaults.
 
@@ -89,19 +104,25 @@ def parse_recipe(*argument_types: type, argv: list[str] | None = None, default: 
     config_parser = _Parser((), add_help=False, allow_abbrev=False)
     config_parser.add_argument("--config")
     config, rest = config_parser.parse_known_args(argv)
-    tokens = _recipe_tokens(Path(config.config)) if config.config else []
+    tokens = _recipe_tokens(read_recipe(Path(config.config))) if config.config else []
 
     parser = _Parser(argument_types, allow_abbrev=False, description=sys.modules["__main__"].__doc__)
     parser.add_argument("--config", metavar="FILE.yaml", help="Recipe: a YAML file of keys and values.")
     try:
         *arguments, _, unknown = parser.parse_args_into_dataclasses(tokens + rest, return_remaining_strings=True)
-    except (ValueError, TypeError, ImportError) as error:  # what the dataclasses check on their own
-        raise RecipeError(" ".join(str(error).split())) from None
+    except RecipeError:
+        raise
+    except Exception as error:  # what the dataclasses of libraries check on their own: they raise many types
+        raise RecipeError(one_line(error)) from None
     if unknown:
         raise RecipeError(_unknown_key(unknown[0], parser))
     for part in arguments:
+        _check_values(part)
         if isinstance(part, TrainingArguments):
+            if not any(token.split("=")[0] == "--output_dir" for token in tokens + rest):
+                raise RecipeError("`output_dir` is missing: name the folder for what this run makes")
             check_training(part)
+            _rehearse(part)
     return tuple(arguments)
 
 
@@ -111,33 +132,97 @@ def check_training(args: TrainingArguments) -> None:
         raise RecipeError("several GPUs and one process: start with `accelerate launch`, or show it one GPU")
     if args.push_to_hub and not args.hub_model_id:
         raise RecipeError("`push_to_hub` needs `hub_model_id`, the repository to push to")
-    for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
-        if getattr(args, name) < 1:
-            raise RecipeError(f"`{name}` must be at least 1, got {getattr(args, name)}")
-    if args.seed < 0:
-        raise RecipeError(f"`seed` must not be negative, got {args.seed}")
-    if Path(args.output_dir).is_file():
-        raise RecipeError(f"`output_dir` {args.output_dir!r} is a file: name a folder")
-    for name in ("label_smoothing_factor", "neftune_noise_alpha"):
-        if getattr(args, name):
+    batches = ("per_device_train_batch_size", "per_device_eval_batch_size")
+    for name in (*batches, "gradient_accumulation_steps", "eval_accumulation_steps"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise RecipeError(f"`{name}` must be at least 1, got {value}")
+    for name in ("seed", "data_seed"):
+        if not 0 <= (getattr(args, name) or 0) < SEEDS:
+            raise RecipeError(f"`{name}` must lie between 0 and 2 ** 32 - 1, got {getattr(args, name)}")
+    check_output(args.output_dir)
+    for name in ("label_smoothing_factor", "neftune_noise_alpha", "use_liger_kernel"):
+        if getattr(args, name) != TrainingArguments.__dataclass_fields__[name].default:
             raise RecipeError(f"`{name}` has no effect on the losses here: leave it out")
 
 
-class _Parser(HfArgumentParser):
+def check_output(folder: str) -> None:
+    """Raise RecipeError for an `output_dir` where no folder can be."""
+    for path in (Path(folder), *Path(folder).parents):
+        if os.path.isfile(path):
+            raise RecipeError(f"`output_dir` {folder!r}: {str(path)!r} is a file: name a folder")
+
+
+def _rehearse(args: TrainingArguments) -> None:
+    """Raise RecipeError unless a Trainer, its optimiser, schedule, loggers, and data loader can be made of them.
+
+    On a model of one number, in a folder that is gone afterwards: on the real ones it would fail after minutes.
+    """
+    from transformers import Trainer  # takes seconds, and not every script with a recipe trains
+
+    with tempfile.TemporaryDirectory() as folder:
+        tried = copy.copy(args)
+        tried.output_dir, tried.push_to_hub = folder, False
+        try:
+            row = {"input_ids": [0]}
+            trainer = Trainer(torch.nn.Linear(1, 1), tried, train_dataset=[row] * 2, eval_dataset=[row])
+            trainer.create_optimizer_and_scheduler(num_training_steps=2)
+            trainer.get_train_dataloader()
+            if args.torch_compile:
+                torch.compile(trainer.model, backend=args.torch_compile_backend, mode=args.torch_compile_mode)
+        except Exception as error:  # of many types, from packages that are not there to options that no one knows
+            raise RecipeError(f"the training arguments cannot be met: {one_line(error)}") from None
+
+
+def _check_values(arguments: Any) -> None:
+    """Refuse what is a number or a text for Python, and for nothing that is computed or named here."""
+    for name in (field.name for field in dataclasses.fields(arguments)):
+        value = getattr(arguments, name)
+        if isinstance(value, int | float) and not abs(value) < LARGEST:  # nor is that of what is no number
+            raise RecipeError(f"`{name}` must be a number below {LARGEST:.1g}, got {str(value)[:20]}")
+        if "\0" in str(value):
+            raise RecipeError(f"`{name}` holds a NUL character: leave it out")
+
+
+class CommandLine(argparse.ArgumentParser):
+    """Of a script without a recipe: what is wrong with its options is a RecipeError as well."""
+
     def error(self, message: str) -> None:
-        raise RecipeError(message)
+        raise RecipeError(one_line(message))
 
 
-def _recipe_tokens(path: Path) -> list[str]:
-    """Spell a recipe as command-line tokens, so that both go through the same types and choices."""
+class _Parser(CommandLine, HfArgumentParser):
+    pass
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that stands twice, of which YAML itself takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        for key, count in Counter(str(key.value) for key, _ in node.value).items():
+            if count > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"`{key}` stands there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def read_recipe(path: Path, key: str = "--config") -> dict[str, Any]:
+    """The keys and values of a recipe. key: what named it, for the message. Raises RecipeError."""
     try:
-        recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+        recipe = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
-        raise RecipeError(f"--config {path} cannot be read ({error.strerror}); give the path of a YAML file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"--config {path} is not valid YAML: {' '.join(str(error).split())}") from None
+        raise RecipeError(f"{key} {path} cannot be read ({error.strerror}); give the path of a YAML file") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the latter two: no UTF-8, no such date, too deep
+        raise RecipeError(f"{key} {path} is not valid YAML: {one_line(error)}") from None
     if not isinstance(recipe, dict):
-        raise RecipeError(f"--config {path} must be a mapping of keys to values, got {type(recipe).__name__}")
+        raise RecipeError(f"{key} {path} must be a mapping of keys to values, got {type(recipe).__name__}")
+    for name, value in recipe.items():
+        if not _is_shallow(value):
+            raise RecipeError(f"{key} {path}: `{name}` is deeper than {DEEPEST} lists or mappings in one another")
+    return recipe
+
+
+def _recipe_tokens(recipe: dict[str, Any]) -> list[str]:
+    """Spell a recipe as command-line tokens, so that both go through the same types and choices."""
     tokens = []
     for key, value in recipe.items():
         if value is None:
@@ -147,6 +232,12 @@ def _recipe_tokens(path: Path) -> list[str]:
         # The form with "=" lets a value begin with a dash.
         tokens += [f"--{key}={texts[0]}"] if len(texts) == 1 else [f"--{key}", *texts]
     return tokens
+
+
+def _is_shallow(value: Any, room: int = DEEPEST) -> bool:
+    """Whether a value can be spelled: one that holds itself, or all others ten times, cannot."""
+    members = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return room >= 0 and all(_is_shallow(member, room - 1) for member in members)
 
 
 def _unknown_key(token: str, parser: argparse.ArgumentParser) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from distillation.recipe import RecipeError
+from distillation.recipe import RecipeError, one_line
 from distillation.results import STATE
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ def find(paths: Iterable[Path]) -> dict[Path, bool]:
     """
     found: dict[Path, bool] = {}
     for path in paths:
-        if not path.exists():
+        if not os.path.exists(path):
             raise RecipeError(f"{path} does not exist: name folders of finished runs, or result files")
         if path.is_file():
             found[path.resolve()] = True
@@ -37,17 +37,19 @@ def find(paths: Iterable[Path]) -> dict[Path, bool]:
     return found
 
 
-def read(path: Path, named: bool) -> Any:
-    """What a result file holds; None, with a warning, if it is no JSON.
+def read(path: Path, named: bool = False) -> Any:
+    """The content of a file. named: by the user, and not one of a folder's, which is skipped with a warning.
 
-    named: whether the user named the file itself. Raises RecipeError if it is no JSON then.
+    Raises RecipeError for a named file that is no JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         if named:
-            raise RecipeError(f"{path} cannot be read as JSON ({error}): name a result file, or its folder") from None
-        logger.warning("%s cannot be read as JSON and is skipped: %s", path, error)
+            raise RecipeError(
+                f"{path} cannot be read as JSON ({one_line(error)}): name a result file, or its folder"
+            ) from None
+        logger.warning("%s cannot be read as JSON and is skipped: %s", path, one_line(error))
         return None
 
 

@@ -10,15 +10,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 import json
+import os.path
 
 import torch
 
 from distillation.arguments import DataArguments
-from distillation.checkpoint import position_count
+from distillation.checkpoint import check_rows, load_tokenizer, position_count
 from distillation.demo import resolve_demo
 from distillation.evaluation import evaluate_masked_lm, held_out_examples, held_out_table
 from distillation.lines import check_whole, load_lines
-from distillation.models import load_masked_lm, load_tokenizer
+from distillation.models import load_masked_lm
 from distillation.recipe import RecipeError, command, parse_recipe
 
 
@@ -40,14 +41,19 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     names = arguments.model_name_or_path
     if not names:
         raise RecipeError("`model_name_or_path` is missing: name one or more masked LMs")
-    if arguments.output and not Path(arguments.output).resolve().parent.is_dir():
+    if arguments.batch_size < 1:
+        raise RecipeError(f"`batch_size` must be at least 1, got {arguments.batch_size}")
+    if arguments.output and not os.path.isdir(os.path.dirname(os.path.abspath(arguments.output))):
         raise RecipeError(f"`output` {arguments.output!r}: its folder does not exist")
+    if arguments.output and os.path.isdir(arguments.output):
+        raise RecipeError(f"`output` {arguments.output!r} is a folder: name a file")
     check_whole(data_args, "an evaluation: leave it out")
     resolve_demo(data_args)
     lines = load_lines(data_args, data_args.validation_file or data_args.train_file, data_args.dataset_name)
     models = [load_masked_lm(name, "model_name_or_path") for name in names]
     tokenizers = [load_tokenizer(name, "model_name_or_path") for name in names]
-    for name, model in zip(names, models, strict=True):
+    for name, model, tokenizer in zip(names, models, tokenizers, strict=True):
+        check_rows(tokenizer, model, name, "model_name_or_path")
         positions = position_count(model)
         if data_args.max_length > positions:
             raise RecipeError(

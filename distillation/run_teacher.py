@@ -18,13 +18,15 @@ from distillation.arguments import (
     MaskingArguments,
     ObjectiveArguments,
     TeacherArguments,
+    check_best,
 )
+from distillation.checkpoint import check_numbering, load_tokenizer
 from distillation.data import load_corpus
 from distillation.demo import resolve_demo
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
 from distillation.layers import Projections
 from distillation.lines import check_whole, load_lines
-from distillation.models import load_masked_lm, load_tokenizer
+from distillation.models import load_masked_lm
 from distillation.publish import check_push, publish
 from distillation.recipe import command, parse_recipe
 from distillation.results import recipe_of
@@ -42,6 +44,8 @@ def main(argv: list[str] | None = None) -> None:
     """Parse, train, evaluate, publish."""
     *arguments, card_args, training_args = parse_recipe(*ARGUMENTS, argv=argv)
     teacher_args, data_args, masking_args = arguments
+    objective = ObjectiveArguments(weight_kl=0, weight_mlm=1, weight_cosine=0, weight_attention=0)
+    check_best(training_args, objective)
     recipe = recipe_of(arguments, training_args)
     checkpoint = checkpoint_of(training_args, recipe, MACHINE)
     check_push(training_args, card_args)
@@ -56,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
         Student(build_model(teacher_args, data_args, tokenizer), Projections()),
         training_args,
         teacher=None,
-        objective=ObjectiveArguments(weight_kl=0, weight_mlm=1, weight_cosine=0, weight_attention=0),
+        objective=objective,
         masking=masking_args,
         corpus=corpus,
         tokenizer=tokenizer,
@@ -76,7 +80,9 @@ def main(argv: list[str] | None = None) -> None:
 def build_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments) -> PreTrainedTokenizerBase:
     """The tokenizer that the recipe names, or a new one trained on the corpus."""
     if teacher_args.tokenizer_name_or_path:
-        return load_tokenizer(teacher_args.tokenizer_name_or_path, "tokenizer_name_or_path")
+        tokenizer = load_tokenizer(teacher_args.tokenizer_name_or_path, "tokenizer_name_or_path")
+        check_numbering(tokenizer)
+        return tokenizer
     check_whole(data_args, "to train a tokenizer: name a `tokenizer_name_or_path`, or leave `streaming` out")
     lines = load_lines(data_args, data_args.train_file, data_args.dataset_name)
     return train_tokenizer(sample_texts(lines), teacher_args.vocab_size, data_args.max_length)

@@ -12,11 +12,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import json
 
 from distillation.arguments import DataArguments
-from distillation.checkpoint import save_tokenizer
+from distillation.checkpoint import load_tokenizer, save_tokenizer
 from distillation.demo import resolve_demo
 from distillation.lines import check_whole, hold_out, load_lines
-from distillation.models import load_tokenizer
-from distillation.recipe import RecipeError, command, parse_recipe
+from distillation.recipe import RecipeError, check_output, command, parse_recipe
 from distillation.vocabulary import measure, sample_texts, train_tokenizer
 
 
@@ -38,6 +37,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     arguments, data_args = parse_recipe(VocabularyArguments, DataArguments, argv=argv)
     if arguments.output_dir is None:
         raise RecipeError("`output_dir` is missing: name the folder for the tokenizer")
+    check_output(arguments.output_dir)
     check_whole(data_args, "to train a vocabulary: leave it out")
     teacher = None
     if arguments.teacher_name_or_path:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from transformers import TrainingArguments
 
-from distillation.recipe import RecipeError
+from distillation.recipe import SEEDS, RecipeError
 
 
 def key(default, help: str):
@@ -34,8 +34,8 @@ class FinetuningArguments:
             raise RecipeError(f"`max_length` must be at least 16, got {self.max_length}")
         if self.early_stopping_patience < 0:
             raise RecipeError(f"`early_stopping_patience` must not be negative, got {self.early_stopping_patience}")
-        if len(set(self.seeds)) < len(self.seeds) or min(self.seeds, default=0) < 0:
-            raise RecipeError(f"`seeds` must be different numbers from 0, got {self.seeds}")
+        if len(set(self.seeds)) < len(self.seeds) or not all(0 <= seed < SEEDS for seed in self.seeds):
+            raise RecipeError(f"`seeds` must be different numbers from 0 to 2 ** 32 - 1, got {self.seeds}")
 
 
 @dataclass

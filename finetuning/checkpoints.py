@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from transformers import AutoTokenizer, PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
+from distillation import checkpoint
 from distillation.checkpoint import counts_from_padding, fit_tokenizer, load_config
 from distillation.recipe import RecipeError, one_line
 from finetuning.task import Task
@@ -60,23 +61,10 @@ def load_task_teacher(name_or_path: str, task: Task) -> PreTrainedModel:
 def load_tokenizer(name_or_path: str, key: str, model: PreTrainedModel) -> PreTrainedTokenizerBase:
     """The tokenizer of a checkpoint, as its model needs it.
 
-    Raises RecipeError for a slow one, one that cannot pad, or one with more tokens than the model.
+    Raises RecipeError for one that will not do, or that does not fit the model.
     """
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
-    except Exception as error:  # as below
-        raise RecipeError(f"`{key}` {name_or_path!r} has no usable tokenizer: {one_line(error)}") from None
-    if not tokenizer.is_fast:
-        raise RecipeError(
-            f"`{key}` {name_or_path!r} has a slow tokenizer: save its fast version (tokenizer.json) there"
-        )
-    if tokenizer.pad_token is None:
-        raise RecipeError(f"the tokenizer of `{key}` {name_or_path!r} has no pad_token: set one and save it")
-    tokens, rows = len(tokenizer), model.get_input_embeddings().num_embeddings
-    if tokens <= 5:  # transformers makes up one of five special tokens
-        raise RecipeError(f"`{key}` {name_or_path!r} has no tokenizer: put its tokenizer.json there")
-    if tokens > rows:
-        raise RecipeError(f"the tokenizer of `{key}` {name_or_path!r} has {tokens} tokens, its model only {rows}")
+    tokenizer = checkpoint.load_tokenizer(name_or_path, key, roles=("pad_token",))
+    checkpoint.check_rows(tokenizer, model, name_or_path, key)
     if counts_from_padding(model) and tokenizer.pad_token_id != model.config.pad_token_id:
         raise RecipeError(
             f"`{key}` {name_or_path!r} pads with token {tokenizer.pad_token_id} by its tokenizer and "

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from benchmarks.reporting.files import check_history, check_run, check_timing
 from distillation.recipe import RecipeError
 from distillation.result_files import find, hardware_of, is_timing, of_fine_tuning, read
 from distillation.results import RESULTS, STATE
@@ -50,13 +51,14 @@ def take_stock(paths: Iterable[Path]) -> Inventory:
     for path, named in find(paths).items():
         content = read(path, named)
         if path.name == RESULTS and isinstance(content, dict):
+            check_run(path, content)
             inventory.runs[path.parent] = content
         elif is_timing(content):
             inventory.timings += _timings(path, content, origins)
     inventory.timings = _told_apart(inventory.timings)
     for folder in inventory.distilled:
         if (folder / STATE).is_file():
-            inventory.histories[folder] = (read(folder / STATE, named=False) or {}).get("log_history", [])
+            inventory.histories[folder] = check_history(folder / STATE, read(folder / STATE))
     if not (inventory.distilled or inventory.fine_tuned or inventory.timings):
         raise RecipeError(
             f"no results in {', '.join(map(str, paths))}: name folders of finished runs, or files of inference results"
@@ -68,10 +70,7 @@ def _timings(path: Path, content: Mapping[str, Any], origins: dict[tuple, Path])
     """The rows of a file, each with the hardware. origins: where each thing was timed so far; it grows."""
     rows = [row | {"hardware": hardware_of(content)} for row in content["rows"]]
     for row in rows:
-        lacking = [key for key in TIMED if key not in row]
-        lacking += [] if row.get("seconds") or "error" in row else ["seconds"]
-        if lacking:
-            raise RecipeError(f"{path}: the row of {row['model']} has no `{lacking[0]}`; measure it again")
+        check_timing(path, row)
         key = tuple(row[name] for name in TIMED)
         if key in origins:
             raise RecipeError(

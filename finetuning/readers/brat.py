@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 FOLDERS = {"train": "train", "validation": "valid", "test": "test"}  # splits and where their documents may lie
 WORD = re.compile(r"\w+|[^\w\s]")
-ENTITY = re.compile(r"T\S*\t(\S+) (\d+ \d+(?:;\d+ \d+)*)\t(.*)")
+ENTITY = re.compile(r"T\S*\t(\S+) (\d{1,9} \d{1,9}(?:;\d{1,9} \d{1,9})*)\t(.*)")
 
 
 class Entity(NamedTuple):

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from distillation.recipe import RecipeError
+from distillation.recipe import RecipeError, one_line
 from finetuning.readers.source import read_text
 
 
@@ -15,10 +15,15 @@ def parse(path: Path, text: str, first_line: int = 1) -> Any:
     Raises RecipeError by line and column where it is broken or ends early.
     """
     try:
-        return json.loads(text)
+        content = json.loads(text)
+        if "\\ud" in text.lower():
+            json.dumps(content, ensure_ascii=False).encode()  # half a surrogate pair is a text that nobody can read
+        return content
     except json.JSONDecodeError as error:
         place = f"{path}:{first_line + error.lineno - 1}: broken JSON at column {error.colno}"
         raise RecipeError(f"{place} ({error.msg}); mend it or fetch the file again") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists
+        raise RecipeError(f"{path}:{first_line}: JSON that cannot be read ({one_line(error)}); mend it") from None
 
 
 def json_lines(path: Path, text: str | None = None) -> Iterator[tuple[str, Any]]:

@@ -1,6 +1,7 @@
 """Where rows come from: files in a folder, or a data set on the Hub."""
 
 import gzip
+import os.path
 import re
 import zlib
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import datasets
 
-from distillation.recipe import RecipeError
+from distillation.recipe import RecipeError, one_line
 
 # Where the Hub keeps a converted copy of data sets that used to need a loading script.
 CONVERTED = "refs/convert/parquet"
@@ -22,11 +23,10 @@ def is_on_hub(data_dir: str, example: str | None, *names: str) -> bool:
 
     Raises RecipeError if it is neither.
     """
-    path = Path(data_dir)
-    if path.is_dir():
+    if os.path.isdir(data_dir):
         return False
     # `data/collection` may be either: where there is a folder `data`, it was meant.
-    if example and HUB_ID.fullmatch(data_dir) and not path.parent.is_dir():
+    if example and HUB_ID.fullmatch(data_dir) and not os.path.isdir(os.path.dirname(data_dir)):
         return True
     hub = f", nor a data set on the Hub such as {example}" if example else ""
     raise RecipeError(f"`data_dir` {data_dir!r} is no folder (of {', '.join(names)}){hub}")
@@ -48,8 +48,9 @@ def load_from_hub(
         except RuntimeError:  # a loading script, which `datasets` does not run
             loaded = datasets.load_dataset(*which, revision=CONVERTED)
     except Exception as error:  # the libraries below raise errors of many kinds
-        reason = " ".join(str(error).split())
-        raise RecipeError(f"`data_dir` {name!r} is no folder and cannot be loaded from the Hub: {reason}") from None
+        raise RecipeError(
+            f"`data_dir` {name!r} is no folder and cannot be loaded from the Hub: {one_line(error)}"
+        ) from None
     absent = [split for split in splits if split not in loaded]
     if absent:
         raise RecipeError(f"`data_dir` {name!r} has no split {absent[0]!r}: {sorted(loaded)}")

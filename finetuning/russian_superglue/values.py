@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+LONGEST = 20  # digits of a number that is spelled as a string
+
 
 class Wrong(Exception):
     """What is wrong with one row; whoever knows where it stands makes it a RecipeError."""
@@ -33,7 +35,7 @@ def number(raw: Any, key: str = "idx") -> int:
     Raises Wrong if it is absent or none.
     """
     found = raw.get(key) if isinstance(raw, Mapping) else None
-    if isinstance(found, str) and found.strip().isdecimal():
+    if isinstance(found, str) and found.strip().isdecimal() and len(found) < LONGEST:
         return int(found)
     return value(raw, key, int)
 

@@ -42,10 +42,17 @@ def test_a_study_runs_each_way_and_seed_once(teacher_folder, corpus_file, tmp_pa
     quality.main(argv)
     assert capsys.readouterr().out == first
     assert (tmp_path / "mlm-0" / "all_results.json").stat().st_mtime_ns == stamp
-    with pytest.raises(SystemExit, match="another command"):
+    with pytest.raises(SystemExit, match="2"):
         quality.main([*argv, "--weight_kl", "1"])
+    assert "another command" in capsys.readouterr().err
 
 
 def test_a_failed_run_ends_the_study_with_its_last_words(tmp_path):
-    with pytest.raises(SystemExit, match="unknown key `nonsense`"):
-        quality.main(["--seeds", "0", "--arms", "mlm", "--output_dir", str(tmp_path), "--nonsense", "1"])
+    with pytest.raises(SystemExit, match="error: mlm with seed 0 failed with exit code 2.*`teacher_name_or_path`"):
+        quality.main(["--seeds", "0", "--arms", "mlm", "--output_dir", str(tmp_path), "--teacher_name_or_path", "x"])
+
+
+def test_a_recipe_that_no_run_could_follow_is_refused_before_the_first(tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        quality.main(["--seeds", "0", "--output_dir", str(tmp_path / "study"), "--nonsense", "1"])
+    assert "unknown key `nonsense`" in capsys.readouterr().err and not (tmp_path / "study").exists()

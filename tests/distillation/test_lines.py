@@ -114,6 +114,29 @@ def test_damaged_archives_are_refused_by_name(tmp_path, corpus_file, damage):
         read(path)
 
 
+@pytest.mark.parametrize("column", [[["a"]] * 20, [{"a": "b"}] * 20], ids=["lists", "objects"])
+def test_a_column_without_text_is_refused_by_name(tmp_path, column):
+    pq.write_table(pa.table({"text": column}), tmp_path / "c.parquet")
+    with pytest.raises(RecipeError, match="c.parquet: `text_column` 'text' holds no text"):
+        read(tmp_path / "c.parquet")
+
+
+@pytest.mark.parametrize("name", ["absent.txt", "dangling.txt", "ж" * 200 + ".txt", "a\0b.txt", "[.txt"])
+def test_what_is_no_file_is_refused_by_name(tmp_path, name):
+    (tmp_path / "dangling.txt").symlink_to(tmp_path / "nothing")
+    with pytest.raises(RecipeError, match="no corpus at"):
+        read(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"), [("c.txt.gz", gzip.compress(b"")), ("c.csv", b"text\n"), ("c.jsonl", b"\n")], ids=str
+)
+def test_a_file_without_a_row_has_no_usable_line(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RecipeError, match="no usable line"):
+        read(tmp_path / name)
+
+
 def test_one_corpus_is_named_and_not_two():
     """Two sources would leave it open which one was trained on."""
     for files, name in ((None, None), ("a.txt", "b")):

@@ -153,6 +153,50 @@ def test_files_that_are_no_recipe_are_refused_by_name(recipe, text, message):
     assert f"--config {path} {message}" in refusal("--config", path)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("max_length: 32\nmax_length: 64\n", "`max_length` stands there twice"),
+        ("a: &a [*a]\n", "`a` is deeper than 4 lists"),
+        ("a: " + "[" * 5000 + "]" * 5000, "is not valid YAML: maximum recursion depth"),
+        ("max_length: !!python/object/apply:os.system [exit]\n", "is not valid YAML"),
+        ("max_length: 9223372036854775808\n", "`max_length` must be a number below 9e+18"),
+        ("temperature: .nan\n", "`temperature` must be a number below"),
+        ('text_column: "a\\0b"\n', "`text_column` holds a NUL character"),
+    ],
+)
+def test_recipes_that_yaml_lets_pass_are_refused(recipe, text, message):
+    assert message in refusal("--config", recipe(text))
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--lr_scheduler_kwargs", '{"beauty": 1}'],
+        ["--lr_scheduler_type", "warmup_stable_decay"],
+        ["--optim", "adamw_bnb_8bit"],
+        ["--report_to", "nobody"],
+        ["--torch_compile_mode", "nonsense"],
+        ["--dataloader_prefetch_factor", "2"],
+        ["--eval_accumulation_steps", "0"],
+        ["--data_seed", "-1"],
+        ["--use_liger_kernel", "true"],
+    ],
+    ids=str,
+)
+def test_training_arguments_that_fail_late_are_refused_early(argv, tmp_path):
+    """After the teacher was loaded and the corpus tokenized, or at the first evaluation."""
+    refusal("--output_dir", str(tmp_path / "output"), "--use_cpu", "true", *argv, types=(TrainingArguments,))
+    assert not (tmp_path / "output").exists()
+
+
+def test_an_output_folder_is_named(tmp_path):
+    """That of transformers, `trainer_output`, would hold the last of all runs."""
+    assert "`output_dir` is missing" in refusal("--use_cpu", "true", types=(TrainingArguments,))
+    (tmp_path / "file").touch()
+    assert "is a file" in refusal("--output_dir", str(tmp_path / "file" / "run"), types=(TrainingArguments,))
+
+
 def test_recipes_that_cannot_be_read_are_refused_by_name(tmp_path):
     """The path in the message shows where it was looked for."""
     assert f"--config {tmp_path / 'absent.yaml'} cannot be read" in refusal("--config", str(tmp_path / "absent.yaml"))
@@ -174,6 +218,17 @@ def test_a_mistake_ends_the_command_with_one_line_and_code_two(capsys, monkeypat
         main(["--temprature", "3"])
     assert caught.value.code == 2 and caught.value.__cause__ is None
     assert capsys.readouterr() == ("", "error: unknown key `temprature`; did you mean `temperature`?\n")
+
+
+def test_a_sentence_that_quotes_a_file_keeps_its_remedy(capsys):
+    @command
+    def main(argv=None):
+        raise RecipeError(f"file.txt:1: expected a tag, got {'x' * 20_000}; a blank line ends a sentence")
+
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().err
+    assert len(said) < 620 and "file.txt:1: expected" in said and said.endswith("; a blank line ends a sentence\n")
 
 
 @pytest.mark.parametrize(("rank", "lines"), [("0", 1), ("1", 0), ("7", 0)])
