@@ -20,6 +20,7 @@ class Entry:
     name: str
     main: Callable[[list[str]], Any]
     keys: Mapping[str, Any]
+    prepare: Make | None = None  # what a call writes into, and so each case has of its own
     types: tuple[type, ...] = ()
     corpora: tuple[str, ...] = ()
     models: tuple[str, ...] = ()

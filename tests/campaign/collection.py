@@ -3,14 +3,14 @@
 import random
 from collections.abc import Callable, Iterator
 
-from campaign import benchmark_files, checkpoints, corpora, keys, result_files
+from campaign import benchmark_files, checkpoints, corpora, finished, keys, result_files
 from campaign.case import Case, Entry
 from campaign.entries import ENTRIES
 from campaign.inputs import LINES
 
 from distillation.grammar import generate
 
-RESULTS = ("benchmarks.report", "benchmarks.scores")
+RESULTS, PUBLISH = ("benchmarks.report", "benchmarks.scores"), "distillation.publish"
 ALL_KEYS = ("distillation.run", "finetuning.run_rusentiment")  # of which every training argument is tried
 DRAWN = 4  # one in so many of a sample is drawn
 
@@ -44,6 +44,8 @@ def by_hand() -> Iterator[Case]:
             yield from benchmark_files.benchmark_data(entry)
         if entry.name in RESULTS:
             yield from result_files.results(entry)
+        if entry.name == PUBLISH:
+            yield from finished.finished(entry)
     yield from benchmark_files.brat(entries["finetuning.run_collection3"])
 
 
@@ -67,6 +69,8 @@ def _kinds(entry: Entry, lines: tuple[str, ...]) -> list[Callable[[random.Random
         kinds.append(lambda draw: benchmark_files.drawn(entry, draw))
     if entry.name in RESULTS:
         kinds.append(lambda draw: result_files.drawn(entry, draw))
+    if entry.name == PUBLISH:
+        kinds.append(lambda draw: finished.drawn(entry, draw))
     return kinds
 
 

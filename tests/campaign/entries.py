@@ -4,6 +4,7 @@ from types import ModuleType
 from typing import Any
 
 from campaign.case import Entry
+from campaign.finished import copied
 
 from benchmarks import (
     cross_vocabulary_kl,
@@ -15,8 +16,8 @@ from benchmarks import (
     streaming,
     training_step,
 )
-from distillation import run, run_evaluation, run_teacher, run_vocabulary
-from distillation.arguments import DataArguments
+from distillation import publish, run, run_evaluation, run_teacher, run_vocabulary
+from distillation.arguments import CardArguments, DataArguments
 from distillation.assembly import ARGUMENTS
 from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_russian_superglue, run_sberquad
 from finetuning.training import ARGUMENTS as TUNING
@@ -80,6 +81,14 @@ ENTRIES = (
         types=(run_evaluation.EvaluationArguments, DataArguments),
         corpora=("validation_file",),
         models=("model_name_or_path",),
+        yamls=("config",),
+    ),
+    Entry(
+        "distillation.publish",
+        publish.main,
+        {"checkpoint": FOLDER, "hub_token": TOKEN},
+        prepare=copied,
+        types=(publish.PublishArguments, CardArguments),
         yamls=("config",),
     ),
     _fine_tuning("rusentiment", run_rusentiment, *run_rusentiment.OPTIONS),

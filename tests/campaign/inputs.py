@@ -5,6 +5,7 @@ from pathlib import Path
 from unittest import mock
 
 import torch
+from campaign.finished import FINISHED, make_finished
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
 
 from benchmarks.measure import hardware
@@ -32,6 +33,7 @@ def make_inputs(folder: Path) -> None:
     train_tokenizer(lines, vocab_size=200, max_length=LENGTH).save_pretrained(folder / "vocabulary")
     _write(folder / "recipe.yaml", "student_layers: 1\n")
     _write(folder / "shape.yaml", json.dumps(config.to_dict()))
+    make_finished(folder / "teacher", folder / FINISHED)
     make_data(folder / "data")
     make_results(folder / "results")
 

@@ -50,8 +50,9 @@ def judge(case: Case, place: Place, number: int, limit: float) -> Verdict:
     here, said = place.of(number) / "here", place.of(number) / "said"
     work = here / "work"
     work.mkdir(parents=True)
-    if case.make:
-        case.make(place.good, here)
+    for make in (case.entry.prepare, case.make):
+        if make:
+            make(place.good, here)
     argv = case.entry.argv(case.changes, place.good, here)
     before, kept = guard.contents(here), {folder: guard.contents(folder) for folder in (place.good, place.home)}
     report = guard.watch(lambda: case.entry.main(argv), work, said, [here, place.cache], limit, case.entry.may_start)

@@ -315,7 +315,7 @@ def test_sigterm_writes_a_checkpoint_first(fine_tune, finished, tmp_path, monkey
 def test_a_loss_that_is_no_number_ends_the_run(fine_tune, tmp_path, capsys):
     """Its figures would be those of a model that says nothing."""
     with pytest.raises(SystemExit) as ended:
-        fine_tune("rusentiment", tmp_path, learning_rate=1e30)
+        fine_tune("rusentiment", tmp_path, learning_rate=1e18)
     assert ended.value.code == 2
     error = capsys.readouterr().err.split("error: ")[1]
     assert "the loss `loss` is nan in step 3, in a batch with '" in error and "lower `learning_rate`" in error
