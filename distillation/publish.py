@@ -24,10 +24,12 @@ from distillation.evaluation import held_out_table
 from distillation.hub import Repository, push, reserve
 from distillation.measured import MEASURED, exported, gather, take_exported, what_is_measured
 from distillation.recipe import RecipeError, command, one_line, parse_recipe
+from distillation.result_files import read
 from distillation.results import RESULTS, WEIGHTS, write, write_json
 from distillation.trainer import DistillationTrainer
 
 CARD = "README.md"
+FILES = (WEIGHTS, RESULTS, "config.json", "tokenizer_config.json")  # of a finished folder
 LANGUAGE, LICENSE = "ru", "unknown"  # where neither the user nor the model that one was made of says another
 
 
@@ -88,16 +90,13 @@ def main(argv: list[str] | None = None) -> None:
 
 def finished(folder: Path) -> dict[str, Any]:
     """The results of a finished folder. Raises RecipeError for any other."""
-    try:
-        results = json.loads((folder / RESULTS).read_text(encoding="utf-8"))
-        runs = "seeds" in results
-        whole = (folder / WEIGHTS).is_file()
-    except (OSError, ValueError, TypeError):
-        runs = whole = False
-    if runs:
-        raise RecipeError(f"`checkpoint` {str(folder)!r} holds runs of several seeds: name the folder of one of them")
-    if not whole:
-        raise RecipeError(f"`checkpoint` {str(folder)!r} is no folder of a finished run, with {WEIGHTS} and {RESULTS}")
+    if missing := [name for name in FILES if not (folder / name).is_file()]:
+        raise RecipeError(f"`checkpoint` {str(folder)!r} is no folder of a finished run: it has no {missing[0]}")
+    if (folder / CARD).is_dir():
+        raise RecipeError(f"`checkpoint` {str(folder)!r}: its {CARD} is a folder, where the card has to be")
+    results = read(folder / RESULTS, True)
+    if not isinstance(results, dict) or "seeds" in results:
+        raise RecipeError(f"`checkpoint` {str(folder)!r}: its {RESULTS} is not of one run; name the folder of one")
     return results
 
 

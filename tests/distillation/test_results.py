@@ -22,7 +22,7 @@ def test_files_are_written_whole_or_not_at_all(tmp_path):
     (tmp_path / "results").write_text("before")
     with pytest.raises(UnicodeEncodeError):
         results.write(tmp_path / "results", "\ud800")
-    assert (tmp_path / "results").read_text() == "before"
+    assert (tmp_path / "results").read_text() == "before" and len(list(tmp_path.iterdir())) == 1
 
 
 def test_json_that_people_can_read(tmp_path):
