@@ -91,7 +91,7 @@ def main(argv: list[str] | None = None) -> None:
 def finished(folder: Path) -> dict[str, Any]:
     """The results of a finished folder. Raises RecipeError for any other."""
     if missing := [name for name in FILES if not (folder / name).is_file()]:
-        raise RecipeError(f"`checkpoint` {str(folder)!r} is no folder of a finished run: it has no {missing[0]}")
+        raise RecipeError(f"`checkpoint` {str(folder)!r} has no {missing[0]}: name the folder of one finished run")
     if (folder / CARD).is_dir():
         raise RecipeError(f"`checkpoint` {str(folder)!r}: its {CARD} is a folder, where the card has to be")
     results = read(folder / RESULTS, True)
