@@ -13,15 +13,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from benchmarks.reporting.files import check_run
 from distillation.recipe import CommandLine, RecipeError, command
-from distillation.result_files import of_fine_tuning, read
+from distillation.result_files import find, of_fine_tuning, read
 from distillation.results import RESULTS
 
 
 def find_results(folders: Iterable[Path]) -> dict[Path, dict[str, Any]]:
     """The results of every fine-tuning run in the folders; of one with several seeds their mean alone."""
     found = {}
-    for path in sorted({path for folder in folders for path in folder.resolve().rglob(RESULTS)}):
-        content = read(path)
+    for path, named in find(folders).items():
+        content = read(path, named) if path.name == RESULTS else None
         if isinstance(content, dict):
             check_run(path, content)
             found[path.parent] = content
