@@ -28,7 +28,7 @@ from benchmarks.deployed import Deployed, compare_masked_lm, compare_on_lines, c
 from benchmarks.measure import hardware
 from benchmarks.reporting.files import check_run
 from distillation.arguments import DataArguments
-from distillation.checkpoint import check_rows, fit_tokenizer, load_config, load_tokenizer
+from distillation.checkpoint import check_rows, check_trained, fit_tokenizer, load_config, load_tokenizer
 from distillation.demo import resolve_demo
 from distillation.lines import load_lines
 from distillation.recipe import RecipeError, command, one_line, parse_recipe
@@ -101,8 +101,10 @@ def load(name_or_path: str) -> PreTrainedModel:
         head = (config.architectures or ["no head"])[0]
         if not head.endswith(HEADS):
             raise RecipeError(f"`model_name_or_path` {name_or_path!r} is a {head}: this exports {', '.join(HEADS)}")
-        options = {"config": config, "dtype": torch.float32, "trust_remote_code": False}
-        return getattr(transformers, head).from_pretrained(name_or_path, **options).eval()
+        options = {"config": config, "dtype": torch.float32, "trust_remote_code": False, "output_loading_info": True}
+        model, loading = getattr(transformers, head).from_pretrained(name_or_path, **options)
+        check_trained(model, loading, name_or_path, "model_name_or_path")
+        return model.eval()
     except RecipeError:
         raise
     except Exception as error:  # the loaders raise many types; all mean that there is no usable model

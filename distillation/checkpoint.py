@@ -2,8 +2,9 @@
 
 import copy
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from transformers import (
@@ -75,6 +76,21 @@ def check_numbering(tokenizer: PreTrainedTokenizerBase) -> None:
         raise RecipeError(
             f"the tokenizer {tokenizer.name_or_path!r} has {tokens} tokens, and numbers up to {numbers}: give one "
             "whose tokens are numbered without gaps"
+        )
+
+
+def check_trained(model: PreTrainedModel, loading: Mapping[str, Any], name_or_path: str, key: str) -> None:
+    """Raise RecipeError for a model of whose weights some were not in its checkpoint.
+
+    loading: what `from_pretrained` says of that; key: the recipe key that named it.
+    """
+    absent = sorted(set(loading["missing_keys"]) - set(model.all_tied_weights_keys))
+    absent += sorted(str(entry) for entry in loading.get("mismatched_keys", ()))
+    if absent:
+        raise RecipeError(
+            f"`{key}` {name_or_path!r} lacks trained weights for {', '.join(absent[:3])}"
+            f"{' and more' if len(absent) > 3 else ''}: its predictions would be random; "
+            "give a checkpoint saved with its head"
         )
 
 

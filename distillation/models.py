@@ -17,7 +17,7 @@ from transformers import (
 
 from distillation.alignment import VocabularyMap, normalised
 from distillation.arguments import ModelArguments, ObjectiveArguments
-from distillation.checkpoint import check_numbering, check_rows, load_tokenizer, position_count
+from distillation.checkpoint import check_numbering, check_rows, check_trained, load_tokenizer, position_count
 from distillation.heads import check_entry, head_entry
 from distillation.initialisation import activation, initialise, intermediate_size
 from distillation.layers import layer_groups
@@ -56,14 +56,9 @@ def load_masked_lm(name_or_path: str, key: str, attn_implementation: str = "sdpa
         raise
     except Exception as error:  # a missing folder, a broken file, an unknown id, a type without this attention
         raise RecipeError(f"`{key}` {name_or_path!r} cannot be loaded: {one_line(error)}") from None
-    absent = sorted(set(loading["missing_keys"]) - set(model.all_tied_weights_keys))
-    absent += sorted(str(entry) for entry in loading.get("mismatched_keys", ()))
-    if absent:
-        raise RecipeError(
-            f"`{key}` {name_or_path!r} lacks trained weights for {', '.join(absent[:3])}"
-            f"{' and more' if len(absent) > 3 else ''}: its predictions would be random; "
-            "give a checkpoint saved with its masked-LM head"
-        )
+    check_trained(model, loading, name_or_path, key)
+    if getattr(model.config, "num_hidden_layers", 1) < 1:
+        raise RecipeError(f"`{key}` {name_or_path!r} has no layers: give a trained masked LM")
     model.config.output_hidden_states = model.config.output_attentions = False
     return model.eval()
 
