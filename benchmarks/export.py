@@ -33,7 +33,7 @@ from distillation.demo import resolve_demo
 from distillation.lines import load_lines
 from distillation.recipe import RecipeError, command, one_line, parse_recipe
 from distillation.result_files import read
-from distillation.results import WEIGHTS, sha256
+from distillation.results import RESULTS, WEIGHTS, sha256
 
 HEADS = ("ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
 FORMATS = ("onnx-int8", "onnx", "openvino-int8", "openvino")
@@ -168,7 +168,7 @@ def compare(
     """How far the exported model is from the original, by the means that fit the model."""
     if model.config.architectures[0].endswith("ForMaskedLM"):
         return compare_masked_lm(model, deployed, tokenizer, lines, arguments.max_length)
-    path = Path(arguments.model_name_or_path, "all_results.json")
+    path = Path(arguments.model_name_or_path, RESULTS)
     results = read(path) if path.exists() else {}
     if not isinstance(results, dict):
         results = {}

@@ -25,6 +25,7 @@ from benchmarks.options import count
 from distillation.arguments import TERMS
 from distillation.assembly import ARGUMENTS
 from distillation.recipe import CommandLine, RecipeError, check_output, command, one_line, parse_recipe
+from distillation.results import RESULTS
 
 RUN = Path(__file__).resolve().parents[1] / "distillation" / "run.py"
 RESUME = "--resume_from_checkpoint=true"  # what was interrupted goes on
@@ -88,11 +89,11 @@ def options_of(arm: str, seed: int, recipe: list[str], output_dir: Path) -> list
 def train(arm: str, seed: int, recipe: list[str], output_dir: Path, jobs: int) -> dict[str, float]:
     """One run in a process of its own, unless it is there already; its `all_results.json`."""
     folder = output_dir / f"{arm}-{seed}"
-    results, made_by, log = folder / "all_results.json", folder / "command.txt", folder / "run.log"
+    results, made_by, log = folder / RESULTS, folder / "command.txt", folder / "run.log"
     words = [sys.executable, str(RUN), *options_of(arm, seed, recipe, output_dir)]
     files = [word.removeprefix("--config=") for word in recipe if word.endswith(".yaml")]
     identity = "\n".join(words + [Path(file).read_text("utf-8") for file in files])
-    if results.exists() and made_by.read_text(encoding="utf-8") != identity:
+    if made_by.exists() and made_by.read_text(encoding="utf-8") != identity:
         raise RecipeError(f"{folder} holds a run of another command or recipe: remove it, or name another output_dir")
     if not results.exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from distillation.arguments import DataArguments, ModelArguments
 from distillation.grammar import Grammar, generate
+from distillation.results import RESULTS
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def demo_corpus(folder: Path = FOLDER) -> Path:
 def demo_teacher(folder: Path = FOLDER) -> Path:
     """A tiny teacher trained on the demo corpus (about half a minute), in a process of its own; trained once."""
     path = folder / "teacher"
-    if not (path / "all_results.json").exists():
+    if not (path / RESULTS).exists():
         logger.info("training the demo teacher in %s", path)
         recipe = Path(__file__).parent / "recipes" / "demo-teacher.yaml"
         _run("run_teacher.py", f"--config={recipe}", f"--output_dir={path}", "--resume_from_checkpoint=true")

@@ -4,6 +4,7 @@ import argparse
 import copy
 import dataclasses
 import difflib
+import errno
 import functools
 import json
 import logging
@@ -23,6 +24,7 @@ from transformers import HfArgumentParser, TrainingArguments
 DEEPEST = 4  # lists and mappings in one another: more than any key takes
 LARGEST = 2**63  # of a whole number
 SEEDS = 2**32  # numpy takes no others
+NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES}
 HALF = 290  # characters of a sentence that are always told, at its start and at its end
 
 
@@ -66,6 +68,12 @@ def command(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | No
         except RecipeError as error:
             if main_process or isinstance(error, LocalError):  # others meet every rank: one of them tells
                 print(f"error: {_told(error)}", file=sys.stderr)
+            raise SystemExit(2) from None
+        except OSError as error:  # wherever it is met; what of a run is left, `agreement.writing` says
+            if error.errno not in NOT_WRITTEN:
+                raise
+            where = f"{error.filename!r} " if error.filename else ""
+            print(f"error: {where}cannot be written ({error.strerror}): make room, or name another", file=sys.stderr)
             raise SystemExit(2) from None
         except Stopped as stopped:
             if main_process:
@@ -144,6 +152,8 @@ def check_training(args: TrainingArguments) -> None:
     for name in ("label_smoothing_factor", "neftune_noise_alpha", "use_liger_kernel"):
         if getattr(args, name) != TrainingArguments.__dataclass_fields__[name].default:
             raise RecipeError(f"`{name}` has no effect on the losses here: leave it out")
+    if args.save_only_model:
+        raise RecipeError("`save_only_model` makes checkpoints that no run can go on from: leave it out")
 
 
 def check_output(folder: str) -> None:
@@ -203,6 +213,10 @@ class _Loader(yaml.SafeLoader):
             if count > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"`{key}` stands there twice", node.start_mark)
         return super().construct_mapping(node, deep)
+
+
+# 1e-7 is a number for everybody but YAML 1.1, which wants 1.0e-7.
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), [*"-+0123456789"])
 
 
 def read_recipe(path: Path, key: str = "--config") -> dict[str, Any]:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from transformers import Trainer, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 
 from distillation.agreement import all_raise, together, writing
 from distillation.recipe import RecipeError
-from distillation.sealing import rotate, seal
+from distillation.sealing import is_whole, rotate, seal
 from distillation.watch import Watch
 
 ENTRIES = "so_far.json"  # of a checkpoint: what the run has taken and seen
@@ -36,13 +37,39 @@ class ResumableTrainer(Trainer):
         """Raises RecipeError for a loss that is no number, and Stopped after SIGTERM."""
         if resume_from_checkpoint is not None:
             self._resumed_from = Path(resume_from_checkpoint).resolve()
-            self.carry_on(json.loads((self._resumed_from / ENTRIES).read_text(encoding="utf-8")))
+            self._check_best()
+            try:
+                self.carry_on(json.loads((self._resumed_from / ENTRIES).read_text(encoding="utf-8")))
+            except (OSError, ValueError, KeyError):
+                raise self._of_another() from None
         self._began = time.monotonic()
         with self.watch.listening():
             output = super().train(resume_from_checkpoint, *args, **kwargs)
         self._check_numbers()
         self.seconds = self.so_far()["seconds"]
         return output
+
+    def _check_best(self) -> None:
+        """Raise RecipeError where the checkpoint to end with is torn: it would show when all steps are done."""
+        state = json.loads((self._resumed_from / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
+        best = state.get("best_model_checkpoint")
+        if self.args.load_best_model_at_end and best and not is_whole(Path(best)):
+            raise RecipeError(
+                f"{best}, the best checkpoint so far, is not whole: resume from an earlier one by its path, or begin "
+                "in another `output_dir`"
+            )
+
+    def _of_another(self) -> RecipeError:
+        return RecipeError(
+            f"`resume_from_checkpoint`: {self._resumed_from} is of another model or other terms than this recipe's; "
+            "resume with the recipe that made it, or choose another `output_dir`"
+        )
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        try:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        except RuntimeError:  # other shapes, other layers
+            raise self._of_another() from None
 
     def so_far(self) -> dict[str, Any]:
         """What the run has taken, all its parts together: `seconds` of training. Every process calls it.

@@ -14,7 +14,7 @@ from transformers import TrainingArguments
 from distillation.agreement import together, writing
 from distillation.measured import EXPORTED, MEASURED
 from distillation.recipe import RecipeError
-from distillation.results import RESULTS, write_json
+from distillation.results import HYPERPARAMETERS, RESULTS, write_json
 from distillation.sealing import checkpoints, is_whole
 
 logger = logging.getLogger(__name__)
@@ -22,8 +22,19 @@ logger = logging.getLogger(__name__)
 RECIPE = "recipe.json"  # written before the first step: what a run is made of
 # Where a run is, not what it is.
 PLACES = {"output_dir", "resume_from_checkpoint"}
-# What another machine may ask for: a change is told, and the run goes on. What it would do to the results is known.
-MACHINE = {field.name for field in dataclasses.fields(TrainingArguments)} - {"seed"} | {"preprocessing_num_workers"}
+# What another machine, or more patience, may ask for: a change is told, and the run goes on.
+MACHINE = {field.name for field in dataclasses.fields(TrainingArguments)} | {"preprocessing_num_workers"}
+# Not what an optimiser and a schedule bring along from the checkpoint whatever the recipe says, nor the order of data.
+MACHINE -= set(HYPERPARAMETERS) | {"optim_args", "data_seed", "train_sampling_strategy"}
+MACHINE -= {"metric_for_best_model", "greater_is_better", "load_best_model_at_end"}
+MACHINE |= {
+    "num_train_epochs",
+    "max_steps",
+    "per_device_train_batch_size",
+    "gradient_accumulation_steps",
+    "bf16",
+    "fp16",
+}
 
 
 def is_resumed(training: TrainingArguments) -> bool:
@@ -49,7 +60,8 @@ def checkpoint_of(
     folder = Path(training.output_dir)
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not os.access(there, os.W_OK | os.X_OK):
-        raise RecipeError(f"`output_dir` {str(folder)!r} cannot be written: name another folder")
+        remedy = "make it writable" if is_resumed(training) else "name another folder"
+        raise RecipeError(f"`output_dir` {str(folder)!r} cannot be written: {remedy}")
     if is_resumed(training):
         _compare(folder, json.loads(json.dumps(recipe, default=str)), may_change)
         return _to_resume(training)
@@ -96,7 +108,7 @@ def _to_resume(training: TrainingArguments) -> str | None:
         if is_whole(folder):
             logger.info("resuming from %s", folder)
             return str(folder)
-        logger.warning("%s is not whole and is skipped: the run was stopped while it was written", folder)
+        logger.warning("%s is not whole and is skipped: its writing was cut short, or it was changed since", folder)
     logger.info("no checkpoint to resume from: starting afresh")
     return None
 
@@ -119,6 +131,13 @@ def begin(training: TrainingArguments, recipe: Mapping[str, Any]) -> None:
 def read(path: Path) -> dict[str, Any] | None:
     """What a JSON file says, None where it says nothing."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
+    return found if isinstance(found, dict) else None
+
+
+def finished(training: TrainingArguments) -> dict[str, Any] | None:
+    """What a run found that was to be resumed and has already come to its end; None if it has not."""
+    found = read(Path(training.output_dir, RESULTS)) if is_resumed(training) else None
+    return found if found and "recipe" in found else None

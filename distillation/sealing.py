@@ -35,7 +35,7 @@ def is_whole(folder: Path) -> bool:
 
 def checkpoints(output_dir: str | Path) -> list[Path]:
     """The `checkpoint-N` of a run, the newest first."""
-    folders = [folder for folder in Path(output_dir).glob("checkpoint-*") if folder.name.split("-")[-1].isdigit()]
+    folders = [folder for folder in Path(output_dir).glob("checkpoint-*") if folder.name.split("-")[-1].isdecimal()]
     return sorted(folders, key=lambda folder: int(folder.name.split("-")[-1]), reverse=True)
 
 

@@ -13,6 +13,7 @@ from transformers import TrainingArguments
 from distillation.checkpoint import save_pretrained
 from distillation.data import lengths
 from distillation.recipe import RecipeError
+from distillation.results import WEIGHTS
 from distillation.resumable import ResumableTrainer
 from distillation.sampler import EpochBegins, LengthGroupedSampler
 from distillation.sharding import configure, in_shards_of
@@ -102,7 +103,7 @@ class StudentTrainer(ResumableTrainer):
                 "choose another `output_dir`"
             )
         student = self.accelerator.unwrap_model(self.model if model is None else model)
-        state = load_file(Path(resume_from_checkpoint, "model.safetensors"))
+        state = load_file(Path(resume_from_checkpoint, WEIGHTS))
         try:
             missing, unexpected = student.model.load_state_dict(in_shards_of(student.model, state), strict=False)
             if unexpected or set(missing) - set(student.model.all_tied_weights_keys):
@@ -111,10 +112,7 @@ class StudentTrainer(ResumableTrainer):
                 state = load_file(Path(resume_from_checkpoint, PROJECTIONS))
                 student.projections.load_state_dict(in_shards_of(student.projections, state))
         except (RuntimeError, FileNotFoundError):  # shapes that differ, no projections
-            raise RecipeError(
-                f"`resume_from_checkpoint`: {resume_from_checkpoint} is of another student or other terms than this "
-                "recipe's; resume with the recipe that made it, or choose another `output_dir`"
-            ) from None
+            raise self._of_another() from None
 
     def _load_best_model(self) -> None:
         self._load_from_checkpoint(self.state.best_model_checkpoint)

@@ -20,12 +20,11 @@ from distillation.hub import Repository, push
 from distillation.publish import card_facts, check_push, save_card
 from distillation.recipe import RecipeError, parse_recipe
 from distillation.results import RESULTS, recipe_of, write_json
-from distillation.resumption import begin, checkpoint_of, names_checkpoint
+from distillation.resumption import MACHINE, begin, checkpoint_of, finished, names_checkpoint
 from finetuning.arguments import FinetuningArguments, TaskTeacherArguments, TaskTrainingArguments
 from finetuning.checkpoints import START, load_model, load_tokenizer
 from finetuning.parts import Part, read_parts
 from finetuning.results import over_seeds, save_predictions, table
-from finetuning.resumption import finished
 from finetuning.task import Task
 from finetuning.teacher import teach
 from finetuning.trainer import TaskTrainer
@@ -84,7 +83,7 @@ def run(task: Task, settings: Settings) -> dict[str, Any]:
     training.push_to_hub = False  # the Trainer's own push would take optimiser states along
     runs = runs_of(arguments.seeds, training)
     recipes = [recipe_of_run(settings, one) for one in runs]
-    checkpoints = [checkpoint_of(*one) for one in zip(runs, recipes, strict=True)]
+    checkpoints = [checkpoint_of(*one, MACHINE) for one in zip(runs, recipes, strict=True)]
     experiment = prepare(task, settings, training)
     results = [experiment.run(*one) for one in zip(runs, recipes, checkpoints, strict=True)]
     merged = over_seeds(results) if arguments.seeds else results[0]

@@ -14,10 +14,11 @@ import pytest
 from campaign import guard
 from campaign.case import REFUSED, SURVIVED
 from campaign.checkpoints import Payload
-from campaign.entries import TOKEN
+from campaign.entries import ENTRIES, TOKEN
 from campaign.verdict import FAILED, ended, revealed, written
 
 RUN = Path(__file__).parent / "campaign" / "run.py"
+MAIN = 'if __name__ == "__main__":'
 SENTENCE = "error: `train_file` is missing: name a corpus"
 
 
@@ -29,6 +30,14 @@ def test_a_share_of_the_campaign(tmp_path):
     figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
     assert figures["cases"] == 50 and not figures["failures"]
     assert sum(row["refused"] for row in figures["entries"].values()) > 15
+
+
+def test_every_script_takes_part():
+    """One that is forgotten could do with bad inputs what it likes."""
+    root = RUN.parents[2]
+    scripts = [path for stage in ("distillation", "finetuning", "benchmarks") for path in (root / stage).glob("*.py")]
+    scripts = {f"{path.parent.name}.{path.stem}" for path in scripts if MAIN in path.read_text("utf-8")}
+    assert scripts == {entry.name for entry in ENTRIES}
 
 
 @pytest.fixture
