@@ -1,6 +1,8 @@
 """Recipes and command lines become arguments; mistakes become one sentence."""
 
+import errno
 import logging
+import os
 from dataclasses import dataclass, field
 
 import pytest
@@ -181,6 +183,7 @@ def test_recipes_that_yaml_lets_pass_are_refused(recipe, text, message):
         ["--eval_accumulation_steps", "0"],
         ["--data_seed", "-1"],
         ["--use_liger_kernel", "true"],
+        ["--save_only_model", "true"],
     ],
     ids=str,
 )
@@ -257,6 +260,26 @@ def test_an_error_of_one_process_is_told_by_it_and_without_a_traceback(capsys, m
         command(lambda argv: next(iter(torch.utils.data.DataLoader(Torn(), num_workers=workers))))([])
     assert caught.value.code == 2
     assert capsys.readouterr().err == "error: `train_file` is torn\n"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_full_disk_is_told_wherever_it_is_met(capsys, number):
+    @command
+    def main(argv=None):
+        raise OSError(number, os.strerror(number), "/cache/part")
+
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 2 and "'/cache/part' cannot be written" in line and os.strerror(number) in line
+
+
+def test_numbers_with_an_exponent_alone(recipe, tmp_path):
+    """YAML 1.1 takes them for text, which inside a mapping nobody turns into a number."""
+    keys = "lr_scheduler_type: cosine_with_min_lr\nlr_scheduler_kwargs: {min_lr: 1e-7}\nlearning_rate: 2e-5\n"
+    keys += f"use_cpu: true\noutput_dir: {tmp_path}\n"
+    training = parse("--config", recipe(keys), types=(TrainingArguments,))
+    assert training.lr_scheduler_kwargs == {"min_lr": 1e-7} and training.learning_rate == 2e-5
 
 
 def test_other_errors_keep_their_traceback_and_results_are_returned():

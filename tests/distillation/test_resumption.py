@@ -175,6 +175,27 @@ def test_what_is_left_of_a_torn_checkpoint_is_not_sealed(train, tmp_path):
     assert not (tmp_path / "run" / "checkpoint-4" / "stale").exists()
 
 
+def test_a_torn_best_checkpoint_is_told_before_the_first_step(train, tmp_path):
+    """At the end, when it is loaded, all steps would be lost."""
+    options = dict(load_best_model_at_end=True, eval_strategy="steps", eval_steps=2, save_total_limit=None)
+    trainer = train("run", **options)
+    best = Path(trainer.state.best_model_checkpoint)
+    newest = next(folder for folder in checkpoints(tmp_path / "run") if folder != best)
+    state = json.loads((newest / "trainer_state.json").read_text())
+    if state["best_model_checkpoint"] != str(best):  # it became the best one later
+        (newest / "trainer_state.json").write_text(json.dumps(state | {"best_model_checkpoint": str(best)}))
+    (best / "model.safetensors").write_bytes(b"torn")
+    with pytest.raises(RecipeError, match=f"{best.name}, the best checkpoint so far, is not whole"):
+        train("run", checkpoint=str(newest), **options)
+
+
+def test_a_checkpoint_of_another_kind_is_refused(train, tmp_path):
+    train("run")
+    (tmp_path / "run" / "checkpoint-4" / "so_far.json").write_text("{}")
+    with pytest.raises(RecipeError, match="is of another model or other terms"):
+        train("run", checkpoint=str(tmp_path / "run" / "checkpoint-4"))
+
+
 # Signals
 
 
@@ -363,7 +384,7 @@ def test_another_recipe_does_not_go_on(tmp_path, caplog):
     begin(arguments(tmp_path, None), {"weight_kl": 2.0, "seed": 1, "max_steps": 10, "output_dir": "here"})
     again = {"weight_kl": 2.0, "seed": 1, "max_steps": 10, "output_dir": "there"}
     assert checkpoint_of(arguments(tmp_path, "true"), again, MACHINE) is None and "goes on with" not in caplog.text
-    for key, value in (("weight_kl", 1.0), ("seed", 2), ("alignment", "match")):
+    for key, value in (("weight_kl", 1.0), ("seed", 2), ("alignment", "match"), ("learning_rate", 1.0)):
         with pytest.raises(RecipeError, match=f"`output_dir`.*`{key}`"):
             checkpoint_of(arguments(tmp_path, "true"), again | {key: value}, MACHINE)
     checkpoint_of(arguments(tmp_path, "true"), again | {"max_steps": 20}, MACHINE)
