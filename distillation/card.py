@@ -16,11 +16,11 @@ from distillation.evaluation import HEADINGS, METRICS
 from distillation.front_matter import front_matter, held_out_prefix, is_distilled, task_name
 from distillation.measured import EXPORTED, MEASURED, THIS
 from distillation.results import RESULTS, without_folders
-from distillation.usage import ONNX, usage
+from distillation.usage import onnx_usage, usage
 
 CITATION = """## Citation
 
-The recipes behind it:
+The method:
 
 ```bibtex
 @misc{kolesnikova2022knowledge,
@@ -46,7 +46,7 @@ def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any],
     sections = [
         f"# {name.split('/')[-1]}\n\n{_summary(results, config)}",
         f"## How to use\n\n```python\n{usage(results['pipeline_tag'], name, results.get('texts', 1))}\n```",
-        _exported(name, measured.get("exported")),
+        _exported(results["pipeline_tag"], name, measured.get("exported")),
         _held_out(results) if on_text else _own_scores(results),
         _scores(measured.get("scores", [])),
         _speed(measured.get("speed", [])),
@@ -114,15 +114,15 @@ def _shape(config: Mapping[str, Any]) -> str:
     return f" It has {layers} layers of width {width} with {heads} heads, and {config['vocab_size']:,} tokens."
 
 
-def _exported(name: str, exported: Mapping[str, Any] | None) -> str:
+def _exported(tag: str, name: str, exported: Mapping[str, Any] | None) -> str:
     if exported is None:
         return ""
     size = exported["bytes"]["model.onnx"] / 2**20
     return (
-        f"`onnx/{exported['file']}` is the same model for ONNX Runtime ({exported['backend']}, {size:.2f} MiB). "
+        f"`onnx/{exported['file']}` is this model for ONNX Runtime ({exported['backend']}, {size:.2f} MiB). "
         f"Beside PyTorch, {exported['agreement']:.2%} of {exported['compared']} agree; logits differ by "
         f"{exported['largest_difference']:.2g} at most (`{EXPORTED}`).\n\n"
-        f"```python\n{ONNX.format(name=name, file=exported['file'])}\n```"
+        f"```python\n{onnx_usage(tag, name, exported['file'])}\n```"
     )
 
 
@@ -165,10 +165,11 @@ def _scores(scores: Sequence[Mapping[str, Any]]) -> str:
         ["task", "metric", *models],
         [[*task, *(cells.get(model, "") for model in models)] for task, cells in rows.items()],
     )
+    spread = " ± is the standard deviation over seeds." if "±" in table else ""
     unit = PER_CENT if any(score["task"] == "sberquad" for score in scores) else ""
     return (
         f"## Tasks\n\n{table}\n\nModels fine-tuned on the task and scored on the part that the benchmark reports, "
-        f"which chose nothing.{unit} ± is the standard deviation over seeds. (`{MEASURED}`)"
+        f"which chose nothing.{unit}{spread} (`{MEASURED}`)"
     )
 
 
@@ -201,7 +202,9 @@ def _setting(row: Mapping[str, Any]) -> tuple:
 def _limits(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     lines = []
     if length := config.get("model_max_length"):
-        lines.append(f"It reads at most {length:,} tokens at once (`tokenizer_config.json`).")
+        trained = results["recipe"].get("max_length")
+        known = f", and was trained on at most {trained:,}" if trained else ""
+        lines.append(f"It reads at most {length:,} tokens at once (`tokenizer_config.json`){known}.")
     if "task" in results:
         lines.append(
             "It was scored on the benchmark's own texts; on those of another kind, time, or source it may be worse. "
@@ -224,19 +227,22 @@ def _making(results: Mapping[str, Any]) -> str:
     recipe = results["recipe"]
     terms = [term for term in TERMS if is_distilled(results) and f"eval_{term}" in results]
     rows = [[_meaning(term), f"{recipe[f'weight_{term}']:g}", f"{results[f'eval_{term}']:.4f}"] for term in terms]
-    weighed = f"{_table(['term', 'weight', 'on held-out text'], rows)}\n\n" if rows else ""
+    weighed = ""
+    if rows:
+        weighed = f"{_table(['term', 'weight', 'on held-out text'], rows)}\n\n"
+        weighed += "Means over validation examples masked as in training.\n\n"
     speed = results.get("train_tokens_per_second")
     pace = f" ({speed:,.0f} tokens/s)" if speed else ""
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     text = yaml.safe_dump(dict(recipe), allow_unicode=True, sort_keys=False).rstrip()
     return (
         f"## How it was made\n\n{weighed}{results['steps']:,} steps in {results['train_seconds']:,.0f} s{pace} on "
-        f"{results['processes']} x {results['device']}, with {versions}. (`{RESULTS}`) The whole recipe, of paths "
-        f"out of the working directory the last name:\n\n```yaml\n{text}\n```"
+        f"{results['processes']} x {results['device']}, with {versions}. (`{RESULTS}`) The whole recipe (paths "
+        f"outside of the working directory are cut to their last name):\n\n```yaml\n{text}\n```"
     )
 
 
 def _meaning(term: str) -> str:
     """As the help of its weight has it."""
     told = ObjectiveArguments.__dataclass_fields__[f"weight_{term}"].metadata["help"]
-    return told.removeprefix("Weight of ").rstrip(".").replace("|", "\\|")
+    return told.removeprefix("Weight of ").rstrip(".").split(",")[0].replace("|", "\\|")

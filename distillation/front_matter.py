@@ -15,7 +15,8 @@ HELD_OUT = ("student_heldout_", "teacher_heldout_")
 
 def front_matter(name: str, results: Mapping[str, Any], measured: Mapping[str, Any]) -> ModelCardData:
     """Of a model by its `all_results.json` and what else is measured of it; name: of its repository."""
-    scores = [score for score in measured.get("scores", []) if score["model"] == THIS]
+    # Other weights than these, which only began with them.
+    scores = [score | {"how": ", fine-tuned"} for score in measured.get("scores", []) if score["model"] == THIS]
     if "task" in results:
         own = {key.removeprefix("test_"): value for key, value in results.items() if key.startswith("test_")}
         scores.append({**results, "test": own})
@@ -74,6 +75,7 @@ def _held_out(results: Mapping[str, Any]) -> list[EvalResult]:
 def _on_task(score: Mapping[str, Any]) -> list[EvalResult]:
     """The figures of the test part, the one that the benchmark goes by first."""
     spread = {name.removesuffix("_std"): value for name, value in score["test"].items() if name.endswith("_std")}
+    how = score.get("how", "")
     # Not the loss, and not the figures of single classes, which begin with the class: PER_f1.
     names = [name for name in score["test"] if not (name.endswith("_std") or name == "loss" or name[:1].isupper())]
     return [
@@ -83,7 +85,7 @@ def _on_task(score: Mapping[str, Any]) -> list[EvalResult]:
             dataset_name=task_name(score),
             dataset_split=score.get("split") or "test",
             metric_type=_metric_type(name),
-            metric_name=name + (f", mean of {len(score['seeds'])} seeds" if name in spread else ""),
+            metric_name=name + how + (f", mean of {len(score['seeds'])} seeds" if name in spread else ""),
             metric_value=score["test"][name],
         )
         for name in sorted(names, key=lambda name: name != score["metric"])

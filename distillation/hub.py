@@ -168,6 +168,8 @@ def _sentence(error: Exception, repository: Repository) -> str:
     said = one_line(error).replace(repository.token or "\0", "***")
     if isinstance(error, OfflineModeIsEnabled):
         return "`push_to_hub`: HF_HUB_OFFLINE is set, which keeps the Hub away: unset it"
+    if "README.md" in said:
+        return f"the Hub refuses the card: give `license` and `language` as it knows them ({said})"
     if isinstance(error, HFValidationError):
         return f"`hub_model_id` {repository.name!r} is no name of a repository: {said}"
     if isinstance(error, LocalTokenNotFoundError) or status == 401:

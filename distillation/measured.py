@@ -46,7 +46,9 @@ def _scores(folder: Path, results: Mapping[str, Any], known: Mapping[Path, dict[
         runs = {path: run for path, run in runs.items() if run["task"] == results["task"] and path != folder}
         named = {path: Path(str(run.get("model"))).name for path, run in runs.items()}
     else:
+        weights = sha256(folder / WEIGHTS)
         of_model = _named(folder, results, runs.values(), "model")
+        runs = {path: run for path, run in runs.items() if not _is_of_others(path, run, of_model, weights)}
         named = {path: of_model[run["model"]] for path, run in runs.items() if run.get("model") in of_model}
     scores = [(path, score) for path, name in named.items() if (score := _whole(path, _score, runs[path], name))]
     of_tasks = {score["task"] for _, score in scores}
@@ -55,6 +57,14 @@ def _scores(folder: Path, results: Mapping[str, Any], known: Mapping[Path, dict[
             scores += [(path, score) for score in _whole(path, _of_suite, content, str(folder), of_tasks) or []]
     _refuse_repeats([(path, (score["model"], score["task"])) for path, score in scores])
     return [score for _, score in scores]
+
+
+def _is_of_others(path: Path, run: Mapping[str, Any], of_model: Mapping[str, str], weights: str) -> bool:
+    """Whether a run began with what stood in this model's place before."""
+    other = of_model.get(run.get("model")) == THIS and run.get("weights") not in (None, weights)
+    if other:
+        logger.warning("%s is of other weights than %s has now, and is skipped", path, run["model"])
+    return other
 
 
 def _speeds(folder: Path, results: Mapping[str, Any], known: Mapping[Path, dict[str, Any]]) -> list[dict[str, Any]]:
@@ -165,7 +175,7 @@ def exported(folder: Path, source: Path) -> dict[str, Any]:
     if not (source / "model.onnx").is_file():
         raise RecipeError(f"`onnx` {str(source)!r} has no model.onnx: export the model again")
     if weights != sha256(folder / WEIGHTS):
-        raise RecipeError(f"`onnx` {str(source)!r} was made of {found['model']}, not of {folder}: export this model")
+        raise RecipeError(f"`onnx` {str(source)!r} was made of other weights than {folder} has now: export it again")
     return without_folders(found) | {"file": name}
 
 

@@ -66,6 +66,8 @@ def main(argv: list[str] | None = None) -> None:
     results = finished(folder)
     given = {"language": card_args.language, "license": card_args.license, "base_model": card_args.base_model}
     results |= {key: value for key, value in given.items() if value}
+    if results.get("license") == LICENSE:
+        logger.warning("the card says `license: %s`: say the model's, as in `--license apache-2.0`", LICENSE)
     measured = what_is_measured(folder)
     if arguments.results:
         measured |= gather(folder, results, [Path(path) for path in arguments.results])
@@ -164,7 +166,7 @@ def card_facts(folder: Path, source: str | None, card_args: CardArguments) -> di
     theirs = known_of(source) if source else {}
     license = card_args.license or theirs.get("license")
     if license is None:
-        logger.warning("the card says `license: %s`: name the model's as `license`", LICENSE)
+        logger.warning("the card says `license: %s`: say the model's, as in `--license apache-2.0`", LICENSE)
     return {
         "model_bytes": (folder / WEIGHTS).stat().st_size,
         "language": card_args.language or theirs.get("language") or LANGUAGE,

@@ -75,6 +75,10 @@ def command(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | No
             where = f"{error.filename!r} " if error.filename else ""
             print(f"error: {where}cannot be written ({error.strerror}): make room, or name another", file=sys.stderr)
             raise SystemExit(2) from None
+        except KeyboardInterrupt:
+            if main_process:
+                print("interrupted: what has checkpoints goes on by `--resume_from_checkpoint true`", file=sys.stderr)
+            raise SystemExit(130) from None
         except Stopped as stopped:
             if main_process:
                 print(stopped, file=sys.stderr)

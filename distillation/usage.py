@@ -35,8 +35,10 @@ print(context[places[first, 0] : places[last, 1]])"""
 ONNX = """import onnxruntime
 from huggingface_hub import hf_hub_download
 from transformers import AutoTokenizer
-inputs = AutoTokenizer.from_pretrained("{name}")("Кошка живёт в доме у реки.", return_tensors="np")
-outputs = onnxruntime.InferenceSession(hf_hub_download("{name}", "onnx/{file}")).run(None, dict(inputs))"""
+tokenizer = AutoTokenizer.from_pretrained("{name}")
+inputs = tokenizer({text}, return_tensors="np")
+outputs = onnxruntime.InferenceSession(hf_hub_download("{name}", "onnx/{file}")).run(None, dict(inputs))
+{show}"""
 SNIPPETS = {
     "fill-mask": FILL_MASK,
     "question-answering": QUESTIONS,
@@ -52,3 +54,12 @@ def usage(pipeline_tag: str, name: str, texts: int) -> str:
     """
     snippet = SNIPPETS.get(pipeline_tag, PAIRS if texts == 2 else PIPELINE)
     return snippet.format(tag=pipeline_tag, name=name)
+
+
+def onnx_usage(pipeline_tag: str, name: str, file: str) -> str:
+    """The same of a model for ONNX Runtime; file: its name in `onnx/`."""
+    text, show = '"Кошка живёт в доме у реки."', "print(outputs)"
+    if pipeline_tag == "fill-mask":
+        text = 'f"Привет, как {tokenizer.mask_token}?"'
+        show = 'print(tokenizer.decode(outputs[0][inputs["input_ids"] == tokenizer.mask_token_id].argmax(-1)))'
+    return ONNX.format(name=name, text=text, file=file, show=show)

@@ -123,7 +123,7 @@ class Watch(TrainerCallback):
                 if not math.isfinite(value):
                     return (
                         f"the loss `{term}` is {value} in step {step}, in a batch with {self.text(batch)}: look at "
-                        "these texts, or lower `learning_rate`; nothing was saved after it"
+                        "these texts, or begin elsewhere with a lower `learning_rate`; nothing was saved after it"
                     )
         return None
 

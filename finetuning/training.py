@@ -19,7 +19,7 @@ from distillation.arguments import CardArguments
 from distillation.hub import Repository, push
 from distillation.publish import card_facts, check_push, save_card
 from distillation.recipe import RecipeError, parse_recipe
-from distillation.results import RESULTS, recipe_of, write_json
+from distillation.results import RESULTS, WEIGHTS, recipe_of, sha256, write_json
 from distillation.resumption import MACHINE, begin, checkpoint_of, finished, names_checkpoint
 from finetuning.arguments import FinetuningArguments, TaskTeacherArguments, TaskTrainingArguments
 from finetuning.checkpoints import START, load_model, load_tokenizer
@@ -79,12 +79,13 @@ def run(task: Task, settings: Settings) -> dict[str, Any]:
     check(arguments, training, task)
     if training.disable_tqdm:
         transformers.utils.logging.disable_progress_bar()
-    check_push(training, settings.card)
     training.push_to_hub = False  # the Trainer's own push would take optimiser states along
     runs = runs_of(arguments.seeds, training)
     recipes = [recipe_of_run(settings, one) for one in runs]
     checkpoints = [checkpoint_of(*one, MACHINE) for one in zip(runs, recipes, strict=True)]
     experiment = prepare(task, settings, training)
+    check_push(settings.training, settings.card)
+    training.hub_model_id = settings.training.hub_model_id  # complete now
     results = [experiment.run(*one) for one in zip(runs, recipes, checkpoints, strict=True)]
     merged = over_seeds(results) if arguments.seeds else results[0]
     if training.process_index == 0:
@@ -94,7 +95,7 @@ def run(task: Task, settings: Settings) -> dict[str, Any]:
         print(table(task, merged))
         print(f"saved to {folder}")
         if settings.training.push_to_hub:
-            print(f"pushed to {push(folder, Repository.of(training, settings.card.hub_overwrite))}")
+            print(f"pushed to {push(folder, Repository.of(settings.training, settings.card.hub_overwrite))}")
     return merged
 
 
@@ -125,10 +126,12 @@ def prepare(task: Task, settings: Settings, training: TrainingArguments) -> "Exp
     truncated = {name: part.encoded.truncated for name, part in parts.items()}
     if any(truncated.values()):
         logger.info("cut to %d tokens: %s", max_length, truncated)
+    weights = Path(arguments.model_name_or_path, WEIGHTS)
     facts |= {
         "pipeline_tag": task.pipeline_tag,
         "texts": len(task.texts(rows["train"][0])),
         "model": arguments.model_name_or_path,
+        "weights": sha256(weights) if weights.is_file() else None,  # which the model began with
         "parameters": model.num_parameters(),
         "max_length": max_length,
         "truncated": truncated,

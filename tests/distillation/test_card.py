@@ -166,7 +166,7 @@ def test_what_the_hub_reads():
     assert data.metrics == ["accuracy", "f1", "loss"] and data.model_name == "tiny"
     found = {(one.dataset_name, one.metric_name): one for one in data.eval_results}
     assert found["held-out text", "hidden words"].metric_value == results["student_heldout_masked_word_accuracy"]
-    score = found["letters", "f1_macro, mean of 2 seeds"]
+    score = found["letters", "f1_macro, fine-tuned, mean of 2 seeds"]
     assert score.metric_type == "f1" and score.metric_value == measured["scores"][0]["test"]["f1_macro"]
     assert not any("PER" in name for _, name in found), "figures of single classes"
     assert len(found) == 4 + 2, "the teacher's scores are not this model's"

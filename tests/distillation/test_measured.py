@@ -6,6 +6,7 @@ import pytest
 
 from distillation.measured import exported, gather, what_is_measured
 from distillation.recipe import RecipeError
+from distillation.results import sha256
 
 RESULTS = {"recipe": {"teacher_name_or_path": "runs/teacher"}, "parameters": 12}
 
@@ -29,6 +30,7 @@ def timed(path, *sources):
 @pytest.fixture
 def student(tmp_path):
     (tmp_path / "student").mkdir()
+    (tmp_path / "student" / "model.safetensors").write_bytes(b"weights")
     return tmp_path / "student"
 
 
@@ -44,6 +46,14 @@ def test_scores_of_this_model_its_teacher_and_the_floor(student, tmp_path):
     fine_tuned(runs / "d", "another", 0.125)
     measured = gather(student, RESULTS, [runs])
     assert names(measured) == {"this model": 0.5, "this model, random weights": 0.25, "teacher": 0.75}
+
+
+def test_scores_of_what_stood_here_before_are_not_this_models(student, tmp_path, caplog):
+    """To distil once more into the same folder is the most ordinary thing."""
+    fine_tuned(tmp_path / "runs" / "a", student, 0.5, weights="of another")
+    fine_tuned(tmp_path / "runs" / "b", student, 0.75, task="names", weights=sha256(student / "model.safetensors"))
+    assert names(gather(student, RESULTS, [tmp_path / "runs"])) == {"this model": 0.75}
+    assert "runs/a is of other weights" in caplog.text
 
 
 def test_of_several_seeds_their_mean_alone(student, tmp_path):
@@ -122,4 +132,4 @@ def test_what_is_no_exported_model(student, tmp_path, found):
         (tmp_path / "exported" / "export.json").write_text(found)
     with pytest.raises(RecipeError, match="`onnx`"):
         exported(student, tmp_path / "exported")
-    assert what_is_measured(student) == {} and not any(student.iterdir())
+    assert what_is_measured(student) == {} and len(list(student.iterdir())) == 1
