@@ -192,8 +192,18 @@ def take_exported(folder: Path, source: Path, found: Mapping[str, Any]) -> None:
 
 
 def what_is_measured(folder: Path) -> dict[str, Any]:
-    """`measured.json` of a folder, and as `exported` its `onnx/export.json`; empty where there is neither."""
-    measured = read(folder / MEASURED, True) if (folder / MEASURED).is_file() else {}
-    if (folder / EXPORTED).is_file():
-        measured |= {"exported": read(folder / EXPORTED, True)}
+    """`measured.json` of a folder, and as `exported` its `onnx/export.json`; empty where there is neither.
+
+    Raises RecipeError for one that is no JSON object.
+    """
+    measured = _object(folder / MEASURED)
+    if found := _object(folder / EXPORTED):
+        measured["exported"] = found
     return measured
+
+
+def _object(path: Path) -> dict[str, Any]:
+    found = read(path, True) if path.is_file() else {}
+    if not isinstance(found, dict):
+        raise RecipeError(f"{path} is not as this version writes it: remove it, and publish with `results` or `onnx`")
+    return found

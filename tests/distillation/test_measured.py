@@ -133,3 +133,9 @@ def test_what_is_no_exported_model(student, tmp_path, found):
     with pytest.raises(RecipeError, match="`onnx`"):
         exported(student, tmp_path / "exported")
     assert what_is_measured(student) == {} and len(list(student.iterdir())) == 1
+
+
+def test_what_is_no_object_is_refused(student):
+    (student / "measured.json").write_text("[]")
+    with pytest.raises(RecipeError, match="measured.json is not as this version writes it"):
+        what_is_measured(student)
