@@ -340,7 +340,7 @@ def test_a_checkpoint_of_another_shape_is_refused(make_trainer):
     )
     narrow.train()
     for model in ({}, dict(student_hidden_size=24, student_initialisation="random")):
-        with pytest.raises(RecipeError, match="resume_from_checkpoint.*another student"):
+        with pytest.raises(RecipeError, match="resume_from_checkpoint.*another model"):
             make_trainer("wide", model=model).train(
                 resume_from_checkpoint=str(Path(narrow.args.output_dir, "checkpoint-1"))
             )
