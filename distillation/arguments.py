@@ -212,8 +212,9 @@ class ObjectiveArguments:
         return self.needs_attentions or "groups" in self.hidden_views
 
 
-_weights = (key for key in ObjectiveArguments.__dataclass_fields__ if key.startswith("weight_"))
-TERMS = tuple(key.removeprefix("weight_") for key in _weights)
+TERMS = tuple(
+    key.removeprefix("weight_") for key in ObjectiveArguments.__dataclass_fields__ if key.startswith("weight_")
+)
 
 
 @dataclass

@@ -66,8 +66,7 @@ def main(argv: list[str] | None = None) -> None:
     results = finished(folder)
     given = {"language": card_args.language, "license": card_args.license, "base_model": card_args.base_model}
     results |= {key: value for key, value in given.items() if value}
-    if results.get("license") == LICENSE:
-        logger.warning("the card says `license: %s`: say the model's, as in `--license apache-2.0`", LICENSE)
+    warn_of_licence(results.get("license"))
     measured = what_is_measured(folder)
     if arguments.results:
         measured |= gather(folder, results, [Path(path) for path in arguments.results])
@@ -164,16 +163,21 @@ def card_facts(folder: Path, source: str | None, card_args: CardArguments) -> di
     source: the teacher, or the checkpoint that was fine-tuned; None for neither.
     """
     theirs = known_of(source) if source else {}
-    license = card_args.license or theirs.get("license")
-    if license is None:
-        logger.warning("the card says `license: %s`: say the model's, as in `--license apache-2.0`", LICENSE)
+    license = card_args.license or theirs.get("license") or LICENSE
+    warn_of_licence(license)
     return {
         "model_bytes": (folder / WEIGHTS).stat().st_size,
         "language": card_args.language or theirs.get("language") or LANGUAGE,
-        "license": license or LICENSE,
+        "license": license,
         "base_model": card_args.base_model or (source if source and on_hub(source) else None),
         "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
     }
+
+
+def warn_of_licence(license: Any) -> None:
+    """Tell that nobody has said under which licence a model is."""
+    if license == LICENSE:
+        logger.warning("the card says `license: %s`: say the model's, as in `--license apache-2.0`", LICENSE)
 
 
 def on_hub(name: str) -> bool:

@@ -3,13 +3,12 @@
 import json
 import random
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from campaign.case import EITHER, REFUSED, Case, Cases, Entry, Make
-from campaign.damage import DAMAGES, STAND_INS, gz, mutated
+from campaign.damage import DAMAGES, STAND_INS, Change, copied, damaged, gz, mutated, replaced
 
 # Of each benchmark: a file of which everything is tried.
 FILES = {
@@ -160,51 +159,37 @@ def benchmark_data(entry: Entry) -> Cases:
     train, test = FILES[entry.data]
     for name, damage in DAMAGES.items():
         for file in (train, test):
-            yield Case(entry, f"{file}-{name}", {"data_dir": "{here}/data"}, _damaging(entry, file, damage))
+            yield Case(entry, f"{file}-{name}", {"data_dir": "{here}/data"}, _data(entry, damaged(file, damage)))
     for name in ("cut", "noise", "empty"):
         damage = DAMAGES[name]
         yield Case(
             entry,
             f"{train}.gz-{name}",
             {"data_dir": "{here}/data"},
-            _damaging(entry, train, lambda content, damage=damage: damage(gz(content)), ".gz"),
+            _data(entry, damaged(train, lambda content, damage=damage: damage(gz(content)), ".gz")),
             REFUSED,
         )
     for name, stand_in in STAND_INS.items():
-        yield Case(entry, f"{train}-{name}", {"data_dir": "{here}/data"}, _replacing(entry, train, stand_in))
+        yield Case(entry, f"{train}-{name}", {"data_dir": "{here}/data"}, _data(entry, replaced(train, stand_in)))
     for name, (change, expected) in by_hand()[entry.data].items():
 
         def of_bytes(content: bytes, change: Damage = change) -> bytes:
             return change(content.decode("utf-8")).encode("utf-8", "surrogatepass")
 
-        yield Case(entry, f"{train}-{name}", {"data_dir": "{here}/data"}, _damaging(entry, train, of_bytes), expected)
+        yield Case(
+            entry, f"{train}-{name}", {"data_dir": "{here}/data"}, _data(entry, damaged(train, of_bytes)), expected
+        )
 
 
 def drawn(entry: Entry, draw: random.Random) -> Case:
     """A file of a benchmark with bytes cut, flipped, or inserted."""
     file, seed = draw.choice(FILES[entry.data]), draw.random()
-    damage = _damaging(entry, file, lambda content: mutated(content, random.Random(seed)))
+    damage = _data(entry, damaged(file, lambda content: mutated(content, random.Random(seed))))
     return Case(entry, f"data-{file.replace('/', '-')}", {"data_dir": "{here}/data"}, damage)
 
 
-def _damaging(entry: Entry, file: str, damage: Callable[[bytes], bytes], ending: str = "") -> Make:
-    def make(good: Path, here: Path) -> None:
-        shutil.copytree(good / "data" / entry.data, here / "data")
-        path = here / "data" / file
-        content = path.read_bytes()
-        path.unlink()
-        path.with_name(path.name + ending).write_bytes(damage(content))
-
-    return make
-
-
-def _replacing(entry: Entry, file: str, stand_in: Callable[[Path], None]) -> Make:
-    def make(good: Path, here: Path) -> None:
-        shutil.copytree(good / "data" / entry.data, here / "data")
-        (here / "data" / file).unlink()
-        stand_in(here / "data" / file)
-
-    return make
+def _data(entry: Entry, change: Change) -> Make:
+    return copied(f"data/{entry.data}", "data", change)
 
 
 def brat(entry: Entry) -> Cases:

@@ -10,11 +10,10 @@ from typing import Any
 
 import torch
 from campaign.case import EITHER, REFUSED, Case, Cases, Entry, Make
-from campaign.damage import DAMAGES, STAND_INS, mutated
+from campaign.damage import DAMAGES, STAND_INS, Change, copied, damaged, mutated, replaced
 from campaign.verdict import EXECUTED
 from safetensors.torch import load_file, save_file
 
-Change = Callable[[Path], None]  # of a copy of a good checkpoint
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 OF_TOKENIZER = (TOKENIZER, "tokenizer_config.json")
 TORN = ("empty", "cut", "cut-at-the-end", "zeros", "noise", "utf-16", "bom", "a-web-page", "a-pointer")
@@ -36,14 +35,14 @@ def by_hand() -> dict[str, tuple[Change, str]]:
     for name in TORN:
         expected = REFUSED if name not in ("bom", "cut-at-the-end") else EITHER
         for file in (CONFIG, WEIGHTS, TOKENIZER):
-            found[f"{file}-{name}"] = _damaging(file, DAMAGES[name]), expected
-        found[f"tokenizer_config.json-{name}"] = _damaging("tokenizer_config.json", DAMAGES[name]), EITHER
+            found[f"{file}-{name}"] = damaged(file, DAMAGES[name]), expected
+        found[f"tokenizer_config.json-{name}"] = damaged("tokenizer_config.json", DAMAGES[name]), EITHER
     for name, stand_in in STAND_INS.items():
         expected = REFUSED if name != "locked" else EITHER
         if name != "a-pipe":  # which every program would wait for
             for file in (CONFIG, WEIGHTS):
-                found[f"{file}-{name}"] = _replacing(file, stand_in), expected
-            found[f"tokenizer.json-{name}"] = _replacing(TOKENIZER, stand_in), EITHER
+                found[f"{file}-{name}"] = replaced(file, stand_in), expected
+            found[f"tokenizer.json-{name}"] = replaced(TOKENIZER, stand_in), EITHER
     return found | {
         "an-empty-folder": (_emptied, REFUSED),
         "no-tokenizer": (_without(*OF_TOKENIZER, "vocab.txt"), REFUSED),
@@ -130,34 +129,17 @@ def drawn(entry: Entry, draw: random.Random) -> Case:
     key = draw.choice((*entry.models, *entry.tokenizers))
     file = draw.choice((CONFIG, WEIGHTS, *OF_TOKENIZER))
     seed = draw.random()
-    change = _damaging(file, lambda content: mutated(content, random.Random(seed)))
+    change = damaged(file, lambda content: mutated(content, random.Random(seed)))
     return Case(entry, f"{key}-{file}", _changes(entry, key), copying(change))
 
 
 def copying(change: Change) -> Make:
     """Makes a copy of the good teacher and changes it."""
-
-    def make(good: Path, here: Path) -> None:
-        shutil.copytree(good / "teacher", here / "model")
-        change(here / "model")
-
-    return make
-
-
-def _damaging(file: str, damage: Callable[[bytes], bytes]) -> Change:
-    return lambda folder: _write(folder / file, damage((folder / file).read_bytes()))
+    return copied("teacher", "model", change)
 
 
 def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-
-
-def _replacing(file: str, stand_in: Callable[[Path], None]) -> Change:
-    def change(folder: Path) -> None:
-        (folder / file).unlink()
-        stand_in(folder / file)
-
-    return change
 
 
 def _json(file: str, function: Callable[[Any], Any]) -> Change:

@@ -3,9 +3,13 @@
 import gzip
 import os
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from campaign.case import Make
+
+Change = Callable[[Path], None]  # of a copy of a good folder
 HUGE = 4_000_000  # bytes of one line
 
 
@@ -60,6 +64,38 @@ def mutated(content: bytes, draw: random.Random) -> bytes:
 
 
 _MEANT = (b'"', b"\n", b"{", b"]", b"null", b"-1", b"1e999", b"NaN", b",", b"\\u0000", b"<", b"&", b"\t")
+
+
+def copied(source: str, target: str, change: Change) -> Make:
+    """Makes a changed copy of one of the good folders."""
+
+    def make(good: Path, here: Path) -> None:
+        shutil.copytree(good / source, here / target)
+        change(here / target)
+
+    return make
+
+
+def damaged(file: str, damage: Callable[[bytes], bytes], ending: str = "") -> Change:
+    """Damages the content of a file, whose name then also has the ending."""
+
+    def change(folder: Path) -> None:
+        path = folder / file
+        content = path.read_bytes()
+        path.unlink()
+        path.with_name(path.name + ending).write_bytes(damage(content))
+
+    return change
+
+
+def replaced(file: str, stand_in: Callable[[Path], None]) -> Change:
+    """Puts another thing in a file's place."""
+
+    def change(folder: Path) -> None:
+        (folder / file).unlink()
+        stand_in(folder / file)
+
+    return change
 
 
 def _folder(path: Path) -> None:

@@ -3,11 +3,10 @@
 import json
 import random
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from campaign.case import Case, Cases, Entry, Make
-from campaign.damage import DAMAGES, STAND_INS, mutated
+from campaign.damage import DAMAGES, STAND_INS, Change, damaged, mutated, replaced
 from campaign.result_files import WRONG
 
 FINISHED, OUTPUT = "finished", "output"  # among the good inputs, and as the case's own, which it may change
@@ -23,22 +22,22 @@ def finished(entry: Entry) -> Cases:
     """Each file damaged, or another thing in its place, and each value of JSON exchanged, or left out."""
     for file in FILES:
         for name, damage in DAMAGES.items():
-            yield Case(entry, f"{file}-{name}", make=_changing(file, damage))
+            yield Case(entry, f"{file}-{name}", make=_of_its_own(damaged(file, damage)))
         for name, stand_in in STAND_INS.items():
-            yield Case(entry, f"{file}-{name}", make=_replacing(file, stand_in))
+            yield Case(entry, f"{file}-{name}", make=_of_its_own(replaced(file, stand_in)))
     for file, content in CONTENTS.items():
         for key in content:
             for wrong in WRONG:
                 name = f"{file}-{key}={json.dumps(wrong)}"
-                yield Case(entry, name, make=_changing(file, lambda _, c=content, k=key, w=wrong: _json(c | {k: w})))
+                yield Case(entry, name, make=_of_its_own(damaged(file, lambda _, c=content | {key: wrong}: _json(c))))
             less = {name: value for name, value in content.items() if name != key}
-            yield Case(entry, f"{file}-no-{key}", make=_changing(file, lambda _, less=less: _json(less)))
+            yield Case(entry, f"{file}-no-{key}", make=_of_its_own(damaged(file, lambda _, less=less: _json(less))))
 
 
 def drawn(entry: Entry, draw: random.Random) -> Case:
     """A file with bytes cut, flipped, or inserted."""
     file, seed = draw.choice(FILES), draw.random()
-    make = _changing(file, lambda content: mutated(content, random.Random(seed)))
+    make = _of_its_own(damaged(file, lambda content: mutated(content, random.Random(seed))))
     return Case(entry, f"finished-{file.replace('/', '-')}", make=make)
 
 
@@ -46,20 +45,8 @@ def _json(content: object) -> bytes:
     return json.dumps(content).encode()
 
 
-def _changing(file: str, change: Callable[[bytes], bytes]) -> Make:
-    def make(good: Path, here: Path) -> None:
-        path = here / OUTPUT / file
-        path.write_bytes(change(path.read_bytes()))
-
-    return make
-
-
-def _replacing(file: str, stand_in: Callable[[Path], None]) -> Make:
-    def make(good: Path, here: Path) -> None:
-        (here / OUTPUT / file).unlink()
-        stand_in(here / OUTPUT / file)
-
-    return make
+def _of_its_own(change: Change) -> Make:
+    return lambda good, here: change(here / OUTPUT)
 
 
 _HELD_OUT = ("loss", "loss_per_character", "masked_token_accuracy", "masked_word_accuracy", "masked_words")

@@ -2,13 +2,11 @@
 
 import json
 import random
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from campaign.case import Case, Cases, Entry, Make
-from campaign.damage import DAMAGES, STAND_INS, mutated
+from campaign.damage import DAMAGES, STAND_INS, Change, copied, damaged, mutated, replaced
 
 FILES = ("student/all_results.json", "student/trainer_state.json", "tuned/all_results.json", "timed.json")
 WRONG = (None, "word", -1, 0, [], {}, [1], {"a": 1}, True, 1e300, float("nan"), "\x00")
@@ -18,11 +16,13 @@ def results(entry: Entry) -> Cases:
     """Each file of the results damaged, and each of its values exchanged for what it cannot be, or left out."""
     for file in FILES:
         for name, damage in DAMAGES.items():
-            yield Case(entry, f"{file}-{name}", {"": "{here}/results"}, _damaging(file, damage))
+            yield Case(entry, f"{file}-{name}", {"": "{here}/results"}, _results(damaged(file, damage)))
             if file == "timed.json":
-                yield Case(entry, f"named-{file}-{name}", {"": f"{{here}}/results/{file}"}, _damaging(file, damage))
+                yield Case(
+                    entry, f"named-{file}-{name}", {"": f"{{here}}/results/{file}"}, _results(damaged(file, damage))
+                )
         for name, stand_in in STAND_INS.items():
-            yield Case(entry, f"{file}-{name}", {"": "{here}/results"}, _replacing(file, stand_in))
+            yield Case(entry, f"{file}-{name}", {"": "{here}/results"}, _results(replaced(file, stand_in)))
         for key in KEYS[file]:
             for wrong in WRONG:
                 make = _changing(file, lambda one, key=key, wrong=wrong: one.update({key: wrong}))
@@ -42,17 +42,8 @@ KEYS = {
 def drawn(entry: Entry, draw: random.Random) -> Case:
     """A file with bytes cut, flipped, or inserted."""
     file, seed = draw.choice(FILES), draw.random()
-    make = _damaging(file, lambda content: mutated(content, random.Random(seed)))
+    make = _results(damaged(file, lambda content: mutated(content, random.Random(seed))))
     return Case(entry, f"results-{file.replace('/', '-')}", {"": "{here}/results"}, make)
-
-
-def _damaging(file: str, damage: Callable[[bytes], bytes]) -> Make:
-    def make(good: Path, here: Path) -> None:
-        shutil.copytree(good / "results", here / "results")
-        path = here / "results" / file
-        path.write_bytes(damage(path.read_bytes()))
-
-    return make
 
 
 def _changing(file: str, change: Callable[[dict], Any]) -> Make:
@@ -65,13 +56,8 @@ def _changing(file: str, change: Callable[[dict], Any]) -> Make:
             change(found)
         return json.dumps(found).encode()
 
-    return _damaging(file, of_bytes)
+    return _results(damaged(file, of_bytes))
 
 
-def _replacing(file: str, stand_in: Callable[[Path], None]) -> Make:
-    def make(good: Path, here: Path) -> None:
-        shutil.copytree(good / "results", here / "results")
-        (here / "results" / file).unlink()
-        stand_in(here / "results" / file)
-
-    return make
+def _results(change: Change) -> Make:
+    return copied("results", "results", change)
