@@ -139,6 +139,12 @@ class ObjectiveArguments:
         "groups", "For the MSE: each layer with its group's mean, or the means of all.", ("groups", "average")
     )
     teacher_input: str = _key("masked", "Whether the teacher sees the masked or the clean text.", ("masked", "clean"))
+    mlm_inputs: str = _key(
+        "own",
+        "What the masked-LM term reads: the student's tokens, or `both` these and the teacher's spelt in them, which "
+        "shows what the second input of `reduce` is worth without a teacher.",
+        ("own", "both"),
+    )
 
     def __post_init__(self):
         if self.kl_positions is None:
@@ -165,6 +171,11 @@ class ObjectiveArguments:
                 "`teacher_input: clean` with `kl_positions: masked` teaches the answer, not the teacher's doubt, and "
                 "harms the student: set `teacher_input: masked` or `kl_positions: all`"
             )
+        if self.mlm_inputs == "both" and (self.alignment, self.terms, self.teacher_input) != BOTH_INPUTS:
+            raise RecipeError(
+                "`mlm_inputs: both` is of masked-LM training alone, on the inputs that `reduce` hides words in: set "
+                "`alignment: reduce`, `teacher_input: masked`, and every weight but `weight_mlm` to 0, or leave it out"
+            )
 
     def weight(self, term: str) -> float:
         """The weight of one of the `TERMS`."""
@@ -182,8 +193,8 @@ class ObjectiveArguments:
 
     @property
     def alignment_in_use(self) -> str:
-        """`same` where nothing is compared."""
-        return self.alignment if self.needs_teacher else "same"
+        """`same` where nothing is compared, and the second input not read."""
+        return self.alignment if self.needs_teacher or self.mlm_inputs == "both" else "same"
 
     @property
     def needs_logits(self) -> bool:
@@ -212,6 +223,7 @@ class ObjectiveArguments:
         return self.needs_attentions or "groups" in self.hidden_views
 
 
+BOTH_INPUTS = ("reduce", ("mlm",), "masked")
 TERMS = tuple(
     key.removeprefix("weight_") for key in ObjectiveArguments.__dataclass_fields__ if key.startswith("weight_")
 )

@@ -168,6 +168,9 @@ class TeacherCache:
             if known.get(name) != value
         ]
         made_with += [f"no {name}" for name in self.description["holds"] if name not in self.held]
+        of_a_kl = {STATES, *OF_A_TOP}
+        if of_a_kl & set(self.held) and not of_a_kl & set(self.description["holds"]):
+            made_with.append("a KL, whose positions the teacher was asked for as well")
         if made_with:
             raise RecipeError(f"{self.name} was made with {', '.join(made_with)}: name another folder for this run")
 

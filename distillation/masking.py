@@ -115,6 +115,9 @@ class MaskingCollator:
         spellings = torch.as_tensor(example["spellings"])
         sizes = self.vocabulary.sizes[spellings].numpy()
         pieces = self.vocabulary.spell(spellings).numpy()
+        spelt_labels = None
+        if self.objective.mlm_inputs == "both":
+            spelt_labels = _labels(pieces, teacher_actions.repeat(sizes))
         compared = np.asarray(example["comparable"])
         if self.objective.teacher_input == "masked":
             pieces = self.student.hide(pieces, teacher_actions.repeat(sizes), generator)
@@ -122,9 +125,8 @@ class MaskingCollator:
         kl = np.flatnonzero(self._kl(compared & self.is_comparable[theirs], teacher_actions, generator))
         index = np.arange(len(theirs)).repeat(sizes)
         begins = sizes.cumsum() - sizes
-        return Reading(
-            hidden, _labels(ids, own), shown, compared, kl, begins[kl], sizes[kl], teacher_index=index, spelt=pieces
-        )
+        inputs = dict(teacher_index=index, spelt=pieces, spelt_labels=spelt_labels)
+        return Reading(hidden, _labels(ids, own), shown, compared, kl, begins[kl], sizes[kl], **inputs)
 
     def _read_teacher(self, example, actions, generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The teacher's tokens, what happens to each, and its input."""
@@ -152,10 +154,12 @@ class MaskingCollator:
 
         begins = _flat([reading.kl_begins for reading in readings], rows - count, length)
         sizes = np.concatenate([reading.kl_sizes for reading in readings])
-        labels = _stacked([reading.labels for reading in readings], -100, (rows, length)).ravel()
+        known = [reading.labels for reading in readings]
+        known += [reading.spelt_labels for reading in readings if reading.spelt_labels is not None]
+        labels = _stacked(known, -100, (rows, length)).ravel()
         hidden = labels != -100
         counts = [len(sizes), hidden.sum()]
-        order = np.lexsort((hidden[begins], sizes))  # those with a label last: only one input has labels
+        order = np.lexsort((hidden[begins], sizes))  # those with a label last: with a KL only one input has labels
         sizes, begins = sizes[order], begins[order]
         within = np.arange(sizes.sum()) - (sizes.cumsum() - sizes).repeat(sizes)
         kl = begins.repeat(sizes) + within
@@ -195,6 +199,7 @@ class Reading:
     kl_sizes: np.ndarray  # and how many there are
     teacher_index: np.ndarray | None = None  # for each token of the compared student input, the teacher's
     spelt: np.ndarray | None = None  # tokens of the student's second input
+    spelt_labels: np.ndarray | None = None  # the true tokens there, if it has labels
 
 
 class Hiding:

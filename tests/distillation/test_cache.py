@@ -128,7 +128,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer):
         (dict(objective=dict(weight_kl=1.0, kl_positions="all")), "`kl_positions`"),
         (dict(objective=dict(weight_kl=1.0, weight_attention=1.0)), "no attentions"),
         (dict(objective=dict(weight_kl=1.0, weight_hidden_mse=1.0)), None),
-        (dict(objective=dict(weight_kl=0.0)), None),
+        (dict(objective=dict(weight_kl=0.0)), "a KL"),
         (dict(model=dict(student_hidden_size=16, student_initialisation="random")), None),
     ],
     ids=str,

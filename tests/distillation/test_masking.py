@@ -461,3 +461,20 @@ def test_masked_lm_alone_builds_no_second_input(two, fates):
     batch = collate(examples)
     assert batch["student"]["input_ids"].tolist() == [[CLS, HIDDEN, HIDDEN, 5, SEP]]
     assert batch["positions"].tolist() == [1, 2] and "teacher_index" not in batch
+
+
+def test_masked_lm_on_both_inputs_by_hand(two, fates):
+    """The control of `reduce`: its second input with labels, and nothing to compare. Both inputs miss the same words;
+    labels are the true pieces, also where a word was replaced."""
+    fates(FATES)
+    off = dict(weight_kl=0, weight_cosine=0, weight_attention=0, mlm_inputs="both")
+    collate, examples = across(two, "reduce", ["дада да-нет"], **off)
+    batch = collate(examples)
+    own, spelt = batch["student"]["input_ids"].tolist()
+    assert own[:5] + own[6:] == [CLS, HIDDEN, HIDDEN, 5, 8, SEP, PAD, PAD]
+    assert spelt[:5] + spelt[8:] == [CLS, HIDDEN, HIDDEN, 5, 8, SEP]
+    assert batch["positions"].tolist() == [1, 2, 4, 5, 9 + 1, 9 + 2, 9 + 4, 9 + 5, 9 + 6, 9 + 7]
+    assert batch["labels"].tolist() == [5, 6, 8, 9, 5, 6, 8, *two[0].convert_tokens_to_ids(["н", "##е", "##т"])]
+    assert batch["groups"] == () and batch["unlabelled"] == 0
+    counts = dict(zip(COUNTS, batch["counts"].tolist(), strict=True))
+    assert (counts["kl"], counts["mlm"], counts["read"]) == (0, 10, 7)

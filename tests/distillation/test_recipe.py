@@ -131,6 +131,7 @@ def test_values_without_a_key_are_refused():
             ["every weight is 0", "`weight_attention`"],
         ),
         ("teacher_input: clean", ["`teacher_input: clean`", "`kl_positions: all`"]),
+        ("mlm_inputs: both", ["`mlm_inputs: both`", "`alignment: reduce`", "`weight_mlm`"]),
     ],
 )
 def test_wrong_values_are_refused_by_key(recipe, text, words):

@@ -61,6 +61,20 @@ def test_batches_without_a_position_train_all_the_same(make_trainer, alignment):
     assert trainer.state.log_history[0]["kl"] == 0 and trainer.evaluate()["eval_candidate_probability"] == 0
 
 
+def test_masked_lm_on_both_inputs_is_the_mean_over_both(make_trainer):
+    """Against the whole student's own cross-entropy on the rows of both, without any teacher."""
+    objective = dict(weight_kl=0, weight_mlm=1, weight_cosine=0, weight_attention=0, mlm_inputs="both")
+    trainer = make_trainer(per_device_train_batch_size=8, alignment="reduce", objective=objective, **STEP)
+    assert trainer.teacher is None
+    trainer.train()
+    batch = trainer.data_collator(list(trainer.train_dataset.select(range(8))))
+    assert len(batch["student"]["input_ids"]) == 16
+    with torch.no_grad():
+        logits = trainer.model.model(**batch["student"]).logits.flatten(0, 1)[batch["positions"]]
+    expected = torch.nn.functional.cross_entropy(logits, batch["labels"]).item()
+    assert trainer.state.log_history[0]["mlm"] == pytest.approx(expected, rel=1e-4)
+
+
 @pytest.mark.parametrize("alignment", ["match", "reduce"])
 def test_terms_across_vocabularies_are_those_of_the_whole_models(make_trainer, alignment):
     """Logged figures against full logits of both models: positions, rows, and counts that are out of step show."""
