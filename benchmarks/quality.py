@@ -9,12 +9,9 @@ Every other option goes to distillation/run.py. Finished runs are kept: the same
 
 import argparse
 import json
-import os
 import re
 import statistics
-import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
@@ -22,13 +19,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 from tqdm.auto import tqdm
 
 from benchmarks.options import count
+from benchmarks.studying.runs import Run, at_once
 from distillation.arguments import TERMS
 from distillation.assembly import ARGUMENTS
-from distillation.recipe import CommandLine, RecipeError, check_output, command, one_line, parse_recipe
-from distillation.results import RESULTS
+from distillation.recipe import CommandLine, check_output, command, parse_recipe
 
-RUN = Path(__file__).resolve().parents[1] / "distillation" / "run.py"
-RESUME = "--resume_from_checkpoint=true"  # what was interrupted goes on
 NO_TEACHER = {f"weight_{term}": "0" for term in TERMS if term != "mlm"}
 ARMS = {  # what each way changes in the recipe; others say it themselves, as in `alignment=match,temperature=1`
     "mlm": NO_TEACHER | {"weight_mlm": "1"},
@@ -63,19 +58,27 @@ def main(argv: list[str] | None = None) -> None:
     check_output(str(arguments.output_dir))
     for arm in arguments.arms:
         parse_recipe(*ARGUMENTS, argv=options_of(arm, arguments.seeds[0], recipe, arguments.output_dir))
-    runs = [(arm, seed) for seed in arguments.seeds for arm in arguments.arms]
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        work = pool.map(lambda run: train(*run, recipe, arguments.output_dir, arguments.jobs), runs)
-        results = dict(zip(runs, tqdm(work, total=len(runs), desc="Runs"), strict=True))
-    figures = summarise(results)
+    ways = [(arm, seed) for seed in arguments.seeds for arm in arguments.arms]
+    runs = {way: run_of(*way, recipe, arguments.output_dir) for way in ways}
+    for run in runs.values():
+        run.check()
+    for _ in tqdm(at_once([run.make for run in runs.values()], arguments.jobs), total=len(runs), desc="Runs"):
+        pass
+    figures = summarise({way: run.results() for way, run in runs.items()})
     text = table(figures)
     print(text)
     (arguments.output_dir / "quality.md").write_text(text + "\n", encoding="utf-8")
     (arguments.output_dir / "quality.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
+def run_of(arm: str, seed: int, recipe: list[str], output_dir: Path) -> Run:
+    """One run of distillation/run.py."""
+    words = tuple(options_of(arm, seed, recipe, output_dir))
+    return Run(f"{arm} with seed {seed}", "distillation/run.py", words, output_dir / f"{arm}-{seed}")
+
+
 def options_of(arm: str, seed: int, recipe: list[str], output_dir: Path) -> list[str]:
-    """The options of one run of distillation/run.py."""
+    """Its options."""
     changes = ARMS[arm] if arm in ARMS else dict(change.split("=", 1) for change in arm.split(","))
     folder = output_dir / f"{arm}-{seed}"
     return [
@@ -84,28 +87,6 @@ def options_of(arm: str, seed: int, recipe: list[str], output_dir: Path) -> list
         f"--seed={seed}",
         f"--output_dir={folder}",
     ]
-
-
-def train(arm: str, seed: int, recipe: list[str], output_dir: Path, jobs: int) -> dict[str, float]:
-    """One run in a process of its own, unless it is there already; its `all_results.json`."""
-    folder = output_dir / f"{arm}-{seed}"
-    results, made_by, log = folder / RESULTS, folder / "command.txt", folder / "run.log"
-    words = [sys.executable, str(RUN), *options_of(arm, seed, recipe, output_dir)]
-    files = [word.removeprefix("--config=") for word in recipe if word.endswith(".yaml")]
-    identity = "\n".join(words + [Path(file).read_text("utf-8") for file in files])
-    if made_by.exists() and made_by.read_text(encoding="utf-8") != identity:
-        raise RecipeError(f"{folder} holds a run of another command or recipe: remove it, or name another output_dir")
-    if not results.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        made_by.write_text(identity, encoding="utf-8")
-        threads = max(1, len(os.sched_getaffinity(0)) // jobs)
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
-        with open(log, "w", encoding="utf-8") as file:
-            code = subprocess.run([*words, RESUME], stdout=file, stderr=subprocess.STDOUT, env=environment).returncode
-        if code:
-            last = one_line(log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2])
-            sys.exit(f"error: {arm} with seed {seed} failed with exit code {code}, see {log}: {last}")
-    return json.loads(results.read_text(encoding="utf-8"))
 
 
 def _arm(text: str) -> str:

@@ -36,10 +36,13 @@ class RussianSuperGlueArguments:
             raise RecipeError(f"`task` is {self.task!r}; choose one of {', '.join(NAMES)}, or `all`")
 
 
+OPTIONS = (RussianSuperGlueArguments,)
+
+
 @command
 def main(argv: list[str] | None = None) -> None:
     """Fine-tune, score, compare with answers without a model, write the submission."""
-    settings = with_data(parse("russian_superglue", argv, RussianSuperGlueArguments))
+    settings = with_data(parse("russian_superglue", argv, *OPTIONS))
     (own,), arguments, folder = settings.own, settings.arguments, Path(settings.training.output_dir)
     if own.submission and arguments.seeds:
         raise RecipeError("`submission` takes the answers of one model: give one `seed`, and no `seeds`")

@@ -42,7 +42,7 @@ def training_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Fig
     rows = math.ceil(len(logged) / columns)
     handles = [Line2D([], [], color=colour, linestyle=line, label=run) for run, (colour, line) in styles.items()]
     handles.append(Line2D([], [], color="0.3", linestyle="", marker="o", label="on held-out text"))
-    figure = _figure(max(4.2 * columns, 8), 2.8 * rows + 0.5 + 0.22 * math.ceil(len(handles) / 4))
+    figure = new_figure(max(4.2 * columns, 8), 2.8 * rows + 0.5 + 0.22 * math.ceil(len(handles) / 4))
     for axes, name in zip(figure.subplots(rows, columns, squeeze=False).flat, logged, strict=False):
         _curves(axes, name, histories, styles)
     for axes in figure.axes[len(logged) :]:
@@ -75,7 +75,7 @@ def speed_bars(panels: Sequence[Sequence[speed.Timing]], titles: Sequence[str]) 
     columns = min(2, len(panels))
     rows = math.ceil(len(panels) / columns)
     tallest = max(len(panel) + len({row["model"] for row in panel}) for panel in panels)
-    figure = _figure(6 * columns + 1, (BAR * tallest + 1) * rows + 0.6)
+    figure = new_figure(6 * columns + 1, (BAR * tallest + 1) * rows + 0.6)
     grid = figure.subplots(rows, columns, squeeze=False).flat
     for axes, panel, title in zip(grid, panels, titles, strict=False):
         _bars(axes, panel, looks)
@@ -131,7 +131,7 @@ def _time_axis(axes: Axes, panel: Sequence[speed.Timing]) -> None:
 
 def quality_against_cost(comparison: Comparison) -> Figure:
     """A point a model, and the front of those that none excels as a step line."""
-    figure = _figure(9, 5.5)
+    figure = new_figure(9, 5.5)
     axes = figure.subplots()
     best = front(comparison.points)
     costs = [point.cost for point in comparison.points]
@@ -158,7 +158,8 @@ def quality_against_cost(comparison: Comparison) -> Figure:
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """An empty picture, in inches."""
     figure = Figure((width, height), dpi=DPI, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)  # it knows how large texts are, and needs no screen
     return figure

@@ -1,0 +1,114 @@
+"""The whole study: a teacher from scratch, its students by every method, fine-tuning on real benchmarks, one table.
+
+python benchmarks/study.py --config benchmarks/studies/two-cores.yaml --data_dir DATA --output_dir outputs/study --jobs 2
+
+It can be stopped at any time: the same command goes on, and finished runs are kept.
+"""
+
+import argparse
+import functools
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+
+from tqdm.auto import tqdm
+
+from benchmarks.options import count
+from benchmarks.studying.corpus import prepare
+from benchmarks.studying.page import page
+from benchmarks.studying.pictures import pictures
+from benchmarks.studying.plan import Study
+from benchmarks.studying.results import collect
+from benchmarks.studying.runs import Run, at_once
+from benchmarks.studying.tuning import chosen_runs, tune
+from distillation.recipe import CommandLine, check_output, command
+from distillation.results import write, write_json
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Say how long it takes, do what is not done, and write what it shows. Exit code 1 if a run failed."""
+    parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, required=True, help="The study: one of benchmarks/studies.")
+    parser.add_argument("--data_dir", type=Path, required=True, help="Folder of the corpus and the benchmarks.")
+    parser.add_argument("--output_dir", type=Path, default=Path("outputs/study"))
+    parser.add_argument("--jobs", type=count, default=1, help="Runs at a time; they share the cores.")
+    parser.add_argument(
+        "--plan", action="store_true", help="Train nothing: say what there is to do, and what is known."
+    )
+    arguments = parser.parse_args(argv)
+    check_output(str(arguments.output_dir))
+    study = Study.load(arguments.config, arguments.data_dir, arguments.output_dir)
+    phases = phases_of(study, arguments.jobs)
+    steps, minutes = sum(len(phase.work) for phase in phases), sum(phase.minutes(study) for phase in phases)
+    print(f"{steps} steps to do: about {minutes / 60:.1f} hours on {study.machine}", flush=True)
+    if arguments.plan:
+        report(study)
+        return
+    prepare(study.output / "corpus", study.made_of)
+    with tqdm(total=round(minutes), unit="min", desc="Study") as bar:
+        for phase in phases:
+            for name in at_once(phase.named(), phase.jobs):
+                bar.update(study.minutes_of(name) / phase.jobs)
+            report(study)
+    print(study.output / "study.md")
+
+
+def report(study: Study) -> None:
+    """Write what is known so far: one JSON, the tables made of it, and the pictures."""
+    figures = collect(study)
+    if not figures:
+        return
+    write_json(study.output / "study.json", figures)
+    write(study.output / "study.md", page(figures))
+    for name, picture in pictures(figures).items():
+        picture.savefig(study.output / name)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What can be done side by side, `jobs` at a time: by its name, work that is told its threads."""
+
+    work: dict[str, Callable[[int], None]]
+    jobs: int
+
+    def minutes(self, study: Study) -> float:
+        """How long it takes, it is said."""
+        return sum(map(study.minutes_of, self.work)) / self.jobs
+
+    def named(self) -> list[Callable[[int], str]]:
+        """The work, which gives its name when it is done."""
+
+        def naming(name: str, work: Callable[[int], None]) -> Callable[[int], str]:
+            return lambda threads: work(threads) or name
+
+        return [naming(*one) for one in self.work.items()]
+
+
+def phases_of(study: Study, jobs: int) -> list[Phase]:
+    """What is not done yet, in the order in which one thing needs another.
+
+    Raises RecipeError for a folder with something else in it.
+    """
+    runs = [[study.teacher_run()], study.vocabulary_runs(), *study.student_runs(), [study.evaluation_run()]]
+    phases = [{run.name: run.make for run in phase if not _done(run)} for phase in runs]
+    tuning = {
+        f"{model} on {task}": functools.partial(tune, study, model, task)
+        for task in study.tasks
+        for model in study.models(task)
+        if not chosen_runs(study, model, task)
+    }
+    costs = {run.name: run.make for run in study.cost_runs() if not _done(run)}
+    return [Phase(work, min(jobs, max(len(work), 1))) for work in (*phases, tuning)] + [Phase(costs, 1)]
+
+
+def _done(run: Run) -> bool:
+    run.check()
+    return run.finished
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What a study is made of: its corpus, its runs, what they show."""

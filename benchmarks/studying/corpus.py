@@ -1,0 +1,57 @@
+"""One corpus for all models of a study: shuffled, with lines that none of them sees, and a share for the students."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset, concatenate_datasets
+
+from distillation.arguments import DataArguments
+from distillation.lines import load_lines
+from distillation.recipe import RecipeError
+from distillation.results import write, write_json
+
+SEED = 0  # of the shuffle
+TRAIN, STUDENTS, HELD_OUT, VALIDATION = "train.txt", "students.txt", "held-out.txt", "validation.txt"
+
+
+DESCRIPTION = "corpus.json"  # what it was made of, and the lines of each file
+
+
+def prepare(folder: Path, made_of: Mapping[str, Any]) -> None:
+    """`write_corpus`, unless the files are there. Raises RecipeError as well for files made of something else."""
+    description = folder / DESCRIPTION
+    if not description.exists():
+        write_json(description, {"made_of": made_of, "lines": write_corpus(folder, **made_of)})
+    elif json.loads(description.read_text(encoding="utf-8"))["made_of"] != made_of:
+        raise RecipeError(f"{folder} holds another corpus: remove it, or name another output_dir")
+
+
+def write_corpus(
+    folder: Path, files: Sequence[str], held_out_lines: int, validation_lines: int, student_lines: int
+) -> dict[str, int]:
+    """Write the files, and give the number of their lines. `STUDENTS` is the beginning of `TRAIN`; `VALIDATION`, which
+    is measured after each run, that of `HELD_OUT`, on which models are compared.
+
+    files: paths or globs. Raises RecipeError for a corpus that cannot be read, or with too few lines.
+    """
+    parts = [load_lines(DataArguments(), pattern, None) for pattern in files]
+    lines = concatenate_datasets(parts).shuffle(seed=SEED)
+    rest = len(lines) - held_out_lines
+    if rest < student_lines:
+        raise RecipeError(
+            f"`corpus` has {len(lines):,} usable lines, fewer than {held_out_lines:,} `held_out_lines` and "
+            f"{student_lines:,} `student_lines`: lower these, or give more text"
+        )
+    chosen = {HELD_OUT: (0, held_out_lines), VALIDATION: (0, min(validation_lines, held_out_lines))}
+    chosen |= {TRAIN: (held_out_lines, rest), STUDENTS: (held_out_lines, student_lines)}
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, (begin, count) in chosen.items():
+        write(folder / name, "".join(f"{line}\n" for line in _texts(lines, begin, count)))
+    return {name: count for name, (_, count) in chosen.items()}
+
+
+def _texts(lines: Dataset, begin: int, count: int) -> list[str]:
+    """Line breaks within a text would make lines of their own."""
+    return [" ".join(text.splitlines()) for text in lines.select(range(begin, begin + count))["text"]]

@@ -1,0 +1,126 @@
+"""The tables of a study, made of its one JSON."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from distillation.evaluation import HEADINGS, METRICS
+
+Figures = Mapping[str, Any]
+
+
+def page(figures: Figures) -> str:
+    """All tables in Markdown, each under its heading."""
+    parts = {"Sizes": sizes(figures)}
+    for table in figures["tables"].values():
+        parts[table["title"]] = held_out(figures, table["students"])
+    parts["What a step costs"] = costs(figures)
+    for task in figures["finetuned"]:
+        parts[f"Fine-tuned: {task}"] = scores(figures, task)
+    parts["Differences"] = differences(figures)
+    return "\n\n".join(f"### {heading}\n\n{text}" for heading, text in parts.items() if text) + "\n"
+
+
+def sizes(figures: Figures) -> str:
+    """How large each shape is, and how much smaller than the teacher."""
+    teacher, keys = figures["teacher"], figures["teacher"]["keys"]
+    rows = [["teacher", keys["layers"], keys["hidden_size"], keys["vocab_size"], teacher]]
+    for name, shape in shapes(figures).items():
+        own = figures["students"][name]["keys"]
+        vocabulary = str(own.get("student_vocabulary", keys["vocab_size"])).rpartition("-")[2]
+        width = own.get("student_hidden_size", keys["hidden_size"])
+        rows.append([name, own["student_layers"], width, int(vocabulary), shape])
+    lines = _head("like", "layers x width", "tokens", "parameters", "times smaller", "MB in fp32")
+    for name, layers, width, tokens, found in rows:
+        smaller = teacher["parameters"] / found["parameters"]
+        cells = [f"{layers} x {width}", f"{tokens:,}", f"{found['parameters']:,}", f"{smaller:.1f}"]
+        lines.append(_row(name, *cells, f"{found['model_bytes'] / 1e6:.1f}"))
+    return "\n".join(lines)
+
+
+def shapes(figures: Figures) -> dict[str, Figures]:
+    """The first student of each size, with its first seed's run."""
+    found: dict[int, tuple[str, Figures]] = {}
+    for name, student in figures["students"].items():
+        for run in student["seeds"].values():
+            found.setdefault(run["parameters"], (name, run))
+    return dict(found.values())
+
+
+def held_out(figures: Figures, students: Sequence[str]) -> str:
+    """The teacher, and students whose runs are finished, on held-out text."""
+    rows = {"teacher": [figures["teacher"] | figures["teacher"]["held_out"]]}
+    rows |= {name: list(figures["students"][name]["seeds"].values()) for name in students}
+    lines = _head("model", "steps", *HEADINGS, "seeds")
+    for name, runs in rows.items():
+        measured = [run for run in runs if METRICS[0] in run]
+        if measured:
+            cells = [spread([run[m] for run in measured], "accuracy" in m) for m in METRICS]
+            lines.append(_row(name, f"{measured[0]['steps']:,}", *cells, len(measured)))
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def costs(figures: Figures) -> str:
+    """Seconds of a step, also as a multiple of the same student's by MLM alone."""
+    seconds = figures["costs"]
+    lines = _head("training", "seconds a step", "times MLM alone")
+    for name, value in seconds.items():
+        alone = seconds.get(f"{shape_of(name)}-mlm-cost")
+        lines.append(_row(name.removesuffix("-cost"), f"{value:.3f}", f"{value / alone:.2f}" if alone else ""))
+    return "\n".join(lines) if seconds else ""
+
+
+def shape_of(name: str) -> str:
+    """small of small-mlm, tiny-1k of tiny-1k-match."""
+    words = name.split("-")
+    return "-".join(words[: 2 if words[0] == "tiny" else 1])
+
+
+def scores(figures: Figures, task: str) -> str:
+    """Each model's scores on the test part of a task, in per cent, and its learning rate."""
+    about = figures["finetuned"][task]
+    names = list(next(iter(about["models"].values()))["scores"])
+    names = [about["metric"], *(name for name in names if name in ("accuracy", "f1") and name != about["metric"])]
+    scale = 1 if task == "sberquad" else 100  # SQuAD's script counts in per cent
+    lines = _head("model", *names, "learning rate", "validation at each rate", "inputs cut", "seeds")
+    for model, found in about["models"].items():
+        cells = [_mean([scale * value for value in found["scores"][name]], 1) for name in names]
+        tried = ", ".join(f"{scale * value:.1f}" for value in found["validation_of_rates"].values())
+        rates = list(map(float, found["validation_of_rates"]))
+        rate = f"{found['rate']:g}" + (" (at the end of the list)" if found["rate"] in (rates[0], rates[-1]) else "")
+        seeds = len(found["scores"][names[0]])
+        lines.append(_row(model, *cells, rate, tried, f"{100 * found['truncated']:.0f} %", seeds))
+    if about["commonest"] is not None:
+        blanks = [""] * (len(names) + 3)
+        lines.append(_row("the commonest label", f"{100 * about['commonest']:.1f}", *blanks))
+    return "\n".join(lines)
+
+
+def differences(figures: Figures) -> str:
+    """Pairs of fine-tuned models: points, the 95 % interval, and whether it leaves out 0."""
+    lines = _head("", "task", "difference", "95 % interval", "")
+    for found in figures["comparisons"]:
+        low, high = 100 * found["low"], 100 * found["high"]
+        interval = f"{low:+.1f} to {high:+.1f}"
+        verdict = "within chance" if low <= 0 <= high else ""
+        pair = f"{found['ours']} - {found['theirs']}"
+        lines.append(_row(pair, found["task"], f"{100 * found['difference']:+.1f}", interval, verdict))
+    return "\n".join(lines) if figures["comparisons"] else ""
+
+
+def spread(values: Sequence[float], percent: bool) -> str:
+    """Mean and, over several seeds, standard deviation."""
+    return _mean([100 * value for value in values], 1) + " %" if percent else _mean(values, 3)
+
+
+def _mean(values: Sequence[float], digits: int) -> str:
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return mean + (f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else "")
+
+
+def _head(*cells: Any) -> list[str]:
+    return [_row(*cells), "|---" * len(cells) + "|"]
+
+
+def _row(*cells: Any) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"

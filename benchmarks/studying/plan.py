@@ -1,0 +1,201 @@
+"""A study as its YAML file says it, and the runs that it consists of."""
+
+import dataclasses
+import fnmatch
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.studying.corpus import HELD_OUT
+from benchmarks.studying.runs import Run, options
+from distillation.recipe import RecipeError, parse_recipe, read_recipe
+from finetuning.training import parse
+
+TEACHER, RANDOM = "teacher", "random"
+EVALUATION = "evaluation.json"
+CORPUS = {"files", "held_out_lines", "validation_lines", "student_lines"}
+TABLE = {"seeds", "students", "title"}
+FINETUNING = {"models", "random", "seeds", "rates", "keys"}
+TASK = {"script", "data", "keys", "models"}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What to train, and on what. Words in braces in a value stand for a folder: {data}, {output}."""
+
+    corpus: dict[str, Any]  # of `write_corpus`; files in {data}
+    teacher: dict[str, Any]  # keys of run_teacher.py
+    vocabularies: list[int]  # sizes; each becomes {output}/vocabulary-SIZE
+    blocks: dict[str, dict[str, Any]]  # keys of run.py under a name
+    students: dict[str, dict[str, Any]]  # keys of run.py; `like` names the blocks and students that they change
+    tables: dict[str, dict[str, Any]]  # which students with which seeds, in the order of training
+    costs: list[str]  # students whose steps are timed, one at a time
+    finetuning: dict[str, Any]
+    tasks: dict[str, dict[str, Any]]
+    comparisons: list[list[str]]  # pairs of fine-tuned models
+    minutes: dict[str, float]  # how long a step takes on the machine that `machine` names, by patterns of its name
+    machine: str
+    data: Path
+    output: Path
+
+    @classmethod
+    def load(cls, file: Path, data: Path, output: Path) -> "Study":
+        """Raises RecipeError for a file that says too little, too much, or what no script takes."""
+        found = read_recipe(file)
+        known = {field.name for field in dataclasses.fields(cls)} - {"data", "output"}
+        _check_keys(str(file), found, known, required=known)
+        study = cls(**found, data=data, output=output)
+        study._check()
+        return study
+
+    # Runs
+
+    def teacher_run(self) -> Run:
+        keys = self.teacher | {"output_dir": "{output}/teacher"}
+        return self._run(TEACHER, "distillation/run_teacher.py", keys)
+
+    def vocabulary_runs(self) -> list[Run]:
+        """One for each size, on the teacher's corpus."""
+        runs = []
+        for size in self.vocabularies:
+            name = f"vocabulary-{size}"
+            keys = {"vocab_size": size, "output_dir": f"{{output}}/{name}", "teacher_name_or_path": "{output}/teacher"}
+            keys |= {"train_file": self.teacher["train_file"], "validation_file": self.teacher["validation_file"]}
+            run = self._run(name, "distillation/run_vocabulary.py", keys)
+            runs.append(dataclasses.replace(run, result="vocabulary.json", resumes=False))
+        return runs
+
+    def student_run(self, name: str, seed: int) -> Run:
+        keys = self.keys_of(name) | {"seed": seed, "output_dir": f"{{output}}/students/{name}/seed-{seed}"}
+        return self._run(f"{name} {seed}", "distillation/run.py", keys)
+
+    def student_runs(self) -> tuple[list[Run], list[Run]]:
+        """All in the order of the tables: the first that use a teacher's cache and fill it, and the others."""
+        runs = {self.student_run(*one): one[0] for one in self._students()}
+        first: dict[str, Run] = {}
+        for run, name in runs.items():
+            if cache := self.keys_of(name).get("teacher_cache"):
+                first.setdefault(cache, run)
+        return list(first.values()), [run for run in runs if run not in first.values()]
+
+    def cost_runs(self) -> list[Run]:
+        """What is timed."""
+        return [self.student_run(name, 1) for name in self.costs]
+
+    def evaluation_run(self) -> Run:
+        """Of all models together, since the words to fill in depend on how all their tokenizers cut the lines."""
+        folders = [run.folder for runs in self.student_runs() for run in runs]
+        keys = {"model_name_or_path": [str(self.output / TEACHER), *map(str, sorted(folders))]}
+        keys |= {"validation_file": f"{{output}}/corpus/{HELD_OUT}", "max_length": self.teacher["max_length"]}
+        keys |= {"output": f"{{output}}/evaluation/{EVALUATION}"}
+        run = self._run("evaluation", "distillation/run_evaluation.py", keys, folder=self.output / "evaluation")
+        return dataclasses.replace(run, result=EVALUATION, resumes=False)
+
+    def tuning_run(self, model: str, task: str, rate: float, seed: int) -> Run:
+        """One fine-tuning. model: of `models`."""
+        name, _, start = model.partition(", ")
+        source = "teacher" if name == TEACHER else f"students/{name}/seed-{self.seeds()[name][0]}"
+        folder = f"{{output}}/finetuned/{model.replace(', ', '-')}/{task}/{rate}/seed-{seed}"
+        keys = self.finetuning["keys"] | self.tasks[task].get("keys", {}) | {"learning_rate": rate, "seed": seed}
+        keys |= {"model_name_or_path": f"{{output}}/{source}", "data_dir": f"{{data}}/{self.tasks[task]['data']}"}
+        keys |= {"random_weights": True if start == RANDOM else None, "output_dir": folder}
+        return self._run(f"{model} on {task}, {rate}, {seed}", f"finetuning/{self.tasks[task]['script']}", keys)
+
+    def _run(self, name: str, script: str, keys: Mapping[str, Any], folder: Path | None = None) -> Run:
+        filled = {key: self._filled(value) for key, value in keys.items()}
+        return Run(name, script, options(filled), folder or Path(filled["output_dir"]))
+
+    # What they are made of
+
+    def keys_of(self, name: str) -> dict[str, Any]:
+        """A student's keys, those of what it is like first. Raises RecipeError for a name that is not there."""
+        known = self.blocks | self.students
+        if name not in known:
+            raise RecipeError(f"`students` has no {name!r}, nor have `blocks`: name one of {', '.join(known)}")
+        own = dict(known[name])
+        keys: dict[str, Any] = {}
+        for other in _listed(own.pop("like", [])):
+            keys |= self.keys_of(other)
+        return keys | own
+
+    def models(self, task: str) -> list[str]:
+        """Those that are fine-tuned on a task; `, random` behind the name of one that starts from random weights."""
+        default = [*self.finetuning["models"], *(f"{name}, {RANDOM}" for name in self.finetuning["random"])]
+        return self.tasks[task].get("models", default)
+
+    def rates(self, model: str) -> list[float]:
+        """The learning rates that a model's is chosen from."""
+        return matching(self.finetuning["rates"], model, "rates")
+
+    def minutes_of(self, name: str) -> float:
+        """How long a step takes, it is said."""
+        return matching(self.minutes, name, "minutes")
+
+    @property
+    def made_of(self) -> dict[str, Any]:
+        """The corpus, as `write_corpus` takes it."""
+        return {name: self._filled(value) for name, value in self.corpus.items()}
+
+    def seeds(self) -> dict[str, list[int]]:
+        """Of each student, those of the first table that has it."""
+        return {name: table["seeds"] for table in reversed(self.tables.values()) for name in table["students"]}
+
+    def _students(self) -> Iterator[tuple[str, int]]:
+        pairs = {(n, s): None for table in self.tables.values() for s in table["seeds"] for n in table["students"]}
+        yield from pairs
+
+    def _filled(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self._filled(one) for one in value]
+        if isinstance(value, str):
+            return value.replace("{data}", str(self.data)).replace("{output}", str(self.output))
+        return value
+
+    def _check(self) -> None:
+        """Raise RecipeError for what a run would refuse, before the first."""
+        _check_keys("`corpus`", self.corpus, CORPUS, required=CORPUS)
+        for name, table in self.tables.items():
+            _check_keys(f"`tables`: {name!r}", table, TABLE, required=TABLE)
+        _check_keys("`finetuning`", self.finetuning, FINETUNING, required=FINETUNING)
+        for name, task in self.tasks.items():
+            _check_keys(f"`tasks`: {name!r}", task, TASK, required={"script", "data"})
+            if not (self.data / task["data"]).is_dir():
+                raise RecipeError(f"`data_dir` {str(self.data)!r} has no folder {task['data']!r}, for {name}")
+        first, others = self.student_runs()
+        runs = [self.teacher_run(), *first, *others, *self.cost_runs()]
+        for task in self.tasks:
+            for model in self.models(task):
+                runs.append(self.tuning_run(model, task, self.rates(model)[0], self.finetuning["seeds"][0]))
+        for run in runs:
+            _check_options(run)
+
+
+def _check_options(run: Run) -> None:
+    """Raise RecipeError for what its script would refuse at once."""
+    module = importlib.import_module(run.script.removesuffix(".py").replace("/", "."))
+    if run.script.startswith("finetuning"):
+        parse(Path(run.script).stem.removeprefix("run_"), run.options, *module.OPTIONS)
+    else:
+        parse_recipe(*module.ARGUMENTS, argv=list(run.options))
+
+
+def matching(patterns: Mapping[str, Any], name: str, key: str) -> Any:
+    """The value of the first pattern that a name fits. Raises RecipeError if there is none."""
+    for pattern, value in patterns.items():
+        if fnmatch.fnmatchcase(name, pattern):
+            return value
+    raise RecipeError(f"`{key}` has no pattern for {name!r}: add one, such as `*`")
+
+
+def _listed(value: Any) -> list:
+    return value if isinstance(value, list) else [value]
+
+
+def _check_keys(where: str, found: Mapping[str, Any], known: set[str], required: set[str]) -> None:
+    for name in found:
+        if name not in known:
+            raise RecipeError(f"{where}: unknown key `{name}`; it takes {', '.join(sorted(known))}")
+    if missing := sorted(required - found.keys()):
+        raise RecipeError(f"{where}: `{missing[0]}` is missing")

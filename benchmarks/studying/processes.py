@@ -1,0 +1,33 @@
+"""The project's scripts as processes, forked off one that has imported what they all need: that takes longer than a
+small run."""
+
+import multiprocessing
+import os
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+IMPORTED = ["distillation.assembly", "distillation.publish", "finetuning.training", "finetuning.metrics"]
+
+
+def call(script: Path, argv: Sequence[str], log: Path, threads: int) -> int:
+    """Run `python script argv` to its end with that many threads; its exit code. What it prints goes to `log`."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(IMPORTED)
+    process = context.Process(target=_become, args=(str(script), list(argv), str(log), threads))
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def _become(script: str, argv: list[str], log: str, threads: int) -> None:
+    with open(log, "wb") as file:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(file.fileno(), stream.fileno())
+    os.environ |= {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    torch.set_num_threads(threads)
+    sys.argv = [script, *argv]
+    runpy.run_path(script, run_name="__main__")

@@ -1,0 +1,112 @@
+"""What a study has found so far, as one JSON: every figure with its seeds, steps, sizes, and hardware."""
+
+import statistics
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from benchmarks.measure import hardware
+from benchmarks.studying.plan import Study
+from benchmarks.studying.runs import Run
+from benchmarks.studying.significance import difference, scorer, statistics_of
+from benchmarks.studying.tuning import at_rates, chosen_runs, predictions, validation
+from distillation.evaluation import METRICS
+from distillation.results import without_folders
+
+Figures = dict[str, Any]
+
+
+def collect(study: Study) -> Figures:
+    """Everything that is finished; what is not, is not there."""
+    teacher = study.teacher_run()
+    if not teacher.finished:
+        return {}
+    evaluation = study.evaluation_run()
+    held_out = evaluation.results() if evaluation.finished else {}
+    finetuned = {task: tuned(study, task) for task in study.tasks}
+    return without_folders(
+        {
+            "machine": hardware(torch.device("cuda" if torch.cuda.is_available() else "cpu")),
+            "corpus": study.corpus,
+            "teacher": trained(teacher) | {"held_out": _held_out(held_out, teacher), "keys": study.teacher},
+            "students": {name: student(study, name, seeds, held_out) for name, seeds in study.seeds().items()},
+            "costs": {run.name.split()[0]: seconds_a_step(run.results()) for run in study.cost_runs() if run.finished},
+            "tables": study.tables,
+            "finetuned": {task: found for task, found in finetuned.items() if found["models"]},
+            "comparisons": comparisons(study),
+            "keys": study.finetuning["keys"] | {"tasks": study.tasks},
+        }
+    )
+
+
+def trained(run: Run) -> Figures:
+    """The size and the training of one run."""
+    names = ("parameters", "model_bytes", "steps", "train_seconds", "train_tokens_per_second", "device")
+    return {name: run.results().get(name) for name in names}
+
+
+def student(study: Study, name: str, seeds: list[int], held_out: Mapping[str, Any]) -> Figures:
+    """A student's keys, and what each seed came to."""
+    runs = {seed: study.student_run(name, seed) for seed in seeds}
+    done = {seed: trained(run) | _held_out(held_out, run) for seed, run in runs.items() if run.finished}
+    return {"keys": study.keys_of(name), "seeds": done}
+
+
+def seconds_a_step(results: Mapping[str, Any]) -> float:
+    """Of the student's training, and of its teacher's part in it where that is not read from a cache."""
+    return results["train_seconds"] / results["steps"]
+
+
+def tuned(study: Study, task: str) -> Figures:
+    """What models scored on a task: each seed's score on the test part, at the rate that validated best."""
+    found: Figures = {"models": {}}
+    for model in study.models(task):
+        runs = chosen_runs(study, model, task)
+        if not runs:
+            continue
+        results = [run.results() for run in runs]
+        first, metric = results[0], results[0]["metric"]
+        found |= {"metric": metric, "split": first["split"], "examples": first["examples"], "recipe": first["recipe"]}
+        found["commonest"] = commonest(metric, predictions(runs[0]))
+        others = [name for name in first if name.startswith("test_") and name != "test_loss"]
+        rates = {str(rate): validation(run.results()) for rate, run in at_rates(study, model, task).items()}
+        found["models"][model] = {
+            "rate": first["recipe"]["learning_rate"],
+            "validation_of_rates": rates,
+            "parameters": first["parameters"],
+            "steps": [one["steps"] for one in results],
+            "truncated": first["truncated"]["test"] / first["examples"]["test"],
+            "scores": {name.removeprefix("test_"): [one[name] for one in results] for name in others},
+        }
+    return found
+
+
+def commonest(metric: str, answers: list[dict[str, Any]]) -> float | None:
+    """What always giving the label that is the commonest of the test part scores; None where answers are no labels."""
+    if "scores" not in answers[0]:
+        return None
+    label = statistics.mode(one["reference"] for one in answers)
+    constant = [one | {"prediction": label} for one in answers]
+    return float(scorer(metric, constant)(statistics_of(metric, constant).sum(0)))
+
+
+def comparisons(study: Study) -> list[Figures]:
+    """How certain the differences are that the conclusions stand on."""
+    found = []
+    for ours, theirs in study.comparisons:
+        for task in study.tasks:
+            runs = [chosen_runs(study, model, task) for model in (ours, theirs)]
+            if not all(runs):
+                continue
+            metric = runs[0][0].results()["metric"]
+            answers = [[predictions(run) for run in of_model] for of_model in runs]
+            score = scorer(metric, answers[0][0])
+            both = [[statistics_of(metric, one) for one in of_model] for of_model in answers]
+            found.append({"ours": ours, "theirs": theirs, "task": task, **difference(*both, score)})
+    return found
+
+
+def _held_out(figures: Mapping[str, Any], run: Run) -> Figures:
+    known = figures.get(str(run.folder), {})
+    return {name: known[name] for name in METRICS if name in known}

@@ -1,0 +1,90 @@
+"""Runs of the project's scripts: each in a process of its own and made once."""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.studying.processes import call
+from distillation.recipe import RecipeError, one_line
+from distillation.results import RESULTS, write
+
+ROOT = Path(__file__).resolve().parents[2]
+RESUME = "--resume_from_checkpoint=true"  # what was interrupted goes on
+MADE_BY, LOG = "command.txt", "run.log"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One script with its options, and the folder for what it makes, of which `result` is written last."""
+
+    name: str
+    script: str  # its path from the repository's root
+    options: tuple[str, ...]
+    folder: Path
+    result: str = RESULTS
+    resumes: bool = True  # the script takes `RESUME`
+
+    @property
+    def identity(self) -> str:
+        """What it is made by: the command, and the contents of recipes that it names."""
+        recipes = [word.removeprefix("--config=") for word in self.options if word.endswith(".yaml")]
+        return "\n".join([self.script, *self.options, *(Path(file).read_text("utf-8") for file in recipes)])
+
+    def check(self) -> None:
+        """Raise RecipeError for a folder that another run made."""
+        made_by = self.folder / MADE_BY
+        if made_by.exists() and made_by.read_text(encoding="utf-8") != self.identity:
+            raise RecipeError(
+                f"{self.folder} holds a run of another command or recipe: remove it, or name another output_dir"
+            )
+
+    @property
+    def finished(self) -> bool:
+        """Whether its result is there."""
+        return (self.folder / self.result).exists()
+
+    def make(self, threads: int) -> None:
+        """Make it unless it is there; the exit code 1 and its last words if it fails."""
+        self.check()
+        if self.finished:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write(self.folder / MADE_BY, self.identity)
+        log = self.folder / LOG
+        code = call(ROOT / self.script, [*self.options, *[RESUME] * self.resumes], log, threads)
+        if code:
+            last = one_line(log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2])
+            sys.exit(f"error: {self.name} failed with exit code {code}, see {log}: {last}")
+
+    def results(self) -> dict[str, Any]:
+        """What it found."""
+        return json.loads((self.folder / self.result).read_text(encoding="utf-8"))
+
+
+def options(keys: Mapping[str, Any]) -> tuple[str, ...]:
+    """Keys of a recipe as words of a command line; a key without a value is left out."""
+    words = []
+    for key, value in keys.items():
+        if isinstance(value, list):
+            words += [f"--{key}", *map(str, value)]
+        elif value is not None:
+            words.append(f"--{key}={str(value).lower() if isinstance(value, bool) else value}")
+    return tuple(words)
+
+
+def at_once(tasks: Iterable[Callable[[int], Any]], jobs: int) -> Iterator[Any]:
+    """Do some tasks at a time, and give their results in order. A task is told its share of the cores, in threads."""
+    tasks = list(tasks)
+    together = max(1, min(jobs, len(tasks)))
+    threads = max(1, len(os.sched_getaffinity(0)) // together)
+    with ThreadPoolExecutor(together) as pool:
+        try:
+            yield from pool.map(lambda task: task(threads), tasks)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise

@@ -1,0 +1,99 @@
+"""How far a difference between two fine-tuned models is one of chance: a bootstrap over test examples and seeds.
+
+A score is a function of sums over examples, so that a resample is a product with a matrix of counts. Both models are
+scored on the same resampled examples (paired: Efron and Tibshirani 1993, chapter 13; Koehn 2004 for scores of a whole
+test set); the seeds of each are resampled too, so that what another seed would do counts as chance.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from finetuning import spans
+from finetuning.metrics import normalised, word_f1
+
+RESAMPLES = 2000
+SEED = 0
+
+Predictions = Sequence[dict[str, Any]]  # of a test part, as `finetuning` saves them
+Score = Callable[[np.ndarray], np.ndarray]  # sums (..., k) -> scores (...)
+
+
+def difference(
+    ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray], score: Score, resamples: int = RESAMPLES
+) -> dict[str, float]:
+    """Of the mean score over seeds, ours less theirs: the `difference`, the ends of its 95 % interval, `low` and
+    `high`, and `reversed`, the share of resamples in which it is 0 or of the other sign.
+
+    ours, theirs: for each seed the examples' statistics (examples, k).
+    """
+    ours, theirs = np.stack(ours), np.stack(theirs)
+    observed = _mean_score(ours, score) - _mean_score(theirs, score)
+    generator = np.random.default_rng(SEED)
+    count = ours.shape[1]
+    found = np.empty(resamples)
+    for index in range(resamples):
+        weights = np.bincount(generator.integers(count, size=count), minlength=count)
+        ours_of, theirs_of = (all_of[generator.integers(len(all_of), size=len(all_of))] for all_of in (ours, theirs))
+        found[index] = _mean_score(ours_of, score, weights) - _mean_score(theirs_of, score, weights)
+    low, high = np.quantile(found, [0.025, 0.975])
+    other = float(np.mean(found * np.sign(observed) <= 0))
+    return {"difference": float(observed), "low": float(low), "high": float(high), "reversed": other}
+
+
+def _mean_score(statistics: np.ndarray, score: Score, weights: np.ndarray | None = None) -> float:
+    sums = statistics.sum(1) if weights is None else np.einsum("n,snk->sk", weights, statistics)
+    return float(score(sums).mean())
+
+
+def statistics_of(metric: str, predictions: Predictions) -> np.ndarray:
+    """What a score is made of, for each example: (examples, k), to be summed and given to `scorer(metric, ...)`."""
+    if isinstance(predictions[0]["prediction"], list):
+        return np.array([_entities(one) for one in predictions], dtype=float)
+    if isinstance(predictions[0]["reference"], list):
+        score = word_f1 if metric == "f1" else lambda answer, right: normalised(answer) == normalised(right)
+        best = [max(score(p["prediction"], right) for right in p["reference"]) for p in predictions]
+        return np.array([[value, 1] for value in best], dtype=float)
+    labels = labels_of(predictions)
+    cells = [labels.index(p["reference"]) * len(labels) + labels.index(p["prediction"]) for p in predictions]
+    return np.eye(len(labels) ** 2)[cells]  # of the matrix of confusion
+
+
+def labels_of(predictions: Predictions) -> list[str]:
+    """Those of a classification, in the order of its scores."""
+    return list(predictions[0]["scores"])
+
+
+def _entities(one: dict[str, Any]) -> tuple[int, int, int]:
+    """Of a sentence: entities found rightly, found, and there."""
+    found, there = set(spans.decode(one["prediction"])), set(spans.decode(one["reference"]))
+    return len(found & there), len(found), len(there)
+
+
+def scorer(metric: str, predictions: Predictions) -> Score:
+    """The benchmark's metric, of sums of `statistics_of`. predictions: of any model, for the kind of task."""
+    if isinstance(predictions[0]["prediction"], list):
+        return lambda sums: _ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
+    if isinstance(predictions[0]["reference"], list):
+        return lambda sums: sums[..., 0] / sums[..., 1]
+    size = len(labels_of(predictions))
+
+    def classification(sums: np.ndarray) -> np.ndarray:
+        table = sums.reshape(*sums.shape[:-1], size, size)  # reference, prediction
+        right, there, found = np.diagonal(table, axis1=-2, axis2=-1), table.sum(-1), table.sum(-2)
+        if metric == "accuracy":
+            return right.sum(-1) / there.sum(-1)
+        f1 = _ratio(2 * right, there + found)
+        averages = {
+            "f1_weighted": lambda: (f1 * there).sum(-1) / there.sum(-1),
+            "f1_macro": lambda: f1.mean(-1),
+            "f1": lambda: f1[..., -1],
+        }
+        return averages[metric]()
+
+    return classification
+
+
+def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
