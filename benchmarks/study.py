@@ -1,6 +1,6 @@
 """The whole study: a teacher from scratch, its students by every method, fine-tuning on real benchmarks, one table.
 
-python benchmarks/study.py --config benchmarks/studies/two-cores.yaml --data_dir DATA --output_dir outputs/study --jobs 2
+python benchmarks/study.py --config benchmarks/studies/two-cores.yaml --data_dir DATA --jobs 2
 
 It can be stopped at any time: the same command goes on, and finished runs are kept.
 """

@@ -9,16 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.studying.corpus import HELD_OUT
-from benchmarks.studying.runs import Run, options
+from benchmarks.studying.runs import ROOT, Run, options
+from benchmarks.studying.shape import STUDY, check
 from distillation.recipe import RecipeError, parse_recipe, read_recipe
 from finetuning.training import parse
 
 TEACHER, RANDOM = "teacher", "random"
 EVALUATION = "evaluation.json"
-CORPUS = {"files", "held_out_lines", "validation_lines", "student_lines"}
-TABLE = {"seeds", "students", "title"}
-FINETUNING = {"models", "random", "seeds", "rates", "keys"}
-TASK = {"script", "data", "keys", "models"}
 
 
 @dataclass(frozen=True)
@@ -44,8 +41,7 @@ class Study:
     def load(cls, file: Path, data: Path, output: Path) -> "Study":
         """Raises RecipeError for a file that says too little, too much, or what no script takes."""
         found = read_recipe(file)
-        known = {field.name for field in dataclasses.fields(cls)} - {"data", "output"}
-        _check_keys(str(file), found, known, required=known)
+        check(found, STUDY, str(file))
         study = cls(**found, data=data, output=output)
         study._check()
         return study
@@ -109,15 +105,21 @@ class Study:
 
     # What they are made of
 
-    def keys_of(self, name: str) -> dict[str, Any]:
-        """A student's keys, those of what it is like first. Raises RecipeError for a name that is not there."""
+    def keys_of(self, name: str, within: tuple[str, ...] = ()) -> dict[str, Any]:
+        """A student's keys, those of what it is like first. Raises RecipeError for a name that is not there.
+
+        within: names whose keys it is a part of.
+        """
         known = self.blocks | self.students
         if name not in known:
             raise RecipeError(f"`students` has no {name!r}, nor have `blocks`: name one of {', '.join(known)}")
         own = dict(known[name])
+        like = own.pop("like", [])
         keys: dict[str, Any] = {}
-        for other in _listed(own.pop("like", [])):
-            keys |= self.keys_of(other)
+        for other in like if isinstance(like, list) else [like]:
+            if other in (name, *within):
+                raise RecipeError(f"`like`: {name!r} is like itself: name others")
+            keys |= self.keys_of(other, (name, *within))
         return keys | own
 
     def models(self, task: str) -> list[str]:
@@ -155,14 +157,7 @@ class Study:
 
     def _check(self) -> None:
         """Raise RecipeError for what a run would refuse, before the first."""
-        _check_keys("`corpus`", self.corpus, CORPUS, required=CORPUS)
-        for name, table in self.tables.items():
-            _check_keys(f"`tables`: {name!r}", table, TABLE, required=TABLE)
-        _check_keys("`finetuning`", self.finetuning, FINETUNING, required=FINETUNING)
-        for name, task in self.tasks.items():
-            _check_keys(f"`tasks`: {name!r}", task, TASK, required={"script", "data"})
-            if not (self.data / task["data"]).is_dir():
-                raise RecipeError(f"`data_dir` {str(self.data)!r} has no folder {task['data']!r}, for {name}")
+        self._check_names()
         first, others = self.student_runs()
         runs = [self.teacher_run(), *first, *others, *self.cost_runs()]
         for task in self.tasks:
@@ -170,6 +165,23 @@ class Study:
                 runs.append(self.tuning_run(model, task, self.rates(model)[0], self.finetuning["seeds"][0]))
         for run in runs:
             _check_options(run)
+
+    def _check_names(self) -> None:
+        for name, task in self.tasks.items():
+            if not (self.data / task["data"]).is_dir():
+                raise RecipeError(f"`data_dir` {str(self.data)!r} has no folder {task['data']!r}, for {name}")
+            if not (ROOT / "finetuning" / task["script"]).is_file() or not task["script"].startswith("run_"):
+                raise RecipeError(f"`tasks`: {name}: no script {task['script']!r} in finetuning: name a run_*.py")
+        lists = [table["seeds"] for table in self.tables.values()] + list(self.finetuning["rates"].values())
+        if not all([*lists, self.finetuning["seeds"], self.tables]):
+            raise RecipeError("`tables`, `seeds`, and `rates` must not be empty: name at least one of each")
+        tuned = {model for task in self.tasks for model in self.models(task)}
+        for model in tuned:
+            if model.partition(", ")[0] not in (TEACHER, *self.seeds()):
+                raise RecipeError(f"`finetuning`: {model!r} is in no table: name one of {', '.join(self.seeds())}")
+        for pair in self.comparisons:
+            if len(pair) != 2 or not tuned.issuperset(pair):
+                raise RecipeError(f"`comparisons`: {pair} are not two models that are fine-tuned")
 
 
 def _check_options(run: Run) -> None:
@@ -187,15 +199,3 @@ def matching(patterns: Mapping[str, Any], name: str, key: str) -> Any:
         if fnmatch.fnmatchcase(name, pattern):
             return value
     raise RecipeError(f"`{key}` has no pattern for {name!r}: add one, such as `*`")
-
-
-def _listed(value: Any) -> list:
-    return value if isinstance(value, list) else [value]
-
-
-def _check_keys(where: str, found: Mapping[str, Any], known: set[str], required: set[str]) -> None:
-    for name in found:
-        if name not in known:
-            raise RecipeError(f"{where}: unknown key `{name}`; it takes {', '.join(sorted(known))}")
-    if missing := sorted(required - found.keys()):
-        raise RecipeError(f"{where}: `{missing[0]}` is missing")

@@ -121,6 +121,14 @@ def test_a_study_from_the_corpus_to_the_table(run, capsys):
         ({"students": {"small": {"like": "evry"}}}, "no 'evry'"),
         ({"tasks": {"x": {"script": "run_rusentiment.py", "data": "nowhere"}}}, "no folder 'nowhere'"),
         ({"tasks": {"x": {"script": "run_rusentiment.py"}}}, "`data` is missing"),
+        ({"tasks": {"x": {"script": "training.py", "data": "rusentiment"}}}, "no script 'training.py'"),
+        ({"students": {"small": {"like": "small"}}}, "'small' is like itself"),
+        ({"tables": {"main": {"title": "x", "seeds": [], "students": ["small"]}}}, "must not be empty"),
+        (
+            {"tables": {"main": {"title": "x", "seeds": 1, "students": ["small"]}}},
+            "`seeds` is int, and should be a list",
+        ),
+        ({"comparisons": [["small", "large"]]}, "not two models that are fine-tuned"),
         ({"minutes": {"teacher": 1}}, "`minutes` has no pattern"),
     ],
 )

@@ -28,7 +28,6 @@ class Entry:
     yamls: tuple[str, ...] = ()
     data: str = ""
     options: tuple[str, ...] = ()  # keys without a dataclass that the good call does not have
-    may_start: str = ""  # a part of the commands of processes that it may start
     share: float = 1.0  # of its cases that a sample may hold: less for what takes long
     fails: int = 2  # its other exit code, where it tells of a part that failed
 

@@ -1,5 +1,6 @@
 """Every script of the project, each with a good call; a new one is one more line."""
 
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,6 +15,7 @@ from benchmarks import (
     report,
     scores,
     streaming,
+    study,
     training_step,
 )
 from distillation import publish, run, run_evaluation, run_teacher, run_vocabulary
@@ -22,6 +24,7 @@ from distillation.assembly import ARGUMENTS
 from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_russian_superglue, run_sberquad
 from finetuning.training import ARGUMENTS as TUNING
 
+STUDY = Path(study.__file__).parent / "studies" / "two-cores.yaml"
 TOKEN = "hf_ThisIsNoTokenAtAll1234567890abcdef"  # given to every script, and to be seen nowhere
 TEACHER, CORPUS, FOLDER, FILE = "{good}/teacher", "{good}/corpus.txt", "{here}/output", "{here}/output.json"
 TRAINING = {"output_dir": FOLDER, "max_steps": 1, "use_cpu": "true", "disable_tqdm": "true", "hub_token": TOKEN}
@@ -126,7 +129,14 @@ ENTRIES = (
         quality,
         {"output_dir": FOLDER, "seeds": 0, "train_file": "{good}/absent"},  # each run that it starts takes its time
         options=("arms", "jobs"),
-        may_start="distillation/run.py",
+        share=0.2,
+        fails=1,
+    ),
+    _benchmark(
+        study,
+        {"config": str(STUDY), "data_dir": "{good}/data", "output_dir": FOLDER, "plan": []},
+        options=("jobs",),
+        yamls=("config",),
         share=0.2,
         fails=1,
     ),

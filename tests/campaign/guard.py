@@ -49,13 +49,10 @@ class Report:
     seconds: float
 
 
-def watch(
-    call: Callable[[], Any], work: Path, said: Path, allowed: Sequence[Path], limit: float, may_start: str = ""
-) -> Report:
+def watch(call: Callable[[], Any], work: Path, said: Path, allowed: Sequence[Path], limit: float) -> Report:
     """Call in a fork whose working folder is `work`.
 
-    said: a folder for what it prints; allowed: folders that it may write to; limit: seconds; may_start: a part of the
-    command of processes that it may start.
+    said: a folder for what it prints; allowed: folders that it may write to; limit: seconds.
     """
     said.mkdir(parents=True, exist_ok=True)
     begin = time.monotonic()
@@ -63,7 +60,7 @@ def watch(
     sys.stderr.flush()
     process = os.fork()
     if not process:
-        _be_watched(call, work, said, [*allowed, said], may_start)
+        _be_watched(call, work, said, [*allowed, said])
     status = _wait(process, begin + limit)
     _end_group(process)  # workers that it left behind
     told = [(said / name).read_text("utf-8", "replace") for name in ("output", "errors", "deeds")]
@@ -88,7 +85,7 @@ def _end_group(process: int) -> None:
         pass
 
 
-def _be_watched(call: Callable[[], Any], work: Path, said: Path, allowed: Sequence[Path], may_start: str) -> None:
+def _be_watched(call: Callable[[], Any], work: Path, said: Path, allowed: Sequence[Path]) -> None:
     """The other side of the fork, which never returns."""
     code = 1
     try:
@@ -100,7 +97,7 @@ def _be_watched(call: Callable[[], Any], work: Path, said: Path, allowed: Sequen
             os.dup2(os.open(said / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         sys.stdout, sys.stderr = (open(number, "w", buffering=1, encoding="utf-8") for number in (1, 2))
         deeds = os.open(said / "deeds", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
-        sys.addaudithook(_Hook(deeds, allowed, may_start))
+        sys.addaudithook(_Hook(deeds, allowed))
         code = _code_of(call)
     finally:
         sys.stdout.flush()
@@ -126,8 +123,8 @@ def _code_of(call: Callable[[], Any]) -> int:
 class _Hook:
     """Notes what a process must not do; those that it forks note in the same file."""
 
-    def __init__(self, deeds: int, allowed: Sequence[Path], may_start: str):
-        self.deeds, self.may_start = deeds, may_start
+    def __init__(self, deeds: int, allowed: Sequence[Path]):
+        self.deeds = deeds
         self.allowed = tuple(f"{os.path.realpath(folder)}{os.sep}" for folder in allowed)
 
     def __call__(self, event: str, arguments: tuple) -> None:
@@ -154,8 +151,7 @@ class _Hook:
             return  # a file
         words = arguments[1] if event == "subprocess.Popen" else arguments
         told = " ".join(map(str, words)) if isinstance(words, list | tuple) else str(words)
-        if event != "subprocess.Popen" or not self.may_start or self.may_start not in told:
-            self._note(f"{event} {told}")
+        self._note(f"{event} {told}")
 
     def _note(self, text: str) -> None:
         stack = traceback.extract_stack()[:-3]

@@ -55,7 +55,7 @@ def judge(case: Case, place: Place, number: int, limit: float) -> Verdict:
             make(place.good, here)
     argv = case.entry.argv(case.changes, place.good, here)
     before, kept = guard.contents(here), {folder: guard.contents(folder) for folder in (place.good, place.home)}
-    report = guard.watch(lambda: case.entry.main(argv), work, said, [here, place.cache], limit, case.entry.may_start)
+    report = guard.watch(lambda: case.entry.main(argv), work, said, [here, place.cache], limit)
     outcome, faults = ended(report, case.entry.fails)
     if case.expected not in (EITHER, outcome):
         faults.append(f"was {outcome}, and should have been {case.expected}")
