@@ -62,7 +62,8 @@ def main(argv: list[str] | None = None) -> None:
     runs = {way: run_of(*way, recipe, arguments.output_dir) for way in ways}
     for run in runs.values():
         run.check()
-    for _ in tqdm(at_once([run.make for run in runs.values()], arguments.jobs), total=len(runs), desc="Runs"):
+    work = {run.name: run.make for run in runs.values()}
+    for _ in tqdm(at_once(work, arguments.jobs), total=len(work), desc="Runs"):
         pass
     figures = summarise({way: run.results() for way, run in runs.items()})
     text = table(figures)

@@ -6,9 +6,11 @@ It can be stopped at any time: the same command goes on, and finished runs are k
 """
 
 import argparse
+import fcntl
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +26,7 @@ from benchmarks.studying.plan import Study
 from benchmarks.studying.results import collect
 from benchmarks.studying.runs import Run, at_once
 from benchmarks.studying.tuning import chosen_runs, tune
-from distillation.recipe import CommandLine, check_output, command
+from distillation.recipe import CommandLine, RecipeError, check_output, command
 from distillation.results import write, write_json
 
 
@@ -48,13 +50,25 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.plan:
         report(study)
         return
-    prepare(study.output / "corpus", study.made_of)
-    with tqdm(total=round(minutes), unit="min", desc="Study") as bar:
-        for phase in phases:
-            for name in at_once(phase.named(), phase.jobs):
+    study.output.mkdir(parents=True, exist_ok=True)
+    with only_one(study.output), tqdm(total=round(minutes), unit="min", desc="Study") as bar:
+        prepare(study.output / "corpus", study.made_of)
+        for phase in filter(lambda phase: phase.work, phases):
+            for name in at_once(phase.work, phase.jobs):
                 bar.update(study.minutes_of(name) / phase.jobs)
             report(study)
     print(study.output / "study.md")
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Raises RecipeError while another process makes a study in this folder."""
+    with open(folder / ".lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RecipeError(f"`output_dir` {str(folder)!r}: another process is at this study; wait for it") from None
+        yield
 
 
 def report(study: Study) -> None:
@@ -79,30 +93,23 @@ class Phase:
         """How long it takes, it is said."""
         return sum(map(study.minutes_of, self.work)) / self.jobs
 
-    def named(self) -> list[Callable[[int], str]]:
-        """The work, which gives its name when it is done."""
-
-        def naming(name: str, work: Callable[[int], None]) -> Callable[[int], str]:
-            return lambda threads: work(threads) or name
-
-        return [naming(*one) for one in self.work.items()]
-
 
 def phases_of(study: Study, jobs: int) -> list[Phase]:
     """What is not done yet, in the order in which one thing needs another.
 
     Raises RecipeError for a folder with something else in it.
     """
-    runs = [[study.teacher_run()], study.vocabulary_runs(), *study.student_runs(), [study.evaluation_run()]]
-    phases = [{run.name: run.make for run in phase if not _done(run)} for phase in runs]
+    first, others = study.student_runs()
+    stages = [([study.teacher_run()], 1), (study.vocabulary_runs(), jobs), (first, jobs)]
+    stages += [(study.cost_runs(), 1), (others, jobs), ([study.evaluation_run()], 1)]
+    phases = [Phase({run.name: run.make for run in runs if not _done(run)}, most) for runs, most in stages]
     tuning = {
         f"{model} on {task}": functools.partial(tune, study, model, task)
         for task in study.tasks
         for model in study.models(task)
         if not chosen_runs(study, model, task)
     }
-    costs = {run.name: run.make for run in study.cost_runs() if not _done(run)}
-    return [Phase(work, min(jobs, max(len(work), 1))) for work in (*phases, tuning)] + [Phase(costs, 1)]
+    return [*phases, Phase(tuning, jobs)]
 
 
 def _done(run: Run) -> bool:

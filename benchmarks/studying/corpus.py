@@ -13,10 +13,8 @@ from distillation.recipe import RecipeError
 from distillation.results import write, write_json
 
 SEED = 0  # of the shuffle
-TRAIN, STUDENTS, HELD_OUT, VALIDATION = "train.txt", "students.txt", "held-out.txt", "validation.txt"
-
-
 DESCRIPTION = "corpus.json"  # what it was made of, and the lines of each file
+TRAIN, STUDENTS, HELD_OUT, VALIDATION = "train.txt", "students.txt", "held-out.txt", "validation.txt"
 
 
 def prepare(folder: Path, made_of: Mapping[str, Any]) -> None:
@@ -26,6 +24,11 @@ def prepare(folder: Path, made_of: Mapping[str, Any]) -> None:
         write_json(description, {"made_of": made_of, "lines": write_corpus(folder, **made_of)})
     elif json.loads(description.read_text(encoding="utf-8"))["made_of"] != made_of:
         raise RecipeError(f"{folder} holds another corpus: remove it, or name another output_dir")
+
+
+def lines(folder: Path) -> dict[str, int]:
+    """How many each file has."""
+    return json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))["lines"]
 
 
 def write_corpus(

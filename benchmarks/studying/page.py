@@ -11,14 +11,28 @@ Figures = Mapping[str, Any]
 
 def page(figures: Figures) -> str:
     """All tables in Markdown, each under its heading."""
-    parts = {"Sizes": sizes(figures)}
+    parts = {"What was run": conditions(figures), "Sizes": sizes(figures)}
     for table in figures["tables"].values():
-        parts[table["title"]] = held_out(figures, table["students"])
+        parts[table["title"]] = held_out(figures, table)
     parts["What a step costs"] = costs(figures)
     for task in figures["finetuned"]:
         parts[f"Fine-tuned: {task}"] = scores(figures, task)
     parts["Differences"] = differences(figures)
     return "\n\n".join(f"### {heading}\n\n{text}" for heading, text in parts.items() if text) + "\n"
+
+
+def conditions(figures: Figures) -> str:
+    """On what all figures were made."""
+    machine = ", ".join(f"{name} {value}" for name, value in figures["machine"].items() if name != "threads")
+    counts = ", ".join(f"{name} {count:,} lines" for name, count in figures["corpus"]["lines"].items())
+    teacher, student = figures["teacher"], next(iter(figures["students"].values()))
+    trained = {"Teacher": teacher["keys"] | {"seconds": round(teacher["train_seconds"])}, "Students": student["keys"]}
+    keys = ("max_steps", "per_device_train_batch_size", "max_length", "bf16", "seconds")
+    lines = [f"* Machine: {machine}", f"* Corpus: {counts}"]
+    for name, found in trained.items():
+        told = ", ".join(f"{key} {found[key]}" for key in keys if key in found)
+        lines.append(f"* {name}: {told}")
+    return "\n".join([*lines, "* Values are means ± standard deviations over seeds, losses in nats."])
 
 
 def sizes(figures: Figures) -> str:
@@ -47,17 +61,22 @@ def shapes(figures: Figures) -> dict[str, Figures]:
     return dict(found.values())
 
 
-def held_out(figures: Figures, students: Sequence[str]) -> str:
-    """The teacher, and students whose runs are finished, on held-out text."""
+def held_out(figures: Figures, table: Figures) -> str:
+    """The teacher, and students with the seeds of this table whose runs are finished, on held-out text."""
     rows = {"teacher": [figures["teacher"] | figures["teacher"]["held_out"]]}
-    rows |= {name: list(figures["students"][name]["seeds"].values()) for name in students}
+    rows |= {name: measured(figures, name, table) for name in table["students"]}
     lines = _head("model", "steps", *HEADINGS, "seeds")
     for name, runs in rows.items():
-        measured = [run for run in runs if METRICS[0] in run]
-        if measured:
-            cells = [spread([run[m] for run in measured], "accuracy" in m) for m in METRICS]
-            lines.append(_row(name, f"{measured[0]['steps']:,}", *cells, len(measured)))
+        if runs and METRICS[0] in runs[0]:
+            cells = [spread([run[m] for run in runs], "accuracy" in m) for m in METRICS]
+            lines.append(_row(name, f"{runs[0]['steps']:,}", *cells, len(runs)))
     return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def measured(figures: Figures, name: str, table: Figures) -> list[Figures]:
+    """What a student came to with each seed of a table, where it was measured on held-out text."""
+    seeds = {int(seed): run for seed, run in figures["students"][name]["seeds"].items()}
+    return [seeds[seed] for seed in table["seeds"] if METRICS[0] in seeds.get(seed, {})]
 
 
 def costs(figures: Figures) -> str:
@@ -90,9 +109,9 @@ def scores(figures: Figures, task: str) -> str:
         rate = f"{found['rate']:g}" + (" (at the end of the list)" if found["rate"] in (rates[0], rates[-1]) else "")
         seeds = len(found["scores"][names[0]])
         lines.append(_row(model, *cells, rate, tried, f"{100 * found['truncated']:.0f} %", seeds))
-    if about["commonest"] is not None:
+    if about["best_constant"] is not None:
         blanks = [""] * (len(names) + 3)
-        lines.append(_row("the commonest label", f"{100 * about['commonest']:.1f}", *blanks))
+        lines.append(_row("one label for all", f"{100 * about['best_constant']:.1f}", *blanks))
     return "\n".join(lines)
 
 

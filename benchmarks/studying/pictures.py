@@ -8,11 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.reporting.plots import COLOURS, new_figure
-from benchmarks.studying.page import shape_of
+from benchmarks.studying.page import measured, shape_of
 
 Figures = Mapping[str, Any]
 
 METRIC = "loss_per_character"
+CACHED = "from a cache (its filling not counted)"
 WAYS = {  # how a student's name ends: its colour and marker
     "mlm": (COLOURS[6], "s"),
     "match": (COLOURS[0], "o"),
@@ -23,51 +24,49 @@ WAYS = {  # how a student's name ends: its colour and marker
 
 def pictures(figures: Figures) -> dict[str, Figure]:
     """By file name, those for which there are figures."""
-    drawn = {f"{name}.png": changes(figures, table) for name, table in figures["tables"].items() if name != "main"}
+    drawn = {f"{name}.png": changes(figures, table) for name, table in figures["tables"].items() if "base" in table}
     drawn |= {"compute.png": compute(figures), "scores.png": scores(figures)}
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def measured(figures: Figures, name: str) -> list[float]:
-    """The held-out loss per character of each seed of a student."""
-    runs = figures["students"].get(name, {"seeds": {}})["seeds"].values()
-    return [run[METRIC] for run in runs if METRIC in run]
-
-
 def changes(figures: Figures, table: Figures) -> Figure | None:
-    """Bars: how much more a table's students lose than its first, and how far apart two seeds of that are."""
-    found = {name: values for name in table["students"] if (values := measured(figures, name))}
-    if len(found) < 2:
+    """A dot a seed: how much more each student loses than the table's base, on average over its seeds."""
+    found = {name: losses for name in table["students"] if (losses := losses_of(figures, name, table))}
+    if len(found) < 2 or table["base"] not in found:
         return None
-    first, *others = found
-    base = found[first][0]
-    figure = new_figure(8, 0.32 * len(others) + 1.2)
+    base = statistics.mean(found[table["base"]])
+    figure = new_figure(8, 0.32 * len(found) + 1.2)
     axes = figure.subplots()
-    noise = max(found[first]) - min(found[first])
-    axes.axvspan(-noise, noise, color="0.9", zorder=0)
-    values = [found[name][0] - base for name in others]
-    axes.barh(range(len(others)), values, color=[COLOURS[1] if value > 0 else COLOURS[0] for value in values])
-    axes.set_yticks(range(len(others)), others)
+    for place, losses in enumerate(found.values()):
+        mean = statistics.mean(losses) - base
+        axes.barh(place, mean, color=COLOURS[1] if mean > 0 else COLOURS[0], alpha=0.35)
+        axes.plot([loss - base for loss in losses], [place] * len(losses), "o", color="0.2", markersize=4)
+    axes.set_yticks(range(len(found)), list(found))
     axes.invert_yaxis()
     axes.axvline(0, color="0.3", linewidth=0.8)
     axes.grid(axis="x", color="0.92")
     axes.set_axisbelow(True)
-    axes.set_xlabel(f"held-out loss per character less that of {first} (grey: between its seeds), seed 1")
+    axes.set_xlabel(f"held-out loss per character less that of {table['base']}; a dot a seed")
     return figure
+
+
+def losses_of(figures: Figures, name: str, table: Figures) -> list[float]:
+    """The held-out loss per character with each seed of a table."""
+    return [run[METRIC] for run in measured(figures, name, table)]
 
 
 def compute(figures: Figures) -> Figure | None:
     """Held-out loss against the seconds of training, a panel a shape: by MLM alone, with a teacher, with its cache."""
-    points = {shape: places for shape in ("small", "tiny-1k") if (places := points_of(figures, shape))}
+    shapes = dict.fromkeys(shape_of(name) for name in figures["costs"])
+    points = {shape: places for shape in shapes if (places := points_of(figures, shape))}
     if not points:
         return None
     figure = new_figure(5.5 * len(points), 4.2)
     for axes, (shape, places) in zip(figure.subplots(1, len(points), squeeze=False).flat, points.items(), strict=True):
-        for label, (way, line, seconds, losses) in places.items():
+        for label, (way, seconds, losses) in places.items():
             colour, marker = WAYS[way]
-            filled = colour if "cache" not in label else "white"
-            style = dict(color=colour, marker=marker, markerfacecolor=filled, linestyle=line, label=label)
-            axes.plot(seconds, losses, **style)
+            filled = "white" if CACHED in label else colour
+            axes.plot(seconds, losses, color=colour, marker=marker, markerfacecolor=filled, label=label)
         axes.set_title(shape)
         axes.set_xlabel("seconds of training")
         axes.set_ylabel("held-out loss per character, nats")
@@ -76,24 +75,27 @@ def compute(figures: Figures) -> Figure | None:
     return figure
 
 
-def points_of(figures: Figures, shape: str) -> dict[str, tuple[str, str, list[float], list[float]]]:
+def points_of(figures: Figures, shape: str) -> dict[str, tuple[str, list[float], list[float]]]:
     """For each way to train a shape: its look, seconds, losses. Seconds are steps times what a step costs."""
-    costs, students = figures["costs"], figures["students"]
     found = {}
-    for name in students:
+    for cost, seconds in figures["costs"].items():
+        name, cached = cost.removesuffix("-cost").removesuffix("-cached"), "-cached" in cost
         way = name.removeprefix(shape).lstrip("-")
-        losses = measured(figures, name)
-        if shape_of(name) != shape or way not in WAYS or not losses:
+        if shape_of(name) != shape or way not in WAYS:
             continue
-        more = f"{name}-compute"
-        trained = [one for one in (name, more) if measured(figures, one)]
-        steps = [next(iter(students[one]["seeds"].values()))["steps"] for one in trained]
-        means = [statistics.mean(measured(figures, one)) for one in trained]
-        for label, cost in {way or "distilled": f"{name}-cost", "from a cache": f"{name}-cached-cost"}.items():
-            if cost in costs:
-                label = label if cost == f"{name}-cost" else f"{way or 'distilled'}, {label}"
-                found[label] = way, "-", [costs[cost] * count for count in steps], means
+        trained = {one: _all_losses(figures, one) for one in (name, f"{name}-compute")}
+        trained = {one: losses for one, losses in trained.items() if losses}
+        if trained:
+            steps = [next(iter(figures["students"][one]["seeds"].values()))["steps"] for one in trained]
+            means = [statistics.mean(losses) for losses in trained.values()]
+            label = (way or "distilled") + (f", {CACHED}" if cached else "")
+            found[label] = way, [seconds * count for count in steps], means
     return found
+
+
+def _all_losses(figures: Figures, name: str) -> list[float]:
+    runs = figures["students"].get(name, {"seeds": {}})["seeds"].values()
+    return [run[METRIC] for run in runs if METRIC in run]
 
 
 def scores(figures: Figures) -> Figure | None:
@@ -117,8 +119,8 @@ def _scores(axes: Axes, about: Figures) -> None:
         way = model.removeprefix(shape_of(model)).lstrip("-").removesuffix("-compute")
         colour, marker = WAYS.get(way, ("0.2", "X"))
         axes.errorbar(statistics.mean(values), place, xerr=spread, color=colour, marker=marker, capsize=3)
-    if about["commonest"] is not None:
-        axes.axvline(about["commonest"], color="0.5", linestyle=":", label="the commonest label")
+    if about["best_constant"] is not None:
+        axes.axvline(about["best_constant"], color="0.5", linestyle=":", label="one label for all")
         axes.legend(frameon=False, fontsize=8)
     axes.set_yticks(range(len(models)), models)
     axes.invert_yaxis()

@@ -2,8 +2,10 @@
 
 import dataclasses
 import fnmatch
+import hashlib
 import importlib
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +51,9 @@ class Study:
     # Runs
 
     def teacher_run(self) -> Run:
+        """The teacher, from scratch on the corpus."""
         keys = self.teacher | {"output_dir": "{output}/teacher"}
-        return self._run(TEACHER, "distillation/run_teacher.py", keys)
+        return self._run(TEACHER, "distillation/run_teacher.py", keys, made_of=json.dumps(self.made_of))
 
     def vocabulary_runs(self) -> list[Run]:
         """One for each size, on the teacher's corpus."""
@@ -59,17 +62,18 @@ class Study:
             name = f"vocabulary-{size}"
             keys = {"vocab_size": size, "output_dir": f"{{output}}/{name}", "teacher_name_or_path": "{output}/teacher"}
             keys |= {"train_file": self.teacher["train_file"], "validation_file": self.teacher["validation_file"]}
-            run = self._run(name, "distillation/run_vocabulary.py", keys)
+            run = self._run(name, "distillation/run_vocabulary.py", keys, made_of=self.teacher_run().identity)
             runs.append(dataclasses.replace(run, result="vocabulary.json", resumes=False))
         return runs
 
     def student_run(self, name: str, seed: int) -> Run:
+        """A student of the teacher, by name and seed."""
         keys = self.keys_of(name) | {"seed": seed, "output_dir": f"{{output}}/students/{name}/seed-{seed}"}
-        return self._run(f"{name} {seed}", "distillation/run.py", keys)
+        return self._run(f"{name} {seed}", "distillation/run.py", keys, made_of=self.teacher_run().identity)
 
     def student_runs(self) -> tuple[list[Run], list[Run]]:
-        """All in the order of the tables: the first that use a teacher's cache and fill it, and the others."""
-        runs = {self.student_run(*one): one[0] for one in self._students()}
+        """All, in the order of the tables: the first that use a teacher's cache, and so fill it, and the others."""
+        runs = {self.student_run(name, seed): name for name, seeds in self.seeds().items() for seed in seeds}
         first: dict[str, Run] = {}
         for run, name in runs.items():
             if cache := self.keys_of(name).get("teacher_cache"):
@@ -82,26 +86,35 @@ class Study:
 
     def evaluation_run(self) -> Run:
         """Of all models together, since the words to fill in depend on how all their tokenizers cut the lines."""
-        folders = [run.folder for runs in self.student_runs() for run in runs]
-        keys = {"model_name_or_path": [str(self.output / TEACHER), *map(str, sorted(folders))]}
-        keys |= {"validation_file": f"{{output}}/corpus/{HELD_OUT}", "max_length": self.teacher["max_length"]}
-        keys |= {"output": f"{{output}}/evaluation/{EVALUATION}"}
-        run = self._run("evaluation", "distillation/run_evaluation.py", keys, folder=self.output / "evaluation")
+        runs = [self.teacher_run(), *(run for runs in self.student_runs() for run in runs)]
+        keys = {"model_name_or_path": [str(run.folder) for run in runs], "max_length": self.teacher["max_length"]}
+        keys |= {"validation_file": f"{{output}}/corpus/{HELD_OUT}"}
+        made_of = "\n".join(run.identity for run in runs)
+        folder = self.output / "evaluation" / hashlib.sha256(made_of.encode()).hexdigest()[:8]  # of other students
+        keys |= {"output": str(folder / EVALUATION)}
+        run = self._run("evaluation", "distillation/run_evaluation.py", keys, folder, made_of)
         return dataclasses.replace(run, result=EVALUATION, resumes=False)
 
     def tuning_run(self, model: str, task: str, rate: float, seed: int) -> Run:
-        """One fine-tuning. model: of `models`."""
+        """One fine-tuning. model: of `models`; with each seed it starts from another seed of the student, while there
+        are any, so that what differs between seeds is the method's and not one checkpoint's."""
         name, _, start = model.partition(", ")
-        source = "teacher" if name == TEACHER else f"students/{name}/seed-{self.seeds()[name][0]}"
+        source = self.teacher_run()
+        if name != TEACHER:
+            seeds, turn = self.seeds()[name], self.finetuning["seeds"].index(seed)
+            source = self.student_run(name, seeds[turn % len(seeds)])
         folder = f"{{output}}/finetuned/{model.replace(', ', '-')}/{task}/{rate}/seed-{seed}"
         keys = self.finetuning["keys"] | self.tasks[task].get("keys", {}) | {"learning_rate": rate, "seed": seed}
-        keys |= {"model_name_or_path": f"{{output}}/{source}", "data_dir": f"{{data}}/{self.tasks[task]['data']}"}
+        keys |= {"model_name_or_path": str(source.folder), "data_dir": f"{{data}}/{self.tasks[task]['data']}"}
         keys |= {"random_weights": True if start == RANDOM else None, "output_dir": folder}
-        return self._run(f"{model} on {task}, {rate}, {seed}", f"finetuning/{self.tasks[task]['script']}", keys)
+        script = f"finetuning/{self.tasks[task]['script']}"
+        return self._run(f"{model} on {task}, {rate}, {seed}", script, keys, made_of=source.identity)
 
-    def _run(self, name: str, script: str, keys: Mapping[str, Any], folder: Path | None = None) -> Run:
+    def _run(
+        self, name: str, script: str, keys: Mapping[str, Any], folder: Path | None = None, made_of: str = ""
+    ) -> Run:
         filled = {key: self._filled(value) for key, value in keys.items()}
-        return Run(name, script, options(filled), folder or Path(filled["output_dir"]))
+        return Run(name, script, options(filled), folder or Path(filled["output_dir"]), made_of=made_of)
 
     # What they are made of
 
@@ -141,12 +154,12 @@ class Study:
         return {name: self._filled(value) for name, value in self.corpus.items()}
 
     def seeds(self) -> dict[str, list[int]]:
-        """Of each student, those of the first table that has it."""
-        return {name: table["seeds"] for table in reversed(self.tables.values()) for name in table["students"]}
-
-    def _students(self) -> Iterator[tuple[str, int]]:
-        pairs = {(n, s): None for table in self.tables.values() for s in table["seeds"] for n in table["students"]}
-        yield from pairs
+        """Of each student, those of all tables that have it, in their order."""
+        found: dict[str, dict[int, None]] = {}
+        for table in self.tables.values():
+            for name in table["students"]:
+                found.setdefault(name, {}).update(dict.fromkeys(table["seeds"]))
+        return {name: list(seeds) for name, seeds in found.items()}
 
     def _filled(self, value: Any) -> Any:
         if isinstance(value, list):
@@ -172,9 +185,10 @@ class Study:
                 raise RecipeError(f"`data_dir` {str(self.data)!r} has no folder {task['data']!r}, for {name}")
             if not (ROOT / "finetuning" / task["script"]).is_file() or not task["script"].startswith("run_"):
                 raise RecipeError(f"`tasks`: {name}: no script {task['script']!r} in finetuning: name a run_*.py")
-        lists = [table["seeds"] for table in self.tables.values()] + list(self.finetuning["rates"].values())
+        lists = [table[key] for table in self.tables.values() for key in ("seeds", "students")]
+        lists += self.finetuning["rates"].values()
         if not all([*lists, self.finetuning["seeds"], self.tables]):
-            raise RecipeError("`tables`, `seeds`, and `rates` must not be empty: name at least one of each")
+            raise RecipeError("`tables`, `students`, `seeds`, and `rates` must not be empty: name one of each")
         tuned = {model for task in self.tasks for model in self.models(task)}
         for model in tuned:
             if model.partition(", ")[0] not in (TEACHER, *self.seeds()):
@@ -182,6 +196,9 @@ class Study:
         for pair in self.comparisons:
             if len(pair) != 2 or not tuned.issuperset(pair):
                 raise RecipeError(f"`comparisons`: {pair} are not two models that are fine-tuned")
+        for name, table in self.tables.items():
+            if table.get("base", table["students"][0]) not in table["students"]:
+                raise RecipeError(f"`tables`: {name}: `base` {table['base']!r} is none of its students")
 
 
 def _check_options(run: Run) -> None:

@@ -1,15 +1,15 @@
 """What a study has found so far, as one JSON: every figure with its seeds, steps, sizes, and hardware."""
 
-import statistics
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from benchmarks.measure import hardware
+from benchmarks.studying.corpus import lines
 from benchmarks.studying.plan import Study
 from benchmarks.studying.runs import Run
-from benchmarks.studying.significance import difference, scorer, statistics_of
+from benchmarks.studying.significance import Predictions, difference, labels_of, scorer, statistics_of
 from benchmarks.studying.tuning import at_rates, chosen_runs, predictions, validation
 from distillation.evaluation import METRICS
 from distillation.results import without_folders
@@ -28,7 +28,7 @@ def collect(study: Study) -> Figures:
     return without_folders(
         {
             "machine": hardware(torch.device("cuda" if torch.cuda.is_available() else "cpu")),
-            "corpus": study.corpus,
+            "corpus": study.corpus | {"lines": lines(study.output / "corpus")},
             "teacher": trained(teacher) | {"held_out": _held_out(held_out, teacher), "keys": study.teacher},
             "students": {name: student(study, name, seeds, held_out) for name, seeds in study.seeds().items()},
             "costs": {run.name.split()[0]: seconds_a_step(run.results()) for run in study.cost_runs() if run.finished},
@@ -68,7 +68,7 @@ def tuned(study: Study, task: str) -> Figures:
         results = [run.results() for run in runs]
         first, metric = results[0], results[0]["metric"]
         found |= {"metric": metric, "split": first["split"], "examples": first["examples"], "recipe": first["recipe"]}
-        found["commonest"] = commonest(metric, predictions(runs[0]))
+        found["best_constant"] = best_constant(metric, predictions(runs[0]))
         others = [name for name in first if name.startswith("test_") and name != "test_loss"]
         rates = {str(rate): validation(run.results()) for rate, run in at_rates(study, model, task).items()}
         found["models"][model] = {
@@ -82,13 +82,13 @@ def tuned(study: Study, task: str) -> Figures:
     return found
 
 
-def commonest(metric: str, answers: list[dict[str, Any]]) -> float | None:
-    """What always giving the label that is the commonest of the test part scores; None where answers are no labels."""
+def best_constant(metric: str, answers: Predictions) -> float | None:
+    """What one label for all of the test part scores at best; None where answers are no labels."""
     if "scores" not in answers[0]:
         return None
-    label = statistics.mode(one["reference"] for one in answers)
-    constant = [one | {"prediction": label} for one in answers]
-    return float(scorer(metric, constant)(statistics_of(metric, constant).sum(0)))
+    score = scorer(metric, answers)
+    constant = [[one | {"prediction": label} for one in answers] for label in labels_of(answers)]
+    return max(float(score(statistics_of(metric, always).sum(0))) for always in constant)
 
 
 def comparisons(study: Study) -> list[Figures]:
@@ -102,6 +102,8 @@ def comparisons(study: Study) -> list[Figures]:
             metric = runs[0][0].results()["metric"]
             answers = [[predictions(run) for run in of_model] for of_model in runs]
             score = scorer(metric, answers[0][0])
+            references = [[row["reference"] for row in one] for of_model in answers for one in of_model]
+            assert all(other == references[0] for other in references), "predictions of other test parts"
             both = [[statistics_of(metric, one) for one in of_model] for of_model in answers]
             found.append({"ours": ours, "theirs": theirs, "task": task, **difference(*both, score)})
     return found

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,19 +28,22 @@ class Run:
     folder: Path
     result: str = RESULTS
     resumes: bool = True  # the script takes `RESUME`
+    made_of: str = ""  # what else it depends on: the identity of the run whose model it takes
 
     @property
     def identity(self) -> str:
-        """What it is made by: the command, and the contents of recipes that it names."""
+        """What it is made by: the command, the contents of recipes that it names, and what it is made of."""
         recipes = [word.removeprefix("--config=") for word in self.options if word.endswith(".yaml")]
-        return "\n".join([self.script, *self.options, *(Path(file).read_text("utf-8") for file in recipes)])
+        contents = [Path(file).read_text("utf-8") for file in recipes]
+        return "\n".join([self.script, *self.options, *contents, *[self.made_of] * bool(self.made_of)])
 
     def check(self) -> None:
-        """Raise RecipeError for a folder that another run made."""
+        """Raise RecipeError for a folder that another run made, or this one of something else."""
         made_by = self.folder / MADE_BY
         if made_by.exists() and made_by.read_text(encoding="utf-8") != self.identity:
             raise RecipeError(
-                f"{self.folder} holds a run of another command or recipe: remove it, or name another output_dir"
+                f"{self.folder} holds a run of another command or recipe, or of another model: remove it, or "
+                "name another output_dir"
             )
 
     @property
@@ -57,7 +60,7 @@ class Run:
         write(self.folder / MADE_BY, self.identity)
         log = self.folder / LOG
         code = call(ROOT / self.script, [*self.options, *[RESUME] * self.resumes], log, threads)
-        if code:
+        if code and not self.finished:  # when two end at once, `multiprocessing` may tell the wrong code
             last = one_line(log.read_text(encoding="utf-8", errors="replace").strip().rpartition("\n")[2])
             sys.exit(f"error: {self.name} failed with exit code {code}, see {log}: {last}")
 
@@ -77,14 +80,23 @@ def options(keys: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(words)
 
 
-def at_once(tasks: Iterable[Callable[[int], Any]], jobs: int) -> Iterator[Any]:
-    """Do some tasks at a time, and give their results in order. A task is told its share of the cores, in threads."""
-    tasks = list(tasks)
-    together = max(1, min(jobs, len(tasks)))
+def at_once(work: Mapping[str, Callable[[int], Any]], jobs: int) -> Iterator[str]:
+    """Do some of the work at a time, and give the names of what is done, in order. Each is told its share of the
+    cores, in threads. What fails is told at the end, with exit code 1: the others are done all the same."""
+    together = max(1, min(jobs, len(work)))
     threads = max(1, len(os.sched_getaffinity(0)) // together)
+    failures = []
     with ThreadPoolExecutor(together) as pool:
+        futures = {name: pool.submit(do, threads) for name, do in work.items()}
         try:
-            yield from pool.map(lambda task: task(threads), tasks)
+            for name, future in futures.items():
+                try:
+                    future.result()
+                    yield name
+                except SystemExit as failure:
+                    failures.append(str(failure))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+    if failures:
+        sys.exit("\n".join(failures))

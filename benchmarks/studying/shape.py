@@ -17,7 +17,7 @@ STUDY = {
     "teacher": {"train_file": str, "validation_file": str, "max_length": int, ANY: object},
     "blocks": {ANY: dict},
     "students": {ANY: dict},
-    "tables": {ANY: {"title": str, "seeds": [int], "students": [str]}},
+    "tables": {ANY: {"title": str, "seeds": [int], "students": [str], "base?": str}},
     "costs": [str],
     "finetuning": {"models": [str], "random": [str], "seeds": [int], "rates": {ANY: [NUMBER]}, "keys": dict},
     "tasks": {ANY: {"script": str, "data": str, "keys?": dict, "models?": [str]}},

@@ -1,6 +1,7 @@
 """Fine-tuning of one model on one task: the learning rate that validates best, then all seeds."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.studying.plan import Study
@@ -35,13 +36,19 @@ def validation(results: dict[str, Any]) -> float:
 
 
 def chosen_runs(study: Study, model: str, task: str) -> list[Run]:
-    """Those with the best rate, one a seed; none before all are finished."""
+    """Those with the best rate, one a seed; none before all are finished. Raises RecipeError for another's folder."""
     runs = at_rates(study, model, task)
-    if not all(run.finished for run in runs.values()):
+    if not _finished(runs.values()):
         return []
     rate = best(runs)
     chosen = [study.tuning_run(model, task, rate, seed) for seed in study.finetuning["seeds"]]
-    return chosen if all(run.finished for run in chosen) else []
+    return chosen if _finished(chosen) else []
+
+
+def _finished(runs: Iterable[Run]) -> bool:
+    for run in (runs := list(runs)):
+        run.check()
+    return all(run.finished for run in runs)
 
 
 def predictions(run: Run) -> Predictions:

@@ -49,7 +49,7 @@ students:
   small-cost: {like: small, teacher_cache: null}
 tables:
   main: {title: Students, seeds: [1, 2], students: [small, small-mlm]}
-  terms: {title: Terms, seeds: [1], students: [small, small-without-cosine, tiny-mlm-both]}
+  terms: {title: Terms, seeds: [1], students: [small, small-without-cosine, tiny-mlm-both], base: small}
 costs: [small-cost]
 finetuning:
   models: [teacher, small]
@@ -128,6 +128,7 @@ def test_a_study_from_the_corpus_to_the_table(run, capsys):
             {"tables": {"main": {"title": "x", "seeds": 1, "students": ["small"]}}},
             "`seeds` is int, and should be a list",
         ),
+        ({"tables": {"main": {"title": "x", "seeds": [1], "students": ["small"], "base": "x"}}}, "`base` 'x' is none"),
         ({"comparisons": [["small", "large"]]}, "not two models that are fine-tuned"),
         ({"minutes": {"teacher": 1}}, "`minutes` has no pattern"),
     ],

@@ -145,6 +145,12 @@ def test_a_cache_of_something_else_is_refused(make_trainer, change, named):
         make_trainer("again", **{**options, **change})
 
 
+def test_a_run_without_layers_reads_a_cache_with_them(make_trainer):
+    """Of a fuller cache it needs the KL's part alone, whatever the groups of the teacher's layers."""
+    make_trainer(objective=dict(weight_kl=1.0, weight_cosine=1.0), cache={})
+    make_trainer("again", objective=dict(weight_kl=1.0, weight_cosine=0.0), cache={}).train()
+
+
 def test_the_likeliest_depend_on_the_temperature(make_trainer):
     """States do not: any temperature can be asked of them."""
     make_trainer(cache={"teacher_cache_top_k": 5})
