@@ -4,11 +4,15 @@ import csv
 import gzip
 import json
 import random
+from pathlib import Path
 
 import pytest
 import yaml
 
 from benchmarks import study
+from benchmarks.studying.plan import Study
+
+STUDIES = Path(study.__file__).parent / "studies"
 
 PLAN = """
 machine: a desk
@@ -111,6 +115,20 @@ def test_a_study_from_the_corpus_to_the_table(run, capsys):
     assert (folder / "study.md").read_text(encoding="utf-8") == text
     for name in ("terms.png", "scores.png"):
         assert (folder / name).stat().st_size > 5000
+
+
+@pytest.mark.parametrize("name", [path.stem for path in STUDIES.glob("*.yaml")])
+def test_the_studies_can_be_followed(name, tmp_path):
+    """Every run of theirs by keys that its script takes, every step with a time, before anything is trained."""
+    for folder in ("corpus", "rusentiment", "paraphraser", "collection3", "xquad_ru", "russian_superglue"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    text = (STUDIES / f"{name}.yaml").read_text(encoding="utf-8")
+    if "use_cpu" not in text:  # where there is no GPU, bf16 is refused without it
+        text = text.replace("bf16: true", "use_cpu: true")
+    (tmp_path / "plan.yaml").write_text(text, encoding="utf-8")
+    plan = Study.load(tmp_path / "plan.yaml", tmp_path / "data", tmp_path / "study")
+    phases = study.phases_of(plan, 2)
+    assert sum(len(phase.work) for phase in phases) > 100 and all(phase.minutes(plan) > 0 for phase in phases)
 
 
 @pytest.mark.parametrize(
