@@ -43,12 +43,12 @@ blocks:
     save_strategy: "no"
     use_cpu: true
     disable_tqdm: true
-  mlm: {alignment: same, weight_kl: 0, weight_cosine: 0, weight_attention: 0}
+  mlm: {weight_kl: 0, weight_cosine: 0, weight_attention: 0}
 students:
   small: {like: every, teacher_cache: "{output}/cache"}
   small-without-cosine: {like: small, weight_cosine: 0}
   small-mlm: {like: [every, mlm]}
-  tiny-mlm: {like: [every, mlm], student_vocabulary: "{output}/vocabulary-200"}
+  tiny-mlm: {like: [every, mlm], student_vocabulary: "{output}/vocabulary-200", alignment: match}
   tiny-mlm-both: {like: tiny-mlm, alignment: reduce, mlm_inputs: both}
   small-cost: {like: small, teacher_cache: null}
 tables:
