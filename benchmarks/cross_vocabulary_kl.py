@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch
 from torch import Tensor
 
+from benchmarks import markdown
 from benchmarks.baselines import Dense, Gather, IndexTrick, Sparse, exact_gradient, exact_ordered_gradient, gradient
 from benchmarks.measure import hardware, ratio, show, side_by_side
 from benchmarks.options import count, output_file
@@ -219,24 +220,19 @@ def tables(figures: dict[str, Any]) -> str:
     """What each way takes, then how ours compares; medians with the least and the largest."""
     lines = [f"{key}: {value}" for key, value in figures["hardware"].items()]
     lines += [", ".join(f"{key} {value}" for key, value in known.items()) for known in figures["vocabularies"]]
-    lines += [
-        "",
-        "| student vocabulary | positions | score | way | ms | peak MiB | gradient error |",
-        "|---" * 7 + "|",
-    ]
+    taken, compared = [], []
     for row in figures["rows"]:
         times = [1000 * seconds for seconds in row["seconds"]]
         cells = (row["student_size"], row["positions"], row["score"], row["way"], _spread(times), _spread(row["mib"]))
-        lines.append("| " + " | ".join(map(str, cells)) + f" | {row['error']:.1e} |")
-    head = f"| times as fast (aim) | times less memory (aim {SMALLER}) | gradient error (aim {ERROR:.0e}) |"
-    lines += ["", "| student vocabulary | positions | way | against " + head, "|---" * 7 + "|"]
+        taken.append([*cells, f"{row['error']:.1e}"])
     for row in figures["ratios"]:
         cells = (row["student_size"], row["positions"], row["way"], row["baseline"])
         faster = f"{_range(row['faster'])} ({row['aim']})"
-        lines.append(
-            "| " + " | ".join(map(str, (*cells, faster, _range(row["smaller"])))) + f" | {row['error']:.1e} |"
-        )
-    return "\n".join(lines)
+        compared.append([*cells, faster, _range(row["smaller"]), f"{row['error']:.1e}"])
+    head = ["student vocabulary", "positions", "score", "way", "ms", "peak MiB", "gradient error"]
+    aims = ["times as fast (aim)", f"times less memory (aim {SMALLER})", f"gradient error (aim {ERROR:.0e})"]
+    against = ["student vocabulary", "positions", "way", "against", *aims]
+    return "\n\n".join(["\n".join(lines), markdown.table(head, taken), markdown.table(against, compared)])
 
 
 def _spread(values: list[float]) -> str:

@@ -10,7 +10,6 @@ Every other option goes to distillation/run.py. Finished runs are kept: the same
 import argparse
 import json
 import re
-import statistics
 import sys
 from pathlib import Path
 
@@ -18,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from tqdm.auto import tqdm
 
+from benchmarks import markdown
 from benchmarks.options import count
 from benchmarks.studying.runs import Run, at_once
 from distillation.arguments import TERMS
@@ -115,18 +115,11 @@ def summarise(results: dict[tuple[str, int], dict[str, float]]) -> dict[str, dic
 
 def table(figures: dict[str, dict[str, list[float]]]) -> str:
     """A Markdown table of means and, over several seeds, standard deviations."""
-    lines = ["| held-out text | " + " | ".join(METRICS.values()) + " | seeds |", "|---" * (len(METRICS) + 2) + "|"]
-    for name, row in figures.items():
-        cells = [_cell(values, percent="accuracy" in metric) for metric, values in row.items()]
-        lines.append(f"| {name.replace('_', ' ')} | " + " | ".join(cells) + f" | {len(row['loss'])} |")
-    return "\n".join(lines)
-
-
-def _cell(values: list[float], percent: bool) -> str:
-    factor, digits = (100, 1) if percent else (1, 3)
-    mean = f"{factor * statistics.mean(values):.{digits}f}"
-    spread = f" ± {factor * statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return mean + spread + (" %" if percent else "")
+    rows = [
+        [name.replace("_", " "), *(markdown.mean_of_metric(*one) for one in row.items()), len(row["loss"])]
+        for name, row in figures.items()
+    ]
+    return markdown.table(["held-out text", *METRICS.values(), "seeds"], rows)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
+from benchmarks import markdown
 from benchmarks.reporting.files import check_run
 from distillation.recipe import CommandLine, RecipeError, command
 from distillation.result_files import find, of_fine_tuning, read
@@ -55,14 +56,13 @@ def table(runs: Mapping[Path, Mapping[str, Any]]) -> str:
         other = rows.setdefault(name, {}).setdefault(column, folder)
         if other != folder:
             raise RecipeError(f"{name} on {column[0]}: both {other} and {folder} have results; name one of them")
-    lines = ["| model | parameters | " + " | ".join(f"{task}, {metric}" for task, metric in columns) + " |"]
-    lines.append("|---" * (len(columns) + 2) + "|")
+    lines = []
     for name, cells in rows.items():
         # With the head of the first task: those of others differ by a few numbers a class.
         parameters = f"{runs[next(iter(cells.values()))]['parameters'] / 1e6:.1f} M"
-        figures = " | ".join(figure(runs[cells[column]]) if column in cells else "" for column in columns)
-        lines.append(f"| {name} | {parameters} | {figures} |")
-    return "\n".join(lines)
+        figures = [figure(runs[cells[column]]) if column in cells else "" for column in columns]
+        lines.append([name, parameters, *figures])
+    return markdown.table(["model", "parameters", *(f"{task}, {metric}" for task, metric in columns)], lines)
 
 
 def figure(run: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from benchmarks import markdown
 from benchmarks.measure import MIB, hardware, peak, reset_peak, show
 from benchmarks.options import count, output_file, positive
 from distillation.arguments import DataArguments, MaskingArguments, ObjectiveArguments
@@ -139,7 +140,7 @@ def table(figures: dict[str, Any]) -> str:
     lines = [f"{key}: {value}" for key, value in figures["hardware"].items()]
     heads = ["corpus, MB", "lines", "reading alone, lines/s", "MB/s", "with tokenizing and collating, lines/s"]
     heads += ["tokens/s", *(f"MiB up to {mark:.0%}" for mark in MARKS), "resume in the middle, s"]
-    lines += ["", "| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    rows = []
     for row in figures["rows"]:
         names = (
             "lines",
@@ -150,8 +151,8 @@ def table(figures: dict[str, Any]) -> str:
         )
         cells = [f"{row['megabytes']:g}", *(f"{row[name]:,.0f}" for name in names)]
         cells += [f"{mib:,.0f}" for mib in row["resident_mib"]] or ["not measured"] * len(MARKS)
-        lines.append("| " + " | ".join([*cells, f"{row['resume_seconds']:.1f}"]) + " |")
-    return "\n".join(lines)
+        rows.append([*cells, f"{row['resume_seconds']:.1f}"])
+    return "\n".join([*lines, "", markdown.table(heads, rows)])
 
 
 if __name__ == "__main__":

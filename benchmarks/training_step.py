@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch
 from transformers import TrainingArguments, set_seed
 
-from benchmarks import made_up
+from benchmarks import made_up, markdown
 from benchmarks.measure import Measurement, hardware, ratio, show, side_by_side, synchronise
 from benchmarks.options import count, output_file
 from benchmarks.roofline import measure_machine
@@ -147,22 +147,18 @@ def ratios(measured: dict[str, Measurement]) -> dict[str, dict[str, float]]:
 def tables(rows: list[dict[str, Any]], best_flops: dict[str, float]) -> str:
     """What each part takes; then the step as a whole. best_flops: of the machine, by precision."""
     parts = list(rows[0]["seconds"])
-    lines = ["Milliseconds, medians [least, largest]:", "", _line(["recipe", *parts]), "|---" * (len(parts) + 1) + "|"]
-    lines += [_line([row["recipe"], *(_spread(row["seconds"][part], 1000) for part in parts)]) for row in rows]
+    taken = [[row["recipe"], *(_spread(row["seconds"][part], 1000) for part in parts)] for row in rows]
     names = list(rows[0]["ratios"])
     head = ["recipe", *names, "tokens/s", "of the machine's best", "MiB, step", "MiB, floor", "MiB, full vocabulary"]
-    lines += ["", _line(head), "|---" * len(head) + "|"]
+    whole_steps = []
     for row in rows:
         whole = statistics.median(row["seconds"]["step"]) + statistics.median(row["seconds"]["optimiser"])
         used = row["flops"] / statistics.median(row["seconds"]["step"]) / best_flops[row["precision"]]
         cells = [row["recipe"], *(_ratio(row["ratios"][name]) for name in names)]
         cells += [f"{row['tokens'] / whole:.0f}", f"{used:.0%}"]
-        lines.append(_line(cells + [_spread(row["mib"][part]) for part in ("step", "floor", "full vocabulary")]))
-    return "\n".join(lines)
-
-
-def _line(cells: list[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+        whole_steps.append(cells + [_spread(row["mib"][part]) for part in ("step", "floor", "full vocabulary")])
+    tables = markdown.table(["recipe", *parts], taken), markdown.table(head, whole_steps)
+    return "\n\n".join(["Milliseconds, medians [least, largest]:", *tables])
 
 
 def _spread(values: list[float], times: float = 1) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import markdown
 from benchmarks.reporting.inventory import Inventory, short_names
 from distillation.evaluation import HEADINGS, METRICS
 from distillation.result_files import matches
@@ -42,12 +43,12 @@ def rows(inventory: Inventory) -> list[Row]:
 
 def table(found: Sequence[Row]) -> str:
     """Markdown, a row a model."""
-    lines = ["| model | parameters | steps | " + " | ".join(HEADINGS) + " |", "|---" * (3 + len(HEADINGS)) + "|"]
+    lines = []
     for row in found:
         name = f"{row.name} (teacher)" if row.role == "teacher" else row.name
         counts = ["" if count is None else f"{count:,}" for count in (row.parameters, row.steps)]
-        lines.append("| " + " | ".join([name, *counts, *row.cells()]) + " |")
-    return "\n".join(lines)
+        lines.append([name, *counts, *row.cells()])
+    return markdown.table(["model", "parameters", "steps", *HEADINGS], lines)
 
 
 def _teacher(run: dict[str, Any], inventory: Inventory) -> Row | None:

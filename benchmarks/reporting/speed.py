@@ -4,6 +4,8 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from benchmarks import markdown
+
 HEADINGS = (
     "model",
     "parameters",
@@ -50,12 +52,12 @@ def figure(value: float) -> str:
 
 def table(timings: Iterable[Timing]) -> str:
     """Markdown: "times as fast" as the largest model in PyTorch on the same input."""
-    lines = ["| " + " | ".join(HEADINGS) + " |", "|---" * len(HEADINGS) + "|"]
+    rows: list[list[str]] = []
     for panel in panels(timings):
         # The panel begins with the largest model.
         slowest = next((milliseconds(row) for row in panel if row["backend"] == "torch"), None)
-        lines += ["| " + " | ".join(_cells(row, slowest)) + " |" for row in panel]
-    return "\n".join(lines)
+        rows += [_cells(row, slowest) for row in panel]
+    return markdown.table(HEADINGS, rows)
 
 
 def _cells(row: Timing, slowest: float | None) -> list[str]:

@@ -1,9 +1,9 @@
 """The tables of a study, made of its one JSON."""
 
-import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from benchmarks import markdown
 from distillation.evaluation import HEADINGS, METRICS
 
 Figures = Mapping[str, Any]
@@ -44,12 +44,13 @@ def sizes(figures: Figures) -> str:
         vocabulary = str(own.get("student_vocabulary", keys["vocab_size"])).rpartition("-")[2]
         width = own.get("student_hidden_size", keys["hidden_size"])
         rows.append([name, own["student_layers"], width, int(vocabulary), shape])
-    lines = _head("like", "layers x width", "tokens", "parameters", "times smaller", "MB in fp32")
+    lines = []
     for name, layers, width, tokens, found in rows:
         smaller = teacher["parameters"] / found["parameters"]
         cells = [f"{layers} x {width}", f"{tokens:,}", f"{found['parameters']:,}", f"{smaller:.1f}"]
-        lines.append(_row(name, *cells, f"{found['model_bytes'] / 1e6:.1f}"))
-    return "\n".join(lines)
+        lines.append([name, *cells, f"{found['model_bytes'] / 1e6:.1f}"])
+    head = ["like", "layers x width", "tokens", "parameters", "times smaller", "MB in fp32"]
+    return markdown.table(head, lines)
 
 
 def shapes(figures: Figures) -> dict[str, Figures]:
@@ -65,12 +66,12 @@ def held_out(figures: Figures, table: Figures) -> str:
     """The teacher, and students with the seeds of this table whose runs are finished, on held-out text."""
     rows = {"teacher": [figures["teacher"] | figures["teacher"]["held_out"]]}
     rows |= {name: measured(figures, name, table) for name in table["students"]}
-    lines = _head("model", "steps", *HEADINGS, "seeds")
+    lines = []
     for name, runs in rows.items():
         if runs and METRICS[0] in runs[0]:
-            cells = [spread([run[m] for run in runs], "accuracy" in m) for m in METRICS]
-            lines.append(_row(name, f"{runs[0]['steps']:,}", *cells, len(runs)))
-    return "\n".join(lines) if len(lines) > 2 else ""
+            cells = [markdown.mean_of_metric(metric, [run[metric] for run in runs]) for metric in METRICS]
+            lines.append([name, f"{runs[0]['steps']:,}", *cells, len(runs)])
+    return markdown.table(["model", "steps", *HEADINGS, "seeds"], lines) if lines else ""
 
 
 def measured(figures: Figures, name: str, table: Figures) -> list[Figures]:
@@ -82,11 +83,11 @@ def measured(figures: Figures, name: str, table: Figures) -> list[Figures]:
 def costs(figures: Figures) -> str:
     """Seconds of a step, also as a multiple of the same student's by MLM alone."""
     seconds = figures["costs"]
-    lines = _head("training", "seconds a step", "times MLM alone")
+    lines = []
     for name, value in seconds.items():
         alone = seconds.get(f"{shape_of(name)}-mlm-cost")
-        lines.append(_row(name.removesuffix("-cost"), f"{value:.3f}", f"{value / alone:.2f}" if alone else ""))
-    return "\n".join(lines) if seconds else ""
+        lines.append([name.removesuffix("-cost"), f"{value:.3f}", f"{value / alone:.2f}" if alone else ""])
+    return markdown.table(["training", "seconds a step", "times MLM alone"], lines) if lines else ""
 
 
 def shape_of(name: str) -> str:
@@ -101,45 +102,28 @@ def scores(figures: Figures, task: str) -> str:
     names = list(next(iter(about["models"].values()))["scores"])
     names = [about["metric"], *(name for name in names if name in ("accuracy", "f1") and name != about["metric"])]
     scale = 1 if task == "sberquad" else 100  # SQuAD's script counts in per cent
-    lines = _head("model", *names, "learning rate", "validation at each rate", "inputs cut", "seeds")
+    lines = []
     for model, found in about["models"].items():
-        cells = [_mean([scale * value for value in found["scores"][name]], 1) for name in names]
+        cells = [markdown.mean([scale * value for value in found["scores"][name]], 1) for name in names]
         tried = ", ".join(f"{scale * value:.1f}" for value in found["validation_of_rates"].values())
         rates = list(map(float, found["validation_of_rates"]))
         rate = f"{found['rate']:g}" + (" (at the end of the list)" if found["rate"] in (rates[0], rates[-1]) else "")
         seeds = len(found["scores"][names[0]])
-        lines.append(_row(model, *cells, rate, tried, f"{100 * found['truncated']:.0f} %", seeds))
+        lines.append([model, *cells, rate, tried, f"{100 * found['truncated']:.0f} %", seeds])
     if about["best_constant"] is not None:
         blanks = [""] * (len(names) + 3)
-        lines.append(_row("one label for all", f"{100 * about['best_constant']:.1f}", *blanks))
-    return "\n".join(lines)
+        lines.append(["one label for all", f"{100 * about['best_constant']:.1f}", *blanks])
+    head = ["model", *names, "learning rate", "validation at each rate", "inputs cut", "seeds"]
+    return markdown.table(head, lines)
 
 
 def differences(figures: Figures) -> str:
     """Pairs of fine-tuned models: points, the 95 % interval, and whether it leaves out 0."""
-    lines = _head("", "task", "difference", "95 % interval", "")
+    lines = []
     for found in figures["comparisons"]:
         low, high = 100 * found["low"], 100 * found["high"]
         interval = f"{low:+.1f} to {high:+.1f}"
         verdict = "within chance" if low <= 0 <= high else ""
         pair = f"{found['ours']} - {found['theirs']}"
-        lines.append(_row(pair, found["task"], f"{100 * found['difference']:+.1f}", interval, verdict))
-    return "\n".join(lines) if figures["comparisons"] else ""
-
-
-def spread(values: Sequence[float], percent: bool) -> str:
-    """Mean and, over several seeds, standard deviation."""
-    return _mean([100 * value for value in values], 1) + " %" if percent else _mean(values, 3)
-
-
-def _mean(values: Sequence[float], digits: int) -> str:
-    mean = f"{statistics.mean(values):.{digits}f}"
-    return mean + (f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else "")
-
-
-def _head(*cells: Any) -> list[str]:
-    return [_row(*cells), "|---" * len(cells) + "|"]
-
-
-def _row(*cells: Any) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |"
+        lines.append([pair, found["task"], f"{100 * found['difference']:+.1f}", interval, verdict])
+    return markdown.table(["", "task", "difference", "95 % interval", ""], lines) if lines else ""

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,18 +81,18 @@ def options(keys: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def at_once(work: Mapping[str, Callable[[int], Any]], jobs: int) -> Iterator[str]:
-    """Do some of the work at a time, and give the names of what is done, in order. Each is told its share of the
-    cores, in threads. What fails is told at the end, with exit code 1: the others are done all the same."""
+    """Do some of the work at a time, in order, and give the name of each when it is done. Each is told its share of
+    the cores, in threads. What fails is told at the end, with exit code 1: the others are done all the same."""
     together = max(1, min(jobs, len(work)))
     threads = max(1, len(os.sched_getaffinity(0)) // together)
     failures = []
     with ThreadPoolExecutor(together) as pool:
-        futures = {name: pool.submit(do, threads) for name, do in work.items()}
+        names = {pool.submit(do, threads): name for name, do in work.items()}
         try:
-            for name, future in futures.items():
+            for future in as_completed(names):
                 try:
                     future.result()
-                    yield name
+                    yield names[future]
                 except SystemExit as failure:
                     failures.append(str(failure))
         except BaseException:
