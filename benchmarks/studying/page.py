@@ -14,10 +14,11 @@ def page(figures: Figures) -> str:
     parts = {"What was run": conditions(figures), "Sizes": sizes(figures)}
     for table in figures["tables"].values():
         parts[table["title"]] = held_out(figures, table)
+    parts["Differences on held-out text"] = held_out_differences(figures)
     parts["What a step costs"] = costs(figures)
     for task in figures["finetuned"]:
         parts[f"Fine-tuned: {task}"] = scores(figures, task)
-    parts["Differences"] = differences(figures)
+    parts["Differences of the fine-tuned"] = differences(figures)
     return "\n\n".join(f"### {heading}\n\n{text}" for heading, text in parts.items() if text) + "\n"
 
 
@@ -78,6 +79,19 @@ def measured(figures: Figures, name: str, table: Figures) -> list[Figures]:
     """What a student came to with each seed of a table, where it was measured on held-out text."""
     seeds = {int(seed): run for seed, run in figures["students"][name]["seeds"].items()}
     return [seeds[seed] for seed in table["seeds"] if METRICS[0] in seeds.get(seed, {})]
+
+
+def held_out_differences(figures: Figures) -> str:
+    """Pairs of students: of each seed that both have, how much more the first loses and gets right; the mean."""
+    rows = []
+    for ours, theirs in figures["pairs"]:
+        both = [figures["students"].get(name, {"seeds": {}})["seeds"] for name in (ours, theirs)]
+        seeds = [seed for seed in both[0] if all(METRICS[0] in of_one.get(seed, {}) for of_one in both)]
+        if seeds:
+            loss, words = ([both[0][seed][m] - both[1][seed][m] for seed in seeds] for m in (METRICS[1], METRICS[3]))
+            cells = [markdown.mean(loss, 3), markdown.mean([100 * value for value in words], 1)]
+            rows.append([f"{ours} - {theirs}", *cells, len(seeds)])
+    return markdown.table(["", HEADINGS[1], f"{HEADINGS[3]}, points", "seeds"], rows) if rows else ""
 
 
 def costs(figures: Figures) -> str:

@@ -34,6 +34,7 @@ def collect(study: Study) -> Figures:
             "costs": {run.name.split()[0]: seconds_a_step(run.results()) for run in study.cost_runs() if run.finished},
             "tables": study.tables,
             "finetuned": {task: found for task, found in finetuned.items() if found["models"]},
+            "pairs": study.comparisons,
             "comparisons": comparisons(study),
             "keys": study.finetuning["keys"] | {"tasks": study.tasks},
         }

@@ -13,6 +13,7 @@ from distillation.arguments import DataArguments, MaskingArguments, ModelArgumen
 from distillation.card import model_card
 from distillation.evaluation import METRICS
 from distillation.results import recipe_of
+from tests.traceable import leaves, untraceable
 
 CONFIG = {"n_layers": 2, "dim": 312, "n_heads": 12, "vocab_size": 4987, "model_max_length": 509}
 BASE = {"pipeline_tag": "fill-mask", "dataset": None, "language": "ru", "license": "mit", "base_model": None}
@@ -54,30 +55,6 @@ def invented():
     exported = {"file": "model_int8.onnx", "backend": "onnx-int8", "bytes": {"model.onnx": 3_987_654}}
     exported |= {"agreement": draw.random(), "largest_difference": draw.random(), "compared": "619 hidden tokens"}
     return results, {"scores": scores, "speed": speed, "exported": exported}
-
-
-def leaves(value):
-    """All numbers in results, also those inside texts."""
-    if isinstance(value, dict):
-        for item in value.values():
-            yield from leaves(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from leaves(item)
-    elif isinstance(value, str):
-        yield from map(float, re.findall(r"\d+(?:\.\d+)?", value))
-    elif isinstance(value, int | float):
-        yield float(value)
-
-
-def untraceable(text, known):
-    """The numbers of a text that none of the known ones is, rounded, in its own unit, per cent, or MiB."""
-    found = []
-    for token in re.findall(r"(?<![\w.-])\d[\d,]*(?:\.\d+)?(?!\w)", text):
-        value, half = float(token.replace(",", "")), 0.5000001 * 10 ** -len(token.partition(".")[2])
-        if not any(abs(value - number * unit) <= half for number in known for unit in (1, 100, 2**-20)):
-            found.append(token)
-    return found
 
 
 def without_blocks(card):

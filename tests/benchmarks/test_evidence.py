@@ -1,0 +1,32 @@
+"""The written evidence says what its result files say."""
+
+import json
+import re
+from pathlib import Path
+
+from benchmarks.studying.page import page
+from tests.traceable import leaves, untraceable
+
+RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
+TEXT = (RESULTS / "QUALITY.md").read_text(encoding="utf-8")
+FILES = sorted((RESULTS / "quality").glob("*.json"))
+FIGURES = [json.loads(file.read_text(encoding="utf-8")) for file in FILES]
+
+
+def test_the_tables_are_made_of_the_result_files():
+    assert FILES
+    for figures in FIGURES:
+        assert page(figures).strip() in TEXT
+
+
+def test_every_figure_of_the_text_is_in_a_table():
+    """With a decimal point, that is; counts are of words. Signs and units aside."""
+    prose, _, tables = TEXT.partition("## All figures")
+    known = [*leaves(tables), *leaves(FIGURES)]
+    found = [token for token in untraceable(re.sub(r"`[^`]*`|\([^)]*http[^)]*\)", "", prose), known) if "." in token]
+    assert found == []
+
+
+def test_the_pictures_are_there():
+    for name in re.findall(r"!\[[^]]*\]\(([^)]+)\)", TEXT):
+        assert (RESULTS / name).stat().st_size > 5000, name
