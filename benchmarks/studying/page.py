@@ -24,16 +24,24 @@ def page(figures: Figures) -> str:
 
 def conditions(figures: Figures) -> str:
     """On what all figures were made."""
-    machine = ", ".join(f"{name} {value}" for name, value in figures["machine"].items() if name != "threads")
+    machine = ", ".join(f"{name} {value}" for name, value in figures["machine"].items())
     counts = ", ".join(f"{name} {count:,} lines" for name, count in figures["corpus"]["lines"].items())
-    teacher, student = figures["teacher"], next(iter(figures["students"].values()))
-    trained = {"Teacher": teacher["keys"] | {"seconds": round(teacher["train_seconds"])}, "Students": student["keys"]}
-    keys = ("max_steps", "per_device_train_batch_size", "max_length", "bf16", "seconds")
-    lines = [f"* Machine: {machine}", f"* Corpus: {counts}"]
-    for name, found in trained.items():
-        told = ", ".join(f"{key} {found[key]}" for key in keys if key in found)
-        lines.append(f"* {name}: {told}")
-    return "\n".join([*lines, "* Values are means ± standard deviations over seeds, losses in nats."])
+    teacher, student = figures["teacher"], next(iter(shapes(figures).values()))
+    lines = [
+        f"* Machine: {machine}.",
+        f"* Corpus, shuffled: {counts}.",
+        f"* Teacher: {_training(teacher)}, {teacher['train_seconds']:.0f} s.",
+        f"* Students: {_training(student)} unless a table says more steps; from the means of the teacher's "
+        "layers unless said.",
+        "* Figures are means ± standard deviations over seeds, losses in nats; held-out words are hidden by the word.",
+    ]
+    return "\n".join(lines)
+
+
+def _training(run: Figures) -> str:
+    precision = "bf16" if run["bf16"] else "fp32"
+    lines = f"{run['steps']:,} steps of {run['per_device_train_batch_size']} lines"
+    return f"{lines} of at most {run['max_length']} tokens, {precision}"
 
 
 def sizes(figures: Figures) -> str:

@@ -1,5 +1,6 @@
 """What a study has found so far, as one JSON: every figure with its seeds, steps, sizes, and hardware."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,7 +28,7 @@ def collect(study: Study) -> Figures:
     finetuned = {task: tuned(study, task) for task in study.tasks}
     return without_folders(
         {
-            "machine": hardware(torch.device("cuda" if torch.cuda.is_available() else "cpu")),
+            "machine": machine(),
             "corpus": study.corpus | {"lines": lines(study.output / "corpus")},
             "teacher": trained(teacher) | {"held_out": _held_out(held_out, teacher), "keys": study.teacher},
             "students": {name: student(study, name, seeds, held_out) for name, seeds in study.seeds().items()},
@@ -41,10 +42,20 @@ def collect(study: Study) -> Figures:
     )
 
 
+def machine() -> Figures:
+    """Which one this is."""
+    found = hardware(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    del found["threads"]  # of this process, and not of the runs
+    return {"cores": len(os.sched_getaffinity(0))} | found
+
+
 def trained(run: Run) -> Figures:
     """The size and the training of one run."""
+    results = run.results()
     names = ("parameters", "model_bytes", "steps", "train_seconds", "train_tokens_per_second", "device")
-    return {name: run.results().get(name) for name in names}
+    decided = ("per_device_train_batch_size", "max_length", "learning_rate", "bf16")
+    recipe = results["recipe"]
+    return {name: results.get(name) for name in names} | {name: recipe.get(name) for name in decided}
 
 
 def student(study: Study, name: str, seeds: list[int], held_out: Mapping[str, Any]) -> Figures:
