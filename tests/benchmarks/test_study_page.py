@@ -1,0 +1,90 @@
+"""The tables of a study, by hand: which seeds, which differences, which order."""
+
+import pytest
+
+from benchmarks.studying import page
+from benchmarks.studying.pictures import pictures, points_of
+
+
+def run(loss, words=0.25, parameters=100, steps=10):
+    """A student's run of one seed."""
+    held_out = {"loss": 4.0, "loss_per_character": loss, "masked_token_accuracy": 0.2, "masked_word_accuracy": words}
+    sizes = {"parameters": parameters, "model_bytes": 4_000_000, "steps": steps, "learning_rate": 1e-3}
+    return held_out | sizes | {"bf16": False, "max_length": 128, "per_device_train_batch_size": 64}
+
+
+KEYS = {"student_layers": 2, "student_hidden_size": 8}
+TUNED = {"rate": 1e-3, "validation_of_rates": {"0.0001": 0.1, "0.001": 0.7, "0.01": 0.5}, "truncated": 0.125}
+FIGURES = {
+    "machine": {"cores": 2},
+    "corpus": {"lines": {"train.txt": 1000}},
+    "teacher": run(1.5, parameters=1700) | {"train_seconds": 7.4, "held_out": run(1.5), "keys": {}},
+    "students": {
+        "small": {"keys": KEYS, "seeds": {"1": run(2.0, 0.30), "2": run(2.2, 0.28)}},
+        "small-mlm": {"keys": KEYS, "seeds": {"1": run(2.5, 0.20), "2": run(2.3, 0.24), "3": run(9.0)}},
+        "small-mlm-compute": {"keys": KEYS, "seeds": {"1": run(2.1, steps=25)}},
+        "small-late": {"keys": KEYS, "seeds": {"1": {"parameters": 100, "steps": 10}}},
+    },
+    "tables": {
+        "main": {"title": "Students", "seeds": [1, 2], "students": ["small", "small-mlm", "small-late"]},
+        "one": {"title": "One seed", "seeds": [1], "students": ["small", "small-mlm"], "base": "small"},
+    },
+    "costs": {"small-cost": 0.3, "small-cached-cost": 0.2, "small-mlm-cost": 0.1},
+    "finetuned": {
+        "letters": {
+            "metric": "f1",
+            "best_constant": 0.345,
+            "models": {"small": TUNED | {"scores": {"f1": [0.5, 0.6], "loss": [1, 1], "accuracy": [0.7, 0.7]}}},
+        }
+    },
+    "pairs": [["small", "small-mlm"], ["small", "teacher"]],
+    "comparisons": [
+        {"ours": "small", "theirs": "x", "task": "letters", "difference": 0.0123, "low": -0.001, "high": 0.02},
+        {"ours": "small", "theirs": "y", "task": "letters", "difference": -0.0123, "low": -0.02, "high": -0.01},
+    ],
+}
+
+
+def rows(text):
+    """The lines of a table, as lists of cells, without the head."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+
+
+def test_a_table_has_the_seeds_that_it_names():
+    """The mean over more seeds than those of its neighbours would hide a difference, or show one that is not there."""
+    teacher, small, mlm = rows(page.held_out(FIGURES, FIGURES["tables"]["main"]))
+    assert small == ["small", "10", "4.000 ± 0.000", "2.100 ± 0.141", "20.0 ± 0.0 %", "29.0 ± 1.4 %", "2"]
+    assert mlm[3] == "2.400 ± 0.141" and teacher[0] == "teacher"
+    assert [row[3] for row in rows(page.held_out(FIGURES, FIGURES["tables"]["one"]))] == ["1.500", "2.000", "2.500"]
+
+
+def test_differences_are_of_the_seeds_that_both_have():
+    assert rows(page.held_out_differences(FIGURES)) == [["small - small-mlm", "-0.300 ± 0.283", "7.0 ± 4.2", "2"]]
+
+
+def test_costs_are_multiples_of_the_same_shape_without_a_teacher():
+    found = rows(page.costs(FIGURES))
+    assert found == [["small", "0.300", "3.00"], ["small-cached", "0.200", "2.00"], ["small-mlm", "0.100", "1.00"]]
+
+
+def test_scores_and_where_their_rate_stands_in_the_list():
+    (small, constant) = rows(page.scores(FIGURES, "letters"))
+    assert small == ["small", "55.0 ± 7.1", "70.0 ± 0.0", "0.001", "10.0, 70.0, 50.0", "12 %", "2"]
+    assert constant[:2] == ["one label for all", "34.5"]
+    found = rows(page.differences(FIGURES))
+    assert [row[2:] for row in found] == [["+1.2", "-0.1 to +2.0", "within chance"], ["-1.2", "-2.0 to -1.0", ""]]
+
+
+def test_the_page_has_every_part_once():
+    shape = {"layers": 6, "hidden_size": 8, "vocab_size": 16}
+    text = page.page(FIGURES | {"teacher": FIGURES["teacher"] | {"keys": shape}})
+    assert text.count("### ") == 8 and "| small | 2 x 8 | 16 | 100 | 17.0 | 4.0 |" in text
+    assert "10 steps of 64 lines of at most 128 tokens, fp32, 7 s." in text
+
+
+def test_a_point_costs_its_steps_times_a_step():
+    found = points_of(FIGURES, "small")
+    _, seconds, losses = found["mlm"]
+    assert seconds == pytest.approx([1.0, 2.5]) and losses == pytest.approx([(2.5 + 2.3 + 9) / 3, 2.1])
+    assert found["distilled"][1] == pytest.approx([3.0])
+    assert {name for name in pictures(FIGURES)} == {"one.png", "compute.png", "scores.png"}
