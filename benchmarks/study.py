@@ -23,7 +23,7 @@ from benchmarks.studying.corpus import prepare
 from benchmarks.studying.page import page
 from benchmarks.studying.pictures import pictures
 from benchmarks.studying.plan import Study
-from benchmarks.studying.results import collect
+from benchmarks.studying.results import collect, note_machine
 from benchmarks.studying.runs import Run, at_once
 from benchmarks.studying.tuning import chosen_runs, tune
 from distillation.recipe import CommandLine, RecipeError, check_output, command
@@ -52,6 +52,7 @@ def main(argv: list[str] | None = None) -> None:
         return
     study.output.mkdir(parents=True, exist_ok=True)
     with only_one(study.output), tqdm(total=round(minutes), unit="min", desc="Study") as bar:
+        note_machine(study.output)
         prepare(study.output / "corpus", study.made_of)
         for phase in filter(lambda phase: phase.work, phases):
             for name in at_once(phase.work, phase.jobs):

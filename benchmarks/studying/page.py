@@ -24,11 +24,11 @@ def page(figures: Figures) -> str:
 
 def conditions(figures: Figures) -> str:
     """On what all figures were made."""
-    machine = ", ".join(f"{name} {value}" for name, value in figures["machine"].items())
+    machines = [", ".join(f"{name} {value}" for name, value in one.items()) for one in figures["machines"]]
     counts = ", ".join(f"{name} {count:,} lines" for name, count in figures["corpus"]["lines"].items())
     teacher, student = figures["teacher"], next(iter(shapes(figures).values()))
     lines = [
-        f"* Machine: {machine}.",
+        f"* Machine: {'; '.join(machines)}.",
         f"* Corpus, shuffled: {counts}.",
         f"* Teacher: {_training(teacher)}, {teacher['train_seconds']:.0f} s.",
         f"* Students: {_training(student)} unless a table says more steps; from the means of the teacher's "
@@ -123,15 +123,14 @@ def scores(figures: Figures, task: str) -> str:
     about = figures["finetuned"][task]
     names = list(next(iter(about["models"].values()))["scores"])
     names = [about["metric"], *(name for name in names if name in ("accuracy", "f1") and name != about["metric"])]
-    scale = 1 if task == "sberquad" else 100  # SQuAD's script counts in per cent
+    scale = 1 if about["task"] == "sberquad" else 100  # SQuAD's script counts in per cent
     lines = []
     for model, found in about["models"].items():
         cells = [markdown.mean([scale * value for value in found["scores"][name]], 1) for name in names]
-        tried = ", ".join(f"{scale * value:.1f}" for value in found["validation_of_rates"].values())
-        rates = list(map(float, found["validation_of_rates"]))
-        rate = f"{found['rate']:g}" + (" (at the end of the list)" if found["rate"] in (rates[0], rates[-1]) else "")
+        tried = found["validation_of_rates"].items()
+        tried = ", ".join(f"{float(rate):g}: {scale * value:.1f}" for rate, value in tried)
         seeds = len(found["scores"][names[0]])
-        lines.append([model, *cells, rate, tried, f"{100 * found['truncated']:.0f} %", seeds])
+        lines.append([model, *cells, f"{found['rate']:g}", tried, f"{100 * found['truncated']:.0f} %", seeds])
     if about["best_constant"] is not None:
         blanks = [""] * (len(names) + 3)
         lines.append(["one label for all", f"{100 * about['best_constant']:.1f}", *blanks])

@@ -1,7 +1,9 @@
 """What a study has found so far, as one JSON: every figure with its seeds, steps, sizes, and hardware."""
 
+import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,9 +15,11 @@ from benchmarks.studying.runs import Run
 from benchmarks.studying.significance import Predictions, difference, labels_of, scorer, statistics_of
 from benchmarks.studying.tuning import at_rates, chosen_runs, predictions, validation
 from distillation.evaluation import METRICS
-from distillation.results import without_folders
+from distillation.results import without_folders, write_json
 
 Figures = dict[str, Any]
+
+MACHINES = "machines.json"
 
 
 def collect(study: Study) -> Figures:
@@ -28,7 +32,7 @@ def collect(study: Study) -> Figures:
     finetuned = {task: tuned(study, task) for task in study.tasks}
     return without_folders(
         {
-            "machine": machine(),
+            "machines": machines(study.output),
             "corpus": study.corpus | {"lines": lines(study.output / "corpus")},
             "teacher": trained(teacher) | {"held_out": _held_out(held_out, teacher), "keys": study.teacher},
             "students": {name: student(study, name, seeds, held_out) for name, seeds in study.seeds().items()},
@@ -42,11 +46,19 @@ def collect(study: Study) -> Figures:
     )
 
 
-def machine() -> Figures:
-    """Which one this is."""
-    found = hardware(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    del found["threads"]  # of this process, and not of the runs
-    return {"cores": len(os.sched_getaffinity(0))} | found
+def note_machine(folder: Path) -> None:
+    """Write down that this one takes part in a study."""
+    this = {"cores": len(os.sched_getaffinity(0))}
+    this |= hardware(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    del this["threads"]  # of this process, and not of the runs
+    known = machines(folder)
+    write_json(folder / MACHINES, [*known, *([this] if this not in known else [])])
+
+
+def machines(folder: Path) -> list[Figures]:
+    """Those that took part."""
+    path = folder / MACHINES
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
 def trained(run: Run) -> Figures:
@@ -79,7 +91,13 @@ def tuned(study: Study, task: str) -> Figures:
             continue
         results = [run.results() for run in runs]
         first, metric = results[0], results[0]["metric"]
-        found |= {"metric": metric, "split": first["split"], "examples": first["examples"], "recipe": first["recipe"]}
+        found |= {
+            "task": first["task"],
+            "metric": metric,
+            "split": first["split"],
+            "examples": first["examples"],
+            "recipe": first["recipe"],
+        }
         found["best_constant"] = best_constant(metric, predictions(runs[0]))
         others = [name for name in first if name.startswith("test_") and name != "test_loss"]
         rates = {str(rate): validation(run.results()) for rate, run in at_rates(study, model, task).items()}

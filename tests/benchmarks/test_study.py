@@ -103,7 +103,7 @@ def test_a_study_from_the_corpus_to_the_table(run, capsys):
     found = json.loads((folder / "study.json").read_text(encoding="utf-8"))
     small = found["students"]["small"]["seeds"]
     assert set(small) == {"1", "2"} and small["1"]["loss"] != small["2"]["loss"] and small["1"]["steps"] == 2
-    assert found["teacher"]["held_out"]["loss"] > 0 and found["machine"]["cores"]
+    assert found["teacher"]["held_out"]["loss"] > 0 and found["machines"][0]["cores"]
     assert set(found["finetuned"]["rusentiment"]["models"]) == {"teacher", "small", "small, random"}
     assert {one["task"] for one in found["comparisons"]} == {"rusentiment"}
     stamps = {path: path.stat().st_mtime_ns for path in folder.rglob("all_results.json")}

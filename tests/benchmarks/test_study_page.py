@@ -16,7 +16,7 @@ def run(loss, words=0.25, parameters=100, steps=10):
 KEYS = {"student_layers": 2, "student_hidden_size": 8}
 TUNED = {"rate": 1e-3, "validation_of_rates": {"0.0001": 0.1, "0.001": 0.7, "0.01": 0.5}, "truncated": 0.125}
 FIGURES = {
-    "machine": {"cores": 2},
+    "machines": [{"cores": 2}, {"cores": 3}],
     "corpus": {"lines": {"train.txt": 1000}},
     "teacher": run(1.5, parameters=1700) | {"train_seconds": 7.4, "held_out": run(1.5), "keys": {}},
     "students": {
@@ -32,6 +32,7 @@ FIGURES = {
     "costs": {"small-cost": 0.3, "small-cached-cost": 0.2, "small-mlm-cost": 0.1},
     "finetuned": {
         "letters": {
+            "task": "letters",
             "metric": "f1",
             "best_constant": 0.345,
             "models": {"small": TUNED | {"scores": {"f1": [0.5, 0.6], "loss": [1, 1], "accuracy": [0.7, 0.7]}}},
@@ -69,7 +70,15 @@ def test_costs_are_multiples_of_the_same_shape_without_a_teacher():
 
 def test_scores_and_where_their_rate_stands_in_the_list():
     (small, constant) = rows(page.scores(FIGURES, "letters"))
-    assert small == ["small", "55.0 ± 7.1", "70.0 ± 0.0", "0.001", "10.0, 70.0, 50.0", "12 %", "2"]
+    assert small == [
+        "small",
+        "55.0 ± 7.1",
+        "70.0 ± 0.0",
+        "0.001",
+        "0.0001: 10.0, 0.001: 70.0, 0.01: 50.0",
+        "12 %",
+        "2",
+    ]
     assert constant[:2] == ["one label for all", "34.5"]
     found = rows(page.differences(FIGURES))
     assert [row[2:] for row in found] == [["+1.2", "-0.1 to +2.0", "within chance"], ["-1.2", "-2.0 to -1.0", ""]]
@@ -79,7 +88,7 @@ def test_the_page_has_every_part_once():
     shape = {"layers": 6, "hidden_size": 8, "vocab_size": 16}
     text = page.page(FIGURES | {"teacher": FIGURES["teacher"] | {"keys": shape}})
     assert text.count("### ") == 8 and "| small | 2 x 8 | 16 | 100 | 17.0 | 4.0 |" in text
-    assert "10 steps of 64 lines of at most 128 tokens, fp32, 7 s." in text
+    assert "Machine: cores 2; cores 3." in text and "10 steps of 64 lines of at most 128 tokens, fp32, 7 s." in text
 
 
 def test_a_point_costs_its_steps_times_a_step():
