@@ -91,13 +91,7 @@ def tuned(study: Study, task: str) -> Figures:
             continue
         results = [run.results() for run in runs]
         first, metric = results[0], results[0]["metric"]
-        found |= {
-            "task": first["task"],
-            "metric": metric,
-            "split": first["split"],
-            "examples": first["examples"],
-            "recipe": first["recipe"],
-        }
+        found |= {name: first[name] for name in ("task", "metric", "split", "examples", "recipe")}
         found["best_constant"] = best_constant(metric, predictions(runs[0]))
         others = [name for name in first if name.startswith("test_") and name != "test_loss"]
         rates = {str(rate): validation(run.results()) for rate, run in at_rates(study, model, task).items()}
