@@ -61,17 +61,18 @@ def compute(figures: Figures) -> Figure | None:
     points = {shape: places for shape in shapes if (places := points_of(figures, shape))}
     if not points:
         return None
-    figure = new_figure(5.5 * len(points), 4.2)
+    figure = new_figure(5.5 * len(points), 5)
     for axes, (shape, places) in zip(figure.subplots(1, len(points), squeeze=False).flat, points.items(), strict=True):
         for label, (way, seconds, losses) in places.items():
             colour, marker = WAYS[way]
             filled = "white" if CACHED in label else colour
-            axes.plot(seconds, losses, color=colour, marker=marker, markerfacecolor=filled, label=label)
+            line = "-" if len(seconds) > 1 else ""
+            axes.plot(seconds, losses, line, color=colour, marker=marker, markerfacecolor=filled, label=label)
         axes.set_title(shape)
         axes.set_xlabel("seconds of training")
         axes.set_ylabel("held-out loss per character, nats")
         axes.grid(color="0.92")
-        axes.legend(frameon=False)
+        axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.15))  # below: not on a point
     return figure
 
 
