@@ -26,16 +26,17 @@ def conditions(figures: Figures) -> str:
     """On what all figures were made."""
     machines = [", ".join(f"{name} {value}" for name, value in one.items()) for one in figures["machines"]]
     counts = ", ".join(f"{name} {count:,} lines" for name, count in figures["corpus"]["lines"].items())
-    teacher, student = figures["teacher"], next(iter(shapes(figures).values()))
+    teacher, student = figures["teacher"], next(iter(shapes(figures).values()), None)
     lines = [
         f"* Machine: {'; '.join(machines)}.",
         f"* Corpus, shuffled: {counts}.",
         f"* Teacher: {_training(teacher)}, {teacher['train_seconds']:.0f} s.",
-        f"* Students: {_training(student)} unless a table says more steps; from the means of the teacher's "
-        "layers unless said.",
-        "* Figures are means ± standard deviations over seeds, losses in nats; held-out words are hidden by the word.",
     ]
-    return "\n".join(lines)
+    if student is not None:
+        unless = "unless a table says more steps; from the means of the teacher's layers unless said"
+        lines.append(f"* Students: {_training(student)} {unless}.")
+    held_out = "held-out words are hidden by the word"
+    return "\n".join([*lines, f"* Figures are means ± standard deviations over seeds, losses in nats; {held_out}."])
 
 
 def _training(run: Figures) -> str:

@@ -78,7 +78,7 @@ def test_labels_of_points_close_together_do_not_overlap():
 
 def test_a_label_stays_inside_and_off_the_line():
     """At the right edge it goes to the left, and not where a line runs."""
-    figure = plots._figure(6, 4)
+    figure = plots.new_figure(6, 4)
     axes = figure.subplots()
     axes.set(xlim=(0, 1), ylim=(0, 1))
     (label,) = label_points(axes, [(0.99, 0.5)], ["a long name"], [(0, 0.5), (1, 0.5)])
