@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from benchmarks import markdown
 from benchmarks.options import count
-from benchmarks.studying.runs import Run, at_once
+from benchmarks.studying.runs import Run, at_once, options
 from distillation.arguments import TERMS
 from distillation.assembly import ARGUMENTS
 from distillation.recipe import CommandLine, check_output, command, parse_recipe
@@ -56,10 +56,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output_dir", type=Path, default=Path("outputs/quality"))
     arguments, recipe = parser.parse_known_args(argv)
     check_output(str(arguments.output_dir))
-    for arm in arguments.arms:
-        parse_recipe(*ARGUMENTS, argv=options_of(arm, arguments.seeds[0], recipe, arguments.output_dir))
     ways = [(arm, seed) for seed in arguments.seeds for arm in arguments.arms]
     runs = {way: run_of(*way, recipe, arguments.output_dir) for way in ways}
+    for arm in arguments.arms:
+        parse_recipe(*ARGUMENTS, argv=list(runs[arm, arguments.seeds[0]].options))
     for run in runs.values():
         run.check()
     work = {run.name: run.make for run in runs.values()}
@@ -74,20 +74,10 @@ def main(argv: list[str] | None = None) -> None:
 
 def run_of(arm: str, seed: int, recipe: list[str], output_dir: Path) -> Run:
     """One run of distillation/run.py."""
-    words = tuple(options_of(arm, seed, recipe, output_dir))
-    return Run(f"{arm} with seed {seed}", "distillation/run.py", words, output_dir / f"{arm}-{seed}")
-
-
-def options_of(arm: str, seed: int, recipe: list[str], output_dir: Path) -> list[str]:
-    """Its options."""
     changes = ARMS[arm] if arm in ARMS else dict(change.split("=", 1) for change in arm.split(","))
     folder = output_dir / f"{arm}-{seed}"
-    return [
-        *recipe,
-        *(f"--{key}={value}" for key, value in changes.items()),
-        f"--seed={seed}",
-        f"--output_dir={folder}",
-    ]
+    words = (*recipe, *options(changes), f"--seed={seed}", f"--output_dir={folder}")
+    return Run(f"{arm} with seed {seed}", "distillation/run.py", words, folder)
 
 
 def _arm(text: str) -> str:

@@ -157,8 +157,8 @@ def tables(rows: list[dict[str, Any]], best_flops: dict[str, float]) -> str:
         cells = [row["recipe"], *(_ratio(row["ratios"][name]) for name in names)]
         cells += [f"{row['tokens'] / whole:.0f}", f"{used:.0%}"]
         whole_steps.append(cells + [_spread(row["mib"][part]) for part in ("step", "floor", "full vocabulary")])
-    tables = markdown.table(["recipe", *parts], taken), markdown.table(head, whole_steps)
-    return "\n\n".join(["Milliseconds, medians [least, largest]:", *tables])
+    both = markdown.table(["recipe", *parts], taken), markdown.table(head, whole_steps)
+    return "\n\n".join(["Milliseconds, medians [least, largest]:", *both])
 
 
 def _spread(values: list[float], times: float = 1) -> str:

@@ -24,8 +24,7 @@ class Row:
 
     def cells(self) -> list[str]:
         """The figures as text."""
-        pairs = zip(METRICS, self.figures, strict=True)
-        return [f"{100 * value:.1f} %" if "accuracy" in metric else f"{value:.3f}" for metric, value in pairs]
+        return [markdown.mean_of_metric(name, [value]) for name, value in zip(METRICS, self.figures, strict=True)]
 
 
 def rows(inventory: Inventory) -> list[Row]:

@@ -1,5 +1,6 @@
 """What a study has found so far, as one JSON: every figure with its seeds, steps, sizes, and hardware."""
 
+import functools
 import json
 import os
 from collections.abc import Mapping
@@ -117,14 +118,18 @@ def best_constant(metric: str, answers: Predictions) -> float | None:
 
 def comparisons(study: Study) -> list[Figures]:
     """How certain the differences are that the conclusions stand on."""
+
+    @functools.cache  # a model is in several pairs
+    def answers_of(model: str, task: str) -> list[Predictions]:
+        return [predictions(run) for run in chosen_runs(study, model, task)]
+
     found = []
     for ours, theirs in study.comparisons:
         for task in study.tasks:
-            runs = [chosen_runs(study, model, task) for model in (ours, theirs)]
-            if not all(runs):
+            answers = [answers_of(model, task) for model in (ours, theirs)]
+            if not all(answers):
                 continue
-            metric = runs[0][0].results()["metric"]
-            answers = [[predictions(run) for run in of_model] for of_model in runs]
+            metric = chosen_runs(study, ours, task)[0].results()["metric"]
             score = scorer(metric, answers[0][0])
             references = [[row["reference"] for row in one] for of_model in answers for one in of_model]
             assert all(other == references[0] for other in references), "predictions of other test parts"
