@@ -101,10 +101,11 @@ class Study:
         name, _, start = model.partition(", ")
         source = self.teacher_run()
         if name != TEACHER:
-            seeds, turn = self.seeds()[name], self.finetuning["seeds"].index(seed)
+            seeds, turn = self.seeds()[name], self.tuning_seeds(task).index(seed)
             source = self.student_run(name, seeds[turn % len(seeds)])
         folder = f"{{output}}/finetuned/{model.replace(', ', '-')}/{task}/{rate}/seed-{seed}"
-        keys = self.finetuning["keys"] | self.tasks[task].get("keys", {}) | {"learning_rate": rate, "seed": seed}
+        keys = matching(self.finetuning["keys"], model, "keys") | self.tasks[task].get("keys", {})
+        keys |= {"learning_rate": rate, "seed": seed}
         keys |= {"model_name_or_path": str(source.folder), "data_dir": f"{{data}}/{self.tasks[task]['data']}"}
         keys |= {"random_weights": True if start == RANDOM else None, "output_dir": folder}
         script = f"finetuning/{self.tasks[task]['script']}"
@@ -139,6 +140,10 @@ class Study:
         """Those that are fine-tuned on a task; `, random` behind the name of one that starts from random weights."""
         default = [*self.finetuning["models"], *(f"{name}, {RANDOM}" for name in self.finetuning["random"])]
         return self.tasks[task].get("models", default)
+
+    def tuning_seeds(self, task: str) -> list[int]:
+        """Those of its fine-tunings."""
+        return self.tasks[task].get("seeds", self.finetuning["seeds"])
 
     def rates(self, model: str) -> list[float]:
         """The learning rates that a model's is chosen from."""
@@ -175,7 +180,7 @@ class Study:
         runs = [self.teacher_run(), *first, *others, *self.cost_runs()]
         for task in self.tasks:
             for model in self.models(task):
-                runs.append(self.tuning_run(model, task, self.rates(model)[0], self.finetuning["seeds"][0]))
+                runs.append(self.tuning_run(model, task, self.rates(model)[0], self.tuning_seeds(task)[0]))
         for run in runs:
             _check_options(run)
 
@@ -186,8 +191,8 @@ class Study:
             if not (ROOT / "finetuning" / task["script"]).is_file() or not task["script"].startswith("run_"):
                 raise RecipeError(f"`tasks`: {name}: no script {task['script']!r} in finetuning: name a run_*.py")
         lists = [table[key] for table in self.tables.values() for key in ("seeds", "students")]
-        lists += self.finetuning["rates"].values()
-        if not all([*lists, self.finetuning["seeds"], self.tables]):
+        lists += [*self.finetuning["rates"].values(), *map(self.tuning_seeds, self.tasks)]
+        if not all([*lists, self.tables]):
             raise RecipeError("`tables`, `students`, `seeds`, and `rates` must not be empty: name one of each")
         tuned = {model for task in self.tasks for model in self.models(task)}
         for model in tuned:

@@ -42,7 +42,7 @@ def collect(study: Study) -> Figures:
             "finetuned": {task: found for task, found in finetuned.items() if found["models"]},
             "pairs": study.comparisons,
             "comparisons": comparisons(study),
-            "keys": study.finetuning["keys"] | {"tasks": study.tasks},
+            "keys": {"finetuning": study.finetuning["keys"], "tasks": study.tasks},
         }
     )
 

@@ -19,8 +19,8 @@ STUDY = {
     "students": {ANY: dict},
     "tables": {ANY: {"title": str, "seeds": [int], "students": [str], "base?": str}},
     "costs": [str],
-    "finetuning": {"models": [str], "random": [str], "seeds": [int], "rates": {ANY: [NUMBER]}, "keys": dict},
-    "tasks": {ANY: {"script": str, "data": str, "keys?": dict, "models?": [str]}},
+    "finetuning": {"models": [str], "random": [str], "seeds": [int], "rates": {ANY: [NUMBER]}, "keys": {ANY: dict}},
+    "tasks": {ANY: {"script": str, "data": str, "keys?": dict, "models?": [str], "seeds?": [int]}},
     "comparisons": [[str]],
 }
 

@@ -11,7 +11,7 @@ from benchmarks.studying.significance import Predictions
 
 def tune(study: Study, model: str, task: str, threads: int) -> None:
     """Make the runs that are not there: with the first seed at each rate, with the other seeds at the best."""
-    first, *others = study.finetuning["seeds"]
+    first, *others = study.tuning_seeds(task)
     runs = at_rates(study, model, task)
     for run in runs.values():
         run.make(threads)
@@ -21,7 +21,7 @@ def tune(study: Study, model: str, task: str, threads: int) -> None:
 
 def at_rates(study: Study, model: str, task: str) -> dict[float, Run]:
     """The runs with the first seed, by their learning rate."""
-    first = study.finetuning["seeds"][0]
+    first = study.tuning_seeds(task)[0]
     return {rate: study.tuning_run(model, task, rate, first) for rate in study.rates(model)}
 
 
@@ -41,7 +41,7 @@ def chosen_runs(study: Study, model: str, task: str) -> list[Run]:
     if not _finished(runs.values()):
         return []
     rate = best(runs)
-    chosen = [study.tuning_run(model, task, rate, seed) for seed in study.finetuning["seeds"]]
+    chosen = [study.tuning_run(model, task, rate, seed) for seed in study.tuning_seeds(task)]
     return chosen if _finished(chosen) else []
 
 
