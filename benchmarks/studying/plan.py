@@ -104,8 +104,9 @@ class Study:
             seeds, turn = self.seeds()[name], self.tuning_seeds(task).index(seed)
             source = self.student_run(name, seeds[turn % len(seeds)])
         folder = f"{{output}}/finetuned/{model.replace(', ', '-')}/{task}/{rate}/seed-{seed}"
-        keys = matching(self.finetuning["keys"], model, "keys") | self.tasks[task].get("keys", {})
-        keys |= {"learning_rate": rate, "seed": seed}
+        keys = matching(self.finetuning["keys"], model, "keys") | {"learning_rate": rate, "seed": seed}
+        if "keys" in self.tasks[task]:
+            keys |= matching(self.tasks[task]["keys"], model, f"tasks: {task}: keys")
         keys |= {"model_name_or_path": str(source.folder), "data_dir": f"{{data}}/{self.tasks[task]['data']}"}
         keys |= {"random_weights": True if start == RANDOM else None, "output_dir": folder}
         script = f"finetuning/{self.tasks[task]['script']}"

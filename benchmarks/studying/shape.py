@@ -20,7 +20,7 @@ STUDY = {
     "tables": {ANY: {"title": str, "seeds": [int], "students": [str], "base?": str}},
     "costs": [str],
     "finetuning": {"models": [str], "random": [str], "seeds": [int], "rates": {ANY: [NUMBER]}, "keys": {ANY: dict}},
-    "tasks": {ANY: {"script": str, "data": str, "keys?": dict, "models?": [str], "seeds?": [int]}},
+    "tasks": {ANY: {"script": str, "data": str, "keys?": {ANY: dict}, "models?": [str], "seeds?": [int]}},
     "comparisons": [[str]],
 }
 

@@ -60,9 +60,9 @@ finetuning:
   random: [small]
   seeds: [1, 2]
   rates: {"*": [1.0e-3, 1.0e-2]}
-  keys: {"*": {max_length: 32, num_train_epochs: 1, use_cpu: true, disable_tqdm: true}}
+  keys: {"*": {max_length: 32, use_cpu: true, disable_tqdm: true}}
 tasks:
-  rusentiment: {script: run_rusentiment.py, data: rusentiment}
+  rusentiment: {script: run_rusentiment.py, data: rusentiment, keys: {"*": {num_train_epochs: 1}}}
 comparisons: [["small", "small, random"]]
 """
 
