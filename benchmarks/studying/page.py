@@ -8,6 +8,8 @@ from distillation.evaluation import HEADINGS, METRICS
 
 Figures = Mapping[str, Any]
 
+ALIKE = 1  # points: two models are called so whose difference, all of its interval, is no larger either way
+
 
 def page(figures: Figures) -> str:
     """All tables in Markdown, each under its heading."""
@@ -130,22 +132,22 @@ def scores(figures: Figures, task: str) -> str:
         cells = [markdown.mean([scale * value for value in found["scores"][name]], 1) for name in names]
         tried = found["validation_of_rates"].items()
         tried = ", ".join(f"{float(rate):g}: {scale * value:.1f}" for rate, value in tried)
-        seeds = len(found["scores"][names[0]])
-        lines.append([model, *cells, f"{found['rate']:g}", tried, f"{100 * found['truncated']:.0f} %", seeds])
+        steps, seeds = f"{max(found['steps']):,}", len(found["scores"][names[0]])
+        lines.append([model, steps, *cells, f"{found['rate']:g}", tried, f"{100 * found['truncated']:.0f} %", seeds])
     if about["best_constant"] is not None:
         blanks = [""] * (len(names) + 3)
-        lines.append(["one label for all", f"{100 * about['best_constant']:.1f}", *blanks])
-    head = ["model", *names, "learning rate", "validation at each rate", "inputs cut", "seeds"]
+        lines.append(["one label for all", "", f"{100 * about['best_constant']:.1f}", *blanks])
+    head = ["model", "steps", *names, "learning rate", "validation at each rate", "inputs cut", "seeds"]
     return markdown.table(head, lines)
 
 
 def differences(figures: Figures) -> str:
-    """Pairs of fine-tuned models: points, the 95 % interval, and whether it leaves out 0."""
+    """Pairs of fine-tuned models: points, the 95 % interval, and what it says."""
     lines = []
     for found in figures["comparisons"]:
         low, high = 100 * found["low"], 100 * found["high"]
         interval = f"{low:+.1f} to {high:+.1f}"
-        verdict = "within chance" if low <= 0 <= high else ""
+        verdict = "alike" if max(-low, high) <= ALIKE else "within chance" if low <= 0 <= high else "different"
         pair = f"{found['ours']} - {found['theirs']}"
         lines.append([pair, found["task"], f"{100 * found['difference']:+.1f}", interval, verdict])
     return markdown.table(["", "task", "difference", "95 % interval", ""], lines) if lines else ""

@@ -33,7 +33,7 @@ class Study:
     costs: list[str]  # students whose steps are timed, one at a time
     finetuning: dict[str, Any]
     tasks: dict[str, dict[str, Any]]
-    comparisons: list[list[str]]  # pairs of fine-tuned models
+    comparisons: list[list[str]]  # pairs of models, on held-out text and where both are fine-tuned
     minutes: dict[str, float]  # how long a step takes on the machine that `machine` names, by patterns of its name
     machine: str
     data: Path
@@ -200,8 +200,8 @@ class Study:
             if model.partition(", ")[0] not in (TEACHER, *self.seeds()):
                 raise RecipeError(f"`finetuning`: {model!r} is in no table: name one of {', '.join(self.seeds())}")
         for pair in self.comparisons:
-            if len(pair) != 2 or not tuned.issuperset(pair):
-                raise RecipeError(f"`comparisons`: {pair} are not two models that are fine-tuned")
+            if len(pair) != 2 or not {*tuned, *self.seeds()}.issuperset(pair):
+                raise RecipeError(f"`comparisons`: {pair} are not two models that a table or `finetuning` has")
         for name, table in self.tables.items():
             if table.get("base", table["students"][0]) not in table["students"]:
                 raise RecipeError(f"`tables`: {name}: `base` {table['base']!r} is none of its students")

@@ -58,11 +58,11 @@ costs: [small-cost]
 finetuning:
   models: [teacher, small]
   random: [small]
-  seeds: [1, 2]
+  seeds: [1, 2, 3]
   rates: {"*": [1.0e-3, 1.0e-2]}
   keys: {"*": {max_length: 32, use_cpu: true, disable_tqdm: true}}
 tasks:
-  rusentiment: {script: run_rusentiment.py, data: rusentiment, keys: {"*": {num_train_epochs: 1}}}
+  rusentiment: {script: run_rusentiment.py, data: rusentiment, seeds: [1, 2], keys: {"*": {num_train_epochs: 1}}}
 comparisons: [["small", "small, random"]]
 """
 
@@ -148,7 +148,7 @@ def test_the_studies_can_be_followed(name, tmp_path):
             "`seeds` is int, and should be a list",
         ),
         ({"tables": {"main": {"title": "x", "seeds": [1], "students": ["small"], "base": "x"}}}, "`base` 'x' is none"),
-        ({"comparisons": [["small", "large"]]}, "not two models that are fine-tuned"),
+        ({"comparisons": [["small", "large"]]}, "not two models that a table"),
         ({"minutes": {"teacher": 1}}, "`minutes` has no pattern"),
     ],
 )
