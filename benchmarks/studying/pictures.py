@@ -84,7 +84,8 @@ def points_of(figures: Figures, shape: str) -> dict[str, tuple[str, list[float],
         way = name.removeprefix(shape).lstrip("-")
         if shape_of(name) != shape or way not in WAYS:
             continue
-        trained = {one: _all_losses(figures, one) for one in (name, f"{name}-compute")}
+        runs = [name] if cached else [name, f"{name}-compute", f"{name}-long"]
+        trained = {one: _all_losses(figures, one) for one in runs}
         trained = {one: losses for one, losses in trained.items() if losses}
         if trained:
             steps = [next(iter(figures["students"][one]["seeds"].values()))["steps"] for one in trained]
@@ -100,8 +101,8 @@ def _all_losses(figures: Figures, name: str) -> list[float]:
 
 
 def scores(figures: Figures) -> Figure | None:
-    """A panel a task: each model's score with the standard deviation over its seeds."""
-    tasks = figures["finetuned"]
+    """A panel a task that several models were fine-tuned on: their scores with the standard deviations over seeds."""
+    tasks = {task: about for task, about in figures["finetuned"].items() if len(about["models"]) > 1}
     if not tasks:
         return None
     most = max(len(about["models"]) for about in tasks.values())

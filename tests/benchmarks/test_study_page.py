@@ -108,4 +108,7 @@ def test_a_point_costs_its_steps_times_a_step():
     _, seconds, losses = found["mlm"]
     assert seconds == pytest.approx([1.0, 2.5]) and losses == pytest.approx([(2.5 + 2.3 + 9) / 3, 2.1])
     assert found["distilled"][1] == pytest.approx([3.0])
-    assert {name for name in pictures(FIGURES)} == {"one.png", "compute.png", "scores.png"}
+    assert {name for name in pictures(FIGURES)} == {"one.png", "compute.png"}
+    tuned = FIGURES["finetuned"]["letters"]
+    both = {"letters": tuned | {"models": tuned["models"] | {"small-mlm": tuned["models"]["small"]}}}
+    assert "scores.png" in pictures(FIGURES | {"finetuned": both})
