@@ -47,17 +47,19 @@ def main(argv: list[str] | None = None) -> None:
     phases = phases_of(study, arguments.jobs)
     steps, minutes = sum(len(phase.work) for phase in phases), sum(phase.minutes(study) for phase in phases)
     print(f"{steps} steps to do: about {minutes / 60:.1f} hours on {study.machine}", flush=True)
+    report(study)
     if arguments.plan:
-        report(study)
         return
     study.output.mkdir(parents=True, exist_ok=True)
     with only_one(study.output), tqdm(total=round(minutes), unit="min", desc="Study") as bar:
         note_machine(study.output)
         prepare(study.output / "corpus", study.made_of)
         for phase in filter(lambda phase: phase.work, phases):
-            for name in at_once(phase.work, phase.jobs):
-                bar.update(study.minutes_of(name) / phase.jobs)
-            report(study)
+            try:
+                for name in at_once(phase.work, phase.jobs):
+                    bar.update(study.minutes_of(name) / phase.jobs)
+            finally:
+                report(study)
     print(study.output / "study.md")
 
 

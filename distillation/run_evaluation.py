@@ -21,6 +21,7 @@ from distillation.evaluation import evaluate_masked_lm, held_out_examples, held_
 from distillation.lines import check_whole, load_lines
 from distillation.models import load_masked_lm
 from distillation.recipe import RecipeError, command, parse_recipe
+from distillation.results import write_json
 
 
 @dataclass
@@ -68,7 +69,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     print(held_out_table(figures))
     print(json.dumps(figures, ensure_ascii=False))
     if arguments.output:
-        Path(arguments.output).write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_json(Path(arguments.output), figures)
     return figures
 
 

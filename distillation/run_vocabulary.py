@@ -9,13 +9,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-import json
-
 from distillation.arguments import DataArguments
 from distillation.checkpoint import load_tokenizer, save_tokenizer
 from distillation.demo import resolve_demo
 from distillation.lines import check_whole, hold_out, load_lines
 from distillation.recipe import RecipeError, check_output, command, parse_recipe
+from distillation.results import write_json
 from distillation.vocabulary import measure, sample_texts, train_tokenizer
 
 
@@ -31,10 +30,13 @@ class VocabularyArguments:
     max_positions: int = field(default=512, metadata={"help": "Longest input that the tokenizer announces."})
 
 
+ARGUMENTS = (VocabularyArguments, DataArguments)
+
+
 @command
 def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, read, train, compare on held-out lines, save."""
-    arguments, data_args = parse_recipe(VocabularyArguments, DataArguments, argv=argv)
+    arguments, data_args = parse_recipe(*ARGUMENTS, argv=argv)
     if arguments.output_dir is None:
         raise RecipeError("`output_dir` is missing: name the folder for the tokenizer")
     check_output(arguments.output_dir)
@@ -55,7 +57,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
         figures["teacher"] = measure(teacher, held_out["text"][:])
     folder = Path(arguments.output_dir)
     save_tokenizer(tokenizer, folder)
-    (folder / "vocabulary.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "vocabulary.json", figures)
     print(f"{'held-out text':12}{'entries':>10}{'tokens per word':>18}{'unknown tokens':>17}{'words with one':>17}")
     for name, values in figures.items():
         print(

@@ -1,11 +1,11 @@
-"""One corpus for all models of a study: shuffled, with lines that none of them sees, and a share for the students."""
+"""One corpus for all models of a study: shuffled, with texts that none of them sees, and a share for the students."""
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, concatenate_datasets
+from datasets import concatenate_datasets
 
 from distillation.arguments import DataArguments
 from distillation.lines import load_lines
@@ -40,21 +40,18 @@ def write_corpus(
     files: paths or globs. Raises RecipeError for a corpus that cannot be read, or with too few lines.
     """
     parts = [load_lines(DataArguments(), pattern, None) for pattern in files]
-    lines = concatenate_datasets(parts).shuffle(seed=SEED)
-    rest = len(lines) - held_out_lines
-    if rest < student_lines:
+    shuffled = concatenate_datasets(parts).shuffle(seed=SEED)["text"]
+    lines = [" ".join(text.splitlines()) for text in shuffled]  # line breaks would make lines of their own
+    held_out, unseen = lines[:held_out_lines], set(lines[:held_out_lines])
+    train = [line for line in lines[held_out_lines:] if line not in unseen]
+    if len(train) < student_lines:
         raise RecipeError(
-            f"`corpus` has {len(lines):,} usable lines, fewer than {held_out_lines:,} `held_out_lines` and "
+            f"`corpus` has {len(lines):,} usable lines, of which {len(train):,} are no `held_out_lines`: fewer than "
             f"{student_lines:,} `student_lines`: lower these, or give more text"
         )
-    chosen = {HELD_OUT: (0, held_out_lines), VALIDATION: (0, min(validation_lines, held_out_lines))}
-    chosen |= {TRAIN: (held_out_lines, rest), STUDENTS: (held_out_lines, student_lines)}
+    chosen = {HELD_OUT: held_out, VALIDATION: held_out[:validation_lines]}
+    chosen |= {TRAIN: train, STUDENTS: train[:student_lines]}
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (begin, count) in chosen.items():
-        write(folder / name, "".join(f"{line}\n" for line in _texts(lines, begin, count)))
-    return {name: count for name, (_, count) in chosen.items()}
-
-
-def _texts(lines: Dataset, begin: int, count: int) -> list[str]:
-    """Line breaks within a text would make lines of their own."""
-    return [" ".join(text.splitlines()) for text in lines.select(range(begin, begin + count))["text"]]
+    for name, part in chosen.items():
+        write(folder / name, "".join(f"{line}\n" for line in part))
+    return {name: len(part) for name, part in chosen.items()}

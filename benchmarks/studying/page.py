@@ -4,11 +4,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmarks import markdown
+from benchmarks.studying.significance import RESAMPLES
 from distillation.evaluation import HEADINGS, METRICS
 
 Figures = Mapping[str, Any]
 
 ALIKE = 1  # points: two models are called so whose difference, all of its interval, is no larger either way
+BOOTSTRAP = (
+    f"Paired bootstrap over test examples and seeds, {RESAMPLES:,} resamples. Each pair stands for itself: of twenty "
+    "that are alike, one will look different. Seeds count as independent, also those that start from the same "
+    "checkpoint, and few of them make an interval somewhat too narrow."
+)
 
 
 def page(figures: Figures) -> str:
@@ -35,8 +41,7 @@ def conditions(figures: Figures) -> str:
         f"* Teacher: {_training(teacher)}, {teacher['train_seconds']:.0f} s.",
     ]
     if student is not None:
-        unless = "unless a table says more steps; from the means of the teacher's layers unless said"
-        lines.append(f"* Students: {_training(student)} {unless}.")
+        lines.append(f"* Students: {_training(student)}, unless a table says other steps.")
     held_out = "held-out words are hidden by the word"
     return "\n".join([*lines, f"* Figures are means ± standard deviations over seeds, losses in nats; {held_out}."])
 
@@ -48,20 +53,15 @@ def _training(run: Figures) -> str:
 
 
 def sizes(figures: Figures) -> str:
-    """How large each shape is, and how much smaller than the teacher."""
-    teacher, keys = figures["teacher"], figures["teacher"]["keys"]
-    rows = [["teacher", keys["layers"], keys["hidden_size"], keys["vocab_size"], teacher]]
-    for name, shape in shapes(figures).items():
-        own = figures["students"][name]["keys"]
-        vocabulary = str(own.get("student_vocabulary", keys["vocab_size"])).rpartition("-")[2]
-        width = own.get("student_hidden_size", keys["hidden_size"])
-        rows.append([name, own["student_layers"], width, int(vocabulary), shape])
+    """The teacher, and one student of each size."""
+    teacher = figures["teacher"]
     lines = []
-    for name, layers, width, tokens, found in rows:
-        smaller = teacher["parameters"] / found["parameters"]
-        cells = [f"{layers} x {width}", f"{tokens:,}", f"{found['parameters']:,}", f"{smaller:.1f}"]
-        lines.append([name, *cells, f"{found['model_bytes'] / 1e6:.1f}"])
-    head = ["like", "layers x width", "tokens", "parameters", "times smaller", "MB in fp32"]
+    for name, found in {"teacher": teacher, **shapes(figures)}.items():
+        shape = f"{found['num_hidden_layers']} x {found['hidden_size']}"
+        smaller = f"{teacher['parameters'] / found['parameters']:.1f}"
+        counts = [f"{found['vocab_size']:,}", f"{found['parameters']:,}", smaller, f"{found['model_bytes'] / 1e6:.1f}"]
+        lines.append([name, shape, *counts, f"{found['learning_rate']:g}"])
+    head = ["like", "layers x width", "tokens", "parameters", "times smaller", "MB in fp32", "learning rate"]
     return markdown.table(head, lines)
 
 
@@ -122,8 +122,9 @@ def shape_of(name: str) -> str:
 
 
 def scores(figures: Figures, task: str) -> str:
-    """Each model's scores on the test part of a task, in per cent, and its learning rate."""
+    """Each model's scores on a task, in per cent, and its learning rate."""
     about = figures["finetuned"][task]
+    examples = ", ".join(f"{count:,} for {part}" for part, count in about["examples"].items())
     names = list(next(iter(about["models"].values()))["scores"])
     names = [about["metric"], *(name for name in names if name in ("accuracy", "f1") and name != about["metric"])]
     scale = 1 if about["task"] == "sberquad" else 100  # SQuAD's script counts in per cent
@@ -138,7 +139,7 @@ def scores(figures: Figures, task: str) -> str:
         blanks = [""] * (len(names) + 3)
         lines.append(["one label for all", "", f"{100 * about['best_constant']:.1f}", *blanks])
     head = ["model", "steps", *names, "learning rate", "validation at each rate", "inputs cut", "seeds"]
-    return markdown.table(head, lines)
+    return f"Scored on the {about['split']} part. Examples: {examples}.\n\n{markdown.table(head, lines)}"
 
 
 def differences(figures: Figures) -> str:
@@ -148,6 +149,8 @@ def differences(figures: Figures) -> str:
         low, high = 100 * found["low"], 100 * found["high"]
         interval = f"{low:+.1f} to {high:+.1f}"
         verdict = "alike" if max(-low, high) <= ALIKE else "within chance" if low <= 0 <= high else "different"
-        pair = f"{found['ours']} - {found['theirs']}"
-        lines.append([pair, found["task"], f"{100 * found['difference']:+.1f}", interval, verdict])
-    return markdown.table(["", "task", "difference", "95 % interval", ""], lines) if lines else ""
+        pair, seeds = f"{found['ours']} - {found['theirs']}", " and ".join(map(str, found["seeds"]))
+        cells = [f"{100 * found['difference']:+.1f}", interval, seeds, verdict if min(found["seeds"]) > 1 else ""]
+        lines.append([pair, found["task"], found["metric"], *cells])
+    table = markdown.table(["", "task", "metric", "points", "95 % interval", "seeds", ""], lines)
+    return f"{BOOTSTRAP}\n\n{table}" if lines else ""

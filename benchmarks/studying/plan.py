@@ -14,10 +14,12 @@ from benchmarks.studying.corpus import HELD_OUT
 from benchmarks.studying.runs import ROOT, Run, options
 from benchmarks.studying.shape import STUDY, check
 from distillation.recipe import RecipeError, parse_recipe, read_recipe
+from finetuning.run_russian_superglue import RussianSuperGlueArguments
 from finetuning.training import parse
 
 TEACHER, RANDOM = "teacher", "random"
 EVALUATION = "evaluation.json"
+COMPARED = {"danetqa", "rcb", "russe", "rwsd", "terra"}  # tasks of Russian SuperGLUE with one label for each example
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ class Study:
         """Raise RecipeError for what a run would refuse, before the first."""
         self._check_names()
         first, others = self.student_runs()
-        runs = [self.teacher_run(), *first, *others, *self.cost_runs()]
+        runs = [self.teacher_run(), *self.vocabulary_runs(), *first, *others, *self.cost_runs()]
         for task in self.tasks:
             for model in self.models(task):
                 runs.append(self.tuning_run(model, task, self.rates(model)[0], self.tuning_seeds(task)[0]))
@@ -195,6 +197,13 @@ class Study:
         lists += [*self.finetuning["rates"].values(), *map(self.tuning_seeds, self.tasks)]
         if not all([*lists, self.tables]):
             raise RecipeError("`tables`, `students`, `seeds`, and `rates` must not be empty: name one of each")
+        if twice := [values for values in lists if len(set(values)) < len(values)]:
+            raise RecipeError(f"`tables`, `seeds`, `rates`: {twice[0]} names something twice: once is enough")
+        made = {f"{{output}}/vocabulary-{size}" for size in self.vocabularies}
+        for name in [*self.seeds(), *self.costs]:
+            vocabulary = str(self.keys_of(name).get("student_vocabulary"))
+            if vocabulary.startswith("{output}") and vocabulary not in made:
+                raise RecipeError(f"`students`: {name}: no {vocabulary} is made: add its size to `vocabularies`")
         tuned = {model for task in self.tasks for model in self.models(task)}
         for model in tuned:
             if model.partition(", ")[0] not in (TEACHER, *self.seeds()):
@@ -211,7 +220,10 @@ def _check_options(run: Run) -> None:
     """Raise RecipeError for what its script would refuse at once."""
     module = importlib.import_module(run.script.removesuffix(".py").replace("/", "."))
     if run.script.startswith("finetuning"):
-        parse(Path(run.script).stem.removeprefix("run_"), run.options, *module.OPTIONS)
+        settings = parse(Path(run.script).stem.removeprefix("run_"), run.options, *module.OPTIONS)
+        tasks = [own.task for own in settings.own if isinstance(own, RussianSuperGlueArguments)]
+        if not set(tasks) <= COMPARED:
+            raise RecipeError(f"`tasks`: `task` {tasks[0]!r}: a study takes one of {', '.join(sorted(COMPARED))}")
     else:
         parse_recipe(*module.ARGUMENTS, argv=list(run.options))
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoConfig
 
 from benchmarks.measure import hardware
 from benchmarks.studying.corpus import lines
@@ -68,7 +69,9 @@ def trained(run: Run) -> Figures:
     names = ("parameters", "model_bytes", "steps", "train_seconds", "train_tokens_per_second", "device")
     decided = ("per_device_train_batch_size", "max_length", "learning_rate", "bf16")
     recipe = results["recipe"]
-    return {name: results.get(name) for name in names} | {name: recipe.get(name) for name in decided}
+    config = AutoConfig.from_pretrained(run.folder)
+    found = {name: results.get(name) for name in names} | {name: recipe.get(name) for name in decided}
+    return found | {name: getattr(config, name) for name in ("num_hidden_layers", "hidden_size", "vocab_size")}
 
 
 def student(study: Study, name: str, seeds: list[int], held_out: Mapping[str, Any]) -> Figures:
@@ -92,7 +95,7 @@ def tuned(study: Study, task: str) -> Figures:
             continue
         results = [run.results() for run in runs]
         first, metric = results[0], results[0]["metric"]
-        found |= {name: first[name] for name in ("task", "metric", "split", "examples", "recipe")}
+        found |= {name: first[name] for name in ("task", "metric", "split", "examples")}
         found["best_constant"] = best_constant(metric, predictions(runs[0]))
         others = [name for name in first if name.startswith("test_") and name != "test_loss"]
         rates = {str(rate): validation(run.results()) for rate, run in at_rates(study, model, task).items()}
@@ -134,7 +137,8 @@ def comparisons(study: Study) -> list[Figures]:
             references = [[row["reference"] for row in one] for of_model in answers for one in of_model]
             assert all(other == references[0] for other in references), "predictions of other test parts"
             both = [[statistics_of(metric, one) for one in of_model] for of_model in answers]
-            found.append({"ours": ours, "theirs": theirs, "task": task, **difference(*both, score)})
+            about = {"ours": ours, "theirs": theirs, "task": task, "metric": metric, "seeds": [*map(len, answers)]}
+            found.append(about | difference(*both, score))
     return found
 
 

@@ -52,7 +52,7 @@ def statistics_of(metric: str, predictions: Predictions) -> np.ndarray:
         return np.array([_entities(one) for one in predictions], dtype=float)
     if isinstance(predictions[0]["reference"], list):
         score = word_f1 if metric == "f1" else lambda answer, right: normalised(answer) == normalised(right)
-        best = [max(score(p["prediction"], right) for right in p["reference"]) for p in predictions]
+        best = [max(score(p["prediction"], right) for right in p["reference"] or [""]) for p in predictions]
         return np.array([[value, 1] for value in best], dtype=float)
     labels = labels_of(predictions)
     cells = [labels.index(p["reference"]) * len(labels) + labels.index(p["prediction"]) for p in predictions]

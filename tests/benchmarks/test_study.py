@@ -4,12 +4,14 @@ import csv
 import gzip
 import json
 import random
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 from benchmarks import study
+from benchmarks.studying.corpus import write_corpus
 from benchmarks.studying.plan import Study
 
 STUDIES = Path(study.__file__).parent / "studies"
@@ -66,6 +68,8 @@ tasks:
 comparisons: [["small", "small, random"]]
 """
 
+MUSERC = {"*": {"task": "muserc"}}  # its answers are several to a question
+
 
 @pytest.fixture
 def data(tmp_path, corpus_lines):
@@ -109,12 +113,31 @@ def test_a_study_from_the_corpus_to_the_table(run, capsys):
     stamps = {path: path.stat().st_mtime_ns for path in folder.rglob("all_results.json")}
     assert len(stamps) == 1 + 6 + 1 + 3 * 3
     text = (folder / "study.md").read_text(encoding="utf-8")
+    (folder / "study.md").unlink()
     run()
     assert "0 steps to do" in capsys.readouterr().out
     assert stamps == {path: path.stat().st_mtime_ns for path in folder.rglob("all_results.json")}
     assert (folder / "study.md").read_text(encoding="utf-8") == text
     for name in ("terms.png", "scores.png"):
         assert (folder / name).stat().st_size > 5000
+
+
+def test_what_fails_is_told_at_the_end_of_its_phase_and_the_page_written(run, monkeypatch):
+    done, pages = [], []
+    phases = [study.Phase({"small 1": lambda threads: sys.exit("small failed"), "small 2": done.append}, 1)]
+    phases.append(study.Phase({"evaluation": done.append}, 1))
+    monkeypatch.setattr(study, "phases_of", lambda *_: phases)
+    monkeypatch.setattr(study, "report", lambda _: pages.append(len(done)))
+    with pytest.raises(SystemExit, match="small failed"):
+        run()
+    assert len(done) == 1 and pages == [0, 1]
+
+
+def test_two_studies_do_not_write_to_one_folder(run, tmp_path, capsys):
+    (tmp_path / "study").mkdir()
+    with study.only_one(tmp_path / "study"), pytest.raises(SystemExit, match="2"):
+        run()
+    assert "another process is at this study" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", [path.stem for path in STUDIES.glob("*.yaml")])
@@ -148,6 +171,12 @@ def test_the_studies_can_be_followed(name, tmp_path):
             "`seeds` is int, and should be a list",
         ),
         ({"tables": {"main": {"title": "x", "seeds": [1], "students": ["small"], "base": "x"}}}, "`base` 'x' is none"),
+        ({"tables": {"main": {"title": "x", "seeds": [1, 1], "students": ["small"]}}}, "names something twice"),
+        ({"vocabularies": [300]}, "no {output}/vocabulary-200 is made"),
+        (
+            {"tasks": {"x": {"script": "run_russian_superglue.py", "data": "rusentiment", "keys": MUSERC}}},
+            "`task` 'muserc': a study takes one of danetqa, rcb",
+        ),
         ({"comparisons": [["small", "large"]]}, "not two models that a table"),
         ({"minutes": {"teacher": 1}}, "`minutes` has no pattern"),
     ],
@@ -159,3 +188,14 @@ def test_a_plan_that_cannot_be_followed_is_refused_before_any_training(run, caps
     with pytest.raises(SystemExit, match="2"):
         run(yaml.safe_dump(plan))
     assert sentence in capsys.readouterr().err and not (tmp_path / "study").exists()
+
+
+def test_no_text_is_held_out_and_trained_on(tmp_path, corpus_lines):
+    """Chats repeat themselves."""
+    lines = [f"{line} {number}" for number, line in enumerate(corpus_lines[:60])]
+    (tmp_path / "lines.txt").write_text("\n".join(lines * 3), encoding="utf-8")
+    counts = write_corpus(tmp_path, [str(tmp_path / "lines.txt")], 20, 5, 60)
+    parts = {name: (tmp_path / name).read_text(encoding="utf-8").splitlines() for name in counts}
+    assert {name: len(part) for name, part in parts.items()} == counts
+    assert not {*parts["held-out.txt"]} & {*parts["train.txt"]}
+    assert parts["students.txt"] == parts["train.txt"][:60] and parts["validation.txt"] == parts["held-out.txt"][:5]
