@@ -52,9 +52,10 @@ def test_scores_of_entities_are_the_benchmarks_own():
 def test_scores_of_answers_are_the_benchmarks_own(name):
     draw = np.random.default_rng(3)
     answers = [
-        {"prediction": " ".join(draw.choice(WORDS, size=2)), "reference": draw.choice(WORDS[:4], size=2).tolist()}
-        for _ in range(50)
+        {"prediction": " ".join(draw.choice(WORDS, size=2)), "reference": draw.choice(WORDS[:4], size=right).tolist()}
+        for right in [2] * 50 + [0] * 5
     ]
+    answers[-1]["prediction"] = ""  # right, for there is no answer
     found = scorer(name, answers)(statistics_of(name, answers).sum(0))
     assert 100 * found == pytest.approx(of_metric(AnswerScores(), answers)[name], abs=1e-9) and found > 0
 
