@@ -18,10 +18,10 @@ def leaves(value):
 
 
 def untraceable(text, known):
-    """The numbers of a text that none of the known ones is, rounded, in its own unit, per cent, or MiB."""
+    """The numbers of a text that none of the known ones is, rounded, in its own unit, per cent, or MiB; signs aside."""
     found = []
-    for token in re.findall(r"(?<![\w.-])\d[\d,]*(?:\.\d+)?(?!\w)", text):
+    for token in re.findall(r"(?<![\w.])(?<!\w-)\d[\d,]*(?:\.\d+)?(?!\w)", text):
         value, half = float(token.replace(",", "")), 0.5000001 * 10 ** -len(token.partition(".")[2])
-        if not any(abs(value - number * unit) <= half for number in known for unit in (1, 100, 2**-20)):
+        if not any(abs(value - abs(number) * unit) <= half for number in known for unit in (1, 100, 2**-20)):
             found.append(token)
     return found
