@@ -18,7 +18,7 @@ def leaves(value):
 
 
 def untraceable(text, known):
-    """The numbers of a text that none of the known ones is, rounded, in its own unit, per cent, or MiB; signs aside."""
+    """The numbers of a text that none of the known ones is, rounded, without a sign, as it is, in per cent, or MiB."""
     found = []
     for token in re.findall(r"(?<![\w.])(?<!\w-)\d[\d,]*(?:\.\d+)?(?!\w)", text):
         value, half = float(token.replace(",", "")), 0.5000001 * 10 ** -len(token.partition(".")[2])
