@@ -14,7 +14,6 @@ from benchmarks.studying.corpus import HELD_OUT
 from benchmarks.studying.runs import ROOT, Run, options
 from benchmarks.studying.shape import STUDY, check
 from distillation.recipe import RecipeError, parse_recipe, read_recipe
-from finetuning.run_russian_superglue import RussianSuperGlueArguments
 from finetuning.training import parse
 
 TEACHER, RANDOM = "teacher", "random"
@@ -221,9 +220,9 @@ def _check_options(run: Run) -> None:
     module = importlib.import_module(run.script.removesuffix(".py").replace("/", "."))
     if run.script.startswith("finetuning"):
         settings = parse(Path(run.script).stem.removeprefix("run_"), run.options, *module.OPTIONS)
-        tasks = [own.task for own in settings.own if isinstance(own, RussianSuperGlueArguments)]
-        if not set(tasks) <= COMPARED:
-            raise RecipeError(f"`tasks`: `task` {tasks[0]!r}: a study takes one of {', '.join(sorted(COMPARED))}")
+        for task in [own.task for own in settings.own if hasattr(own, "task")]:
+            if task not in COMPARED:
+                raise RecipeError(f"`tasks`: `task` {task!r}: a study takes one of {', '.join(sorted(COMPARED))}")
     else:
         parse_recipe(*module.ARGUMENTS, argv=list(run.options))
 
