@@ -42,7 +42,8 @@ def write_corpus(
     parts = [load_lines(DataArguments(), pattern, None) for pattern in files]
     shuffled = concatenate_datasets(parts).shuffle(seed=SEED)["text"]
     lines = [" ".join(text.splitlines()) for text in shuffled]  # line breaks would make lines of their own
-    held_out, unseen = lines[:held_out_lines], set(lines[:held_out_lines])
+    held_out = lines[:held_out_lines]
+    unseen = set(held_out)
     train = [line for line in lines[held_out_lines:] if line not in unseen]
     if len(train) < student_lines:
         raise RecipeError(

@@ -42,8 +42,10 @@ def conditions(figures: Figures) -> str:
     ]
     if student is not None:
         lines.append(f"* Students: {_training(student)}, unless a table says other steps.")
-    held_out = "held-out words are hidden by the word"
-    return "\n".join([*lines, f"* Figures are means ± standard deviations over seeds, losses in nats; {held_out}."])
+    lines.append(
+        "* Figures are means ± standard deviations over seeds, losses in nats; held-out words are hidden by the word."
+    )
+    return "\n".join(lines)
 
 
 def _training(run: Figures) -> str:
