@@ -28,22 +28,22 @@ def difference(
 
     ours, theirs: for each seed the statistics (examples, k) of the same examples.
     """
-    ours, theirs = np.stack(ours), np.stack(theirs)
-    observed = _mean_score(ours, score) - _mean_score(theirs, score)
+    both = np.stack(ours), np.stack(theirs)
+    count = both[0].shape[1]
     generator = np.random.default_rng(SEED)
-    count = ours.shape[1]
-    found = np.empty(resamples)
+    weights = np.empty((resamples, count))  # how often an example is drawn
+    seeds = [np.empty((resamples, len(of_model)), dtype=int) for of_model in both]
     for index in range(resamples):
-        weights = np.bincount(generator.integers(count, size=count), minlength=count)
-        ours_of, theirs_of = (all_of[generator.integers(len(all_of), size=len(all_of))] for all_of in (ours, theirs))
-        found[index] = _mean_score(ours_of, score, weights) - _mean_score(theirs_of, score, weights)
-    low, high = np.quantile(found, [0.025, 0.975])
-    return {"difference": float(observed), "low": float(low), "high": float(high)}
-
-
-def _mean_score(statistics: np.ndarray, score: Score, weights: np.ndarray | None = None) -> float:
-    sums = statistics.sum(1) if weights is None else np.einsum("n,snk->sk", weights, statistics)
-    return float(score(sums).mean())
+        weights[index] = np.bincount(generator.integers(count, size=count), minlength=count)
+        for drawn in seeds:
+            drawn[index] = generator.integers(drawn.shape[1], size=drawn.shape[1])
+    observed = [score(of_model.sum(1)).mean() for of_model in both]
+    resampled = []
+    for of_model, drawn in zip(both, seeds, strict=True):
+        of_all_seeds = score(np.tensordot(weights, of_model, (1, 1)))  # (resamples, seeds)
+        resampled.append(np.take_along_axis(of_all_seeds, drawn, axis=1).mean(1))
+    low, high = np.quantile(resampled[0] - resampled[1], [0.025, 0.975])
+    return {"difference": float(observed[0] - observed[1]), "low": float(low), "high": float(high)}
 
 
 def statistics_of(metric: str, predictions: Predictions) -> np.ndarray:
