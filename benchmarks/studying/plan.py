@@ -177,7 +177,9 @@ class Study:
 
     def _check(self) -> None:
         """Raise RecipeError for what a run would refuse, before the first."""
-        self._check_names()
+        self._check_tasks()
+        self._check_lists()
+        self._check_models()
         first, others = self.student_runs()
         runs = [self.teacher_run(), *self.vocabulary_runs(), *first, *others, *self.cost_runs()]
         for task in self.tasks:
@@ -186,18 +188,22 @@ class Study:
         for run in runs:
             _check_options(run)
 
-    def _check_names(self) -> None:
+    def _check_tasks(self) -> None:
         for name, task in self.tasks.items():
             if not (self.data / task["data"]).is_dir():
                 raise RecipeError(f"`data_dir` {str(self.data)!r} has no folder {task['data']!r}, for {name}")
             if not (ROOT / "finetuning" / task["script"]).is_file() or not task["script"].startswith("run_"):
                 raise RecipeError(f"`tasks`: {name}: no script {task['script']!r} in finetuning: name a run_*.py")
+
+    def _check_lists(self) -> None:
         lists = [table[key] for table in self.tables.values() for key in ("seeds", "students")]
         lists += [*self.finetuning["rates"].values(), *map(self.tuning_seeds, self.tasks)]
         if not all([*lists, self.tables]):
             raise RecipeError("`tables`, `students`, `seeds`, and `rates` must not be empty: name one of each")
         if twice := [values for values in lists if len(set(values)) < len(values)]:
             raise RecipeError(f"`tables`, `seeds`, `rates`: {twice[0]} names something twice: once is enough")
+
+    def _check_models(self) -> None:
         made = {f"{{output}}/vocabulary-{size}" for size in self.vocabularies}
         for name in [*self.seeds(), *self.costs]:
             vocabulary = str(self.keys_of(name).get("student_vocabulary"))

@@ -29,6 +29,7 @@ def _become(script: str, argv: list[str], log: str, threads: int) -> None:
     with open(log, "ab") as file:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(file.fileno(), stream.fileno())
+            stream.reconfigure(line_buffering=True)  # the log can be followed
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     torch.set_num_threads(threads)  # `OMP_NUM_THREADS` was read when torch was imported
     sys.argv = [script, *argv]
