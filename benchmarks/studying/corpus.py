@@ -32,19 +32,25 @@ def lines(folder: Path) -> dict[str, int]:
 
 
 def write_corpus(
-    folder: Path, files: Sequence[str], held_out_lines: int, validation_lines: int, student_lines: int
+    folder: Path,
+    files: Sequence[str],
+    held_out_lines: int,
+    validation_lines: int,
+    student_lines: int,
+    train_lines: int | None = None,
 ) -> dict[str, int]:
     """Write the files, and give the number of their lines. `STUDENTS` is the beginning of `TRAIN`; `VALIDATION`, which
     is measured after each run, that of `HELD_OUT`, on which models are compared.
 
-    files: paths or globs. Raises RecipeError for a corpus that cannot be read, or with too few lines.
+    files: paths or globs. train_lines: the most that `TRAIN` gets. Raises RecipeError for a corpus that cannot be read,
+    or with too few lines.
     """
     parts = [load_lines(DataArguments(), pattern, None) for pattern in files]
     shuffled = concatenate_datasets(parts).shuffle(seed=SEED)["text"]
     lines = [" ".join(text.splitlines()) for text in shuffled]  # line breaks would make lines of their own
     held_out = lines[:held_out_lines]
     unseen = set(held_out)
-    train = [line for line in lines[held_out_lines:] if line not in unseen]
+    train = [line for line in lines[held_out_lines:] if line not in unseen][:train_lines]
     if len(train) < student_lines:
         raise RecipeError(
             f"`corpus` has {len(lines):,} usable lines, of which {len(train):,} are no `held_out_lines`: fewer than "

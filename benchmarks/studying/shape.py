@@ -12,7 +12,13 @@ KINDS = {int: "a whole number", NUMBER: "a number", str: "text", dict: "a mappin
 STUDY = {
     "machine": str,
     "minutes": {ANY: NUMBER},
-    "corpus": {"files": [str], "held_out_lines": int, "validation_lines": int, "student_lines": int},
+    "corpus": {
+        "files": [str],
+        "held_out_lines": int,
+        "validation_lines": int,
+        "student_lines": int,
+        "train_lines?": int,
+    },
     "vocabularies": [int],
     "teacher": {"train_file": str, "validation_file": str, "max_length": int, ANY: object},
     "blocks": {ANY: dict},
