@@ -42,8 +42,8 @@ def write_corpus(
     """Write the files, and give the number of their lines. `STUDENTS` is the beginning of `TRAIN`; `VALIDATION`, which
     is measured after each run, that of `HELD_OUT`, on which models are compared.
 
-    files: paths or globs. train_lines: the most that `TRAIN` gets. Raises RecipeError for a corpus that cannot be read,
-    or with too few lines.
+    files: paths or globs. train_lines: the most that `TRAIN` gets. Raises RecipeError for a corpus that cannot be
+    read, or with too few lines.
     """
     parts = [load_lines(DataArguments(), pattern, None) for pattern in files]
     shuffled = concatenate_datasets(parts).shuffle(seed=SEED)["text"]
