@@ -8,6 +8,7 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForMaskedLM,
+    BertConfig,
     DistilBertConfig,
     DistilBertForMaskedLM,
     PreTrainedConfig,
@@ -16,7 +17,7 @@ from transformers import (
 )
 
 from distillation.alignment import VocabularyMap, normalised
-from distillation.arguments import ModelArguments, ObjectiveArguments
+from distillation.arguments import ModelArguments, ObjectiveArguments, TeacherArguments
 from distillation.checkpoint import check_numbering, check_rows, check_trained, load_tokenizer, position_count
 from distillation.heads import check_entry, head_entry
 from distillation.initialisation import activation, initialise, intermediate_size
@@ -85,6 +86,23 @@ def load_teacher(
     return teacher, tokenizer
 
 
+def teacher_config(
+    arguments: TeacherArguments, vocabulary_size: int, positions: int, padding: int | None
+) -> BertConfig:
+    """The shape of a teacher that is trained from scratch. padding: id of the padding token."""
+    return BertConfig(
+        vocab_size=vocabulary_size,
+        hidden_size=arguments.hidden_size,
+        num_hidden_layers=arguments.layers,
+        num_attention_heads=arguments.attention_heads,
+        intermediate_size=arguments.intermediate_size or 4 * arguments.hidden_size,
+        hidden_dropout_prob=arguments.dropout,
+        attention_probs_dropout_prob=arguments.dropout,
+        max_position_embeddings=positions,
+        pad_token_id=padding,
+    )
+
+
 def student_config(
     arguments: ModelArguments, teacher: PreTrainedConfig, vocabulary_size: int, positions: int, padding: int | None
 ) -> DistilBertConfig:
@@ -111,6 +129,24 @@ def student_config(
     )
 
 
+def check_student(arguments: ModelArguments, objective: ObjectiveArguments, teacher: PreTrainedConfig) -> None:
+    """Raise RecipeError for a student that such a teacher cannot be compared with, or cannot start."""
+    heads = arguments.student_attention_heads or teacher.num_attention_heads
+    if objective.needs_attentions and heads != teacher.num_attention_heads:
+        raise RecipeError(
+            f"`weight_attention` compares maps head by head, but `student_attention_heads` is {heads} and "
+            f"the teacher has {teacher.num_attention_heads}: make them equal, or set `weight_attention: 0`"
+        )
+    if objective.uses_groups or arguments.student_initialisation in ("average", "select"):
+        try:
+            layer_groups(teacher.num_hidden_layers, arguments.student_layers)
+        except ValueError as error:
+            raise RecipeError(
+                f"`student_layers`: {error}; choose a divisor, or terms and `student_initialisation` without groups "
+                "(`cosine_layers: last`, `hidden_layers: average`, `weight_attention: 0`, `embeddings`)"
+            ) from None
+
+
 def build_student(
     arguments: ModelArguments,
     objective: ObjectiveArguments,
@@ -126,19 +162,7 @@ def build_student(
     shape = teacher.config
     size = vocabulary.student_size if vocabulary else teacher.get_input_embeddings().num_embeddings
     config = student_config(arguments, shape, size, position_count(teacher), tokenizer.pad_token_id)
-    if objective.needs_attentions and config.n_heads != shape.num_attention_heads:
-        raise RecipeError(
-            f"`weight_attention` compares maps head by head, but `student_attention_heads` is {config.n_heads} and "
-            f"the teacher has {shape.num_attention_heads}: make them equal, or set `weight_attention: 0`"
-        )
-    if objective.uses_groups or arguments.student_initialisation in ("average", "select"):
-        try:
-            layer_groups(shape.num_hidden_layers, arguments.student_layers)
-        except ValueError as error:
-            raise RecipeError(
-                f"`student_layers`: {error}; choose a divisor, or terms and `student_initialisation` without groups "
-                "(`cosine_layers: last`, `hidden_layers: average`, `weight_attention: 0`, `embeddings`)"
-            ) from None
+    check_student(arguments, objective, shape)
     built = copy.deepcopy(config)
     built.attention_dropout = 0.0 if objective.needs_attentions else config.attention_dropout
     built._attn_implementation = "eager" if objective.needs_attentions else "sdpa"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerBase, TrainingArguments, set_seed
+from transformers import BertForMaskedLM, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
 from distillation.agreement import writing
 from distillation.arguments import (
@@ -26,7 +26,7 @@ from distillation.demo import resolve_demo
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
 from distillation.layers import Projections
 from distillation.lines import check_whole, load_lines
-from distillation.models import load_masked_lm
+from distillation.models import load_masked_lm, teacher_config
 from distillation.publish import check_push, publish
 from distillation.recipe import command, parse_recipe
 from distillation.results import recipe_of
@@ -92,17 +92,7 @@ def build_model(
     teacher_args: TeacherArguments, data_args: DataArguments, tokenizer: PreTrainedTokenizerBase
 ) -> BertForMaskedLM:
     """A BERT of the given shape with random weights."""
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=teacher_args.hidden_size,
-        num_hidden_layers=teacher_args.layers,
-        num_attention_heads=teacher_args.attention_heads,
-        intermediate_size=teacher_args.intermediate_size or 4 * teacher_args.hidden_size,
-        hidden_dropout_prob=teacher_args.dropout,
-        attention_probs_dropout_prob=teacher_args.dropout,
-        max_position_embeddings=data_args.max_length,
-        pad_token_id=tokenizer.pad_token_id,
-    )
+    config = teacher_config(teacher_args, len(tokenizer), data_args.max_length, tokenizer.pad_token_id)
     return BertForMaskedLM(config)
 
 

@@ -8,11 +8,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from benchmarks.studying.corpus import HELD_OUT
 from benchmarks.studying.runs import ROOT, Run, options
 from benchmarks.studying.shape import STUDY, check
+from distillation.models import check_student, student_config, teacher_config
 from distillation.recipe import RecipeError, parse_recipe, read_recipe
 from finetuning.training import parse
 
@@ -180,13 +182,19 @@ class Study:
         self._check_tasks()
         self._check_lists()
         self._check_models()
+        teacher, data, *_ = _parsed(self.teacher_run())
+        shape = teacher_config(teacher, teacher.vocab_size, data.max_length, padding=None)
+        for run in self.vocabulary_runs():
+            _parsed(run)
         first, others = self.student_runs()
-        runs = [self.teacher_run(), *self.vocabulary_runs(), *first, *others, *self.cost_runs()]
+        for run in [*first, *others, *self.cost_runs()]:
+            student, _, _, objective, *_ = _parsed(run)
+            student_config(student, shape, shape.vocab_size, shape.max_position_embeddings, shape.pad_token_id)
+            check_student(student, objective, shape)
         for task in self.tasks:
             for model in self.models(task):
-                runs.append(self.tuning_run(model, task, self.rates(model)[0], self.tuning_seeds(task)[0]))
-        for run in runs:
-            _check_options(run)
+                run = self.tuning_run(model, task, self.rates(model)[0], self.tuning_seeds(task)[0])
+                _check_task(run)
 
     def _check_tasks(self) -> None:
         for name, task in self.tasks.items():
@@ -221,16 +229,21 @@ class Study:
                 raise RecipeError(f"`tables`: {name}: `base` {table['base']!r} is none of its students")
 
 
-def _check_options(run: Run) -> None:
-    """Raise RecipeError for what its script would refuse at once."""
-    module = importlib.import_module(run.script.removesuffix(".py").replace("/", "."))
-    if run.script.startswith("finetuning"):
-        settings = parse(Path(run.script).stem.removeprefix("run_"), run.options, *module.OPTIONS)
-        for task in [own.task for own in settings.own if hasattr(own, "task")]:
-            if task not in COMPARED:
-                raise RecipeError(f"`tasks`: `task` {task!r}: a study takes one of {', '.join(sorted(COMPARED))}")
-    else:
-        parse_recipe(*module.ARGUMENTS, argv=list(run.options))
+def _script(run: Run) -> ModuleType:
+    return importlib.import_module(run.script.removesuffix(".py").replace("/", "."))
+
+
+def _parsed(run: Run) -> tuple:
+    """The arguments of a run of distillation. Raises RecipeError for what its script would refuse at once."""
+    return parse_recipe(*_script(run).ARGUMENTS, argv=list(run.options))
+
+
+def _check_task(run: Run) -> None:
+    """Raise RecipeError for what a fine-tuning would refuse at once, or a study cannot compare."""
+    settings = parse(Path(run.script).stem.removeprefix("run_"), run.options, *_script(run).OPTIONS)
+    for task in [own.task for own in settings.own if hasattr(own, "task")]:
+        if task not in COMPARED:
+            raise RecipeError(f"`tasks`: `task` {task!r}: a study takes one of {', '.join(sorted(COMPARED))}")
 
 
 def matching(patterns: Mapping[str, Any], name: str, key: str) -> Any:

@@ -165,6 +165,8 @@ def test_the_studies_can_be_followed(name, tmp_path):
         ({"tasks": {"x": {"script": "run_rusentiment.py"}}}, "`data` is missing"),
         ({"tasks": {"x": {"script": "training.py", "data": "rusentiment"}}}, "no script 'training.py'"),
         ({"students": {"small": {"like": "small"}}}, "'small' is like itself"),
+        ({"students": {"small": {"like": "every", "student_attention_heads": 1}}}, "compares maps head by head"),
+        ({"students": {"small": {"like": "every", "student_layers": 3}}}, "choose a divisor"),
         ({"tables": {"main": {"title": "x", "seeds": [], "students": ["small"]}}}, "must not be empty"),
         (
             {"tables": {"main": {"title": "x", "seeds": 1, "students": ["small"]}}},
