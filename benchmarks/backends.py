@@ -111,6 +111,7 @@ class OnnxRuntime(Backend):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
+        options.add_session_config_entry("session.x64quantprecision", "1")  # without VNNI int8 overflows otherwise
         session = onnxruntime.InferenceSession(folder / self.file, options, providers=["CPUExecutionProvider"])
         return lambda inputs: session.run(None, dict(inputs))
 
