@@ -90,6 +90,17 @@ def _saved(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     return model_class.from_pretrained(folder, dtype=dtype, trust_remote_code=False).eval()
 
 
+def onnx_session(model: Path | bytes, threads: int) -> Any:
+    """An `onnxruntime.InferenceSession` on the CPU that is right in int8 on any processor."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.x64quantprecision", "1")  # without VNNI int8 overflows otherwise
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
 class OnnxRuntime(Backend):
     """ONNX Runtime, in fp32 or with dynamically quantised int8 products."""
 
@@ -106,13 +117,7 @@ class OnnxRuntime(Backend):
             quantize_onnx(path, path)
 
     def open(self, folder: Path, threads: int, device: str) -> Run:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.x64quantprecision", "1")  # without VNNI int8 overflows otherwise
-        session = onnxruntime.InferenceSession(folder / self.file, options, providers=["CPUExecutionProvider"])
+        session = onnx_session(folder / self.file, threads)
         return lambda inputs: session.run(None, dict(inputs))
 
 

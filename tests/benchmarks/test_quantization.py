@@ -2,7 +2,6 @@
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from onnx import TensorProto, helper, numpy_helper
 from tiny_models import VOCABULARY, batch, outputs_of
 
+from benchmarks.backends import onnx_session
 from benchmarks.quantization import by_row, quantize_onnx, quantize_tables
 
 TOKENS, WIDTH = 50, 16
@@ -54,16 +54,8 @@ TURN = ("Transpose", ["table"], ["turned"], {"perm": [1, 0]})
 PROJECT = ("MatMul", ["states", "turned"], ["out"], {})
 
 
-def opened(model):
-    """As `benchmarks.backends` opens it: right on processors without VNNI as well."""
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
 def run(model):
-    session = opened(model.SerializeToString())
-    return session.run(None, {"ids": np.arange(TOKENS).reshape(2, -1)})[0]
+    return onnx_session(model.SerializeToString(), 1).run(None, {"ids": np.arange(TOKENS).reshape(2, -1)})[0]
 
 
 def kept(model):
@@ -123,7 +115,7 @@ def test_a_whole_model(built, masked_lm):
     large = [one for one in kept(onnx.load(path)).values() if one.size >= VOCABULARY * 32]
     assert [(one.dtype.name, one.shape) for one in large] == [("int8", (VOCABULARY, 32))]
     assert path.stat().st_size < 1.6 * masked_lm.num_parameters()
-    session = opened(path)
+    session = onnx_session(path, 1)
     inputs = batch((30, 12, 25))
     real = inputs["attention_mask"].astype(bool)
     ours, theirs = session.run(None, inputs)[0][real], outputs_of(masked_lm, inputs)[0][real]
