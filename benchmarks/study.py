@@ -29,6 +29,8 @@ from benchmarks.studying.tuning import chosen_runs, tune
 from distillation.recipe import CommandLine, RecipeError, check_output, command
 from distillation.results import write, write_json
 
+BAR = "{l_bar}{bar}| {n:.0f} of {total:.0f} minutes [{elapsed}<{remaining}]"  # minutes as the study has guessed them
+
 
 @command
 def main(argv: list[str] | None = None) -> None:
@@ -51,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.plan:
         return
     study.output.mkdir(parents=True, exist_ok=True)
-    with only_one(study.output), tqdm(total=round(minutes), unit="min", desc="Study") as bar:
+    with only_one(study.output), tqdm(total=minutes, unit="min", desc="Study", bar_format=BAR) as bar:
         note_machine(study.output)
         prepare(study.output / "corpus", study.made_of)
         for phase in filter(lambda phase: phase.work, phases):
