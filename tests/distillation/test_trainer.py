@@ -379,13 +379,19 @@ def ranks_folder(tmp_path_factory, teacher_folder, student_vocabulary, corpus_fi
     root = script.parents[2]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
     common = [str(script), str(teacher_folder), str(student_vocabulary), str(corpus_file)]
-    subprocess.run([sys.executable, *common, str(output / "one"), "8"], check=True, env=environment)
+    call([sys.executable, *common, str(output / "one"), "8"], environment)
     for name in ("two_cpu_ranks", "fsdp"):
         launch = [sys.executable, "-m", "accelerate.commands.launch"]
         launch += ["--config_file", str(root / f"distillation/launch/{name}.yaml"), "--num_processes", "2"]
         launch += ["--mixed_precision", "no", "--main_process_port", "0"]
-        subprocess.run([*launch, *common, str(output / name), "4"], check=True, env=environment)
+        call([*launch, *common, str(output / name), "4"], environment)
     return output
+
+
+def call(command, environment):
+    """Fail with the last words of the ranks, which `check=True` would bury under their logs."""
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr[-5000:]
 
 
 @pytest.mark.parametrize("launch", ["two_cpu_ranks", "fsdp"])
