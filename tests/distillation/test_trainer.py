@@ -3,14 +3,12 @@
 import copy
 import functools
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import gradients
 import pytest
 import torch
+from launched import ON_TWO_RANKS, ROOT, python
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerState
 
@@ -376,22 +374,12 @@ def test_measured_results(make_trainer):
 def ranks_folder(tmp_path_factory, teacher_folder, student_vocabulary, corpus_file):
     """What ranks.py made in one process (`one`), on two ranks, and on two that hold shards."""
     script, output = Path(__file__).with_name("ranks.py"), tmp_path_factory.mktemp("ranks")
-    root = script.parents[2]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    common = [str(script), str(teacher_folder), str(student_vocabulary), str(corpus_file)]
-    call([sys.executable, *common, str(output / "one"), "8"], environment)
+    common = [script, teacher_folder, student_vocabulary, corpus_file]
+    python(*common, output / "one", 8)
     for name in ("two_cpu_ranks", "fsdp"):
-        launch = [sys.executable, "-m", "accelerate.commands.launch"]
-        launch += ["--config_file", str(root / f"distillation/launch/{name}.yaml"), "--num_processes", "2"]
-        launch += ["--mixed_precision", "no", "--main_process_port", "0"]
-        call([*launch, *common, str(output / name), "4"], environment)
+        config = ROOT / f"distillation/launch/{name}.yaml"
+        python(*ON_TWO_RANKS, "--config_file", config, *common, output / name, 4)
     return output
-
-
-def call(command, environment):
-    """Fail with the last words of the ranks, which `check=True` would bury under their logs."""
-    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr[-5000:]
 
 
 @pytest.mark.parametrize("launch", ["two_cpu_ranks", "fsdp"])

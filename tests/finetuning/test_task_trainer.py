@@ -3,10 +3,7 @@
 import dataclasses
 import functools
 import json
-import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import gradients
@@ -14,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset, concatenate_datasets
+from launched import ON_TWO_RANKS, python
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, EarlyStoppingCallback, TrainerState, TrainingArguments
 
@@ -189,12 +187,10 @@ def test_two_ranks_are_one(tmp_path, teacher_folder, tasks, parts):
         whole[kind] = (task, train, parts[kind]["validation"])
     (tmp_path / "inputs").write_bytes(pickle.dumps(whole))
     script = Path(__file__).with_name("task_ranks.py")
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(script.parents[2])}
-    common = [str(script), str(teacher_folder), str(tmp_path / "inputs")]
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
-    subprocess.run([sys.executable, *common, str(tmp_path / "one"), "8"], check=True, env=environment)
-    subprocess.run([*launch, *common, str(tmp_path / "two"), "4"], check=True, env=environment)
+    common = [script, teacher_folder, tmp_path / "inputs"]
+    python(*common, tmp_path / "one", 8)
+    launch = [*ON_TWO_RANKS, "--multi_gpu", "--num_machines", "1", "--dynamo_backend", "no"]
+    python(*launch, *common, tmp_path / "two", 4)
     for kind in KINDS[:3]:
         folders = [tmp_path / name / kind for name in ("one", "two")]
         one, two = (load_file(folder / "weights.safetensors") for folder in folders)
