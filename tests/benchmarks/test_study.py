@@ -151,7 +151,7 @@ def test_the_studies_can_be_followed(name, tmp_path):
     (tmp_path / "plan.yaml").write_text(text, encoding="utf-8")
     plan = Study.load(tmp_path / "plan.yaml", tmp_path / "data", tmp_path / "study")
     phases = study.phases_of(plan, 2)
-    assert sum(len(phase.work) for phase in phases) > 40 and all(phase.jobs >= 1 for phase in phases)
+    assert sum(len(phase.work) for phase in phases) > 50 and all(phase.jobs >= 1 for phase in phases)
     assert sum(phase.minutes(plan) for phase in phases) > 60
 
 
