@@ -6,8 +6,13 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ON_TWO_RANKS = ["-m", "accelerate.commands.launch", "--num_processes", "2"]
-ON_TWO_RANKS += ["--mixed_precision", "no", "--main_process_port", "0"]
+
+
+def on_two_ranks(name="two_cpu_ranks"):
+    """The words after `python` that launch a script on two ranks in fp32, as one of the launch files has them."""
+    config = ROOT / f"distillation/launch/{name}.yaml"
+    words = ["-m", "accelerate.commands.launch", "--config_file", config, "--num_processes", "2"]
+    return [*words, "--mixed_precision", "no", "--main_process_port", "0"]
 
 
 def python(*words):

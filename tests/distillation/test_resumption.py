@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from launched import ROOT, on_two_ranks
 from transformers import TrainerCallback, TrainingArguments
 
 from distillation import publish, resumable, run
@@ -20,7 +21,6 @@ from distillation.recipe import RecipeError, Stopped
 from distillation.resumption import MACHINE, begin, checkpoint_of
 from distillation.sealing import SEAL, checkpoints, is_whole, rotate, seal
 
-ROOT = Path(__file__).resolve().parents[2]
 SHORT = dict(
     model=dict(student_hidden_size=16, student_initialisation="random"),
     per_device_train_batch_size=16,
@@ -236,12 +236,7 @@ def student(teacher_folder, corpus_file, tmp_path):
 def test_sigterm_to_a_launcher_of_two_processes(student):
     """All end at the same step, one tells, and nothing is published."""
     argv, output = student
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0"]
-    launch += [
-        "--config_file",
-        str(ROOT / "distillation/launch/two_cpu_ranks.yaml"),
-        str(ROOT / "distillation/run.py"),
-    ]
+    launch = [sys.executable, *on_two_ranks(), ROOT / "distillation/run.py"]
     argv = [*argv, "--max_steps", "100000", "--save_total_limit", "2"]
     argv += ["--dataloader_num_workers", "1", "--dataloader_persistent_workers", "true"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import gradients
 import pytest
 import torch
-from launched import ON_TWO_RANKS, ROOT, python
+from launched import on_two_ranks, python
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerState
 
@@ -377,8 +377,7 @@ def ranks_folder(tmp_path_factory, teacher_folder, student_vocabulary, corpus_fi
     common = [script, teacher_folder, student_vocabulary, corpus_file]
     python(*common, output / "one", 8)
     for name in ("two_cpu_ranks", "fsdp"):
-        config = ROOT / f"distillation/launch/{name}.yaml"
-        python(*ON_TWO_RANKS, "--config_file", config, *common, output / name, 4)
+        python(*on_two_ranks(name), *common, output / name, 4)
     return output
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset, concatenate_datasets
-from launched import ON_TWO_RANKS, python
+from launched import on_two_ranks, python
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, EarlyStoppingCallback, TrainerState, TrainingArguments
 
@@ -189,8 +189,7 @@ def test_two_ranks_are_one(tmp_path, teacher_folder, tasks, parts):
     script = Path(__file__).with_name("task_ranks.py")
     common = [script, teacher_folder, tmp_path / "inputs"]
     python(*common, tmp_path / "one", 8)
-    launch = [*ON_TWO_RANKS, "--multi_gpu", "--num_machines", "1", "--dynamo_backend", "no"]
-    python(*launch, *common, tmp_path / "two", 4)
+    python(*on_two_ranks(), *common, tmp_path / "two", 4)
     for kind in KINDS[:3]:
         folders = [tmp_path / name / kind for name in ("one", "two")]
         one, two = (load_file(folder / "weights.safetensors") for folder in folders)
