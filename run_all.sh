@@ -128,7 +128,7 @@ python benchmarks/inference.py --models outputs/demo/teacher outputs/demo/studen
     grep '^|' || { tail -n 5 outputs/demo/inference.log >&2; exit 1; }
 
 stage card "the student's model card, with all that was measured of it"
-python -m distillation.publish --checkpoint outputs/demo/student --onnx outputs/demo/deployed/student \
+python -m distillation.hub.publishing --checkpoint outputs/demo/student --onnx outputs/demo/deployed/student \
     --results outputs/demo/finetuned outputs/demo/superglue outputs/demo/inference.json
 
 stage report "everything above on one page"

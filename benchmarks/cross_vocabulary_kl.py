@@ -27,12 +27,12 @@ from torch import Tensor
 
 from benchmarks import markdown
 from benchmarks.baselines import Dense, Gather, IndexTrick, Sparse, exact_gradient, exact_ordered_gradient, gradient
-from benchmarks.measure import hardware, ratio, show, side_by_side
-from benchmarks.options import count, output_file
-from distillation.alignment import VocabularyMap
-from distillation.checkpoint import load_tokenizer
-from distillation.recipe import CommandLine, RecipeError, command
-from distillation.vocabulary_kl import VocabularyKL
+from benchmarks.timing.measure import hardware, ratio, show, side_by_side
+from benchmarks.timing.options import count, output_file
+from distillation.vocabularies.mapping import VocabularyMap
+from distillation.models.loading import load_tokenizer
+from distillation.config.recipe import CommandLine, RecipeError, command
+from distillation.vocabularies.cross_vocabulary_kl import VocabularyKL
 
 TEMPERATURE = 2.0
 BASELINES = {"dense": Dense, "gather": Gather, "index trick": IndexTrick, "sparse": Sparse}

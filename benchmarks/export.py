@@ -23,17 +23,17 @@ import transformers
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from benchmarks.backends import BACKENDS, Arrays
-from benchmarks.deployed import Deployed, compare_masked_lm, compare_on_lines, compare_on_task, task_of
-from benchmarks.measure import hardware
+from benchmarks.backends.runtimes import BACKENDS, Arrays
+from benchmarks.backends.deployed import Deployed, compare_masked_lm, compare_on_lines, compare_on_task, task_of
+from benchmarks.timing.measure import hardware
 from benchmarks.reporting.files import check_run
-from distillation.arguments import DataArguments
-from distillation.checkpoint import check_rows, check_trained, fit_tokenizer, load_config, load_tokenizer
-from distillation.demo import resolve_demo
-from distillation.lines import load_lines
-from distillation.recipe import RecipeError, command, one_line, parse_recipe
-from distillation.result_files import read
-from distillation.results import RESULTS, WEIGHTS, sha256
+from distillation.config.arguments import DataArguments
+from distillation.models.loading import check_rows, check_trained, fit_tokenizer, load_config, load_tokenizer
+from distillation.demo.resolve import resolve_demo
+from distillation.text.reading import load_lines
+from distillation.config.recipe import RecipeError, command, one_line, parse_recipe
+from distillation.runs.result_files import read
+from distillation.runs.files import RESULTS, WEIGHTS, sha256
 
 HEADS = ("ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
 FORMATS = ("onnx-int8", "onnx", "openvino-int8", "openvino")

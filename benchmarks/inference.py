@@ -25,15 +25,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch
 from tqdm.auto import tqdm
 
-from benchmarks.backends import BACKENDS
-from benchmarks.measure import hardware, show
-from benchmarks.options import count, output_file, positive
+from benchmarks.backends.runtimes import BACKENDS
+from benchmarks.timing.measure import hardware, show
+from benchmarks.timing.options import count, output_file, positive
 from benchmarks.reporting import speed
-from benchmarks.roofline import Machine, measure_machine, work
-from benchmarks.systems import HEADS, PUBLISHED, System, systems
-from benchmarks.worker import build, in_process, random_inputs, visit
-from distillation.checkpoint import position_count
-from distillation.recipe import CommandLine, RecipeError, command
+from benchmarks.timing.roofline import Machine, measure_machine, work
+from benchmarks.timing.systems import HEADS, PUBLISHED, System, systems
+from benchmarks.timing.worker import build, in_process, random_inputs, visit
+from distillation.models.loading import position_count
+from distillation.config.recipe import CommandLine, RecipeError, command
 
 Row = dict[str, Any]
 

@@ -18,11 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 from tqdm.auto import tqdm
 
 from benchmarks import markdown
-from benchmarks.options import count
+from benchmarks.timing.options import count
 from benchmarks.studying.runs import Run, at_once, options
-from distillation.arguments import TERMS
+from distillation.config.arguments import TERMS
 from distillation.assembly import ARGUMENTS
-from distillation.recipe import CommandLine, check_output, command, parse_recipe
+from distillation.config.recipe import CommandLine, check_output, command, parse_recipe
 
 NO_TEACHER = {f"weight_{term}": "0" for term in TERMS if term != "mlm"}
 ARMS = {  # what each way changes in the recipe; others say it themselves, as in `alignment=match,temperature=1`

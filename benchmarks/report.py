@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from benchmarks import scores
 from benchmarks.reporting import held_out, plots, speed, tradeoff
 from benchmarks.reporting.inventory import Inventory, short_names, take_stock
-from distillation.recipe import CommandLine, check_output, command
-from distillation.results import write
+from distillation.config.recipe import CommandLine, check_output, command
+from distillation.runs.files import write
 
 Pictures = dict[str, Figure]  # by file name
 

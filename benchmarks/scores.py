@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from benchmarks import markdown
 from benchmarks.reporting.files import check_run
-from distillation.recipe import CommandLine, RecipeError, command
-from distillation.result_files import find, of_fine_tuning, read
-from distillation.results import RESULTS
+from distillation.config.recipe import CommandLine, RecipeError, command
+from distillation.runs.result_files import find, of_fine_tuning, read
+from distillation.runs.files import RESULTS
 
 
 def find_results(folders: Iterable[Path]) -> dict[Path, dict[str, Any]]:

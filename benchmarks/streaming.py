@@ -25,17 +25,17 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from benchmarks import markdown
-from benchmarks.measure import MIB, hardware, peak, reset_peak, show
-from benchmarks.options import count, output_file, positive
-from distillation.arguments import DataArguments, MaskingArguments, ObjectiveArguments
-from distillation.data import encoder
-from distillation.grammar import generate
-from distillation.masking import COUNTS, MaskingCollator
-from distillation.plan import Plan, Position
-from distillation.recipe import CommandLine, command
-from distillation.source import BLOCK, Source
-from distillation.streaming import Stream
-from distillation.vocabulary import train_tokenizer
+from benchmarks.timing.measure import MIB, hardware, peak, reset_peak, show
+from benchmarks.timing.options import count, output_file, positive
+from distillation.config.arguments import DataArguments, MaskingArguments, ObjectiveArguments
+from distillation.corpus.examples import encoder
+from distillation.demo.grammar import generate
+from distillation.corpus.masking import COUNTS, MaskingCollator
+from distillation.corpus.plan import Plan, Position
+from distillation.config.recipe import CommandLine, command
+from distillation.corpus.source import BLOCK, Source
+from distillation.corpus.streaming import Stream
+from distillation.vocabularies.wordpiece import train_tokenizer
 
 CPU = torch.device("cpu")
 SENTENCES, IN_A_LINE = 20_000, 8

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from tqdm.auto import tqdm
 
-from benchmarks.options import count
+from benchmarks.timing.options import count
 from benchmarks.studying.corpus import prepare
 from benchmarks.studying.page import page
 from benchmarks.studying.pictures import pictures
@@ -26,8 +26,8 @@ from benchmarks.studying.plan import Study
 from benchmarks.studying.results import collect, note_machine
 from benchmarks.studying.runs import Run, at_once
 from benchmarks.studying.tuning import chosen_runs, tune
-from distillation.recipe import CommandLine, RecipeError, check_output, command
-from distillation.results import write, write_json
+from distillation.config.recipe import CommandLine, RecipeError, check_output, command
+from distillation.runs.files import write, write_json
 
 BAR = "{l_bar}{bar}| {n:.0f} of {total:.0f} minutes [{elapsed}<{remaining}]"  # minutes as the study has guessed them
 

@@ -31,14 +31,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch
 from transformers import TrainingArguments, set_seed
 
-from benchmarks import made_up, markdown
-from benchmarks.measure import Measurement, hardware, ratio, show, side_by_side, synchronise
-from benchmarks.options import count, output_file
-from benchmarks.roofline import measure_machine
-from benchmarks.step import Step
-from benchmarks.systems import RECIPES, SHAPES
+from benchmarks import markdown
+from benchmarks.timing import synthetic as made_up
+from benchmarks.timing.measure import Measurement, hardware, ratio, show, side_by_side, synchronise
+from benchmarks.timing.options import count, output_file
+from benchmarks.timing.roofline import measure_machine
+from benchmarks.timing.step import Step
+from benchmarks.timing.systems import RECIPES, SHAPES
 from distillation.assembly import ARGUMENTS, assemble
-from distillation.recipe import CommandLine, command, parse_recipe, read_recipe
+from distillation.config.recipe import CommandLine, command, parse_recipe, read_recipe
 
 DEFAULT = ("distilrubert-small-cased-conversational", "tiny-5k", "tiny-5k:reduce")
 SIZES = {"max_length": "128", "per_device_train_batch_size": "8"}  # unless a recipe of one's own says them

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
-from distillation.arguments import (
+from distillation.config.arguments import (
     CacheArguments,
     CardArguments,
     DataArguments,
@@ -16,16 +16,16 @@ from distillation.arguments import (
     check_best,
     check_masking,
 )
-from distillation.cache import TeacherCache, open_cache
-from distillation.cached import use_cache
-from distillation.data import load_corpus
+from distillation.teacher_cache.storage import TeacherCache, open_cache
+from distillation.teacher_cache.targets import use_cache
+from distillation.corpus.examples import load_corpus
 from distillation.evaluation import held_out_examples
-from distillation.layers import Projections
-from distillation.models import build_student, load_student_tokenizer, load_teacher
+from distillation.models.layer_groups import Projections
+from distillation.models.shapes import build_student, load_student_tokenizer, load_teacher
 from distillation.objective import compared_layers
-from distillation.recipe import RecipeError
-from distillation.streaming import stream_corpus
-from distillation.student import Student
+from distillation.config.recipe import RecipeError
+from distillation.corpus.streaming import stream_corpus
+from distillation.models.student import Student
 from distillation.trainer import DistillationTrainer
 
 ARGUMENTS = (

@@ -15,10 +15,10 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from distillation.data import lengths, tokenize
-from distillation.masking import EVALUATION_SEED, KEEP, draw_actions
-from distillation.recipe import RecipeError
-from distillation.student import Runner
+from distillation.corpus.examples import lengths, tokenize
+from distillation.corpus.masking import EVALUATION_SEED, KEEP, draw_actions
+from distillation.config.recipe import RecipeError
+from distillation.models.student import Runner
 
 PROBABILITY = 0.15
 ROWS = ("id", "input_ids", "units", "unit_characters")

@@ -15,15 +15,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from transformers import set_seed
 
-from distillation.agreement import writing
+from distillation.runs.agreement import writing
 from distillation.assembly import ARGUMENTS, assemble
-from distillation.demo import resolve_demo
+from distillation.demo.resolve import resolve_demo
 from distillation.evaluation import evaluate_masked_lm
-from distillation.models import load_masked_lm
-from distillation.publish import check_push, publish
-from distillation.recipe import command, parse_recipe
-from distillation.results import recipe_of
-from distillation.resumption import MACHINE, begin, checkpoint_of
+from distillation.models.shapes import load_masked_lm
+from distillation.hub.publishing import check_push, publish
+from distillation.config.recipe import command, parse_recipe
+from distillation.runs.files import recipe_of
+from distillation.runs.resume import MACHINE, begin, checkpoint_of
 
 DEMO_RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
 

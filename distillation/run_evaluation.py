@@ -14,14 +14,14 @@ import os.path
 
 import torch
 
-from distillation.arguments import DataArguments
-from distillation.checkpoint import check_rows, load_tokenizer, position_count
-from distillation.demo import resolve_demo
+from distillation.config.arguments import DataArguments
+from distillation.models.loading import check_rows, load_tokenizer, position_count
+from distillation.demo.resolve import resolve_demo
 from distillation.evaluation import evaluate_masked_lm, held_out_examples, held_out_table
-from distillation.lines import check_whole, load_lines
-from distillation.models import load_masked_lm
-from distillation.recipe import RecipeError, command, parse_recipe
-from distillation.results import write_json
+from distillation.text.reading import check_whole, load_lines
+from distillation.models.shapes import load_masked_lm
+from distillation.config.recipe import RecipeError, command, parse_recipe
+from distillation.runs.files import write_json
 
 
 @dataclass

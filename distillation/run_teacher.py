@@ -11,8 +11,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
-from distillation.agreement import writing
-from distillation.arguments import (
+from distillation.runs.agreement import writing
+from distillation.config.arguments import (
     CardArguments,
     DataArguments,
     MaskingArguments,
@@ -20,21 +20,21 @@ from distillation.arguments import (
     TeacherArguments,
     check_best,
 )
-from distillation.checkpoint import check_numbering, load_tokenizer
-from distillation.data import load_corpus
-from distillation.demo import resolve_demo
+from distillation.models.loading import check_numbering, load_tokenizer
+from distillation.corpus.examples import load_corpus
+from distillation.demo.resolve import resolve_demo
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
-from distillation.layers import Projections
-from distillation.lines import check_whole, load_lines
-from distillation.models import load_masked_lm, teacher_config
-from distillation.publish import check_push, publish
-from distillation.recipe import command, parse_recipe
-from distillation.results import recipe_of
-from distillation.resumption import MACHINE, begin, checkpoint_of
-from distillation.streaming import stream_corpus
-from distillation.student import Student
+from distillation.models.layer_groups import Projections
+from distillation.text.reading import check_whole, load_lines
+from distillation.models.shapes import load_masked_lm, teacher_config
+from distillation.hub.publishing import check_push, publish
+from distillation.config.recipe import command, parse_recipe
+from distillation.runs.files import recipe_of
+from distillation.runs.resume import MACHINE, begin, checkpoint_of
+from distillation.corpus.streaming import stream_corpus
+from distillation.models.student import Student
 from distillation.trainer import DistillationTrainer
-from distillation.vocabulary import sample_texts, train_tokenizer
+from distillation.vocabularies.wordpiece import sample_texts, train_tokenizer
 
 ARGUMENTS = (TeacherArguments, DataArguments, MaskingArguments, CardArguments, TrainingArguments)
 

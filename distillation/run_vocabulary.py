@@ -9,13 +9,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.arguments import DataArguments
-from distillation.checkpoint import load_tokenizer, save_tokenizer
-from distillation.demo import resolve_demo
-from distillation.lines import check_whole, hold_out, load_lines
-from distillation.recipe import RecipeError, check_output, command, parse_recipe
-from distillation.results import write_json
-from distillation.vocabulary import measure, sample_texts, train_tokenizer
+from distillation.config.arguments import DataArguments
+from distillation.models.loading import load_tokenizer, save_tokenizer
+from distillation.demo.resolve import resolve_demo
+from distillation.text.reading import check_whole, hold_out, load_lines
+from distillation.config.recipe import RecipeError, check_output, command, parse_recipe
+from distillation.runs.files import write_json
+from distillation.vocabularies.wordpiece import measure, sample_texts, train_tokenizer
 
 
 @dataclass

@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import TrainingArguments
 
-from distillation.checkpoint import save_pretrained
-from distillation.data import lengths
-from distillation.recipe import RecipeError
-from distillation.results import WEIGHTS
-from distillation.resumable import ResumableTrainer
-from distillation.sampler import EpochBegins, LengthGroupedSampler
-from distillation.sharding import configure, in_shards_of
-from distillation.streaming import FILES, Stream
-from distillation.student import Student
+from distillation.models.loading import save_pretrained
+from distillation.corpus.examples import lengths
+from distillation.config.recipe import RecipeError
+from distillation.runs.files import WEIGHTS
+from distillation.runs.exact_trainer import ResumableTrainer
+from distillation.runs.sampling import EpochBegins, LengthGroupedSampler
+from distillation.runs.fsdp import configure, in_shards_of
+from distillation.corpus.streaming import FILES, Stream
+from distillation.models.student import Student
 
 PROJECTIONS = "projections.safetensors"
 

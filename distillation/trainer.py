@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
-from distillation.alignment import VocabularyMap
-from distillation.arguments import MaskingArguments, ObjectiveArguments
-from distillation.data import Corpus, lengths
-from distillation.kept import joined_targets
-from distillation.masking import COUNTS, EVALUATION_SEED, MaskingCollator, rarity_weights
+from distillation.vocabularies.mapping import VocabularyMap
+from distillation.config.arguments import MaskingArguments, ObjectiveArguments
+from distillation.corpus.examples import Corpus, lengths
+from distillation.teacher_cache.kept import joined_targets
+from distillation.corpus.masking import COUNTS, EVALUATION_SEED, MaskingCollator, rarity_weights
 from distillation.objective import COUNTED_BY, distillation_terms
-from distillation.recipe import check_training
-from distillation.sharding import shard
-from distillation.student import Outputs, Student
+from distillation.config.recipe import check_training
+from distillation.runs.fsdp import shard
+from distillation.models.student import Outputs, Student
 from distillation.student_trainer import StudentTrainer
-from distillation.teacher import Targets, Teacher
-from distillation.vocabulary_kl import VocabularyKL
+from distillation.models.teacher import Targets, Teacher
+from distillation.vocabularies.cross_vocabulary_kl import VocabularyKL
 
 
 class DistillationTrainer(StudentTrainer):

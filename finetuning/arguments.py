@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from transformers import TrainingArguments
 
-from distillation.recipe import SEEDS, RecipeError
+from distillation.config.recipe import SEEDS, RecipeError
 
 
 def key(default, help: str):

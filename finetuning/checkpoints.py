@@ -5,10 +5,10 @@ from typing import Any
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from distillation import checkpoint
-from distillation.checkpoint import counts_from_padding, fit_tokenizer, load_config
-from distillation.recipe import RecipeError, one_line
-from finetuning.task import Task
+from distillation.models.shapes import loading as checkpoint
+from distillation.models.loading import counts_from_padding, fit_tokenizer, load_config
+from distillation.config.recipe import RecipeError, one_line
+from finetuning.tasks.base import Task
 
 START, TEACHER = "model_name_or_path", "task_teacher"
 

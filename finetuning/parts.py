@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distillation.recipe import RecipeError
-from finetuning.demo import FOLDER, demo_data
+from distillation.config.recipe import RecipeError
+from finetuning.demo.resolve import FOLDER, demo_data
 from finetuning.splits import held_out, without_repeats
-from finetuning.task import Encoded, Row, Task
+from finetuning.tasks.base import Encoded, Row, Task
 
 logger = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from distillation.card import PARTS, figure, metric_names
-from distillation.results import write
-from finetuning.task import Task
+from distillation.hub.card import PARTS, figure, metric_names
+from distillation.runs.files import write
+from finetuning.tasks.base import Task
 
 
 def save_predictions(folder: Path, part: str, predictions: Sequence[Mapping[str, Any]]) -> None:

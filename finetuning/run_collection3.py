@@ -12,12 +12,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.recipe import RecipeError, command
+from distillation.config.recipe import RecipeError, command
 from finetuning.arguments import key
 from finetuning.metrics import EntityScores
 from finetuning.readers import collection3
-from finetuning.tagging import Tagging
-from finetuning.training import finetune
+from finetuning.tasks.tagging import Tagging
+from finetuning.experiment import finetune
 
 
 @dataclass

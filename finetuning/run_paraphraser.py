@@ -12,12 +12,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.recipe import RecipeError, command
+from distillation.config.recipe import RecipeError, command
 from finetuning.arguments import key
-from finetuning.classification import TextClassification
+from finetuning.tasks.classification import TextClassification
 from finetuning.metrics import LabelScores
 from finetuning.readers import paraphraser
-from finetuning.training import finetune
+from finetuning.experiment import finetune
 
 
 @dataclass

@@ -11,12 +11,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.recipe import RecipeError, command
+from distillation.config.recipe import RecipeError, command
 from finetuning.arguments import key
 from finetuning.russian_superglue import report
 from finetuning.russian_superglue.suite import available, run_task, verify, with_data, write_submission
 from finetuning.russian_superglue.tasks import NAMES
-from finetuning.training import parse
+from finetuning.experiment import parse
 
 ALL = "all"
 

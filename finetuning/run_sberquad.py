@@ -10,11 +10,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.recipe import command
+from distillation.config.recipe import command
 from finetuning.metrics import AnswerScores
-from finetuning.question_answering import QuestionAnswering
+from finetuning.tasks.question_answering import QuestionAnswering
 from finetuning.readers import squad
-from finetuning.training import finetune
+from finetuning.experiment import finetune
 
 OPTIONS = ()
 

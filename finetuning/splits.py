@@ -4,7 +4,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 
-from finetuning.task import Row
+from finetuning.tasks.base import Row
 
 VALIDATION_SHARE = 0.1
 SPLIT_SEED = 0  # one validation part for all runs, so that their scores compare

@@ -17,13 +17,13 @@ from transformers import (
     TrainingArguments,
 )
 
-from distillation.checkpoint import save_tokenizer
-from distillation.resumable import ResumableTrainer
-from distillation.sampler import EpochBegins, LengthGroupedSampler
-from finetuning.collator import PADDING
-from finetuning.objective import IGNORED, label_loss, teacher_loss
+from distillation.models.loading import save_tokenizer
+from distillation.runs.exact_trainer import ResumableTrainer
+from distillation.runs.sampling import EpochBegins, LengthGroupedSampler
+from finetuning.tasks.collator import PADDING
+from finetuning.tasks.losses import IGNORED, label_loss, teacher_loss
 from finetuning.parts import Part
-from finetuning.task import Task
+from finetuning.tasks.base import Task
 
 
 class TaskTrainer(ResumableTrainer):

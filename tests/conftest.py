@@ -14,9 +14,9 @@ from huggingface_hub import constants  # noqa: E402
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers  # noqa: E402
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast  # noqa: E402
 
-from distillation.checkpoint import save_pretrained  # noqa: E402
-from distillation.grammar import generate  # noqa: E402
-from distillation.vocabulary import SPECIAL_TOKENS, train_tokenizer  # noqa: E402
+from distillation.models.loading import save_pretrained  # noqa: E402
+from distillation.demo.grammar import generate  # noqa: E402
+from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, train_tokenizer  # noqa: E402
 from tests.hub import TOKEN, Hub  # noqa: E402
 
 datasets.disable_progress_bars()

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from distillation import losses, run
-from distillation.arguments import TERMS
-from distillation.recipe import RecipeError
-from finetuning import demo, run_rucola
+from distillation.config.arguments import TERMS
+from distillation.config.recipe import RecipeError
+from finetuning import run_rucola
+from finetuning.demo.resolve import resolve as demo
 from finetuning.readers import rucola
 
 COMMON = ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--max_steps", "8"]

@@ -33,10 +33,10 @@ from safetensors.torch import load_file  # noqa: E402
 from transformers import BertConfig, BertForMaskedLM  # noqa: E402
 
 from distillation import run  # noqa: E402
-from distillation.checkpoint import save_pretrained  # noqa: E402
-from distillation.grammar import generate  # noqa: E402
-from distillation.sealing import SEAL, checkpoints  # noqa: E402
-from distillation.vocabulary import train_tokenizer  # noqa: E402
+from distillation.models.loading import save_pretrained  # noqa: E402
+from distillation.demo.grammar import generate  # noqa: E402
+from distillation.runs.sealing import SEAL, checkpoints  # noqa: E402
+from distillation.vocabularies.wordpiece import train_tokenizer  # noqa: E402
 
 MODES = {  # processes, further options
     "memory-1": (1, ["--alignment", "reduce", "--dataloader_num_workers", "2"]),

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from benchmarks import export
-from distillation import publish, run, run_evaluation, run_teacher, run_vocabulary
-from distillation.arguments import CardArguments, DataArguments
+from distillation import run, run_evaluation, run_teacher, run_vocabulary
+from distillation.hub.push import publishing as publish
+from distillation.config.arguments import CardArguments, DataArguments
 from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_russian_superglue
-from finetuning.training import ARGUMENTS
+from finetuning.experiment import ARGUMENTS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -18,7 +19,7 @@ KEYS = {
     "distillation/run_teacher.py": run_teacher.ARGUMENTS,
     "distillation/run_vocabulary.py": (run_vocabulary.VocabularyArguments, DataArguments),
     "distillation/run_evaluation.py": (run_evaluation.EvaluationArguments, DataArguments),
-    "distillation.publish": (publish.PublishArguments, CardArguments),
+    "distillation.hub.publishing": (publish.PublishArguments, CardArguments),
     "benchmarks/export.py": (export.ExportArguments,),
     "finetuning/run_rusentiment.py": (*ARGUMENTS, run_rusentiment.RuSentimentArguments),
     "finetuning/run_paraphraser.py": (*ARGUMENTS, run_paraphraser.ParaPhraserArguments),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from distillation.evaluation import METRICS
-from distillation.recipe import RecipeError
+from distillation.config.recipe import RecipeError
 
 NUMBER, TEXT = (int, float), (str,)
 TUNED = {"task": TEXT, "metric": TEXT, "model": TEXT, "parameters": NUMBER, "recipe": (dict,)}

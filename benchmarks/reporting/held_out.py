@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks import markdown
 from benchmarks.reporting.inventory import Inventory, short_names
 from distillation.evaluation import HEADINGS, METRICS
-from distillation.result_files import matches
+from distillation.runs.result_files import matches
 
 
 @dataclass(frozen=True)

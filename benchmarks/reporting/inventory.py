@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.reporting.files import check_history, check_run, check_timing
-from distillation.recipe import RecipeError
-from distillation.result_files import find, hardware_of, is_timing, of_fine_tuning, read
-from distillation.results import RESULTS, STATE
+from distillation.config.recipe import RecipeError
+from distillation.runs.result_files import find, hardware_of, is_timing, of_fine_tuning, read
+from distillation.runs.files import RESULTS, STATE
 
 # What tells two timings apart.
 TIMED = ("hardware", "source", "model", "head", "backend", "device", "batch_size", "sequence_length")

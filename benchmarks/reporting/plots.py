@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from benchmarks.reporting import speed
 from benchmarks.reporting.labels import label_points
 from benchmarks.reporting.tradeoff import Comparison, front
-from distillation.arguments import TERMS
+from distillation.config.arguments import TERMS
 
 DPI = 150
 # Okabe and Ito's palette, which colour-blind readers tell apart, without its yellow and black.

@@ -8,7 +8,7 @@ from benchmarks import scores
 from benchmarks.reporting import held_out, speed
 from benchmarks.reporting.inventory import Inventory
 from distillation.evaluation import METRICS
-from distillation.result_files import matches
+from distillation.runs.result_files import matches
 
 
 class NothingToCompare(Exception):

@@ -7,10 +7,10 @@ from typing import Any
 
 from datasets import concatenate_datasets
 
-from distillation.arguments import DataArguments
-from distillation.lines import load_lines
-from distillation.recipe import RecipeError
-from distillation.results import write, write_json
+from distillation.config.arguments import DataArguments
+from distillation.text.reading import load_lines
+from distillation.config.recipe import RecipeError
+from distillation.runs.files import write, write_json
 
 SEED = 0  # of the shuffle
 DESCRIPTION = "corpus.json"  # what it was made of, and the lines of each file

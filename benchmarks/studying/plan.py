@@ -14,9 +14,9 @@ from typing import Any
 from benchmarks.studying.corpus import HELD_OUT
 from benchmarks.studying.runs import ROOT, Run, options
 from benchmarks.studying.shape import STUDY, check
-from distillation.models import check_student, student_config, teacher_config
-from distillation.recipe import RecipeError, parse_recipe, read_recipe
-from finetuning.training import parse
+from distillation.models.shapes import check_student, student_config, teacher_config
+from distillation.config.recipe import RecipeError, parse_recipe, read_recipe
+from finetuning.experiment import parse
 
 TEACHER, RANDOM = "teacher", "random"
 EVALUATION = "evaluation.json"

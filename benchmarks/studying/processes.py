@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-IMPORTED = ["distillation.assembly", "distillation.publish", "finetuning.training", "finetuning.metrics"]
+IMPORTED = ["distillation.assembly", "distillation.hub.publishing", "finetuning.experiment", "finetuning.metrics"]
 
 
 def call(script: Path, argv: Sequence[str], log: Path, threads: int) -> int:

@@ -10,14 +10,14 @@ from typing import Any
 import torch
 from transformers import AutoConfig
 
-from benchmarks.measure import hardware
+from benchmarks.timing.measure import hardware
 from benchmarks.studying.corpus import lines
 from benchmarks.studying.plan import Study
 from benchmarks.studying.runs import Run
 from benchmarks.studying.significance import Predictions, difference, labels_of, scorer, statistics_of
 from benchmarks.studying.tuning import at_rates, chosen_runs, predictions, validation
 from distillation.evaluation import METRICS
-from distillation.results import without_folders, write_json
+from distillation.runs.files import without_folders, write_json
 
 Figures = dict[str, Any]
 

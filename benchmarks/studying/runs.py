@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.studying.processes import call
-from distillation.recipe import RecipeError, one_line
-from distillation.results import RESULTS, write
+from distillation.config.recipe import RecipeError, one_line
+from distillation.runs.files import RESULTS, write
 
 ROOT = Path(__file__).resolve().parents[2]
 RESUME = "--resume_from_checkpoint=true"  # what was interrupted goes on

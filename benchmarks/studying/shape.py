@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from distillation.recipe import RecipeError
+from distillation.config.recipe import RecipeError
 
 NUMBER = (int, float)
 ANY = "*"  # of a mapping, any other name

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from finetuning import spans
+from finetuning.tasks import bio_spans as spans
 from finetuning.metrics import normalised, word_f1
 
 RESAMPLES = 2000

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from distillation.demo import demo_grammar
+from distillation.demo.resolve import demo_grammar
 from finetuning.russian_superglue.demo_texts import Example, distinct
 from finetuning.russian_superglue.tasks import NAMES
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from distillation.demo import Grammar  # holds the state of the drawing: equal seeds give equal texts
-from finetuning.demo_texts import Event, event
+from distillation.demo.resolve import Grammar  # holds the state of the drawing: equal seeds give equal texts
+from finetuning.demo.texts import Event, event
 
 Example = dict[str, Any]
 PRONOUNS = {"masculine": "он", "feminine": "она", "neuter": "оно"}

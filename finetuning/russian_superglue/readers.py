@@ -8,9 +8,9 @@ from typing import Any
 
 import datasets
 
-from distillation.recipe import RecipeError
-from finetuning.readers.jsonl import json_lines
-from finetuning.readers.source import find, is_on_hub, load_from_hub
+from distillation.config.recipe import RecipeError
+from finetuning.formats.jsonl import json_lines
+from finetuning.formats.locate import find, is_on_hub, load_from_hub
 from finetuning.russian_superglue import muserc, rucos, words
 from finetuning.russian_superglue.pairs import KEYS, pair, parus
 from finetuning.russian_superglue.tasks import NAMES

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from distillation.results import write
+from distillation.runs.files import write
 from finetuning.russian_superglue.baseline import majority_score, random_score
 from finetuning.russian_superglue.benchmark import read
 from finetuning.russian_superglue.metrics import METRICS, overall

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from distillation.recipe import RecipeError
+from distillation.config.recipe import RecipeError
 from finetuning.russian_superglue.tasks import NAMES
 
 FOLDER = "submission"  # inside of the zip

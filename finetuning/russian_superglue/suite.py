@@ -7,18 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from distillation.recipe import RecipeError
-from distillation.results import RESULTS, write_json
-from distillation.resumption import is_resumed, names_checkpoint
+from distillation.config.recipe import RecipeError
+from distillation.runs.files import RESULTS, write_json
+from distillation.runs.resume import is_resumed, names_checkpoint
 from finetuning.arguments import TaskTeacherArguments
-from finetuning.demo import demo_data
+from finetuning.demo.resolve import demo_data
 from finetuning.parts import DEMO
 from finetuning.results import over_seeds
 from finetuning.russian_superglue import benchmark
 from finetuning.russian_superglue.baseline import baseline
 from finetuning.russian_superglue.submission import write_task, zip_submission
 from finetuning.russian_superglue.tasks import NAMES
-from finetuning.training import Settings, check, run
+from finetuning.experiment import Settings, check, run
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import pytest
 from tiny_models import POSITIONS, SHAPE, VOCABULARY, batch, lively
 from transformers import BertConfig, BertForMaskedLM
 
-from benchmarks.backends import BACKENDS
+from benchmarks.backends.runtimes import BACKENDS
 
 
 @pytest.fixture(scope="session")

@@ -24,12 +24,13 @@ from transformers import (
 )
 
 from benchmarks import export
-from benchmarks.backends import OnnxRuntime
-from benchmarks.deployed import Deployed, compare_masked_lm, compare_on_lines, compare_on_task, task_of
-from distillation.checkpoint import save_pretrained
+from benchmarks.backends.runtimes import OnnxRuntime
+from benchmarks.backends.deployed import Deployed, compare_masked_lm, compare_on_lines, compare_on_task, task_of
+from distillation.models.loading import save_pretrained
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
-from distillation.recipe import RecipeError
-from finetuning import demo, run_rusentiment, run_sberquad
+from distillation.config.recipe import RecipeError
+from finetuning import run_rusentiment, run_sberquad
+from finetuning.demo.resolve import resolve as demo
 
 NAMES = ["input_ids", "token_type_ids", "attention_mask"]
 

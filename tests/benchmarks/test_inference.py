@@ -11,10 +11,12 @@ import torch
 from tiny_models import SHAPE, lively
 from transformers import BertConfig, BertForMaskedLM
 
-from benchmarks import inference, roofline, worker
-from benchmarks.backends import BACKENDS, Torch
-from benchmarks.worker import in_process, random_inputs, visit
-from distillation.recipe import RecipeError
+from benchmarks import inference
+from benchmarks.timing import roofline
+from benchmarks.timing import worker
+from benchmarks.backends.runtimes import BACKENDS, Torch
+from benchmarks.timing.worker import in_process, random_inputs, visit
+from distillation.config.recipe import RecipeError
 
 QUICK = ["--sequence_length", "16", "--rounds", "2", "--seconds", "0.01", "--threads", "1"]
 MEASURED = {"model", "source", "head", "backend", "device", "batch_size", "sequence_length", "parameters", "flops"}

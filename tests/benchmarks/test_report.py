@@ -10,7 +10,7 @@ from benchmarks.reporting import tradeoff
 from benchmarks.reporting.inventory import short_names, take_stock
 from benchmarks.reporting.tradeoff import Model, Point, comparable, front
 from distillation.evaluation import METRICS
-from distillation.recipe import RecipeError
+from distillation.config.recipe import RecipeError
 
 HARDWARE = {"cpu": "Abacus", "threads": 2}
 

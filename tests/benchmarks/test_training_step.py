@@ -8,8 +8,9 @@ import torch
 import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import made_up, training_step
-from benchmarks.roofline import Machine
+from benchmarks import training_step
+from benchmarks.timing import synthetic as made_up
+from benchmarks.timing.roofline import Machine
 
 STUDENT = dict(student_layers=2, student_hidden_size=16, student_initialisation="random", masking_unit="word")
 SHAPE = dict(

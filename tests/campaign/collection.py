@@ -8,9 +8,9 @@ from campaign.case import Case, Entry
 from campaign.entries import ENTRIES
 from campaign.inputs import LINES
 
-from distillation.grammar import generate
+from distillation.demo.grammar import generate
 
-RESULTS, PUBLISH = ("benchmarks.report", "benchmarks.scores"), "distillation.publish"
+RESULTS, PUBLISH = ("benchmarks.report", "benchmarks.scores"), "distillation.hub.publishing"
 ALL_KEYS = ("distillation.run", "finetuning.run_rusentiment")  # of which every training argument is tried
 DRAWN = 4  # one in so many of a sample is drawn
 

@@ -7,22 +7,13 @@ from typing import Any
 from campaign.case import Entry
 from campaign.finished import copied
 
-from benchmarks import (
-    cross_vocabulary_kl,
-    export,
-    inference,
-    quality,
-    report,
-    scores,
-    streaming,
-    study,
-    training_step,
-)
-from distillation import publish, run, run_evaluation, run_teacher, run_vocabulary
-from distillation.arguments import CardArguments, DataArguments
+from benchmarks import cross_vocabulary_kl, export, inference, quality, report, scores, streaming, study, training_step
+from distillation import run, run_evaluation, run_teacher, run_vocabulary
+from distillation.hub.push import publishing as publish
+from distillation.config.arguments import CardArguments, DataArguments
 from distillation.assembly import ARGUMENTS
 from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_russian_superglue, run_sberquad
-from finetuning.training import ARGUMENTS as TUNING
+from finetuning.experiment import ARGUMENTS as TUNING
 
 STUDY = Path(study.__file__).parent / "studies" / "two-cores.yaml"
 TOKEN = "hf_ThisIsNoTokenAtAll1234567890abcdef"  # given to every script, and to be seen nowhere
@@ -87,7 +78,7 @@ ENTRIES = (
         yamls=("config",),
     ),
     Entry(
-        "distillation.publish",
+        "distillation.hub.publishing",
         publish.main,
         {"checkpoint": FOLDER, "hub_token": TOKEN},
         prepare=copied,

@@ -8,12 +8,12 @@ import torch
 from campaign.finished import FINISHED, make_finished
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
 
-from benchmarks.measure import hardware
-from distillation.checkpoint import save_pretrained
+from benchmarks.timing.measure import hardware
+from distillation.models.loading import save_pretrained
 from distillation.evaluation import METRICS
-from distillation.grammar import generate
-from distillation.vocabulary import train_tokenizer
-from finetuning import demo
+from distillation.demo.grammar import generate
+from distillation.vocabularies.wordpiece import train_tokenizer
+from finetuning.demo.resolve import resolve as demo
 from finetuning.russian_superglue import demo as superglue
 
 WIDTH, LAYERS, LENGTH = 32, 2, 64

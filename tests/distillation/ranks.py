@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor
 from transformers import TrainingArguments
 
-from distillation.arguments import CacheArguments, DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
+from distillation.config.arguments import CacheArguments, DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
 from distillation.assembly import assemble
-from distillation.recipe import command
+from distillation.config.recipe import command
 
 
 @command

@@ -9,8 +9,8 @@ from datasets import Dataset
 from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM
 
 from distillation.evaluation import evaluate_masked_lm, fill_in, held_out_examples
-from distillation.masking import EVALUATION_SEED, KEEP, draw_actions
-from distillation.vocabulary import SPECIAL_TOKENS, build_tokenizer
+from distillation.corpus.masking import EVALUATION_SEED, KEEP, draw_actions
+from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
 
 @pytest.fixture(scope="module")

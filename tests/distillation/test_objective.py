@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from distillation.arguments import TERMS, ObjectiveArguments
-from distillation.layers import mean
+from distillation.config.arguments import TERMS, ObjectiveArguments
+from distillation.models.layer_groups import mean
 from distillation.objective import compared_layers, distillation_terms
-from distillation.recipe import RecipeError
-from distillation.student import Outputs
-from distillation.teacher import targets_of
+from distillation.config.recipe import RecipeError
+from distillation.models.student import Outputs
+from distillation.models.teacher import targets_of
 
 OFF = {f"weight_{term}": 0.0 for term in TERMS}
 MASK = torch.tensor([[True, True, False]])

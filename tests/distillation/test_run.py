@@ -24,9 +24,9 @@ from transformers import (
 )
 
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
-from distillation.arguments import TERMS
-from distillation.checkpoint import save_pretrained
-from distillation.vocabulary import SPECIAL_TOKENS, build_tokenizer
+from distillation.config.arguments import TERMS
+from distillation.models.loading import save_pretrained
+from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
 COMMON = ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--per_device_train_batch_size", "16"]
 WRITTEN = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "README.md"}

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerState
 
 from distillation.losses import kl_loss, mlm_loss
-from distillation.recipe import RecipeError
-from distillation.sealing import is_whole
+from distillation.config.recipe import RecipeError
+from distillation.runs.sealing import is_whole
 from distillation.student_trainer import PROJECTIONS
 
 

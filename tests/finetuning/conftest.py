@@ -6,12 +6,12 @@ import re
 import pytest
 from tokenizers import processors
 
-from finetuning.classification import TextClassification
+from finetuning.tasks.classification import TextClassification
 from finetuning.metrics import AnswerScores, EntityScores, LabelScores
-from finetuning.multiple_choice import MultipleChoice
-from finetuning.question_answering import QuestionAnswering
-from finetuning.spans import bio_tags
-from finetuning.tagging import Tagging
+from finetuning.tasks.multiple_choice import MultipleChoice
+from finetuning.tasks.question_answering import QuestionAnswering
+from finetuning.tasks.bio_spans import bio_tags
+from finetuning.tasks.tagging import Tagging
 
 TOKENIZERS = ("tokenizer", "byte_tokenizer", "spaced_byte_tokenizer", "unigram_tokenizer")
 TYPES = ("PER", "LOC")

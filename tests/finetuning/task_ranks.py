@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoTokenizer, TrainingArguments
 
-from distillation.recipe import command
+from distillation.config.recipe import command
 from finetuning.checkpoints import load_model
 from finetuning.trainer import TaskTrainer
 

@@ -10,8 +10,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import TrainingArguments, pipeline
 
-from distillation.checkpoint import position_count, save_pretrained
-from distillation.recipe import RecipeError
+from distillation.models.loading import position_count, save_pretrained
+from distillation.config.recipe import RecipeError
 from finetuning.checkpoints import START, load_model, load_task_teacher, load_tokenizer
 from finetuning.parts import Part
 from finetuning.trainer import TaskTrainer

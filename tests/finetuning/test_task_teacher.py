@@ -7,12 +7,12 @@ import pytest
 import torch
 from transformers import AutoTokenizer, TrainingArguments
 
-from distillation.checkpoint import save_pretrained
-from distillation.recipe import RecipeError
+from distillation.models.loading import save_pretrained
+from distillation.config.recipe import RecipeError
 from finetuning.arguments import TaskTeacherArguments
 from finetuning.checkpoints import load_model
 from finetuning.parts import Part
-from finetuning.teacher import teach
+from finetuning.task_teacher import teach
 from finetuning.trainer import TaskTrainer
 
 

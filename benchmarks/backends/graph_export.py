@@ -1,0 +1,113 @@
+"""A model as an ONNX graph, with attention as one node wherever ONNX Runtime has a kernel for it.
+
+PyTorch's exporter writes attention as a dozen nodes that pass maps of heads x length x length through memory several
+times. ONNX Runtime's `MultiHeadAttention` runs over blocks that stay in the cache, but only without a mask; so padding
+becomes one more coordinate of queries and keys: 1 in each query, 0 or a large negative number in a key, which their
+product adds to the score.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+
+from benchmarks.backends.graph import Graph, quiet
+
+OPSET = 20  # the first with Gelu
+FUSED = "onnx_multi_head_attention"
+HIDDEN = -1e5  # score of padding
+
+logger = logging.getLogger(__name__)
+
+
+def export_onnx(model: PreTrainedModel, inputs: dict[str, Tensor], path: Path) -> None:
+    """Write the model as one file, for any batch and length.
+
+    inputs: an example, at least (2, 2), with padding. The inputs of the graph have their names, its outputs those of
+    the model's: `last_hidden_state`, `logits`, or `start_logits` and `end_logits`.
+    """
+    wrapped = Graph(model.eval(), list(inputs))
+    names = wrapped.names(inputs)
+    axes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    before = model.config._attn_implementation
+    try:
+        fuse_attention(model, inputs)
+        with quiet():
+            torch.onnx.export(
+                wrapped,
+                tuple(inputs.values()),
+                path,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=list(inputs),
+                output_names=names,
+                dynamic_shapes=(tuple(axes for _ in inputs),),
+                external_data=False,
+                verbose=False,
+            )
+    finally:
+        model.set_attn_implementation(before)
+    strip(path)
+
+
+def strip(path: Path) -> None:
+    """Take out what the exporter notes about each node: a quarter of a megabyte, with paths of this machine."""
+    model = onnx.load(path)
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
+        del part.metadata_props[:]
+    weights = {weight.name for weight in graph.initializer}  # their shapes once more: quantisation turns some
+    shapes = [known for known in graph.value_info if known.name not in weights]
+    del graph.value_info[:]
+    graph.value_info.extend(shapes)
+    onnx.save(model, path)
+
+
+class SpecialAttention(ValueError):
+    """Not queries, keys, values, and padding alone."""
+
+
+def fuse_attention(model: PreTrainedModel, inputs: dict[str, Tensor]) -> None:
+    """Make attention one node, unless it is special, as ModernBERT's within a window. (Models that bring an attention
+    of their own, such as DeBERTa, keep it.)"""
+    before = model.config._attn_implementation
+    try:
+        model.set_attn_implementation(FUSED)
+        with torch.no_grad():
+            model(**inputs)
+    except SpecialAttention as error:
+        logger.info("attention stays as PyTorch exports it, for it has %s", error)
+        model.set_attn_implementation(before)
+
+
+def _fused(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, **options: Any):
+    special = [name for name in ("sliding_window", "softcap", "s_aux") if options.get(name) is not None]
+    if special or query.shape != key.shape or attention_mask.dim() != 2:
+        raise SpecialAttention(", ".join(special) or "masks of its own")
+    batch, heads, length, width = query.shape
+    scale = options.get("scaling") or width**-0.5
+    hidden = ((1 - attention_mask.to(query.dtype)) * (HIDDEN / scale))[:, None, :, None]
+    query = torch.cat([query, torch.ones_like(query[..., :1])], dim=-1)
+    key = torch.cat([key, hidden.expand(batch, heads, length, 1)], dim=-1)
+    flat = (tensor.transpose(1, 2).reshape(batch, length, -1) for tensor in (query, key, value))
+    mixed = torch.onnx.ops.symbolic(
+        "com.microsoft::MultiHeadAttention",
+        tuple(flat),
+        attrs={"num_heads": heads, "scale": scale},
+        dtype=query.dtype,
+        shape=(batch, length, heads * width),
+        version=1,
+    )
+    return mixed.reshape(batch, length, heads, width), None
+
+
+def _padding(*_: Any, attention_mask: Tensor | None = None, **__: Any) -> Tensor | None:
+    return attention_mask
+
+
+AttentionInterface.register(FUSED, _fused)
+AttentionMaskInterface.register(FUSED, _padding)

@@ -1,0 +1,115 @@
+"""An ONNX graph in int8: matrix products by ONNX Runtime's dynamic quantisation, embedding tables here.
+
+A table is kept once, in int8 with a scale for each row (token), also where it is the vocabulary projection of a
+masked LM: rows are looked up and multiplied by their scales, and the projection is an integer product with the same
+bytes. ONNX Runtime's own quantisation would keep two copies, in which all tokens share one scale.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
+
+from benchmarks.backends.graph import quiet
+
+LARGEST = 127  # symmetric: zero stays zero
+LAST_AXIS = "last_axis"
+
+
+def quantize_onnx(source: Path, target: Path) -> None:
+    """Write `source` in int8: weights by row or column, activations as they come."""
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        products = Path(folder, "products.onnx")
+        quantize_dynamic(
+            source, products, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QInt8
+        )
+        model = onnx.load(products)
+    quantize_tables(model)
+    onnx.save(model, target)
+
+
+def quantize_tables(model: ModelProto) -> None:
+    """Replace each embedding table, and the projection that shares it, by int8 ones."""
+    graph = model.graph
+    tables, projections = _tables(graph)
+    nodes: list[NodeProto] = []
+    for node in graph.node:
+        if node.op_type == "Gather" and node.input[0] in tables:
+            nodes += _lookup(node)
+        elif node.op_type == "Transpose" and node.input[0] in tables:
+            turned = f"{node.output[0]}_int8"
+            nodes.append(helper.make_node("Transpose", [f"{node.input[0]}_int8"], [turned], perm=[1, 0]))
+        elif node.op_type == "MatMul" and node.input[1] in projections:
+            nodes += _projection(node, projections[node.input[1]])
+        else:
+            nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    for name, table in tables.items():
+        integers, scales = by_row(numpy_helper.to_array(table))
+        graph.initializer.remove(table)
+        graph.initializer.append(numpy_helper.from_array(integers, f"{name}_int8"))
+        graph.initializer.append(numpy_helper.from_array(scales, f"{name}_scale"))
+    if tables:
+        graph.initializer.append(numpy_helper.from_array(np.array([-1]), LAST_AXIS))
+
+
+def by_row(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, width) in int8, and a scale for each row: values are integers * scales[:, None]."""
+    scales = np.maximum(np.abs(values).max(1), np.finfo(np.float32).tiny) / LARGEST
+    return np.rint(values / scales[:, None]).astype(np.int8), scales.astype(np.float32)
+
+
+def _tables(graph: GraphProto) -> tuple[dict[str, TensorProto], dict[str, str]]:
+    """Matrices of which rows are looked up, and which nothing reads but that and a product with their transpose; the
+    names of such transposes, and of what."""
+    readers: dict[str, list[tuple[NodeProto, int]]] = {}
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            readers.setdefault(name, []).append((node, place))
+
+    def all_are(name: str, *kinds: tuple[str, int]) -> bool:
+        return all((node.op_type, place) in kinds for node, place in readers.get(name, []))
+
+    tables, projections = {}, {}
+    for weight in graph.initializer:
+        used = readers.get(weight.name, [])
+        turned = [node.output[0] for node, _ in used if node.op_type == "Transpose"]
+        if (
+            weight.data_type == TensorProto.FLOAT
+            and len(weight.dims) == 2
+            and any(node.op_type == "Gather" for node, _ in used)
+            and all_are(weight.name, ("Gather", 0), ("Transpose", 0))
+            and all(all_are(name, ("MatMul", 1)) for name in turned)
+        ):
+            tables[weight.name] = weight
+            projections |= dict.fromkeys(turned, weight.name)
+    return tables, projections
+
+
+def _lookup(node: NodeProto) -> list[NodeProto]:
+    """The rows of some tokens."""
+    (table, ids), out = node.input, node.output[0]
+    return [
+        helper.make_node("Gather", [f"{table}_int8", ids], [f"{out}_int8"]),
+        helper.make_node("Cast", [f"{out}_int8"], [f"{out}_integers"], to=TensorProto.FLOAT),
+        helper.make_node("Gather", [f"{table}_scale", ids], [f"{out}_row_scale"]),
+        helper.make_node("Unsqueeze", [f"{out}_row_scale", LAST_AXIS], [f"{out}_row_scales"]),
+        helper.make_node("Mul", [f"{out}_integers", f"{out}_row_scales"], [out]),
+    ]
+
+
+def _projection(node: NodeProto, table: str) -> list[NodeProto]:
+    """States times the transposed table, in the form that ONNX Runtime makes one kernel of."""
+    (states, turned), out = node.input, node.output[0]
+    quantized = [f"{out}_{part}" for part in ("states", "step", "zero")]
+    return [
+        helper.make_node("DynamicQuantizeLinear", [states], quantized),
+        helper.make_node("MatMulInteger", [quantized[0], f"{turned}_int8", quantized[2]], [f"{out}_integers"]),
+        helper.make_node("Cast", [f"{out}_integers"], [f"{out}_products"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [quantized[1], f"{table}_scale"], [f"{out}_scales"]),
+        helper.make_node("Mul", [f"{out}_products", f"{out}_scales"], [out]),
+    ]

@@ -1,0 +1,303 @@
+"""What a recipe can say, one dataclass per concern. Every field of `TrainingArguments` is a key as well."""
+
+from dataclasses import dataclass, field
+
+from transformers import TrainingArguments
+
+from distillation.config.recipe import RecipeError
+
+
+def _key(default, help: str, choices: tuple[str, ...] | None = None):
+    metadata = {"help": help} | ({"choices": list(choices)} if choices else {})
+    if isinstance(default, list):
+        return field(default_factory=lambda: list(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def _check_choices(arguments) -> None:
+    """argparse checks the choices on a command line; this holds for arguments made in Python too."""
+    for name, known in arguments.__dataclass_fields__.items():
+        choices = known.metadata.get("choices")
+        if choices and getattr(arguments, name) not in (*choices, known.default):
+            raise RecipeError(f"`{name}` is {getattr(arguments, name)!r}; choose one of {', '.join(choices)}")
+
+
+@dataclass
+class ModelArguments:
+    """The teacher, and the shape and first weights of the student."""
+
+    teacher_name_or_path: str | None = _key(None, "Masked LM to learn from: a Hub id, a folder, or `demo`.")
+    student_vocabulary: str | None = _key(
+        None, "Tokenizer of the student, a folder, a Hub id, or `demo`; the teacher's unless given."
+    )
+    student_layers: int = _key(6, "Transformer layers of the student.")
+    student_hidden_size: int | None = _key(None, "Width of the student; the teacher's unless given.")
+    student_attention_heads: int | None = _key(None, "Attention heads of the student; the teacher's unless given.")
+    student_intermediate_size: int | None = _key(
+        None, "Width inside its feed-forward layers; unless given, the teacher's, or 4 x its own width."
+    )
+    student_initialisation: str = _key(
+        "average",
+        "First weights: the mean or the last of each group of teacher layers (and the teacher's embeddings and head), "
+        "its embeddings alone, or random.",
+        ("average", "select", "embeddings", "random"),
+    )
+    init_projection: str = _key(
+        "pca",
+        "What a narrower student takes of the teacher: its first coordinates, or the principal ones.",
+        ("crop", "pca"),
+    )
+
+    def __post_init__(self):
+        _check_choices(self)
+        for name in ("student_layers", "student_hidden_size", "student_attention_heads", "student_intermediate_size"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise RecipeError(f"`{name}` must be at least 1, got {getattr(self, name)}")
+
+
+@dataclass
+class DataArguments:
+    """The corpus and how it is cut into examples."""
+
+    train_file: str | None = _key(None, "Corpus: a .txt .jsonl .csv .parquet (or .gz) file, folder, glob, or `demo`.")
+    validation_file: str | None = _key(None, "Held-out text; lines are set aside from the corpus unless given.")
+    dataset_name: str | None = _key(None, "Hub id of a data set, instead of `train_file`.")
+    dataset_config_name: str | None = _key(None, "Configuration of that data set.")
+    text_column: str = _key("text", "Column that holds the text.")
+    validation_lines: int = _key(2000, "Lines to set aside without a `validation_file`; a tenth of them at most.")
+    max_length: int = _key(128, "Tokens of an example, special tokens included; longer lines are cut between words.")
+    max_unknown: float = _key(0.05, "Largest share of unknown tokens that is not an error.")
+    preprocessing_num_workers: int | None = _key(None, "Processes that clean and tokenize.")
+    streaming: bool = _key(
+        False, "Read the corpus as it is needed, never held in memory or on disk; needs `max_steps`."
+    )
+
+    def __post_init__(self):
+        if self.max_length < 8:
+            raise RecipeError(f"`max_length` must be at least 8 tokens, got {self.max_length}")
+        if self.validation_lines < 1:
+            raise RecipeError(f"`validation_lines` must be at least 1, got {self.validation_lines}")
+        if (self.preprocessing_num_workers or 0) < 0:
+            raise RecipeError(
+                f"`preprocessing_num_workers` must not be negative, got {self.preprocessing_num_workers}"
+            )
+
+
+@dataclass
+class MaskingArguments:
+    """Which tokens are hidden from the models."""
+
+    masking_unit: str = _key("token", "What is drawn: single tokens, or whole words.", ("token", "word"))
+    masking_probability: float = _key(
+        0.15, "Expected share of units drawn; of ten, eight are masked and one is replaced at random."
+    )
+    rarity_smoothing: float = _key(0.0, "Draw a token with weight count ** -this (XLM: 0.7); 0 draws evenly.")
+
+    def __post_init__(self):
+        _check_choices(self)
+        if not 0 < self.masking_probability < 1:
+            raise RecipeError(f"`masking_probability` must lie between 0 and 1, got {self.masking_probability:g}")
+        if self.rarity_smoothing < 0:
+            raise RecipeError(f"`rarity_smoothing` must not be negative, got {self.rarity_smoothing:g}")
+
+
+@dataclass
+class ObjectiveArguments:
+    """The weighted terms of the loss. A term with weight 0 is neither computed nor logged."""
+
+    alignment: str = _key(
+        "same",
+        "One vocabulary, or two: compared at tokens that both have (`match`), or in the teacher's vocabulary, its "
+        "tokens spelt in the student's (`reduce`).",
+        ("same", "match", "reduce"),
+    )
+    weight_kl: float = _key(2.0, "Weight of KL(teacher || student) of the softened token distributions.")
+    weight_mlm: float = _key(1.0, "Weight of the masked-LM cross-entropy.")
+    weight_cosine: float = _key(1.0, "Weight of 1 - cosine of hidden states.")
+    weight_attention: float = _key(100.0, "Weight of the MSE of attention maps, which is of order 0.01.")
+    weight_hidden_mse: float = _key(0.0, "Weight of the MSE of hidden states.")
+    temperature: float = _key(2.0, "Divides both models' logits before the softmax of the KL.")
+    vocabulary_map: str | None = _key(
+        None,
+        "How `reduce` scores a teacher token by its pieces: each in its place (unless given), or pooled and summed, "
+        "averaged, log-sum-exp'ed; or pooled, over tokens that both have.",
+        ("ordered", "pieces", "pieces_mean", "pieces_logsumexp", "shared"),
+    )
+    reduce_pooling: str | None = _key(
+        None, "How `reduce` pools the places of a token's pieces; mean unless given.", ("mean", "sum")
+    )
+    kl_positions: str | None = _key(
+        None,
+        "Tokens at which the KL is taken; unless given, `masked` for one vocabulary and `all` across two.",
+        ("masked", "all"),
+    )
+    kl_position_fraction: float = _key(1.0, "Random share of these tokens that is used: cheaper, unbiased.")
+    cosine_layers: str = _key(
+        "groups", "Each layer with its group's mean, or the two last layers.", ("groups", "last")
+    )
+    hidden_layers: str = _key(
+        "groups", "For the MSE: each layer with its group's mean, or the means of all.", ("groups", "average")
+    )
+    teacher_input: str = _key("masked", "Whether the teacher sees the masked or the clean text.", ("masked", "clean"))
+    mlm_inputs: str = _key(
+        "own",
+        "What the masked-LM term reads: the student's tokens, or `both` these and the teacher's spelt in them, which "
+        "shows what the second input of `reduce` is worth without a teacher.",
+        ("own", "both"),
+    )
+
+    def __post_init__(self):
+        if self.kl_positions is None:
+            self.kl_positions = "masked" if self.alignment == "same" else "all"
+        _check_choices(self)
+        for term in TERMS:
+            if self.weight(term) < 0:
+                raise RecipeError(f"`weight_{term}` must not be negative, got {self.weight(term):g}")
+        if not self.terms:
+            raise RecipeError("every weight is 0: give at least one of " + ", ".join(f"`weight_{t}`" for t in TERMS))
+        if self.temperature <= 0:
+            raise RecipeError(f"`temperature` must be positive, got {self.temperature:g}")
+        if not 0 < self.kl_position_fraction <= 1:
+            raise RecipeError(f"`kl_position_fraction` must be in (0, 1], got {self.kl_position_fraction:g}")
+        if self.alignment != "reduce" and (self.vocabulary_map or self.reduce_pooling):
+            raise RecipeError(
+                f"`vocabulary_map` and `reduce_pooling` are of `alignment: reduce`, not of `{self.alignment}`: leave "
+                "them out, or change the alignment"
+            )
+        if self.reduce_pooling and self.vocabulary_map in (None, "ordered"):
+            raise RecipeError("`vocabulary_map: ordered` pools nothing: leave `reduce_pooling` out, or change the map")
+        if self.teacher_input == "clean" and self.kl_positions == "masked" and self.weight_kl:
+            raise RecipeError(
+                "`teacher_input: clean` with `kl_positions: masked` teaches the answer, not the teacher's doubt, and "
+                "harms the student: set `teacher_input: masked` or `kl_positions: all`"
+            )
+        if self.mlm_inputs == "both" and (self.alignment, self.terms, self.teacher_input) != BOTH_INPUTS:
+            raise RecipeError(
+                "`mlm_inputs: both` is of masked-LM training alone, on the inputs that `reduce` hides words in: set "
+                "`alignment: reduce`, `teacher_input: masked`, and every weight but `weight_mlm` to 0, or leave it out"
+            )
+
+    def weight(self, term: str) -> float:
+        """The weight of one of the `TERMS`."""
+        return getattr(self, f"weight_{term}")
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The terms that count."""
+        return tuple(term for term in TERMS if self.weight(term))
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether any term compares with the teacher; without, this is plain masked-LM training."""
+        return self.terms != ("mlm",)
+
+    @property
+    def alignment_in_use(self) -> str:
+        """`same` where nothing is compared, and the second input not read."""
+        return self.alignment if self.needs_teacher or self.mlm_inputs == "both" else "same"
+
+    @property
+    def needs_logits(self) -> bool:
+        return "kl" in self.terms or "mlm" in self.terms
+
+    @property
+    def hidden_views(self) -> tuple[str, ...]:
+        """The ways in which a term compares layers: of their `groups`, the `last`, the `average` of all."""
+        views = {
+            "cosine": self.cosine_layers,
+            "hidden_mse": self.hidden_layers,
+        }
+        return tuple(dict.fromkeys(view for term, view in views.items() if term in self.terms))
+
+    @property
+    def needs_hidden_states(self) -> bool:
+        return bool(self.hidden_views)
+
+    @property
+    def needs_attentions(self) -> bool:
+        return "attention" in self.terms
+
+    @property
+    def uses_groups(self) -> bool:
+        """Whether a term compares a student layer with its group of teacher layers."""
+        return self.needs_attentions or "groups" in self.hidden_views
+
+
+BOTH_INPUTS = ("reduce", ("mlm",), "masked")
+TERMS = tuple(
+    key.removeprefix("weight_") for key in ObjectiveArguments.__dataclass_fields__ if key.startswith("weight_")
+)
+
+
+@dataclass
+class CacheArguments:
+    """What a teacher says of a corpus, kept on disk."""
+
+    teacher_cache: str | None = _key(
+        None, "Folder for it: filled in one pass, and from then on read in place of running the teacher."
+    )
+    teacher_cache_epochs: int = _key(1, "Epochs with masks of their own; later ones take them in turn.")
+    teacher_cache_top_k: int | None = _key(
+        None,
+        "Likeliest tokens to keep of a prediction, all others as one: smaller, and a lesser KL. Unless given, what is "
+        "kept is the state that the prediction is made of.",
+    )
+
+    def __post_init__(self):
+        for name in ("teacher_cache_epochs", "teacher_cache_top_k"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise RecipeError(f"`{name}` must be at least 1, got {getattr(self, name)}")
+            if getattr(self, name) != self.__dataclass_fields__[name].default and self.teacher_cache is None:
+                raise RecipeError(f"`{name}` is of a cache: name its folder as `teacher_cache`")
+
+
+@dataclass
+class CardArguments:
+    """What the model card says that no run can measure, and whether it may stand in another's place."""
+
+    language: list[str] = _key([], "Languages of the model; those of the model it was made of, or ru, unless given.")
+    license: str | None = _key(None, "Licence; that of the model it was made of unless given.")
+    base_model: str | None = _key(None, "Hub id of the model it was made of, where a folder was given.")
+    hub_overwrite: bool = _key(False, "Let a push replace another model in its repository, whose history keeps it.")
+
+
+def check_masking(masking: MaskingArguments, objective: ObjectiveArguments) -> None:
+    """Raise RecipeError for masks that two vocabularies cannot share."""
+    if objective.alignment != "same" and masking.masking_unit != "word":
+        raise RecipeError(
+            f"`alignment: {objective.alignment}` needs `masking_unit: word`: both models must miss the same "
+            "characters, and the tokens of one are not those of the other"
+        )
+
+
+def check_best(training: TrainingArguments, objective: ObjectiveArguments) -> None:
+    """Raise RecipeError for a choice of the best checkpoint by what is not measured: it would end the first epoch."""
+    known = [*objective.terms, "loss"]
+    metric = training.metric_for_best_model
+    if metric is not None and metric.removeprefix("eval_") not in known:
+        raise RecipeError(f"`metric_for_best_model` is {metric!r}; choose one of {', '.join(known)}")
+    if training.save_strategy == "best" and training.eval_strategy == "no":
+        raise RecipeError("`save_strategy: best` never saves without an evaluation: set `eval_strategy` as well")
+
+
+@dataclass
+class TeacherArguments:
+    """The shape of a teacher trained from scratch, and its vocabulary."""
+
+    tokenizer_name_or_path: str | None = _key(None, "Tokenizer of the teacher; trained on the corpus unless given.")
+    vocab_size: int = _key(16_000, "Entries of a trained vocabulary, special tokens included.")
+    layers: int = _key(6, "Transformer layers.")
+    hidden_size: int = _key(256, "Width.")
+    attention_heads: int = _key(4, "Attention heads; they divide the width.")
+    intermediate_size: int | None = _key(None, "Width inside the feed-forward layers; 4 x width unless given.")
+    dropout: float = _key(0.0, "Dropout of hidden states and attention maps.")
+
+    def __post_init__(self):
+        if min(self.layers, self.hidden_size, self.attention_heads) < 1:
+            raise RecipeError("`layers`, `hidden_size`, and `attention_heads` must be at least 1")
+        if not 0 <= self.dropout < 1:
+            raise RecipeError(f"`dropout` must be in [0, 1), got {self.dropout:g}")
+        if self.hidden_size % self.attention_heads:
+            raise RecipeError(
+                f"`attention_heads` ({self.attention_heads}) must divide `hidden_size` ({self.hidden_size})"
+            )

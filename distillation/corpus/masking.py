@@ -1,0 +1,276 @@
+"""The masking collator: examples become a batch for both models, with the positions and labels that the terms need."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+import torch
+from datasets import Dataset
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from distillation.vocabularies.mapping import VocabularyMap
+from distillation.config.arguments import MaskingArguments, ObjectiveArguments
+
+KEEP, MASK, RANDOM, SHOW = 0, 1, 2, 3  # SHOW: drawn, to be predicted, but left as it is
+EVALUATION_SEED = 2205  # held-out text is masked alike in every evaluation of every run
+COUNTS = ("kl", "mlm", "tokens", "pairs", "read")  # read: tokens of the student's own input; the others: of a term
+
+
+class MaskingCollator:
+    """Draws what to hide anew in each epoch, and pads.
+
+    The draw depends on (seed, epoch, example id) alone: not on the batch, the rank, the worker, or a resumption.
+
+    A batch of B examples holds
+    * `student`, `teacher`: the models' inputs. The student's has B rows; with `reduce` B more, the teacher's tokens in
+      student pieces. The last B rows are those that are compared with the teacher's;
+    * `positions` (n,): indices into the student's flattened rows x length at which it needs logits;
+    * `labels` (n,): the true tokens there, -100 at the first `unlabelled` of them, where nothing was hidden;
+    * `teacher_positions` (m,): where the teacher needs logits, into its flattened batch x length;
+    * `groups`: pairs (k, count), as many as there are k: the first `positions` are those of `teacher_positions`, in
+      their order, k for each of the next `count` of them;
+    * `compared` (B, teacher length): the teacher's positions that hidden states and attention maps are compared at;
+    * `teacher_index` (B, student length): across vocabularies, the teacher's position that each of the student's
+      belongs to, or -1;
+    * `counts` (5,): how many positions each term is a sum over, named by `COUNTS`.
+    """
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        masking: MaskingArguments,
+        objective: ObjectiveArguments,
+        seed: int,
+        token_weights: np.ndarray | None = None,
+        teacher_tokenizer: PreTrainedTokenizerBase | None = None,
+        vocabulary: VocabularyMap | None = None,
+    ):
+        """token_weights: (vocabulary,) chances relative to each other, from `rarity_weights`; even unless given.
+
+        teacher_tokenizer, vocabulary: across vocabularies, the teacher's tokenizer and how its tokens are spelt.
+        """
+        self.masking = masking
+        self.objective = objective
+        self.seed = seed
+        self.token_weights = token_weights
+        self.student = Hiding(tokenizer)
+        self.teacher = self.student if teacher_tokenizer is None else Hiding(teacher_tokenizer)
+        self.alignment = objective.alignment_in_use
+        if self.alignment != "same":
+            self.vocabulary = vocabulary
+            self.is_comparable = vocabulary.is_mapped.numpy()
+        self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by workers that outlive an epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch the next batches belong to."""
+        self.epoch.fill_(epoch)
+
+    def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        read = {"same": self._read_same, "match": self._read_match, "reduce": self._read_reduce}[self.alignment]
+        readings = []
+        for example in examples:
+            epoch = example.get("epoch", int(self.epoch))  # an example of a stream says which it is
+            generator = np.random.default_rng((self.seed, epoch, example["id"]))
+            ids, units = np.asarray(example["input_ids"]), np.asarray(example["units"])
+            actions = self._actions(ids, units, generator)
+            own = _of_units(actions, units)
+            hidden = self.student.hide(ids, own, generator)
+            readings.append(read(example, ids, own, hidden, actions, generator))
+        return self._batch(readings)
+
+    def _actions(self, ids: np.ndarray, units: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """What happens to each unit."""
+        weights = None
+        if self.token_weights is not None:
+            inside = units >= 0
+            sizes = np.bincount(units[inside])
+            weights = np.bincount(units[inside], weights=self.token_weights[ids[inside]]) / np.maximum(sizes, 1)
+        return draw_actions(int(units.max(initial=-1)) + 1, weights, self.masking.masking_probability, generator)
+
+    def _read_same(self, example, ids, own, hidden, actions, generator) -> "Reading":
+        """Both models read one sequence of tokens."""
+        chosen = self.student.is_ordinary[ids]  # a teacher has nothing to say about a word unknown to it
+        kl = np.flatnonzero(self._kl(chosen, own, generator))
+        shown = hidden if self.objective.teacher_input == "masked" else ids
+        return Reading(hidden, _labels(ids, own), shown, np.ones(len(ids), bool), kl, kl, np.ones(len(kl), int))
+
+    def _read_match(self, example, ids, own, hidden, actions, generator) -> "Reading":
+        """Each model reads its own tokens; the student's are compared where the teacher has the same one."""
+        theirs, teacher_actions, shown = self._read_teacher(example, actions, generator)
+        matches = np.asarray(example["matches"])
+        compared = np.zeros(len(theirs), bool)
+        compared[matches[matches >= 0]] = True
+        compared &= teacher_actions != RANDOM  # each model would see another word
+        chosen = self._kl(compared & self.is_comparable[theirs], teacher_actions, generator)
+        kl = np.flatnonzero((matches >= 0) & chosen[matches])
+        ones = np.ones(len(kl), int)
+        return Reading(hidden, _labels(ids, own), shown, compared, matches[kl], kl, ones, teacher_index=matches)
+
+    def _read_reduce(self, example, ids, own, hidden, actions, generator) -> "Reading":
+        """The student also reads the teacher's tokens, each spelt in its own pieces and hidden as the token is."""
+        theirs, teacher_actions, shown = self._read_teacher(example, actions, generator)
+        spellings = torch.as_tensor(example["spellings"])
+        sizes = self.vocabulary.sizes[spellings].numpy()
+        pieces = self.vocabulary.spell(spellings).numpy()
+        spelt_labels = None
+        if self.objective.mlm_inputs == "both":
+            spelt_labels = _labels(pieces, teacher_actions.repeat(sizes))
+        compared = np.asarray(example["comparable"])
+        if self.objective.teacher_input == "masked":
+            pieces = self.student.hide(pieces, teacher_actions.repeat(sizes), generator)
+            compared = compared & (teacher_actions != RANDOM)  # each model would see another word
+        kl = np.flatnonzero(self._kl(compared & self.is_comparable[theirs], teacher_actions, generator))
+        index = np.arange(len(theirs)).repeat(sizes)
+        begins = sizes.cumsum() - sizes
+        inputs = dict(teacher_index=index, spelt=pieces, spelt_labels=spelt_labels)
+        return Reading(hidden, _labels(ids, own), shown, compared, kl, begins[kl], sizes[kl], **inputs)
+
+    def _read_teacher(self, example, actions, generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The teacher's tokens, what happens to each, and its input."""
+        theirs = np.asarray(example["teacher_input_ids"])
+        teacher_actions = _of_units(actions, np.asarray(example["teacher_units"]))
+        clean = self.objective.teacher_input == "clean"
+        return theirs, teacher_actions, theirs if clean else self.teacher.hide(theirs, teacher_actions, generator)
+
+    def _kl(self, chosen: np.ndarray, actions: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """Of the positions at which the KL could be taken, those at which it is."""
+        if "kl" not in self.objective.terms:
+            return np.zeros(len(chosen), dtype=bool)
+        if self.objective.kl_positions == "masked":
+            chosen = chosen & (actions != KEEP)
+        if self.objective.kl_position_fraction < 1:
+            chosen = chosen & (generator.random(len(chosen)) < self.objective.kl_position_fraction)
+        return chosen
+
+    def _batch(self, readings: list["Reading"]) -> dict[str, Any]:
+        own = [reading.student for reading in readings]
+        spelt = [reading.spelt for reading in readings if reading.spelt is not None]
+        student = _inputs(own + spelt, self.student.pad_token_id)
+        teacher = _inputs([reading.teacher for reading in readings], self.teacher.pad_token_id)
+        (rows, length), (count, teacher_length) = student["input_ids"].shape, teacher["input_ids"].shape
+
+        begins = _flat([reading.kl_begins for reading in readings], rows - count, length)
+        sizes = np.concatenate([reading.kl_sizes for reading in readings])
+        known = [reading.labels for reading in readings]
+        known += [reading.spelt_labels for reading in readings if reading.spelt_labels is not None]
+        labels = _stacked(known, -100, (rows, length)).ravel()
+        hidden = labels != -100
+        counts = [len(sizes), hidden.sum()]
+        order = np.lexsort((hidden[begins], sizes))  # those with a label last: with a KL only one input has labels
+        sizes, begins = sizes[order], begins[order]
+        within = np.arange(sizes.sum()) - (sizes.cumsum() - sizes).repeat(sizes)
+        kl = begins.repeat(sizes) + within
+        if "mlm" not in self.objective.terms:
+            hidden[:] = False
+        hidden[kl] = False  # has its place already
+        positions = np.concatenate([kl, np.flatnonzero(hidden)])
+        compared = _stacked([reading.compared for reading in readings], False, (count, teacher_length))
+        counts += [compared.sum(), np.square(compared.sum(1)).sum(), student["attention_mask"][:count].sum()]
+        batch = {
+            "student": student,
+            "teacher": teacher,
+            "positions": torch.from_numpy(positions),
+            "labels": torch.from_numpy(labels[positions]),
+            "unlabelled": int((labels[kl] == -100).sum()),
+            "teacher_positions": torch.from_numpy(_flat([r.kl for r in readings], 0, teacher_length)[order]),
+            "groups": tuple(zip(*(a.tolist() for a in np.unique(sizes, return_counts=True)), strict=True)),
+            "compared": torch.from_numpy(compared),
+            "counts": torch.tensor(counts, dtype=torch.int64),
+        }
+        if self.alignment != "same":
+            index = _stacked([reading.teacher_index for reading in readings], -1, (count, length))
+            batch["teacher_index"] = torch.from_numpy(index)
+        return batch
+
+
+@dataclass
+class Reading:
+    """What both models read of one example, and where they are compared."""
+
+    student: np.ndarray  # tokens of the student's own input
+    labels: np.ndarray  # the true tokens there, -100 where nothing is hidden
+    teacher: np.ndarray  # tokens of the teacher's input
+    compared: np.ndarray  # whether each of them is compared
+    kl: np.ndarray  # at which of them the KL is taken
+    kl_begins: np.ndarray  # for each of these, where its student tokens begin,
+    kl_sizes: np.ndarray  # and how many there are
+    teacher_index: np.ndarray | None = None  # for each token of the compared student input, the teacher's
+    spelt: np.ndarray | None = None  # tokens of the student's second input
+    spelt_labels: np.ndarray | None = None  # the true tokens there, if it has labels
+
+
+class Hiding:
+    """What a tokenizer puts in the place of hidden tokens."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase):
+        self.pad_token_id = tokenizer.pad_token_id
+        self.mask_token_id = tokenizer.mask_token_id
+        self.is_ordinary = ~np.isin(np.arange(len(tokenizer)), tokenizer.all_special_ids)
+        self.ordinary_ids = np.flatnonzero(self.is_ordinary)
+
+    def hide(self, ids: np.ndarray, actions: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """The tokens as a model sees them."""
+        hidden = np.where(actions == MASK, self.mask_token_id, ids)
+        replaced = actions == RANDOM
+        hidden[replaced] = generator.choice(self.ordinary_ids, size=int(replaced.sum()))
+        return hidden
+
+
+def _of_units(actions: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """What happens to each token: every token of a unit shares the unit's fate; special tokens have none."""
+    return np.where(units >= 0, np.append(actions, KEEP)[units], KEEP)
+
+
+def _labels(ids: np.ndarray, actions: np.ndarray) -> np.ndarray:
+    return np.where(actions == KEEP, -100, ids)
+
+
+def _inputs(rows: list[np.ndarray], pad_token_id: int) -> dict[str, Tensor]:
+    """What a model reads."""
+    shape = (len(rows), max(map(len, rows)))
+    return {
+        "input_ids": torch.from_numpy(_stacked(rows, pad_token_id, shape)),
+        "attention_mask": torch.from_numpy(_stacked([np.ones(len(row), int) for row in rows], 0, shape)),
+    }
+
+
+def _stacked(rows: list[np.ndarray], fill: int, shape: tuple[int, int]) -> np.ndarray:
+    """One below the other, the rest filled."""
+    stack = np.full(shape, fill)
+    for row, values in enumerate(rows):
+        stack[row, : len(values)] = values
+    return stack
+
+
+def _flat(positions: list[np.ndarray], first_row: int, length: int) -> np.ndarray:
+    """Positions of consecutive rows as indices into the flattened rows x length."""
+    return np.concatenate([inside + (first_row + row) * length for row, inside in enumerate(positions)])
+
+
+def draw_actions(
+    units: int, weights: np.ndarray | None, probability: float, generator: np.random.Generator
+) -> np.ndarray:
+    """For each unit KEEP, MASK (80 % of those drawn), RANDOM (10 %), or SHOW (10 %).
+
+    probability: the expected share drawn. The number drawn is that share rounded up or down at random, so that
+    short texts are neither always nor never touched. weights: (units,) relative chances, without replacement.
+    """
+    actions = np.full(units, KEEP)
+    expected = units * probability
+    count = int(expected) + (generator.random() < expected % 1)
+    if count:
+        arrivals = generator.exponential(size=units)  # the first `count` of a race: weighted, without replacement
+        drawn = np.argsort(arrivals if weights is None else arrivals / weights)[:count]
+        actions[drawn] = generator.choice([MASK, RANDOM, SHOW], size=count, p=[0.8, 0.1, 0.1])
+    return actions
+
+
+def rarity_weights(examples: Dataset, vocabulary: int, exponent: float) -> np.ndarray:
+    """Weights count ** -exponent of the tokens of a corpus (Lample and Conneau 2019 with exponent 0.7)."""
+    counts = np.zeros(vocabulary)
+    for batch in examples.select_columns("input_ids").with_format("arrow").iter(batch_size=10_000):
+        counts += np.bincount(pc.list_flatten(batch["input_ids"]).to_numpy(), minlength=vocabulary)
+    return np.maximum(counts, 1) ** -exponent

@@ -1,0 +1,45 @@
+"""FSDP: what it has to be set to, and the frozen teacher in shards, so that no device holds it whole in training."""
+
+from accelerate import FullyShardedDataParallelPlugin
+from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor, distribute_tensor
+
+from distillation.config.recipe import RecipeError
+
+
+def configure(plugin: FullyShardedDataParallelPlugin) -> None:
+    """Leave half precision to autocast, as without FSDP: accelerate's policy would add up gradients in it, too.
+
+    Raises RecipeError for what cannot be trained or saved.
+    """
+    whole_on_save = plugin.state_dict_type.name == "FULL_STATE_DICT"
+    if plugin.fsdp_version != 2 or not whole_on_save or plugin.cpu_ram_efficient_loading:
+        raise RecipeError(
+            "FSDP needs `fsdp_version: 2`, `fsdp_state_dict_type: FULL_STATE_DICT` and "
+            "`fsdp_cpu_ram_efficient_loading: false`, as in distillation/launch/fsdp.yaml"
+        )
+    plugin.mixed_precision_policy = MixedPrecisionPolicy()
+
+
+def shard(model: nn.Module, device_type: str, devices: int) -> None:
+    """Leave each device its share of every weight; a layer is gathered when it is called, and dropped after that.
+
+    From then on all ranks have to call the model together.
+    """
+    mesh = init_device_mesh(device_type, (devices,))
+    stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    for stack in reversed(stacks):  # the inner before the outer, which takes what is left
+        for layer in stack:
+            fully_shard(layer, mesh=mesh)
+    fully_shard(model, mesh=mesh, reshard_after_forward=True)  # unsaid, embeddings and head would stay
+
+
+def in_shards_of(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A state dict of whole tensors, which every rank has, as `module` can load it: where it is sharded, in shards."""
+    state = dict(state)
+    for name, held in module.state_dict().items():
+        if isinstance(held, DTensor) and name in state:
+            state[name] = distribute_tensor(state[name], held.device_mesh, held.placements, src_data_rank=None)
+    return state

@@ -1,0 +1,300 @@
+"""What a teacher says of a corpus, kept on disk, so that later epochs and other students learn without running it.
+
+A folder holds `cache.json`, which says what it was made of, and Arrow files: for each of a number of epochs, and for
+the held-out examples, a row an example, all masked as that epoch masks them. A row holds
+
+* at the positions of the KL, `states`: what enters the teacher's projection to its vocabulary, so that its prediction
+  can be made again; or, smaller and not the same, `candidates` and `log_probabilities`: the likeliest tokens
+  (`vocabulary_kl.Top`);
+* `hidden_groups`, `hidden_last`, `hidden_average`, `attentions`: what `Targets` have so, if a term asks for it.
+
+Numbers are in half precision.
+Later epochs take the kept ones in turn. The masks depend on no seed, so that runs of several seeds share a cache.
+"""
+
+import dataclasses
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from datasets import Dataset
+from tqdm.auto import tqdm
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from distillation.config.arguments import CacheArguments, MaskingArguments, ObjectiveArguments
+from distillation.corpus.examples import Corpus
+from distillation.models.mlm_head import vocabulary_projection
+from distillation.config.recipe import LocalError, RecipeError, one_line
+
+logger = logging.getLogger(__name__)
+
+SEED = 2205  # of the masks
+FORMAT = 1
+DIGESTS = ("teacher", "tokenizers", "corpus")
+DESCRIPTION = "cache.json"
+PART = 4096  # examples of a file: what an interrupted pass has to do again, at most
+AT_ONCE = 16  # batches that are sorted by length together, and written together
+STATES, OF_A_TOP = "states", ("candidates", "log_probabilities")  # columns of the KL
+CHECKSUM = "checksum"  # of what the teacher was asked
+
+Row = dict[str, np.ndarray]
+Ask = Callable[[list[dict[str, Any]]], list[Row]]
+
+
+def open_cache(
+    arguments: CacheArguments,
+    objective: ObjectiveArguments,
+    masking: MaskingArguments,
+    teacher: PreTrainedModel,
+    student_layers: int,
+    tokenizers: Sequence[PreTrainedTokenizerBase],
+    corpus: Corpus,
+    may_create: bool = True,
+) -> "TeacherCache":
+    """The cache that a recipe names, new or checked. student_layers: groups of the teacher's layers; may_create: of
+    several processes, the first.
+
+    Raises RecipeError for a folder whose contents were made of something else.
+    """
+    by_states = "kl" in objective.terms and arguments.teacher_cache_top_k is None
+    if by_states and vocabulary_projection(teacher, {"input_ids": torch.zeros(1, 2, dtype=torch.long)}) is None:
+        raise RecipeError(
+            "`teacher_cache`: this teacher's predictions are not made of states by one linear layer, and cannot be "
+            "kept so: set `teacher_cache_top_k`"
+        )
+    read, of_the_kl = ["alignment", "kl_positions", "kl_position_fraction", "teacher_input"], [STATES]
+    if arguments.teacher_cache_top_k is not None:
+        read, of_the_kl = [*read, "temperature", "vocabulary_map"], list(OF_A_TOP)
+    holds = of_the_kl * ("kl" in objective.terms) + [f"hidden_{view}" for view in objective.hidden_views]
+    description = {
+        "format": FORMAT,
+        "teacher": _digest([_shape(teacher), *_weights(teacher)]),
+        "tokenizers": _digest(t.backend_tokenizer.to_str().encode() for t in tokenizers),
+        "corpus": [_digest(_contents(part)) for part in (corpus.train, corpus.validation)],
+        "masking": dataclasses.asdict(masking),
+        "objective": {name: getattr(objective, name) for name in read},
+        "student_layers": student_layers if objective.uses_groups else None,
+        "teacher_cache_top_k": arguments.teacher_cache_top_k,
+        "holds": holds + ["attentions"] * objective.needs_attentions,
+    }
+    return TeacherCache(arguments.teacher_cache, description, arguments.teacher_cache_epochs, may_create)
+
+
+def _flat(description: dict[str, Any]) -> dict[str, Any]:
+    """What has to agree, by the names that a recipe has for it."""
+    flat = {name: value for name, value in description.items() if name != "holds" and not isinstance(value, dict)}
+    for part in description.values():
+        flat |= part if isinstance(part, dict) else {}
+    return flat
+
+
+def _digest(parts: Iterator[Any]) -> str:
+    digest = sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _shape(model: PreTrainedModel) -> bytes:
+    """What a model's config says of its computation, but not where it came from."""
+    config = model.config.to_dict()
+    for name in ("_name_or_path", "transformers_version", "dtype", "architectures"):
+        config.pop(name, None)
+    return json.dumps(config, sort_keys=True, default=str).encode()
+
+
+def _weights(model: PreTrainedModel) -> Iterator[Any]:
+    for name, tensor in sorted(model.state_dict().items()):
+        yield name.encode()
+        yield tensor.cpu().flatten().view(torch.uint8).numpy().data
+
+
+def _contents(examples: Dataset) -> Iterator[Any]:
+    for table in examples.with_format("arrow").iter(batch_size=10_000):
+        for name, column in zip(table.column_names, table.columns, strict=True):
+            yield name.encode()
+            if pa.types.is_list(column.type):
+                yield np.ascontiguousarray(pc.list_value_length(column).to_numpy()).data
+                column = pc.list_flatten(column)
+            yield np.ascontiguousarray(column.to_numpy()).data
+
+
+class TeacherCache:
+    """The folder, described by what it is made of and by the columns that it `holds`."""
+
+    def __init__(self, folder: str, description: dict[str, Any], epochs: int = 1, may_create: bool = True):
+        """epochs: with masks of their own, as many as are wanted. Raises RecipeError like `open_cache`."""
+        self.folder, self.name = Path(folder), f"`teacher_cache` {folder!r}"
+        self.description = description
+        self.epochs = epochs
+        self.held = description["holds"]
+        path = self.folder / DESCRIPTION
+        if self.folder.is_file():
+            raise RecipeError(f"{self.name} is a file: name a folder")
+        if path.exists():
+            self._check(path)
+        elif not may_create:
+            raise LocalError(f"{self.name} is not the folder that the first process sees: share it")
+        else:
+            if self.folder.exists() and any(not file.name.startswith(".") for file in self.folder.iterdir()):
+                raise RecipeError(f"{self.name} is not empty and no cache: name a new folder")
+            self.folder.mkdir(parents=True, exist_ok=True)
+            _write_whole(path, lambda draft: draft.write_text(json.dumps(description, indent=2) + "\n"))
+
+    @property
+    def top_k(self) -> int | None:
+        """Candidates kept at a position; None where states are."""
+        return self.description["teacher_cache_top_k"]
+
+    def _check(self, path: Path) -> None:
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            self.held = list(found["holds"])
+        except (OSError, ValueError, KeyError, TypeError):
+            raise RecipeError(f"`teacher_cache`: {path} cannot be read; remove the folder, or name another") from None
+        known, wanted = _flat(found), _flat(self.description)
+        made_with = [
+            f"another {name}" if name in DIGESTS else f"`{name}` {known.get(name)!r} and not {value!r}"
+            for name, value in wanted.items()
+            if known.get(name) != value and (name, value) != ("student_layers", None)  # of a run that takes no means
+        ]
+        made_with += [f"no {name}" for name in self.description["holds"] if name not in self.held]
+        of_a_kl = {STATES, *OF_A_TOP}
+        if of_a_kl & set(self.held) and not of_a_kl & set(self.description["holds"]):
+            made_with.append("a KL, whose positions the teacher was asked for as well")
+        if made_with:
+            raise RecipeError(f"{self.name} was made with {', '.join(made_with)}: name another folder for this run")
+
+    def fill(
+        self,
+        name: str,
+        examples: Dataset,
+        batch_size: int,
+        ask: Ask,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        """Write the rows of the examples that are not there yet; of several ranks each writes its share of the files.
+
+        ask: what the teacher says of some examples, a row for each.
+        """
+        parts = range(rank, -(-len(examples) // PART), ranks)
+        parts = [part for part in parts if not self._file(name, part).exists()]
+        if parts and self.held != self.description["holds"]:
+            raise LocalError(
+                f"{self.name} is incomplete, and was begun with more terms ({self.held}): "
+                "finish it with these, or name another folder"
+            )
+        for part in tqdm(parts, desc=f"Teacher, {name}", unit="part", disable=rank > 0 or not parts):
+            chosen = examples.select(range(part * PART, min((part + 1) * PART, len(examples))))
+
+            def write(draft: Path, chosen: Dataset = chosen) -> None:
+                writer = None
+                for rows in _rows(chosen, batch_size, ask):
+                    table = _table(rows)
+                    writer = writer or pa.ipc.new_file(str(draft), table.schema)
+                    writer.write_batch(table)
+                writer.close()
+
+            try:
+                _write_whole(self._file(name, part), write)
+            except OSError as error:
+                raise LocalError(
+                    f"{self.name} cannot be written ({error.strerror}); what is there is whole: "
+                    "make room, and start again"
+                ) from None
+            self._check_room(name, part, len(examples))
+
+    def _check_room(self, name: str, part: int, count: int) -> None:
+        """Refuse a corpus that will not fit, as soon as the first file tells."""
+        if part or name != "epoch-0":
+            return
+        needed = self._file(name, part).stat().st_size * (self.epochs * count / min(PART, count) - 1)
+        free = shutil.disk_usage(self.folder).free
+        logger.info("teacher cache: about %.1f GiB are to come, %.1f GiB are free", needed / 2**30, free / 2**30)
+        if needed > free:
+            raise LocalError(
+                f"{self.name} needs {needed / 2**30:.0f} GiB more, and {free / 2**30:.0f} are "
+                "free: name a folder elsewhere, or keep less (`kl_positions`, `kl_position_fraction`, fewer terms)"
+            )
+
+    def rows(self, name: str, count: int) -> "Rows":
+        """Those of an epoch, or of the held-out examples. Raises RecipeError where files are missing or torn."""
+        files = [self._file(name, part) for part in range(-(-count // PART))]
+        try:
+            rows = Rows(files, [*self.description["holds"], CHECKSUM])
+        except (FileNotFoundError, pa.ArrowInvalid) as error:
+            raise LocalError(
+                f"{self.name} is incomplete ({one_line(error)}); remove the file that is torn, and start again"
+            ) from None
+        if len(rows) != count:
+            raise LocalError(f"{self.name} holds {len(rows)} of {count} rows; remove it")
+        return rows
+
+    def _file(self, name: str, part: int) -> Path:
+        return self.folder / f"{name}-{part:05d}.arrow"
+
+    def bytes(self) -> int:
+        """Of all files."""
+        return sum(file.stat().st_size for file in self.folder.glob("*.arrow"))
+
+
+def _write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Under another name first: a file with its own is a whole one."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _rows(examples: Dataset, batch_size: int, ask: Ask) -> Iterator[list[Row]]:
+    """In order, some batches at a time; a batch is of examples of like length."""
+    for begin in range(0, len(examples), AT_ONCE * batch_size):
+        chunk = list(examples.select(range(begin, min(begin + AT_ONCE * batch_size, len(examples)))))
+        order = sorted(range(len(chunk)), key=lambda i: chunk[i]["length"])
+        found: dict[int, Row] = {}
+        for first in range(0, len(order), batch_size):
+            indices = order[first : first + batch_size]
+            found |= zip(indices, ask([chunk[i] for i in indices]), strict=True)
+        yield [found[i] for i in range(len(chunk))]
+
+
+def _table(rows: list[Row]) -> pa.RecordBatch:
+    columns = {}
+    for name in rows[0]:
+        ends = np.cumsum([0, *(len(row[name]) for row in rows)])
+        values = pa.array(np.concatenate([row[name] for row in rows]))
+        columns[name] = pa.LargeListArray.from_arrays(pa.array(ends), values)
+    return pa.RecordBatch.from_pydict(columns)
+
+
+class Rows(Sequence):
+    """Some columns of the rows of Arrow files, one after the other, mapped into memory."""
+
+    def __init__(self, files: Sequence[Path], names: Sequence[str]):
+        self.names = names
+        self.batches = []
+        for file in files:
+            with pa.memory_map(str(file)) as source:  # which the batches outlive: there may be thousands of files
+                reader = pa.ipc.open_file(source)
+                self.batches += [reader.get_batch(i) for i in range(reader.num_record_batches)]
+        self.ends = np.cumsum([batch.num_rows for batch in self.batches])
+
+    def __len__(self) -> int:
+        return int(self.ends[-1]) if len(self.ends) else 0
+
+    def __getitem__(self, index: int) -> Row:
+        batch = int(np.searchsorted(self.ends, index, side="right"))
+        row = index - (int(self.ends[batch - 1]) if batch else 0)
+        return {name: self.batches[batch].column(name)[row].values.to_numpy() for name in self.names}

@@ -1,0 +1,143 @@
+"""A corpus becomes a cased WordPiece tokenizer of an exact size, by sentencepiece's byte-pair merges."""
+
+import io
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import sentencepiece
+from datasets import Dataset
+from tokenizers import normalizers, pre_tokenizers
+from transformers import BertTokenizer, PreTrainedTokenizerBase
+
+from distillation.text.reading import spread
+from distillation.config.recipe import RecipeError
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+CHARACTER_COVERAGE = 0.9999  # the rarest characters (0.01 % of the text) stay unknown
+MAX_TEXTS = 1_000_000  # of the corpus, evenly spread, that a vocabulary is trained on
+MAX_WORDS = 2_000_000  # distinct words that the merges are learnt from
+
+_NORMALIZER = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
+_SPLITTER = pre_tokenizers.BertPreTokenizer()
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> PreTrainedTokenizerBase:
+    """Train a cased BERT tokenizer whose vocabulary, special tokens included, has exactly `vocab_size` entries.
+
+    Entries: special tokens, characters (at a word's start and, with ##, inside), then merges, the commonest first.
+    Raises RecipeError where the alphabet does not fit, or the text does not hold as many pieces.
+    """
+    words = count_words(texts)
+    characters = _alphabet(words)
+    tokens = list(SPECIAL_TOKENS) + characters
+    tokens += [f"##{character}" for character in characters if not _stands_alone(character)]
+    if len(tokens) > vocab_size:
+        raise RecipeError(
+            f"`vocab_size` {vocab_size:,} cannot hold the corpus's alphabet, which takes {len(tokens):,} entries: "
+            "raise it, or clean rare characters out of the corpus"
+        )
+    known = set(tokens)
+    for piece in _merges(words, characters, vocab_size):
+        token = piece[1:] if piece.startswith("▁") else f"##{piece}"
+        if len(tokens) < vocab_size and token not in known and token:
+            known.add(token)
+            tokens.append(token)
+    if len(tokens) < vocab_size:
+        raise RecipeError(
+            f"`vocab_size` {vocab_size:,} is more than this corpus yields ({len(tokens):,}): lower it, or add text"
+        )
+    return build_tokenizer(tokens, max_length)
+
+
+def sample_texts(lines: Dataset) -> Iterator[str]:
+    """At most `MAX_TEXTS` texts spread over a data set that need not fit in memory."""
+    return (row["text"] for row in spread(lines, MAX_TEXTS))
+
+
+def measure(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> dict[str, float]:
+    """How a tokenizer copes with text, words being those of BERT's cased tokenizer.
+
+    entries: size of the vocabulary; tokens_per_word; unknown_tokens, unknown_words: shares that are, or hold, the
+    unknown token (0 for a tokenizer without one).
+    """
+    words = count_words(texts)
+    spellings = tokenizer(list(words), add_special_tokens=False)["input_ids"]
+    tokens = unknown_tokens = unknown_words = 0
+    for count, ids in zip(words.values(), spellings, strict=True):
+        unknown = ids.count(tokenizer.unk_token_id)
+        tokens += count * len(ids)
+        unknown_tokens += count * unknown
+        unknown_words += count * (unknown > 0)
+    total = sum(words.values())
+    return {
+        "entries": len(tokenizer),
+        "tokens_per_word": tokens / total,
+        "unknown_tokens": unknown_tokens / max(tokens, 1),
+        "unknown_words": unknown_words / total,
+    }
+
+
+def build_tokenizer(tokens: list[str], max_length: int) -> PreTrainedTokenizerBase:
+    """A cased BERT tokenizer with these entries, in order."""
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    return BertTokenizer(vocab=vocabulary, do_lower_case=False, strip_accents=False, model_max_length=max_length)
+
+
+def count_words(texts: Iterable[str]) -> Counter[str]:
+    """How often each word occurs."""
+    words: Counter[str] = Counter()
+    for text in texts:
+        words.update(split_words(text))
+    return words
+
+
+def split_words(text: str) -> list[str]:
+    """The words of a text as BERT's cased tokenizer has them."""
+    return [word for word, _ in _SPLITTER.pre_tokenize_str(_NORMALIZER.normalize_str(text))]
+
+
+def _alphabet(words: Counter[str]) -> list[str]:
+    """The commonest characters that together cover `CHARACTER_COVERAGE` of the text, in code point order."""
+    counts: Counter[str] = Counter()
+    for word, count in words.items():
+        for character in word:
+            counts[character] += count
+    wanted, covered, kept = CHARACTER_COVERAGE * sum(counts.values()), 0, []
+    for character, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        if covered >= wanted:
+            break
+        kept.append(character)
+        covered += count
+    return sorted(kept)
+
+
+def _stands_alone(character: str) -> bool:
+    """Whether the splitter makes a word of this character wherever it stands (punctuation, for one)."""
+    return len(split_words(f"а{character}а")) > 1
+
+
+def _merges(words: Counter[str], characters: list[str], vocab_size: int) -> list[str]:
+    """Pieces of sentencepiece's BPE over the words, in the order of the merges; "▁" opens a word."""
+    known = set(characters)
+    usable = [(word, count) for word, count in words.most_common(MAX_WORDS) if known.issuperset(word)]
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder, "words.tsv")
+        table.write_text("".join(f"{word}\t{count}\n" for word, count in usable), encoding="utf-8")
+        model = io.BytesIO()
+        sentencepiece.SentencePieceTrainer.train(
+            input=str(table),
+            input_format="tsv",
+            model_writer=model,
+            model_type="bpe",
+            vocab_size=vocab_size + len(characters) + 4,
+            hard_vocab_limit=False,
+            character_coverage=1.0,
+            normalization_rule_name="identity",
+            max_sentence_length=1 << 20,
+            minloglevel=2,
+        )
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    pieces = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
+    return [piece for piece in pieces if len(piece) > 1 and not piece.startswith("<")]

@@ -1,0 +1,160 @@
+"""brat stand-off documents: NAME.txt with the text, NAME.ann with the character spans of its entities."""
+
+import logging
+import random
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from distillation.config.recipe import RecipeError
+from finetuning.formats.locate import read_text
+from finetuning.tasks.bio_spans import encode
+
+logger = logging.getLogger(__name__)
+
+FOLDERS = {"train": "train", "validation": "valid", "test": "test"}  # splits and where their documents may lie
+WORD = re.compile(r"\w+|[^\w\s]")
+ENTITY = re.compile(r"T\S*\t(\S+) (\d{1,9} \d{1,9}(?:;\d{1,9} \d{1,9})*)\t(.*)")
+
+
+class Entity(NamedTuple):
+    """One line of an `.ann` file; `line` is file:line."""
+
+    line: str
+    type: str
+    fragments: list[tuple[int, int]]
+    surface: str
+
+    def stretch(self) -> tuple[int, int]:
+        """From the first fragment to the last: BIO tags know no gaps."""
+        return min(self.fragments)[0], max(end for _, end in self.fragments)
+
+    def length(self) -> int:
+        """In characters."""
+        start, end = self.stretch()
+        return end - start
+
+
+def is_brat(folder: Path) -> bool:
+    """Whether there are `.ann` files in the folder or in one of the folders of the splits."""
+    return any(any(place.glob("*.ann")) for place in (folder, *(folder / name for name in FOLDERS.values())))
+
+
+def read(folder: Path, types: Mapping[str, str]) -> dict[str, list[dict]]:
+    """One row for each document, by split: those of the folders train, valid (may be absent), and test, or 80 %, 10 %,
+    and 10 % of the documents of the folder itself.
+
+    A row: `id`, the name; `text`, with its line ends as they are; `words`, the spans of words and single signs;
+    `tags`, of which one is an entity's where word and entity have a character in common, so that an entity that
+    begins or ends inside a word takes the whole word.
+    types: the entity types that the files may have, each with the type to read it as.
+
+    Raises RecipeError for a file without its partner and with the line of a wrong or misplaced entity.
+    """
+    rows: dict[str, list[dict]] = {}
+    total = dropped = 0
+    for split, paths in _documents(folder).items():
+        rows[split] = []
+        for path in paths:
+            entities = _entities(path.with_suffix(".ann"), types)
+            text = _annotated(read_text(path), entities)
+            words = [list(match.span()) for match in WORD.finditer(text)]
+            spans = _spans(entities, words, types)
+            rows[split].append({"id": path.stem, "text": text, "words": words, "tags": encode(spans, len(words))})
+            total, dropped = total + len(entities), dropped + len(entities) - len(spans)
+    if dropped:
+        logger.info("%s: %d of %s entities dropped, as they overlap longer ones", folder, dropped, f"{total:,}")
+    return rows
+
+
+def _documents(folder: Path) -> dict[str, list[Path]]:
+    """The texts of each split."""
+    if not any(folder.glob("*.ann")):
+        splits = {split: _texts(folder / name) for split, name in FOLDERS.items()}
+        for split in ("train", "test"):
+            if not splits[split]:
+                raise RecipeError(f"{folder / FOLDERS[split]} has no document; put NAME.txt and NAME.ann there")
+        return {split: paths for split, paths in splits.items() if paths}
+    paths = _texts(folder)
+    if len(paths) < 2:
+        raise RecipeError(f"{folder} has one document; a train and a test split need two at least")
+    random.Random(0).shuffle(paths)
+    tenth = max(len(paths) // 10, 1)
+    held = tenth if len(paths) > 2 else 0
+    splits = {"train": paths[tenth + held :], "validation": paths[tenth : tenth + held], "test": paths[:tenth]}
+    counts = ", ".join(f"{len(part)} {split}" for split, part in splits.items())
+    logger.info("%s: %d documents split by a fixed shuffle of their names: %s", folder, len(paths), counts)
+    return {split: sorted(part) for split, part in splits.items() if part}
+
+
+def _texts(folder: Path) -> list[Path]:
+    """The `.txt` files of a folder by name; each has its `.ann`."""
+    found: dict[str, set[str]] = {}
+    for path in folder.glob("*"):
+        if path.suffix in (".txt", ".ann"):
+            found.setdefault(path.stem, set()).add(path.suffix)
+    for name in sorted(found):
+        for suffix in {".txt", ".ann"} - found[name]:
+            raise RecipeError(f"{folder / name}{suffix} is missing; brat documents are pairs of NAME.txt and NAME.ann")
+    return [folder / f"{name}.txt" for name in sorted(found)]
+
+
+def _entities(path: Path, types: Mapping[str, str]) -> list[Entity]:
+    entities = []
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        line, place = line.removesuffix("\r"), f"{path}:{number}"
+        if not line.startswith("T"):
+            continue  # relations, events, attributes, notes
+        match = ENTITY.fullmatch(line)
+        if not match:
+            raise RecipeError(f"{place}: expected `T1<TAB>TYPE START END<TAB>SURFACE`, got {line!r}")
+        kind, offsets, surface = match.groups()
+        if kind not in types:
+            raise RecipeError(f"{place}: unknown entity type {kind!r}; known are {', '.join(types)}")
+        fragments = [tuple(map(int, fragment.split(" "))) for fragment in offsets.split(";")]
+        entities.append(Entity(place, kind, fragments, surface))
+    return entities
+
+
+def _annotated(text: str, entities: list[Entity]) -> str:
+    """The text that the entities were marked in: as it is, or with the CR of every line end restored.
+
+    Copies of such documents lose the CRs, which the offsets count.
+
+    Raises RecipeError with the first entity that does not fit.
+    """
+    misfit = next((entity for entity in entities if not _fits(entity, text)), None)
+    if misfit is None:
+        return text
+    restored = re.sub(r"(?<!\r)\n", "\r\n", text)
+    if all(_fits(entity, restored) for entity in entities):
+        return restored
+    start, end = misfit.stretch()
+    raise RecipeError(
+        f"{misfit.line}: the text of {len(text):,} characters has {text[start:end]!r} at {start} {end} and not "
+        f"{misfit.surface!r}; give the `.txt` file with the line ends it was annotated with, or correct the line"
+    )
+
+
+def _fits(entity: Entity, text: str) -> bool:
+    """Whether an entity's surface stands where it says, of white space only that there is some."""
+    if any(not start < end <= len(text) for start, end in entity.fragments):
+        return False
+    found = " ".join(text[start:end] for start, end in entity.fragments).split()
+    return bool(found) and found == entity.surface.split()
+
+
+def _spans(entities: list[Entity], words: list[list[int]], types: Mapping[str, str]) -> list[tuple[str, int, int]]:
+    """The entities as spans of words. Of those that share a word the longest stays, of equal ones the first."""
+    starts, ends = [start for start, _ in words], [end for _, end in words]
+    taken: set[int] = set()
+    spans = []
+    for entity in sorted(entities, key=Entity.length, reverse=True):  # the sort is stable
+        start, end = entity.stretch()
+        first, after = bisect_right(ends, start), bisect_left(starts, end)
+        if taken.isdisjoint(range(first, after)):
+            taken.update(range(first, after))
+            spans.append((types[entity.type], first, after))
+    return spans

@@ -1,0 +1,71 @@
+"""CoNLL files: a word and its tag in every line, a blank line after each sentence."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from distillation.config.recipe import RecipeError
+from finetuning.formats.locate import read_text
+from finetuning.tasks.bio_spans import bio_tags, decode, encode
+
+NEW_DOCUMENT = ("<DOCSTART>", "-DOCSTART-")
+
+
+def read(path: Path, split: str, types: Mapping[str, str]) -> list[dict]:
+    """One row for each sentence of a file; its `id` is the split and a number from 0.
+
+    types: the entity types that the file may have, each with the type to read it as.
+
+    Raises RecipeError with the line that is no `token<TAB>tag`, or for a file without any.
+    """
+    known = set(bio_tags(types))
+    sentences: list[tuple[list[str], list[str]]] = []
+    ended = True
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        line = line.removesuffix("\r")
+        if not line or line.startswith(NEW_DOCUMENT):
+            ended = True
+            continue
+        token, tag = _token_and_tag(line, f"{path}:{number}", known)
+        if ended:
+            sentences.append(([], []))
+            ended = False
+        sentences[-1][0].append(token)
+        sentences[-1][1].append(tag)
+    if not sentences:
+        raise RecipeError(f"{path} has no sentence; give a file of `token<TAB>tag` lines")
+    return [row(f"{split}-{index}", *sentence, types) for index, sentence in enumerate(sentences)]
+
+
+def row(name: str, tokens: Sequence[str], tags: Sequence[str], types: Mapping[str, str]) -> dict:
+    """A row of `id`, `text`, `words`, `tags`; the text is the tokens with one space between them.
+
+    Tags become those of the types asked for, and every entity begins with `B-`: two neighbours of different types may
+    be read as one type and must stay two.
+    """
+    words, place = [], 0
+    for token in tokens:
+        words.append([place, place + len(token)])
+        place += len(token) + 1
+    spans = [(types[kind], first, after) for kind, first, after in decode(tags)]
+    return {"id": name, "text": " ".join(tokens), "words": words, "tags": encode(spans, len(tokens))}
+
+
+def write(path: Path, rows: Sequence[dict], tags: Sequence[Sequence[str]]) -> Path:
+    """Write the words of rows with tags for them, one sequence of tags a row, and a blank line after each row."""
+    lines = []
+    for example, of_row in zip(rows, tags, strict=True):
+        words = [example["text"][start:end] for start, end in example["words"]]
+        lines += [f"{word}\t{tag}\n" for word, tag in zip(words, of_row, strict=True)]
+        lines.append("\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(lines), encoding="utf-8", newline="\n")
+    return path
+
+
+def _token_and_tag(line: str, place: str, known: set[str]) -> tuple[str, str]:
+    token, *rest = line.split("\t")
+    if len(rest) != 1 or not token:
+        raise RecipeError(f"{place}: expected `token<TAB>tag`, got {line!r}; a blank line ends a sentence")
+    if rest[0] not in known:
+        raise RecipeError(f"{place}: unknown tag {rest[0]!r}; known are {', '.join(sorted(known))}")
+    return token, rest[0]

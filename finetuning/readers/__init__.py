@@ -1,1 +1,0 @@
-"""A reader for each benchmark: its native files, or its data set on the Hub, as plain rows."""

@@ -1,0 +1,85 @@
+"""Collection3 and Collection5: persons, organisations, and places in news, as CoNLL files, brat documents, or from the
+Hub."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import datasets
+
+from distillation.config.recipe import RecipeError
+from finetuning.readers import brat, conll
+from finetuning.formats.locate import find, is_on_hub, load_from_hub
+from finetuning.tasks.bio_spans import bio_tags
+
+HUB = "RCC-MSU/collection3"
+FILES = {"train": "train.txt", "validation": "valid.txt", "test": "test.txt"}
+TYPES = {3: ("PER", "ORG", "LOC"), 5: ("PER", "ORG", "LOC", "GEOPOLIT", "MEDIA")}
+COARSER = {"GEOPOLIT": "LOC", "MEDIA": "ORG"}  # how the three types follow from the five
+
+
+def tags(types: int = 3) -> tuple[str, ...]:
+    """`O`, `B-PER`, `I-PER`, ...: every tag of so many types.
+
+    Raises RecipeError unless these are 3 or 5.
+    """
+    if types not in TYPES:
+        raise RecipeError(f"there are no {types} entity types: ask for {' or '.join(map(str, TYPES))}")
+    return bio_tags(TYPES[types])
+
+
+def read(data_dir: str, types: int = 3) -> dict[str, list[dict]]:
+    """The rows of `train`, `test`, and, where there is one, `validation`.
+
+    A row is a sentence, of brat files a document: `id`, `text`, `words` as [start, end] in the text, `tags`.
+    data_dir: a folder with train.txt, test.txt, and perhaps valid.txt, or with brat documents, or a Hub id.
+    types: 3, or 5 to tell GEOPOLIT from LOC and MEDIA from ORG.
+
+    Raises RecipeError for what is missing and with the file and line of what is wrong.
+    """
+    wanted = tags(types)
+    read_as = {kind: kind if f"B-{kind}" in wanted else COARSER[kind] for kind in TYPES[5]}
+    if is_on_hub(data_dir, HUB, *FILES.values(), "or brat documents"):
+        return _from_hub(data_dir, read_as)
+    folder = Path(data_dir)
+    if brat.is_brat(folder):
+        return brat.read(folder, read_as)
+    if not any(folder.glob("*.txt*")):
+        raise RecipeError(f"`data_dir` {data_dir!r} has neither {', '.join(FILES.values())} nor brat documents")
+    return _from_conll(folder, read_as)
+
+
+def write(folder: str | Path, rows: Sequence[dict], predictions: Sequence[Sequence[str]]) -> Path:
+    """Write `test_predictions.txt`, the words of rows with the predicted tags, in CoNLL form."""
+    return conll.write(Path(folder, "test_predictions.txt"), rows, predictions)
+
+
+def _from_conll(folder: Path, types: Mapping[str, str]) -> dict[str, list[dict]]:
+    has_validation = any((folder / f"{FILES['validation']}{suffix}").is_file() for suffix in ("", ".gz"))
+    splits = {split: name for split, name in FILES.items() if split != "validation" or has_validation}
+    paths = find(folder, *splits.values())
+    return {split: conll.read(path, split, types) for split, path in zip(splits, paths, strict=True)}
+
+
+def _from_hub(name: str, types: Mapping[str, str]) -> dict[str, list[dict]]:
+    loaded = load_from_hub(name, ("tokens", "ner_tags"))
+    for split in ("train", "test"):
+        if split not in loaded:
+            raise RecipeError(f"`data_dir` {name!r} has no split {split!r}, only {', '.join(loaded)}")
+    return {split: _hub_rows(name, split, loaded[split], types) for split in FILES if split in loaded}
+
+
+def _hub_rows(name: str, split: str, table: datasets.Dataset, types: Mapping[str, str]) -> list[dict]:
+    feature = getattr(table.features["ner_tags"], "feature", None)
+    names, known = getattr(feature, "names", None), set(bio_tags(types))
+    rows = []
+    for index, example in enumerate(table):
+        tokens = example["tokens"]
+        read = [names[tag] if names and isinstance(tag, int) else tag for tag in example["ner_tags"]]
+        place = f"`data_dir` {name!r}, row {index} of {split}"
+        if len(read) != len(tokens) or not all(tokens):
+            raise RecipeError(f"{place}: expected a tag for each token and no empty token, got {tokens} and {read}")
+        for tag in read:
+            if tag not in known:
+                raise RecipeError(f"{place}: unknown tag {tag!r}; known are {', '.join(sorted(known))}")
+        rows.append(conll.row(f"{split}-{index}", tokens, read, types))
+    return rows

@@ -1,0 +1,43 @@
+"""RuSentiment: posts of a social network in CSV files, each with one of five sentiments."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from distillation.config.recipe import RecipeError
+from finetuning.readers import table
+from finetuning.formats.locate import find, is_on_hub
+
+LABELS = ("neutral", "positive", "negative", "speech", "skip")
+# What each part of the training set is called, and its file.
+PARTS = {"random": "rusentiment_random_posts.csv", "preselected": "rusentiment_preselected_posts.csv"}
+TEST = "rusentiment_test.csv"
+COLUMNS = ("label", "text")
+
+
+def read(data_dir: str, parts: Sequence[str] = ("random",)) -> dict[str, list[dict]]:
+    """The splits "train" and "test", rows of `id`, `text`, and `label`, one of LABELS; there is no validation split.
+
+    parts: the parts that training rows come from, in this order. An id is the part's name and the row's number.
+
+    Raises RecipeError for an unknown part, a missing file, and a file that is damaged, by its line.
+    """
+    if not parts or len(set(parts)) < len(parts) or not set(parts) <= set(PARTS):
+        got = ", ".join(parts) or "none"
+        raise RecipeError(f"`parts` must name some of {', '.join(PARTS)}, each once at most; got {got}")
+    is_on_hub(data_dir, None, *PARTS.values(), TEST)
+    *train, test = find(data_dir, *(PARTS[part] for part in parts), TEST)
+    train_rows = [row for part, path in zip(parts, train, strict=True) for row in _rows(path, part)]
+    return {"train": train_rows, "test": _rows(test, "test")}
+
+
+def write(folder: Path, rows: Sequence[dict], predictions: Sequence[str]) -> Path:
+    """Write `test_predictions.csv` in the layout of the benchmark's files: predicted label and text of each row."""
+    answers = [(label, row["text"]) for row, label in zip(rows, predictions, strict=True)]
+    return table.write(folder / "test_predictions.csv", COLUMNS, answers)
+
+
+def _rows(path: Path, name: str) -> list[dict]:
+    return [
+        {"id": f"{name}-{number}", "text": cells["text"].strip(), "label": cells["label"]}
+        for number, cells in enumerate(table.records(path, COLUMNS, label=LABELS))
+    ]

@@ -1,0 +1,69 @@
+"""The second step of distillation: a model fine-tuned on the task says what it thinks of each training example.
+
+It is asked once, before training: the examples stay as they are and the teacher has no dropout, so that its answers
+would be the same in every epoch.
+"""
+
+import copy
+import dataclasses
+import logging
+from collections.abc import MutableMapping
+from typing import Any
+
+from datasets import Dataset, concatenate_datasets
+from transformers import TrainingArguments
+
+from distillation.config.recipe import RecipeError
+from finetuning.arguments import TaskTeacherArguments
+from finetuning.checkpoints import TEACHER, load_task_teacher, load_tokenizer
+from finetuning.parts import Part
+from finetuning.tasks.base import Task
+from finetuning.trainer import TaskTrainer
+
+logger = logging.getLogger(__name__)
+
+
+def teach(
+    task: Task,
+    arguments: TaskTeacherArguments,
+    parts: MutableMapping[str, Part],
+    max_length: int,
+    training: TrainingArguments,
+) -> dict[str, Any]:
+    """Put the teacher's logits into the inputs of `train`; how well the teacher itself does on `validation`.
+
+    Raises RecipeError for a model that cannot teach this task, or not with its tokenizer.
+    """
+    name = arguments.task_teacher
+    model = load_task_teacher(name, task)
+    tokenizer = load_tokenizer(name, TEACHER, model)
+    length = min(max_length, tokenizer.model_max_length)
+    # Its labels may stand in another order.
+    its_task = dataclasses.replace(task, labels=tuple(model.config.id2label[i] for i in range(len(task.labels))))
+    its_parts = {
+        which: Part(parts[which].rows, its_task.encode(parts[which].rows, tokenizer, length))
+        for which in ("train", "validation")
+    }
+    theirs, ours = its_parts["train"].encoded, parts["train"].encoded
+    if task.needs_one_tokenizer and not theirs.inputs.data["input_ids"].equals(ours.inputs.data["input_ids"]):
+        raise RecipeError(
+            f"`{TEACHER}` {name!r} reads the texts as other tokens than the student: {task.needs_one_tokenizer}; give "
+            "a teacher with the student's tokenizer and as many positions"
+        )
+    trainer = TaskTrainer(
+        model,
+        copy.copy(training),
+        task=its_task,
+        train=None,
+        validation=its_parts["validation"],
+        tokenizer=tokenizer,
+    )
+    scores, _ = trainer.measure(its_parts["validation"])
+    logger.info("task teacher on the validation part: %s", {key: round(value, 4) for key, value in scores.items()})
+    logits = trainer.logits(theirs.inputs)
+    if task.labels:
+        logits = [one[..., [its_task.labels.index(label) for label in task.labels]] for one in logits]
+    column = Dataset.from_dict({"teacher_logits": its_task.teacher_logits(theirs, logits, ours)})
+    taught = concatenate_datasets([ours.inputs, column], axis=1)
+    parts["train"] = Part(parts["train"].rows, dataclasses.replace(ours, inputs=taught))
+    return {"model": name} | {f"validation_{metric}": value for metric, value in scores.items()}

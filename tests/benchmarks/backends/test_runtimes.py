@@ -1,0 +1,73 @@
+"""All ways to run a model run the same model, and say what they need."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+from tiny_models import SHAPE, batch, lively, outputs_of
+from transformers import BertConfig, BertForQuestionAnswering
+
+from benchmarks.backends.runtimes import BACKENDS, arrays
+from distillation.config.recipe import RecipeError
+
+# Largest error of the logits, as a share of their size.
+CLOSE = {"torch": 1e-6, "torch-bf16": 0.05, "onnx": 1e-5, "onnx-int8": 0.05}
+CLOSE |= {"openvino": 1e-4, "openvino-bf16": 0.05, "openvino-int8": 0.2}
+
+
+@pytest.mark.parametrize("name", CLOSE)
+def test_all_say_the_same(name, built, masked_lm):
+    """At several lengths, and whatever a later call leaves in the memory of an earlier one."""
+    for package in BACKENDS[name].needs:
+        pytest.importorskip(package)
+    folder = built(name.removesuffix("-bf16"))  # which is only another way to run it
+    assert (folder / BACKENDS[name].file).is_file()
+    run = BACKENDS[name].open(folder, 1, "cpu")
+    questions = [batch((16, 11)), batch((16, 11), seed=1), batch((40, 13, 5)), batch((8,))]
+    answers = [arrays(run(inputs)) for inputs in questions]
+    for inputs, (ours,) in zip(questions, answers, strict=True):
+        real = inputs["attention_mask"].astype(bool)
+        (theirs,) = outputs_of(masked_lm, inputs)
+        assert ours.shape == theirs.shape and ours.dtype == np.float32
+        error = np.linalg.norm((ours - theirs)[real]) / np.linalg.norm(theirs[real])
+        assert error <= CLOSE[name]
+        assert error > 1e-3 or name not in ("torch-bf16", "onnx-int8", "openvino-int8")  # it would be another's time
+
+
+def test_outputs_are_in_the_order_of_the_model(tmp_path):
+    """Ends before starts would make an answer of no words."""
+    model = lively(BertForQuestionAnswering, BertConfig(vocab_size=200, **SHAPE))
+    BACKENDS["torch"].build(model, [], tmp_path)
+    inputs = batch((16, 11), 200)
+    found = arrays(BACKENDS["torch"].open(tmp_path, 1, "cpu")(inputs))
+    for ours, theirs in zip(found, outputs_of(model, inputs), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "absent", "message"),
+    [
+        ("onnx", ["onnxscript"], r"^`onnx` needs onnxscript: pip install onnxscript$"),
+        ("openvino", ["nncf"], None),
+        ("openvino-int8", ["openvino", "nncf"], "`openvino-int8` needs openvino and nncf: pip install openvino nncf"),
+        ("torch", ["onnx", "onnxruntime", "onnxscript", "openvino", "nncf"], None),
+    ],
+)
+def test_packages_that_are_not_there(name, absent, message, monkeypatch):
+    """One sentence before anything is measured, and only from those who need them."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda package: None if package in absent else "here")
+    if message is None:
+        return BACKENDS[name].check(name, "cpu")
+    with pytest.raises(RecipeError, match=message):
+        BACKENDS[name].check(name, "cpu")
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_devices(name, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda package: "here")
+    BACKENDS[name].check(name, "cpu")
+    if name in ("torch", "torch-bf16", "compile"):
+        BACKENDS[name].check(name, "cuda")
+    else:
+        with pytest.raises(RecipeError, match=f"`{name}` runs on cpu only"):
+            BACKENDS[name].check(name, "cuda")

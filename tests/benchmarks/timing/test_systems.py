@@ -1,0 +1,108 @@
+"""What is measured: the published shapes to the last parameter, and one sentence for what cannot be opened."""
+
+import json
+
+import pytest
+import torch
+from tiny_models import SHAPE, lively
+from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
+
+from benchmarks.timing.systems import HEADS, PUBLISHED, System, systems
+from distillation.config.recipe import RecipeError
+
+PARAMETERS = [177_974_523, 135_445_755, 107_094_267, 29_278_220, 11_814_356, 10_394_898, 3_631_568]
+TINY = "".join(f"{key}: {value}\n" for key, value in {"model_type": "bert", "vocab_size": 100, **SHAPE}.items())
+TEACHER = "teacher_name_or_path: x/rubert-tiny\n"
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A function: text -> a YAML file of it, as a source."""
+
+    def write(text, name="one"):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize(("path", "parameters"), zip(PUBLISHED, PARAMETERS, strict=True), ids=lambda value: str(value))
+def test_published_parameters(path, parameters):
+    """The table of the README, without a network."""
+    (system,) = systems([str(path)])
+    assert system.name == path.stem
+    model = system.skeleton("masked-lm")
+    assert model.num_parameters() == parameters and model.device.type == "meta" and not model.training
+
+
+def test_names():
+    """Two of one name are told apart by their whole paths."""
+    found = systems(["outputs/a/", "x/b", "y/b", "shapes/c.yaml"])
+    assert [(one.name, one.source) for one in found] == [
+        ("a", "outputs/a/"),
+        ("x/b", "x/b"),
+        ("y/b", "y/b"),
+        ("c", "shapes/c.yaml"),
+    ]
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_random_weights_are_the_same_each_time(file, head):
+    """Each process of a measurement loads the model anew."""
+    system = System("one", file(TINY))
+    torch.manual_seed(7)
+    one = system.load(head)
+    two = system.load(head)
+    assert not one.training and one.num_parameters() == system.skeleton(head).num_parameters()
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+    assert sum(weight.std() > 0 for weight in one.parameters() if weight.dim() > 1) > 8
+
+
+def test_trained_weights_are_loaded(tmp_path):
+    """In fp32, whatever the file has, and without what a distilled model's config asks for."""
+    model = lively(BertForMaskedLM, BertConfig(vocab_size=100, output_hidden_states=True, **SHAPE))
+    model.bfloat16().save_pretrained(tmp_path)
+    loaded = System("one", str(tmp_path)).load("masked-lm")
+    assert torch.equal(loaded.get_input_embeddings().weight, model.get_input_embeddings().weight.float())
+    assert loaded.dtype == torch.float32 and not loaded.config.output_hidden_states
+    assert isinstance(System("one", str(tmp_path)).load("classification"), BertForSequenceClassification)
+
+
+def test_what_a_recipe_says_and_what_it_leaves_to_the_teacher(file):
+    config = System("one", file(TEACHER + "student_layers: 2\nstudent_vocabulary: some/words-700\n")).config()
+    assert (config.n_layers, config.dim, config.n_heads, config.hidden_dim) == (2, 312, 12, 600)
+    assert (config.vocab_size, config.max_position_embeddings) == (700, 512)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("weight_kl: 1.0\n", r"one\.yaml is neither a recipe \(`student_layers`\) nor a shape"),
+        ("just words\n", "neither a recipe"),
+        ("a: [\n", "one.yaml cannot be read"),
+        ("student_layers: 2\n", "names no `teacher_name_or_path`"),
+        (TEACHER + "student_layers: 2\nstudent_vocabulary: some/words\n", "'some/words'.*does not tell its size"),
+        (TEACHER + "student_layers: 2\nstudent_hidden_size: 100\n", "`student_attention_heads` .12. must divide"),
+        ("teacher_name_or_path: no/where\nstudent_layers: 2\n", "'no/where' cannot be opened"),
+        (TEACHER + "student_layers: two\n", r"one\.yaml describes no model"),
+        ("model_type: nonsense\n", r"one\.yaml describes no model.*nonsense"),
+        ("model_type: bert\nhidden_size: wide\n", r"one\.yaml describes no model"),
+        ("model_type: bert\nhidden_size: 10\n", "one.yaml' has no head for encoder: .*10"),
+    ],
+)
+def test_files_that_describe_no_model(file, text, message):
+    """A traceback would end the measurement of all the others."""
+    with pytest.raises(RecipeError, match=message) as caught:
+        System("one", file(text)).skeleton("encoder")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["load", "skeleton"])
+def test_checkpoints_that_cannot_be_opened(method, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", **SHAPE}), encoding="utf-8")
+    with pytest.raises(RecipeError, match="'no/where' cannot be opened"):
+        getattr(System("one", "no/where"), method)("encoder")
+    (tmp_path / "model.safetensors").write_text("torn")
+    with pytest.raises(RecipeError, match=f"'{tmp_path}' cannot be opened"):
+        System("one", str(tmp_path)).load("encoder")

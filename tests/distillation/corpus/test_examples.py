@@ -1,0 +1,392 @@
+"""The laws of cutting lines into examples and units."""
+
+import functools
+import os
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from transformers import BertTokenizer
+
+from distillation.corpus import examples as data
+from distillation.text import reading as lines
+from distillation.vocabularies.mapping import VocabularyMap
+from distillation.config.arguments import DataArguments
+from distillation.corpus.examples import check_unknown, load_corpus, tokenize
+from distillation.text.reading import load_lines
+from distillation.config.recipe import RecipeError
+from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
+
+# Pieces of text in which tokenizers disagree about what a character or a word is.
+PIECES = [
+    *"абвёйиЁЙяЯ",
+    *"abcXYZ",
+    *"0123",
+    *" .,—-'\"«»…",
+    *("е\u0308", "и\u0306", "о\u0301", "а\u0323\u0301", "а\u0301\u0323"),  # combining marks, in both orders
+    *("\u00ad", "\u00a0", "\u200b", "\u200d", "\ufeff", "\u2003", "\u2028"),  # hyphens and spaces that do not look so
+    *("👩\u200d👩\u200d👧", "🏳️\u200d🌈", "❤️", "👍🏽"),
+    *("ﬁ", "½", "™", "ﷺ", "中", "か\u3099", "한", "\U0001d400"),
+    *("стол", "студент", " студенты ", "Где ", " увидел", "журнал", "  "),
+]
+texts = st.lists(st.sampled_from(PIECES) | st.characters(exclude_categories=["Cs"]), min_size=1, max_size=25)
+texts = texts.map("".join).map(lambda text: lines.clean({"text": [text]})["text"][0]).filter(bool)
+slow = settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def as_dataset(*lines):
+    return Dataset.from_dict({"text": list(lines)})
+
+
+def test_load_corpus_joins_the_steps(corpus_file, corpus_lines, tokenizer):
+    """What is set aside must not be trained on, and both parts are read by the same tokenizer."""
+    corpus = load_corpus(DataArguments(train_file=str(corpus_file), max_length=64), [tokenizer], "token")
+    aside = corpus.validation_lines["text"][:]
+    assert len(aside) == 40 and set(aside) < set(corpus_lines)
+    assert [tokenizer.encode(line) for line in aside] == corpus.validation["input_ids"][:]
+    trained = {tuple(ids) for ids in corpus.train["input_ids"]}
+    assert trained == {tuple(tokenizer.encode(line)) for line in set(corpus_lines) - set(aside)}
+
+
+def test_validation_file_leaves_the_corpus_whole(tmp_path, corpus_file, tokenizer):
+    """With held-out text of its own a corpus must lose no line."""
+    held_out = tmp_path / "v.txt"
+    held_out.write_text("Где стол?\nГде столы?\n", encoding="utf-8")
+    arguments = DataArguments(train_file=str(corpus_file), validation_file=str(held_out))
+    corpus = load_corpus(arguments, [tokenizer], "token")
+    assert (len(corpus.train), corpus.validation_lines["text"][:]) == (400, ["Где стол?", "Где столы?"])
+
+
+def test_a_tokenizer_of_another_language_is_refused(corpus_lines):
+    """Its student would learn to predict the unknown token, and its losses would look excellent."""
+    latin = build_tokenizer([*SPECIAL_TOKENS, ".", "?", "—", *"abc"], 64)
+    examples = tokenize(as_dataset(*corpus_lines), [latin], "word", 64)
+    with pytest.raises(RecipeError, match=r"\d% of the corpus are unknown tokens.*`max_unknown` \(0.05\)"):
+        check_unknown(examples, "input_ids", latin, 0.05)
+    check_unknown(examples, "input_ids", latin, 1.0)
+
+
+def test_unknown_tokens_up_to_the_limit_pass():
+    """Hand-worked: one token of five is unknown, special tokens included."""
+    small = build_tokenizer([*SPECIAL_TOKENS, "да", "нет"], 64)
+    examples = tokenize(as_dataset("да 中 нет"), [small], "word", 64)
+    check_unknown(examples, "input_ids", small, 0.2)
+    with pytest.raises(RecipeError, match="20.0%"):
+        check_unknown(examples, "input_ids", small, 0.19)
+
+
+def test_a_literal_example():
+    """Hand-worked: "ёж-йод" is three words, "ёж" of two tokens; the ids of one line count up from its own base."""
+    small = build_tokenizer([*SPECIAL_TOKENS, "ё", "##ж", "-", "йод", "съел"], 64)
+    rows = tokenize(as_dataset("йод", "ёж-йод съел"), [small], "word", 64)
+    assert rows["id"][:] == [0, 2**24]
+    assert rows["input_ids"][:] == [[2, 8, 3], [2, 5, 6, 7, 8, 9, 3]]
+    assert rows["units"][:] == [[-1, 0, -1], [-1, 0, 0, 1, 2, 3, -1]]
+    assert rows["unit_characters"][:] == [[3], [2, 1, 3, 4]]
+    assert rows["length"][:] == [3, 7]
+    tokens = tokenize(as_dataset("ёж-йод съел"), [small], "token", 64)
+    assert tokens["units"][:] == [[-1, 0, 1, 2, 3, 4, -1]]
+    assert tokens["unit_characters"][:] == [[1, 1, 1, 3, 4]]
+
+
+def test_a_token_across_a_word_border_grows_the_unit():
+    """Hand-worked: the second tokenizer has "-йо" as one token, so "ёж-йод" can only be hidden as "ёж" and "-йод"."""
+    text = "ёж-йод съел"
+    spans = [[(0, 1), (1, 2), (2, 3), (3, 6), (7, 11)], [(0, 2), (2, 5), (5, 6), (6, 11)]]
+    units = data._units(text, [np.array(s) for s in spans], "word")
+    # " съел" with its space straddles only the start of "съел", so the unit grows to the end of "йод".
+    assert units.tolist() == [[0, 2], [2, 6], [6, 11]]
+    assert data._units(text, [np.array([(0, 3), (3, 6), (7, 11)])], "word").tolist() == [[0, 3], [3, 6], [7, 11]]
+
+
+def test_equal_inputs_are_read_from_the_cache(corpus_file, corpus_lines, monkeypatch):
+    """Tokenizing a large corpus takes hours: once. A stale cache would train on examples of another recipe."""
+    build = functools.partial(build_tokenizer, [*SPECIAL_TOKENS, *"абвгдеё"], 64)
+    lines = load_lines(DataArguments(), str(corpus_file), None)
+    first = tokenize(lines, [build()], "word", 16)
+    others = [
+        tokenize(lines, [build()], "word", 17),
+        tokenize(lines, [build()], "token", 16),
+        tokenize(lines, [build_tokenizer([*SPECIAL_TOKENS, *"абв"], 64)], "word", 16),
+    ]
+    assert len({x._fingerprint for x in [first, *others]}) == 4
+    monkeypatch.setattr(data, "_encode", lambda *args, **keys: pytest.fail("tokenized again"))
+    lines = load_lines(DataArguments(), str(corpus_file), None)
+    again = tokenize(lines, [build()], "word", 16)
+    assert again._fingerprint == first._fingerprint
+    assert again["input_ids"][:] == first["input_ids"][:]
+
+
+@pytest.fixture(scope="session")
+def readers(tokenizer, byte_tokenizer, unigram_tokenizer):
+    return {"WordPiece": tokenizer, "byte-level BPE": byte_tokenizer, "Unigram": unigram_tokenizer}
+
+
+KINDS = ["WordPiece", "byte-level BPE", "Unigram"]
+
+
+@pytest.mark.parametrize("unit", ["word", "token"])
+@pytest.mark.parametrize("kind", KINDS)
+@slow
+@given(text=texts.flatmap(lambda a: st.integers(1, 4).map(lambda n: " ".join([a] * n))), length=st.integers(26, 40))
+def test_the_cuts_of_a_line_hold_all_its_tokens_once(readers, kind, unit, text, length):
+    """A token lost or shown twice at a cut would change what the corpus says."""
+    tokenizer = readers[kind]
+    rows = tokenize(as_dataset(text), [tokenizer], unit, length)
+    whole = tokenizer(text, add_special_tokens=False)["input_ids"]
+    if not whole:
+        return
+    assert [i for ids in rows["input_ids"] for i in ids[1:-1]] == whole
+    for ids, units, sizes, total in zip(
+        rows["input_ids"], rows["units"], rows["unit_characters"], rows["length"], strict=True
+    ):
+        assert len(ids) == len(units) == total <= length
+        assert (ids[0], units[0], ids[-1], units[-1]) == (tokenizer.cls_token_id, -1, tokenizer.sep_token_id, -1)
+        assert set(units) <= set(range(-1, len(sizes)))
+        assert min(sizes) > 0
+    assert rows["id"][:] == list(range(len(rows)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@slow
+@given(
+    words=st.lists(st.sampled_from(["студент", "стол", "и", "в,", "журнал-газета", "я" * 70]), min_size=1, max_size=60)
+)
+def test_cuts_fall_between_words_wherever_a_word_fits(readers, kind, words):
+    """Half a word at an example's end is hidden or predicted without the other half."""
+    text, tokenizer = " ".join(words), readers[kind]
+    rows = tokenize(as_dataset(text), [tokenizer], "word", 24)
+    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    ends = np.cumsum([len(ids) - 2 for ids in rows["input_ids"]])
+    starts = [0, *ends[:-1]]
+    # Where a token holds the space before its word, a new word begins with that space.
+    spaced = [i for i, (a, b) in enumerate(offsets) if a and (text[a] == " " or text[a - 1] == " ") and b > a]
+    for start, end in zip(starts, ends, strict=True):
+        if end < len(offsets) and end not in spaced:
+            assert not [i for i in spaced if start < i <= min(start + 22, len(offsets))]
+
+
+@pytest.mark.parametrize("kinds", [KINDS[:2], KINDS[1:], KINDS[::-2]], ids=" and ".join)
+@slow
+@given(text=texts)
+def test_units_are_the_same_characters_to_both_tokenizers(readers, kinds, text):
+    """A word hidden from the student but half shown to the teacher would give the answer away."""
+    pair = [readers[kind] for kind in kinds]
+    rows = tokenize(as_dataset(text), pair, "word", 2000)
+    spans = [reader(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"] for reader in pair]
+    # What one tokenizer drops (control characters, a lone joiner) cannot be hidden from it.
+    shown = [{start for start, _ in found} for found in spans]
+    units = [span for span in slow_units(text, spans) if all(starts & set(range(*span)) for starts in shown)]
+    assert len(rows) == bool(units)
+    if not units:
+        return
+    (row,) = rows
+    assert row["unit_characters"] == [end - start for start, end in units]
+    for column, found in zip(("units", "teacher_units"), spans, strict=True):
+        assert row[column][0] == row[column][-1] == -1
+        for unit, (start, end) in zip(row[column][1:-1], found, strict=True):
+            assert unit == next((i for i, (a, b) in enumerate(units) if a <= start < b), -1)
+            if unit >= 0:
+                assert units[unit][0] <= start and end <= units[unit][1]
+            else:
+                dropped = any(not starts & set(range(start, end)) for starts in shown)
+                assert text[start:end].isspace() or start == end or dropped
+
+
+def slow_units(text, spans):
+    """Words by character, joined with their neighbours over every border that lies inside a token."""
+    words, start = [], None
+    for i, c in enumerate(text):
+        alone = unicodedata.category(c).startswith("P") or (c.isascii() and c.isprintable() and not c.isalnum())
+        alone = alone and c != " "
+        if start is not None and (alone or c.isspace()):
+            words.append((start, i))
+            start = None
+        if alone:
+            words.append((i, i + 1))
+        elif start is None and not c.isspace():
+            start = i
+    words += [] if start is None else [(start, len(text))]
+    tokens = [span for found in spans for span in found]
+    borders = sorted({border for word in words for border in word})
+    borders = [border for border in borders if not any(a < border < b for a, b in tokens)]
+    grown = {(max(b for b in borders if b <= word[0]), min(b for b in borders if b >= word[1])) for word in words}
+    return sorted(grown)
+
+
+@pytest.mark.parametrize("length", [16, 33])
+def test_both_tokenizations_are_cut_at_the_same_characters(readers, corpus_lines, length):
+    """With cuts of their own, the two models would read different texts in one row."""
+    text = " ".join(corpus_lines[:40])
+    rows = tokenize(as_dataset(text, "да"), [readers["WordPiece"], readers["byte-level BPE"]], "word", length)
+    assert max(max(map(len, rows[c])) for c in ("input_ids", "teacher_input_ids")) <= length
+    assert rows["length"][:] == [
+        max(len(a), len(b)) for a, b in zip(rows["input_ids"], rows["teacher_input_ids"], strict=True)
+    ]
+    shown = [readers["byte-level BPE"].decode(ids[1:-1]) for ids in rows["teacher_input_ids"]]
+    assert "".join(shown) == text + "да"
+    for ids, part in zip(rows["input_ids"], shown, strict=True):
+        assert ids == readers["WordPiece"].encode(part)
+
+
+def test_lines_do_not_touch_each_other(readers):
+    """Lines are read a batch at a time; none may know its neighbours."""
+    lines = ["ёж съел", "— йод!", "中 да", "Где стол? " * 9]
+    pair = list(readers.values())[:2]
+    together = tokenize(as_dataset(*lines), pair, "word", 16)
+    for index, line in enumerate(lines):
+        alone = tokenize(as_dataset(line), pair, "word", 16)
+        rows = [row for row in together if row["id"] // data.CUTS_PER_LINE == index]
+        assert [row | {"id": row["id"] % data.CUTS_PER_LINE} for row in rows] == list(alone)
+
+
+def test_processes_do_not_change_the_examples(corpus_file, tokenizer):
+    """Ids that count from 0 in each process would give many lines the same mask."""
+    lines = load_lines(DataArguments(), str(corpus_file), None)
+    one = tokenize(lines, [tokenizer], "word", 20)
+    two = tokenize(as_dataset(*lines["text"]), [tokenizer], "word", 20, num_proc=2)
+    assert two["id"][:] == one["id"][:] and len(set(one["id"])) == len(one)
+    assert two["input_ids"][:] == one["input_ids"][:]
+
+
+def test_special_tokens_spelt_in_a_text_are_words(tokenizer):
+    """A corpus about language models says "[MASK]"; its id would be a mask that was never drawn, and a label."""
+    (example,) = tokenize(as_dataset("он [MASK] и [SEP] да"), [tokenizer], "word", 64)
+    ids = example["input_ids"]
+    assert tokenizer.mask_token_id not in ids
+    assert ids.count(tokenizer.sep_token_id) == 1 and ids[-1] == tokenizer.sep_token_id
+
+
+def test_characters_that_a_tokenizer_drops_are_no_unit(tokenizer, byte_tokenizer):
+    """WordPiece drops a lone zero-width joiner: drawn, it would hide nothing from one of the models."""
+    for tokenizers in ([tokenizer], [byte_tokenizer, tokenizer]):
+        (example,) = tokenize(as_dataset("он \u200d да"), tokenizers, "word", 64)
+        assert len(example["unit_characters"]) == 2
+        assert {unit for unit in example["units"] if unit >= 0} == {0, 1}
+
+
+# Across vocabularies
+
+
+@pytest.fixture(scope="session")
+def maps(readers):
+    return {kind: VocabularyMap(readers["WordPiece"], readers[kind]) for kind in KINDS}
+
+
+def test_columns_across_vocabularies_by_hand():
+    """Hand-worked: only да and - are the same tokens on the same characters; "ю" is unknown to the student."""
+    student = build_tokenizer([*SPECIAL_TOKENS, "да", "##да", "-", "нет", "н", "##е", "##т"], 64)
+    teacher = build_tokenizer([*SPECIAL_TOKENS, "дада", "да", "-", "н", "##е", "##т", "ю"], 64)
+    columns = dict(tokenizers=[student, teacher], masking_unit="word", max_length=64)
+    columns["vocabulary"] = VocabularyMap(student, teacher)
+    lines = as_dataset("дада да-нет ю")
+    (row,) = tokenize(lines, **columns, alignment="match")
+    assert row["input_ids"] == [2, 5, 6, 5, 7, 8, 1, 3] and row["teacher_input_ids"] == [2, 5, 6, 7, 8, 9, 10, 11, 3]
+    assert row["matches"] == [0, -1, -1, 2, 3, -1, -1, 8]
+    assert (row["units"], row["teacher_units"]) == ([-1, 0, 0, 1, 2, 3, 4, -1], [-1, 0, 1, 2, 3, 3, 3, 4, -1])
+    (row,) = tokenize(lines, **columns, alignment="reduce")
+    # 2 x id, and 1 more where a word begins.
+    assert row["spellings"] == [4, 11, 13, 15, 17, 18, 20, 23, 6]
+    assert row["comparable"] == [True] * 7 + [False, True]
+    assert row["length"] == 10, "the spelt input is the longest: [CLS] да ##да да - н ##е ##т [UNK] [SEP]"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@slow
+@given(text=texts.flatmap(lambda a: st.integers(1, 4).map(lambda n: " ".join([a] * n))), length=st.integers(26, 40))
+def test_every_input_fits_and_columns_survive_the_cuts(readers, maps, kind, text, length):
+    """A second input longer than the model's positions ends the run; columns that a cut displaces mislead it."""
+    pair, vocabulary = [readers["WordPiece"], readers[kind]], maps[kind]
+    columns = dict(tokenizers=pair, masking_unit="word", vocabulary=vocabulary)
+    whole = [tokenize(as_dataset(text), max_length=9999, alignment=a, **columns) for a in ("match", "reduce")]
+    match, reduce = (
+        tokenize(as_dataset(text), max_length=length, alignment=a, **columns) for a in ("match", "reduce")
+    )
+    for row in match:
+        assert max(len(row["input_ids"]), len(row["teacher_input_ids"])) == row["length"] <= length
+        assert len(row["matches"]) == len(row["input_ids"])
+        for index, (ours, other) in enumerate(zip(row["input_ids"], row["matches"], strict=True)):
+            if 0 < index < len(row["matches"]) - 1 and other >= 0:
+                theirs = torch.tensor([row["teacher_input_ids"][other]])
+                assert vocabulary.is_mapped[theirs] and vocabulary.pieces_of(theirs).tolist() == [ours]
+        assert (row["matches"][0], row["matches"][-1]) == (0, len(row["teacher_input_ids"]) - 1)
+    for row in reduce:
+        spellings = torch.tensor(row["spellings"])
+        spelt = vocabulary.spell(spellings).tolist()
+        assert max(len(row["input_ids"]), len(row["teacher_input_ids"]), len(spelt)) == row["length"] <= length
+        assert (spellings // 2).tolist() == row["teacher_input_ids"]
+        assert (spelt[0], spelt[-1]) == (row["input_ids"][0], row["input_ids"][-1])
+        assert row["comparable"][0] and row["comparable"][-1]
+    for cut, (full,) in zip((match, reduce), (rows if len(rows) else [None] for rows in whole), strict=True):
+        if full and sum(len(ids) - 2 for ids in cut["teacher_input_ids"]) == len(full["teacher_input_ids"]) - 2:
+            for name in ("comparable", "spellings") if "comparable" in full else ():
+                assert [v for values in cut[name] for v in values[1:-1]] == full[name][1:-1]
+            if "matches" in full:
+                assert sum(m >= 0 for row in cut["matches"] for m in row[1:-1]) == sum(
+                    m >= 0 for m in full["matches"][1:-1]
+                )
+
+
+@pytest.mark.parametrize("alignment", ["match", "reduce"])
+def test_aligned_examples_are_cached_and_the_same_in_every_process(readers, maps, corpus_file, alignment, monkeypatch):
+    """The columns of another alignment, or of another student, must not come out of the cache."""
+    lines = load_lines(DataArguments(), str(corpus_file), None)
+    pair, kind = [readers["WordPiece"], readers["byte-level BPE"]], "byte-level BPE"
+    encode = functools.partial(tokenize, lines, masking_unit="word", max_length=32)
+    one = encode(pair, alignment=alignment, vocabulary=maps[kind])
+    two = tokenize(
+        as_dataset(*lines["text"]), pair, "word", 32, num_proc=2, alignment=alignment, vocabulary=maps[kind]
+    )
+    assert two[:] == one[:]
+    other = encode([pair[0], readers["Unigram"]], alignment=alignment, vocabulary=maps["Unigram"])
+    assert len({one._fingerprint, other._fingerprint, encode(pair)._fingerprint}) == 3
+    monkeypatch.setattr(data, "_encode", lambda *args, **keys: pytest.fail("tokenized again"))
+    assert encode(pair, alignment=alignment, vocabulary=maps[kind])._fingerprint == one._fingerprint
+
+
+@pytest.mark.parametrize("alignment", ["match", "reduce"])
+def test_texts_without_a_common_token_are_refused(tmp_path, alignment):
+    """Vocabularies may share tokens that a corpus in capitals never uses."""
+    (tmp_path / "corpus.txt").write_text("ДА НЕТ\n" * 20 + "НЕТ\nДА\n", encoding="utf-8")
+    student, teacher = (
+        BertTokenizer(vocab={t: i for i, t in enumerate([*SPECIAL_TOKENS, *tokens])}, do_lower_case=lower)
+        for tokens, lower in ((["да", "нет"], True), (["ДА", "НЕТ", "да", "нет"], False))
+    )
+    arguments = DataArguments(train_file=str(tmp_path / "corpus.txt"))
+    vocabulary = VocabularyMap(student, teacher)
+    assert len(vocabulary.shared_teacher_ids) == 2
+    with pytest.raises(RecipeError, match="`student_vocabulary` and the teacher's tokenizer never meet"):
+        load_corpus(arguments, [student, teacher], "word", alignment, vocabulary)
+
+
+FORKED = """
+import sys, torch
+from transformers import AutoTokenizer
+from datasets import Dataset
+from distillation.vocabularies.mapping import VocabularyMap
+from distillation.corpus.examples import tokenize
+torch.set_num_threads(2)
+torch.ones(500, 500) @ torch.ones(500, 500)  # the threads of the parent are there
+tokenizers = [AutoTokenizer.from_pretrained(folder) for folder in sys.argv[1:3]]
+lines = Dataset.from_dict({"text": [f"он увидел студента {n} раз и ещё раз" * 6 for n in range(3000)]})
+for alignment in ("match", "reduce"):
+    tokenize(lines, tokenizers, "word", 64, 2, alignment=alignment, vocabulary=VocabularyMap(*tokenizers))
+"""
+
+
+def test_processes_do_not_wait_for_the_threads_of_their_parent(tokenizer, byte_tokenizer, tmp_path):
+    """A forked process that enters a parallel region of torch hangs for ever: long batches do."""
+    for name, one in (("ours", tokenizer), ("theirs", byte_tokenizer)):
+        one.save_pretrained(tmp_path / name)
+    command = [sys.executable, "-c", FORKED, str(tmp_path / "ours"), str(tmp_path / "theirs")]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "2"}
+    subprocess.run(command, check=True, timeout=120, env=environment, capture_output=True)

@@ -1,0 +1,480 @@
+"""What is hidden from the models: shares, fates, labels, and positions."""
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+from torch.utils.data import DataLoader
+
+from distillation.corpus import masking
+from distillation.vocabularies.mapping import VocabularyMap
+from distillation.config.arguments import MaskingArguments, ObjectiveArguments
+from distillation.corpus.examples import tokenize
+from distillation.corpus.masking import (
+    COUNTS,
+    KEEP,
+    MASK,
+    RANDOM,
+    SHOW,
+    MaskingCollator,
+    draw_actions,
+    rarity_weights,
+)
+from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
+
+PAD, UNK, CLS, SEP, HIDDEN = range(5)
+
+
+@pytest.fixture(scope="module")
+def letters():
+    """Ids 5 to 14 are ordinary."""
+    return build_tokenizer([*SPECIAL_TOKENS, *"абвгдежзий"], 64)
+
+
+def collator(tokenizer, seed=0, weights=None, masking=None, **objective):
+    return MaskingCollator(
+        tokenizer, MaskingArguments(**(masking or {})), ObjectiveArguments(**objective), seed, weights
+    )
+
+
+def example(key, *ids, units=None):
+    units = list(range(len(ids))) if units is None else units
+    return {"id": key, "input_ids": [CLS, *ids, SEP], "units": [-1, *units, -1]}
+
+
+@pytest.fixture
+def fates(monkeypatch):
+    """Fixes what happens to the units of each example, in turn."""
+
+    def fix(*actions):
+        turns = iter(actions)
+        monkeypatch.setattr(masking, "draw_actions", lambda *_: np.array(next(turns)))
+
+    return fix
+
+
+@pytest.fixture(scope="module")
+def examples(tokenizer, corpus_lines):
+    return list(tokenize(Dataset.from_dict({"text": corpus_lines}), [tokenizer], "word", 64))
+
+
+def test_expected_share_and_fates():
+    """15 % of the units, of these 80 % masked, 10 % random, 10 % shown: what every BERT was trained with."""
+    drawn = np.concatenate([draw_actions(37, None, 0.15, np.random.default_rng((1, i))) for i in range(4000)])
+    shares = np.bincount(drawn, minlength=4) / len(drawn)
+    # 22,200 units are drawn: the deviations are below 0.0003, and 0.003 of the fates.
+    assert shares[KEEP] == pytest.approx(0.85, abs=0.001)
+    assert shares[[MASK, RANDOM, SHOW]] / 0.15 == pytest.approx([0.8, 0.1, 0.1], abs=0.01)
+
+
+@pytest.mark.parametrize("units", [1, 2, 5, 7, 20])
+def test_short_texts_are_drawn_in_proportion(units):
+    """Rounding to the nearest would never touch a text of three words, and always one word of four."""
+    counts = [(draw_actions(units, None, 0.15, np.random.default_rng((2, i))) != KEEP).sum() for i in range(8000)]
+    assert set(counts) == {int(units * 0.15), int(units * 0.15) + 1} if units != 20 else {3}
+    assert np.mean(counts) == pytest.approx(units * 0.15, abs=0.02)
+
+
+def test_no_units_and_certain_units():
+    """Examples of special tokens alone exist, and must not stop a run."""
+    assert len(draw_actions(0, None, 0.15, np.random.default_rng(0))) == 0
+    assert (draw_actions(4, None, 0.9999999, np.random.default_rng(0)) != KEEP).all()
+
+
+def test_weights_are_chances_relative_to_each_other():
+    """Of one draw among weights 1, 2, 5, the chances are those over their sum; nothing is drawn twice."""
+    weights = np.array([1.0, 2.0, 5.0])
+    first = sum(draw_actions(3, weights, 1 / 3, np.random.default_rng((3, i))) != KEEP for i in range(8000))
+    assert first / 8000 == pytest.approx(weights / 8, abs=0.02)
+    assert all((draw_actions(3, weights, 2 / 3, np.random.default_rng((4, i))) != KEEP).sum() == 2 for i in range(50))
+
+
+def test_rarity_weights_by_hand(letters):
+    """A wrong sign would hide the commonest tokens all the more."""
+    rows = Dataset.from_dict({"input_ids": [[2, 5, 5, 6, 3], [2, 5, 5, 3]]})
+    expected = [1, 1, 2**-0.5, 2**-0.5, 1, 4**-0.5, 1, 1]
+    assert rarity_weights(rows, 8, 0.5) == pytest.approx(expected)
+
+
+def test_rare_tokens_are_drawn_more_often(letters):
+    """With weights 4 : 1 and one draw of four tokens, the rare one is drawn in 4 of 7 cases."""
+    weights = np.ones(len(letters))
+    weights[6] = 4
+    collate = collator(letters, weights=weights, masking={"masking_probability": 0.25})
+    labels = [collate([example(i, 5, 5, 6, 5)])["labels"] for i in range(3000)]
+    assert all(len(drawn) == 1 for drawn in labels)
+    assert np.mean([6 in drawn for drawn in labels]) == pytest.approx(4 / 7, abs=0.03)
+
+
+def test_weight_of_a_unit_is_the_mean_of_its_tokens(letters, monkeypatch):
+    """The sum would draw long words the more often for their length alone."""
+    seen = []
+    monkeypatch.setattr(masking, "draw_actions", lambda n, w, *_: seen.append(w) or np.full(n, KEEP))
+    weights = np.arange(len(letters), dtype=float)
+    collator(letters, weights=weights)([example(0, 5, 8, 9, units=[0, 0, 1])])
+    assert seen[0] == pytest.approx([6.5, 9.0])
+
+
+def test_a_batch_by_hand(letters, fates):
+    """Labels, positions, and counts that disagree would train the student on other tokens than those hidden."""
+    fates([MASK, KEEP], [KEEP, SHOW, RANDOM])
+    batch = collator(letters)([example(7, 5, 6, 7, units=[0, 0, 1]), example(8, 8, 9, 10, 11, units=[0, 1, -1, 2])])
+    student = batch["student"]["input_ids"]
+    random = int(student[1, 4])
+    assert student.tolist() == [[CLS, HIDDEN, HIDDEN, 7, SEP, PAD], [CLS, 8, 9, 10, random, SEP]]
+    assert 5 <= random < 15
+    assert batch["student"]["attention_mask"].tolist() == [[1] * 5 + [0], [1] * 6]
+    assert torch.equal(batch["teacher"]["input_ids"], student)
+    assert batch["positions"].tolist() == [1, 2, 8, 10]
+    assert batch["labels"].tolist() == [5, 6, 9, 11]
+    assert batch["teacher_positions"].tolist() == [1, 2, 8, 10]
+    assert dict(zip(COUNTS, batch["counts"].tolist(), strict=True)) == {
+        "kl": 4, "mlm": 4, "tokens": 11, "pairs": 25 + 36, "read": 11
+    }  # fmt: skip
+    assert all(tensor.dtype == torch.int64 for tensor in (student, batch["positions"], batch["labels"]))
+
+
+def test_kl_at_all_tokens_by_hand(letters, fates):
+    """The KL's positions come first, whatever is hidden, so that the teacher's logits are those of the first rows."""
+    fates([MASK, KEEP, SHOW])
+    batch = collator(letters, kl_positions="all")([example(0, 5, UNK, 7)])
+    assert batch["teacher_positions"].tolist() == [1, 3]
+    assert batch["positions"].tolist() == [1, 3]
+    assert batch["labels"].tolist() == [5, 7]
+    fates([KEEP, MASK, KEEP])  # the unknown token is hidden: the KL leaves it out, the masked LM does not
+    batch = collator(letters, kl_positions="all")([example(0, 5, UNK, 7)])
+    assert batch["teacher_positions"].tolist() == [1, 3]
+    assert (batch["positions"].tolist(), batch["labels"].tolist()) == ([1, 3, 2], [-100, -100, UNK])
+    assert batch["counts"].tolist()[:2] == [2, 1]
+
+
+def test_teacher_may_see_the_clean_text(letters, fates):
+    """With `clean` the teacher's input is the corpus, the student's is masked; with `masked` they are one."""
+    fates([MASK, RANDOM, KEEP])
+    batch = collator(letters, teacher_input="clean", kl_positions="all")([example(0, 5, 6, 7)])
+    assert batch["teacher"]["input_ids"].tolist() == [[CLS, 5, 6, 7, SEP]]
+    assert batch["student"]["input_ids"][0, 1] == HIDDEN
+
+
+def test_a_term_of_weight_zero_asks_for_no_positions(letters, fates):
+    """Logits that no term reads are the dearest part of a step."""
+    fates(*[[MASK, SHOW, KEEP]] * 3)
+    without_kl = collator(letters, weight_kl=0)([example(0, 5, 6, 7)])
+    assert without_kl["teacher_positions"].tolist() == []
+    assert (without_kl["positions"].tolist(), without_kl["labels"].tolist()) == ([1, 2], [5, 6])
+    assert without_kl["counts"].tolist()[0] == 0
+    half = collator(letters, weight_mlm=0, kl_position_fraction=1e-9)([example(0, 5, 6, 7)])
+    assert half["positions"].tolist() == []
+    both = collator(letters, kl_position_fraction=1e-9)([example(0, 5, 6, 7)])
+    assert both["positions"].tolist() == [1, 2] and both["teacher_positions"].tolist() == []
+
+
+@pytest.mark.parametrize("kl_positions", ["all", "masked"])
+def test_kl_position_fraction_thins_evenly(examples, tokenizer, kl_positions):
+    """The thinned positions are a sample of the size asked for, and the hidden tokens stay the same."""
+    full = collator(tokenizer, kl_positions=kl_positions)(examples)
+    part = collator(tokenizer, kl_positions=kl_positions, kl_position_fraction=0.3)(examples)
+    assert set(part["teacher_positions"].tolist()) < set(full["teacher_positions"].tolist())
+    share = len(part["teacher_positions"]) / len(full["teacher_positions"])
+    assert share == pytest.approx(0.3, abs=0.05)
+    assert torch.equal(part["student"]["input_ids"], full["student"]["input_ids"])
+    assert part["counts"][1] == full["counts"][1]
+
+
+@pytest.mark.parametrize("objective", [{}, {"kl_positions": "all"}, {"kl_position_fraction": 0.5}, {"weight_kl": 0}])
+def test_labels_and_positions_agree_on_a_corpus(examples, tokenizer, objective):
+    """Every label is the true token at its position, and the first m positions are the teacher's."""
+    batch = collator(tokenizer, **objective)(examples)
+    length = batch["student"]["input_ids"].shape[1]
+    clean = np.zeros((len(examples), length), dtype=int)
+    for row, one in enumerate(examples):
+        clean[row, : len(one["input_ids"])] = one["input_ids"]
+    clean, masked = clean.ravel(), batch["student"]["input_ids"].numpy().ravel()
+    positions, labels = batch["positions"].numpy(), batch["labels"].numpy()
+    teacher = batch["teacher_positions"]
+    assert torch.equal(batch["positions"][: len(teacher)], teacher)
+    assert len(set(positions)) == len(positions) == len(labels)
+    hidden = labels != -100
+    assert (labels[hidden] == clean[positions[hidden]]).all()
+    assert (masked[positions[~hidden]] == clean[positions[~hidden]]).all()
+    assert set(np.flatnonzero(masked != clean)) <= set(positions[hidden])
+    assert dict(zip(COUNTS, batch["counts"].tolist(), strict=True)) == {
+        "kl": len(teacher),
+        "mlm": hidden.sum(),
+        "tokens": sum(len(one["input_ids"]) for one in examples),
+        "pairs": sum(len(one["input_ids"]) ** 2 for one in examples),
+        "read": sum(len(one["input_ids"]) for one in examples),
+    }
+
+
+def test_whole_words_share_their_fate(examples, tokenizer):
+    """A word hidden in part is given away by its other part."""
+    collate = collator(tokenizer, seed=5)
+    seen = set()
+    for one in examples:
+        batch = collate([one])
+        masked, ids = batch["student"]["input_ids"][0].numpy(), np.array(one["input_ids"])
+        drawn = np.zeros(len(ids), dtype=bool)
+        drawn[batch["positions"].numpy()] = True
+        for unit in range(max(one["units"]) + 1):
+            of_unit = np.array(one["units"]) == unit
+            assert drawn[of_unit].all() or not drawn[of_unit].any()
+            hidden = masked[of_unit] == tokenizer.mask_token_id
+            assert hidden.all() or not hidden.any()
+            seen.add((bool(drawn[of_unit].any()), bool(hidden.any()), of_unit.sum() > 1))
+    assert {(True, True, True), (True, False, True), (False, False, True)} <= seen
+
+
+def test_special_tokens_are_neither_hidden_nor_drawn_as_random(letters):
+    """A model that meets [PAD] in the middle of a text learns what it will never see again."""
+    collate = collator(letters, masking={"masking_probability": 0.9})
+    random = set()
+    for i in range(400):
+        batch = collate([example(i, 5, 6, 7)])
+        ids = batch["student"]["input_ids"][0].tolist()
+        assert (ids[0], ids[-1]) == (CLS, SEP)
+        assert not {0, 4} & set(batch["positions"].tolist())
+        random |= set(ids[1:-1]) - {HIDDEN}
+    assert random == set(range(5, 15))
+
+
+def test_masks_depend_on_seed_epoch_and_example_alone(examples, tokenizer):
+    """Else a resumed run, or one on other ranks, would train on other masks than the run it continues."""
+    collate = collator(tokenizer, kl_position_fraction=0.5, kl_positions="all")
+
+    def rows(batch):
+        length = batch["student"]["input_ids"].shape[1]
+        labels = dict(zip(batch["positions"].tolist(), batch["labels"].tolist(), strict=True))
+        kl = set(batch["teacher_positions"].tolist())
+        return [
+            [
+                (int(token), labels.get(row * length + i), row * length + i in kl)
+                for i, token in enumerate(ids[: int(mask.sum())])
+            ]
+            for row, (ids, mask) in enumerate(zip(*batch["student"].values(), strict=True))
+        ]
+
+    eight = sorted(examples, key=lambda one: one["length"])[::50]
+    assert len({one["length"] for one in eight}) > 3
+    together = rows(collate(eight))
+    assert together == [row for one in eight for row in rows(collate([one]))]
+    assert together[::-1] == rows(collate(eight[::-1]))
+    assert together == rows(collator(tokenizer, kl_position_fraction=0.5, kl_positions="all")(eight))
+    assert together != rows(collator(tokenizer, 1, kl_position_fraction=0.5, kl_positions="all")(eight))
+    collate.set_epoch(1)
+    second = rows(collate(eight))
+    assert together != second
+    collate.set_epoch(0)
+    assert together == rows(collate(eight))
+
+
+def test_epochs_reach_workers_that_outlive_them(examples, tokenizer):
+    """A worker holds a copy of the collator: without shared memory it would repeat the first masks for ever."""
+    collate = collator(tokenizer)
+    loader = DataLoader(examples[:4], batch_size=4, collate_fn=collate, num_workers=1, persistent_workers=True)
+    for epoch in (0, 1, 3):
+        collate.set_epoch(epoch)
+        (batch,) = loader
+        expected = collator(tokenizer)
+        expected.set_epoch(epoch)
+        assert torch.equal(batch["student"]["input_ids"], expected(examples[:4])["student"]["input_ids"])
+
+
+# Across vocabularies
+
+
+@pytest.fixture(scope="module")
+def two():
+    """Student and teacher, how they meet, and "дада да-нет" as both cut it: дада is one word to one of them."""
+    student = build_tokenizer([*SPECIAL_TOKENS, "да", "##да", "д", "-", "нет", "н", "##е", "##т"], 64)
+    teacher = build_tokenizer([*SPECIAL_TOKENS, "дада", "да", "-", "н", "##е", "##т"], 64)
+    return student, teacher, VocabularyMap(student, teacher)
+
+
+def across(pair, alignment, lines, seed=0, **objective):
+    """A collator of two tokenizers, and the examples of some lines."""
+    student, teacher, vocabulary = pair
+    lines = Dataset.from_dict({"text": lines})
+    made = tokenize(lines, [student, teacher], "word", 64, alignment=alignment, vocabulary=vocabulary)
+    objective = ObjectiveArguments(alignment=alignment, **objective)
+    masking = MaskingArguments(masking_unit="word")
+    collate = MaskingCollator(student, masking, objective, seed, teacher_tokenizer=teacher, vocabulary=vocabulary)
+    return collate, list(made)
+
+
+FATES = [MASK, KEEP, SHOW, RANDOM]  # of дада, да, -, нет
+
+
+def test_match_by_hand(two, fates):
+    """Student: да ##да да - нет; teacher: дада да - н ##е ##т. Special tokens are compared, but predict nothing."""
+    fates(FATES)
+    collate, examples = across(two, "match", ["дада да-нет"])
+    batch = collate(examples)
+    ((*student, random, last),) = batch["student"]["input_ids"].tolist()
+    assert student + [last] == [CLS, HIDDEN, HIDDEN, 5, 8, SEP] and random >= 5
+    (teacher,) = batch["teacher"]["input_ids"].tolist()
+    assert teacher[:4] + teacher[7:] == [CLS, HIDDEN, 6, 7, SEP] and min(teacher[4:7]) >= 5
+    assert batch["teacher_index"].tolist() == [[0, -1, -1, 2, 3, -1, 7]]
+    assert np.flatnonzero(batch["compared"][0]).tolist() == [0, 2, 3, 7]
+    assert (batch["positions"].tolist(), batch["teacher_positions"].tolist()) == ([3, 4, 1, 2, 5], [2, 3])
+    assert batch["labels"].tolist() == [-100, 8, 5, 6, 9]
+    assert batch["groups"] == ((1, 2),)
+    assert dict(zip(COUNTS, batch["counts"].tolist(), strict=True)) == {
+        "kl": 2, "mlm": 4, "tokens": 4, "pairs": 16, "read": 7
+    }  # fmt: skip
+
+
+def test_words_replaced_at_random_are_not_compared(two, fates):
+    """Each model sees another word there: states and maps would be drawn to those of a stranger."""
+    fates([KEEP, RANDOM, KEEP, KEEP])
+    collate, examples = across(two, "match", ["дада да-нет"])
+    assert np.flatnonzero(collate(examples)["compared"][0]).tolist() == [0, 3, 7]
+
+
+def test_reduce_by_hand(two, fates):
+    """The second row holds the teacher's tokens in pieces: да ##да, да, -, н, ##е, ##т. Of these the KL takes those
+    of one piece first; what was replaced at random, by other words for each model, is not compared."""
+    fates(FATES, FATES, FATES)
+    collate, examples = across(two, "reduce", ["дада да-нет"])
+    batch = collate(examples)
+    own, spelt = batch["student"]["input_ids"].tolist()
+    assert own[:5] + own[6:] == [CLS, HIDDEN, HIDDEN, 5, 8, SEP, PAD, PAD]
+    assert spelt[:5] + spelt[8:] == [CLS, HIDDEN, HIDDEN, 5, 8, SEP] and min(spelt[5:8]) >= 5
+    assert batch["student"]["attention_mask"].tolist() == [[1] * 7 + [0] * 2, [1] * 9]
+    assert batch["teacher_index"].tolist() == [[0, 1, 1, 2, 3, 4, 5, 6, 7]]
+    assert batch["compared"].tolist() == [[True] * 4 + [False] * 3 + [True]]
+    assert batch["teacher_positions"].tolist() == [2, 3, 1] and batch["groups"] == ((1, 2), (2, 1))
+    assert batch["positions"].tolist() == [9 + 3, 9 + 4, 9 + 1, 9 + 2, 1, 2, 4, 5]
+    assert batch["labels"].tolist() == [-100] * 4 + [5, 6, 8, 9]
+    assert dict(zip(COUNTS, batch["counts"].tolist(), strict=True)) == {
+        "kl": 3, "mlm": 4, "tokens": 5, "pairs": 25, "read": 7
+    }  # fmt: skip
+    masked = across(two, "reduce", [], kl_positions="masked")[0](examples)
+    assert masked["teacher_positions"].tolist() == [3, 1] and masked["groups"] == ((1, 1), (2, 1))
+    none = across(two, "reduce", [], kl_position_fraction=1e-9)[0](examples)
+    assert none["groups"] == () and none["positions"].tolist() == [1, 2, 4, 5]
+
+
+def test_rows_of_two_examples_by_hand(two, fates):
+    """Positions count in rows of both inputs, and the compared rows are the last."""
+    fates([KEEP], [KEEP, KEEP])
+    collate, examples = across(two, "reduce", ["да", "дада да"])
+    batch = collate(examples)
+    da = [[CLS, 5, SEP, PAD, PAD], [CLS, 5, 6, 5, SEP]]
+    assert batch["student"]["input_ids"].tolist() == da + da
+    assert batch["teacher"]["input_ids"].tolist() == [[CLS, 6, SEP, PAD], [CLS, 5, 6, SEP]]
+    assert batch["teacher_positions"].tolist() == [1, 4 + 2, 4 + 1]
+    assert batch["positions"].tolist() == [10 + 1, 15 + 3, 15 + 1, 15 + 2]
+    assert batch["teacher_index"].tolist() == [[0, 1, 2, -1, -1], [0, 1, 1, 2, 3]]
+    assert batch["compared"].tolist() == [[True, True, True, False], [True] * 4]
+    assert batch["counts"].tolist() == [3, 0, 7, 9 + 16, 8]
+
+
+def test_a_clean_teacher_is_met_with_clean_pieces(two, fates):
+    """Masked pieces against a teacher that knows the word would teach the student to guess."""
+    for alignment in ("match", "reduce"):
+        fates(FATES)
+        collate, examples = across(two, alignment, ["дада да-нет"], teacher_input="clean")
+        batch = collate(examples)
+        assert batch["teacher"]["input_ids"].tolist() == [[CLS, 5, 6, 7, 8, 9, 10, SEP]]
+        assert batch["student"]["input_ids"][0, :3].tolist() == [CLS, HIDDEN, HIDDEN]
+        if alignment == "reduce":
+            assert batch["student"]["input_ids"][1].tolist() == [CLS, 5, 6, 5, 8, 10, 11, 12, SEP]
+
+
+@pytest.fixture(scope="module")
+def kinds(tokenizer, byte_tokenizer):
+    return tokenizer, byte_tokenizer, VocabularyMap(tokenizer, byte_tokenizer)
+
+
+@pytest.mark.parametrize("alignment", ["match", "reduce"])
+def test_a_hidden_word_is_hidden_from_both_models(kinds, corpus_lines, alignment):
+    """One of three inputs that shows the word would give it away, or let the student guess what the teacher reads."""
+    collate, examples = across(kinds, alignment, corpus_lines[:60])
+    vocabulary, seen = kinds[2], set()
+    for one in examples:
+        batch = collate([one])
+        units, theirs = np.array(one["units"]), np.array(one["teacher_units"])
+        inputs = [
+            (batch["student"]["input_ids"][0], units, HIDDEN),
+            (batch["teacher"]["input_ids"][0], theirs, HIDDEN),
+        ]
+        if alignment == "reduce":
+            sizes = vocabulary.sizes[torch.tensor(one["spellings"])].numpy()
+            inputs.append((batch["student"]["input_ids"][1], theirs.repeat(sizes), HIDDEN))
+        predicted = set(theirs[batch["teacher_positions"].numpy()].tolist())
+        assert -1 not in predicted
+        for unit in range(max(units) + 1):
+            shown = [(ids[: len(of)].numpy()[of == unit] == mask) for ids, of, mask in inputs]
+            assert len({bool(part.any()) for part in shown} | {bool(part.all()) for part in shown}) == 1
+            changed = (batch["student"]["input_ids"][0, : len(units)].numpy() != one["input_ids"])[units == unit].any()
+            if changed and not shown[0].any():  # replaced at random
+                assert unit not in predicted
+                seen.add("random")
+            seen.add((bool(shown[0].any()), unit in predicted))
+    assert {"random", (True, True), (False, True)} <= seen
+
+
+@pytest.mark.parametrize("alignment", ["match", "reduce"])
+def test_draws_across_vocabularies_do_not_depend_on_the_batch(kinds, corpus_lines, alignment):
+    """Else accumulated or resumed steps would see other masks, other random words, and other KL positions."""
+    collate, examples = across(kinds, alignment, corpus_lines[:12], kl_position_fraction=0.5)
+    together, alone = collate(examples), [collate([one]) for one in examples]
+    rows, length = together["student"]["input_ids"].shape
+    teacher_length, chosen = together["compared"].shape[1], set()
+    for row, batch in enumerate(alone):
+        width, height = batch["compared"].shape[1], len(batch["student"]["input_ids"])
+        for name in ("input_ids", "attention_mask"):
+            for part, of in enumerate(range(row, rows, len(examples))):
+                size = batch["student"][name].shape[1]
+                assert torch.equal(together["student"][name][of, :size], batch["student"][name][part])
+            assert torch.equal(together["teacher"][name][row, :width], batch["teacher"][name][0])
+        assert height == rows // len(examples)
+        assert torch.equal(together["compared"][row, :width], batch["compared"][0])
+        assert torch.equal(together["teacher_index"][row, :size], batch["teacher_index"][0])
+        chosen |= {row * teacher_length + int(p) for p in batch["teacher_positions"]}
+    assert chosen == set(together["teacher_positions"].tolist())
+    assert torch.equal(together["counts"], sum(batch["counts"] for batch in alone))
+
+
+@pytest.mark.parametrize("alignment", ["match", "reduce"])
+def test_paired_rows_are_the_teachers_tokens(kinds, corpus_lines, alignment):
+    """Rows out of step by one would pass every test of shapes. Nothing is hidden here, so tokens can be compared."""
+    collate, examples = across(kinds, alignment, corpus_lines[:20], teacher_input="clean")
+    collate.masking.masking_probability = 1e-9
+    batch, vocabulary = collate(examples), kinds[2]
+    student = batch["student"]["input_ids"].flatten()[batch["positions"]].tolist()
+    teacher = batch["teacher"]["input_ids"].flatten()[batch["teacher_positions"]].tolist()
+    sizes = [k for k, count in batch["groups"] for _ in range(count)]
+    assert len(set(sizes)) > 1 or alignment == "match"
+    for token, k in zip(teacher, sizes, strict=True):
+        assert vocabulary.pieces_of(torch.tensor([token])).tolist() == student[:k]
+        student = student[k:]
+    assert not student
+
+
+def test_masked_lm_alone_builds_no_second_input(two, fates):
+    """A run without a teacher pays for none, whatever its alignment says."""
+    fates([MASK, KEEP])
+    off = dict(weight_kl=0, weight_cosine=0, weight_attention=0)
+    collate, examples = across(two, "reduce", ["дада да"], **off)
+    batch = collate(examples)
+    assert batch["student"]["input_ids"].tolist() == [[CLS, HIDDEN, HIDDEN, 5, SEP]]
+    assert batch["positions"].tolist() == [1, 2] and "teacher_index" not in batch
+
+
+def test_masked_lm_on_both_inputs_by_hand(two, fates):
+    """The control of `reduce`: its second input with labels, and nothing to compare. Both inputs miss the same words;
+    labels are the true pieces, also where a word was replaced."""
+    fates(FATES)
+    off = dict(weight_kl=0, weight_cosine=0, weight_attention=0, mlm_inputs="both")
+    collate, examples = across(two, "reduce", ["дада да-нет"], **off)
+    batch = collate(examples)
+    own, spelt = batch["student"]["input_ids"].tolist()
+    assert own[:5] + own[6:] == [CLS, HIDDEN, HIDDEN, 5, 8, SEP, PAD, PAD]
+    assert spelt[:5] + spelt[8:] == [CLS, HIDDEN, HIDDEN, 5, 8, SEP]
+    assert batch["positions"].tolist() == [1, 2, 4, 5, 9 + 1, 9 + 2, 9 + 4, 9 + 5, 9 + 6, 9 + 7]
+    assert batch["labels"].tolist() == [5, 6, 8, 9, 5, 6, 8, *two[0].convert_tokens_to_ids(["н", "##е", "##т"])]
+    assert batch["groups"] == () and batch["unlabelled"] == 0
+    counts = dict(zip(COUNTS, batch["counts"].tolist(), strict=True))
+    assert (counts["kl"], counts["mlm"], counts["read"]) == (0, 10, 7)

@@ -1,0 +1,408 @@
+"""A stream is the same corpus as the one in memory, in an order that a resumed run finds again."""
+
+import functools
+import gzip
+import itertools
+import json
+import logging
+import os
+from collections import Counter
+from pathlib import Path
+
+import gradients
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from datasets import Dataset
+from transformers import AutoModelForMaskedLM, TrainingArguments
+
+from distillation import run, run_evaluation, run_teacher, run_vocabulary
+from distillation.text import reading as lines
+from distillation.corpus import source as source_code
+from distillation.vocabularies.mapping import VocabularyMap
+from distillation.config.arguments import CacheArguments, DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
+from distillation.assembly import assemble
+from distillation.corpus.examples import encoder, load_corpus
+from distillation.corpus.masking import MaskingCollator
+from distillation.corpus.plan import Plan, Position
+from distillation.config.recipe import RecipeError
+from distillation.corpus.source import Source, first_lines
+from distillation.corpus.streaming import Stream, stream_corpus
+
+BLOCK = 64  # lines: seven blocks of the corpus
+
+
+def write(folder, name, lines):
+    """A corpus of one file, or a folder of two."""
+    if name == "two.jsonl":
+        folder = folder / "two"
+        folder.mkdir()
+        for part, some in enumerate((lines[:150], lines[150:])):
+            rows = "".join(json.dumps({"text": line}, ensure_ascii=False) + "\n" for line in some)
+            (folder / f"{part}.jsonl").write_text(rows, encoding="utf-8")
+        return folder
+    if name.endswith(".parquet"):
+        pq.write_table(pa.table({"text": lines}), folder / name)
+    else:
+        with gzip.open(folder / name, "wt", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+    return folder / name
+
+
+def make_stream(path, tokenizer, aside=0, **plan):
+    plan = Plan(**{"batch_size": 8, **plan})
+    encode = encoder([tokenizer], "word", 32)
+    return Stream(Source(DataArguments(train_file=str(path)), BLOCK), encode, plan, aside)
+
+
+def epoch_of(stream, shard=0, epoch=0):
+    """The batches of a shard in one epoch."""
+    rows = stream.read(shard, Position(epoch=epoch))
+    return [batch for _, batch in itertools.takewhile(lambda item: item[0].epoch == epoch, rows)]
+
+
+def contents(examples):
+    """How often each example comes, whatever it is called and whenever."""
+    names = sorted(set(examples[0]) - {"id", "epoch"})
+    return Counter(tuple(tuple(np.ravel(example[name]).tolist()) for name in names) for example in examples)
+
+
+def ids(batches):
+    return [[example["id"] for example in batch] for batch in batches]
+
+
+@pytest.fixture(scope="module")
+def held_out_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("held out") / "v.txt"
+    path.write_text("Где стол?\nГде столы?\n", encoding="utf-8")
+    return str(path)
+
+
+def arguments_for(folder, **training):
+    return TrainingArguments(**{"output_dir": str(folder), "use_cpu": True, "report_to": "none", **training})
+
+
+@pytest.mark.parametrize(
+    ("name", "ranks", "workers", "alignment"),
+    [
+        ("c.txt.gz", 1, 0, "same"),
+        ("two.jsonl", 1, 2, "match"),
+        ("two.jsonl", 3, 0, "same"),
+        ("c.parquet", 2, 0, "reduce"),
+    ],
+)
+def test_an_epoch_of_all_shards_is_the_corpus(
+    tmp_path, corpus_lines, tokenizer, byte_tokenizer, held_out_file, name, ranks, workers, alignment
+):
+    """A block that two shards read, or none, would weigh its texts twice or lose them, and nothing would tell."""
+    path = write(tmp_path, name, corpus_lines)
+    data = DataArguments(train_file=str(path), validation_file=held_out_file, max_length=32)
+    tokenizers = [tokenizer] if alignment == "same" else [tokenizer, byte_tokenizer]
+    how = ["word", alignment, None if alignment == "same" else VocabularyMap(tokenizer, byte_tokenizer)]
+    whole = load_corpus(data, tokenizers, *how)
+    corpus = stream_corpus(arguments_for(tmp_path / "run", max_steps=1), data, tokenizers, *how)
+    assert contents(list(corpus.sample)) == contents(list(whole.train))
+    assert corpus.validation[:] == whole.validation[:]
+    stream = Stream(Source(data, BLOCK), corpus.train.encode, Plan(8, ranks=ranks, workers=workers))
+    shares = [epoch_of(stream, shard) for shard in range(stream.plan.shards)]
+    assert all(shares)
+    examples = [example for share in shares for batch in share for example in batch]
+    assert contents(examples) == contents(list(whole.train))
+    assert len({example["id"] for example in examples}) == len(examples)
+
+
+def test_shards_of_a_multiple_of_files_open_their_own_alone(tmp_path, corpus_lines, tokenizer):
+    """Each would download the whole of a Hub data set."""
+    stream = make_stream(write(tmp_path, "two.jsonl", corpus_lines), tokenizer, ranks=2)
+    opened = []
+    blocks = stream.source.blocks
+    stream.source.blocks = lambda file: opened.append(file) or blocks(file)
+    epoch_of(stream, shard=1)
+    assert set(opened) == {1}
+
+
+def test_a_hub_data_set_is_read_by_its_shards(monkeypatch, corpus_lines):
+    """What the Hub has in a hundred files is no single file to a hundred workers."""
+    rows = Dataset.from_dict({"body": corpus_lines}).to_iterable_dataset(num_shards=4)
+    monkeypatch.setattr(lines, "load_dataset", lambda name, configuration, split, streaming: rows if streaming else 0)
+    source = Source(DataArguments(dataset_name="somebody/something", text_column="body"), BLOCK)
+    blocks = [[block.to_pylist() for block in source.blocks(file)] for file in range(len(source))]
+    assert [len(block) for block in blocks[0]] == [64, 36] and len(blocks) == 4
+    assert sum(sum(blocks, []), []) == corpus_lines
+
+
+def test_the_order_is_drawn_by_seed_epoch_and_block(corpus_file, tokenizer):
+    """One order for every epoch teaches the order; one that nothing repeats cannot be resumed."""
+    stream = make_stream(corpus_file, tokenizer)
+    first = ids(epoch_of(stream))
+    assert ids(epoch_of(stream)) == first == ids(epoch_of(make_stream(corpus_file, tokenizer)))
+    second = ids(epoch_of(stream, epoch=1))
+    assert second != first and sorted(sum(second, [])) == sorted(sum(first, []))
+    assert ids(epoch_of(make_stream(corpus_file, tokenizer, seed=1))) != first
+    in_order = sum(ids(epoch_of(make_stream(corpus_file, tokenizer, sampling="sequential"))), [])
+    assert in_order == sorted(in_order)
+
+
+def test_blocks_come_in_orders_of_their_own(tmp_path, tokenizer):
+    """One order for all would be no shuffle of a corpus whose lines repeat a pattern."""
+    (tmp_path / "c.txt").write_text("Где стол?\n" * 2 * BLOCK)
+    batches = ids(epoch_of(make_stream(tmp_path / "c.txt", tokenizer)))
+    places = [np.argsort(np.argsort(sum(block, []))).tolist() for block in (batches[:8], batches[8:])]
+    assert places[0] != places[1] and len(places[0]) == len(places[1]) == BLOCK
+
+
+def test_files_come_in_another_order_in_another_epoch(tmp_path, corpus_lines, tokenizer):
+    """The last file of one epoch is not always the last; and the stream knows which epoch it is in."""
+    for number in range(4):
+        write(tmp_path, f"{number}.txt", corpus_lines[number * 20 : number * 20 + 20])
+    stream = make_stream(tmp_path, tokenizer)
+    assert len({tuple(stream._files(0, epoch)) for epoch in range(5)}) > 1
+    stream.advance(Position(epoch=3))
+    assert stream.epoch == 3
+
+
+def test_batches_are_of_like_length_where_the_recipe_says_so(corpus_file, tokenizer):
+    """Padding is paid for like text."""
+
+    def spread(sampling):
+        batches = epoch_of(make_stream(corpus_file, tokenizer, sampling=sampling))
+        return np.mean([np.ptp([example["length"] for example in batch]) for batch in batches])
+
+    assert spread("group_by_length") < spread("random") / 2
+
+
+def test_every_epoch_draws_masks_of_its_own(corpus_file, tokenizer):
+    """The Trainer counts no epochs of a stream, and workers run ahead of it: an example itself has to know."""
+    collator = MaskingCollator(tokenizer, MaskingArguments(), ObjectiveArguments(), seed=0)
+    stream = make_stream(corpus_file, tokenizer, sampling="sequential")
+    drawn = [collator(epoch_of(stream, epoch=epoch)[0])["labels"].tolist() for epoch in (0, 1, 1)]
+    assert drawn[0] != drawn[1] == drawn[2]
+
+
+@pytest.mark.parametrize("name", ["c.txt.gz", "two.jsonl"])
+@pytest.mark.parametrize("ranks", [1, 3])
+def test_the_rest_of_a_stream_is_the_same_from_anywhere(tmp_path, corpus_lines, tokenizer, name, ranks):
+    """A run that is resumed must neither repeat nor miss a text, nor tokenize what it has behind it."""
+    stream = make_stream(write(tmp_path, name, corpus_lines), tokenizer, ranks=ranks)
+    tokenize, tokenized = stream._batches, []
+    stream._batches = lambda position, *lines: tokenized.append(position[:3]) or tokenize(position, *lines)
+    rows = stream.read(ranks - 1, Position())
+    seen = [(*next(rows), tuple(tokenized)) for _ in range(60)]
+    assert seen[-1][0].epoch >= 1
+    for index in range(0, 57, 4):
+        position, _, before = seen[index]
+        tokenized.clear()
+        rest = stream.read(ranks - 1, Position(*json.loads(json.dumps(position))))
+        for expected, batch, _ in seen[index + 1 : index + 4]:
+            here, again = next(rest)
+            assert here == expected and ids([again]) == ids([batch])
+        assert len(set(before) & set(tokenized)) <= 1
+
+
+def test_workers_are_shards_that_take_turns(corpus_file, tokenizer):
+    """Two workers and two accumulated batches are two processes: batch i of the one, batch i of the other."""
+    collator = MaskingCollator(tokenizer, MaskingArguments(), ObjectiveArguments(), seed=0)
+    stream = make_stream(corpus_file, tokenizer, workers=2)
+    loader = iter(stream.loader(collator, arguments_for("unused", dataloader_num_workers=2, max_steps=1)))
+    ranks = [make_stream(corpus_file, tokenizer, ranks=2, rank=rank) for rank in (0, 1)]
+    expected = [stream.loader(collator, arguments_for("unused", max_steps=1)) for stream in ranks]
+    for pair in itertools.islice(zip(*expected, strict=True), 12):
+        for other in pair:
+            batch = next(loader)
+            assert torch.equal(batch["labels"], other["labels"])
+            assert torch.equal(batch["student"]["input_ids"], other["student"]["input_ids"])
+
+
+def test_a_shard_without_a_block_in_one_epoch_has_one_in_another(tmp_path, tokenizer):
+    """A tiny corpus is the first thing that a newcomer tries, and a process that waits for ever tells nothing."""
+    path = tmp_path / "c.txt"
+    path.write_text("Где стол?\n" * 20)
+    stream = make_stream(path, tokenizer, ranks=3)
+    assert [next(stream.read(shard, Position()))[0].epoch for shard in range(3)] == [0, 1, 2]
+
+
+def test_a_share_without_text_is_refused(tmp_path, tokenizer):
+    """It would be read for ever."""
+    (tmp_path / "a.txt").write_text("Где стол?\n" * 20)
+    (tmp_path / "b.txt").write_text("\n\n")
+    stream = make_stream(tmp_path, tokenizer, ranks=2)
+    with pytest.raises(RecipeError, match="no usable line"):
+        next(stream.read(1, Position()))
+
+
+# From a corpus to a trained student
+
+
+@pytest.fixture
+def make_trainer(tmp_path, teacher_folder, corpus_file):
+    """A function that builds a trainer of small blocks, dropout included; its keywords are keys of a recipe."""
+
+    def make(folder, **training):
+        torch.manual_seed(0)
+        defaults = dict(learning_rate=1e-3, disable_tqdm=True, logging_steps=1, save_strategy="no", max_steps=12)
+        run = assemble(
+            ModelArguments(teacher_name_or_path=str(teacher_folder), student_layers=2),
+            DataArguments(train_file=str(corpus_file), max_length=32, streaming=True),
+            MaskingArguments(rarity_smoothing=0.7),
+            ObjectiveArguments(weight_attention=0),
+            CacheArguments(),
+            arguments_for(tmp_path / folder, **{**defaults, **training}),
+        )
+        run.trainer.train_dataset.source.block = BLOCK
+        return run.trainer
+
+    return make
+
+
+@pytest.mark.parametrize(("workers", "sampling"), [(0, "random"), (2, "group_by_length")])
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer, workers, sampling):
+    """Resumed within a block, with an odd number of batches behind it: the workers have other turns then."""
+    options = dict(dataloader_num_workers=workers, train_sampling_strategy=sampling, per_device_train_batch_size=12)
+    options |= dict(save_strategy="steps", save_steps=7)
+    whole = make_trainer("whole", **options)
+    whole.train()
+    checkpoint = Path(whole.args.output_dir, "checkpoint-7")
+    state = json.loads((checkpoint / "stream-0.json").read_text(encoding="utf-8"))
+    assert state["consumed"] == 7 and all(0 < batches < 6 for *_, batches in state["positions"]), "within a block"
+    resumed = make_trainer("resumed", **options)
+    resumed.train(resume_from_checkpoint=str(checkpoint))
+    gradients.assert_same(dict(resumed.model.state_dict()), dict(whole.model.state_dict()), tolerance=1e-7)
+    assert resumed.train_dataset.consumed == whole.train_dataset.consumed == 12, "no batch was made to be passed over"
+    assert {log["epoch"] for log in resumed.state.log_history} == {0}, "not the share of the steps since then"
+    other = make_trainer("other", **{**options, "dataloader_num_workers": 1})
+    with pytest.raises(RecipeError, match=rf"made with {workers} as `dataloader_num_workers` and not 1"):
+        other.train(resume_from_checkpoint=str(checkpoint))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: None, "missing or damaged"),
+        (lambda text: text[:40], "missing or damaged"),
+        (lambda text: text.replace('"positions": [[', '"positions": [[0], ['), "missing or damaged"),
+        (lambda text: text.replace('processes": 1', 'processes": 2'), "made with 2 as number of processes and not 1"),
+        (lambda text: text.replace('batch_size`": 8', 'batch_size`": 9'), "9 as `per_device_train_batch_size`"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(tmp_path, corpus_file, tokenizer, damage, message):
+    """Going on at the wrong place would repeat one part of a corpus and never see another."""
+    stream = make_stream(corpus_file, tokenizer)
+    stream.save(tmp_path)
+    path = tmp_path / "stream-0.json"
+    text = damage(path.read_text())
+    path.unlink() if text is None else path.write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        stream.load(tmp_path)
+
+
+def test_held_out_lines_are_never_trained_on(tmp_path, corpus_lines, tokenizer):
+    """The figures of an evaluation would be those of texts learnt by heart. Nothing of it is cached on disk."""
+    lines = list(dict.fromkeys(corpus_lines))
+    data = DataArguments(train_file=str(write(tmp_path, "c.txt.gz", lines)), validation_lines=20)
+    arrow_files = functools.partial(Path(os.environ["HF_DATASETS_CACHE"]).rglob, "*.arrow")
+    before = set(arrow_files())
+    corpus = stream_corpus(arguments_for(tmp_path / "run", max_steps=1), data, [tokenizer], "word")
+    corpus.train.source.block = BLOCK
+    assert set(arrow_files()) == before
+    apart = corpus.validation_lines["text"][:]
+    assert apart == lines[9:200:10]
+    expected = {tuple(tokenizer.encode(line)) for line in set(lines) - set(apart)}
+    for examples in (corpus.sample, *(sum(epoch_of(corpus.train, epoch=epoch), []) for epoch in (0, 1))):
+        assert {tuple(example["input_ids"]) for example in examples} == expected
+
+
+def test_a_corpus_is_judged_by_its_first_lines(monkeypatch, corpus_file, corpus_lines):
+    """Read to its end, a corpus of a terabyte would never be begun; read too little of, it loses held-out lines."""
+    monkeypatch.setattr(source_code, "EXAMINED", 100)
+    source, read = Source(DataArguments(train_file=str(corpus_file)), BLOCK), []
+    blocks = source.blocks
+    source.blocks = lambda file: (read.append(block) or block for block in blocks(file))
+    first, held_out = first_lines(source, aside=200)
+    assert len(first) == 100 and held_out == corpus_lines[9:200:10]
+    assert sum(map(len, read)) == 256
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "keys", "message"),
+    [
+        ("c.txt", "Где стол?\n" * 20, dict(max_steps=-1), "`streaming` needs `max_steps`"),
+        ("c.txt", "Где стол?\n" * 20, dict(train_sampling_strategy="batch_rebalance"), "group_by_length, sequential"),
+        ("c.txt", "Где стол?\n" * 9, {}, "too few lines to set some aside.*`validation_file`"),
+        ("c.txt", "\n \n" * 20, {}, "no usable line"),
+        ("c.txt", "", {}, "every file is empty"),
+        ("c.txt", None, {}, "no corpus at"),
+        ("c.docx", "слова", {}, "a corpus file ends in"),
+        ("c.jsonl", '{"body": "слова"}\n' * 20, {}, "no column `text`; set `text_column`.*body"),
+        ("c.csv", "body,title\n" + "а,б\n" * 20, {}, "no column `text`; set `text_column`.*body"),
+        ("c.jsonl", '{"text": "целая"}\n{"text": "разор', {}, "cannot be read as json"),
+        ("c.txt.gz", "не gzip", {}, "cannot be read as text|no usable line|too few"),
+        ("c.parquet", "не parquet", {}, "cannot be read as parquet"),
+    ],
+)
+def test_bad_input_is_refused_at_the_start(tmp_path, tokenizer, name, content, keys, message):
+    """Before hours of training, and in one sentence."""
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    args = arguments_for(tmp_path / "run", **{"max_steps": 1, **keys})
+    with pytest.raises(RecipeError, match=message) as caught:
+        stream_corpus(args, DataArguments(train_file=str(tmp_path / name)), [tokenizer], "word")
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_bytes_are_mended_and_counted(tmp_path, tokenizer, caplog):
+    """Neither at the start nor later may they stop a run of days, or go unsaid."""
+    (tmp_path / "c.txt").write_bytes(
+        "целая\n".encode() * 100 + "до".encode() + b"\xff\xfe" + "м\nцел\0ая\n\n".encode()
+    )
+    stream = make_stream(tmp_path / "c.txt", tokenizer)
+    with caplog.at_level(logging.WARNING, "distillation"):
+        rows = stream.read(0, Position())
+        assert sum(len(next(rows)[1]) for _ in range(13)) == 102 and not caplog.messages
+        assert next(rows)[0].epoch == 1
+    (message,) = caplog.messages
+    for part in ("1 empty lines", "1 lines with invalid UTF-8", "1 lines with NUL"):
+        assert part in message
+
+
+def test_an_archive_torn_far_from_its_start_is_refused_by_name(tmp_path, corpus_file, tokenizer):
+    path = tmp_path / "c.txt.gz"
+    path.write_bytes(corpus_file.read_bytes()[:-20])
+    with pytest.raises(RecipeError, match=r"c\.txt\.gz.* cannot be read as text"):
+        epoch_of(make_stream(path, tokenizer))
+
+
+def test_the_command_streams_and_goes_on(tmp_path, teacher_folder, corpus_file, capsys):
+    """From a recipe's key to a student that loads; the rest of a streamed run is not to be found without streaming."""
+    output = tmp_path / "student"
+    argv = ["--teacher_name_or_path", str(teacher_folder), "--train_file", str(corpus_file), "--student_layers", "2"]
+    argv += ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--output_dir", str(output)]
+    argv += ["--streaming", "true", "--max_steps", "3", "--save_steps", "2", "--resume_from_checkpoint", "true"]
+    run.main(argv)
+    assert AutoModelForMaskedLM.from_pretrained(output / "checkpoint-2").num_parameters()
+    first = (output / "model.safetensors").read_bytes()
+    for name in ("trainer_state.json", "model.safetensors"):
+        (output / "checkpoint-3" / name).unlink()
+    run.main(argv)
+    assert (output / "model.safetensors").read_bytes() == first
+    assert json.loads((output / "checkpoint-3" / "stream-0.json").read_text())["consumed"] == 3
+    with pytest.raises(SystemExit):
+        run.main([*argv, "--streaming", "false"])
+    assert "`streaming` True, and this one has False" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("script", "argv"),
+    [
+        (run_vocabulary, ["--output_dir", "unused"]),
+        (run_evaluation, ["--model_name_or_path", "unused"]),
+        (run_teacher, ["--output_dir", "unused", "--max_steps", "1", "--use_cpu", "true"]),
+    ],
+)
+def test_what_needs_the_whole_corpus_refuses_a_stream(tmp_path, monkeypatch, corpus_file, capsys, script, argv):
+    """Ignored, the key would fill the memory that it is meant to save."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        script.main([*argv, "--train_file", str(corpus_file), "--streaming", "true"])
+    assert "`streaming` reads a corpus as training goes on" in capsys.readouterr().err

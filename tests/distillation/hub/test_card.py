@@ -1,0 +1,207 @@
+"""Model cards: every figure is that of a result file, and the Hub can read the top."""
+
+import json
+import random
+import re
+
+import pytest
+import yaml
+from huggingface_hub import ModelCard
+from transformers import TrainingArguments
+
+from distillation.config.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
+from distillation.hub.card import model_card
+from distillation.evaluation import METRICS
+from distillation.runs.files import recipe_of
+from tests.traceable import leaves, untraceable
+
+CONFIG = {"n_layers": 2, "dim": 312, "n_heads": 12, "vocab_size": 4987, "model_max_length": 509}
+BASE = {"pipeline_tag": "fill-mask", "dataset": None, "language": "ru", "license": "mit", "base_model": None}
+BASE |= {"versions": {"torch": "2.13.0"}, "device": "CPU, 2 threads", "processes": 1}
+
+
+def invented():
+    """Results of all kinds whose figures are random, so that none is right by chance."""
+    draw = random.Random(7)
+    arguments = (ModelArguments("/home/me/teacher"), DataArguments(), MaskingArguments(), ObjectiveArguments())
+    training = TrainingArguments("out", use_cpu=True, learning_rate=3.7e-4)
+    results = BASE | {"recipe": recipe_of(arguments, training)}
+    for role in ("teacher", "student_before", "student"):
+        results |= {f"{role}_heldout_{metric}": draw.random() for metric in METRICS}
+        results[f"{role}_heldout_masked_words"] = 8311
+    results |= {f"eval_{term}": draw.random() for term in ("kl", "mlm", "cosine", "attention")}
+    results |= {"parameters": 3_812_345, "teacher_parameters": 91_234_567, "model_bytes": 15_876_543}
+    results |= {"steps": 4321, "train_seconds": 8765.4, "train_tokens_per_second": 54321.9}
+    tasks = [("letters", "f1_macro", ("this model", "teacher")), ("names", "accuracy", ("this model",))]
+    scores = [
+        {
+            "model": model,
+            "task": task,
+            "metric": metric,
+            "seeds": [1, 2],
+            "test": {metric: draw.random(), f"{metric}_std": draw.random(), "PER_f1": draw.random()},
+            "pipeline_tag": "text-classification",
+            "dataset": None,
+        }
+        for task, metric, models in tasks
+        for model in models
+    ]
+    setting = {"head": "masked-lm", "device": "cpu", "batch_size": 3, "sequence_length": 77, "hardware": "cpu Some 9"}
+    speed = [
+        setting | {"model": model, "backend": backend, "milliseconds": 100 * draw.random(), "mib": 50 * draw.random()}
+        for model in ("this model", "teacher")
+        for backend in ("torch", "onnx-int8")
+    ]
+    exported = {"file": "model_int8.onnx", "backend": "onnx-int8", "bytes": {"model.onnx": 3_987_654}}
+    exported |= {"agreement": draw.random(), "largest_difference": draw.random(), "compared": "619 hidden tokens"}
+    return results, {"scores": scores, "speed": speed, "exported": exported}
+
+
+def without_blocks(card):
+    """The text of a card without its top, its code, and its citation."""
+    text = card.split("\n---\n", 1)[1]
+    return re.sub(r"```.*?```", "", text.split("## Citation")[0], flags=re.S)
+
+
+def tables(card):
+    """The rows of each table by its section; a row as its cells by the heads of the columns."""
+    found = {}
+    for section in without_blocks(card).split("\n## ")[1:]:
+        lines = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
+        lines = [[cell.strip() for cell in line] for line in lines]
+        if lines:
+            found[section.splitlines()[0]] = [dict(zip(lines[0], line, strict=False)) for line in lines[2:]]
+    return found
+
+
+def test_every_number_is_one_of_the_results():
+    results, measured = invented()
+    ratios = [results["teacher_parameters"] / results["parameters"]]
+    slowest = next(row for row in measured["speed"] if (row["model"], row["backend"]) == ("teacher", "torch"))
+    ratios += [slowest["milliseconds"] / row["milliseconds"] for row in measured["speed"]]
+    known = [*leaves(results), *leaves(measured), *leaves(CONFIG), *ratios]
+    text = without_blocks(model_card("me/tiny", results, CONFIG, measured))
+    assert len(re.findall(r"\d+\.\d+", text)) >= 40
+    assert untraceable(text, known) == []
+    assert untraceable("13.5791 of 2,468,013", known) == ["13.5791", "2,468,013"]
+
+
+def test_each_number_stands_where_it_belongs():
+    results, measured = invented()
+    found = tables(model_card("me/tiny", results, CONFIG, measured))
+    roles = {"teacher": "teacher", "student_before": "this model before training", "student": "this model"}
+    for role, row in zip(roles, found["Held-out text"], strict=True):
+        assert row["model"] == roles[role]
+        assert row["loss"] == f"{results[f'{role}_heldout_loss']:.4f}"
+        assert row["word accuracy"] == f"{results[f'{role}_heldout_masked_word_accuracy']:.4f}"
+    letters, names = found["Tasks"]
+    for score in measured["scores"]:
+        cell = (letters if score["task"] == "letters" else names)[score["model"]]
+        figures = score["test"]
+        assert cell == f"{figures[score['metric']]:.4f} ± {figures[score['metric'] + '_std']:.4f}"
+    assert list(letters)[2:] == ["this model", "teacher"]
+    speed = {(row["model"], row["backend"]): row for row in found["Speed"]}
+    base = next(row for row in measured["speed"] if (row["model"], row["backend"]) == ("teacher", "torch"))
+    for row in measured["speed"]:
+        cells = speed[row["model"], row["backend"]]
+        assert cells["times as fast"] == f"{base['milliseconds'] / row['milliseconds']:.1f}"
+        assert cells["ms"] == f"{row['milliseconds']:.2f}" and cells["MiB on disk"] == f"{row['mib']:.2f}"
+    for row, term in zip(found["How it was made"], ("kl", "mlm", "cosine", "attention"), strict=True):
+        assert row["on held-out text"] == f"{results[f'eval_{term}']:.4f}"
+
+
+def test_speed_is_compared_with_one_model_only():
+    """A row without that model's would be compared with itself, and look slow."""
+    results, measured = invented()
+    longer = [row | {"sequence_length": 78} for row in measured["speed"] if row["model"] == "this model"]
+    card = model_card("me/tiny", results, CONFIG, {"speed": [*measured["speed"], *longer]})
+    cells = {(row["model"], row["batch x length"]): row["times as fast"] for row in tables(card)["Speed"]}
+    assert cells["this model", "3 x 78"] == "" and cells["teacher", "3 x 77"] and "as the teacher" in card
+    assert "as fast as this model" in model_card("me/tiny", results, CONFIG, {"speed": longer})
+
+
+def test_a_run_that_learned_from_no_teacher_is_no_distillation():
+    results, _ = invented()
+    recipe = results["recipe"] | {"weight_kl": 0, "weight_cosine": 0, "weight_attention": 0}
+    card = ModelCard(model_card("me/tiny", results | {"recipe": recipe}, CONFIG, {}))
+    assert "distilled" not in card.text.split("##")[0] and "knowledge-distillation" not in card.data.tags
+    assert "as a masked LM alone, its first weights made of `teacher`" in card.text
+    alone = model_card("me/tiny", results | {"recipe": recipe | {"student_initialisation": "random"}}, CONFIG, {})
+    assert "as a masked LM alone." in alone
+
+
+def test_what_the_hub_reads():
+    results, measured = invented()
+    data = ModelCard(model_card("me/tiny", results, CONFIG, measured)).data
+    assert (data.language, data.license, data.pipeline_tag, data.library_name) == (
+        "ru",
+        "mit",
+        "fill-mask",
+        "transformers",
+    )
+    assert "knowledge-distillation" in data.tags and data.base_model is None
+    assert data.metrics == ["accuracy", "f1", "loss"] and data.model_name == "tiny"
+    found = {(one.dataset_name, one.metric_name): one for one in data.eval_results}
+    assert found["held-out text", "hidden words"].metric_value == results["student_heldout_masked_word_accuracy"]
+    score = found["letters", "f1_macro, fine-tuned, mean of 2 seeds"]
+    assert score.metric_type == "f1" and score.metric_value == measured["scores"][0]["test"]["f1_macro"]
+    assert not any("PER" in name for _, name in found), "figures of single classes"
+    assert len(found) == 4 + 2, "the teacher's scores are not this model's"
+
+
+def test_a_teacher_on_the_hub_is_named_and_a_folder_is_not():
+    results, measured = invented()
+    text = model_card("tiny", results, CONFIG, measured)
+    assert "distilled from `teacher`" in text and "/home/me" not in text
+    card = ModelCard(model_card("tiny", results | {"base_model": "someone/teacher"}, CONFIG, {}))
+    assert card.data.base_model == "someone/teacher" and "`someone/teacher`" in card.text
+
+
+def test_the_recipe_makes_the_run_again():
+    """As YAML that `--config` takes, with every key that decides the weights."""
+    results, _ = invented()
+    text = model_card("tiny", results, CONFIG, {})
+    recipe = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, flags=re.S).group(1))
+    assert recipe == results["recipe"] | {"teacher_name_or_path": "teacher"}
+    assert recipe["learning_rate"] == 3.7e-4 and recipe["adam_epsilon"] and recipe["weight_kl"] == 2
+
+
+def test_what_is_not_known_is_not_told():
+    results, _ = invented()
+    text = model_card("tiny", results, CONFIG, {})
+    for heading in ("## Tasks", "## Speed", "onnx"):
+        assert heading not in text
+    for heading in ("## How to use", "## Held-out text", "## Limits", "## How it was made", "2205.02340"):
+        assert heading in text
+
+
+@pytest.mark.parametrize("texts", [1, 2])
+def test_a_fine_tuned_model(texts):
+    own = {"task": "letters", "metric": "f1_macro", "test_f1_macro": 0.4321, "validation_f1_macro": 0.5432}
+    own |= {"seed": 1, "model": "/x/student", "examples": {"validation": 11, "test": 22}, "chosen_by": "`f1_macro`"}
+    own |= {"parameters": 1234, "model_bytes": 5678, "steps": 3, "train_seconds": 2.0, "texts": texts}
+    own |= {"recipe": {"learning_rate": 0.1}, "dataset": "someone/letters", "pipeline_tag": "text-classification"}
+    card = ModelCard(model_card("tiny", BASE | own, {}, {}))
+    assert "| f1_macro | 0.5432 | 0.4321 |" in card.text and "`student` fine-tuned on letters" in card.text
+    assert "random" not in card.text.split("##")[0]
+    (result,) = card.data.eval_results
+    assert (result.metric_value, result.dataset_type, result.dataset_split) == (0.4321, "someone/letters", "test")
+    assert card.data.datasets == ["someone/letters"] and ("text_pair" in card.text) == (texts == 2)
+    json.dumps(card.data.to_dict())
+
+
+def test_scores_on_demo_data_are_none_of_the_benchmark():
+    """The Hub would rank them beside those that are."""
+    results, measured = invented()
+    scores = [score | {"demo": True, "split": "validation"} for score in measured["scores"]]
+    card = ModelCard(model_card("me/tiny", results, CONFIG, {"scores": scores}))
+    found = {one.dataset_name: one for one in card.data.eval_results}
+    assert "letters (demo data)" in found and "letters" not in found and "| letters (demo data) |" in card.text
+    assert found["letters (demo data)"].dataset_split == "validation"
+
+
+def test_a_fine_tuned_model_with_random_first_weights():
+    own = {"task": "letters", "metric": "f1", "test_f1": 0.5, "validation_f1": 0.5, "seed": 1, "model": "me/tiny"}
+    own |= {"examples": {"validation": 1, "test": 2}, "chosen_by": "", "parameters": 1, "model_bytes": 2, "steps": 3}
+    own |= {"train_seconds": 2.0, "recipe": {"random_weights": True}}
+    assert "With the shape of `tiny` and random first weights" in model_card("x", BASE | own, {}, {})

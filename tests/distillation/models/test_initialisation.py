@@ -1,0 +1,271 @@
+"""First weights of the student, for every teacher whose layers can be copied."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    ElectraConfig,
+    ElectraForMaskedLM,
+    ModernBertConfig,
+    ModernBertForMaskedLM,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    XLMRobertaConfig,
+    XLMRobertaForMaskedLM,
+)
+
+from distillation.models.initialisation import activation, initialise, translate
+from distillation.config.recipe import RecipeError
+
+SHAPE = dict(vocab_size=50, hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=64)
+EXACT = dict(initializer_range=0.3, layer_norm_eps=1e-12)
+TEACHERS = {
+    "bert": lambda: BertForMaskedLM(BertConfig(**SHAPE, **EXACT, max_position_embeddings=12)),
+    "roberta": lambda: RobertaForMaskedLM(RobertaConfig(**SHAPE, **EXACT, max_position_embeddings=14)),
+    "xlm-roberta": lambda: XLMRobertaForMaskedLM(XLMRobertaConfig(**SHAPE, **EXACT, max_position_embeddings=14)),
+    "distilbert": lambda: DistilBertForMaskedLM(
+        DistilBertConfig(
+            vocab_size=50,
+            dim=16,
+            n_layers=4,
+            n_heads=2,
+            hidden_dim=64,
+            max_position_embeddings=12,
+            initializer_range=0.3,
+        )
+    ),
+}
+
+
+WORDS = "distilbert.embeddings.word_embeddings.weight"
+QUERY = "distilbert.transformer.layer.0.attention.q_lin.weight"
+
+
+def student(layers, width=16, **changes):
+    torch.manual_seed(1)
+    shape = dict(
+        vocab_size=50, dim=width, n_layers=layers, n_heads=2, hidden_dim=4 * width, max_position_embeddings=12
+    )
+    return DistilBertForMaskedLM(DistilBertConfig(**shape | changes)).eval()
+
+
+@pytest.fixture(params=TEACHERS)
+def teacher(request):
+    torch.manual_seed(0)
+    model = TEACHERS[request.param]().eval()
+    for parameter in model.parameters():  # biases and layer norms start as zeros and ones, which hide mistakes
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    model.tie_weights()
+    return model
+
+
+@pytest.mark.parametrize("how", ["average", "select"])
+def test_a_student_of_full_depth_is_the_teacher(teacher, how):
+    """One wrong matrix, transposition, position, or token type, and the predictions differ."""
+    ids = torch.randint(3, 50, (2, 9))
+    mask = torch.ones_like(ids)
+    mask[1, 6:] = 0
+    ids[1, 6:] = teacher.config.pad_token_id
+    copy = student(4)
+    initialise(copy, teacher, how)
+    expected = teacher(input_ids=ids, attention_mask=mask).logits
+    torch.testing.assert_close(
+        copy(input_ids=ids, attention_mask=mask).logits[mask.bool()], expected[mask.bool()], rtol=1e-4, atol=1e-4
+    )
+
+
+def test_average_and_select_by_hand(teacher):
+    """Of 4 teacher layers a student of 2 takes (0 + 1) / 2 and (2 + 3) / 2, or 1 and 3."""
+    root = {"bert": "bert.encoder.layer", "distilbert": "distilbert.transformer.layer"}.get(
+        teacher.config.model_type, "roberta.encoder.layer"
+    )
+    part = "attention.q_lin.weight" if teacher.config.model_type == "distilbert" else "attention.self.query.weight"
+    query = [teacher.state_dict()[f"{root}.{k}.{part}"] for k in range(4)]
+    averaged, selected = student(2), student(2)
+    initialise(averaged, teacher, "average")
+    initialise(selected, teacher, "select")
+    for k, (mean, last) in enumerate([((query[0] + query[1]) / 2, query[1]), ((query[2] + query[3]) / 2, query[3])]):
+        name = f"distilbert.transformer.layer.{k}.attention.q_lin.weight"
+        torch.testing.assert_close(averaged.state_dict()[name], mean)
+        torch.testing.assert_close(selected.state_dict()[name], last)
+
+
+def test_the_head_stays_tied_to_the_embeddings(teacher):
+    """Untied, the student would have a third more parameters than published."""
+    copy = student(2)
+    initialise(copy, teacher, "average")
+    assert copy.vocab_projector.weight is copy.distilbert.embeddings.word_embeddings.weight
+    torch.testing.assert_close(copy.vocab_projector.weight, teacher.get_input_embeddings().weight)
+
+
+def test_the_teacher_is_not_shared(teacher):
+    """Student training must not write into the teacher's tensors."""
+    copy = student(2)
+    initialise(copy, teacher, "average")
+    before = teacher.get_input_embeddings().weight.clone()
+    with torch.no_grad():
+        for parameter in copy.parameters():
+            parameter.add_(1)
+    assert torch.equal(teacher.get_input_embeddings().weight, before)
+
+
+def test_random_takes_nothing(teacher):
+    fresh, untouched = student(2), student(2)
+    initialise(fresh, teacher, "random")
+    assert all(torch.equal(a, b) for a, b in zip(fresh.parameters(), untouched.parameters(), strict=True))
+
+
+def test_embeddings_leave_the_layers_random(teacher):
+    copy, untouched = student(2), student(2).state_dict()
+    initialise(copy, teacher, "embeddings")
+    for name, weight in copy.state_dict().items():
+        taken = name.startswith(("distilbert.embeddings", "vocab_projector"))
+        assert torch.equal(weight, untouched[name]) != taken, name
+    torch.testing.assert_close(copy.get_input_embeddings().weight, teacher.get_input_embeddings().weight)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (dict(width=32), "`student_hidden_size`.* is 32 and the teacher's 16.*student_initialisation: random"),
+        (dict(n_heads=4), "`student_attention_heads`.* is 4 and the teacher's 2.*student_initialisation: embeddings"),
+        (dict(n_heads=1), "`student_attention_heads`.* is 16 and the teacher's 8.*student_initialisation: embeddings"),
+        (dict(hidden_dim=65), "`student_intermediate_size`.* is 65 and the teacher's 64.*embeddings"),
+    ],
+)
+def test_what_is_larger_than_the_teacher_is_refused_with_a_remedy_that_works(teacher, changes, message):
+    with pytest.raises(RecipeError, match=message):
+        initialise(student(2, **changes), teacher, "average")
+    initialise(student(2, **changes), teacher, "random" if "width" in changes else "embeddings")
+
+
+@pytest.mark.parametrize("projection", ["crop", "pca"])
+def test_a_student_of_the_teachers_shapes_is_never_projected(teacher, projection):
+    copy = student(2)
+    initialise(copy, teacher, "average", projection)
+    reference = student(2)
+    initialise(reference, teacher, "average")
+    assert torch.equal(copy.get_input_embeddings().weight, teacher.get_input_embeddings().weight)
+    assert all(torch.equal(a, b) for a, b in zip(copy.parameters(), reference.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("projection", ["crop", "pca"])
+@pytest.mark.parametrize("how", ["average", "select", "embeddings"])
+def test_a_narrower_student_has_fresh_deviation_and_the_same_weights_each_time(teacher, how, projection):
+    first, second = student(2, width=8), student(2, width=8)
+    initialise(first, teacher, how, projection)
+    torch.manual_seed(7)
+    initialise(second, teacher, how, projection)
+    assert first.get_input_embeddings().weight.std().item() == pytest.approx(0.02, rel=1e-4)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert all(parameter.isfinite().all() for parameter in first.parameters())
+
+
+def test_groups_are_averaged_before_they_are_cropped(teacher):
+    """Two heads of 8 become two of 4: rows 0 to 3 and 8 to 11, not the first 8."""
+    whole, narrow = student(2), student(2, width=8)
+    initialise(whole, teacher, "average")
+    initialise(narrow, teacher, "average", "crop")
+    torch.testing.assert_close(narrow.state_dict()[QUERY], whole.state_dict()[QUERY][[0, 1, 2, 3, 8, 9, 10, 11], :8])
+
+
+def vocabulary(special_ids=()):
+    """Student tokens 0 and 1 are teacher tokens 3 and 2; 2 spells teacher tokens 4 (twice) and 5; 3 nothing."""
+    pieces = torch.zeros(6, 4)
+    pieces[3, 0] = pieces[2, 1] = pieces[5, 2] = pieces[5, 0] = 1
+    pieces[4, 2] = 2
+    return SimpleNamespace(
+        pieces=pieces.to_sparse(),
+        shared_student_ids=torch.tensor([0, 1]),
+        shared_teacher_ids=torch.tensor([3, 2]),
+        special_ids=special_ids,
+    )
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_another_vocabulary_by_hand(compressed):
+    known = vocabulary()
+    known.pieces = known.pieces.to_sparse_csr() if compressed else known.pieces
+    rows = torch.tensor([[0.0, 0], [1, 10], [2, 20], [3, 30], [4, 40], [7, 70]])
+    translated, found = translate(rows, known)
+    assert found.tolist() == [True, True, True, False]
+    torch.testing.assert_close(translated[:3], torch.tensor([[3.0, 30], [2, 20], [(2 * 4 + 7) / 3, 50]]))
+
+
+@pytest.mark.parametrize("pairs", [[(3, 1)], {3: 1}])
+def test_a_special_token_keeps_its_role(pairs):
+    """[MASK] may be spelt otherwise, and no teacher token is spelt with it."""
+    translated, found = translate(torch.arange(6.0)[:, None], vocabulary(pairs))
+    assert translated[3] == 1 and found.all()
+
+
+def test_a_student_with_another_vocabulary(teacher):
+    """Words and bias are translated; a token of which nothing is known is like the others, and never predicted."""
+    copy = student(2, vocab_size=4)
+    initialise(copy, teacher, "average", vocabulary=vocabulary())
+    rows, words = teacher.get_input_embeddings().weight, copy.get_input_embeddings().weight
+    torch.testing.assert_close(words[:3], torch.stack([rows[3], rows[2], (2 * rows[4] + rows[5]) / 3]))
+    assert words[3].norm() < 3 * words[:3].norm(dim=1).max() and not torch.equal(words[3], torch.zeros(16))
+    bias = copy.vocab_projector.bias
+    theirs = next(
+        v for k, v in teacher.state_dict().items() if k.endswith(("predictions.bias", "head.bias", "projector.bias"))
+    )
+    torch.testing.assert_close(bias[:3], torch.stack([theirs[3], theirs[2], (2 * theirs[4] + theirs[5]) / 3]))
+    assert bias[3] == bias[:3].min()
+
+
+def test_a_narrower_student_with_another_vocabulary(teacher):
+    copy = student(2, width=8, vocab_size=4)
+    initialise(copy, teacher, "average", "crop", vocabulary())
+    words = copy.get_input_embeddings().weight
+    cropped = teacher.get_input_embeddings().weight[:, :8]
+    expected, ours = cropped[3] - cropped[2], words[0] - words[1]  # differences do not depend on the mean
+    torch.testing.assert_close(ours / ours.norm(), expected / expected.norm())
+
+
+def test_layers_that_do_not_fit_give_their_embeddings_and_say_so(caplog):
+    """A ModernBERT layer has no counterpart; silence would let its user believe in a copy."""
+    config = ModernBertConfig(**SHAPE, pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2)
+    teacher, copy, untouched = ModernBertForMaskedLM(config), student(2), student(2)
+    with caplog.at_level(logging.WARNING):
+        initialise(copy, teacher, "average")
+    assert "modernbert" in caplog.text and "random" in caplog.text
+    torch.testing.assert_close(copy.vocab_projector.weight, teacher.get_input_embeddings().weight)
+    assert torch.equal(copy.state_dict()[QUERY], untouched.state_dict()[QUERY])
+
+
+@pytest.mark.parametrize("projection", ["crop", "pca"])
+def test_embeddings_of_a_width_of_their_own_are_projected_where_they_are_wide_enough(caplog, projection):
+    """ELECTRA's layers do not fit, but its embeddings have directions as any others."""
+    torch.manual_seed(0)
+    teacher = ElectraForMaskedLM(ElectraConfig(**SHAPE, embedding_size=12))
+    copy, untouched = student(2, width=8), student(2, width=8)
+    with caplog.at_level(logging.WARNING):
+        initialise(copy, teacher, "average", projection)
+    assert "electra" in caplog.text and "only its word embeddings are" in caplog.text
+    assert copy.get_input_embeddings().weight.std().item() == pytest.approx(0.02, rel=1e-4)
+    assert not torch.equal(copy.state_dict()[WORDS], untouched.state_dict()[WORDS])
+    assert torch.equal(copy.state_dict()[QUERY], untouched.state_dict()[QUERY])
+
+
+def test_embeddings_narrower_than_the_student_are_left_out_and_it_says_so(caplog):
+    """Those of ELECTRA and ALBERT may be narrower than their layers: no matrix fits the student's."""
+    teacher = ElectraForMaskedLM(ElectraConfig(**SHAPE, embedding_size=8))
+    copy, untouched = student(2), student(2)
+    with caplog.at_level(logging.WARNING):
+        initialise(copy, teacher, "average")
+    assert "electra" in caplog.text and "of another width" in caplog.text
+    assert all(torch.equal(a, b) for a, b in zip(copy.parameters(), untouched.parameters(), strict=True))
+
+
+def test_the_activation_goes_by_several_names():
+    """A teacher that says `relu` under another name would be copied into a student that computes gelu."""
+    assert activation(DistilBertConfig(activation="relu")) == "relu"
+    assert activation(ModernBertConfig(hidden_activation="relu")) == "relu"
+    assert activation(BertConfig(hidden_act="relu")) == "relu"

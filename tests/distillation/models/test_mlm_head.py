@@ -1,0 +1,117 @@
+"""Heads at chosen positions: the same logits and gradients as full logits, for every architecture."""
+
+import pytest
+import torch
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    DebertaV2Config,
+    DebertaV2ForMaskedLM,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    ElectraConfig,
+    ElectraForMaskedLM,
+    ModernBertConfig,
+    ModernBertForMaskedLM,
+    RobertaConfig,
+    RobertaForMaskedLM,
+    XLMRobertaConfig,
+    XLMRobertaForMaskedLM,
+)
+
+from distillation.vocabularies.candidate_scores import TeacherRows
+from distillation.models.mlm_head import check_entry, forward_at, head_entry
+from distillation.models.student import Runner
+
+SHAPE = dict(vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24)
+MODELS = {
+    "bert": lambda: BertForMaskedLM(BertConfig(**SHAPE, max_position_embeddings=16)),
+    "roberta": lambda: RobertaForMaskedLM(RobertaConfig(**SHAPE, max_position_embeddings=18)),
+    "xlm-roberta": lambda: XLMRobertaForMaskedLM(XLMRobertaConfig(**SHAPE, max_position_embeddings=18)),
+    "electra": lambda: ElectraForMaskedLM(ElectraConfig(**SHAPE, embedding_size=8, max_position_embeddings=16)),
+    "deberta-v2": lambda: DebertaV2ForMaskedLM(DebertaV2Config(**SHAPE, max_position_embeddings=16)),
+    "deberta-v2, new head": lambda: DebertaV2ForMaskedLM(
+        DebertaV2Config(**SHAPE, max_position_embeddings=16, legacy=False)
+    ),
+    "modernbert": lambda: ModernBertForMaskedLM(
+        ModernBertConfig(**SHAPE, pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2)
+    ),
+    "distilbert": lambda: DistilBertForMaskedLM(
+        DistilBertConfig(vocab_size=50, dim=16, n_layers=2, n_heads=2, hidden_dim=24, max_position_embeddings=16)
+    ),
+}
+
+
+@pytest.fixture(params=MODELS)
+def model(request):
+    torch.manual_seed(0)
+    return MODELS[request.param]().eval()
+
+
+@pytest.fixture
+def sample():
+    torch.manual_seed(1)
+    mask = torch.ones(3, 7, dtype=torch.long)
+    mask[1, 5:] = mask[2, 3:] = 0
+    return {"input_ids": torch.randint(3, 50, (3, 7)), "attention_mask": mask}
+
+
+def test_same_logits_and_gradients_as_full_logits(model, sample):
+    """Positions selected too late are slow; selected in the wrong layout they are wrong without an error."""
+    positions = torch.tensor([0, 4, 2, 9, 15])
+    entry = head_entry(model, sample)
+    check_entry(model, entry, sample)
+
+    full = model(**sample).logits.flatten(0, 1)[positions]
+    full.square().sum().backward()
+    expected = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    chosen = forward_at(model, entry, positions, **sample).logits
+    chosen.square().sum().backward()
+
+    assert chosen.shape == (5, 50)
+    torch.testing.assert_close(chosen, full)
+    for name, parameter in model.named_parameters():
+        if name in expected:
+            torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-4, atol=1e-6)
+
+
+def test_the_model_is_left_as_it_was(model, sample):
+    """A hook that stayed would cut the logits of every later call."""
+    entry = head_entry(model, sample)
+    before = model(**sample).logits
+    forward_at(model, entry, torch.tensor([1]), **sample)
+    with pytest.raises(IndexError):
+        forward_at(model, entry, torch.tensor([10_000]), **sample)
+    torch.testing.assert_close(model(**sample).logits, before)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)], ids=["fp32", "fp64"])
+def test_rows_of_the_projection_give_the_logits_of_their_tokens(model, sample, dtype, tolerance):
+    """Across vocabularies only some tokens are scored: their logits must be those of the whole head, bias included."""
+    model.to(dtype)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                parameter.normal_()
+    positions, ids = torch.tensor([15, 0, 4, 2]), torch.tensor([49, 0, 7, 8])
+    runner = Runner(model, logits=False)
+    given = runner(sample, positions, hidden_states=False, attentions=False).logits
+    assert (runner.projection is None) == (given.shape[1] == 50) == (getattr(model.config, "legacy", True) is False)
+    projection = None if runner.projection is None else model.get_submodule(runner.projection)
+    rows = TeacherRows(ids, projection, "cpu", dtype)
+    expected = model(**sample).logits.flatten(0, 1)[positions][:, ids]
+    torch.testing.assert_close(rows(given).t(), expected, rtol=tolerance, atol=tolerance)
+
+
+def test_no_position_at_all(model, sample):
+    """A batch in which nothing was hidden still has to run, forward and backward."""
+    logits = forward_at(model, head_entry(model, sample), torch.zeros(0, dtype=torch.long), **sample).logits
+    assert logits.shape == (0, 50)
+    logits.sum().backward()
+
+
+def test_a_wrong_entry_is_found_out(model, sample):
+    """The check at start-up is what a new architecture relies on."""
+    with pytest.raises(RuntimeError, match="cannot be evaluated at chosen positions"):
+        check_entry(model, torch.nn.Identity(), sample)

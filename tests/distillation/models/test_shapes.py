@@ -1,0 +1,217 @@
+"""Teachers that cannot teach are refused before any training; students have the shape that was asked for."""
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import torch
+from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    BertForSequenceClassification,
+    BertModel,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+)
+
+from distillation.config.arguments import ModelArguments, ObjectiveArguments
+from distillation.models.loading import position_count
+from distillation.models.shapes import build_student, load_student_tokenizer, load_teacher
+from distillation.config.recipe import RecipeError
+from distillation.vocabularies.wordpiece import build_tokenizer
+
+FOUR_TERMS = ObjectiveArguments()
+NO_MAPS = ObjectiveArguments(weight_attention=0)
+
+
+@pytest.fixture
+def teacher(teacher_folder):
+    return load_teacher(ModelArguments(teacher_name_or_path=str(teacher_folder)), FOUR_TERMS, max_length=32)
+
+
+def load(folder, max_length=32):
+    return load_teacher(ModelArguments(teacher_name_or_path=str(folder)), FOUR_TERMS, max_length)
+
+
+def test_a_teacher_is_frozen_and_gives_its_maps(teacher):
+    model, tokenizer = teacher
+    assert not model.training and not any(p.requires_grad for p in model.parameters())
+    assert len(model(**tokenizer("он", return_tensors="pt"), output_attentions=True).attentions) == 4
+
+
+def test_without_the_attention_term_the_fast_implementation_stays(teacher_folder):
+    """Eager attention costs half as much again on long texts."""
+    arguments = ModelArguments(teacher_name_or_path=str(teacher_folder))
+    assert load_teacher(arguments, NO_MAPS, 32)[0].config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("kind", [BertModel, BertForSequenceClassification])
+def test_a_teacher_without_a_trained_head_is_refused(kind, teacher_folder, tmp_path):
+    """transformers would draw the head at random and warn; the student would learn noise for days."""
+    kind.from_pretrained(teacher_folder).save_pretrained(tmp_path)
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(teacher_folder / file, tmp_path)
+    with pytest.raises(RecipeError, match="teacher_name_or_path.*lacks trained weights for.*with its head"):
+        load(tmp_path)
+
+
+def test_a_causal_model_is_refused(tokenizer, tmp_path):
+    GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=300)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(RecipeError, match="not a masked language model"):
+        load(tmp_path)
+
+
+def test_a_model_that_writes_is_refused(tokenizer, tmp_path):
+    """transformers counts BART among the masked LMs; it would fail later, with a traceback."""
+    shape = dict(d_model=8, encoder_layers=1, decoder_layers=1, encoder_ffn_dim=8, decoder_ffn_dim=8)
+    heads = dict(encoder_attention_heads=2, decoder_attention_heads=2)
+    BartForConditionalGeneration(BartConfig(vocab_size=300, **shape, **heads)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(RecipeError, match="not a masked language model"):
+        load(tmp_path)
+
+
+def test_a_missing_teacher_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match="teacher_name_or_path"):
+        load(tmp_path / "nothing")
+    with pytest.raises(RecipeError, match="`teacher_name_or_path` is missing"):
+        load_teacher(ModelArguments(), FOUR_TERMS, 32)
+
+
+def test_a_broken_file_is_refused(teacher_folder, tmp_path):
+    """A download cut short."""
+    shutil.copytree(teacher_folder, tmp_path / "torn")
+    weights = tmp_path / "torn" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(RecipeError, match="cannot be loaded"):
+        load(tmp_path / "torn")
+
+
+def test_a_slow_tokenizer_is_refused(teacher_folder, monkeypatch):
+    """Without offsets nothing is known of the characters behind a token."""
+    monkeypatch.setattr(PreTrainedTokenizerFast, "is_fast", False, raising=False)
+    monkeypatch.setattr("transformers.tokenization_utils_tokenizers.TokenizersBackend.is_fast", False, raising=False)
+    with pytest.raises(RecipeError, match="slow tokenizer"):
+        load(teacher_folder)
+
+
+def test_a_tokenizer_without_a_mask_token_is_refused(teacher_folder, tokenizer, tmp_path):
+    shutil.copytree(teacher_folder, tmp_path / "teacher")
+    bare = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, pad_token="[PAD]")
+    bare.save_pretrained(tmp_path / "teacher")
+    with pytest.raises(RecipeError, match="no mask_token"):
+        load(tmp_path / "teacher")
+
+
+def test_more_tokens_than_the_model_has_positions_are_refused(teacher_folder):
+    with pytest.raises(RecipeError, match="`max_length` 65 exceeds the 64 positions"):
+        load(teacher_folder, max_length=65)
+
+
+def test_positions_of_roberta_do_not_count_its_padding():
+    """Its first positions stand for padding: 514 are room for 512 tokens."""
+    from transformers import RobertaConfig, RobertaForMaskedLM
+
+    with torch.device("meta"):
+        config = RobertaConfig(vocab_size=10, hidden_size=8, num_hidden_layers=1, num_attention_heads=1)
+        config.max_position_embeddings = 514
+        assert position_count(RobertaForMaskedLM(config)) == 512
+
+
+def test_another_vocabulary_is_refused_by_content(teacher, tokenizer, tmp_path):
+    """Of equal size, but with two entries swapped: the ids would mean other tokens, without any error."""
+    tokens = [token for token, _ in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])]
+    tokens[-1], tokens[-2] = tokens[-2], tokens[-1]
+    build_tokenizer(tokens, 64).save_pretrained(tmp_path)
+    arguments = ModelArguments(student_vocabulary=str(tmp_path))
+    with pytest.raises(RecipeError, match="`student_vocabulary` has 300 tokens.*298 agree"):
+        load_student_tokenizer(arguments, FOUR_TERMS, teacher[1])
+
+
+def test_the_same_vocabulary_read_otherwise_is_refused(teacher, tmp_path):
+    """Lower-casing gives other ids with equal entries."""
+    other = type(teacher[1])(vocab=teacher[1].get_vocab(), do_lower_case=True)
+    other.save_pretrained(tmp_path)
+    with pytest.raises(RecipeError, match="splits text in another way"):
+        load_student_tokenizer(ModelArguments(student_vocabulary=str(tmp_path)), FOUR_TERMS, teacher[1])
+
+
+def test_a_copy_of_the_vocabulary_is_accepted(teacher, tmp_path):
+    teacher[1].save_pretrained(tmp_path)
+    arguments = ModelArguments(student_vocabulary=str(tmp_path))
+    assert load_student_tokenizer(arguments, FOUR_TERMS, teacher[1])[0].get_vocab() == teacher[1].get_vocab()
+    assert load_student_tokenizer(ModelArguments(), FOUR_TERMS, teacher[1]) == (teacher[1], None)
+
+
+def test_the_student_trains_without_attention_dropout_and_keeps_it_in_its_config(teacher):
+    """Maps are returned after dropout: the term would compare noise."""
+    arguments = ModelArguments(student_layers=2)
+    student = build_student(arguments, FOUR_TERMS, *teacher)
+    assert student.config._attn_implementation == "eager" and student.config.attention_dropout == 0.1
+    assert all(layer.attention.dropout.p == 0 for layer in student.distilbert.transformer.layer)
+    plain = build_student(arguments, NO_MAPS, *teacher)
+    assert all(layer.attention.dropout.p == 0.1 for layer in plain.distilbert.transformer.layer)
+
+
+def test_shapes_follow_the_recipe(teacher):
+    arguments = ModelArguments(
+        student_layers=4,
+        student_hidden_size=24,
+        student_attention_heads=4,
+        student_intermediate_size=40,
+        student_initialisation="random",
+    )
+    config = build_student(arguments, FOUR_TERMS, *teacher).config
+    assert (config.n_layers, config.dim, config.n_heads, config.hidden_dim) == (4, 24, 4, 40)
+    assert (config.vocab_size, config.max_position_embeddings, config.pad_token_id) == (300, 64, 0)
+
+
+@pytest.mark.parametrize("projection", ["crop", "pca"])
+def test_a_narrower_student_starts_from_the_teacher(teacher, projection):
+    """The keys of the recipe must reach the first weights."""
+    arguments = ModelArguments(student_layers=2, student_hidden_size=16, init_projection=projection)
+    student = build_student(arguments, FOUR_TERMS, *teacher)
+    words = student.get_input_embeddings().weight.detach()
+    rows = teacher[0].get_input_embeddings().weight
+    cropped = (rows - rows.mean(0))[:, :16]
+    assert torch.allclose(words, cropped * (0.02 / cropped.std())) == (projection == "crop")
+
+
+def test_another_vocabulary_gives_its_size(teacher):
+    pieces = torch.eye(300)[:, :40].to_sparse()
+    ids = torch.arange(40)
+    vocabulary = SimpleNamespace(
+        student_size=40, pieces=pieces, shared_student_ids=ids, shared_teacher_ids=ids, special_ids={}
+    )
+    student = build_student(ModelArguments(student_layers=2), FOUR_TERMS, *teacher, vocabulary)
+    assert student.config.vocab_size == 40
+    assert torch.equal(student.get_input_embeddings().weight, teacher[0].get_input_embeddings().weight[:40])
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (dict(student_layers=3), "`student_layers`: 4 teacher layers do not divide into 3"),
+        (dict(student_attention_heads=2), "`student_attention_heads` is 2 and the teacher has 4"),
+        (dict(student_hidden_size=30), r"`student_attention_heads` \(4\) must divide `student_hidden_size` \(30\)"),
+        (dict(student_hidden_size=64), "`student_hidden_size`.* is 64 .*student_initialisation: random"),
+        (dict(student_layers=0), "`student_layers` must be at least 1"),
+        (
+            dict(student_initialisation="copy"),
+            "`student_initialisation` is 'copy'; choose one of average, select, embeddings, random",
+        ),
+    ],
+)
+def test_shapes_that_contradict_are_refused(teacher, keys, message):
+    with pytest.raises(RecipeError, match=message):
+        build_student(ModelArguments(**{"student_layers": 2, **keys}), FOUR_TERMS, *teacher)
+
+
+@pytest.mark.parametrize("how", ["embeddings", "random"])
+def test_layers_need_not_divide_where_nothing_is_grouped(teacher, how):
+    """The remainder is refused only when a term or an initialisation uses groups."""
+    objective = ObjectiveArguments(cosine_layers="last", weight_attention=0)
+    arguments = ModelArguments(student_layers=3, student_initialisation=how)
+    assert build_student(arguments, objective, *teacher).config.n_layers == 3

@@ -1,0 +1,57 @@
+"""One forward pass gives what the terms need, no more, and never an empty answer."""
+
+import pytest
+import torch
+from transformers import DistilBertConfig, DistilBertForMaskedLM
+
+from distillation.models.layer_groups import Projections
+from distillation.models.student import Student
+
+INPUTS = {"input_ids": torch.tensor([[4, 5, 6, 0]]), "attention_mask": torch.tensor([[1, 1, 1, 0]])}
+POSITIONS = torch.tensor([2, 0])
+
+
+@pytest.fixture
+def make_student():
+    def make(attention="eager", projections=None):
+        torch.manual_seed(0)
+        config = DistilBertConfig(
+            vocab_size=20, dim=8, n_layers=3, n_heads=2, hidden_dim=16, max_position_embeddings=8
+        )
+        config._attn_implementation = attention
+        return Student(DistilBertForMaskedLM(config).eval(), projections or Projections())
+
+    return make
+
+
+def test_outputs_are_those_of_the_model(make_student):
+    """Hidden states begin with the first layer: the embeddings belong to no group."""
+    student = make_student()
+    outputs = student(INPUTS, POSITIONS, hidden_states=True, attentions=True, rows=1)
+    whole = student.model(**INPUTS, output_hidden_states=True, output_attentions=True)
+    torch.testing.assert_close(outputs.logits, whole.logits[0, [2, 0]])
+    assert len(outputs.hidden_states) == len(outputs.attentions) == 3
+    for k in range(3):
+        torch.testing.assert_close(outputs.hidden_states[k], whole.hidden_states[k + 1])
+        torch.testing.assert_close(outputs.attentions[k], whole.attentions[k])
+        torch.testing.assert_close(outputs.attentions[k].sum(-1), torch.ones(1, 2, 4))
+
+
+def test_what_is_not_asked_for_is_not_made(make_student):
+    outputs = make_student()(INPUTS, POSITIONS, hidden_states=False, attentions=False, rows=1)
+    assert outputs.hidden_states is None and outputs.attentions is None
+
+
+def test_projections_lead_to_the_teachers_width(make_student):
+    projections = Projections([0, 1, 2], 8, 12)
+    student = make_student(projections=projections)
+    outputs = student(INPUTS, POSITIONS, hidden_states=True, attentions=False, rows=1)
+    whole = student.model(**INPUTS, output_hidden_states=True)
+    for k in range(3):
+        torch.testing.assert_close(outputs.hidden_states[k], projections[str(k)](whole.hidden_states[k + 1]))
+
+
+def test_missing_maps_are_an_error_and_not_a_loss_of_zero(make_student):
+    """sdpa answers with an empty tuple."""
+    with pytest.raises(RuntimeError, match="0 attention maps for 3 layers"):
+        make_student(attention="sdpa")(INPUTS, POSITIONS, hidden_states=False, attentions=True, rows=1)

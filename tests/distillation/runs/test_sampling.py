@@ -1,0 +1,68 @@
+"""The order of examples: like lengths together, batches shuffled."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distillation.runs.sampling import POOL, LengthGroupedSampler
+
+LENGTHS = np.random.default_rng(0).integers(3, 129, size=10_007)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=400),
+    batch_size=st.integers(1, 9),
+    epoch=st.integers(0, 9),
+)
+def test_every_example_comes_once_and_the_torn_batch_last(lengths, batch_size, epoch):
+    """A short batch in the middle would shift all later ones, and join long texts with short ones."""
+    sampler = LengthGroupedSampler(lengths, batch_size, seed=0)
+    sampler.set_epoch(epoch)
+    order = list(sampler)
+    assert sorted(order) == list(range(len(lengths))) and len(sampler) == len(lengths)
+    ranges = [np.ptp([lengths[i] for i in order[a : a + batch_size]]) for a in range(0, len(order), batch_size)]
+    if len(lengths) <= POOL * batch_size:  # sorted as a whole: neighbours in it overlap at their ends alone
+        assert sum(ranges) <= max(lengths) - min(lengths)
+
+
+def test_neighbours_are_of_like_length():
+    """Padding is paid for like text: random batches would be almost half padding."""
+    batch_size = 8
+    order = np.array(list(LengthGroupedSampler(LENGTHS, batch_size, seed=1)))
+    batches = LENGTHS[order[: len(order) // batch_size * batch_size]].reshape(-1, batch_size)
+    padding = 1 - batches.sum() / (batches.max(1) * batch_size).sum()
+    assert padding < 0.03
+    assert np.ptp(batches[:-1], axis=1).mean() < 126 / POOL * 1.5
+
+
+def test_batches_do_not_run_from_long_to_short():
+    """A model that meets all long texts before all short ones in each pool learns worse."""
+    batch_size = 8
+    order = np.array(list(LengthGroupedSampler(LENGTHS, batch_size, seed=2)))
+    means = LENGTHS[order[: len(order) // batch_size * batch_size]].reshape(-1, batch_size).mean(1)
+    place = np.arange(len(means))
+    assert abs(np.corrcoef(place, means)[0, 1]) < 0.1
+    assert abs(np.corrcoef(place % POOL, means)[0, 1]) < 0.1
+    assert abs(np.corrcoef(means[:-1], means[1:])[0, 1]) < 0.1
+
+
+def test_the_order_depends_on_seed_and_epoch_alone():
+    """Ranks that disagree on the order would share examples, and a resumed run would repeat some."""
+    sampler = LengthGroupedSampler(LENGTHS, 8, seed=3)
+    first = list(sampler)
+    np.random.seed(1)
+    assert list(sampler) == first == list(LengthGroupedSampler(LENGTHS.tolist(), 8, seed=3))
+    sampler.set_epoch(1)
+    second = list(sampler)
+    assert second != first
+    assert [set(second[i : i + 8]) for i in range(0, 80, 8)] != [set(first[i : i + 8]) for i in range(0, 80, 8)]
+    sampler.set_epoch(0)
+    assert list(sampler) == first
+    assert list(LengthGroupedSampler(LENGTHS, 8, seed=4)) != first
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 9])
+def test_fewer_examples_than_a_batch(size):
+    """A tiny corpus is the first thing that a newcomer tries."""
+    assert sorted(LengthGroupedSampler([5] * size, 8, seed=0)) == list(range(size))

@@ -1,0 +1,352 @@
+"""The KL across vocabularies: exact in value and gradient, whatever the map, the chunk, and the number of pieces."""
+
+import functools
+
+import pytest
+import torch
+from torch import nn
+
+from distillation.vocabularies import cross_vocabulary_kl as vocabulary_kl
+from distillation.vocabularies.mapping import VocabularyMap
+from distillation.vocabularies.candidate_scores import Bags, LogSumExp, Mean
+from distillation.losses import kl_loss
+from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
+from distillation.vocabularies.cross_vocabulary_kl import ChunkedKL, Top, VocabularyKL
+
+OURS = [*"абв", *(f"##{c}" for c in "абв"), "аб", "##вв", ",", "[unused1]"]
+THEIRS = ["ж", ",", "а", "##а", "б", "аб", "##аб", "абв", "##ббб", "ааа", "бббб", "##абаб", "##вв", "вба", "вввв"]
+WIDTH = 6
+GROUPS = ((1, 3), (2, 1), (3, 5), (4, 2))
+ROWS, POSITIONS = sum(k * n for k, n in GROUPS), sum(n for _, n in GROUPS)
+CHOICES = [("match", "ordered", "mean")] + [
+    ("reduce", how, pooling)
+    for how in ("ordered", "pieces", "pieces_mean", "pieces_logsumexp", "shared")
+    for pooling in ("mean", "sum")
+]
+choices = pytest.mark.parametrize("choice", CHOICES, ids=" ".join)
+
+
+@functools.cache
+def tokenizers():
+    return build_tokenizer([*SPECIAL_TOKENS, *OURS], 64), build_tokenizer([*SPECIAL_TOKENS, *THEIRS], 64)
+
+
+@functools.cache
+def vocabulary():
+    return VocabularyMap(*tokenizers())
+
+
+def inputs(choice, dtype=torch.float32, seed=0):
+    """Student logits, teacher states, the teacher's projection, and groups."""
+    generator = torch.Generator().manual_seed(seed)
+    groups = ((1, POSITIONS),) if choice[0] == "match" else GROUPS
+    rows = POSITIONS if choice[0] == "match" else ROWS
+    projection = nn.Linear(WIDTH, vocabulary().teacher_size).to(dtype)
+    with torch.no_grad():
+        for parameter in projection.parameters():
+            parameter.normal_(generator=generator)
+    logits = 3 * torch.randn(rows, vocabulary().student_size, generator=generator, dtype=dtype)
+    states = torch.randn(POSITIONS, WIDTH, generator=generator, dtype=dtype)
+    return logits.requires_grad_(), states, projection, groups
+
+
+def reference(known, choice, logits, teacher_logits, groups, temperature=1.0, kept=None):
+    """The definition, a position at a time, with the dense matrix of pieces and plain autograd. kept: of candidates,
+    all others being one outcome."""
+    (alignment, how, pooling), total, first, position = choice, 0.0, 0, 0
+    matrix, shared = known.pieces.to_dense().to(logits.dtype), "match" if how == "shared" else alignment
+    for k, count in groups:
+        for _ in range(count):
+            places = logits[first : first + k].log_softmax(-1)
+            pooled = places.sum(0) if pooling == "sum" else places.mean(0)
+            ids = known.mapped_teacher_ids
+            if shared == "match":
+                ids, scores = known.shared_teacher_ids, pooled[known.shared_student_ids]
+            elif how == "ordered":
+                ids = ids[known.piece_counts[ids] == k]
+                spelt = [known.pieces_of(ids[i : i + 1]).tolist() for i in range(len(ids))]
+                scores = torch.stack([sum(places[j, p] for j, p in enumerate(pieces)) for pieces in spelt])
+            elif how == "pieces_logsumexp":
+                scores = (pooled + matrix[ids].log()).logsumexp(-1)
+            else:
+                scores = matrix[ids] @ pooled / (matrix[ids].sum(1) if how == "pieces_mean" else 1)
+            student = (scores / temperature).log_softmax(-1)
+            teacher = (teacher_logits[position, ids] / temperature).log_softmax(-1)
+            if kept is not None:
+                student, teacher = merged(student, teacher, kept)
+            total = total + temperature**2 * (teacher.exp() * (teacher - student)).sum()
+            first, position = first + k, position + 1
+    return total
+
+
+def merged(student, teacher, kept):
+    """Log-probabilities of the teacher's likeliest and of the rest, if there is one."""
+    chosen = torch.zeros(len(teacher), dtype=torch.bool)
+    chosen[teacher.argsort(descending=True)[:kept]] = True
+    if chosen.all():
+        return student, teacher
+    return (torch.cat([x[chosen], x[~chosen].logsumexp(0, keepdim=True)]) for x in (student, teacher))
+
+
+def made(choice, projection, dtype=torch.float32, known=None, **others):
+    return VocabularyKL(known or vocabulary(), projection, *choice, dtype=dtype, **others)
+
+
+@choices
+@pytest.mark.parametrize("chunk", [2, 32])
+@pytest.mark.parametrize("temperature", [1.0, 2.5])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)], ids=["fp32", "fp64"])
+def test_value_and_gradient_are_those_of_the_definition(choice, chunk, temperature, dtype, tolerance, monkeypatch):
+    """The analytic gradient replaces autograd: an error there trains towards something else, and the loss falls."""
+    monkeypatch.setattr(vocabulary_kl, "CHUNK", chunk)
+    logits, states, projection, groups = inputs(choice, dtype)
+    expected = reference(vocabulary(), choice, logits, projection(states).detach(), groups, temperature)
+    (wanted,) = torch.autograd.grad(expected, logits)
+    for layer, given in ((projection, states), (None, projection(states).detach())):  # the rows needed, or all logits
+        actual = made(choice, layer, dtype, temperature=temperature)(logits, given, groups)
+        (gradient,) = torch.autograd.grad(3 * actual, logits)
+        assert actual.dtype == dtype
+        assert actual.item() == pytest.approx(expected.item(), rel=tolerance)
+        torch.testing.assert_close(gradient / 3, wanted, rtol=tolerance, atol=tolerance)
+
+
+@choices
+def test_no_position_is_a_zero_with_a_gradient(choice):
+    """Where nothing was hidden in a batch, `backward` needs a graph all the same, and ranks wait for each other."""
+    logits, states, projection, _ = inputs(choice)
+    total = made(choice, projection)(logits[:0], states[:0], ())
+    total.backward()
+    assert total.item() == 0 and not logits.grad.any()
+    assert made(choice, projection).candidate_probability(states[:0], ()).item() == 0
+
+
+@choices
+def test_without_a_gradient_the_value_is_the_same(choice):
+    """As an evaluation asks for it."""
+    logits, states, projection, groups = inputs(choice)
+    term = made(choice, projection)
+    with torch.no_grad():
+        assert term(logits, states, groups).item() == pytest.approx(term(logits.detach(), states, groups).item())
+    assert term(logits, states, groups).item() == pytest.approx(term(logits.detach(), states, groups).item())
+
+
+SCORES = {
+    "bags of two": lambda: Bags(torch.tensor([[0, 2], [3, 3], [2, 4]]), 6),
+    "bags of all sizes": lambda: Bags(torch.tensor([1, 4, 4, 4, 0, 1, 2]), 6, torch.tensor([1, 3, 3])),
+    "means": lambda: Mean(SCORES["bags of all sizes"](), torch.tensor([1, 3, 3])),
+    "sums of exponentials": lambda: LogSumExp(SCORES["bags of all sizes"]()),
+}
+
+
+@pytest.mark.parametrize("kept", [None, 1, 3, 8])
+@pytest.mark.parametrize("score", SCORES)
+def test_gradient_by_finite_differences(score, kept, monkeypatch):
+    """Against the definition of a gradient, for a piece that is in a token twice and one that is in none; with the
+    whole distribution, and with one, all, and more than all of the three candidates kept."""
+    monkeypatch.setattr(vocabulary_kl, "CHUNK", 2)
+    torch.manual_seed(0)
+    values = torch.randn(5, 6, dtype=torch.float64, requires_grad=True)
+    teacher = torch.randn(3, 5, dtype=torch.float64)
+    made_once = SCORES[score]()
+
+    def kept_of(logits):  # sorted by hand, filled up with -inf
+        log_probabilities, order = logits.log_softmax(-1).sort(descending=True)
+        count = min(kept, 3)
+        nothing = torch.full((5, kept - count), -torch.inf, dtype=logits.dtype)
+        rest = (1 - log_probabilities[:, :count].exp().sum(1, keepdim=True)).clamp(min=0).log()
+        rest = rest if kept < 3 else torch.full_like(rest, -torch.inf)
+        filled = torch.cat([order[:, :count], torch.zeros(5, kept - count, dtype=torch.long)], 1)
+        return Top(filled, torch.cat([log_probabilities[:, :count], nothing, rest], 1))
+
+    def chunk(rows, part, gradient):
+        if kept is None:
+            return vocabulary_kl._chunk_kl(part, made_once, teacher[:, rows].clone(), 2.0, gradient)
+        return vocabulary_kl._chunk_top_kl(part, made_once, kept_of(teacher.t() / 2)[rows], 2.0, gradient)
+
+    assert torch.autograd.gradcheck(lambda v: ChunkedKL.apply(v, chunk, 2.0), [values])
+
+
+@choices
+@pytest.mark.parametrize("kept", [1, 2, 100])
+def test_what_is_kept_is_the_likeliest_and_the_rest(choice, kept):
+    """Value and gradient of k + 1 outcomes: never more than the whole KL, and all of it where all is kept."""
+    logits, states, projection, groups = inputs(choice)
+    term, teacher = made(choice, projection, temperature=2.0), projection(states).detach()
+    expected = reference(vocabulary(), choice, logits, teacher, groups, 2.0, kept)
+    (wanted,) = torch.autograd.grad(expected, logits)
+    top = term.top(states, groups, kept)
+    without_a_teacher = made(choice, None, temperature=2.0)
+    actual = without_a_teacher(logits, top, groups)
+    (gradient,) = torch.autograd.grad(actual, logits)
+    assert actual.item() == pytest.approx(expected.item(), rel=1e-5)
+    torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-5)
+    whole = term(logits, states, groups).item()
+    assert actual.item() < whole if kept == 1 else actual.item() <= whole * (1 + 1e-6)
+    assert kept < 100 or actual.item() == pytest.approx(whole, rel=1e-5)
+
+
+@pytest.mark.parametrize("kept", [3, 20])
+def test_one_vocabulary_can_be_kept_too(kept):
+    """All tokens are candidates then, in the order of their ids; a single position must not be changed in place."""
+    torch.manual_seed(0)
+    student, teacher = torch.randn(1, 20, requires_grad=True), torch.randn(1, 20)
+    before = student.detach().clone(), teacher.clone()
+    term = VocabularyKL(None, None, temperature=2.0)
+    actual = term(student, term.top(teacher, ((1, 1),), kept), ((1, 1),))
+    ours, theirs = merged((student[0] / 2).log_softmax(-1), (teacher[0] / 2).log_softmax(-1), kept)
+    assert actual.item() == pytest.approx(4 * (theirs.exp() * (theirs - ours)).sum().item(), rel=1e-5)
+    assert kept < 20 or actual.item() == pytest.approx(kl_loss(student, teacher, 2.0).item(), rel=1e-5)
+    assert torch.equal(student, before[0]) and torch.equal(teacher, before[1])
+
+
+@choices
+def test_one_vocabulary_is_plain_kl(choice):
+    """With the teacher's own tokenizer a run across vocabularies must be the run without."""
+    (_, tokenizer), temperature = tokenizers(), 2.0
+    known = VocabularyMap(tokenizer, tokenizer)
+    torch.manual_seed(0)
+    logits = torch.randn(9, known.student_size, requires_grad=True)
+    teacher = torch.randn(9, known.teacher_size)
+    ids = known.shared_teacher_ids
+    expected = kl_loss(logits[:, ids], teacher[:, ids], temperature, reduction="sum")
+    actual = made(choice, None, known=known, temperature=temperature)(logits, teacher, ((1, 9),))
+    assert actual.item() == pytest.approx(expected.item(), rel=1e-6)
+    gradients = [torch.autograd.grad(value, logits)[0] for value in (actual, expected)]
+    torch.testing.assert_close(*gradients, rtol=1e-5, atol=1e-6)
+
+
+@choices
+def test_the_order_of_the_students_vocabulary_does_not_matter(choice):
+    """Ids are names."""
+    logits, states, projection, groups = inputs(choice, torch.float64)
+    order = torch.randperm(len(OURS), generator=torch.Generator().manual_seed(3))
+    shuffled = build_tokenizer([*SPECIAL_TOKENS, *(OURS[i] for i in order)], 64)
+    moved = logits[:, torch.cat([torch.arange(5), order + 5])]
+    known = VocabularyMap(shuffled, tokenizers()[1])
+    actual = made(choice, projection, torch.float64, known)(moved, states, groups)
+    expected = made(choice, projection, torch.float64)(logits, states, groups)
+    assert actual.item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+@choices
+def test_a_constant_added_to_all_logits_does_not_matter(choice):
+    """A sum of raw logits over more pieces would grow with it, and long tokens with them."""
+    logits, states, projection, groups = inputs(choice, torch.float64)
+    term = made(choice, projection, torch.float64)
+    shifts = torch.linspace(-9, 9, len(logits), dtype=torch.float64)[:, None]
+    expected = term(logits, states, groups).item()
+    assert term(logits + shifts, states, groups).item() == pytest.approx(expected, rel=1e-10)
+
+
+@choices
+def test_extreme_logits(choice):
+    """A student as sure as it can be of a wrong token still gets a finite push, and the right one."""
+    logits, states, projection, groups = inputs(choice)
+    sure = logits.detach().clone()
+    far = 60.0 if choice[1:] == ("pieces_logsumexp", "sum") else 200.0  # a sum of exponentials spans 600 in all
+    sure[:, 5], sure[:, 8] = far, -far
+    sure.requires_grad_()
+    exact = sure.detach().double().requires_grad_()
+    teacher = projection(states).detach()
+    expected = reference(vocabulary(), choice, exact, teacher.double(), groups, 2.0)
+    actual = made(choice, projection, temperature=2.0)(sure, states, groups)
+    (wanted,), (gradient,) = torch.autograd.grad(expected, exact), torch.autograd.grad(actual, sure)
+    assert actual.item() == pytest.approx(expected.item(), rel=1e-5) and torch.isfinite(gradient).all()
+    torch.testing.assert_close(gradient.double(), wanted, rtol=1e-4, atol=1e-4)
+
+
+@choices
+def test_candidate_probability_by_definition(choice, monkeypatch):
+    """What is logged as the teacher's share must not be a share of something else."""
+    monkeypatch.setattr(vocabulary_kl, "CHUNK", 2)
+    _, states, projection, groups = inputs(choice)
+    known, expected, position = vocabulary(), 0.0, 0
+    for k, count in groups:
+        ids = known.shared_teacher_ids if "match" in choice or "shared" in choice else known.mapped_teacher_ids
+        if choice[:2] == ("reduce", "ordered"):
+            ids = ids[known.piece_counts[ids] == k]
+        for _ in range(count):
+            expected += projection(states[position]).softmax(-1)[ids].sum().item()
+            position += 1
+    assert 0 < expected < POSITIONS
+    for layer, given in ((projection, states), (None, projection(states).detach())):
+        held = made(choice, layer).candidate_probability(given, groups)
+        assert held.item() == pytest.approx(expected, rel=1e-5)
+
+
+def low_precision(choice, device):
+    """Value and gradient as a bf16 run has them."""
+    logits, states, projection, groups = inputs(choice)
+    logits = logits.detach().to(device).requires_grad_()
+    term = made(choice, projection.to(device), torch.bfloat16, temperature=2.0, device=device)
+    with torch.autocast(device, dtype=torch.bfloat16):
+        total = term(logits.bfloat16(), states.to(device).bfloat16(), groups)
+    assert total.dtype == torch.float32
+    (gradient,) = torch.autograd.grad(total, logits)
+    return total.item(), gradient.cpu()
+
+
+@choices
+@pytest.mark.parametrize(
+    "device",
+    ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))],
+)
+def test_bf16_is_close_to_fp32(choice, device):
+    """Logits come in bf16; sums and softmax over the candidates are taken in fp32 all the same."""
+    logits, states, projection, groups = inputs(choice)
+    expected = made(choice, projection, temperature=2.0)(logits, states, groups)
+    (wanted,) = torch.autograd.grad(expected, logits)
+    total, gradient = low_precision(choice, device)
+    assert total == pytest.approx(expected.item(), rel=0.02)
+    assert (gradient - wanted).norm() < 0.03 * wanted.norm()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@choices
+def test_a_gpu_agrees_with_the_processor(choice, monkeypatch):
+    """Sparse products differ by device; chunks do too."""
+    monkeypatch.setattr(vocabulary_kl, "GPU_CHUNK", 4)
+    logits, states, projection, groups = inputs(choice)
+    expected = made(choice, projection)(logits, states, groups)
+    (wanted,) = torch.autograd.grad(expected, logits)
+    moved = logits.detach().cuda().requires_grad_()
+    actual = made(choice, projection.cuda(), device="cuda")(moved, states.cuda(), groups)
+    (gradient,) = torch.autograd.grad(actual, moved)
+    assert actual.item() == pytest.approx(expected.item(), rel=1e-4)
+    torch.testing.assert_close(gradient.cpu(), wanted, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("choice", [("match", "ordered", "mean"), ("reduce", "ordered", "mean")], ids=" ".join)
+def test_tokens_with_one_spelling_compete_as_one(choice, tokenizer, spaced_byte_tokenizer):
+    """A byte-level teacher has "," with and without a space before it. Were they two candidates with one score, no
+    student could follow a teacher that prefers one of them: its commas would stay too rare."""
+    known = VocabularyMap(tokenizer, spaced_byte_tokenizer)
+    ids, ours = known.shared_teacher_ids, known.shared_student_ids
+    assert len(ours) > len(ours.unique()) > 50
+    teacher_logits = 3 * torch.randn(4, known.teacher_size, generator=torch.Generator().manual_seed(0)).double()
+    merged = torch.zeros(4, known.student_size, dtype=torch.double).index_add(1, ours, teacher_logits[:, ids].exp())
+    student_logits = merged.log().clamp(min=-1e4).requires_grad_()
+    kl = made(choice, None, torch.double, known)
+    total = kl(student_logits, teacher_logits, ((1, 4),))
+    total.backward()
+    assert total.item() == pytest.approx(0, abs=1e-9) and student_logits.grad.abs().max() < 1e-9
+    share = teacher_logits[:, ids].logsumexp(-1) - teacher_logits.logsumexp(-1)
+    assert kl.candidate_probability(teacher_logits, ((1, 4),)).item() == pytest.approx(share.exp().sum().item(), 1e-5)
+
+
+def test_three_tokens_with_one_spelling():
+    """More than a pair: none may be lost, and none counted twice."""
+    known = VocabularyMap(*tokenizers())
+    known.first_spelt_so = known.first_spelt_so.clone()
+    first, *others = known.shared_teacher_ids[:4].tolist()
+    known.first_spelt_so[others] = first
+    logits, states, projection, groups = inputs(("match", "ordered", "mean"), torch.double)
+    teacher_logits = projection(states).detach()
+    merged = teacher_logits.clone()
+    merged[:, first] = teacher_logits[:, [first, *others]].logsumexp(-1)
+    kept = torch.ones(len(known.shared_teacher_ids), dtype=torch.bool)
+    kept[1:4] = False
+    student = logits[:, known.shared_student_ids[kept]].detach()
+    expected = kl_loss(student, merged[:, known.shared_teacher_ids[kept]], reduction="sum")
+    actual = made(("match", "ordered", "mean"), projection, torch.double, known)(logits, states, groups)
+    assert actual.item() == pytest.approx(expected.item(), rel=1e-5)  # kl_loss computes in single precision

@@ -1,0 +1,169 @@
+"""A folder, a file, or a set on the Hub is read, or refused in one sentence that names it."""
+
+import gzip
+
+import datasets
+import pytest
+from datasets import Dataset, DatasetDict
+
+from distillation.config.recipe import RecipeError
+from finetuning.formats.locate import find, find_either, is_on_hub, line_of, load_from_hub, read_text
+
+ROWS = DatasetDict({split: Dataset.from_dict({"a": [1], "b": [split]}) for split in ("train", "test")})
+
+
+def test_a_folder_comes_before_a_hub_id(tmp_path, monkeypatch):
+    """A folder `owner/name` that exists must not be looked for on the Hub."""
+    monkeypatch.chdir(tmp_path)
+    assert is_on_hub("owner/name", "some/example")
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    assert not is_on_hub("owner/name", "some/example")
+
+
+@pytest.mark.parametrize(
+    ("data_dir", "example", "message"),
+    [
+        (
+            "absent",
+            "some/example",
+            r"'absent' is no folder \(of a.txt, b.txt\), nor .* such as some/example",
+        ),
+        ("a/b/c", "some/example", "'a/b/c' is no folder"),
+        ("owner/name", None, r"'owner/name' is no folder \(of a.txt, b.txt\)$"),
+    ],
+)
+def test_what_is_neither_folder_nor_hub_id_is_refused(data_dir, example, message):
+    with pytest.raises(RecipeError, match=message):
+        is_on_hub(data_dir, example, "a.txt", "b.txt")
+
+
+def test_a_slip_in_a_folder_is_no_hub_id(tmp_path, monkeypatch):
+    """`data/colection3` would be looked for on the Hub, and the files not named."""
+    monkeypatch.chdir(tmp_path)
+    assert is_on_hub("data/colection3", "some/example", "a.txt")
+    (tmp_path / "data").mkdir()
+    with pytest.raises(RecipeError, match="is no folder .of a.txt"):
+        is_on_hub("data/colection3", "some/example", "a.txt")
+
+
+def test_hub_splits_are_those_asked_for(monkeypatch):
+    monkeypatch.setattr(datasets, "load_dataset", lambda name: ROWS)
+    assert set(load_from_hub("owner/name", ("a",))) == {"train", "test"}
+    loaded = load_from_hub("owner/name", ("a",), ("test",))
+    assert {split: rows.to_list() for split, rows in loaded.items()} == {"test": [{"a": 1, "b": "test"}]}
+
+
+def test_sets_with_a_loading_script_are_read_from_their_converted_copy(monkeypatch):
+    """`datasets` refuses to run scripts; the Hub keeps such sets as Parquet beside them."""
+    asked = []
+
+    def load(name, revision=None):
+        asked.append((name, revision))
+        if revision is None:
+            raise RuntimeError("Dataset scripts are no longer supported")
+        return ROWS
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    assert set(load_from_hub("owner/name", ("a",))) == {"train", "test"}
+    assert asked == [("owner/name", None), ("owner/name", "refs/convert/parquet")]
+
+
+@pytest.mark.parametrize("error", [ConnectionError("no\nroute"), RuntimeError("a script"), ValueError("what?")])
+def test_hub_failures_are_one_sentence(monkeypatch, error):
+    """The libraries below raise many kinds of errors, some over several lines."""
+
+    def load(*args, **keys):
+        raise error
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    reason = " ".join(str(error).split())
+    with pytest.raises(RecipeError, match=rf"'owner/name' is no folder and cannot be loaded.*{reason[:5]}") as caught:
+        load_from_hub("owner/name", ("a",))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("columns", "splits", "message"),
+    [
+        (("a", "c"), (), r"'owner/name': split train has no column 'c': \['a', 'b'\]"),
+        (("a",), ("train", "validation"), r"'owner/name' has no split 'validation': \['test', 'train'\]"),
+    ],
+)
+def test_sets_of_another_shape_are_refused(monkeypatch, columns, splits, message):
+    """A KeyError deep inside a reader would not say which data set is wrong."""
+    monkeypatch.setattr(datasets, "load_dataset", lambda name: ROWS)
+    with pytest.raises(RecipeError, match=message):
+        load_from_hub("owner/name", columns, splits)
+
+
+def test_files_are_found_plain_or_packed(tmp_path):
+    (tmp_path / "a.txt").touch()
+    (tmp_path / "b.txt.gz").touch()
+    assert find(tmp_path, "b.txt", "a.txt") == [tmp_path / "b.txt.gz", tmp_path / "a.txt"]
+    with pytest.raises(RecipeError, match=r"lacks c\.txt; looked for a\.txt, c\.txt"):
+        find(tmp_path, "a.txt", "c.txt")
+
+
+def test_of_several_sets_of_files_the_first_that_is_there_is_taken(tmp_path):
+    """A half of one set must not be joined with a half of another."""
+    sets = (("a", "b"), ("c", "d"))
+    with pytest.raises(RecipeError, match="looked for a and b, or c and d"):
+        find_either(tmp_path, *sets)
+    (tmp_path / "c").touch()
+    (tmp_path / "d.gz").touch()
+    assert find_either(tmp_path, *sets) == [tmp_path / "c", tmp_path / "d.gz"]
+    (tmp_path / "b.gz").touch()
+    with pytest.raises(RecipeError, match="lacks a; looked for a, b"):
+        find_either(tmp_path, *sets)
+    (tmp_path / "a").touch()
+    assert find_either(tmp_path, *sets) == [tmp_path / "a", tmp_path / "b.gz"]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz"])
+def test_text_is_as_it_is_but_for_the_mark_at_the_start(tmp_path, name):
+    """Offsets count CR and LF as two, and U+FEFF inside as one."""
+    content = "\ufeffраз\r\n\ufeffдва\rтри\n"
+    data = content.encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+    assert read_text(tmp_path / name) == content[1:]
+
+
+PACKED = gzip.compress("слово\n".encode() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.txt", "раз\nдва\n".encode() + "три\n".encode("cp1251"), r"a\.txt:3: not valid UTF-8"),
+        ("a.txt.gz", b"no gzip", r"a\.txt\.gz cannot be read"),
+        ("a.txt.gz", PACKED[:-20], r"a\.txt\.gz cannot be read .*; fetch the file again"),
+        ("a.txt.gz", PACKED[:20] + b"\xff" * 20 + PACKED[40:], r"a\.txt\.gz cannot be read"),
+        ("a.txt", None, r"a\.txt cannot be read"),
+    ],
+    ids=["cp1251", "unpacked", "cut", "torn", "absent"],
+)
+def test_unreadable_files_are_refused_by_name(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(RecipeError, match=message):
+        read_text(tmp_path / name)
+
+
+def test_lines_are_counted_from_one():
+    text = "a\r\nb\n\nc"
+    assert [line_of(text, place) for place in (-1, 0, 3, 5, 6)] == [1, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_one_of_several_sets_under_a_name(monkeypatch, script):
+    asked = []
+
+    def load(*which, revision=None):
+        asked.append(which)
+        if script and revision is None:
+            raise RuntimeError("Dataset scripts are no longer supported")
+        return ROWS
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    load_from_hub("owner/name", ("a",), config="one")
+    assert asked == [("owner/name", "one")] * (1 + script)

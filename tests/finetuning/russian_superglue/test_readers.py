@@ -1,0 +1,509 @@
+"""Every task is read from its own files and from the Hub to the same rows, whatever the quirks of a file."""
+
+import copy
+import json
+
+import datasets
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Value
+
+from distillation.config.recipe import RecipeError
+from finetuning.russian_superglue.muserc import passage
+from finetuning.russian_superglue.readers import HUB, read
+from finetuning.russian_superglue.tasks import LABELS, NAMES
+from finetuning.russian_superglue.words import phrase_at, word_at
+
+NEWS = "В Осло приехал Кит.\n@highlight\nКит из США пел."
+# A labelled line of each task as its files have it, and the row that is made of it.
+LINES = {
+    "lidirus": {
+        "idx": "7",
+        "label": "not_entailment",
+        "sentence1": "Кот спит.",
+        "sentence2": "Кот ест.",
+        "logic": "Negation;Conditionals",
+    },
+    "rcb": {"premise": "Кот.", "label": "neutral", "hypothesis": "Пёс.", "verb": "быть", "negation": "x", "idx": 7},
+    "parus": {"premise": "Дождь.", "choice1": "А.", "choice2": "Б.", "question": "effect", "label": 1, "idx": 7},
+    "muserc": {
+        "idx": 7,
+        "passage": {
+            "text": '"(1) Кот спит. (2) Пёс ест."',
+            "questions": [{"question": "Кто?", "answers": [{"idx": 3, "text": "Кот", "label": 1}], "idx": 2}],
+        },
+    },
+    "terra": {"premise": "Кот спит.", "hypothesis": "Спит кот.", "label": "entailment", "idx": 7},
+    "russe": {
+        "idx": 7,
+        "word": "кот",
+        "sentence1": "Вот коты, вот",
+        "sentence2": "Где кот",
+        "start1": 4,
+        "end1": 9,
+        "start2": 4,
+        "end2": 8,
+        "label": False,
+        "gold_sense1": 1,
+        "gold_sense2": 2,
+    },
+    "rwsd": {
+        "text": "Том, потом Тома: он спит.",
+        "target": {"span1_text": "Том", "span1_index": 0, "span2_text": "он спит", "span2_index": 3},
+        "label": True,
+        "idx": 7,
+    },
+    "danetqa": {"question": "Спит ли кот?", "passage": "Кот спит.", "label": True, "idx": 7},
+    "rucos": {
+        "idx": 7,
+        "passage": {
+            "text": NEWS,
+            "entities": [{"start": s, "end": e} for s, e in ((2, 6), (15, 18), (31, 34), (38, 41))],
+        },
+        "qas": [{"query": "Пел @placeholder.", "answers": [{"start": 31, "end": 34, "text": "Кит"}], "idx": 2}],
+    },
+}
+ROWS = {
+    "lidirus": {"id": "7", "idx": 7, "text": "Кот спит.", "text_2": "Кот ест.", "label": "not_entailment"},
+    "rcb": {"id": "7", "idx": 7, "text": "Кот.", "text_2": "Пёс.", "label": "neutral"},
+    "parus": {"id": "7", "idx": 7, "text": "Дождь.", "question": "effect", "choices": ["А.", "Б."], "label": 1},
+    "muserc": {
+        "id": "7-2-3",
+        "idx": [7, 2, 3],
+        "text": "Кто?",
+        "answer": "Кот",
+        "text_2": "Кот спит. Пёс ест.",
+        "label": "1",
+    },
+    "terra": {"id": "7", "idx": 7, "text": "Кот спит.", "text_2": "Спит кот.", "label": "entailment"},
+    "russe": {
+        "id": "7",
+        "idx": 7,
+        "word": "кот",
+        "text": "Вот коты, вот",
+        "text_2": "Где кот",
+        "span": [4, 8],
+        "span_2": [4, 7],
+        "label": "false",
+    },
+    "rwsd": {
+        "id": "7",
+        "idx": 7,
+        "text": "Том, потом Тома: он спит.",
+        "span": [0, 3],
+        "span_2": [17, 24],
+        "span_text": "Том",
+        "span_2_text": "он спит",
+        "label": "true",
+    },
+    "danetqa": {"id": "7", "idx": 7, "text": "Спит ли кот?", "text_2": "Кот спит.", "label": "true"},
+    "rucos": {
+        "id": "7-2",
+        "idx": 7,
+        "text": "В Осло приехал Кит.\nКит из США пел.",
+        "query": "Пел @placeholder.",
+        "choices": ["Осло", "Кит", "США"],
+        "answers": ["Кит"],
+        "label": 1,
+    },
+}
+WITH_TRAIN = [task for task in NAMES if task != "lidirus"]
+
+
+def unlabelled(task):
+    """The line as the test file has it."""
+
+    def bare(content):
+        if isinstance(content, list):
+            return [bare(member) for member in content]
+        hidden = ("label", "answers") if task == "rucos" else ("label",)
+        if isinstance(content, dict):
+            return {key: bare(member) for key, member in content.items() if key not in hidden}
+        return content
+
+    return bare(LINES[task])
+
+
+def file(*lines, end="\n"):
+    return "".join(json.dumps(line, ensure_ascii=False) + end for line in lines)
+
+
+def folder(path, task, train=None, val=None, test=None):
+    """An official folder of one task; what is a list of lines becomes JSON Lines, a string stands as it is."""
+    contents = {"train": train, "val": val, "test": test}
+    contents = {name: content or [LINES[task]] for name, content in contents.items() if name != "test" or content}
+    if task == "lidirus":
+        contents = {"LiDiRus": val or [LINES[task]]}
+    (path / NAMES[task]).mkdir(exist_ok=True)
+    for name, content in contents.items():
+        text = content if isinstance(content, str) else file(*content)
+        (path / NAMES[task] / f"{name}.jsonl").write_bytes(text.encode())
+    return str(path)
+
+
+def one(path, task, **keys):
+    """The row that is made of a line with other keys than LINES has; None takes a key out."""
+    line = {key: value for key, value in (LINES[task] | keys).items() if value is not None}
+    return read(task, folder(path, task, val=[line]))["test"][0]
+
+
+@pytest.mark.parametrize("task", WITH_TRAIN)
+def test_parts(tmp_path, task):
+    """What is reported as test is the official validation part: the official test part has no labels."""
+    parts = read(task, folder(tmp_path, task, test=[unlabelled(task)]))
+    hidden = {"label": None} | ({"answers": []} if task == "rucos" else {})
+    assert parts == {"train": [ROWS[task]], "test": [ROWS[task]], "submission": [ROWS[task] | hidden]}
+    (tmp_path / NAMES[task] / "test.jsonl").unlink()
+    assert set(read(task, str(tmp_path))) == {"train", "test"}
+
+
+def test_the_diagnostic_set_is_scored_and_submitted(tmp_path):
+    assert read("lidirus", folder(tmp_path, "lidirus")) == {"test": [ROWS["lidirus"]], "submission": [ROWS["lidirus"]]}
+
+
+def on_the_hub(task):
+    """Labelled and unlabelled rows with the columns of the public loader."""
+    line = LINES[task]
+    if task == "muserc":
+        (question,), idx = line["passage"]["questions"], {"paragraph": 7, "question": 2, "answer": 3}
+        flat = {"paragraph": line["passage"]["text"], "question": question["question"], "answer": "Кот", "idx": idx}
+        label = 1
+    elif task == "rucos":
+        flat = {"passage": NEWS, "query": "Пел @placeholder.", "entities": ["Осло", "Кит", "Кит", "США"]}
+        return flat | {"answers": ["Кит"], "idx": {"passage": 7, "query": 2}}
+    else:
+        flat = {**line, **line.get("target", {}), "idx": 7}
+        flat.pop("target", None)
+        label = {"parus": 1, "russe": 0, "rwsd": 1, "danetqa": 1}.get(task)
+        label = LABELS[task].index(flat["label"]) if label is None else label
+    return flat | {"label": label}
+
+
+def hub(task, row, names):
+    hidden = row | ({"label": -1} if "label" in row else {"answers": []})
+    splits = {"test": row} if task == "lidirus" else {"train": row, "validation": row, "test": hidden}
+    made = DatasetDict({split: Dataset.from_list([content]) for split, content in splits.items()})
+    for split in made if "label" in row else ():
+        made[split] = made[split].cast_column("label", ClassLabel(names=names) if names else Value("int64"))
+    if task == "rucos":
+        made["test"] = made["test"].cast(made["train"].features)
+    return made
+
+
+@pytest.mark.parametrize("task", NAMES)
+@pytest.mark.parametrize("named", [True, False])
+def test_the_hub_gives_the_same_rows(monkeypatch, task, named):
+    """Its labels are numbers with names, -1 where there is none; nested keys stand side by side."""
+    names = {"parus": ["choice1", "choice2"]}.get(task, list(LABELS[task]))
+    if LABELS[task] == ("false", "true") or task == "muserc":
+        names = ["False", "True"]
+    asked = []
+
+    def load(*which):
+        asked.append(which)
+        return hub(task, on_the_hub(task), names if named else None)
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    parts = read(task, HUB)
+    assert asked == [(HUB, task)]
+    if task == "lidirus":
+        assert parts == {"test": [ROWS[task]], "submission": [ROWS[task]]}
+    else:
+        hidden = {"label": None} | ({"answers": []} if task == "rucos" else {})
+        assert parts == {"train": [ROWS[task]], "test": [ROWS[task]], "submission": [ROWS[task] | hidden]}
+
+
+def test_the_hub_may_number_labels_otherwise(monkeypatch):
+    """The names say what a number means; our own order would turn every answer round."""
+    row = on_the_hub("terra") | {"label": 1}
+    monkeypatch.setattr(datasets, "load_dataset", lambda *which: hub("terra", row, ["not_entailment", "entailment"]))
+    assert read("terra", HUB)["train"] == [ROWS["terra"]]
+
+
+def test_an_unlabelled_row_of_the_hub_is_refused_where_labels_are_needed(monkeypatch):
+    row = on_the_hub("terra") | {"label": -1}
+    monkeypatch.setattr(datasets, "load_dataset", lambda *which: hub("terra", row, ["entailment", "not_entailment"]))
+    with pytest.raises(RecipeError, match=r"super_glue \(terra, train\), row 0: label -1 is none of entailment"):
+        read("terra", HUB)
+
+
+@pytest.mark.parametrize("task", NAMES)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("last", [True, False])
+def test_line_ends(tmp_path, task, end, last):
+    """Some files end lines as Windows does, some lack the last end: no row may be lost or changed by that."""
+    other = json.loads(json.dumps(LINES[task]).replace('"idx": 7', '"idx": 8').replace('"idx": "7"', '"idx": "8"'))
+    content = file(LINES[task], other, end=end)
+    rows = read(task, folder(tmp_path, task, train=content, val=content if last else content.removesuffix(end)))
+    assert rows["test"][0] == ROWS[task] and len(rows["test"]) == 2
+
+
+@pytest.mark.parametrize("task", NAMES)
+def test_the_order_of_keys_does_not_matter(tmp_path, task):
+    assert one(tmp_path, task) == ROWS[task]
+    line = dict(reversed(LINES[task].items()))
+    assert read(task, folder(tmp_path, task, val=[line]))["test"] == [ROWS[task]]
+
+
+@pytest.mark.parametrize("task", NAMES)
+def test_an_index_may_be_a_string_or_a_number(tmp_path, task):
+    for idx in (7, "7"):
+        assert one(tmp_path, task, idx=idx) == ROWS[task]
+
+
+def test_a_row_without_its_key_of_negation(tmp_path):
+    """Two rows of the real training file have `no_negation` in its place."""
+    assert one(tmp_path, "rcb", negation=None, no_negation="no_negation") == ROWS["rcb"]
+
+
+@pytest.mark.parametrize(
+    ("task", "spellings", "label"),
+    [
+        ("danetqa", (True, "true", "True", 1, "1"), "true"),
+        ("russe", (False, "false", 0), "false"),
+        ("rwsd", (False, "False", 0), "false"),
+        ("terra", ("entailment", 0, "0"), "entailment"),
+        ("rcb", ("neutral", 2), "neutral"),
+        ("parus", (1, "1", "choice2"), 1),
+    ],
+)
+def test_labels_of_every_type(tmp_path, task, spellings, label):
+    assert [one(tmp_path, task, label=spelling)["label"] for spelling in spellings] == [label] * len(spellings)
+
+
+@pytest.mark.parametrize("spelling", [0, "0", False, "False"])
+def test_labels_of_answers_of_every_type(tmp_path, spelling):
+    line = copy.deepcopy(LINES["muserc"])
+    line["passage"]["questions"][0]["answers"][0]["label"] = spelling
+    assert read("muserc", folder(tmp_path, "muserc", val=[line]))["test"][0]["label"] == "0"
+
+
+def test_a_row_for_every_answer(tmp_path):
+    """The numbers of questions and answers go on over the file, and a submission nests them again."""
+    answers = [{"idx": 10 + n, "text": f"Ответ {n}", "label": n % 2} for n in range(5)]
+    questions = [
+        {"question": "Кто?", "answers": answers[:2], "idx": 4},
+        {"question": "Где?", "answers": answers[2:], "idx": 5},
+    ]
+    line = {"idx": 1, "passage": {"text": "(1)Раз.(2)Два.", "questions": questions}}
+    rows = read("muserc", folder(tmp_path, "muserc", val=[line]))["test"]
+    assert [row["id"] for row in rows] == ["1-4-10", "1-4-11", "1-5-12", "1-5-13", "1-5-14"]
+    assert [row["label"] for row in rows] == ["0", "1", "0", "1", "0"]
+    assert {row["text_2"] for row in rows} == {"Раз. Два."}
+
+
+@pytest.mark.parametrize(
+    ("numbered", "bare"),
+    [
+        ("(1) Раз. (2) Два.", "Раз. Два."),
+        ('"(1) Раз. (2) Два."', "Раз. Два."),
+        ('" (1)Раз.(2)Два"', "Раз. Два"),
+        (" (1) Раз.", "Раз."),
+        ('"(1) «Раз» и "два".', '«Раз» и "два".'),
+        ('"Раз" сказал он. (2) Два "три"', '"Раз" сказал он. Два "три"'),
+        ("(1) В том году (1965) было.\n(2) Да.", "В том году (1965) было.\nДа."),
+        ("Без номеров.", "Без номеров."),
+    ],
+)
+def test_passages_lose_numbers_and_stray_quotation_marks(numbered, bare):
+    """A model would read the numbers as text; quotation marks of the text itself stay."""
+    assert passage(numbered) == bare
+
+
+@pytest.mark.parametrize(
+    ("sentence", "start", "end", "lemma", "word"),
+    [
+        ("Где коты, где", 4, 9, "кот", "коты"),  # with a comma
+        ("Где «коты» где", 4, 10, "кот", "коты"),
+        ("Где коты", 4, 9, "кот", "коты"),  # one past the end of the sentence
+        ("Где коты где", 4, 9, "кот", "коты"),  # with a space
+        ("Где котами", 4, 7, "кот", "котами"),  # shorter than the word
+        ("по почерку этого", 8, 13, "почерк", "почерку"),  # begins inside of the word and touches the next
+        ("вы,бабы, о нас", 4, 7, "баба", "бабы"),
+        ("дед-столяр", 0, 4, "дед", "дед"),
+        ("де\u0301вка тут", 0, 3, "девка", "де\u0301вка"),
+        ("Где -- кот", 4, 6, "кот", "Где"),  # none: the nearest
+        ("Где кот", 100, 105, "кот", "кот"),
+        ("Кот", -5, 40, "кот", "Кот"),
+    ],
+)
+def test_the_span_of_a_word_is_the_whole_word(sentence, start, end, lemma, word):
+    """Half a word or a comma would be pooled for its sense."""
+    assert sentence[slice(*word_at(sentence, start, end, lemma))] == word
+
+
+@pytest.mark.parametrize(
+    ("sentence", "phrase", "index", "span"),
+    [
+        ("Он, потом он, и он.", "он", 2, (10, 12)),
+        ("Он, потом он, и он.", "он", 4, (16, 18)),
+        ("стон, он", "он", 0, (6, 8)),  # whole words first
+        ("стоны", "он", 0, (2, 4)),
+        ("«Том» спит", "Том", 0, (1, 4)),
+        ("ТОМ спит", "Том", 1, (0, 3)),
+        ("Тостер, который он у него купил.", "он купил", 2, (16, 20)),  # not there: as many words
+        ("Вот (Пэм), Пол!", "Пэм и", 1, (5, 14)),
+        ("Пэм", "Пол и Пэт", 9, (0, 3)),
+        ("Пэм", "", -3, (0, 3)),
+        ("— !", "Пэм", 0, (0, 1)),
+        ("", "Пэм", 0, (0, 0)),
+        ("C (x) D", "(x)", 1, (2, 5)),
+    ],
+)
+def test_the_span_of_a_phrase(sentence, phrase, index, span):
+    """The index counts words that carry punctuation, and a few phrases do not stand in their text."""
+    assert phrase_at(sentence, phrase, index) == list(span)
+
+
+def news(**keys):
+    """A line of RuCoS with other keys of its passage or query."""
+    line = copy.deepcopy(LINES["rucos"])
+    for holder in (line["passage"], line["qas"][0]):
+        holder.update({key: value for key, value in keys.items() if key in holder})
+    return line
+
+
+def test_ends_of_entities_may_be_their_last_character(tmp_path):
+    """The loader of a sister task reads them so. One entity that fits the other way must not decide for a file."""
+    line = news(entities=[{"start": s, "end": e} for s, e in ((2, 5), (15, 17), (31, 33), (38, 40))])
+    other = news(entities=[{"start": 2, "end": 6}, {"start": 15, "end": 18}]) | {"idx": 8}
+    rows = read("rucos", folder(tmp_path, "rucos", val=[line, other]))["test"]
+    assert rows[0] == ROWS["rucos"]
+    assert rows[1]["choices"] == ["Осло", "Кит."]  # as the file has it: the space is no part of it, the stop may be
+    assert rows[1]["label"] == 1
+
+
+def test_entities_that_are_no_whole_words_do_not_turn_the_reading(tmp_path):
+    """With a space or a stop behind them they are as published, and they are compared without: one choice, not two."""
+    line = news(entities=[{"start": s, "end": e} for s, e in ((2, 7), (15, 19), (31, 34), (18, 19))])
+    row = read("rucos", folder(tmp_path, "rucos", val=[line]))["test"][0]
+    assert row["choices"] == ["Осло", "Кит."] and row["label"] == 1
+
+
+def test_entities_outside_the_passage_are_left_out(tmp_path):
+    line = news(entities=[{"start": -3, "end": -1}, {"start": 15, "end": 18}, {"start": 400, "end": 402}])
+    assert read("rucos", folder(tmp_path, "rucos", val=[line]))["test"][0]["choices"] == ["Кит"]
+
+
+def test_right_answers(tmp_path):
+    """The score takes the best of them; an answer that is no entity cannot be chosen."""
+    texts = ["кит.", "Кит", "Кит "]
+    line = news(answers=[{"start": 0, "end": 3, "text": text} for text in texts])
+    row = read("rucos", folder(tmp_path, "rucos", val=[line]))["test"][0]
+    assert row["answers"] == ["кит."] and row["label"] == 1
+    line = news(answers=[{"start": 0, "end": 3, "text": "Лось"}])
+    row = read("rucos", folder(tmp_path, "rucos", val=[line]))["test"][0]
+    assert row["answers"] == ["Лось"] and row["label"] is None
+
+
+def test_passages_with_several_queries(tmp_path):
+    line = news()
+    line["qas"].append(line["qas"][0] | {"idx": 3, "query": "@placeholder спал."})
+    rows = read("rucos", folder(tmp_path, "rucos", val=[line]))["test"]
+    assert [(row["id"], row["idx"], row["query"]) for row in rows] == [
+        ("7-2", 7, "Пел @placeholder."),
+        ("7-3", 7, "@placeholder спал."),
+    ]
+
+
+def muserc(**keys):
+    """A line of MuSeRC with other keys of its passage, question, or answer; None takes a key out."""
+    line = copy.deepcopy(LINES["muserc"])
+    question = line["passage"]["questions"][0]
+    for key, value in keys.items():
+        name, holder = key.split("_"), {"p": line["passage"], "q": question, "a": question["answers"][0]}
+        holder[name[0]][name[1]] = value
+        if value is None:
+            del holder[name[0]][name[1]]
+    return line
+
+
+WRONG = [
+    ("terra", {"hypothesis": None}, "no `hypothesis`; fill it in or delete the row"),
+    ("terra", {"idx": None}, "no `idx`"),
+    ("terra", {"idx": "x"}, "`idx` is str and not int"),
+    ("terra", {"idx": True}, "`idx` is bool and not int"),
+    ("terra", {"premise": 5}, "`premise` is int and not str"),
+    ("terra", {"label": None}, "no `label`"),
+    ("terra", {"label": "neutral"}, "label 'neutral' is none of entailment, not_entailment; mend the row"),
+    ("terra", {"label": 2}, "label 2 is none of"),
+    ("terra", {"label": -1}, "label -1 is none of"),
+    ("terra", {"label": True}, "label True is none of"),
+    ("rcb", {"label": "not_entailment"}, "label 'not_entailment' is none of entailment, contradiction, neutral"),
+    ("lidirus", {"sentence1": None}, "no `sentence1`"),
+    ("lidirus", {"label": None}, "no `label`"),
+    ("danetqa", {"label": "yes"}, "label 'yes' is none of false, true"),
+    ("danetqa", {"passage": None}, "no `passage`"),
+    ("parus", {"question": "why"}, "question 'why' is none of cause, effect"),
+    ("parus", {"choice2": None}, "no `choice2`"),
+    ("parus", {"label": 2}, "label 2 is none of 0, 1"),
+    ("russe", {"end2": None}, "no `end2`"),
+    ("russe", {"sentence1": "..."}, "no word in the sentence '...'"),
+    ("russe", {"label": 3}, "label 3 is none of false, true"),
+    ("rwsd", {"target": None}, "no `target`"),
+    ("rwsd", {"target": {"span1_text": "Том"}}, "no `span2_text`"),
+    ("rwsd", {"target": [1]}, "`target` is list and not dict"),
+    ("muserc", muserc(p_text=None), "no `text`"),
+    ("muserc", muserc(p_questions=[]), "`questions` is empty"),
+    ("muserc", muserc(q_answers=[]), "`answers` is empty"),
+    ("muserc", muserc(q_answers="Кот"), "`answers` is str and not list"),
+    ("muserc", muserc(q_idx=None), "no `idx`"),
+    ("muserc", muserc(a_label=None), "no `label`"),
+    ("muserc", muserc(a_label=2), "label 2 is none of 0, 1"),
+    ("muserc", muserc(q_answers=LINES["muserc"]["passage"]["questions"][0]["answers"] * 2), "idx 7-2-3 stands on an"),
+    ("rucos", news(query="Пел Кит."), "the query has no @placeholder; mend the query"),
+    ("rucos", news(entities=[]), "no entity; fill in `entities`"),
+    ("rucos", news(entities=[5]), "int and no object with `start`"),
+    ("rucos", news(answers=[]), "no `answers`; fill them in"),
+    ("rucos", news(answers="Кит"), "`answers` is str and not list"),
+    ("rucos", {"qas": []}, "`qas` is empty"),
+    ("rucos", {"passage": {"text": "Кит"}}, "no `entities`"),
+]
+
+
+@pytest.mark.parametrize(("task", "keys", "message"), WRONG)
+def test_wrong_rows_are_refused_by_line(tmp_path, task, keys, message):
+    """A KeyError would name neither the file nor the row."""
+    line = {key: value for key, value in (LINES[task] | keys).items() if value is not None}
+    content = "\n" + file(line)
+    name = NAMES[task] if task == "lidirus" else "val"
+    with pytest.raises(RecipeError) as caught:
+        read(task, folder(tmp_path, task, val=content))
+    assert f"{name}.jsonl:2: {message}" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("task", NAMES)
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{line}\n{cut}", ":2: broken JSON at column"),
+        ("{line}\r\n\r\n{line}\r\n", ":3: idx 7"),
+        ("\n", ":1: no rows; a whole file has some, so fetch it again"),
+        ("{line}\n5\n", ":2: int and no object with"),
+        ("{line}\n[1]\n", ":2: list and no object with"),
+    ],
+)
+def test_damaged_files_are_refused_by_line(tmp_path, task, content, message):
+    """A cut download would else be a smaller benchmark, and a row twice would count twice."""
+    line = file(LINES[task]).strip()
+    data_dir = folder(tmp_path, task, val=content.replace("{line}", line).replace("{cut}", line[: len(line) // 2]))
+    name = NAMES[task] if task == "lidirus" else "val"
+    with pytest.raises(RecipeError) as caught:
+        read(task, data_dir)
+    assert f"{name}.jsonl{message}" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ("terra", r"lacks TERRa/train\.jsonl; looked for TERRa/train\.jsonl, TERRa/val\.jsonl"),
+        ("lidirus", r"lacks LiDiRus/LiDiRus\.jsonl; looked for LiDiRus/LiDiRus\.jsonl"),
+    ],
+)
+def test_a_wrong_folder_is_refused_with_the_files_looked_for(tmp_path, task, message):
+    with pytest.raises(RecipeError, match=message):
+        read(task, str(tmp_path))
+
+
+def test_an_unknown_task_is_refused(tmp_path):
+    with pytest.raises(RecipeError, match="no task 'TERRa' in Russian SuperGLUE: choose one of lidirus, rcb"):
+        read("TERRa", str(tmp_path))

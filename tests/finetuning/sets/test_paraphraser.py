@@ -1,0 +1,158 @@
+"""Pairs come out of XML that declares an encoding nobody knows, with the classes of either task."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+
+import datasets
+import pytest
+from datasets import Dataset, DatasetDict
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from distillation.config.recipe import RecipeError
+from finetuning.sets.paraphraser import FILES, HUB, LABELS, read, write
+
+PROPERTY = settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+HEAD = "<?xml version='1.0' encoding='UTF8'?>\n<data>\n<head><title>Заглавие</title></head>\n<corpus>\n"
+TAIL = "</corpus>\n</data>\n"
+CLASSES = {2: ["not paraphrase", "paraphrase", "paraphrase"], 3: list(LABELS[3])}
+
+
+def item(key, label, text_1="Первый", text_2="Второй"):
+    """Six lines of XML, the first item's on lines 5 to 10; what is None is left out."""
+    values = {"id": key, "id_1": 7, "text_1": text_1, "text_2": text_2, "class": label}
+    lines = [f'  <value name="{name}">{value}</value>\n' for name, value in values.items() if value is not None]
+    return "".join(["<paraphrase>\n", *lines, "</paraphrase>\n"])
+
+
+def folder(path, train=None, test=None):
+    """A folder of the benchmark, with one pair of each class where nothing else is asked for."""
+    for name, content in zip(FILES, (train, test), strict=True):
+        if content is None:
+            content = HEAD + "".join(item(10 + label, label) for label in (-1, 0, 1)) + TAIL
+        (path / name).write_text(content, encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_classes_are_those_of_the_task(tmp_path, classes):
+    """Of two classes, loose and strict paraphrases are one."""
+    splits = read(folder(tmp_path), classes)
+    assert set(splits) == {"train", "test"}
+    for rows in splits.values():
+        assert [row["label"] for row in rows] == CLASSES[classes]
+        assert [row["id"] for row in rows] == ["9", "10", "11"]
+        assert {(row["text"], row["text_2"]) for row in rows} == {("Первый", "Второй")}
+    assert set(CLASSES[classes]) == set(LABELS[classes])
+
+
+def test_the_task_of_two_classes_is_the_default(tmp_path):
+    assert read(folder(tmp_path)) == read(folder(tmp_path), 2)
+
+
+@pytest.mark.parametrize("classes", [1, 4, "3"])
+def test_other_numbers_of_classes_are_refused(tmp_path, classes):
+    with pytest.raises(RecipeError, match=f"`classes` is {classes}; choose 2 or 3"):
+        read(folder(tmp_path), classes)
+
+
+@pytest.mark.parametrize("encoding", ["UTF8", "UTF-8", "utf-8", None])
+def test_texts_are_stripped_and_unescaped(tmp_path, encoding):
+    """The parsers of the standard library know no encoding `UTF8`, and give text with entities in pieces."""
+    head = HEAD.replace("UTF8", encoding) if encoding else HEAD.split("\n", 1)[1]
+    train = head + item(1, 0, "\n «Ёж» &amp; &lt;еж&gt; &#233; ", "Ж" * 10_000) + "<!-- <paraphrase> -->" + TAIL
+    (row,) = read(folder(tmp_path, train))["train"]
+    assert row == {"id": "1", "text": "«Ёж» & <еж> é", "text_2": "Ж" * 10_000, "label": "paraphrase"}
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "message"),
+    [
+        ("", 1, "broken XML .no element found"),
+        (HEAD + TAIL, 1, "no pairs"),
+        (HEAD + item(1, 0), 12, "broken XML .no element found.; mend it or fetch"),
+        (HEAD + item(1, 0)[:-30], 10, "broken XML .unclosed token"),
+        (HEAD + item(1, 0).replace("Первый", "A & B") + TAIL, 8, "broken XML"),
+        (HEAD + item(1, 0) + item(2, 0, text_1=None) + TAIL, 12, "the pair has no `text_1`; fill it in"),
+        (HEAD + item(1, 0) + item(2, 0, text_2=" \n ") + TAIL, 12, "no `text_2`"),
+        (HEAD + item(None, 0) + TAIL, 5, "no `id`"),
+        (HEAD + item(1, 0) + "<!-- <paraphrase>\n -->" + item(2, None) + TAIL, 13, "no `class`"),
+        (HEAD + item(1, 0) + item(2, 2) + TAIL, 12, "class '2' is none of -1, 0, 1"),
+        (HEAD + item(1, 0) + item(1, 1) + TAIL, 12, "id 1 stands on an earlier pair"),
+    ],
+)
+@pytest.mark.parametrize("name", FILES)
+def test_damaged_files_are_refused_by_line(tmp_path, content, line, message, name):
+    """A cut download would else be a smaller benchmark, and a pair without a text be about nothing."""
+    data_dir = folder(tmp_path, **{"train" if name == FILES[0] else "test": content})
+    with pytest.raises(RecipeError, match=rf"{name}:{line}: .*{message}") as caught:
+        read(data_dir)
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_files_are_refused(tmp_path):
+    with pytest.raises(RecipeError, match="lacks paraphrases.xml; looked for paraphrases.xml, paraphrases_gold.xml"):
+        read(str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", [str, int])
+def test_the_hub_gives_the_same_rows(tmp_path, monkeypatch, kind):
+    """Columns of numbers, as other copies may have them, are the same classes and ids."""
+    columns = {
+        "id": [kind(key) for key in (9, 10, 11)],
+        "id_1": [7] * 3,
+        "text_1": ["Первый "] * 3,
+        "text_2": ["Второй"] * 3,
+        "class": [kind(label) for label in (-1, 0, 1)],
+    }
+    rows = Dataset.from_dict(columns)
+    monkeypatch.setattr(datasets, "load_dataset", lambda name: DatasetDict(train=rows, test=rows, plus=rows))
+    for classes in LABELS:
+        assert read(HUB, classes) == read(folder(tmp_path), classes)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("class", ["0", "5"], r"ru_paraphraser \(train\), row 1: class '5'"),
+        ("text_1", ["да", None], r"ru_paraphraser \(train\), row 1: the pair has no `text_1`"),
+        ("id", ["1", "1"], r"ru_paraphraser \(train\), row 1: id 1 stands"),
+    ],
+)
+def test_wrong_rows_of_the_hub_are_refused(monkeypatch, column, values, message):
+    columns = {"id": ["1", "2"], "text_1": ["а", "б"], "text_2": ["в", "г"], "class": ["0", "1"]}
+    rows = Dataset.from_dict(columns | {column: values})
+    monkeypatch.setattr(datasets, "load_dataset", lambda name: DatasetDict(train=rows, test=rows))
+    with pytest.raises(RecipeError, match=message):
+        read(HUB)
+
+
+texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Cn"]), min_size=1).filter(str.strip)
+
+
+@PROPERTY
+@given(st.sampled_from([2, 3]), st.data())
+def test_predictions_are_a_file_of_the_benchmark(tmp_path, classes, data):
+    """Of two classes, paraphrases are written as strict ones: the reading of two classes gives them back."""
+    pairs = data.draw(st.lists(st.tuples(texts, texts, st.sampled_from(LABELS[classes])), min_size=1, max_size=5))
+    rows = [{"id": str(n), "text": a.strip(), "text_2": b.strip()} for n, (a, b, _) in enumerate(pairs)]
+    labels = [label for _, _, label in pairs]
+    path = write(tmp_path / "new" / "folder", rows, labels)
+    assert path.name == "test_predictions.xml"
+    assert len(ElementTree.parse(path).findall("corpus/paraphrase")) == len(rows)  # whatever reads XML reads it
+    again = read(folder(tmp_path, test=path.read_text(encoding="utf-8")), classes)["test"]
+    assert again == [row | {"label": label} for row, label in zip(rows, labels, strict=True)]
+    with pytest.raises(ValueError):
+        write(tmp_path, rows, labels[1:])
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_predictions_are_the_classes_of_the_task(tmp_path, classes):
+    rows = [{"id": "1", "text": "А & Б", "text_2": "В"}] * 3
+    content = write(tmp_path, rows, CLASSES[classes]).read_text(encoding="utf-8")
+    assert re.findall('name="class">(.*?)<', content) == (["-1", "1", "1"] if classes == 2 else ["-1", "0", "1"])
+    assert re.findall('name="(.*?)">', content)[:4] == ["id", "text_1", "text_2", "class"]
+    assert "А &amp; Б" in content

@@ -1,0 +1,75 @@
+"""Marked words: every mark where its word is, and in the input however long the text."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from finetuning.tasks.marked_words import MARKS, SPECIAL_TOKENS, MarkedWords, fitting, marked_texts
+from finetuning.metrics import LabelScores
+
+
+@pytest.fixture
+def task():
+    rest = dict(read=lambda folder: {}, write=lambda folder, rows, predictions: folder)
+    labels = ("false", "true")
+    return MarkedWords(name="words", labels=labels, metric=LabelScores(labels, ()), selects="accuracy", **rest)
+
+
+def test_marks_in_two_texts():
+    row = {"text": "Кошка спит.", "span": [0, 5], "text_2": "Вот кошка", "span_2": [4, 9]}
+    texts, regions = marked_texts(row)
+    assert texts == ["*Кошка* спит.", "Вот #кошка#"]
+    assert [text[slice(*region)] for text, (region,) in zip(texts, regions, strict=True)] == ["*Кошка*", "#кошка#"]
+
+
+@given(st.text("аб", min_size=1, max_size=20), st.data())
+def test_marks_in_one_text(text, data):
+    """Whatever the order of the words, and where they overlap: taken out, the text is as it was."""
+    spans = [sorted(data.draw(st.tuples(*[st.integers(0, len(text))] * 2))) for _ in MARKS]
+    (marked,), (regions,) = marked_texts({"text": text, "span": spans[0], "span_2": spans[1]})
+    start, end = min(start for start, _ in regions), max(end for _, end in regions)
+    for (first, last), mark in zip(regions, MARKS, strict=True):
+        assert marked[first:last].count(mark) == 2
+    assert marked.replace(MARKS[0], "").replace(MARKS[1], "") == text
+    assert [marked.count(mark) for mark in MARKS] == [2, 2]
+    inside = marked[start:end]
+    assert inside[0] in MARKS and inside[-1] in MARKS and all(inside.count(mark) == 2 for mark in MARKS)
+    for span, mark in zip(spans, MARKS, strict=True):
+        other = MARKS[1 - MARKS.index(mark)]
+        assert marked.replace(other, "").split(mark)[1] == text[slice(*span)]
+
+
+@pytest.mark.parametrize("max_length", [24, 32, 64])
+def test_marked_words_are_never_cut_away(task, corpus_lines, tokenizer, max_length):
+    """A word that the model does not see cannot be judged: it would guess, and look weak."""
+    long = " ".join(corpus_lines[:12])
+    rows = []
+    for place in (0, len(long) // 2, len(long) - 6):
+        one = {"id": str(place), "label": "true", "text": long, "span": [place, place + 3]}
+        rows += [one | {"text_2": corpus_lines[20], "span_2": [0, 3]}, one | {"text_2": long, "span_2": [9, 12]}]
+    encoded = task.encode(rows, tokenizer, max_length)
+    assert encoded.truncated == len(rows)
+    for row, ids in zip(rows, encoded.inputs["input_ids"], strict=True):
+        read = tokenizer.convert_ids_to_tokens(ids)
+        unknown = [tokenizer.tokenize(mark)[0] for mark in MARKS]
+        assert len(ids) <= max_length
+        assert sum(read.count(mark) for mark in set(unknown)) >= 4, row["span"]
+
+
+def test_a_short_text_leaves_its_share_to_the_other(tokenizer, corpus_lines):
+    long, short = " ".join(corpus_lines[:8]), "да"
+    limit = 40 - SPECIAL_TOKENS
+    cut, kept = fitting([long, short], [[(0, 3)], [(0, 2)]], tokenizer, limit)
+    assert kept == short and long.startswith(cut)
+    assert len(tokenizer.tokenize(cut)) == limit - len(tokenizer.tokenize(short))
+
+
+@pytest.mark.parametrize("max_length", [24, 48])
+def test_words_that_are_far_apart_are_both_shown(task, corpus_lines, byte_tokenizer, max_length):
+    """What a pronoun at the end means may stand at the beginning; between them there is nothing to see."""
+    text = " ".join(corpus_lines[:12])
+    row = {"id": "1", "label": "true", "text": text, "span": [len(text) - 4, len(text) - 1], "span_2": [2, 5]}
+    encoded = task.encode([row], byte_tokenizer, max_length)
+    read = byte_tokenizer.decode(encoded.inputs[0]["input_ids"])
+    assert encoded.truncated == 1 and len(encoded.inputs[0]["input_ids"]) <= max_length
+    assert f"*{text[-4:-1]}*" in read and f"#{text[2:5]}#" in read and "…" in read

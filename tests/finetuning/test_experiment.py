@@ -1,0 +1,412 @@
+"""The tasks from end to end, on small inputs: what runs write, what they select by, how they go on."""
+
+import csv
+import json
+import shutil
+import signal
+import statistics
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback, pipeline
+
+from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_sberquad
+from finetuning.demo.resolve import resolve as demo
+from finetuning import experiment as training
+from finetuning.readers import collection3, paraphraser, rusentiment
+from finetuning.trainer import TaskTrainer
+
+MAINS = {
+    "rusentiment": run_rusentiment.main,
+    "paraphraser": run_paraphraser.main,
+    "collection3": run_collection3.main,
+    "sberquad": run_sberquad.main,
+}
+METRICS = {
+    "rusentiment": {"accuracy", "f1_weighted", "f1_macro"},
+    "paraphraser": {"accuracy", "f1"},
+    "collection3": {"precision", "recall", "f1", "PER_f1", "ORG_recall", "LOC_precision"},
+    "sberquad": {"exact_match", "f1"},
+}
+# The benchmark's own file of predictions, and the file of the data that it can stand for.
+NATIVE = {
+    "rusentiment": ("test_predictions.csv", "rusentiment_test.csv", rusentiment.read, "label"),
+    "paraphraser": ("test_predictions.xml", "paraphrases_gold.xml", paraphraser.read, "label"),
+    "collection3": ("test_predictions.txt", "test.txt", collection3.read, "tags"),
+}
+TASKS = pytest.mark.parametrize("name", MAINS)
+COMMON = ["--use_cpu", "true", "--disable_tqdm", "true", "--report_to", "none", "--max_length", "48"]
+COMMON += ["--per_device_train_batch_size", "16", "--per_device_eval_batch_size", "32", "--learning_rate", "2e-3"]
+MODEL_FILES = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory):
+    """The demo's benchmarks, small."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "TRAIN", 80)
+        patch.setattr(demo, "TEST", 24)
+        for name in MAINS:
+            demo.demo_data(name, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def fine_tune(teacher_folder, data):
+    """A function that runs a script; its keywords are keys of the recipe. It returns the figures."""
+
+    def run(name, output, model=teacher_folder, data_dir=None, **keys):
+        argv = ["--model_name_or_path", str(model), "--data_dir", str(data_dir or data / name), *COMMON]
+        for key, value in {"output_dir": output, "num_train_epochs": 2, **keys}.items():
+            argv += [f"--{key}", *(map(str, value) if isinstance(value, list) else [str(value)])]
+        MAINS[name](argv)
+        return json.loads(Path(output, "all_results.json").read_text(encoding="utf-8"))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory, fine_tune):
+    """The folders of a run on each benchmark."""
+    folder = tmp_path_factory.mktemp("finished")
+    for name in MAINS:
+        fine_tune(name, folder / name)
+    return folder
+
+
+def weights(folder):
+    return load_file(Path(folder, "model.safetensors"))
+
+
+def same_weights(one, other):
+    one, other = weights(one), weights(other)
+    assert one.keys() == other.keys()
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+def results_of(folder):
+    return json.loads((folder / "all_results.json").read_text(encoding="utf-8"))
+
+
+def figures(results):
+    """What has been measured of the model."""
+    return {key: value for key, value in results.items() if key.startswith(("validation_", "test_"))}
+
+
+def predictions_of(folder):
+    return [json.loads(line) for line in (folder / "test_predictions.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+@TASKS
+def test_what_is_promised_is_written(finished, data, name, teacher_folder):
+    folder = finished / name
+    native = NATIVE[name][0] if name in NATIVE else "test_predictions.json"
+    written = {"all_results.json", "README.md", "recipe.json", "test_predictions.jsonl", "trainer_state.json", native}
+    assert {path.name for path in folder.iterdir()} == MODEL_FILES | written
+    results = results_of(folder)
+    wanted = {f"{part}_{metric}" for part in ("validation", "test") for metric in METRICS[name] | {"loss"}}
+    assert wanted <= set(results) and all(results[key] >= 0 for key in wanted)
+    assert results["seed"] == 42 and results["train_seconds"] > 0 and results["model"] == str(teacher_folder)
+    assert results["epochs"] == 2
+    if name in ("rusentiment", "paraphraser"):  # the others have windows
+        assert results["steps"] == 2 * -(-results["examples"]["train"] // 16)
+    assert results["parameters"] == sum(tensor.numel() for tensor in weights(folder).values())
+    assert results["recipe"]["max_length"] == results["max_length"] == 48
+    assert set(results["truncated"]) == set(results["examples"]) == {"train", "validation", "test"}
+
+
+@TASKS
+def test_predictions_are_those_of_the_test_part(finished, data, name):
+    """With an id and a score each, and in the benchmark's own format, which its reader reads."""
+    folder, predictions = finished / name, predictions_of(finished / name)
+    task = {
+        "rusentiment": lambda: run_rusentiment.task(run_rusentiment.RuSentimentArguments()),
+        "paraphraser": lambda: run_paraphraser.task(run_paraphraser.ParaPhraserArguments()),
+        "collection3": lambda: run_collection3.task(run_collection3.Collection3Arguments()),
+        "sberquad": run_sberquad.task,
+    }[name]()
+    rows = task.read(str(data / name))["test"]
+    assert [one["id"] for one in predictions] == [row["id"] for row in rows]
+    assert all(0 <= one["score"] <= 1 for one in predictions)
+    scores = task.score(rows, predictions)
+    assert {f"test_{key}": value for key, value in scores.items()}.items() <= results_of(folder).items()
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_a_reader_reads_the_predictions(finished, data, tmp_path, name):
+    """In place of the test part they are its labels."""
+    native, file, read, key = NATIVE[name]
+    shutil.copytree(data / name, tmp_path / name)
+    shutil.copy(finished / name / native, tmp_path / name / file)
+    rows = read(str(tmp_path / name))["test"]
+    assert [row[key] for row in rows] == [one["prediction"] for one in predictions_of(finished / name)]
+    original = read(str(data / name))["test"]
+    assert [row["text"] for row in rows] == [row["text"] for row in original]
+
+
+def test_answers_by_id(finished):
+    found = json.loads((finished / "sberquad" / "test_predictions.json").read_text(encoding="utf-8"))
+    assert found == {one["id"]: one["prediction"] for one in predictions_of(finished / "sberquad")}
+
+
+@TASKS
+def test_the_card_holds_the_measured_figures(finished, name):
+    """A number typed by hand, or of another run, would stand on the Hub for years."""
+    card, results = ModelCard.load(finished / name / "README.md"), results_of(finished / name)
+    for metric in METRICS[name]:
+        validation, test = (f"{results[f'{part}_{metric}']:.4f}" for part in ("validation", "test"))
+        assert f"| {metric} | {validation} | {test} |" in card.text
+    assert f"{results['parameters']:,}" in card.text and f"fine-tuned on {name}" in card.text
+    assert card.data.base_model is None, "a path of this machine is no model on the Hub"
+
+
+def test_pipelines_open_what_is_saved(finished):
+    found = pipeline("text-classification", model=str(finished / "rusentiment"))("Актриса взяла конфету.")
+    assert found[0]["label"] in rusentiment.LABELS
+    names = pipeline("token-classification", model=str(finished / "collection3"))("Актриса Анна взяла конфету.")
+    assert {one["entity"] for one in names} <= set(collection3.tags(3))
+    config = AutoModelForSequenceClassification.from_pretrained(finished / "paraphraser").config
+    assert tuple(config.id2label[i] for i in range(2)) == paraphraser.LABELS[2]
+
+
+def test_what_was_measured_is_what_was_saved(finished, data):
+    """Figures of the last step beside the weights of the best, or the other way round, are of no model."""
+    folder = finished / "rusentiment"
+    model, tokenizer = (
+        AutoModelForSequenceClassification.from_pretrained(folder),
+        AutoTokenizer.from_pretrained(folder),
+    )
+    rows = rusentiment.read(str(data / "rusentiment"))["test"]
+    for row, prediction in zip(rows, predictions_of(folder), strict=True):
+        inputs = tokenizer(row["text"], truncation=True, max_length=48, return_tensors="pt")
+        with torch.no_grad():
+            shares = model(**inputs).logits.softmax(-1)[0]
+        assert prediction["scores"] == pytest.approx(
+            dict(zip(rusentiment.LABELS, shares.tolist(), strict=True)), abs=1e-5
+        )
+
+
+@pytest.mark.parametrize("name", ["rusentiment", "sberquad"])
+def test_the_same_seed_gives_the_same_run(finished, fine_tune, tmp_path, name):
+    again = fine_tune(name, tmp_path / "again")
+    assert figures(again) == figures(results_of(finished / name))
+    assert same_weights(tmp_path / "again", finished / name)
+    assert predictions_of(tmp_path / "again") == predictions_of(finished / name)
+
+
+def test_the_test_part_selects_nothing(finished, fine_tune, data, tmp_path):
+    """Poisoned labels of the test part change its scores and not one weight."""
+    poisoned = tmp_path / "data"
+    shutil.copytree(data / "rusentiment", poisoned)
+    with open(poisoned / "rusentiment_test.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    labels = rusentiment.LABELS
+    with open(poisoned / "rusentiment_test.csv", "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("label", "text"))
+        writer.writerows((labels[(labels.index(row["label"]) + 1) % 5], row["text"]) for row in rows)
+    results = fine_tune("rusentiment", tmp_path / "out", data_dir=poisoned)
+    clean = results_of(finished / "rusentiment")
+    assert results["test_loss"] != clean["test_loss"] and results["validation_loss"] == clean["validation_loss"]
+    assert same_weights(tmp_path / "out", finished / "rusentiment")
+
+
+def test_several_seeds(fine_tune, finished, tmp_path, capsys):
+    """A folder each, their mean, and the standard deviation of a sample; the seed is what differs."""
+    merged = fine_tune("paraphraser", tmp_path, seeds=[1, 42])
+    runs = [results_of(tmp_path / f"seed-{seed}") for seed in (1, 42)]
+    assert merged["seeds"] == [1, 42] and merged["runs"] == runs
+    assert [run["seed"] for run in runs] == [1, 42] and "seed" not in merged
+    for name in figures(runs[0]):
+        values = [run[name] for run in runs]
+        assert merged[name] == pytest.approx(statistics.mean(values))
+        assert merged[f"{name}_std"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+    assert same_weights(tmp_path / "seed-42", finished / "paraphraser"), "one seed of several is the run of that seed"
+    assert not same_weights(tmp_path / "seed-1", tmp_path / "seed-42")
+    assert f"{merged['test_f1']:.4f} ± {merged['test_f1_std']:.4f}" in capsys.readouterr().out
+    assert not list(tmp_path.rglob("checkpoint-*")) and not (tmp_path / "model.safetensors").exists()
+
+
+class Killed(TaskTrainer):
+    """Dies when the second epoch begins."""
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.add_callback(Kill())
+
+
+class Kill(TrainerCallback):
+    def on_epoch_begin(self, args, state, control, **kwargs):
+        if state.epoch >= 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupted_run_goes_on(fine_tune, finished, tmp_path, monkeypatch, capsys):
+    """To the weights of the uninterrupted one; and not unless asked to, since its checkpoints may be of anything."""
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(training, "TaskTrainer", Killed)
+        fine_tune("rusentiment", tmp_path)
+    assert list(tmp_path.glob("checkpoint-*")) and not (tmp_path / "all_results.json").exists()
+    with pytest.raises(SystemExit):
+        fine_tune("rusentiment", tmp_path)
+    assert "--resume_from_checkpoint true" in capsys.readouterr().err
+    results = fine_tune("rusentiment", tmp_path, resume_from_checkpoint="true")
+    assert figures(results) == pytest.approx(figures(results_of(finished / "rusentiment")))
+    assert same_weights(tmp_path, finished / "rusentiment")
+    assert not list(tmp_path.glob("checkpoint-*"))
+
+
+def test_finished_seeds_are_not_trained_again(fine_tune, tmp_path, monkeypatch):
+    """Of a study of ten that the cluster stopped, one is left to do; and who says `false` wants all anew."""
+    trained = []
+
+    class Counted(TaskTrainer):
+        def train(self, *args, **options):
+            trained.append(self.args.seed)
+            return super().train(*args, **options)
+
+    monkeypatch.setattr(training, "TaskTrainer", Counted)
+    options = dict(num_train_epochs=1)
+    first = fine_tune("paraphraser", tmp_path, seeds=[1, 2], **options)
+    shutil.rmtree(tmp_path / "seed-2")
+    again = fine_tune("paraphraser", tmp_path, seeds=[1, 2], resume_from_checkpoint="true", **options)
+    assert trained == [1, 2, 2] and figures(again) == figures(first)
+    fine_tune("paraphraser", tmp_path, seeds=[1, 2], resume_from_checkpoint="false", **options)
+    assert trained == [1, 2, 2, 1, 2]
+
+
+def test_patience_ends_a_run(fine_tune, tmp_path):
+    results = fine_tune("paraphraser", tmp_path, learning_rate=0, num_train_epochs=9, early_stopping_patience=1)
+    assert results["epochs"] == 2, "the first evaluation is the best, and one more is no better"
+
+
+def test_patience_that_has_run_out_is_not_given_anew(fine_tune, tmp_path, monkeypatch):
+    """Killed between its last evaluation and its end, a run would train on when it is resumed."""
+    options = dict(learning_rate=0, num_train_epochs=9, early_stopping_patience=1)
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(TaskTrainer, "_finalize_training", lambda *args: 1 / 0)
+        fine_tune("paraphraser", tmp_path, **options)
+    results = fine_tune("paraphraser", tmp_path, resume_from_checkpoint="true", **options)
+    assert results["epochs"] == 2
+
+
+def test_sigterm_writes_a_checkpoint_first(fine_tune, finished, tmp_path, monkeypatch, capsys):
+    """Dropout and order come back with it: the weights are those of the run that nobody stopped."""
+
+    class Terminated(TrainerCallback):
+        def on_step_end(self, args, state, control, **kwargs):
+            if state.global_step == 2:
+                signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
+        init = TaskTrainer.__init__
+        patch.setattr(
+            TaskTrainer, "__init__", lambda self, *a, **o: (init(self, *a, **o), self.add_callback(Terminated))[0]
+        )
+        fine_tune("rusentiment", tmp_path)
+    assert ended.value.code == 143 and "stopped by SIGTERM after step" in capsys.readouterr().err
+    assert len(list(tmp_path.glob("checkpoint-*"))) == 1 and not (tmp_path / "model.safetensors").exists()
+    fine_tune("rusentiment", tmp_path, resume_from_checkpoint="true")
+    assert same_weights(tmp_path, finished / "rusentiment")
+
+
+def test_a_loss_that_is_no_number_ends_the_run(fine_tune, tmp_path, capsys):
+    """Its figures would be those of a model that says nothing."""
+    with pytest.raises(SystemExit) as ended:
+        fine_tune("rusentiment", tmp_path, learning_rate=1e18)
+    assert ended.value.code == 2
+    error = capsys.readouterr().err.split("error: ")[1]
+    assert "the loss `loss` is nan in step 3, in a batch with '" in error and "lower `learning_rate`" in error
+    assert not (tmp_path / "model.safetensors").exists()
+
+
+def test_the_benchmarks_own_metric_chooses(fine_tune, tmp_path):
+    for metric, name in (("benchmark", "f1_weighted"), ("f1_macro", "f1_macro"), ("loss", "loss")):
+        results = fine_tune("rusentiment", tmp_path / metric, num_train_epochs=3, metric_for_best_model=metric)
+        state = json.loads((tmp_path / metric / "trainer_state.json").read_text())
+        values = [log[f"eval_{name}"] for log in state["log_history"] if f"eval_{name}" in log]
+        best = min(values) if name == "loss" else max(values)
+        assert len(values) == 3 and results[f"validation_{name}"] == pytest.approx(best, rel=1e-5)
+
+
+def test_random_weights_are_the_floor(fine_tune, finished, tmp_path, teacher_folder):
+    """A model that was to be random and was not would make every other look useless."""
+    fine_tune("rusentiment", tmp_path, random_weights="true", learning_rate=0, num_train_epochs=1)
+    known, found = load_file(Path(teacher_folder, "model.safetensors")), weights(tmp_path)
+    name = "bert.encoder.layer.0.attention.self.query.weight"
+    assert not torch.allclose(found[name], known[name], atol=0.1)
+    fine_tune("rusentiment", tmp_path / "kept", learning_rate=0, num_train_epochs=1)
+    assert torch.equal(weights(tmp_path / "kept")[name], known[name])
+
+
+@pytest.mark.parametrize("name", ["rusentiment", "collection3", "sberquad"])
+def test_a_task_teacher(fine_tune, finished, tmp_path, name):
+    """Its own figures are those that it was saved with, and the student ends elsewhere than without it."""
+    results = fine_tune(name, tmp_path, task_teacher=finished / name, weight_kl=4, temperature=1.5)
+    told = results["task_teacher"]
+    assert told.pop("model") == str(finished / name)
+    own = {key: value for key, value in results_of(finished / name).items() if key.startswith("validation_")}
+    assert told == pytest.approx(own, rel=1e-5)
+    assert not same_weights(tmp_path, finished / name)
+    assert results["recipe"]["weight_kl"] == 4 and results["recipe"]["temperature"] == 1.5
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "labels"),
+    [("paraphraser", dict(classes=3), 3), ("collection3", dict(entity_types=5), 11)],
+)
+def test_the_other_sets_of_labels(fine_tune, tmp_path, name, options, labels):
+    fine_tune(name, tmp_path, num_train_epochs=1, **options)
+    assert len(json.loads((tmp_path / "config.json").read_text())["id2label"]) == labels
+
+
+def test_the_demo_needs_no_data(fine_tune, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "TRAIN", 40)
+    monkeypatch.setattr(demo, "TEST", 20)
+    results = fine_tune("rusentiment", tmp_path / "out", data_dir="demo", num_train_epochs=1)
+    assert results["left_out"] == {"in_test": 0, "repeated": 3, "conflicting": 2}
+    assert results["examples"]["test"] == 20 and (tmp_path / "outputs/demo/data/rusentiment").is_dir()
+
+
+def test_a_folder_goes_on_with_its_own_recipe_alone(fine_tune, teacher_folder, tmp_path, capsys):
+    """Another model's figures would be reported as this one's."""
+    fine_tune("rusentiment", tmp_path / "out", num_train_epochs=1)
+    shutil.copytree(teacher_folder, tmp_path / "other")
+    for changes in (dict(model=tmp_path / "other"), dict(weight_decay=0.5), dict(seed=7)):
+        with pytest.raises(SystemExit) as caught:
+            fine_tune("rusentiment", tmp_path / "out", num_train_epochs=1, resume_from_checkpoint="true", **changes)
+        assert caught.value.code == 2
+        key = "model_name_or_path" if "model" in changes else next(iter(changes))
+        assert f"`{key}`" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        fine_tune("paraphraser", tmp_path / "out", num_train_epochs=1, resume_from_checkpoint="true")
+
+
+def test_results_of_an_earlier_run_do_not_outlive_its_model(fine_tune, tmp_path, monkeypatch):
+    """A second run into a finished folder, killed, must not be taken for finished."""
+    fine_tune("rusentiment", tmp_path / "out", num_train_epochs=1)
+    monkeypatch.setattr(TaskTrainer, "measure", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        fine_tune("rusentiment", tmp_path / "out", num_train_epochs=1)
+    assert not (tmp_path / "out" / "all_results.json").exists()
+
+
+@pytest.mark.parametrize("name", ["collection3", "sberquad"])
+def test_a_model_of_another_task_is_a_start(fine_tune, finished, tmp_path, name):
+    """Its head has another number of classes."""
+    fine_tune(name, tmp_path, model=finished / "rusentiment", num_train_epochs=1)
+
+
+def test_a_push_takes_the_model_and_nothing_else(hub, fine_tune, tmp_path):
+    """The Trainer's own push would take optimiser states along. Predictions stay too: their texts may be secret."""
+    fine_tune("rusentiment", tmp_path / "run", push_to_hub=True, hub_model_id="feelings", max_steps=2)
+    files = hub.repositories["me/feelings"].files
+    assert set(files) == MODEL_FILES | {"README.md", "all_results.json"}
+    assert set(pipeline("text-classification", model="me/feelings").model.config.label2id) == set(rusentiment.LABELS)
+    card = ModelCard.load("me/feelings")
+    assert card.data.eval_results[0].metric_value == results_of(tmp_path / "run")["test_f1_weighted"]

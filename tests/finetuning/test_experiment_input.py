@@ -1,0 +1,217 @@
+"""What a user can get wrong ends with one sentence that names it and exit code 2, before anything is written."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_sberquad
+from finetuning.demo.resolve import resolve as demo
+
+MAINS = {
+    "rusentiment": run_rusentiment.main,
+    "paraphraser": run_paraphraser.main,
+    "collection3": run_collection3.main,
+    "sberquad": run_sberquad.main,
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("benchmarks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "TRAIN", 40)
+        patch.setattr(demo, "TEST", 12)
+        for name in MAINS:
+            demo.demo_data(name, folder)
+    return folder
+
+
+@pytest.fixture
+def refused(tmp_path, teacher_folder, data, capsys):
+    """A function that runs a script in vain and returns its sentence; None leaves a key out."""
+
+    def run(name="rusentiment", **keys):
+        output = tmp_path / "output"
+        common = dict(model_name_or_path=teacher_folder, data_dir=data / name, output_dir=output, use_cpu="true")
+        argv = []
+        for key, value in {**common, "max_length": 48, "max_steps": 1, **keys}.items():
+            if value is not None:
+                argv += [f"--{key}", *(map(str, value) if isinstance(value, list) else [str(value)])]
+        with pytest.raises(SystemExit) as caught:
+            MAINS[name](argv)
+        assert caught.value.code == 2
+        said = capsys.readouterr().err
+        assert "Traceback" not in said and said.count("error: ") == 1
+        last = said.strip().splitlines()[-1]
+        assert last.startswith("error: ") and len(last) < 700
+        assert not output.exists() or output.is_file(), "nothing half-written"
+        return last
+
+    return run
+
+
+@pytest.fixture
+def changed(tmp_path, data):
+    """A function that gives a copy of a benchmark in which a file's text went through a function."""
+
+    def change(name, file, function):
+        folder = tmp_path / "changed"
+        shutil.copytree(data / name, folder)
+        text = (folder / file).read_text(encoding="utf-8")
+        (folder / file).write_text(function(text), encoding="utf-8", newline="")
+        return folder
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        (dict(model_name_or_path=None), "`model_name_or_path` is missing"),
+        (dict(data_dir=None), "`data_dir` is missing"),
+        (dict(learning_rat=1), "unknown key `learning_rat`; did you mean `learning_rate`"),
+        (dict(learning_rate="fast"), "learning_rate"),
+        (dict(metric_for_best_model="f2"), "`metric_for_best_model` is 'f2'.*f1_weighted"),
+        (dict(seeds=[1, 1]), "`seeds` must be different"),
+        (dict(seeds=[1, -2]), "`seeds`"),
+        (dict(seed=-1), "`seed`"),
+        (dict(seeds=[1, 2], push_to_hub="true", hub_model_id="me/model"), "`push_to_hub`.*`seeds`"),
+        (dict(seeds=[1, 2], resume_from_checkpoint="some/checkpoint-1"), "`resume_from_checkpoint`.*`true`"),
+        (dict(resume_from_checkpoint="some/checkpoint-1"), "`resume_from_checkpoint`"),
+        (dict(push_to_hub="true"), "`hub_model_id`"),
+        (dict(max_length=15), "`max_length` must be at least 16"),
+        (dict(weight_kl=1), "`weight_kl` has no effect without `task_teacher`"),
+        (dict(temperature=2), "`temperature` has no effect without `task_teacher`"),
+        (dict(weight_kl=0, task_teacher="x"), "`weight_kl` must be positive"),
+        (dict(temperature="nan", task_teacher="x"), "`temperature` must be positive"),
+        (dict(early_stopping_patience=-1), "`early_stopping_patience` must not be negative"),
+        (dict(dataloader_drop_last="true"), "`dataloader_drop_last`"),
+        (dict(early_stopping_patience=2, load_best_model_at_end="false"), "`load_best_model_at_end: true`"),
+        (dict(eval_strategy="no"), "strategy"),
+        (dict(label_smoothing_factor=0.1), "`label_smoothing_factor`"),
+        (dict(train_parts="all"), "`train_parts`"),
+        (dict(config="absent.yaml"), "absent.yaml cannot be read"),
+        (dict(model_name_or_path="absent"), "`model_name_or_path` 'absent' cannot be loaded"),
+        (dict(model_name_or_path="no/such/model"), "`model_name_or_path` 'no/such/model' cannot be loaded"),
+        (dict(task_teacher="absent"), "`task_teacher` 'absent' cannot be loaded"),
+        (dict(data_dir="absent"), "`data_dir` 'absent' is no folder"),
+    ],
+    ids=str,
+)
+def test_keys(refused, keys, sentence):
+    assert re.search(sentence, refused(**keys))
+
+
+def test_keys_of_one_task(refused):
+    assert "`classes` is 4; choose 2 or 3" in refused("paraphraser", classes=4)
+    assert "`entity_types` is 4; choose 3 or 5" in refused("collection3", entity_types=4)
+    assert "unknown key `classes`" in refused("sberquad", classes=2)
+
+
+@pytest.mark.parametrize("name", MAINS)
+def test_a_folder_of_something_else(refused, tmp_path, name):
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "notes.md").write_text("nothing")
+    assert str(tmp_path / "else") in refused(name, data_dir=tmp_path / "else")
+
+
+def test_an_output_that_is_a_file(refused, tmp_path):
+    (tmp_path / "output").write_text("mine")
+    assert "`output_dir`" in refused()
+    assert (tmp_path / "output").read_text() == "mine"
+
+
+def test_a_label_that_is_none(refused, changed):
+    folder = changed("rusentiment", "rusentiment_test.csv", lambda text: text + "angry,Ужас\n")
+    assert re.search("rusentiment_test.csv:[0-9]+: label 'angry'", refused(data_dir=folder))
+
+
+def test_a_tag_that_is_none(refused, changed):
+    folder = changed("collection3", "valid.txt", lambda text: text.replace("\tO\n", "\tB-BIRD\n", 1))
+    assert "'B-BIRD'" in refused("collection3", data_dir=folder)
+
+
+def test_an_entity_outside_of_its_text(refused, tmp_path):
+    for part in ("train", "test"):
+        folder = tmp_path / "brat" / part
+        folder.mkdir(parents=True)
+        (folder / "one.txt").write_text("Анна ушла.", encoding="utf-8")
+        (folder / "one.ann").write_text("T1\tPER 0 4\tАнна\n" if part == "test" else "T1\tPER 20 24\tАнна\n")
+    assert "one.ann:1" in refused("collection3", data_dir=tmp_path / "brat")
+
+
+def test_an_answer_that_its_context_does_not_hold(refused, changed):
+    def other(text):
+        content = json.loads(text)
+        content["data"][0]["paragraphs"][0]["qas"][0]["answers"][0]["text"] = "Нигде и никогда"
+        return json.dumps(content, ensure_ascii=False)
+
+    folder = changed("sberquad", "train-v1.1.json", other)
+    assert "does not hold the answer 'Нигде и никогда'" in refused("sberquad", data_dir=folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "empty"),
+    [
+        ("rusentiment", "rusentiment_random_posts.csv", "label,text\n"),
+        ("paraphraser", "paraphrases_gold.xml", "<data><corpus></corpus></data>"),
+        ("collection3", "test.txt", "\n\n"),
+        ("sberquad", "dev-v1.1.json", '{"data": []}'),
+    ],
+)
+def test_an_empty_part(refused, changed, name, file, empty):
+    assert file in refused(name, data_dir=changed(name, file, lambda text: empty))
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("rusentiment", "rusentiment_random_posts.csv"),
+        ("paraphraser", "paraphrases.xml"),
+        ("sberquad", "train-v1.1.json"),
+    ],
+)
+def test_a_file_that_was_cut(refused, changed, name, file):
+    """As an interrupted download leaves it."""
+
+    def cut(text):
+        return text[: text.rindex('"')] if file.endswith("csv") else text[: len(text) // 2]
+
+    assert f"{file}:" in refused(name, data_dir=changed(name, file, cut))
+
+
+def test_too_few_texts_to_hold_some_out(refused, changed):
+    folder = changed("rusentiment", "rusentiment_random_posts.csv", lambda text: "label,text\nneutral,Да\n")
+    assert "too few different texts" in refused(data_dir=folder)
+
+
+def test_a_training_part_that_is_the_test_part(refused, changed, data):
+    test = (data / "rusentiment" / "rusentiment_test.csv").read_text(encoding="utf-8")
+    folder = changed("rusentiment", "rusentiment_random_posts.csv", lambda text: test)
+    assert "`data_dir`" in refused(data_dir=folder)
+
+
+@pytest.mark.parametrize("key", ["model_name_or_path", "task_teacher"])
+def test_a_model_without_a_tokenizer(refused, tmp_path, teacher_folder, key):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(Path(teacher_folder, name), bare)
+    if key == "task_teacher":
+        labels = run_rusentiment.rusentiment.LABELS
+        config = json.loads((bare / "config.json").read_text())
+        config["id2label"] = dict(enumerate(labels))
+        config["label2id"] = {label: number for number, label in enumerate(labels)}
+        (bare / "config.json").write_text(json.dumps(config))
+        assert "has no trained head" in refused(task_teacher=bare)
+    else:
+        assert "tokenizer" in refused(model_name_or_path=bare)
+
+
+def test_a_teacher_that_knows_no_task(refused, teacher_folder):
+    """A masked LM, whose head would be random."""
+    assert "give a model fine-tuned on this very task" in refused(task_teacher=teacher_folder)
+    assert "no trained head" in refused("sberquad", task_teacher=teacher_folder)
