@@ -1,4 +1,4 @@
-"""The KL across vocabularies in other ways than `distillation.vocabularies.cross_vocabulary_kl`, over all positions at once.
+"""The KL across vocabularies in other ways than `cross_vocabulary_kl`, over all positions at once.
 
 Each scores a teacher token by the values of its pieces in no order: the sum of their log-probabilities, or the log of
 the sum of their exponentials. `exact_gradient` and `exact_ordered_gradient` are what all gradients are compared with.

@@ -29,10 +29,10 @@ from benchmarks import markdown
 from benchmarks.baselines import Dense, Gather, IndexTrick, Sparse, exact_gradient, exact_ordered_gradient, gradient
 from benchmarks.timing.measure import hardware, ratio, show, side_by_side
 from benchmarks.timing.options import count, output_file
-from distillation.vocabularies.mapping import VocabularyMap
+from distillation.config.recipe import CommandLine, UserError, cli_entry
 from distillation.models.loading import load_tokenizer
-from distillation.config.recipe import CommandLine, RecipeError, command
 from distillation.vocabularies.cross_vocabulary_kl import VocabularyKL
+from distillation.vocabularies.mapping import VocabularyMap
 
 TEMPERATURE = 2.0
 BASELINES = {"dense": Dense, "gather": Gather, "index trick": IndexTrick, "sparse": Sparse}
@@ -43,7 +43,7 @@ MOST_PIECES = 8
 QUICK = {"teacher_size": 500, "student_sizes": [40, 120], "positions": [6], "repeats": 2}
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Measure every pair of vocabularies and number of positions; print the tables and one line of JSON."""
     arguments = parse(argv)
@@ -102,7 +102,7 @@ def vocabularies(arguments: argparse.Namespace) -> Iterator[tuple[Any, dict[str,
         vocabulary = VocabularyMap(student, teacher)
         seconds = time.perf_counter() - start
         if not len(vocabulary.mapped_teacher_ids):
-            raise RecipeError(f"--student_tokenizers {name!r} spells no token of --teacher_tokenizer: give another")
+            raise UserError(f"--student_tokenizers {name!r} spells no token of --teacher_tokenizer: give another")
         yield vocabulary, facts(vocabulary) | {"student_tokenizer": name, "seconds": seconds}
 
 

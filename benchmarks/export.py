@@ -23,17 +23,17 @@ import transformers
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from benchmarks.backends.runtimes import BACKENDS, Arrays
 from benchmarks.backends.deployed import Deployed, compare_masked_lm, compare_on_lines, compare_on_task, task_of
-from benchmarks.timing.measure import hardware
+from benchmarks.backends.runtimes import BACKENDS, Arrays
 from benchmarks.reporting.files import check_run
+from benchmarks.timing.measure import hardware
 from distillation.config.arguments import DataArguments
-from distillation.models.loading import check_rows, check_trained, fit_tokenizer, load_config, load_tokenizer
+from distillation.config.recipe import UserError, cli_entry, one_line, parse_recipe
 from distillation.demo.resolve import resolve_demo
-from distillation.text.reading import load_lines
-from distillation.config.recipe import RecipeError, command, one_line, parse_recipe
-from distillation.runs.result_files import read
+from distillation.models.loading import check_rows, check_trained, fit_tokenizer, load_config, load_tokenizer
 from distillation.runs.files import RESULTS, WEIGHTS, sha256
+from distillation.runs.result_files import read
+from distillation.text.reading import load_lines
 
 HEADS = ("ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
 FORMATS = ("onnx-int8", "onnx", "openvino-int8", "openvino")
@@ -57,16 +57,16 @@ class ExportArguments:
 
     def __post_init__(self):
         if self.backend not in FORMATS:
-            raise RecipeError(f"`backend` is {self.backend!r}; choose {', '.join(FORMATS)}")
+            raise UserError(f"`backend` is {self.backend!r}; choose {', '.join(FORMATS)}")
         for name in ("model_name_or_path", "output_dir"):
             if not getattr(self, name):
-                raise RecipeError(f"`{name}` is missing: name the folder{' or Hub id' * (name[0] == 'm')}")
+                raise UserError(f"`{name}` is missing: name the folder{' or Hub id' * (name[0] == 'm')}")
         folder = Path(self.output_dir)
         if folder.exists() and not (folder / EXPORT).exists() and (folder.is_file() or any(folder.iterdir())):
-            raise RecipeError(f"`output_dir` {self.output_dir!r} holds something else: name a new folder")
+            raise UserError(f"`output_dir` {self.output_dir!r} holds something else: name a new folder")
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Export, check, write; what was found."""
     (arguments,) = parse_recipe(ExportArguments, argv=argv)
@@ -94,21 +94,21 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
 def load(name_or_path: str) -> PreTrainedModel:
     """The checkpoint with the head that it has.
 
-    Raises RecipeError for another head, or for what cannot be loaded.
+    Raises UserError for another head, or for what cannot be loaded.
     """
     try:
         config = load_config(name_or_path)
         head = (config.architectures or ["no head"])[0]
         if not head.endswith(HEADS):
-            raise RecipeError(f"`model_name_or_path` {name_or_path!r} is a {head}: this exports {', '.join(HEADS)}")
+            raise UserError(f"`model_name_or_path` {name_or_path!r} is a {head}: this exports {', '.join(HEADS)}")
         options = {"config": config, "dtype": torch.float32, "trust_remote_code": False, "output_loading_info": True}
         model, loading = getattr(transformers, head).from_pretrained(name_or_path, **options)
         check_trained(model, loading, name_or_path, "model_name_or_path")
         return model.eval()
-    except RecipeError:
+    except UserError:
         raise
     except Exception as error:  # the loaders raise many types; all mean that there is no usable model
-        raise RecipeError(f"`model_name_or_path` {name_or_path!r} cannot be loaded: {one_line(error)}") from None
+        raise UserError(f"`model_name_or_path` {name_or_path!r} cannot be loaded: {one_line(error)}") from None
 
 
 def lines_of(validation_file: str) -> Dataset:
@@ -174,15 +174,13 @@ def compare(
         results = {}
     known = (Path(__file__).parents[1] / "finetuning" / f"run_{results.get('task')}.py").exists()
     if arguments.data_dir and not known:
-        raise RecipeError(
-            f"`data_dir` is of no use: {path} does not tell of which benchmark of finetuning/ it would be"
-        )
+        raise UserError(f"`data_dir` is of no use: {path} does not tell of which benchmark of finetuning/ it would be")
     if known:
         check_run(path, results)
         try:
             task, settings = task_of(results, arguments.model_name_or_path, arguments.data_dir)
             return compare_on_task(model, deployed, tokenizer, task, settings)
-        except RecipeError as error:
+        except UserError as error:
             if arguments.data_dir:
                 raise
             logger.warning("checked on lines of text, for its benchmark cannot be read (name `data_dir`): %s", error)

@@ -26,30 +26,30 @@ import torch
 from tqdm.auto import tqdm
 
 from benchmarks.backends.runtimes import BACKENDS
+from benchmarks.reporting import speed
 from benchmarks.timing.measure import hardware, show
 from benchmarks.timing.options import count, output_file, positive
-from benchmarks.reporting import speed
 from benchmarks.timing.roofline import Machine, measure_machine, work
 from benchmarks.timing.systems import HEADS, PUBLISHED, System, systems
 from benchmarks.timing.worker import build, in_process, random_inputs, visit
+from distillation.config.recipe import CommandLine, UserError, cli_entry
 from distillation.models.loading import position_count
-from distillation.config.recipe import CommandLine, RecipeError, command
 
 Row = dict[str, Any]
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Measure; print the table and one line of JSON. Exit code 1 if a row could not be measured.
 
-    Raises RecipeError if none can be.
+    Raises UserError if none can be.
     """
     arguments = parse(argv)
     torch.set_num_threads(arguments.threads)
     device = torch.device(arguments.device)
     rows = plan(arguments)
     if all("error" in row for row in rows):
-        raise RecipeError(f"{rows[0]['model']} by {rows[0]['backend']}: {rows[0]['error']}")
+        raise UserError(f"{rows[0]['model']} by {rows[0]['backend']}: {rows[0]['error']}")
     with tempfile.TemporaryDirectory(prefix="models-") as folder:
         machine = measure(rows, arguments, Path(folder))
     figures = {"hardware": hardware(device), "peak": vars(machine), "rows": rows}
@@ -98,20 +98,20 @@ def plan(arguments: argparse.Namespace) -> list[Row]:
 def _attempt(function: Callable[..., Row], *arguments: Any) -> Row:
     try:
         return function(*arguments)
-    except RecipeError as error:
+    except UserError as error:
         return {"error": str(error)}
 
 
 def facts(system: System, row: Row) -> Row:
     """The parameters of a row's model, its vocabulary, and the work that its matrix products are.
 
-    Raises RecipeError for a model, a length, or a backend that cannot be.
+    Raises UserError for a model, a length, or a backend that cannot be.
     """
     backend, length = BACKENDS[row["backend"]], row["sequence_length"]
     backend.check(row["backend"], row["device"])
     model = system.skeleton(row["head"])
     if length > position_count(model):
-        raise RecipeError(f"`sequence_length` {length} exceeds its {position_count(model)} positions")
+        raise UserError(f"`sequence_length` {length} exceeds its {position_count(model)} positions")
     flops, weights = work(model, row["batch_size"], length)
     known = {"parameters": model.num_parameters(), "vocabulary": model.config.vocab_size}
     return known | {"flops": flops, "weights": weights}

@@ -18,11 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 from tqdm.auto import tqdm
 
 from benchmarks import markdown
-from benchmarks.timing.options import count
 from benchmarks.studying.runs import Run, at_once, options
-from distillation.config.arguments import TERMS
+from benchmarks.timing.options import count
 from distillation.assembly import ARGUMENTS
-from distillation.config.recipe import CommandLine, check_output, command, parse_recipe
+from distillation.config.arguments import TERMS
+from distillation.config.recipe import CommandLine, check_output, cli_entry, parse_recipe
 
 NO_TEACHER = {f"weight_{term}": "0" for term in TERMS if term != "mlm"}
 ARMS = {  # what each way changes in the recipe; others say it themselves, as in `alignment=match,temperature=1`
@@ -37,11 +37,11 @@ METRICS = {
 }
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Run the study and print its table. Exit code 1 if a run failed.
 
-    Raises RecipeError for a recipe that no run could follow, before the first one.
+    Raises UserError for a recipe that no run could follow, before the first one.
     """
     parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(

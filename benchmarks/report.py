@@ -15,13 +15,13 @@ from matplotlib.figure import Figure
 from benchmarks import scores
 from benchmarks.reporting import held_out, plots, speed, tradeoff
 from benchmarks.reporting.inventory import Inventory, short_names, take_stock
-from distillation.config.recipe import CommandLine, check_output, command
+from distillation.config.recipe import CommandLine, check_output, cli_entry
 from distillation.runs.files import write
 
 Pictures = dict[str, Figure]  # by file name
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Read the results, write `report.md` with its pictures, and print where it is."""
     parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

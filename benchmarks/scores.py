@@ -13,9 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from benchmarks import markdown
 from benchmarks.reporting.files import check_run
-from distillation.config.recipe import CommandLine, RecipeError, command
-from distillation.runs.result_files import find, of_fine_tuning, read
+from distillation.config.recipe import CommandLine, UserError, cli_entry
 from distillation.runs.files import RESULTS
+from distillation.runs.result_files import find, of_fine_tuning, read
 
 
 def find_results(folders: Iterable[Path]) -> dict[Path, dict[str, Any]]:
@@ -47,7 +47,7 @@ def names(runs: Mapping[Path, Mapping[str, Any]]) -> dict[Path, str]:
 def table(runs: Mapping[Path, Mapping[str, Any]]) -> str:
     """Markdown: the score on the test part, with its standard deviation over seeds where there are several.
 
-    Raises RecipeError for two runs of one model on one task.
+    Raises UserError for two runs of one model on one task.
     """
     columns = list(dict.fromkeys((run["task"], run["metric"]) for run in runs.values()))
     rows: dict[str, dict[tuple[str, str], Path]] = {}
@@ -55,7 +55,7 @@ def table(runs: Mapping[Path, Mapping[str, Any]]) -> str:
         column = runs[folder]["task"], runs[folder]["metric"]
         other = rows.setdefault(name, {}).setdefault(column, folder)
         if other != folder:
-            raise RecipeError(f"{name} on {column[0]}: both {other} and {folder} have results; name one of them")
+            raise UserError(f"{name} on {column[0]}: both {other} and {folder} have results; name one of them")
     lines = []
     for name, cells in rows.items():
         # With the head of the first task: those of others differ by a few numbers a class.
@@ -77,7 +77,7 @@ def per_cent(run: Mapping[str, Any], ending: str = "") -> float:
     return run[f"test_{run['metric']}{ending}"] * scale
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Print the table."""
     parser = CommandLine(description=__doc__)
@@ -85,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
     folders = parser.parse_args(argv).folders
     runs = find_results(folders)
     if not runs:
-        raise RecipeError(f"no results of a fine-tuning run (all_results.json) in {', '.join(map(str, folders))}")
+        raise UserError(f"no results of a fine-tuning run (all_results.json) in {', '.join(map(str, folders))}")
     print(table(runs))
 
 

@@ -28,13 +28,13 @@ from benchmarks import markdown
 from benchmarks.timing.measure import MIB, hardware, peak, reset_peak, show
 from benchmarks.timing.options import count, output_file, positive
 from distillation.config.arguments import DataArguments, MaskingArguments, ObjectiveArguments
+from distillation.config.recipe import CommandLine, cli_entry
 from distillation.corpus.examples import encoder
-from distillation.demo.grammar import generate
 from distillation.corpus.masking import COUNTS, MaskingCollator
 from distillation.corpus.plan import Plan, Position
-from distillation.config.recipe import CommandLine, command
 from distillation.corpus.source import BLOCK, Source
 from distillation.corpus.streaming import Stream
+from distillation.demo.grammar import generate
 from distillation.vocabularies.wordpiece import train_tokenizer
 
 CPU = torch.device("cpu")
@@ -43,7 +43,7 @@ MARKS = (0.1, 0.5, 1.0)
 QUICK = {"megabytes": [0.3, 1.0], "blocks": 2, "shards": 3, "block": 100}
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Measure a corpus of each size; print a table and one line of JSON."""
     arguments = parse(argv)

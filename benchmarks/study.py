@@ -18,7 +18,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from tqdm.auto import tqdm
 
-from benchmarks.timing.options import count
 from benchmarks.studying.corpus import prepare
 from benchmarks.studying.page import page
 from benchmarks.studying.pictures import pictures
@@ -26,13 +25,14 @@ from benchmarks.studying.plan import Study
 from benchmarks.studying.results import collect, note_machine
 from benchmarks.studying.runs import Run, at_once
 from benchmarks.studying.tuning import chosen_runs, tune
-from distillation.config.recipe import CommandLine, RecipeError, check_output, command
+from benchmarks.timing.options import count
+from distillation.config.recipe import CommandLine, UserError, check_output, cli_entry
 from distillation.runs.files import write, write_json
 
 BAR = "{l_bar}{bar}| {n:.0f} of {total:.0f} minutes [{elapsed}<{remaining}]"  # minutes as the study has guessed them
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Say how long it takes, do what is not done, and write what it shows. Exit code 1 if a run failed."""
     parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -67,12 +67,12 @@ def main(argv: list[str] | None = None) -> None:
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Raises RecipeError while another process makes a study in this folder."""
+    """Raises UserError while another process makes a study in this folder."""
     with open(folder / ".lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise RecipeError(f"`output_dir` {str(folder)!r}: another process is at this study; wait for it") from None
+            raise UserError(f"`output_dir` {str(folder)!r}: another process is at this study; wait for it") from None
         yield
 
 
@@ -102,7 +102,7 @@ class Phase:
 def phases_of(study: Study, jobs: int) -> list[Phase]:
     """What is not done yet, in the order in which one thing needs another.
 
-    Raises RecipeError for a folder with something else in it.
+    Raises UserError for a folder with something else in it.
     """
     first, others = study.student_runs()
     stages = [([study.teacher_run()], 1), (study.vocabulary_runs(), jobs), (first, jobs)]

@@ -39,7 +39,7 @@ from benchmarks.timing.roofline import measure_machine
 from benchmarks.timing.step import Step
 from benchmarks.timing.systems import RECIPES, SHAPES
 from distillation.assembly import ARGUMENTS, assemble
-from distillation.config.recipe import CommandLine, command, parse_recipe, read_recipe
+from distillation.config.recipe import CommandLine, cli_entry, parse_recipe, read_recipe
 
 DEFAULT = ("distilrubert-small-cased-conversational", "tiny-5k", "tiny-5k:reduce")
 SIZES = {"max_length": "128", "per_device_train_batch_size": "8"}  # unless a recipe of one's own says them
@@ -53,7 +53,7 @@ CHANGES = SIZES | {  # of a recipe, for one step
 LINES = 40  # of the made-up corpus
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Measure the recipes; print the tables and one line of JSON."""
     arguments, overrides = parse(argv)

@@ -16,16 +16,16 @@ from distillation.config.arguments import (
     check_best,
     check_masking,
 )
-from distillation.teacher_cache.storage import TeacherCache, open_cache
-from distillation.teacher_cache.targets import use_cache
+from distillation.config.recipe import UserError
 from distillation.corpus.examples import load_corpus
+from distillation.corpus.streaming import stream_corpus
 from distillation.evaluation import held_out_examples
 from distillation.models.layer_groups import Projections
 from distillation.models.shapes import build_student, load_student_tokenizer, load_teacher
-from distillation.objective import compared_layers
-from distillation.config.recipe import RecipeError
-from distillation.corpus.streaming import stream_corpus
 from distillation.models.student import Student
+from distillation.objective import compared_layers
+from distillation.teacher_cache.storage import TeacherCache, open_cache
+from distillation.teacher_cache.targets import use_cache
 from distillation.trainer import DistillationTrainer
 
 ARGUMENTS = (
@@ -65,11 +65,11 @@ def assemble(
     cache_args: CacheArguments,
     training_args: TrainingArguments,
 ) -> Assembly:
-    """Everything that a run needs, before its first step. Raises RecipeError for what cannot be met."""
+    """Everything that a run needs, before its first step. Raises UserError for what cannot be met."""
     check_masking(masking_args, objective)
     check_best(training_args, objective)
     if cache_args.teacher_cache and data_args.streaming:
-        raise RecipeError("`teacher_cache` keeps a row of each example, `streaming` keeps none: leave one of them out")
+        raise UserError("`teacher_cache` keeps a row of each example, `streaming` keeps none: leave one of them out")
     teacher, teacher_tokenizer = load_teacher(model_args, objective, data_args.max_length)
     tokenizer, vocabulary = load_student_tokenizer(model_args, objective, teacher_tokenizer)
     student = build_student(model_args, objective, teacher, tokenizer, vocabulary)

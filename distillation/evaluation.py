@@ -15,9 +15,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from distillation.config.recipe import UserError
 from distillation.corpus.examples import lengths, tokenize
 from distillation.corpus.masking import EVALUATION_SEED, KEEP, draw_actions
-from distillation.config.recipe import RecipeError
 from distillation.models.student import Runner
 
 PROBABILITY = 0.15
@@ -29,12 +29,12 @@ HEADINGS = ("loss", "loss per character", "token accuracy", "word accuracy")
 def held_out_examples(lines: Dataset, tokenizers: Sequence[PreTrainedTokenizerBase], max_length: int) -> list[Dataset]:
     """One data set for each tokenizer, with the same spans of characters in the same rows and the same words.
 
-    Raises RecipeError for a text in which nothing would be hidden.
+    Raises UserError for a text in which nothing would be hidden.
     """
     prefixes = [f"{index}_" for index in range(len(tokenizers))]
     joint = tokenize(lines, tokenizers, "word", max_length, prefixes=prefixes)
     if not any((_drawn(row["id"], row["unit_characters"]) != KEEP).any() for row in joint):
-        raise RecipeError("the held-out text is too short to hide a word: give more of it as `validation_file`")
+        raise UserError("the held-out text is too short to hide a word: give more of it as `validation_file`")
     joint = joint.select(np.argsort(lengths(joint), kind="stable"))  # batches of little padding
     return [
         joint.select_columns(["id", f"{prefix}input_ids", f"{prefix}units", "unit_characters"]).rename_columns(

@@ -15,13 +15,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from transformers import set_seed
 
-from distillation.runs.agreement import writing
 from distillation.assembly import ARGUMENTS, assemble
+from distillation.config.recipe import cli_entry, parse_recipe
 from distillation.demo.resolve import resolve_demo
 from distillation.evaluation import evaluate_masked_lm
-from distillation.models.shapes import load_masked_lm
 from distillation.hub.publishing import check_push, publish
-from distillation.config.recipe import command, parse_recipe
+from distillation.models.shapes import load_masked_lm
+from distillation.runs.agreement import writing
 from distillation.runs.files import recipe_of
 from distillation.runs.resume import MACHINE, begin, checkpoint_of
 
@@ -30,7 +30,7 @@ DEMO_RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
 logger = logging.getLogger("distillation.run")
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Parse, load, train, evaluate, publish."""
     *arguments, card_args, training_args = parse_recipe(*ARGUMENTS, argv=argv, default=DEMO_RECIPE)

@@ -15,13 +15,13 @@ import os.path
 import torch
 
 from distillation.config.arguments import DataArguments
-from distillation.models.loading import check_rows, load_tokenizer, position_count
+from distillation.config.recipe import UserError, cli_entry, parse_recipe
 from distillation.demo.resolve import resolve_demo
 from distillation.evaluation import evaluate_masked_lm, held_out_examples, held_out_table
-from distillation.text.reading import check_whole, load_lines
+from distillation.models.loading import check_rows, load_tokenizer, position_count
 from distillation.models.shapes import load_masked_lm
-from distillation.config.recipe import RecipeError, command, parse_recipe
 from distillation.runs.files import write_json
+from distillation.text.reading import check_whole, load_lines
 
 
 @dataclass
@@ -35,19 +35,19 @@ class EvaluationArguments:
     output: str | None = field(default=None, metadata={"help": "JSON file for the figures."})
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, load, evaluate, print a table and one line of JSON."""
     arguments, data_args = parse_recipe(EvaluationArguments, DataArguments, argv=argv)
     names = arguments.model_name_or_path
     if not names:
-        raise RecipeError("`model_name_or_path` is missing: name one or more masked LMs")
+        raise UserError("`model_name_or_path` is missing: name one or more masked LMs")
     if arguments.batch_size < 1:
-        raise RecipeError(f"`batch_size` must be at least 1, got {arguments.batch_size}")
+        raise UserError(f"`batch_size` must be at least 1, got {arguments.batch_size}")
     if arguments.output and not os.path.isdir(os.path.dirname(os.path.abspath(arguments.output))):
-        raise RecipeError(f"`output` {arguments.output!r}: its folder does not exist")
+        raise UserError(f"`output` {arguments.output!r}: its folder does not exist")
     if arguments.output and os.path.isdir(arguments.output):
-        raise RecipeError(f"`output` {arguments.output!r} is a folder: name a file")
+        raise UserError(f"`output` {arguments.output!r} is a folder: name a file")
     check_whole(data_args, "an evaluation: leave it out")
     resolve_demo(data_args)
     lines = load_lines(data_args, data_args.validation_file or data_args.train_file, data_args.dataset_name)
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
         check_rows(tokenizer, model, name, "model_name_or_path")
         positions = position_count(model)
         if data_args.max_length > positions:
-            raise RecipeError(
+            raise UserError(
                 f"`max_length` {data_args.max_length} exceeds the {positions} positions of {name}; lower it"
             )
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -11,7 +11,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
-from distillation.runs.agreement import writing
 from distillation.config.arguments import (
     CardArguments,
     DataArguments,
@@ -20,26 +19,27 @@ from distillation.config.arguments import (
     TeacherArguments,
     check_best,
 )
-from distillation.models.loading import check_numbering, load_tokenizer
+from distillation.config.recipe import cli_entry, parse_recipe
 from distillation.corpus.examples import load_corpus
+from distillation.corpus.streaming import stream_corpus
 from distillation.demo.resolve import resolve_demo
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
-from distillation.models.layer_groups import Projections
-from distillation.text.reading import check_whole, load_lines
-from distillation.models.shapes import load_masked_lm, teacher_config
 from distillation.hub.publishing import check_push, publish
-from distillation.config.recipe import command, parse_recipe
+from distillation.models.layer_groups import Projections
+from distillation.models.loading import check_numbering, load_tokenizer
+from distillation.models.shapes import load_masked_lm, teacher_config
+from distillation.models.student import Student
+from distillation.runs.agreement import writing
 from distillation.runs.files import recipe_of
 from distillation.runs.resume import MACHINE, begin, checkpoint_of
-from distillation.corpus.streaming import stream_corpus
-from distillation.models.student import Student
+from distillation.text.reading import check_whole, load_lines
 from distillation.trainer import DistillationTrainer
 from distillation.vocabularies.wordpiece import sample_texts, train_tokenizer
 
 ARGUMENTS = (TeacherArguments, DataArguments, MaskingArguments, CardArguments, TrainingArguments)
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Parse, train, evaluate, publish."""
     *arguments, card_args, training_args = parse_recipe(*ARGUMENTS, argv=argv)

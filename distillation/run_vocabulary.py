@@ -10,11 +10,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from distillation.config.arguments import DataArguments
-from distillation.models.loading import load_tokenizer, save_tokenizer
+from distillation.config.recipe import UserError, check_output, cli_entry, parse_recipe
 from distillation.demo.resolve import resolve_demo
-from distillation.text.reading import check_whole, hold_out, load_lines
-from distillation.config.recipe import RecipeError, check_output, command, parse_recipe
+from distillation.models.loading import load_tokenizer, save_tokenizer
 from distillation.runs.files import write_json
+from distillation.text.reading import check_whole, hold_out, load_lines
 from distillation.vocabularies.wordpiece import measure, sample_texts, train_tokenizer
 
 
@@ -33,12 +33,12 @@ class VocabularyArguments:
 ARGUMENTS = (VocabularyArguments, DataArguments)
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, read, train, compare on held-out lines, save."""
     arguments, data_args = parse_recipe(*ARGUMENTS, argv=argv)
     if arguments.output_dir is None:
-        raise RecipeError("`output_dir` is missing: name the folder for the tokenizer")
+        raise UserError("`output_dir` is missing: name the folder for the tokenizer")
     check_output(arguments.output_dir)
     check_whole(data_args, "to train a vocabulary: leave it out")
     teacher = None

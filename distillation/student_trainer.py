@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import TrainingArguments
 
-from distillation.models.loading import save_pretrained
+from distillation.config.recipe import UserError
 from distillation.corpus.examples import lengths
-from distillation.config.recipe import RecipeError
-from distillation.runs.files import WEIGHTS
-from distillation.runs.exact_trainer import ResumableTrainer
-from distillation.runs.sampling import EpochBegins, LengthGroupedSampler
-from distillation.runs.fsdp import configure, in_shards_of
 from distillation.corpus.streaming import FILES, Stream
+from distillation.models.loading import save_pretrained
 from distillation.models.student import Student
+from distillation.runs.exact_trainer import ResumableTrainer
+from distillation.runs.files import WEIGHTS
+from distillation.runs.fsdp import configure, in_shards_of
+from distillation.runs.sampling import EpochBegins, LengthGroupedSampler
 
 PROJECTIONS = "projections.safetensors"
 
@@ -98,7 +98,7 @@ class StudentTrainer(ResumableTrainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         if not self.streams and any(Path(resume_from_checkpoint).glob(FILES)):
-            raise RecipeError(
+            raise UserError(
                 f"`resume_from_checkpoint`: {resume_from_checkpoint} was made with `streaming`: resume it so, or "
                 "choose another `output_dir`"
             )

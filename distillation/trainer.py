@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
-from distillation.vocabularies.mapping import VocabularyMap
 from distillation.config.arguments import MaskingArguments, ObjectiveArguments
-from distillation.corpus.examples import Corpus, lengths
-from distillation.teacher_cache.kept import joined_targets
-from distillation.corpus.masking import COUNTS, EVALUATION_SEED, MaskingCollator, rarity_weights
-from distillation.objective import COUNTED_BY, distillation_terms
 from distillation.config.recipe import check_training
-from distillation.runs.fsdp import shard
+from distillation.corpus.examples import Corpus, lengths
+from distillation.corpus.masking import COUNTS, EVALUATION_SEED, MaskingCollator, rarity_weights
 from distillation.models.student import Outputs, Student
-from distillation.student_trainer import StudentTrainer
 from distillation.models.teacher import Targets, Teacher
+from distillation.objective import COUNTED_BY, distillation_terms
+from distillation.runs.fsdp import shard
+from distillation.student_trainer import StudentTrainer
+from distillation.teacher_cache.kept import joined_targets
 from distillation.vocabularies.cross_vocabulary_kl import VocabularyKL
+from distillation.vocabularies.mapping import VocabularyMap
 
 
 class DistillationTrainer(StudentTrainer):
@@ -53,7 +53,7 @@ class DistillationTrainer(StudentTrainer):
         teacher_tokenizer, vocabulary: where the alignment is `match` or `reduce`, the teacher's tokenizer and how its
         tokens are spelt in the student's.
 
-        Raises RecipeError for training arguments that cannot be met, before anything is written.
+        Raises UserError for training arguments that cannot be met, before anything is written.
         """
         check_training(args)
         if args.ddp_find_unused_parameters is None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from transformers import TrainingArguments
 
-from distillation.config.recipe import SEEDS, RecipeError
+from distillation.config.recipe import SEEDS, UserError
 
 
 def key(default, help: str):
@@ -29,13 +29,13 @@ class FinetuningArguments:
     def __post_init__(self):
         for name in ("model_name_or_path", "data_dir"):
             if getattr(self, name) is None:
-                raise RecipeError(f"`{name}` is missing: name {'the checkpoint' if 'model' in name else 'the data'}")
+                raise UserError(f"`{name}` is missing: name {'the checkpoint' if 'model' in name else 'the data'}")
         if self.max_length < 16:
-            raise RecipeError(f"`max_length` must be at least 16, got {self.max_length}")
+            raise UserError(f"`max_length` must be at least 16, got {self.max_length}")
         if self.early_stopping_patience < 0:
-            raise RecipeError(f"`early_stopping_patience` must not be negative, got {self.early_stopping_patience}")
+            raise UserError(f"`early_stopping_patience` must not be negative, got {self.early_stopping_patience}")
         if len(set(self.seeds)) < len(self.seeds) or not all(0 <= seed < SEEDS for seed in self.seeds):
-            raise RecipeError(f"`seeds` must be different numbers from 0 to 2 ** 32 - 1, got {self.seeds}")
+            raise UserError(f"`seeds` must be different numbers from 0 to 2 ** 32 - 1, got {self.seeds}")
 
 
 @dataclass
@@ -53,9 +53,9 @@ class TaskTeacherArguments:
         for name in ("weight_kl", "temperature"):
             value = getattr(self, name)
             if value is not None and self.task_teacher is None:
-                raise RecipeError(f"`{name}` has no effect without `task_teacher`: leave it out")
+                raise UserError(f"`{name}` has no effect without `task_teacher`: leave it out")
             if value is not None and not value > 0:
-                raise RecipeError(f"`{name}` must be positive, got {value}")
+                raise UserError(f"`{name}` must be positive, got {value}")
 
     def weights(self) -> dict[str, float]:
         """Those that are given."""

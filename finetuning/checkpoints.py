@@ -5,9 +5,9 @@ from typing import Any
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
-from distillation.models.shapes import loading as checkpoint
+from distillation.config.recipe import UserError, one_line
+from distillation.models import loading as checkpoint
 from distillation.models.loading import counts_from_padding, fit_tokenizer, load_config
-from distillation.config.recipe import RecipeError, one_line
 from finetuning.tasks.base import Task
 
 START, TEACHER = "model_name_or_path", "task_teacher"
@@ -16,7 +16,7 @@ START, TEACHER = "model_name_or_path", "task_teacher"
 def load_model(name_or_path: str, task: Task, random_weights: bool) -> PreTrainedModel:
     """A checkpoint with a head for the task: its own if it has one that fits, else a new one.
 
-    Raises RecipeError for what is no encoder with trained weights.
+    Raises UserError for what is no encoder with trained weights.
     """
     config = _load_config(name_or_path, START)
     # A checkpoint of another task brings its labels along, or wants several of them at once.
@@ -31,27 +31,25 @@ def load_model(name_or_path: str, task: Task, random_weights: bool) -> PreTraine
     new = {*loading["missing_keys"], *(name for name, *_ in loading["mismatched_keys"])}  # the latter of another shape
     missing = [name for name in sorted(new) if name.startswith(inside) and ".pooler." not in name]
     if missing:  # a pooler is new where the checkpoint was a masked LM
-        raise RecipeError(
-            f"`{START}` {name_or_path!r} lacks trained weights for {missing[0]}: give a whole checkpoint"
-        )
+        raise UserError(f"`{START}` {name_or_path!r} lacks trained weights for {missing[0]}: give a whole checkpoint")
     return model
 
 
 def load_task_teacher(name_or_path: str, task: Task) -> PreTrainedModel:
     """A model that was fine-tuned on the task.
 
-    Raises RecipeError if its head is not trained, or predicts other labels.
+    Raises UserError if its head is not trained, or predicts other labels.
     """
     config = _load_config(name_or_path, TEACHER)
     known = set(config.id2label.values())
     if task.labels and known != set(task.labels):
-        raise RecipeError(
+        raise UserError(
             f"`{TEACHER}` {name_or_path!r} predicts {', '.join(sorted(known))}, and {task.name} has "
             f"{', '.join(task.labels)}: give a model fine-tuned on this very task"
         )
     model, loading = _load(name_or_path, TEACHER, task, config)
     if loading["missing_keys"]:
-        raise RecipeError(
+        raise UserError(
             f"`{TEACHER}` {name_or_path!r} has no trained head for {task.name} ({min(loading['missing_keys'])} is "
             "missing): fine-tune it first"
         )
@@ -61,12 +59,12 @@ def load_task_teacher(name_or_path: str, task: Task) -> PreTrainedModel:
 def load_tokenizer(name_or_path: str, key: str, model: PreTrainedModel) -> PreTrainedTokenizerBase:
     """The tokenizer of a checkpoint, as its model needs it.
 
-    Raises RecipeError for one that will not do, or that does not fit the model.
+    Raises UserError for one that will not do, or that does not fit the model.
     """
     tokenizer = checkpoint.load_tokenizer(name_or_path, key, roles=("pad_token",))
     checkpoint.check_rows(tokenizer, model, name_or_path, key)
     if counts_from_padding(model) and tokenizer.pad_token_id != model.config.pad_token_id:
-        raise RecipeError(
+        raise UserError(
             f"`{key}` {name_or_path!r} pads with token {tokenizer.pad_token_id} by its tokenizer and "
             f"{model.config.pad_token_id} by its config, which positions are counted from: make them one"
         )
@@ -79,7 +77,7 @@ def _load_config(name_or_path: str, key: str) -> PreTrainedConfig:
     try:
         return load_config(name_or_path)
     except Exception as error:  # a missing folder, a broken file, an unknown id
-        raise RecipeError(f"`{key}` {name_or_path!r} cannot be loaded: {one_line(error)}") from None
+        raise UserError(f"`{key}` {name_or_path!r} cannot be loaded: {one_line(error)}") from None
 
 
 def _load(name_or_path: str, key: str, task: Task, config: PreTrainedConfig, **options: Any) -> tuple[Any, dict]:
@@ -90,6 +88,6 @@ def _load(name_or_path: str, key: str, task: Task, config: PreTrainedConfig, **o
     try:
         return task.model_class.from_pretrained(name_or_path, config=config, **options)
     except Exception as error:  # the loaders raise many types; all mean that there is no usable model
-        raise RecipeError(f"`{key}` {name_or_path!r} cannot be loaded: {one_line(error)}") from None
+        raise UserError(f"`{key}` {name_or_path!r} cannot be loaded: {one_line(error)}") from None
     finally:
         transformers_logging.set_verbosity(level)

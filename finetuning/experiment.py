@@ -14,19 +14,19 @@ import torch
 import transformers
 from transformers import PreTrainedTokenizerBase, TrainingArguments, set_seed
 
-from distillation.runs.agreement import writing
 from distillation.config.arguments import CardArguments
-from distillation.hub.push import Repository, push
+from distillation.config.recipe import UserError, parse_recipe
 from distillation.hub.publishing import card_facts, check_push, save_card
-from distillation.config.recipe import RecipeError, parse_recipe
+from distillation.hub.push import Repository, push
+from distillation.runs.agreement import writing
 from distillation.runs.files import RESULTS, WEIGHTS, recipe_of, sha256, write_json
 from distillation.runs.resume import MACHINE, begin, checkpoint_of, finished, names_checkpoint
 from finetuning.arguments import FinetuningArguments, TaskTeacherArguments, TaskTrainingArguments
 from finetuning.checkpoints import START, load_model, load_tokenizer
 from finetuning.parts import Part, read_parts
 from finetuning.results import over_seeds, save_predictions, table
-from finetuning.tasks.base import Task
 from finetuning.task_teacher import teach
+from finetuning.tasks.base import Task
 from finetuning.trainer import TaskTrainer
 
 logger = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ def parse(recipe: str, argv: Sequence[str] | None, *options: type) -> Settings:
     recipe: the name of the one in `recipes/` that holds unless `--config` names another; options: dataclasses of the
     script's own keys.
 
-    Raises RecipeError for what `parse_recipe` refuses.
+    Raises UserError for what `parse_recipe` refuses.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not any(word.split("=")[0] == "--config" for word in argv):
@@ -73,7 +73,7 @@ def parse(recipe: str, argv: Sequence[str] | None, *options: type) -> Settings:
 def run(task: Task, settings: Settings) -> dict[str, Any]:
     """Fine-tune and score, once or with several seeds; what came out, which is also saved, printed, and pushed.
 
-    Raises RecipeError for what cannot be done, before any training.
+    Raises UserError for what cannot be done, before any training.
     """
     arguments, training = settings.arguments, copy.copy(settings.training)
     check(arguments, training, task)
@@ -111,7 +111,7 @@ def recipe_of_run(settings: Settings, training: TrainingArguments) -> dict[str, 
 def prepare(task: Task, settings: Settings, training: TrainingArguments) -> "Experiment":
     """Read the data and make them inputs of the model.
 
-    Raises RecipeError for data, a checkpoint, or a task teacher that will not do.
+    Raises UserError for data, a checkpoint, or a task teacher that will not do.
     """
     arguments = settings.arguments
     with training.main_process_first():
@@ -150,23 +150,21 @@ def chosen_by(training: TrainingArguments) -> str:
 
 
 def check(arguments: FinetuningArguments, training: TrainingArguments, task: Task) -> None:
-    """Raise RecipeError for settings that contradict each other; put the task's own metric where none is named."""
+    """Raise UserError for settings that contradict each other; put the task's own metric where none is named."""
     metric = training.metric_for_best_model
     if metric == "benchmark":
         training.metric_for_best_model = task.selects
     elif metric != "loss" and metric not in task.metric.names:
         known = ", ".join(["loss", *task.metric.names])
-        raise RecipeError(f"`metric_for_best_model` is {metric!r}; {task.name} has {known}")
+        raise UserError(f"`metric_for_best_model` is {metric!r}; {task.name} has {known}")
     if arguments.early_stopping_patience and not training.load_best_model_at_end:
-        raise RecipeError("`early_stopping_patience` needs `load_best_model_at_end: true`; 0 switches it off")
+        raise UserError("`early_stopping_patience` needs `load_best_model_at_end: true`; 0 switches it off")
     if training.dataloader_drop_last:
-        raise RecipeError("`dataloader_drop_last` would leave texts without a prediction: leave it out")
+        raise UserError("`dataloader_drop_last` would leave texts without a prediction: leave it out")
     if arguments.seeds and training.push_to_hub:
-        raise RecipeError("`push_to_hub` publishes one model: give one `seed`, and no `seeds`")
+        raise UserError("`push_to_hub` publishes one model: give one `seed`, and no `seeds`")
     if arguments.seeds and names_checkpoint(training):
-        raise RecipeError(
-            "`resume_from_checkpoint` names one checkpoint, and `seeds` have one each: `true` takes those"
-        )
+        raise UserError("`resume_from_checkpoint` names one checkpoint, and `seeds` have one each: `true` takes those")
 
 
 def runs_of(seeds: Sequence[int], training: TrainingArguments) -> list[TrainingArguments]:

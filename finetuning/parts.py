@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from finetuning.demo.resolve import FOLDER, demo_data
 from finetuning.splits import held_out, without_repeats
 from finetuning.tasks.base import Encoded, Row, Task
@@ -32,12 +32,12 @@ def is_demo(data_dir: str) -> bool:
 def read_parts(task: Task, data_dir: str) -> tuple[dict[str, list], dict[str, Any]]:
     """The rows of `train`, `validation`, `test`, and perhaps `submission`, and facts about them for the results.
 
-    Raises RecipeError for a part that is missing or empty.
+    Raises UserError for a part that is missing or empty.
     """
     parts = task.read(str(demo_data(task.name)) if data_dir == DEMO else data_dir)
     for name in ("train", "test"):
         if not parts.get(name):
-            raise RecipeError(f"`data_dir` {data_dir!r} has no examples for {name}")
+            raise UserError(f"`data_dir` {data_dir!r} has no examples for {name}")
     left_out: dict[str, int] = {}
     if task.texts_are_examples:
         parts["train"], left_out = without_repeats(
@@ -47,7 +47,7 @@ def read_parts(task: Task, data_dir: str) -> tuple[dict[str, list], dict[str, An
         logger.info("%s: no validation part; a tenth of train, always the same, serves", task.name)
         parts["train"], parts["validation"] = held_out(parts["train"], task.texts)
     if not parts["train"]:
-        raise RecipeError(f"`data_dir` {data_dir!r} has too few different texts to set some aside for validation")
+        raise UserError(f"`data_dir` {data_dir!r} has too few different texts to set some aside for validation")
     sizes = {name: len(part) for name, part in parts.items()}
     logger.info("%s: %s; left out of train: %s", task.name, sizes, left_out or "none")
     absent = set(task.labels) - {label for row in parts["train"] for label in task.labels_of(row)}

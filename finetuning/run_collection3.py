@@ -12,12 +12,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.recipe import RecipeError, command
+from distillation.config.recipe import UserError, cli_entry
 from finetuning.arguments import key
-from finetuning.metrics import EntityScores
-from finetuning.readers import collection3
-from finetuning.tasks.tagging import Tagging
 from finetuning.experiment import finetune
+from finetuning.metrics import EntityScores
+from finetuning.sets import collection3
+from finetuning.tasks.tagging import Tagging
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Collection3Arguments:
 
     def __post_init__(self):
         if self.entity_types not in collection3.TYPES:
-            raise RecipeError(f"`entity_types` is {self.entity_types}; choose 3 or 5")
+            raise UserError(f"`entity_types` is {self.entity_types}; choose 3 or 5")
 
 
 OPTIONS = (Collection3Arguments,)
@@ -46,7 +46,7 @@ def task(arguments: Collection3Arguments) -> Tagging:
     )
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Fine-tune, score, save."""
     finetune(task, "collection3", argv, *OPTIONS)

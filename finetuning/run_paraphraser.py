@@ -12,12 +12,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.recipe import RecipeError, command
+from distillation.config.recipe import UserError, cli_entry
 from finetuning.arguments import key
-from finetuning.tasks.classification import TextClassification
-from finetuning.metrics import LabelScores
-from finetuning.readers import paraphraser
 from finetuning.experiment import finetune
+from finetuning.metrics import LabelScores
+from finetuning.sets import paraphraser
+from finetuning.tasks.classification import TextClassification
 
 
 @dataclass
@@ -28,7 +28,7 @@ class ParaPhraserArguments:
 
     def __post_init__(self):
         if self.classes not in paraphraser.LABELS:
-            raise RecipeError(f"`classes` is {self.classes}; choose 2 or 3")
+            raise UserError(f"`classes` is {self.classes}; choose 2 or 3")
 
 
 OPTIONS = (ParaPhraserArguments,)
@@ -48,7 +48,7 @@ def task(arguments: ParaPhraserArguments) -> TextClassification:
     )
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Fine-tune, score, save."""
     finetune(task, "paraphraser", argv, *OPTIONS)

@@ -12,12 +12,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.recipe import RecipeError, command
+from distillation.config.recipe import UserError, cli_entry
 from finetuning.arguments import key
-from finetuning.tasks.classification import TextClassification
-from finetuning.metrics import LabelScores
-from finetuning.readers import rusentiment
 from finetuning.experiment import finetune
+from finetuning.metrics import LabelScores
+from finetuning.sets import rusentiment
+from finetuning.tasks.classification import TextClassification
 
 
 @dataclass
@@ -28,7 +28,7 @@ class RuSentimentArguments:
 
     def __post_init__(self):
         if sorted(self.train_parts) not in (["random"], ["preselected"], ["preselected", "random"]):
-            raise RecipeError(f"`train_parts` is {self.train_parts}; name `random`, `preselected`, or both")
+            raise UserError(f"`train_parts` is {self.train_parts}; name `random`, `preselected`, or both")
 
 
 OPTIONS = (RuSentimentArguments,)
@@ -46,7 +46,7 @@ def task(arguments: RuSentimentArguments) -> TextClassification:
     )
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Fine-tune, score, save."""
     finetune(task, "rusentiment", argv, *OPTIONS)

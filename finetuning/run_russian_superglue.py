@@ -11,12 +11,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.recipe import RecipeError, command
+from distillation.config.recipe import UserError, cli_entry
 from finetuning.arguments import key
+from finetuning.experiment import parse
 from finetuning.russian_superglue import report
 from finetuning.russian_superglue.suite import available, run_task, verify, with_data, write_submission
 from finetuning.russian_superglue.tasks import NAMES
-from finetuning.experiment import parse
 
 ALL = "all"
 
@@ -33,19 +33,19 @@ class RussianSuperGlueArguments:
     def __post_init__(self):
         self.task = self.task.lower()
         if self.task not in (ALL, *NAMES):
-            raise RecipeError(f"`task` is {self.task!r}; choose one of {', '.join(NAMES)}, or `all`")
+            raise UserError(f"`task` is {self.task!r}; choose one of {', '.join(NAMES)}, or `all`")
 
 
 OPTIONS = (RussianSuperGlueArguments,)
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Fine-tune, score, compare with answers without a model, write the submission."""
     settings = with_data(parse("russian_superglue", argv, *OPTIONS))
     (own,), arguments, folder = settings.own, settings.arguments, Path(settings.training.output_dir)
     if own.submission and arguments.seeds:
-        raise RecipeError("`submission` takes the answers of one model: give one `seed`, and no `seeds`")
+        raise UserError("`submission` takes the answers of one model: give one `seed`, and no `seeds`")
     names = available(arguments.data_dir) if own.task == ALL else [own.task]
     names.sort(key=lambda name: name == "lidirus")  # after TERRa, whose model answers it
     folders = {name: folder / name if own.task == ALL else folder for name in names}

@@ -10,11 +10,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.recipe import command
+from distillation.config.recipe import cli_entry
+from finetuning.experiment import finetune
+from finetuning.formats import squad
 from finetuning.metrics import AnswerScores
 from finetuning.tasks.question_answering import QuestionAnswering
-from finetuning.readers import squad
-from finetuning.experiment import finetune
 
 OPTIONS = ()
 
@@ -31,7 +31,7 @@ def task() -> QuestionAnswering:
     )
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Fine-tune, score, save."""
     finetune(task, "sberquad", argv, *OPTIONS)

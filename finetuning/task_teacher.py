@@ -13,7 +13,7 @@ from typing import Any
 from datasets import Dataset, concatenate_datasets
 from transformers import TrainingArguments
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from finetuning.arguments import TaskTeacherArguments
 from finetuning.checkpoints import TEACHER, load_task_teacher, load_tokenizer
 from finetuning.parts import Part
@@ -32,7 +32,7 @@ def teach(
 ) -> dict[str, Any]:
     """Put the teacher's logits into the inputs of `train`; how well the teacher itself does on `validation`.
 
-    Raises RecipeError for a model that cannot teach this task, or not with its tokenizer.
+    Raises UserError for a model that cannot teach this task, or not with its tokenizer.
     """
     name = arguments.task_teacher
     model = load_task_teacher(name, task)
@@ -46,7 +46,7 @@ def teach(
     }
     theirs, ours = its_parts["train"].encoded, parts["train"].encoded
     if task.needs_one_tokenizer and not theirs.inputs.data["input_ids"].equals(ours.inputs.data["input_ids"]):
-        raise RecipeError(
+        raise UserError(
             f"`{TEACHER}` {name!r} reads the texts as other tokens than the student: {task.needs_one_tokenizer}; give "
             "a teacher with the student's tokenizer and as many positions"
         )

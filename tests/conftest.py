@@ -14,8 +14,8 @@ from huggingface_hub import constants  # noqa: E402
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers  # noqa: E402
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast  # noqa: E402
 
-from distillation.models.loading import save_pretrained  # noqa: E402
 from distillation.demo.grammar import generate  # noqa: E402
+from distillation.models.loading import save_pretrained  # noqa: E402
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, train_tokenizer  # noqa: E402
 from tests.hub import TOKEN, Hub  # noqa: E402
 

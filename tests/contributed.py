@@ -7,10 +7,10 @@ import torch
 
 from distillation import losses, run
 from distillation.config.arguments import TERMS
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from finetuning import run_rucola
-from finetuning.demo.resolve import resolve as demo
-from finetuning.readers import rucola
+from finetuning.demo import resolve as demo
+from finetuning.formats import rucola
 
 COMMON = ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--max_steps", "8"]
 COMMON += ["--learning_rate", "1e-2", "--logging_steps", "1", "--report_to", "none"]
@@ -65,5 +65,5 @@ def test_rucola_is_scored(rucola_folder, teacher_folder, tmp_path):
 def test_rucola_refuses_a_wrong_label_by_its_line(rucola_folder):
     with open(rucola_folder / "in_domain_dev.csv", "a", encoding="utf-8") as file:
         file.write("200,Да,maybe\n")
-    with pytest.raises(RecipeError, match="in_domain_dev.csv:26: acceptable 'maybe' is none of 0, 1"):
+    with pytest.raises(UserError, match="in_domain_dev.csv:26: acceptable 'maybe' is none of 0, 1"):
         rucola.read(str(rucola_folder))

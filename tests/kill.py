@@ -33,8 +33,8 @@ from safetensors.torch import load_file  # noqa: E402
 from transformers import BertConfig, BertForMaskedLM  # noqa: E402
 
 from distillation import run  # noqa: E402
-from distillation.models.loading import save_pretrained  # noqa: E402
 from distillation.demo.grammar import generate  # noqa: E402
+from distillation.models.loading import save_pretrained  # noqa: E402
 from distillation.runs.sealing import SEAL, checkpoints  # noqa: E402
 from distillation.vocabularies.wordpiece import train_tokenizer  # noqa: E402
 

@@ -11,11 +11,12 @@ import time
 from pathlib import Path
 
 import pytest
-from campaign import guard
-from campaign.case import REFUSED, SURVIVED
-from campaign.checkpoints import Payload
-from campaign.entries import ENTRIES, TOKEN
-from campaign.verdict import FAILED, ended, revealed, written
+
+from tests.campaign import guard
+from tests.campaign.case import REFUSED, SURVIVED
+from tests.campaign.checkpoints import Payload
+from tests.campaign.entries import ENTRIES, TOKEN
+from tests.campaign.verdict import FAILED, ended, revealed, written
 
 RUN = Path(__file__).parent / "campaign" / "run.py"
 MAIN = 'if __name__ == "__main__":'

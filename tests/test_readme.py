@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks import export
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
-from distillation.hub.push import publishing as publish
 from distillation.config.arguments import CardArguments, DataArguments
+from distillation.hub import publishing as publish
 from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_russian_superglue
 from finetuning.experiment import ARGUMENTS
 

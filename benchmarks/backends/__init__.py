@@ -1,0 +1,1 @@
+"""Graphs, quantization, and the runtimes that answer."""

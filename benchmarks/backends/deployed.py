@@ -16,12 +16,12 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.modeling_outputs import ModelOutput
 
-from benchmarks.backends.runtimes import Run, arrays
 from benchmarks.backends.graph import OUTPUTS
+from benchmarks.backends.runtimes import Run, arrays
 from distillation.evaluation import fill_in, held_out_examples
+from finetuning.experiment import Settings, parse, prepare
 from finetuning.tasks.base import Task
 from finetuning.trainer import TaskTrainer
-from finetuning.experiment import Settings, parse, prepare
 
 BATCH_SIZE = 16
 

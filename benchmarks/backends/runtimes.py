@@ -17,7 +17,7 @@ import transformers
 from transformers import AutoConfig, PreTrainedModel
 
 from benchmarks.backends.graph import OUTPUTS, Graph, quiet
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is imported; else it reports home
 
@@ -41,12 +41,12 @@ class Backend(ABC):
         self.precision = precision
 
     def check(self, name: str, device: str) -> None:
-        """Raise RecipeError where it cannot run."""
+        """Raise UserError where it cannot run."""
         absent = [package for package in self.needs if importlib.util.find_spec(package) is None]
         if absent:
-            raise RecipeError(f"`{name}` needs {' and '.join(absent)}: pip install {' '.join(absent)}")
+            raise UserError(f"`{name}` needs {' and '.join(absent)}: pip install {' '.join(absent)}")
         if device not in self.devices:
-            raise RecipeError(f"`{name}` runs on {' and '.join(self.devices)} only")
+            raise UserError(f"`{name}` runs on {' and '.join(self.devices)} only")
 
     @abstractmethod
     def build(self, model: PreTrainedModel, samples: Iterable[Arrays], folder: Path) -> None:

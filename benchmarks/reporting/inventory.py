@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.reporting.files import check_history, check_run, check_timing
-from distillation.config.recipe import RecipeError
-from distillation.runs.result_files import find, hardware_of, is_timing, of_fine_tuning, read
+from distillation.config.recipe import UserError
 from distillation.runs.files import RESULTS, STATE
+from distillation.runs.result_files import find, hardware_of, is_timing, of_fine_tuning, read
 
 # What tells two timings apart.
 TIMED = ("hardware", "source", "model", "head", "backend", "device", "batch_size", "sequence_length")
@@ -42,7 +42,7 @@ class Inventory:
 def take_stock(paths: Iterable[Path]) -> Inventory:
     """Read all result files; those in `checkpoint-*` are of unfinished runs and do not count.
 
-    Raises RecipeError for a path that is not there, a named file that is no JSON, one thing timed twice, and nothing
+    Raises UserError for a path that is not there, a named file that is no JSON, one thing timed twice, and nothing
     found. A file in a folder that is no JSON is named in a warning.
     """
     paths = list(paths)
@@ -60,7 +60,7 @@ def take_stock(paths: Iterable[Path]) -> Inventory:
         if (folder / STATE).is_file():
             inventory.histories[folder] = check_history(folder / STATE, read(folder / STATE))
     if not (inventory.distilled or inventory.fine_tuned or inventory.timings):
-        raise RecipeError(
+        raise UserError(
             f"no results in {', '.join(map(str, paths))}: name folders of finished runs, or files of inference results"
         )
     return inventory
@@ -73,7 +73,7 @@ def _timings(path: Path, content: Mapping[str, Any], origins: dict[tuple, Path])
         check_timing(path, row)
         key = tuple(row[name] for name in TIMED)
         if key in origins:
-            raise RecipeError(
+            raise UserError(
                 f"{row['model']} with {row['backend']} was timed twice, in {origins[key]} and in {path}: name one file"
             )
         origins[key] = path

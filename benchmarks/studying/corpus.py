@@ -8,9 +8,9 @@ from typing import Any
 from datasets import concatenate_datasets
 
 from distillation.config.arguments import DataArguments
-from distillation.text.reading import load_lines
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from distillation.runs.files import write, write_json
+from distillation.text.reading import load_lines
 
 SEED = 0  # of the shuffle
 DESCRIPTION = "corpus.json"  # what it was made of, and the lines of each file
@@ -18,12 +18,12 @@ TRAIN, STUDENTS, HELD_OUT, VALIDATION = "train.txt", "students.txt", "held-out.t
 
 
 def prepare(folder: Path, made_of: Mapping[str, Any]) -> None:
-    """`write_corpus`, unless the files are there. Raises RecipeError as well for files made of something else."""
+    """`write_corpus`, unless the files are there. Raises UserError as well for files made of something else."""
     description = folder / DESCRIPTION
     if not description.exists():
         write_json(description, {"made_of": made_of, "lines": write_corpus(folder, **made_of)})
     elif json.loads(description.read_text(encoding="utf-8"))["made_of"] != made_of:
-        raise RecipeError(f"{folder} holds another corpus: remove it, or name another output_dir")
+        raise UserError(f"{folder} holds another corpus: remove it, or name another output_dir")
 
 
 def lines(folder: Path) -> dict[str, int]:
@@ -42,7 +42,7 @@ def write_corpus(
     """Write the files, and give the number of their lines. `STUDENTS` is the beginning of `TRAIN`; `VALIDATION`, which
     is measured after each run, that of `HELD_OUT`, on which models are compared.
 
-    files: paths or globs. train_lines: the most that `TRAIN` gets. Raises RecipeError for a corpus that cannot be
+    files: paths or globs. train_lines: the most that `TRAIN` gets. Raises UserError for a corpus that cannot be
     read, or with too few lines.
     """
     parts = [load_lines(DataArguments(), pattern, None) for pattern in files]
@@ -52,7 +52,7 @@ def write_corpus(
     unseen = set(held_out)
     train = [line for line in lines[held_out_lines:] if line not in unseen][:train_lines]
     if len(train) < student_lines:
-        raise RecipeError(
+        raise UserError(
             f"`corpus` has {len(lines):,} usable lines, of which {len(train):,} are no `held_out_lines`: fewer than "
             f"{student_lines:,} `student_lines`: lower these, or give more text"
         )

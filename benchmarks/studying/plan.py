@@ -14,8 +14,8 @@ from typing import Any
 from benchmarks.studying.corpus import HELD_OUT
 from benchmarks.studying.runs import ROOT, Run, options
 from benchmarks.studying.shape import STUDY, check
+from distillation.config.recipe import UserError, parse_recipe, read_recipe
 from distillation.models.shapes import check_student, student_config, teacher_config
-from distillation.config.recipe import RecipeError, parse_recipe, read_recipe
 from finetuning.experiment import parse
 
 TEACHER, RANDOM = "teacher", "random"
@@ -44,7 +44,7 @@ class Study:
 
     @classmethod
     def load(cls, file: Path, data: Path, output: Path) -> "Study":
-        """Raises RecipeError for a file that says too little, too much, or what no script takes."""
+        """Raises UserError for a file that says too little, too much, or what no script takes."""
         found = read_recipe(file)
         check(found, STUDY, str(file))
         study = cls(**found, data=data, output=output)
@@ -124,19 +124,19 @@ class Study:
     # What they are made of
 
     def keys_of(self, name: str, within: tuple[str, ...] = ()) -> dict[str, Any]:
-        """A student's keys, those of what it is like first. Raises RecipeError for a name that is not there.
+        """A student's keys, those of what it is like first. Raises UserError for a name that is not there.
 
         within: names whose keys it is a part of.
         """
         known = self.blocks | self.students
         if name not in known:
-            raise RecipeError(f"`students` has no {name!r}, nor have `blocks`: name one of {', '.join(known)}")
+            raise UserError(f"`students` has no {name!r}, nor have `blocks`: name one of {', '.join(known)}")
         own = dict(known[name])
         like = own.pop("like", [])
         keys: dict[str, Any] = {}
         for other in like if isinstance(like, list) else [like]:
             if other in (name, *within):
-                raise RecipeError(f"`like`: {name!r} is like itself: name others")
+                raise UserError(f"`like`: {name!r} is like itself: name others")
             keys |= self.keys_of(other, (name, *within))
         return keys | own
 
@@ -178,7 +178,7 @@ class Study:
         return value
 
     def _check(self) -> None:
-        """Raise RecipeError for what a run would refuse, before the first."""
+        """Raise UserError for what a run would refuse, before the first."""
         self._check_tasks()
         self._check_lists()
         self._check_models()
@@ -199,34 +199,34 @@ class Study:
     def _check_tasks(self) -> None:
         for name, task in self.tasks.items():
             if not (self.data / task["data"]).is_dir():
-                raise RecipeError(f"`data_dir` {str(self.data)!r} has no folder {task['data']!r}, for {name}")
+                raise UserError(f"`data_dir` {str(self.data)!r} has no folder {task['data']!r}, for {name}")
             if not (ROOT / "finetuning" / task["script"]).is_file() or not task["script"].startswith("run_"):
-                raise RecipeError(f"`tasks`: {name}: no script {task['script']!r} in finetuning: name a run_*.py")
+                raise UserError(f"`tasks`: {name}: no script {task['script']!r} in finetuning: name a run_*.py")
 
     def _check_lists(self) -> None:
         lists = [table[key] for table in self.tables.values() for key in ("seeds", "students")]
         lists += [*self.finetuning["rates"].values(), *map(self.tuning_seeds, self.tasks)]
         if not all([*lists, self.tables]):
-            raise RecipeError("`tables`, `students`, `seeds`, and `rates` must not be empty: name one of each")
+            raise UserError("`tables`, `students`, `seeds`, and `rates` must not be empty: name one of each")
         if twice := [values for values in lists if len(set(values)) < len(values)]:
-            raise RecipeError(f"`tables`, `seeds`, `rates`: {twice[0]} names something twice: once is enough")
+            raise UserError(f"`tables`, `seeds`, `rates`: {twice[0]} names something twice: once is enough")
 
     def _check_models(self) -> None:
         made = {f"{{output}}/vocabulary-{size}" for size in self.vocabularies}
         for name in [*self.seeds(), *self.costs]:
             vocabulary = str(self.keys_of(name).get("student_vocabulary"))
             if vocabulary.startswith("{output}") and vocabulary not in made:
-                raise RecipeError(f"`students`: {name}: no {vocabulary} is made: add its size to `vocabularies`")
+                raise UserError(f"`students`: {name}: no {vocabulary} is made: add its size to `vocabularies`")
         tuned = {model for task in self.tasks for model in self.models(task)}
         for model in tuned:
             if model.partition(", ")[0] not in (TEACHER, *self.seeds()):
-                raise RecipeError(f"`finetuning`: {model!r} is in no table: name one of {', '.join(self.seeds())}")
+                raise UserError(f"`finetuning`: {model!r} is in no table: name one of {', '.join(self.seeds())}")
         for pair in self.comparisons:
             if len(pair) != 2 or not {*tuned, *self.seeds()}.issuperset(pair):
-                raise RecipeError(f"`comparisons`: {pair} are not two models that a table or `finetuning` has")
+                raise UserError(f"`comparisons`: {pair} are not two models that a table or `finetuning` has")
         for name, table in self.tables.items():
             if table.get("base", table["students"][0]) not in table["students"]:
-                raise RecipeError(f"`tables`: {name}: `base` {table['base']!r} is none of its students")
+                raise UserError(f"`tables`: {name}: `base` {table['base']!r} is none of its students")
 
 
 def _script(run: Run) -> ModuleType:
@@ -234,21 +234,21 @@ def _script(run: Run) -> ModuleType:
 
 
 def _parsed(run: Run) -> tuple:
-    """The arguments of a run of distillation. Raises RecipeError for what its script would refuse at once."""
+    """The arguments of a run of distillation. Raises UserError for what its script would refuse at once."""
     return parse_recipe(*_script(run).ARGUMENTS, argv=list(run.options))
 
 
 def _check_task(run: Run) -> None:
-    """Raise RecipeError for what a fine-tuning would refuse at once, or a study cannot compare."""
+    """Raise UserError for what a fine-tuning would refuse at once, or a study cannot compare."""
     settings = parse(Path(run.script).stem.removeprefix("run_"), run.options, *_script(run).OPTIONS)
     for task in [own.task for own in settings.own if hasattr(own, "task")]:
         if task not in COMPARED:
-            raise RecipeError(f"`tasks`: `task` {task!r}: a study takes one of {', '.join(sorted(COMPARED))}")
+            raise UserError(f"`tasks`: `task` {task!r}: a study takes one of {', '.join(sorted(COMPARED))}")
 
 
 def matching(patterns: Mapping[str, Any], name: str, key: str) -> Any:
-    """The value of the first pattern that a name fits. Raises RecipeError if there is none."""
+    """The value of the first pattern that a name fits. Raises UserError if there is none."""
     for pattern, value in patterns.items():
         if fnmatch.fnmatchcase(name, pattern):
             return value
-    raise RecipeError(f"`{key}` has no pattern for {name!r}: add one, such as `*`")
+    raise UserError(f"`{key}` has no pattern for {name!r}: add one, such as `*`")

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from transformers import AutoConfig
 
-from benchmarks.timing.measure import hardware
 from benchmarks.studying.corpus import lines
 from benchmarks.studying.plan import Study
 from benchmarks.studying.runs import Run
 from benchmarks.studying.significance import Predictions, difference, labels_of, scorer, statistics_of
 from benchmarks.studying.tuning import at_rates, chosen_runs, predictions, validation
+from benchmarks.timing.measure import hardware
 from distillation.evaluation import METRICS
 from distillation.runs.files import without_folders, write_json
 

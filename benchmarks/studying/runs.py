@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.studying.processes import call
-from distillation.config.recipe import RecipeError, one_line
+from distillation.config.recipe import UserError, one_line
 from distillation.runs.files import RESULTS, write
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,10 +38,10 @@ class Run:
         return "\n".join([self.script, *self.options, *contents, *[self.made_of] * bool(self.made_of)])
 
     def check(self) -> None:
-        """Raise RecipeError for a folder that another run made, or this one of something else."""
+        """Raise UserError for a folder that another run made, or this one of something else."""
         made_by = self.folder / MADE_BY
         if made_by.exists() and made_by.read_text(encoding="utf-8") != self.identity:
-            raise RecipeError(
+            raise UserError(
                 f"{self.folder} holds a run of another command or recipe, or of another model: remove it, or "
                 "name another output_dir"
             )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 
 NUMBER = (int, float)
 ANY = "*"  # of a mapping, any other name
@@ -32,7 +32,7 @@ STUDY = {
 
 
 def check(value: Any, shape: Any, where: str) -> None:
-    """Raise RecipeError, with `where`, for what has another shape."""
+    """Raise UserError, with `where`, for what has another shape."""
     if isinstance(shape, list):
         _check_kind(value, list, where)
         for one in value:
@@ -42,10 +42,10 @@ def check(value: Any, shape: Any, where: str) -> None:
         known = {key.removesuffix("?"): inner for key, inner in shape.items() if key != ANY}
         for key in shape:
             if key not in value and key != ANY and not key.endswith("?"):
-                raise RecipeError(f"{where}: `{key}` is missing")
+                raise UserError(f"{where}: `{key}` is missing")
         for key, inner in value.items():
             if key not in known and ANY not in shape:
-                raise RecipeError(f"{where}: unknown key `{key}`; it takes {', '.join(known)}")
+                raise UserError(f"{where}: unknown key `{key}`; it takes {', '.join(known)}")
             check(inner, known.get(key, shape.get(ANY)), f"{where}: `{key}`")
     else:
         _check_kind(value, shape, where)
@@ -53,4 +53,4 @@ def check(value: Any, shape: Any, where: str) -> None:
 
 def _check_kind(value: Any, kind: Any, where: str) -> None:
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not object):
-        raise RecipeError(f"{where} is {type(value).__name__}, and should be {KINDS[kind]}")
+        raise UserError(f"{where} is {type(value).__name__}, and should be {KINDS[kind]}")

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from finetuning.tasks import bio_spans as spans
 from finetuning.metrics import normalised, word_f1
+from finetuning.tasks import bio_spans as spans
 
 RESAMPLES = 2000
 SEED = 0

@@ -36,7 +36,7 @@ def validation(results: dict[str, Any]) -> float:
 
 
 def chosen_runs(study: Study, model: str, task: str) -> list[Run]:
-    """Those with the best rate, one a seed; none before all are finished. Raises RecipeError for another's folder."""
+    """Those with the best rate, one a seed; none before all are finished. Raises UserError for another's folder."""
     runs = at_rates(study, model, task)
     if not _finished(runs.values()):
         return []

@@ -1,0 +1,1 @@
+"""Timed rounds, models of any shape, and their bounds."""

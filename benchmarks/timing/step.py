@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from distillation.objective import distillation_terms
 from distillation.models.student import Outputs, Runner
 from distillation.models.teacher import targets_of
+from distillation.objective import distillation_terms
 from distillation.trainer import DistillationTrainer
 from distillation.vocabularies.cross_vocabulary_kl import VocabularyKL
 

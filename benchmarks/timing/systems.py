@@ -20,17 +20,17 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from distillation.config.arguments import ModelArguments
+from distillation.config.recipe import UserError, one_line
 from distillation.models.loading import load_config
 from distillation.models.shapes import student_config
-from distillation.config.recipe import RecipeError, one_line
 
 HEADS = {
     "encoder": AutoModel,
     "masked-lm": AutoModelForMaskedLM,
     "classification": AutoModelForSequenceClassification,
 }
-SHAPES = Path(__file__).parent / "shapes"
-RECIPES = Path(__file__).parents[1] / "distillation" / "recipes"
+SHAPES = Path(__file__).parents[1] / "shapes"
+RECIPES = Path(__file__).parents[2] / "distillation" / "recipes"
 PUBLISHED = (  # the systems of the model cards, largest first
     SHAPES / "rubert-base-cased-conversational.yaml",
     RECIPES / "distilrubert-base-cased-conversational.yaml",
@@ -52,7 +52,7 @@ class System:
     def load(self, head: str) -> PreTrainedModel:
         """The model with a head of `HEADS`; random weights where there are no trained ones.
 
-        Raises RecipeError for what cannot be opened.
+        Raises UserError for what cannot be opened.
         """
         set_seed(0)
         config = self.config()
@@ -64,21 +64,21 @@ class System:
             options = {"config": config, "dtype": torch.float32, "trust_remote_code": False}
             return HEADS[head].from_pretrained(self.source, **options).eval()
         except Exception as error:  # the loaders raise many types; all mean that there is no usable model
-            raise RecipeError(f"{self.source!r} cannot be opened: {one_line(error)}") from None
+            raise UserError(f"{self.source!r} cannot be opened: {one_line(error)}") from None
         finally:
             transformers_logging.set_verbosity(level)
 
     def skeleton(self, head: str) -> PreTrainedModel:
-        """The model without weights. Raises RecipeError like `load`."""
+        """The model without weights. Raises UserError like `load`."""
         config = self.config()
         try:
             with torch.device("meta"):
                 return HEADS[head].from_config(config, trust_remote_code=False).eval()
         except Exception as error:  # as above
-            raise RecipeError(f"{self.source!r} has no head for {head}: {one_line(error)}") from None
+            raise UserError(f"{self.source!r} has no head for {head}: {one_line(error)}") from None
 
     def config(self) -> PreTrainedConfig:
-        """The shape. Raises RecipeError for what cannot be opened."""
+        """The shape. Raises UserError for what cannot be opened."""
         if self.source.endswith(".yaml"):
             return shape(Path(self.source))
         return _config(self.source)
@@ -97,29 +97,29 @@ def _name(source: str) -> str:
 def shape(path: Path) -> PreTrainedConfig:
     """The config of a YAML file: of a shape (with `model_type`), or of the student that a recipe describes.
 
-    Raises RecipeError for a file that is neither, or contradicts itself.
+    Raises UserError for a file that is neither, or contradicts itself.
     """
     try:
         keys = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path} cannot be read: {one_line(error)}") from None
+        raise UserError(f"{path} cannot be read: {one_line(error)}") from None
     if not isinstance(keys, dict) or not {"model_type", "student_layers"} & keys.keys():
-        raise RecipeError(f"{path} is neither a recipe (`student_layers`) nor a shape (`model_type`)")
+        raise UserError(f"{path} is neither a recipe (`student_layers`) nor a shape (`model_type`)")
     try:
         if "model_type" in keys:
             return AutoConfig.for_model(**keys)
         fields = ModelArguments.__dataclass_fields__
         return _student(ModelArguments(**{key: value for key, value in keys.items() if key in fields}), path)
-    except RecipeError:
+    except UserError:
         raise
     except Exception as error:  # an unknown type, a word where a number belongs
-        raise RecipeError(f"{path} describes no model: {one_line(error)}") from None
+        raise UserError(f"{path} describes no model: {one_line(error)}") from None
 
 
 def _student(arguments: ModelArguments, path: Path) -> DistilBertConfig:
     teacher = arguments.teacher_name_or_path
     if teacher is None:
-        raise RecipeError(f"{path} names no `teacher_name_or_path`, whose shape the student shares")
+        raise UserError(f"{path} names no `teacher_name_or_path`, whose shape the student shares")
     known = SHAPES / f"{teacher.split('/')[-1]}.yaml"  # so that a recipe needs no network
     config = shape(known) if known.exists() else _config(teacher)
     size = config.vocab_size
@@ -132,7 +132,7 @@ def _vocabulary_size(vocabulary: str, path: Path) -> int:
     """By its folder's name, as of the recipes: `outputs/vocabulary-5000`."""
     digits = vocabulary.rsplit("-", 1)[-1]
     if not digits.isdigit():
-        raise RecipeError(f"`student_vocabulary` {vocabulary!r} of {path} does not tell its size: name it NAME-SIZE")
+        raise UserError(f"`student_vocabulary` {vocabulary!r} of {path} does not tell its size: name it NAME-SIZE")
     return int(digits)
 
 
@@ -140,4 +140,4 @@ def _config(name_or_path: str) -> PreTrainedConfig:
     try:
         return load_config(name_or_path)
     except Exception as error:  # a missing folder, a broken file, an unknown id
-        raise RecipeError(f"{name_or_path!r} cannot be opened: {one_line(error)}") from None
+        raise UserError(f"{name_or_path!r} cannot be opened: {one_line(error)}") from None

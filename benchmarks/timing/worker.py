@@ -15,7 +15,7 @@ import transformers
 from benchmarks.backends.runtimes import BACKENDS, Arrays
 from benchmarks.timing.measure import MIB, peak, reset_peak, synchronise
 from benchmarks.timing.systems import System
-from distillation.config.recipe import RecipeError, one_line
+from distillation.config.recipe import UserError, one_line
 
 WARM_UP = 0.3  # seconds
 SCARCE = ("allocate memory", "out of memory", "bad_alloc", "bad allocation")  # of torch, CUDA, C++
@@ -69,7 +69,7 @@ def _for(seconds: float, call: Callable[[], float]) -> list[float]:
 def in_process(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
     """What a function of this module gives in a fresh process, which holds nothing but libraries.
 
-    Raises RecipeError with one sentence for whatever went wrong there.
+    Raises UserError with one sentence for whatever went wrong there.
     """
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])
@@ -83,10 +83,10 @@ def in_process(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict
         process.join()
         killed = process.exitcode == -9
         reason = "out of memory: the system killed it" if killed else f"it ended with code {process.exitcode}"
-        raise RecipeError(reason) from None
+        raise UserError(reason) from None
     process.join()
     if error:
-        raise RecipeError(error)
+        raise UserError(error)
     return result
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from transformers import TrainingArguments
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 
 
 def _key(default, help: str, choices: tuple[str, ...] | None = None):
@@ -19,7 +19,7 @@ def _check_choices(arguments) -> None:
     for name, known in arguments.__dataclass_fields__.items():
         choices = known.metadata.get("choices")
         if choices and getattr(arguments, name) not in (*choices, known.default):
-            raise RecipeError(f"`{name}` is {getattr(arguments, name)!r}; choose one of {', '.join(choices)}")
+            raise UserError(f"`{name}` is {getattr(arguments, name)!r}; choose one of {', '.join(choices)}")
 
 
 @dataclass
@@ -52,7 +52,7 @@ class ModelArguments:
         _check_choices(self)
         for name in ("student_layers", "student_hidden_size", "student_attention_heads", "student_intermediate_size"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise RecipeError(f"`{name}` must be at least 1, got {getattr(self, name)}")
+                raise UserError(f"`{name}` must be at least 1, got {getattr(self, name)}")
 
 
 @dataclass
@@ -74,13 +74,11 @@ class DataArguments:
 
     def __post_init__(self):
         if self.max_length < 8:
-            raise RecipeError(f"`max_length` must be at least 8 tokens, got {self.max_length}")
+            raise UserError(f"`max_length` must be at least 8 tokens, got {self.max_length}")
         if self.validation_lines < 1:
-            raise RecipeError(f"`validation_lines` must be at least 1, got {self.validation_lines}")
+            raise UserError(f"`validation_lines` must be at least 1, got {self.validation_lines}")
         if (self.preprocessing_num_workers or 0) < 0:
-            raise RecipeError(
-                f"`preprocessing_num_workers` must not be negative, got {self.preprocessing_num_workers}"
-            )
+            raise UserError(f"`preprocessing_num_workers` must not be negative, got {self.preprocessing_num_workers}")
 
 
 @dataclass
@@ -96,9 +94,9 @@ class MaskingArguments:
     def __post_init__(self):
         _check_choices(self)
         if not 0 < self.masking_probability < 1:
-            raise RecipeError(f"`masking_probability` must lie between 0 and 1, got {self.masking_probability:g}")
+            raise UserError(f"`masking_probability` must lie between 0 and 1, got {self.masking_probability:g}")
         if self.rarity_smoothing < 0:
-            raise RecipeError(f"`rarity_smoothing` must not be negative, got {self.rarity_smoothing:g}")
+            raise UserError(f"`rarity_smoothing` must not be negative, got {self.rarity_smoothing:g}")
 
 
 @dataclass
@@ -152,27 +150,27 @@ class ObjectiveArguments:
         _check_choices(self)
         for term in TERMS:
             if self.weight(term) < 0:
-                raise RecipeError(f"`weight_{term}` must not be negative, got {self.weight(term):g}")
+                raise UserError(f"`weight_{term}` must not be negative, got {self.weight(term):g}")
         if not self.terms:
-            raise RecipeError("every weight is 0: give at least one of " + ", ".join(f"`weight_{t}`" for t in TERMS))
+            raise UserError("every weight is 0: give at least one of " + ", ".join(f"`weight_{t}`" for t in TERMS))
         if self.temperature <= 0:
-            raise RecipeError(f"`temperature` must be positive, got {self.temperature:g}")
+            raise UserError(f"`temperature` must be positive, got {self.temperature:g}")
         if not 0 < self.kl_position_fraction <= 1:
-            raise RecipeError(f"`kl_position_fraction` must be in (0, 1], got {self.kl_position_fraction:g}")
+            raise UserError(f"`kl_position_fraction` must be in (0, 1], got {self.kl_position_fraction:g}")
         if self.alignment != "reduce" and (self.vocabulary_map or self.reduce_pooling):
-            raise RecipeError(
+            raise UserError(
                 f"`vocabulary_map` and `reduce_pooling` are of `alignment: reduce`, not of `{self.alignment}`: leave "
                 "them out, or change the alignment"
             )
         if self.reduce_pooling and self.vocabulary_map in (None, "ordered"):
-            raise RecipeError("`vocabulary_map: ordered` pools nothing: leave `reduce_pooling` out, or change the map")
+            raise UserError("`vocabulary_map: ordered` pools nothing: leave `reduce_pooling` out, or change the map")
         if self.teacher_input == "clean" and self.kl_positions == "masked" and self.weight_kl:
-            raise RecipeError(
+            raise UserError(
                 "`teacher_input: clean` with `kl_positions: masked` teaches the answer, not the teacher's doubt, and "
                 "harms the student: set `teacher_input: masked` or `kl_positions: all`"
             )
         if self.mlm_inputs == "both" and (self.alignment, self.terms, self.teacher_input) != BOTH_INPUTS:
-            raise RecipeError(
+            raise UserError(
                 "`mlm_inputs: both` is of masked-LM training alone, on the inputs that `reduce` hides words in: set "
                 "`alignment: reduce`, `teacher_input: masked`, and every weight but `weight_mlm` to 0, or leave it out"
             )
@@ -246,9 +244,9 @@ class CacheArguments:
     def __post_init__(self):
         for name in ("teacher_cache_epochs", "teacher_cache_top_k"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise RecipeError(f"`{name}` must be at least 1, got {getattr(self, name)}")
+                raise UserError(f"`{name}` must be at least 1, got {getattr(self, name)}")
             if getattr(self, name) != self.__dataclass_fields__[name].default and self.teacher_cache is None:
-                raise RecipeError(f"`{name}` is of a cache: name its folder as `teacher_cache`")
+                raise UserError(f"`{name}` is of a cache: name its folder as `teacher_cache`")
 
 
 @dataclass
@@ -262,22 +260,22 @@ class CardArguments:
 
 
 def check_masking(masking: MaskingArguments, objective: ObjectiveArguments) -> None:
-    """Raise RecipeError for masks that two vocabularies cannot share."""
+    """Raise UserError for masks that two vocabularies cannot share."""
     if objective.alignment != "same" and masking.masking_unit != "word":
-        raise RecipeError(
+        raise UserError(
             f"`alignment: {objective.alignment}` needs `masking_unit: word`: both models must miss the same "
             "characters, and the tokens of one are not those of the other"
         )
 
 
 def check_best(training: TrainingArguments, objective: ObjectiveArguments) -> None:
-    """Raise RecipeError for a choice of the best checkpoint by what is not measured: it would end the first epoch."""
+    """Raise UserError for a choice of the best checkpoint by what is not measured: it would end the first epoch."""
     known = [*objective.terms, "loss"]
     metric = training.metric_for_best_model
     if metric is not None and metric.removeprefix("eval_") not in known:
-        raise RecipeError(f"`metric_for_best_model` is {metric!r}; choose one of {', '.join(known)}")
+        raise UserError(f"`metric_for_best_model` is {metric!r}; choose one of {', '.join(known)}")
     if training.save_strategy == "best" and training.eval_strategy == "no":
-        raise RecipeError("`save_strategy: best` never saves without an evaluation: set `eval_strategy` as well")
+        raise UserError("`save_strategy: best` never saves without an evaluation: set `eval_strategy` as well")
 
 
 @dataclass
@@ -294,10 +292,10 @@ class TeacherArguments:
 
     def __post_init__(self):
         if min(self.layers, self.hidden_size, self.attention_heads) < 1:
-            raise RecipeError("`layers`, `hidden_size`, and `attention_heads` must be at least 1")
+            raise UserError("`layers`, `hidden_size`, and `attention_heads` must be at least 1")
         if not 0 <= self.dropout < 1:
-            raise RecipeError(f"`dropout` must be in [0, 1), got {self.dropout:g}")
+            raise UserError(f"`dropout` must be in [0, 1), got {self.dropout:g}")
         if self.hidden_size % self.attention_heads:
-            raise RecipeError(
+            raise UserError(
                 f"`attention_heads` ({self.attention_heads}) must divide `hidden_size` ({self.hidden_size})"
             )

@@ -28,11 +28,11 @@ NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCE
 HALF = 290  # characters of a sentence that are always told, at its start and at its end
 
 
-class RecipeError(ValueError):
+class UserError(ValueError):
     """What the user asked for cannot be done. The message is one sentence that names the key and the remedy."""
 
 
-class LocalError(RecipeError):
+class LocalError(UserError):
     """One that perhaps only this process meets, of several: it tells, whichever it is."""
 
 
@@ -50,8 +50,8 @@ def one_line(error: Exception | str) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def command(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | None], Any]:
-    """Make `main(argv)` end with one sentence on standard error and exit code 2 on a `RecipeError`.
+def cli_entry(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | None], Any]:
+    """Make `main(argv)` end with one sentence on standard error and exit code 2 on a `UserError`.
 
     Of the project's log, the main process shows all and the others only warnings. The process group is left before the
     interpreter ends: gloo's threads may still hold tensors then, and one that frees them too late aborts the process.
@@ -65,7 +65,7 @@ def command(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | No
             logging.getLogger(stage).setLevel(logging.INFO if main_process else logging.WARNING)
         try:
             result = main(argv)
-        except RecipeError as error:
+        except UserError as error:
             if main_process or isinstance(error, LocalError):  # others meet every rank: one of them tells
                 print(f"error: {_told(error)}", file=sys.stderr)
             raise SystemExit(2) from None
@@ -95,7 +95,7 @@ def _leave_group() -> None:
         torch.distributed.destroy_process_group()
 
 
-def _told(error: RecipeError) -> str:
+def _told(error: UserError) -> str:
     """Its sentence, of which the middle goes if it quotes a whole file: the remedy stands at the end."""
     # What a data loader's worker raised has its traceback in front.
     text = re.split(r"(?:Recipe|Local)Error: ", str(error))[-1].strip()
@@ -108,7 +108,7 @@ def parse_recipe(*argument_types: type, argv: list[str] | None = None, default: 
     argv: the arguments without the program's name; None takes those of the process.
     default: the recipe to run where there is no argument at all.
 
-    Raises RecipeError for a key that no dataclass has, a value of the wrong type, or an unreadable recipe.
+    Raises UserError for a key that no dataclass has, a value of the wrong type, or an unreadable recipe.
     """
     argv = sys.argv[1:] if argv is None else argv
     if not argv and default is not None:
@@ -122,53 +122,53 @@ def parse_recipe(*argument_types: type, argv: list[str] | None = None, default: 
     parser.add_argument("--config", metavar="FILE.yaml", help="Recipe: a YAML file of keys and values.")
     try:
         *arguments, _, unknown = parser.parse_args_into_dataclasses(tokens + rest, return_remaining_strings=True)
-    except RecipeError:
+    except UserError:
         raise
     except Exception as error:  # what the dataclasses of libraries check on their own: they raise many types
-        raise RecipeError(one_line(error)) from None
+        raise UserError(one_line(error)) from None
     if unknown:
-        raise RecipeError(_unknown_key(unknown[0], parser))
+        raise UserError(_unknown_key(unknown[0], parser))
     for part in arguments:
         _check_values(part)
         if isinstance(part, TrainingArguments):
             if not any(token.split("=")[0] == "--output_dir" for token in tokens + rest):
-                raise RecipeError("`output_dir` is missing: name the folder for what this run makes")
+                raise UserError("`output_dir` is missing: name the folder for what this run makes")
             check_training(part)
             _rehearse(part)
     return tuple(arguments)
 
 
 def check_training(args: TrainingArguments) -> None:
-    """Raise RecipeError for what the Trainer would fail on late, and for what distillation would ignore."""
+    """Raise UserError for what the Trainer would fail on late, and for what distillation would ignore."""
     if args.n_gpu > 1:
-        raise RecipeError("several GPUs and one process: start with `accelerate launch`, or show it one GPU")
+        raise UserError("several GPUs and one process: start with `accelerate launch`, or show it one GPU")
     if args.push_to_hub and not args.hub_model_id:
-        raise RecipeError("`push_to_hub` needs `hub_model_id`, the repository to push to")
+        raise UserError("`push_to_hub` needs `hub_model_id`, the repository to push to")
     batches = ("per_device_train_batch_size", "per_device_eval_batch_size")
     for name in (*batches, "gradient_accumulation_steps", "eval_accumulation_steps"):
         value = getattr(args, name)
         if value is not None and value < 1:
-            raise RecipeError(f"`{name}` must be at least 1, got {value}")
+            raise UserError(f"`{name}` must be at least 1, got {value}")
     for name in ("seed", "data_seed"):
         if not 0 <= (getattr(args, name) or 0) < SEEDS:
-            raise RecipeError(f"`{name}` must lie between 0 and 2 ** 32 - 1, got {getattr(args, name)}")
+            raise UserError(f"`{name}` must lie between 0 and 2 ** 32 - 1, got {getattr(args, name)}")
     check_output(args.output_dir)
     for name in ("label_smoothing_factor", "neftune_noise_alpha", "use_liger_kernel"):
         if getattr(args, name) != TrainingArguments.__dataclass_fields__[name].default:
-            raise RecipeError(f"`{name}` has no effect on the losses here: leave it out")
+            raise UserError(f"`{name}` has no effect on the losses here: leave it out")
     if args.save_only_model:
-        raise RecipeError("`save_only_model` makes checkpoints that no run can go on from: leave it out")
+        raise UserError("`save_only_model` makes checkpoints that no run can go on from: leave it out")
 
 
 def check_output(folder: str) -> None:
-    """Raise RecipeError for an `output_dir` where no folder can be."""
+    """Raise UserError for an `output_dir` where no folder can be."""
     for path in (Path(folder), *Path(folder).parents):
         if os.path.isfile(path):
-            raise RecipeError(f"`output_dir` {folder!r}: {str(path)!r} is a file: name a folder")
+            raise UserError(f"`output_dir` {folder!r}: {str(path)!r} is a file: name a folder")
 
 
 def _rehearse(args: TrainingArguments) -> None:
-    """Raise RecipeError unless a Trainer, its optimiser, schedule, loggers, and data loader can be made of them.
+    """Raise UserError unless a Trainer, its optimiser, schedule, loggers, and data loader can be made of them.
 
     On a model of one number, in a folder that is gone afterwards: on the real ones it would fail after minutes.
     """
@@ -185,7 +185,7 @@ def _rehearse(args: TrainingArguments) -> None:
             if args.torch_compile:
                 torch.compile(trainer.model, backend=args.torch_compile_backend, mode=args.torch_compile_mode)
         except Exception as error:  # of many types, from packages that are not there to options that no one knows
-            raise RecipeError(f"the training arguments cannot be met: {one_line(error)}") from None
+            raise UserError(f"the training arguments cannot be met: {one_line(error)}") from None
 
 
 def _check_values(arguments: Any) -> None:
@@ -193,16 +193,16 @@ def _check_values(arguments: Any) -> None:
     for name in (field.name for field in dataclasses.fields(arguments)):
         value = getattr(arguments, name)
         if isinstance(value, int | float) and not abs(value) < LARGEST:  # nor is that of what is no number
-            raise RecipeError(f"`{name}` must be a number below {LARGEST:.1g}, got {str(value)[:20]}")
+            raise UserError(f"`{name}` must be a number below {LARGEST:.1g}, got {str(value)[:20]}")
         if "\0" in str(value):
-            raise RecipeError(f"`{name}` holds a NUL character: leave it out")
+            raise UserError(f"`{name}` holds a NUL character: leave it out")
 
 
 class CommandLine(argparse.ArgumentParser):
-    """Of a script without a recipe: what is wrong with its options is a RecipeError as well."""
+    """Of a script without a recipe: what is wrong with its options is a UserError as well."""
 
     def error(self, message: str) -> None:
-        raise RecipeError(one_line(message))
+        raise UserError(one_line(message))
 
 
 class _Parser(CommandLine, HfArgumentParser):
@@ -224,18 +224,18 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]
 
 
 def read_recipe(path: Path, key: str = "--config") -> dict[str, Any]:
-    """The keys and values of a recipe. key: what named it, for the message. Raises RecipeError."""
+    """The keys and values of a recipe. key: what named it, for the message. Raises UserError."""
     try:
         recipe = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
-        raise RecipeError(f"{key} {path} cannot be read ({error.strerror}); give the path of a YAML file") from None
+        raise UserError(f"{key} {path} cannot be read ({error.strerror}); give the path of a YAML file") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # the latter two: no UTF-8, no such date, too deep
-        raise RecipeError(f"{key} {path} is not valid YAML: {one_line(error)}") from None
+        raise UserError(f"{key} {path} is not valid YAML: {one_line(error)}") from None
     if not isinstance(recipe, dict):
-        raise RecipeError(f"{key} {path} must be a mapping of keys to values, got {type(recipe).__name__}")
+        raise UserError(f"{key} {path} must be a mapping of keys to values, got {type(recipe).__name__}")
     for name, value in recipe.items():
         if not _is_shallow(value):
-            raise RecipeError(f"{key} {path}: `{name}` is deeper than {DEEPEST} lists or mappings in one another")
+            raise UserError(f"{key} {path}: `{name}` is deeper than {DEEPEST} lists or mappings in one another")
     return recipe
 
 

@@ -1,0 +1,1 @@
+"""Lines become examples, masked batches, and streams."""

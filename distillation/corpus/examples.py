@@ -31,13 +31,13 @@ from datasets.fingerprint import Hasher
 from torch.utils.data import IterableDataset
 from transformers import PreTrainedTokenizerBase
 
-from distillation.vocabularies import mapping as alignment_code
+from distillation.config.arguments import DataArguments
+from distillation.config.recipe import UserError
 from distillation.corpus import cutting
+from distillation.text.reading import SAMPLE, hold_out, load_lines, spread
+from distillation.vocabularies import mapping as alignment_code
 from distillation.vocabularies import token_alignment as pairing
 from distillation.vocabularies.mapping import VocabularyMap
-from distillation.config.arguments import DataArguments
-from distillation.text.reading import SAMPLE, hold_out, load_lines, spread
-from distillation.config.recipe import RecipeError
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def load_corpus(
 
     tokenizers: the student's and, where it differs, the teacher's; vocabulary: how they meet.
 
-    Raises RecipeError for a missing or unreadable file, no usable line, too many unknown tokens, or texts in which
+    Raises UserError for a missing or unreadable file, no usable line, too many unknown tokens, or texts in which
     teacher and student have nothing to compare.
     """
     lines = load_lines(arguments, arguments.train_file, arguments.dataset_name)
@@ -290,7 +290,7 @@ def check_unknown(examples: Dataset, column: str, tokenizer: PreTrainedTokenizer
     ids = np.concatenate(sample.with_format("numpy")[column][:])
     unknown = (ids == tokenizer.unk_token_id).mean()
     if unknown > max_unknown:
-        raise RecipeError(
+        raise UserError(
             f"{unknown:.1%} of the corpus are unknown tokens to {tokenizer.name_or_path!r}: use a tokenizer of the "
             f"corpus's language and alphabet, or raise `max_unknown` ({max_unknown:g})"
         )

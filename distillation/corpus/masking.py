@@ -11,8 +11,8 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from distillation.vocabularies.mapping import VocabularyMap
 from distillation.config.arguments import MaskingArguments, ObjectiveArguments
+from distillation.vocabularies.mapping import VocabularyMap
 
 KEEP, MASK, RANDOM, SHOW = 0, 1, 2, 3  # SHOW: drawn, to be predicted, but left as it is
 EVALUATION_SEED = 2205  # held-out text is masked alike in every evaluation of every run

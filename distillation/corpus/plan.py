@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from transformers import TrainingArguments
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 
 SAMPLINGS = ("random", "group_by_length", "sequential")
 
@@ -33,16 +33,16 @@ class Plan:
 
     @classmethod
     def of(cls, args: TrainingArguments) -> "Plan":
-        """What the recipe says; raises RecipeError for what cannot be streamed."""
+        """What the recipe says; raises UserError for what cannot be streamed."""
         if args.max_steps <= 0:
-            raise RecipeError("`streaming` needs `max_steps`: nobody counts the corpus, so an epoch has no known end")
+            raise UserError("`streaming` needs `max_steps`: nobody counts the corpus, so an epoch has no known end")
         sampling = str(getattr(args.train_sampling_strategy, "value", args.train_sampling_strategy))
         if sampling not in SAMPLINGS:
-            raise RecipeError(
+            raise UserError(
                 f"`streaming` has no `train_sampling_strategy: {sampling}`; choose one of {', '.join(SAMPLINGS)}"
             )
         if args.auto_find_batch_size:
-            raise RecipeError("`streaming` needs a fixed batch: leave `auto_find_batch_size` out")
+            raise UserError("`streaming` needs a fixed batch: leave `auto_find_batch_size` out")
         seed = args.seed if args.data_seed is None else args.data_seed
         ranks = args.process_index, args.world_size
         return cls(args.train_batch_size, sampling, seed, *ranks, args.dataloader_num_workers)

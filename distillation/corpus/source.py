@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from distillation.config.arguments import DataArguments
+from distillation.config.recipe import LocalError
 from distillation.text.reading import (
     EMPTY,
     UNREADABLE,
@@ -18,7 +19,6 @@ from distillation.text.reading import (
     unreadable,
     warn_of_flaws,
 )
-from distillation.config.recipe import LocalError
 
 BLOCK = 10_000  # lines that are shuffled together: what a shard holds in memory
 EXAMINED = 20_000  # lines at the start that stand for the corpus where it is judged
@@ -30,7 +30,7 @@ class Source:
     def __init__(self, arguments: DataArguments, block: int = BLOCK):
         """block: lines of a block.
 
-        Raises RecipeError for a missing or unreadable file, or one without the column that holds the text.
+        Raises UserError for a missing or unreadable file, or one without the column that holds the text.
         """
         self.name = arguments.train_file or arguments.dataset_name
         self.column = arguments.text_column
@@ -53,7 +53,7 @@ class Source:
 
 
 def _readable(rows: Iterator, source: str, builder: str) -> Iterator:
-    """The same rows; what a reader raises becomes a RecipeError."""
+    """The same rows; what a reader raises becomes a UserError."""
     try:
         yield from rows
     except (*UNREADABLE, KeyError, pa.ArrowException) as error:  # KeyError: a later file has other columns
@@ -76,7 +76,7 @@ def is_held_out(file: int, lines: np.ndarray, aside: int) -> np.ndarray:
 def first_lines(source: Source, aside: int) -> tuple[list[str], list[str]]:
     """The first usable lines to train on, `EXAMINED` or all there are, and all that are held out.
 
-    Raises RecipeError for a corpus without a usable line.
+    Raises UserError for a corpus without a usable line.
     """
     first, held_out, flaws = [], [], Counter()
     blocks = ((file, *block) for file in range(len(source)) for block in enumerate(source.blocks(file)))

@@ -31,14 +31,14 @@ from datasets import Dataset
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
-from distillation.vocabularies.mapping import VocabularyMap
 from distillation.config.arguments import DataArguments
+from distillation.config.recipe import LocalError, UserError
 from distillation.corpus.examples import Corpus, check_examples, encoder, tokenize
-from distillation.text.reading import load_lines, nothing_usable, warn_of_flaws
 from distillation.corpus.plan import Plan, Position
-from distillation.config.recipe import LocalError, RecipeError
-from distillation.runs.sampling import grouped_batches
 from distillation.corpus.source import Source, first_lines, is_held_out, usable
+from distillation.runs.sampling import grouped_batches
+from distillation.text.reading import load_lines, nothing_usable, warn_of_flaws
+from distillation.vocabularies.mapping import VocabularyMap
 
 TOKENIZED = 1000  # lines that are tokenized together
 LINES, SPREAD = 2**39, 0x9E3779B97F4A7C15  # numbers of lines; an odd multiplier keeps those of two files apart
@@ -59,7 +59,7 @@ def stream_corpus(
     Without a `validation_file` every tenth of the first 10 x `validation_lines` lines of the first file is set aside:
     a sorted corpus should name a `validation_file`.
 
-    Raises RecipeError for what cannot be streamed, and as `load_corpus` does.
+    Raises UserError for what cannot be streamed, and as `load_corpus` does.
     """
     plan = Plan.of(training_args)
     source = Source(arguments)
@@ -70,7 +70,7 @@ def stream_corpus(
     elif held_out:
         validation_lines = Dataset.from_dict({"text": held_out})
     else:
-        raise RecipeError(
+        raise UserError(
             f"the first file of {source.name} has too few lines to set some aside: name a `validation_file`"
         )
     how = dict(masking_unit=masking_unit, max_length=arguments.max_length, alignment=alignment, vocabulary=vocabulary)
@@ -216,7 +216,7 @@ class Stream(IterableDataset):
     def load(self, folder: str | Path) -> None:
         """Go on where the shards of a checkpoint stood.
 
-        Raises RecipeError for a checkpoint of another kind of run, or of another number of processes or workers.
+        Raises UserError for a checkpoint of another kind of run, or of another number of processes or workers.
         """
         path = self._file(folder)
         try:
@@ -232,7 +232,7 @@ class Stream(IterableDataset):
             ) from None
         for name, now in self._made_by().items():
             if made_by[name] != now:
-                raise RecipeError(
+                raise UserError(
                     f"`resume_from_checkpoint`: {folder} was made with {made_by[name]} as {name} and not {now}, for "
                     "which it has no place in the stream: resume as it was made, or choose another `output_dir`"
                 )

@@ -47,7 +47,7 @@ def demo_teacher(folder: Path = FOLDER) -> Path:
     path = folder / "teacher"
     if not (path / RESULTS).exists():
         logger.info("training the demo teacher in %s", path)
-        recipe = Path(__file__).parent / "recipes" / "demo-teacher.yaml"
+        recipe = Path(__file__).parents[1] / "recipes" / "demo-teacher.yaml"
         _run("run_teacher.py", f"--config={recipe}", f"--output_dir={path}", "--resume_from_checkpoint=true")
     return path
 
@@ -74,4 +74,4 @@ def _run(script: str, *options: str) -> None:
     kept = {
         k: v for k, v in os.environ.items() if k not in launcher and not k.startswith(("TORCHELASTIC", "ACCELERATE"))
     }
-    subprocess.run([sys.executable, str(Path(__file__).with_name(script)), *options], check=True, env=kept)
+    subprocess.run([sys.executable, str(Path(__file__).parents[1] / script), *options], check=True, env=kept)

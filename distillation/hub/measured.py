@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from distillation.config.recipe import RecipeError, one_line
-from distillation.runs.result_files import find, hardware_of, is_timing, matches, of_fine_tuning, read
+from distillation.config.recipe import UserError, one_line
 from distillation.runs.files import RESULTS, WEIGHTS, sha256, without_folders, write_json
+from distillation.runs.result_files import find, hardware_of, is_timing, matches, of_fine_tuning, read
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +30,13 @@ def gather(folder: Path, results: Mapping[str, Any], paths: Sequence[Path]) -> d
     on the task of this one, with those of its teacher, of random weights, and of answers without a model; and
     `speed`, of this model and its teacher.
 
-    Raises RecipeError for a path that is not there, where nothing is found, and for one thing measured twice.
+    Raises UserError for a path that is not there, where nothing is found, and for one thing measured twice.
     """
     contents = {path: read(path, named) for path, named in find(paths).items()}
     known = {path: content for path, content in contents.items() if isinstance(content, dict)}
     found = {"scores": _scores(folder, results, known), "speed": _speeds(folder, results, known)}
     if not any(found.values()):
-        raise RecipeError(f"`results`: nothing in {', '.join(map(str, paths))} is of {folder}: leave them out")
+        raise UserError(f"`results`: nothing in {', '.join(map(str, paths))} is of {folder}: leave them out")
     return found
 
 
@@ -108,7 +108,7 @@ def _refuse_repeats(found: Sequence[tuple[Path, tuple]]) -> None:
     first: dict[tuple, Path] = {}
     for path, what in found:
         if what in first:
-            raise RecipeError(
+            raise UserError(
                 f"`results`: {first[what]} and {path} both have {', '.join(map(str, what))}: name one of them"
             )
         first[what] = path
@@ -163,19 +163,19 @@ def _speed(row: Mapping[str, Any], name: str) -> dict[str, Any]:
 def exported(folder: Path, source: Path) -> dict[str, Any]:
     """What is known of a model that `benchmarks/export.py` made of this one, and under which name it goes along.
 
-    Raises RecipeError for a folder of another kind or of another model.
+    Raises UserError for a folder of another kind or of another model.
     """
     try:
         found = json.loads((source / EXPORTED.name).read_text(encoding="utf-8"))
         name, weights = ONNX[found["backend"]], found["weights"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise RecipeError(
+        raise UserError(
             f"`onnx` {str(source)!r} is no folder of benchmarks/export.py with one of {', '.join(ONNX)}"
         ) from None
     if not (source / "model.onnx").is_file():
-        raise RecipeError(f"`onnx` {str(source)!r} has no model.onnx: export the model again")
+        raise UserError(f"`onnx` {str(source)!r} has no model.onnx: export the model again")
     if weights != sha256(folder / WEIGHTS):
-        raise RecipeError(f"`onnx` {str(source)!r} was made of other weights than {folder} has now: export it again")
+        raise UserError(f"`onnx` {str(source)!r} was made of other weights than {folder} has now: export it again")
     return without_folders(found) | {"file": name}
 
 
@@ -194,7 +194,7 @@ def take_exported(folder: Path, source: Path, found: Mapping[str, Any]) -> None:
 def what_is_measured(folder: Path) -> dict[str, Any]:
     """`measured.json` of a folder, and as `exported` its `onnx/export.json`; empty where there is neither.
 
-    Raises RecipeError for one that is no JSON object.
+    Raises UserError for one that is no JSON object.
     """
     measured = _object(folder / MEASURED)
     if found := _object(folder / EXPORTED):
@@ -205,5 +205,5 @@ def what_is_measured(folder: Path) -> dict[str, Any]:
 def _object(path: Path) -> dict[str, Any]:
     found = read(path, True) if path.is_file() else {}
     if not isinstance(found, dict):
-        raise RecipeError(f"{path} is not as this version writes it: remove it, and publish with `results` or `onnx`")
+        raise UserError(f"{path} is not as this version writes it: remove it, and publish with `results` or `onnx`")
     return found

@@ -17,15 +17,15 @@ import torch
 import transformers
 from huggingface_hub import ModelCard
 
-from distillation.runs.agreement import writing
 from distillation.config.arguments import CardArguments
-from distillation.hub.card import model_card
+from distillation.config.recipe import UserError, cli_entry, one_line, parse_recipe
 from distillation.evaluation import held_out_table
-from distillation.hub.push import Repository, push, reserve
+from distillation.hub.card import model_card
 from distillation.hub.measured import MEASURED, exported, gather, take_exported, what_is_measured
-from distillation.config.recipe import RecipeError, command, one_line, parse_recipe
-from distillation.runs.result_files import read
+from distillation.hub.push import Repository, push, reserve
+from distillation.runs.agreement import writing
 from distillation.runs.files import RESULTS, WEIGHTS, write, write_json
+from distillation.runs.result_files import read
 from distillation.trainer import DistillationTrainer
 
 CARD = "README.md"
@@ -55,10 +55,10 @@ class PublishArguments:
 
     def __post_init__(self):
         if self.checkpoint is None:
-            raise RecipeError("`checkpoint` is missing: name the folder of a finished run")
+            raise UserError("`checkpoint` is missing: name the folder of a finished run")
 
 
-@command
+@cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Read, write the card, push."""
     arguments, card_args = parse_recipe(PublishArguments, CardArguments, argv=argv)
@@ -90,21 +90,21 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def finished(folder: Path) -> dict[str, Any]:
-    """The results of a finished folder. Raises RecipeError for any other."""
+    """The results of a finished folder. Raises UserError for any other."""
     if missing := [name for name in FILES if not (folder / name).is_file()]:
-        raise RecipeError(f"`checkpoint` {str(folder)!r} has no {missing[0]}: name the folder of one finished run")
+        raise UserError(f"`checkpoint` {str(folder)!r} has no {missing[0]}: name the folder of one finished run")
     if (folder / CARD).is_dir():
-        raise RecipeError(f"`checkpoint` {str(folder)!r}: its {CARD} is a folder, where the card has to be")
+        raise UserError(f"`checkpoint` {str(folder)!r}: its {CARD} is a folder, where the card has to be")
     results = read(folder / RESULTS, True)
     if not isinstance(results, dict) or "seeds" in results:
-        raise RecipeError(f"`checkpoint` {str(folder)!r}: its {RESULTS} is not of one run; name the folder of one")
+        raise UserError(f"`checkpoint` {str(folder)!r}: its {RESULTS} is not of one run; name the folder of one")
     return results
 
 
 def card_of(folder: Path, results: Mapping[str, Any], measured: Mapping[str, Any], name: str | None) -> str:
     """The card of a folder's model; name: of the repository, that of the folder if there is none.
 
-    Raises RecipeError for results that are not as this version writes them.
+    Raises UserError for results that are not as this version writes them.
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -112,7 +112,7 @@ def card_of(folder: Path, results: Mapping[str, Any], measured: Mapping[str, Any
         config["model_max_length"] = tokenizer["model_max_length"]
         return model_card(name or folder.resolve().name, results, config, measured)
     except (OSError, KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise RecipeError(
+        raise UserError(
             f"{folder}: its result files are not as this version writes them ({one_line(repr(error))}): run again"
         ) from None
 

@@ -19,8 +19,8 @@ from huggingface_hub.errors import (
 )
 from transformers import TrainingArguments
 
+from distillation.config.recipe import UserError, one_line
 from distillation.hub.measured import EXPORTED, MEASURED
-from distillation.config.recipe import RecipeError, one_line
 from distillation.runs.files import RESULTS, WEIGHTS, sha256, without_folders
 
 # Of all that a folder holds only this may go to the Hub: never the teacher, an optimiser, projections, or pickled
@@ -63,7 +63,15 @@ class Repository:
 
     def command(self, folder: Path) -> str:
         """What publishes a finished folder here; the token stays with its owner."""
-        words = ["python", "-m", "distillation.hub.publishing", "--checkpoint", str(folder), "--hub_model_id", self.name]
+        words = [
+            "python",
+            "-m",
+            "distillation.hub.publishing",
+            "--checkpoint",
+            str(folder),
+            "--hub_model_id",
+            self.name,
+        ]
         if self.private is not None:
             words += ["--hub_private_repo", str(self.private).lower()]
         if self.revision:
@@ -78,7 +86,7 @@ def reserve(repository: Repository, weights: Path | None = None) -> Repository:
 
     weights: of the model that will be pushed; None if they are yet to be trained. Returns it with its whole name.
 
-    Raises RecipeError for a refused token, a name that is another's, a repository that holds another model, and one
+    Raises UserError for a refused token, a name that is another's, a repository that holds another model, and one
     that is public where a private one is wanted.
     """
     with _told(repository):
@@ -88,7 +96,7 @@ def reserve(repository: Repository, weights: Path | None = None) -> Repository:
 def push(folder: Path, repository: Repository) -> str:
     """Put a finished folder on the Hub, in one commit; the repository's whole name.
 
-    Raises RecipeError where it cannot be done; the folder stays as it is, and a second attempt sends what is missing.
+    Raises UserError where it cannot be done; the folder stays as it is, and a second attempt sends what is missing.
     """
     contents = {str(path.relative_to(folder)): _content(path) for path in published_files(folder)}
     with _told(repository, folder):
@@ -131,7 +139,7 @@ def _reserved(repository: Repository, weights: Path | None) -> tuple[Repository,
             raise
         return repository, []  # a mirror that does not know the question, for the repository is there
     if repository.private and not found.private:
-        raise RecipeError(
+        raise UserError(
             f"`hub_private_repo`: {name} is there and public: make it private in its settings, or name another"
         )
     there = {file.rfilename: file.lfs.sha256 if file.lfs else None for file in found.siblings}
@@ -139,7 +147,7 @@ def _reserved(repository: Repository, weights: Path | None) -> tuple[Repository,
     # A branch with nothing of its own is where the main one is, which stays as it is.
     empty = not there.keys() - NOBODYS or (repository.revision and found.sha == api.model_info(name).sha)
     if not (empty or same or repository.overwrite):
-        raise RecipeError(
+        raise UserError(
             f"`hub_model_id`: {name} holds another model, or other files: name another repository, or replace them "
             "(their history stays) by `--hub_overwrite true`"
         )
@@ -156,11 +164,11 @@ def _told(repository: Repository, folder: Path | None = None) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # the client raises many types, its transport more
-        text = str(error) if isinstance(error, RecipeError) else _sentence(error, repository)
+        text = str(error) if isinstance(error, UserError) else _sentence(error, repository)
         if folder is not None:
             print(file=sys.stderr)  # behind the bar of what was being sent
             text += f". The model is whole in {folder}; to publish it: {repository.command(folder)}"
-        raise RecipeError(text) from None
+        raise UserError(text) from None
 
 
 def _sentence(error: Exception, repository: Repository) -> str:

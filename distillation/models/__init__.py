@@ -1,0 +1,1 @@
+"""Teacher, student, first weights, heads."""

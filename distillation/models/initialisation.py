@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from transformers import DistilBertConfig, DistilBertForMaskedLM, PretrainedConfig, PreTrainedModel
 
+from distillation.config.recipe import UserError
 from distillation.models.layer_groups import layer_groups, mean
 from distillation.models.narrowing import narrow
-from distillation.config.recipe import RecipeError
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def initialise(
     projection: what a narrower student keeps, `pca` or `crop`.
     vocabulary: the student's in terms of the teacher's (see `translate`); None where they share one.
 
-    Raises RecipeError where the student is larger. A teacher whose layers are built otherwise (ModernBERT, DeBERTa)
+    Raises UserError where the student is larger. A teacher whose layers are built otherwise (ModernBERT, DeBERTa)
     gives its word embeddings only, or nothing where these are narrower than the student (as ELECTRA's and ALBERT's
     may be); a warning says so.
     """
@@ -137,7 +137,7 @@ def _check_shape(ours: DistilBertConfig, theirs: PretrainedConfig, how: str, wit
         ]
     for key, what, our, their, remedy in checks:
         if our > their:
-            raise RecipeError(
+            raise UserError(
                 f"`student_initialisation: {how}` can only take parts of the teacher, but with this `{key}` the "
                 f"student's {what} is {our} and the teacher's {their}: change it, or set "
                 f"`student_initialisation: {remedy}`"

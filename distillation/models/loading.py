@@ -15,7 +15,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from distillation.config.recipe import RecipeError, one_line
+from distillation.config.recipe import UserError, one_line
 
 PROBE = "Ёлка"  # a text that any tokenizer can read
 MADE_UP = 5  # special tokens, which transformers puts where there is no vocabulary
@@ -47,47 +47,47 @@ def load_tokenizer(
 ) -> PreTrainedTokenizerBase:
     """Load a fast tokenizer with the special tokens that its use needs, by default those of masked-LM training.
 
-    key: the recipe key that named it, for the message. Raises RecipeError.
+    key: the recipe key that named it, for the message. Raises UserError.
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
         tokenizer(PROBE)
     except Exception as error:  # the loaders raise many types; all mean that there is no usable tokenizer
-        raise RecipeError(f"`{key}` {name_or_path!r} has no usable tokenizer: {one_line(error)}") from None
+        raise UserError(f"`{key}` {name_or_path!r} has no usable tokenizer: {one_line(error)}") from None
     if not tokenizer.is_fast:
-        raise RecipeError(
+        raise UserError(
             f"`{key}` {name_or_path!r} has a slow tokenizer, which cannot tell the characters behind its tokens: "
             "save its fast version (tokenizer.json) there"
         )
     for role in roles:
         if getattr(tokenizer, role) is None:
-            raise RecipeError(
+            raise UserError(
                 f"the tokenizer of `{key}` {name_or_path!r} has no {role}: set one and save it, or use another's"
             )
     if len(tokenizer) <= MADE_UP:
-        raise RecipeError(f"`{key}` {name_or_path!r} has no tokenizer: put its tokenizer.json there")
+        raise UserError(f"`{key}` {name_or_path!r} has no tokenizer: put its tokenizer.json there")
     return tokenizer
 
 
 def check_numbering(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise RecipeError for a vocabulary with gaps, of which no model has as many rows as there are tokens."""
+    """Raise UserError for a vocabulary with gaps, of which no model has as many rows as there are tokens."""
     tokens, numbers = len(tokenizer), 1 + max(tokenizer.get_vocab().values())
     if numbers > tokens:
-        raise RecipeError(
+        raise UserError(
             f"the tokenizer {tokenizer.name_or_path!r} has {tokens} tokens, and numbers up to {numbers}: give one "
             "whose tokens are numbered without gaps"
         )
 
 
 def check_trained(model: PreTrainedModel, loading: Mapping[str, Any], name_or_path: str, key: str) -> None:
-    """Raise RecipeError for a model of whose weights some were not in its checkpoint.
+    """Raise UserError for a model of whose weights some were not in its checkpoint.
 
     loading: what `from_pretrained` says of that; key: the recipe key that named it.
     """
     absent = sorted(set(loading["missing_keys"]) - set(model.all_tied_weights_keys))
     absent += sorted(str(entry) for entry in loading.get("mismatched_keys", ()))
     if absent:
-        raise RecipeError(
+        raise UserError(
             f"`{key}` {name_or_path!r} lacks trained weights for {', '.join(absent[:3])}"
             f"{' and more' if len(absent) > 3 else ''}: its predictions would be random; "
             "give a checkpoint saved with its head"
@@ -95,13 +95,13 @@ def check_trained(model: PreTrainedModel, loading: Mapping[str, Any], name_or_pa
 
 
 def check_rows(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, name_or_path: str, key: str) -> None:
-    """Raise RecipeError for a tokenizer with a token that its model has no embedding for.
+    """Raise UserError for a tokenizer with a token that its model has no embedding for.
 
     key: the recipe key that named both.
     """
     tokens, rows = 1 + max(tokenizer.get_vocab().values()), model.get_input_embeddings().num_embeddings
     if tokens > rows:
-        raise RecipeError(
+        raise UserError(
             f"the tokenizer of `{key}` {name_or_path!r} has {tokens} tokens, its model only {rows}: give the "
             "tokenizer that it was trained with"
         )

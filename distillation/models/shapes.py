@@ -16,13 +16,13 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from distillation.vocabularies.mapping import VocabularyMap, normalised
 from distillation.config.arguments import ModelArguments, ObjectiveArguments, TeacherArguments
-from distillation.models.loading import check_numbering, check_rows, check_trained, load_tokenizer, position_count
-from distillation.models.mlm_head import check_entry, head_entry
+from distillation.config.recipe import UserError, one_line
 from distillation.models.initialisation import activation, initialise, intermediate_size
 from distillation.models.layer_groups import layer_groups
-from distillation.config.recipe import RecipeError, one_line
+from distillation.models.loading import check_numbering, check_rows, check_trained, load_tokenizer, position_count
+from distillation.models.mlm_head import check_entry, head_entry
+from distillation.vocabularies.mapping import VocabularyMap, normalised
 
 logger = logging.getLogger(__name__)
 
@@ -39,13 +39,13 @@ SAMPLE = (
 def load_masked_lm(name_or_path: str, key: str, attn_implementation: str = "sdpa") -> PreTrainedModel:
     """Load a masked LM whose head has trained weights, ready to evaluate.
 
-    key: the recipe key that named it, for the message. Raises RecipeError.
+    key: the recipe key that named it, for the message. Raises UserError.
     """
     try:
         config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
         # BART and T5 are in the mapping as well, but they write a text instead of filling one in.
         if type(config) not in AutoModelForMaskedLM._model_mapping or config.is_encoder_decoder:
-            raise RecipeError(f"`{key}` {name_or_path!r} is not a masked language model; give one, such as a BERT")
+            raise UserError(f"`{key}` {name_or_path!r} is not a masked language model; give one, such as a BERT")
         model, loading = AutoModelForMaskedLM.from_pretrained(
             name_or_path,
             attn_implementation=attn_implementation,
@@ -53,13 +53,13 @@ def load_masked_lm(name_or_path: str, key: str, attn_implementation: str = "sdpa
             output_loading_info=True,
             trust_remote_code=False,
         )
-    except RecipeError:
+    except UserError:
         raise
     except Exception as error:  # a missing folder, a broken file, an unknown id, a type without this attention
-        raise RecipeError(f"`{key}` {name_or_path!r} cannot be loaded: {one_line(error)}") from None
+        raise UserError(f"`{key}` {name_or_path!r} cannot be loaded: {one_line(error)}") from None
     check_trained(model, loading, name_or_path, key)
     if getattr(model.config, "num_hidden_layers", 1) < 1:
-        raise RecipeError(f"`{key}` {name_or_path!r} has no layers: give a trained masked LM")
+        raise UserError(f"`{key}` {name_or_path!r} has no layers: give a trained masked LM")
     model.config.output_hidden_states = model.config.output_attentions = False
     return model.eval()
 
@@ -69,18 +69,18 @@ def load_teacher(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load the teacher, frozen, and its tokenizer; check that it can teach what the objective asks.
 
-    Raises RecipeError for a model that is no masked LM, has no trained head, or is too short.
+    Raises UserError for a model that is no masked LM, has no trained head, or is too short.
     """
     name = arguments.teacher_name_or_path
     if name is None:
-        raise RecipeError("`teacher_name_or_path` is missing: name the masked LM to learn from")
+        raise UserError("`teacher_name_or_path` is missing: name the masked LM to learn from")
     tokenizer = load_tokenizer(name, "teacher_name_or_path")
     eager = "eager" if objective.needs_attentions else "sdpa"
     teacher = load_masked_lm(name, "teacher_name_or_path", attn_implementation=eager).requires_grad_(False)
     check_rows(tokenizer, teacher, name, "teacher_name_or_path")
     positions = position_count(teacher)
     if max_length > positions:
-        raise RecipeError(f"`max_length` {max_length} exceeds the {positions} positions of the teacher; lower it")
+        raise UserError(f"`max_length` {max_length} exceeds the {positions} positions of the teacher; lower it")
     sample = dict(tokenizer(SAMPLE[0], return_tensors="pt", truncation=True, max_length=max_length))
     check_entry(teacher, head_entry(teacher, sample), sample)
     return teacher, tokenizer
@@ -108,7 +108,7 @@ def student_config(
 ) -> DistilBertConfig:
     """The student's shape: what the recipe does not say is the teacher's.
 
-    padding: id of the padding token. Raises RecipeError for shapes that contradict each other.
+    padding: id of the padding token. Raises UserError for shapes that contradict each other.
     """
     width = arguments.student_hidden_size or teacher.hidden_size
     heads = arguments.student_attention_heads or teacher.num_attention_heads
@@ -116,7 +116,7 @@ def student_config(
     if inner is None:
         inner = intermediate_size(teacher) if width == teacher.hidden_size else 4 * width
     if width % heads:
-        raise RecipeError(f"`student_attention_heads` ({heads}) must divide `student_hidden_size` ({width})")
+        raise UserError(f"`student_attention_heads` ({heads}) must divide `student_hidden_size` ({width})")
     return DistilBertConfig(
         vocab_size=vocabulary_size,
         max_position_embeddings=positions,
@@ -130,10 +130,10 @@ def student_config(
 
 
 def check_student(arguments: ModelArguments, objective: ObjectiveArguments, teacher: PreTrainedConfig) -> None:
-    """Raise RecipeError for a student that such a teacher cannot be compared with, or cannot start."""
+    """Raise UserError for a student that such a teacher cannot be compared with, or cannot start."""
     heads = arguments.student_attention_heads or teacher.num_attention_heads
     if objective.needs_attentions and heads != teacher.num_attention_heads:
-        raise RecipeError(
+        raise UserError(
             f"`weight_attention` compares maps head by head, but `student_attention_heads` is {heads} and "
             f"the teacher has {teacher.num_attention_heads}: make them equal, or set `weight_attention: 0`"
         )
@@ -141,7 +141,7 @@ def check_student(arguments: ModelArguments, objective: ObjectiveArguments, teac
         try:
             layer_groups(teacher.num_hidden_layers, arguments.student_layers)
         except ValueError as error:
-            raise RecipeError(
+            raise UserError(
                 f"`student_layers`: {error}; choose a divisor, or terms and `student_initialisation` without groups "
                 "(`cosine_layers: last`, `hidden_layers: average`, `weight_attention: 0`, `embeddings`)"
             ) from None
@@ -157,7 +157,7 @@ def build_student(
     """A DistilBERT student with its first weights, for the teacher's vocabulary or, mapped, for that of `tokenizer`.
 
     Its config keeps the published attention dropout, but while attention maps are compared it trains without: they
-    come after dropout. Raises RecipeError for shapes that contradict each other or the objective.
+    come after dropout. Raises UserError for shapes that contradict each other or the objective.
     """
     shape = teacher.config
     size = vocabulary.student_size if vocabulary else teacher.get_input_embeddings().num_embeddings
@@ -177,14 +177,14 @@ def load_student_tokenizer(
 ) -> tuple[PreTrainedTokenizerBase, VocabularyMap | None]:
     """The tokenizer that the recipe names for the student, or the teacher's; how they meet if they are two.
 
-    Raises RecipeError where `alignment: same` would compare different tokens, or where two vocabularies never meet.
+    Raises UserError where `alignment: same` would compare different tokens, or where two vocabularies never meet.
     """
     tokenizer = teacher_tokenizer
     if arguments.student_vocabulary is not None:
         try:
             tokenizer = load_tokenizer(arguments.student_vocabulary, "student_vocabulary")
-        except RecipeError as error:
-            raise RecipeError(f"{error}; distillation/run_vocabulary.py trains one on a corpus") from None
+        except UserError as error:
+            raise UserError(f"{error}; distillation/run_vocabulary.py trains one on a corpus") from None
     if objective.alignment == "same":
         if tokenizer is not teacher_tokenizer:
             check_same_vocabulary(tokenizer, teacher_tokenizer)
@@ -195,14 +195,14 @@ def load_student_tokenizer(
 def map_vocabularies(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer: PreTrainedTokenizerBase) -> VocabularyMap:
     """How the teacher's tokens are spelt in the student's; says how many are.
 
-    Raises RecipeError where hardly any token is.
+    Raises UserError where hardly any token is.
     """
     check_numbering(tokenizer)
     check_numbering(teacher_tokenizer)
     try:
         vocabulary = VocabularyMap.cached(tokenizer, teacher_tokenizer, datasets.config.HF_DATASETS_CACHE)
     except ValueError as error:
-        raise RecipeError(f"`student_vocabulary` and the teacher's tokenizer cannot be aligned: {error}") from None
+        raise UserError(f"`student_vocabulary` and the teacher's tokenizer cannot be aligned: {error}") from None
     mapped, shared = len(vocabulary.mapped_teacher_ids), len(vocabulary.shared_teacher_ids)
     logger.info(
         "vocabularies: %s of the teacher's %s tokens can be spelt in the student's %s (%s are in both)",
@@ -218,7 +218,7 @@ def map_vocabularies(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer: PreT
             theirs,
         )
     if shared < MIN_SHARED:
-        raise RecipeError(
+        raise UserError(
             f"`student_vocabulary` shares {shared} tokens with the teacher's vocabulary: train one on a corpus of the "
             "teacher's language, in its case and accents, with run_vocabulary.py"
         )
@@ -226,17 +226,17 @@ def map_vocabularies(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer: PreT
 
 
 def check_same_vocabulary(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise RecipeError unless both turn text into the same ids: contents are compared, not sizes."""
+    """Raise UserError unless both turn text into the same ids: contents are compared, not sizes."""
     ours, theirs = tokenizer.get_vocab(), teacher_tokenizer.get_vocab()
     if ours == theirs:
         if tokenizer(list(SAMPLE))["input_ids"] != teacher_tokenizer(list(SAMPLE))["input_ids"]:
-            raise RecipeError(
+            raise UserError(
                 "`student_vocabulary` has the teacher's tokens but splits text in another way (case, accents, or "
                 "special tokens): leave it out to keep the teacher's tokenizer"
             )
         return
     shared = len(ours.items() & theirs.items())
-    raise RecipeError(
+    raise UserError(
         f"`student_vocabulary` has {len(ours):,} tokens and the teacher's {len(theirs):,}, of which {shared:,} agree "
         "in token and id: `alignment: same` needs one vocabulary; set `alignment: match` or `reduce`, or leave "
         "`student_vocabulary` out to keep the teacher's"

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from distillation.models.mlm_head import forward_at, head_entry, vocabulary_projection
 from distillation.models.layer_groups import Projections, check_maps
+from distillation.models.mlm_head import forward_at, head_entry, vocabulary_projection
 
 
 @dataclass

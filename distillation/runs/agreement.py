@@ -7,15 +7,15 @@ from pathlib import Path
 from accelerate.utils import gather_object
 from safetensors import SafetensorError
 
-from distillation.config.recipe import LocalError, RecipeError, one_line
+from distillation.config.recipe import LocalError, UserError, one_line
 from distillation.runs.sealing import whole_checkpoints
 
 
 def all_raise(problem: str | None) -> None:
-    """Raise the first problem that a process has as a RecipeError, in every process. Each calls it, also without."""
+    """Raise the first problem that a process has as a UserError, in every process. Each calls it, also without."""
     for told in gather_object([problem]):
         if told is not None:
-            raise RecipeError(told)
+            raise UserError(told)
 
 
 @contextmanager

@@ -12,10 +12,10 @@ from torch.distributed.tensor import DTensor
 from transformers import Trainer, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
+from distillation.config.recipe import UserError
 from distillation.runs.agreement import all_raise, together, writing
-from distillation.config.recipe import RecipeError
-from distillation.runs.sealing import is_whole, rotate, seal
 from distillation.runs.interruption import Watch
+from distillation.runs.sealing import is_whole, rotate, seal
 
 ENTRIES = "so_far.json"  # of a checkpoint: what the run has taken and seen
 
@@ -34,7 +34,7 @@ class ResumableTrainer(Trainer):
         self.add_callback(self.watch)
 
     def train(self, resume_from_checkpoint: str | None = None, *args: Any, **kwargs: Any) -> Any:
-        """Raises RecipeError for a loss that is no number, and Stopped after SIGTERM."""
+        """Raises UserError for a loss that is no number, and Stopped after SIGTERM."""
         if resume_from_checkpoint is not None:
             self._resumed_from = Path(resume_from_checkpoint).resolve()
             self._check_best()
@@ -50,17 +50,17 @@ class ResumableTrainer(Trainer):
         return output
 
     def _check_best(self) -> None:
-        """Raise RecipeError where the checkpoint to end with is torn: it would show when all steps are done."""
+        """Raise UserError where the checkpoint to end with is torn: it would show when all steps are done."""
         state = json.loads((self._resumed_from / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
         best = state.get("best_model_checkpoint")
         if self.args.load_best_model_at_end and best and not is_whole(Path(best)):
-            raise RecipeError(
+            raise UserError(
                 f"{best}, the best checkpoint so far, is not whole: resume from an earlier one by its path, or begin "
                 "in another `output_dir`"
             )
 
-    def _of_another(self) -> RecipeError:
-        return RecipeError(
+    def _of_another(self) -> UserError:
+        return UserError(
             f"`resume_from_checkpoint`: {self._resumed_from} is of another model or other terms than this recipe's; "
             "resume with the recipe that made it, or choose another `output_dir`"
         )
@@ -89,7 +89,7 @@ class ResumableTrainer(Trainer):
         return f"{texts[0][:100]!r}{others}"
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Raises RecipeError, in all processes, where it cannot be written."""
+        """Raises UserError, in all processes, where it cannot be written."""
         with together(), writing(self.args.output_dir):
             super().save_model(output_dir, _internal_call)
 
@@ -100,7 +100,7 @@ class ResumableTrainer(Trainer):
             return  # nothing was trained since
         try:
             self._write_checkpoint(folder, model, trial)
-        except RecipeError:
+        except UserError:
             if self.args.should_save:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -123,7 +123,7 @@ class ResumableTrainer(Trainer):
                 rotate(folder, self.state.best_model_checkpoint, limit)
 
     def _check_numbers(self) -> None:
-        """Raise RecipeError, in all processes, before weights that are no numbers are saved."""
+        """Raise UserError, in all processes, before weights that are no numbers are saved."""
         self.watch.settle()
         problem = None
         for name, weight in self.model.named_parameters():

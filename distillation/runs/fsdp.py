@@ -6,17 +6,17 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 
 
 def configure(plugin: FullyShardedDataParallelPlugin) -> None:
     """Leave half precision to autocast, as without FSDP: accelerate's policy would add up gradients in it, too.
 
-    Raises RecipeError for what cannot be trained or saved.
+    Raises UserError for what cannot be trained or saved.
     """
     whole_on_save = plugin.state_dict_type.name == "FULL_STATE_DICT"
     if plugin.fsdp_version != 2 or not whole_on_save or plugin.cpu_ram_efficient_loading:
-        raise RecipeError(
+        raise UserError(
             "FSDP needs `fsdp_version: 2`, `fsdp_state_dict_type: FULL_STATE_DICT` and "
             "`fsdp_cpu_ram_efficient_loading: false`, as in distillation/launch/fsdp.yaml"
         )

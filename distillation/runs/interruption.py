@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from distillation.runs.agreement import all_raise
 from distillation.config.recipe import Stopped
+from distillation.runs.agreement import all_raise
 
 
 class Watch(TrainerCallback):
@@ -104,7 +104,7 @@ class Watch(TrainerCallback):
         self._seen = []
 
     def settle(self) -> None:
-        """Take the answer of all processes to what was asked last. Raises RecipeError for a loss that is no number."""
+        """Take the answer of all processes to what was asked last. Raises UserError for a loss that is no number."""
         if self._asked is None:
             return
         step, seen, answer, arrived = self._asked

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from distillation.config.recipe import RecipeError, one_line
+from distillation.config.recipe import UserError, one_line
 from distillation.runs.files import STATE
 
 logger = logging.getLogger(__name__)
@@ -20,12 +20,12 @@ def find(paths: Iterable[Path]) -> dict[Path, bool]:
     """Each JSON file in these files and folders, and whether it was named itself. Those in `checkpoint-*` are of
     unfinished runs and do not count.
 
-    Raises RecipeError for a path that is not there.
+    Raises UserError for a path that is not there.
     """
     found: dict[Path, bool] = {}
     for path in paths:
         if not os.path.exists(path):
-            raise RecipeError(f"{path} does not exist: name folders of finished runs, or result files")
+            raise UserError(f"{path} does not exist: name folders of finished runs, or result files")
         if path.is_file():
             found[path.resolve()] = True
             continue
@@ -40,13 +40,13 @@ def find(paths: Iterable[Path]) -> dict[Path, bool]:
 def read(path: Path, named: bool = False) -> Any:
     """The content of a file. named: by the user, and not one of a folder's, which is skipped with a warning.
 
-    Raises RecipeError for a named file that is no JSON.
+    Raises UserError for a named file that is no JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         if named:
-            raise RecipeError(
+            raise UserError(
                 f"{path} cannot be read as JSON ({one_line(error)}): name a result file, or its folder"
             ) from None
         logger.warning("%s cannot be read as JSON and is skipped: %s", path, one_line(error))

@@ -11,9 +11,9 @@ from typing import Any
 
 from transformers import TrainingArguments
 
-from distillation.runs.agreement import together, writing
+from distillation.config.recipe import UserError
 from distillation.hub.measured import EXPORTED, MEASURED
-from distillation.config.recipe import RecipeError
+from distillation.runs.agreement import together, writing
 from distillation.runs.files import HYPERPARAMETERS, RESULTS, write_json
 from distillation.runs.sealing import checkpoints, is_whole
 
@@ -54,19 +54,19 @@ def checkpoint_of(
 
     recipe: what the run is made of; may_change: the keys in which the earlier run may differ, with a warning.
 
-    Raises RecipeError for checkpoints that nobody asked to go on from, and for a folder that is of another recipe or
+    Raises UserError for checkpoints that nobody asked to go on from, and for a folder that is of another recipe or
     cannot be written.
     """
     folder = Path(training.output_dir)
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not os.access(there, os.W_OK | os.X_OK):
         remedy = "make it writable" if is_resumed(training) else "name another folder"
-        raise RecipeError(f"`output_dir` {str(folder)!r} cannot be written: {remedy}")
+        raise UserError(f"`output_dir` {str(folder)!r} cannot be written: {remedy}")
     if is_resumed(training):
         _compare(folder, json.loads(json.dumps(recipe, default=str)), may_change)
         return _to_resume(training)
     if checkpoints(folder):
-        raise RecipeError(
+        raise UserError(
             f"`output_dir` {str(folder)!r} holds checkpoints of an earlier run: continue it with "
             "`--resume_from_checkpoint true`, or name another folder"
         )
@@ -74,14 +74,14 @@ def checkpoint_of(
 
 
 def _compare(folder: Path, now: Mapping[str, Any], may_change: frozenset[str] | set[str]) -> None:
-    """Raise RecipeError where the run in a folder is made of something else."""
+    """Raise UserError where the run in a folder is made of something else."""
     earlier = read(folder / RECIPE)
     if earlier is None:
         return
     differing = [key for key in sorted(now.keys() | earlier.keys()) if earlier.get(key) != now.get(key)]
     for key in [key for key in differing if key not in PLACES]:
         if key not in may_change:
-            raise RecipeError(
+            raise UserError(
                 f"`output_dir` {str(folder)!r} holds a run with `{key}` {_said(earlier, key)}, and this one has "
                 f"{_said(now, key)}: resume with the same recipe, or name another folder"
             )
@@ -95,14 +95,12 @@ def _said(recipe: Mapping[str, Any], key: str) -> str:
 def _to_resume(training: TrainingArguments) -> str | None:
     """The folder that `resume_from_checkpoint` means: a path, or with `true` the newest whole one, if there is one.
 
-    Raises RecipeError for a path without a whole checkpoint.
+    Raises UserError for a path without a whole checkpoint.
     """
     wanted = training.resume_from_checkpoint
     if names_checkpoint(training):
         if not is_whole(Path(wanted)):
-            raise RecipeError(
-                f"`resume_from_checkpoint` {wanted!r} holds no whole checkpoint; `true` takes the newest"
-            )
+            raise UserError(f"`resume_from_checkpoint` {wanted!r} holds no whole checkpoint; `true` takes the newest")
         return str(wanted)
     for folder in checkpoints(training.output_dir):
         if is_whole(folder):
@@ -116,7 +114,7 @@ def _to_resume(training: TrainingArguments) -> str | None:
 def begin(training: TrainingArguments, recipe: Mapping[str, Any]) -> None:
     """Note what the run is made of, and take away what an earlier one found. Every process calls it.
 
-    Raises RecipeError for an `output_dir` that cannot be written.
+    Raises UserError for an `output_dir` that cannot be written.
     """
     folder = Path(training.output_dir)
     with together(), writing(folder):

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distillation.teacher_cache.storage import CHECKSUM, OF_A_TOP, STATES, Row
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from distillation.models.teacher import Targets
+from distillation.teacher_cache.storage import CHECKSUM, OF_A_TOP, STATES, Row
 from distillation.vocabularies.cross_vocabulary_kl import Top
 
 HIDDEN, MAPS = "hidden_", "attentions"  # names of columns, the first with a view of the layers behind it
@@ -30,7 +30,7 @@ def rows_of(batch: dict[str, Any], targets: Targets) -> list[Row]:
     rows = [{name: _compact(parts[row]) for name, parts in columns.items()} for row in range(len(sizes))]
     for row, checksum in zip(rows, _checksums(batch), strict=True):
         if not all(np.isfinite(values).all() for name, values in row.items() if name not in OF_A_TOP):
-            raise RecipeError("`teacher_cache` holds half precision, which this teacher's states exceed: leave it out")
+            raise UserError("`teacher_cache` holds half precision, which this teacher's states exceed: leave it out")
         row[CHECKSUM] = np.array([checksum], dtype=np.int64)
     return rows
 
@@ -53,10 +53,10 @@ def _checksums(batch: dict[str, Any]) -> list[int]:
 
 
 def joined(batch: dict[str, Any], rows: Sequence[Row], student_layers: int) -> dict[str, Tensor]:
-    """The rows of a batch's examples, padded as its inputs are. Raises RecipeError where they are of other inputs."""
+    """The rows of a batch's examples, padded as its inputs are. Raises UserError where they are of other inputs."""
     sizes, (count, length) = _lengths(batch), batch["compared"].shape
     if [int(row[CHECKSUM][0]) for row in rows] != _checksums(batch):
-        raise RecipeError(
+        raise UserError(
             "`teacher_cache` was made of other masks, by another version of this code or of numpy: remove its folder"
         )
     kept = {}

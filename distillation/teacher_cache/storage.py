@@ -31,9 +31,9 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from distillation.config.arguments import CacheArguments, MaskingArguments, ObjectiveArguments
+from distillation.config.recipe import LocalError, UserError, one_line
 from distillation.corpus.examples import Corpus
 from distillation.models.mlm_head import vocabulary_projection
-from distillation.config.recipe import LocalError, RecipeError, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -63,11 +63,11 @@ def open_cache(
     """The cache that a recipe names, new or checked. student_layers: groups of the teacher's layers; may_create: of
     several processes, the first.
 
-    Raises RecipeError for a folder whose contents were made of something else.
+    Raises UserError for a folder whose contents were made of something else.
     """
     by_states = "kl" in objective.terms and arguments.teacher_cache_top_k is None
     if by_states and vocabulary_projection(teacher, {"input_ids": torch.zeros(1, 2, dtype=torch.long)}) is None:
-        raise RecipeError(
+        raise UserError(
             "`teacher_cache`: this teacher's predictions are not made of states by one linear layer, and cannot be "
             "kept so: set `teacher_cache_top_k`"
         )
@@ -132,21 +132,21 @@ class TeacherCache:
     """The folder, described by what it is made of and by the columns that it `holds`."""
 
     def __init__(self, folder: str, description: dict[str, Any], epochs: int = 1, may_create: bool = True):
-        """epochs: with masks of their own, as many as are wanted. Raises RecipeError like `open_cache`."""
+        """epochs: with masks of their own, as many as are wanted. Raises UserError like `open_cache`."""
         self.folder, self.name = Path(folder), f"`teacher_cache` {folder!r}"
         self.description = description
         self.epochs = epochs
         self.held = description["holds"]
         path = self.folder / DESCRIPTION
         if self.folder.is_file():
-            raise RecipeError(f"{self.name} is a file: name a folder")
+            raise UserError(f"{self.name} is a file: name a folder")
         if path.exists():
             self._check(path)
         elif not may_create:
             raise LocalError(f"{self.name} is not the folder that the first process sees: share it")
         else:
             if self.folder.exists() and any(not file.name.startswith(".") for file in self.folder.iterdir()):
-                raise RecipeError(f"{self.name} is not empty and no cache: name a new folder")
+                raise UserError(f"{self.name} is not empty and no cache: name a new folder")
             self.folder.mkdir(parents=True, exist_ok=True)
             _write_whole(path, lambda draft: draft.write_text(json.dumps(description, indent=2) + "\n"))
 
@@ -160,7 +160,7 @@ class TeacherCache:
             found = json.loads(path.read_text(encoding="utf-8"))
             self.held = list(found["holds"])
         except (OSError, ValueError, KeyError, TypeError):
-            raise RecipeError(f"`teacher_cache`: {path} cannot be read; remove the folder, or name another") from None
+            raise UserError(f"`teacher_cache`: {path} cannot be read; remove the folder, or name another") from None
         known, wanted = _flat(found), _flat(self.description)
         made_with = [
             f"another {name}" if name in DIGESTS else f"`{name}` {known.get(name)!r} and not {value!r}"
@@ -172,7 +172,7 @@ class TeacherCache:
         if of_a_kl & set(self.held) and not of_a_kl & set(self.description["holds"]):
             made_with.append("a KL, whose positions the teacher was asked for as well")
         if made_with:
-            raise RecipeError(f"{self.name} was made with {', '.join(made_with)}: name another folder for this run")
+            raise UserError(f"{self.name} was made with {', '.join(made_with)}: name another folder for this run")
 
     def fill(
         self,
@@ -228,7 +228,7 @@ class TeacherCache:
             )
 
     def rows(self, name: str, count: int) -> "Rows":
-        """Those of an epoch, or of the held-out examples. Raises RecipeError where files are missing or torn."""
+        """Those of an epoch, or of the held-out examples. Raises UserError where files are missing or torn."""
         files = [self._file(name, part) for part in range(-(-count // PART))]
         try:
             rows = Rows(files, [*self.description["holds"], CHECKSUM])

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from datasets import Dataset
 
-from distillation.teacher_cache.storage import SEED, Row, Rows, TeacherCache
+from distillation.config.recipe import UserError
 from distillation.corpus.examples import lengths
-from distillation.teacher_cache.kept import joined, rows_of
 from distillation.corpus.masking import MaskingCollator
-from distillation.config.recipe import RecipeError
 from distillation.models.teacher import Teacher
+from distillation.teacher_cache.kept import joined, rows_of
+from distillation.teacher_cache.storage import SEED, Row, Rows, TeacherCache
 from distillation.trainer import DistillationTrainer
 
 logger = logging.getLogger(__name__)
@@ -21,10 +21,10 @@ logger = logging.getLogger(__name__)
 def use_cache(trainer: DistillationTrainer, cache: TeacherCache) -> None:
     """Let a trainer learn from a cache; what is not in it yet, its teacher says first.
 
-    Raises RecipeError where no cache can be made.
+    Raises UserError where no cache can be made.
     """
     if trainer.is_fsdp_enabled:
-        raise RecipeError("`teacher_cache` leaves nothing but the student to train: start without FSDP")
+        raise UserError("`teacher_cache` leaves nothing but the student to train: start without FSDP")
     layers = trainer.teacher.student_layers
     if "kl" in trainer.objective.terms:
         _ready_for_the_kl(trainer, cache)

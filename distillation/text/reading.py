@@ -14,7 +14,7 @@ from datasets import Dataset, Features, IterableDataset, Value, concatenate_data
 from datasets.exceptions import DatasetGenerationError
 
 from distillation.config.arguments import DataArguments
-from distillation.config.recipe import RecipeError, one_line
+from distillation.config.recipe import UserError, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ def read_parts(
 ) -> list[Dataset] | list[IterableDataset]:
     """What `datasets` makes of a corpus, one part for each format: whole, or to be read as it is needed."""
     if (files is None) == (dataset_name is None):
-        raise RecipeError("name one corpus: `train_file` (a file, folder, or glob) or `dataset_name` (a Hub id)")
+        raise UserError("name one corpus: `train_file` (a file, folder, or glob) or `dataset_name` (a Hub id)")
     if files:
         return _read_files(files, streaming)
     return [_read_hub(dataset_name, arguments.dataset_config_name, streaming)]
@@ -70,13 +70,13 @@ def read_parts(
 def check_column(column: str, columns: list[str], source: str) -> None:
     """Refuse a corpus without the column that holds the text."""
     if column not in columns:
-        raise RecipeError(f"{source} has no column `{column}`; set `text_column` to one of {columns}")
+        raise UserError(f"{source} has no column `{column}`; set `text_column` to one of {columns}")
 
 
 def check_whole(arguments: DataArguments, what: str) -> None:
     """Refuse `streaming` where the corpus has to be there as a whole. what: for which purpose, and the remedy."""
     if arguments.streaming:
-        raise RecipeError(f"`streaming` reads a corpus as training goes on, which does not serve {what}")
+        raise UserError(f"`streaming` reads a corpus as training goes on, which does not serve {what}")
 
 
 def _text_of(lines: Dataset, column: str, source: str) -> Dataset:
@@ -88,7 +88,7 @@ def _text_of(lines: Dataset, column: str, source: str) -> Dataset:
     try:
         return lines.cast_column("text", Value("string"))
     except (*UNREADABLE, pa.ArrowException) as error:  # lists, objects
-        raise RecipeError(f"{source}: `text_column` {column!r} holds no text: {one_line(error)}") from None
+        raise UserError(f"{source}: `text_column` {column!r} holds no text: {one_line(error)}") from None
 
 
 EMPTY, INVALID, CONTROL, LONG = 1, 2, 4, 8
@@ -124,9 +124,9 @@ def warn_of_flaws(source: str, counts: Counter) -> None:
         logger.warning("%s: %s", source, ", ".join(f"{n:,} {name}" for name, n in counts.items() if n))
 
 
-def nothing_usable(source: str) -> RecipeError:
+def nothing_usable(source: str) -> UserError:
     """Of a corpus without text."""
-    return RecipeError(f"{source} has no usable line of text; see `train_file`, `dataset_name`, and `text_column`")
+    return UserError(f"{source} has no usable line of text; see `train_file`, `dataset_name`, and `text_column`")
 
 
 def _read_files(pattern: str, streaming: bool) -> list[Dataset] | list[IterableDataset]:
@@ -135,16 +135,16 @@ def _read_files(pattern: str, streaming: bool) -> list[Dataset] | list[IterableD
     else:  # a file may have a name that reads as a pattern
         files = [pattern] if os.path.isfile(pattern) else sorted(filter(os.path.isfile, _matching(pattern)))
     if not files:
-        raise RecipeError(f"no corpus at {pattern!r}: give a {', '.join(FORMATS)} (or .gz) file, a folder, or a glob")
+        raise UserError(f"no corpus at {pattern!r}: give a {', '.join(FORMATS)} (or .gz) file, a folder, or a glob")
     groups: dict[str, list[str]] = {}
     for file in files:
         ending = _ending(file)
         if ending is None:
-            raise RecipeError(f"{file}: a corpus file ends in {', '.join(FORMATS)}, or one of these and .gz")
+            raise UserError(f"{file}: a corpus file ends in {', '.join(FORMATS)}, or one of these and .gz")
         if Path(file).stat().st_size:
             groups.setdefault(ending, []).append(file)
     if not groups:
-        raise RecipeError(f"{pattern!r} has no usable line of text: every file is empty")
+        raise UserError(f"{pattern!r} has no usable line of text: every file is empty")
     parts = []
     for ending, group in groups.items():
         builder, options = FORMATS[ending]
@@ -162,12 +162,12 @@ def _matching(pattern: str) -> list[str]:
         return []
 
 
-def unreadable(source: str, builder: str, error: Exception) -> RecipeError:
+def unreadable(source: str, builder: str, error: Exception) -> UserError:
     """Of a corpus that a reader of `datasets` cannot read, with what it has to say."""
     reason = one_line(error.__cause__ or error)
     if any(sign in reason for sign in NO_ROWS):
         return nothing_usable(source)
-    return RecipeError(f"corpus {source!r} cannot be read as {builder}: {reason}")
+    return UserError(f"corpus {source!r} cannot be read as {builder}: {reason}")
 
 
 def _ending(name: str) -> str | None:
@@ -179,14 +179,14 @@ def _read_hub(name: str, configuration: str | None, streaming: bool) -> Dataset 
     try:
         return load_dataset(name, configuration, split="train", streaming=streaming)
     except Exception as error:  # the hub client raises many types; all mean that this id gave no data
-        raise RecipeError(f"dataset_name {name!r} cannot be loaded: {one_line(error)}") from None
+        raise UserError(f"dataset_name {name!r} cannot be loaded: {one_line(error)}") from None
 
 
 def hold_out(lines: Dataset, validation_lines: int) -> tuple[Dataset, Dataset]:
     """Set lines aside, a tenth of the corpus at most. The choice depends on no seed, so that runs compare."""
     size = min(validation_lines, len(lines) // 10)
     if size < 1:
-        raise RecipeError(
+        raise UserError(
             f"the corpus has {len(lines)} usable lines: too few to set some aside; "
             "give at least 10, or name a `validation_file`"
         )

@@ -27,8 +27,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.distributed.tensor import DTensor
 
-from distillation.vocabularies.mapping import VocabularyMap
 from distillation.vocabularies.candidate_scores import Candidates, Score, TeacherRows, Whole, candidates_by_pieces
+from distillation.vocabularies.mapping import VocabularyMap
 
 CHUNK = 32  # positions: a few buffers of candidates x positions that stay in the allocator's reach
 GPU_CHUNK = 256  # enough to keep a GPU busy

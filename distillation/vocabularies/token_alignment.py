@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from distillation.vocabularies.mapping import VocabularyMap, matched, spelt
+from distillation.config.recipe import UserError
 from distillation.text.reading import SAMPLE, spread
-from distillation.config.recipe import RecipeError
+from distillation.vocabularies.mapping import VocabularyMap, matched, spelt
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ def check_compared(examples: Dataset) -> None:
     whose = "student's tokens are the teacher's too" if by_match else "teacher's tokens can be spelt in the student's"
     logger.info("%.1f %% of the %s, on the same characters", 100 * share, whose)
     if not share:
-        raise RecipeError(
+        raise UserError(
             "on this corpus `student_vocabulary` and the teacher's tokenizer never meet: train a vocabulary on this "
             "corpus with run_vocabulary.py, cased and accented as the teacher's is"
         )

@@ -11,8 +11,8 @@ from datasets import Dataset
 from tokenizers import normalizers, pre_tokenizers
 from transformers import BertTokenizer, PreTrainedTokenizerBase
 
+from distillation.config.recipe import UserError
 from distillation.text.reading import spread
-from distillation.config.recipe import RecipeError
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CHARACTER_COVERAGE = 0.9999  # the rarest characters (0.01 % of the text) stay unknown
@@ -27,14 +27,14 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> P
     """Train a cased BERT tokenizer whose vocabulary, special tokens included, has exactly `vocab_size` entries.
 
     Entries: special tokens, characters (at a word's start and, with ##, inside), then merges, the commonest first.
-    Raises RecipeError where the alphabet does not fit, or the text does not hold as many pieces.
+    Raises UserError where the alphabet does not fit, or the text does not hold as many pieces.
     """
     words = count_words(texts)
     characters = _alphabet(words)
     tokens = list(SPECIAL_TOKENS) + characters
     tokens += [f"##{character}" for character in characters if not _stands_alone(character)]
     if len(tokens) > vocab_size:
-        raise RecipeError(
+        raise UserError(
             f"`vocab_size` {vocab_size:,} cannot hold the corpus's alphabet, which takes {len(tokens):,} entries: "
             "raise it, or clean rare characters out of the corpus"
         )
@@ -45,7 +45,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> P
             known.add(token)
             tokens.append(token)
     if len(tokens) < vocab_size:
-        raise RecipeError(
+        raise UserError(
             f"`vocab_size` {vocab_size:,} is more than this corpus yields ({len(tokens):,}): lower it, or add text"
         )
     return build_tokenizer(tokens, max_length)

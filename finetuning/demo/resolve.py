@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from distillation.config.recipe import UserError
 from distillation.demo.resolve import demo_grammar
-from distillation.config.recipe import RecipeError
-from finetuning.demo.resolve import texts as demo_texts
-from finetuning.readers import table
+from finetuning.demo import texts as demo_texts
+from finetuning.formats import table
 from finetuning.russian_superglue.demo import write_demo
 
 logger = logging.getLogger(__name__)
@@ -23,10 +23,10 @@ TRAIN, TEST = 800, 200  # examples
 def demo_data(task: str, folder: Path = FOLDER) -> Path:
     """The folder of a task's data; written once, whole or not at all.
 
-    Raises RecipeError for a task that has no demo.
+    Raises UserError for a task that has no demo.
     """
     if task not in WRITERS:
-        raise RecipeError(f"there is no demo of task {task!r}: choose one of {', '.join(WRITERS)}")
+        raise UserError(f"there is no demo of task {task!r}: choose one of {', '.join(WRITERS)}")
     path = folder / task
     if path.is_dir():
         return path

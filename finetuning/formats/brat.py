@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from finetuning.formats.locate import read_text
 from finetuning.tasks.bio_spans import encode
 
@@ -51,7 +51,7 @@ def read(folder: Path, types: Mapping[str, str]) -> dict[str, list[dict]]:
     begins or ends inside a word takes the whole word.
     types: the entity types that the files may have, each with the type to read it as.
 
-    Raises RecipeError for a file without its partner and with the line of a wrong or misplaced entity.
+    Raises UserError for a file without its partner and with the line of a wrong or misplaced entity.
     """
     rows: dict[str, list[dict]] = {}
     total = dropped = 0
@@ -75,11 +75,11 @@ def _documents(folder: Path) -> dict[str, list[Path]]:
         splits = {split: _texts(folder / name) for split, name in FOLDERS.items()}
         for split in ("train", "test"):
             if not splits[split]:
-                raise RecipeError(f"{folder / FOLDERS[split]} has no document; put NAME.txt and NAME.ann there")
+                raise UserError(f"{folder / FOLDERS[split]} has no document; put NAME.txt and NAME.ann there")
         return {split: paths for split, paths in splits.items() if paths}
     paths = _texts(folder)
     if len(paths) < 2:
-        raise RecipeError(f"{folder} has one document; a train and a test split need two at least")
+        raise UserError(f"{folder} has one document; a train and a test split need two at least")
     random.Random(0).shuffle(paths)
     tenth = max(len(paths) // 10, 1)
     held = tenth if len(paths) > 2 else 0
@@ -97,7 +97,7 @@ def _texts(folder: Path) -> list[Path]:
             found.setdefault(path.stem, set()).add(path.suffix)
     for name in sorted(found):
         for suffix in {".txt", ".ann"} - found[name]:
-            raise RecipeError(f"{folder / name}{suffix} is missing; brat documents are pairs of NAME.txt and NAME.ann")
+            raise UserError(f"{folder / name}{suffix} is missing; brat documents are pairs of NAME.txt and NAME.ann")
     return [folder / f"{name}.txt" for name in sorted(found)]
 
 
@@ -109,10 +109,10 @@ def _entities(path: Path, types: Mapping[str, str]) -> list[Entity]:
             continue  # relations, events, attributes, notes
         match = ENTITY.fullmatch(line)
         if not match:
-            raise RecipeError(f"{place}: expected `T1<TAB>TYPE START END<TAB>SURFACE`, got {line!r}")
+            raise UserError(f"{place}: expected `T1<TAB>TYPE START END<TAB>SURFACE`, got {line!r}")
         kind, offsets, surface = match.groups()
         if kind not in types:
-            raise RecipeError(f"{place}: unknown entity type {kind!r}; known are {', '.join(types)}")
+            raise UserError(f"{place}: unknown entity type {kind!r}; known are {', '.join(types)}")
         fragments = [tuple(map(int, fragment.split(" "))) for fragment in offsets.split(";")]
         entities.append(Entity(place, kind, fragments, surface))
     return entities
@@ -123,7 +123,7 @@ def _annotated(text: str, entities: list[Entity]) -> str:
 
     Copies of such documents lose the CRs, which the offsets count.
 
-    Raises RecipeError with the first entity that does not fit.
+    Raises UserError with the first entity that does not fit.
     """
     misfit = next((entity for entity in entities if not _fits(entity, text)), None)
     if misfit is None:
@@ -132,7 +132,7 @@ def _annotated(text: str, entities: list[Entity]) -> str:
     if all(_fits(entity, restored) for entity in entities):
         return restored
     start, end = misfit.stretch()
-    raise RecipeError(
+    raise UserError(
         f"{misfit.line}: the text of {len(text):,} characters has {text[start:end]!r} at {start} {end} and not "
         f"{misfit.surface!r}; give the `.txt` file with the line ends it was annotated with, or correct the line"
     )

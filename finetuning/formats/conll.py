@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from finetuning.formats.locate import read_text
 from finetuning.tasks.bio_spans import bio_tags, decode, encode
 
@@ -15,7 +15,7 @@ def read(path: Path, split: str, types: Mapping[str, str]) -> list[dict]:
 
     types: the entity types that the file may have, each with the type to read it as.
 
-    Raises RecipeError with the line that is no `token<TAB>tag`, or for a file without any.
+    Raises UserError with the line that is no `token<TAB>tag`, or for a file without any.
     """
     known = set(bio_tags(types))
     sentences: list[tuple[list[str], list[str]]] = []
@@ -32,7 +32,7 @@ def read(path: Path, split: str, types: Mapping[str, str]) -> list[dict]:
         sentences[-1][0].append(token)
         sentences[-1][1].append(tag)
     if not sentences:
-        raise RecipeError(f"{path} has no sentence; give a file of `token<TAB>tag` lines")
+        raise UserError(f"{path} has no sentence; give a file of `token<TAB>tag` lines")
     return [row(f"{split}-{index}", *sentence, types) for index, sentence in enumerate(sentences)]
 
 
@@ -65,7 +65,7 @@ def write(path: Path, rows: Sequence[dict], tags: Sequence[Sequence[str]]) -> Pa
 def _token_and_tag(line: str, place: str, known: set[str]) -> tuple[str, str]:
     token, *rest = line.split("\t")
     if len(rest) != 1 or not token:
-        raise RecipeError(f"{place}: expected `token<TAB>tag`, got {line!r}; a blank line ends a sentence")
+        raise UserError(f"{place}: expected `token<TAB>tag`, got {line!r}; a blank line ends a sentence")
     if rest[0] not in known:
-        raise RecipeError(f"{place}: unknown tag {rest[0]!r}; known are {', '.join(sorted(known))}")
+        raise UserError(f"{place}: unknown tag {rest[0]!r}; known are {', '.join(sorted(known))}")
     return token, rest[0]

@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from distillation.config.recipe import RecipeError, one_line
+from distillation.config.recipe import UserError, one_line
 from finetuning.formats.locate import read_text
 
 
 def parse(path: Path, text: str, first_line: int = 1) -> Any:
     """The content of a JSON text that begins on a line of a file.
 
-    Raises RecipeError by line and column where it is broken or ends early.
+    Raises UserError by line and column where it is broken or ends early.
     """
     try:
         content = json.loads(text)
@@ -21,9 +21,9 @@ def parse(path: Path, text: str, first_line: int = 1) -> Any:
         return content
     except json.JSONDecodeError as error:
         place = f"{path}:{first_line + error.lineno - 1}: broken JSON at column {error.colno}"
-        raise RecipeError(f"{place} ({error.msg}); mend it or fetch the file again") from None
+        raise UserError(f"{place} ({error.msg}); mend it or fetch the file again") from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists
-        raise RecipeError(f"{path}:{first_line}: JSON that cannot be read ({one_line(error)}); mend it") from None
+        raise UserError(f"{path}:{first_line}: JSON that cannot be read ({one_line(error)}); mend it") from None
 
 
 def json_lines(path: Path, text: str | None = None) -> Iterator[tuple[str, Any]]:
@@ -31,7 +31,7 @@ def json_lines(path: Path, text: str | None = None) -> Iterator[tuple[str, Any]]
 
     text: of the file, where it is read already.
 
-    Raises RecipeError for a file that cannot be read and a line that is no JSON.
+    Raises UserError for a file that cannot be read and a line that is no JSON.
     """
     # Not splitlines: JSON may hold U+2028 and its like inside strings.
     for number, line in enumerate((read_text(path) if text is None else text).split("\n"), start=1):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from finetuning.formats.jsonl import json_lines, parse
 from finetuning.formats.locate import find_either, is_on_hub, line_of, load_from_hub, read_text
 
@@ -24,7 +24,7 @@ FILES = (
 
 
 class _Wrong(Exception):
-    """What is wrong with one question; whoever knows where it stands makes it a RecipeError."""
+    """What is wrong with one question; whoever knows where it stands makes it a UserError."""
 
 
 def read(data_dir: str) -> dict[str, list[dict]]:
@@ -38,7 +38,7 @@ def read(data_dir: str) -> dict[str, list[dict]]:
     An answer that does not stand at its start is taken at the nearest place of its text; one line of the log says how
     often.
 
-    Raises RecipeError for a missing file, for JSON that is damaged, and for a question that lacks a key, has a value
+    Raises UserError for a missing file, for JSON that is damaged, and for a question that lacks a key, has a value
     of the wrong type, repeats an id, or has an answer that its context does not hold, by line and id.
     """
     if is_on_hub(data_dir, HUB, *FILES[0]):
@@ -92,7 +92,7 @@ def _members(place: str, holder: Any, key: str) -> Iterator[tuple[str, Any]]:
     """The members of a list under a key, each with its place."""
     if not isinstance(holder, dict) or not isinstance(holder.get(key), list):
         wanted = f"SQuAD v1.1 or a list of rows with {', '.join(COLUMNS)}"
-        raise RecipeError(f"{place}{key} is missing or no list; make the file {wanted}")
+        raise UserError(f"{place}{key} is missing or no list; make the file {wanted}")
     yield from ((f"{place}{key}[{number}]", member) for number, member in enumerate(holder[key]))
 
 
@@ -115,12 +115,12 @@ def _rows(
             row, moves = _row(key, raw)
         except _Wrong as wrong:
             place = place_of_id(key, key in seen) or place
-            raise RecipeError(f"{place}: question {key}: {wrong}" if key else f"{place}: {wrong}") from None
+            raise UserError(f"{place}: question {key}: {wrong}" if key else f"{place}: {wrong}") from None
         seen.add(key)
         rows.append(row)
         moved += moves
     if not rows:
-        raise RecipeError(f"{name}:1: no questions; a whole file has some, so fetch it again")
+        raise UserError(f"{name}:1: no questions; a whole file has some, so fetch it again")
     if moved:
         logger.warning("%s: %d answers do not stand at their start; took the nearest place of their text", name, moved)
     return rows

@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from finetuning.formats.locate import read_text
 
 
@@ -14,28 +14,28 @@ def records(path: Path, columns: Sequence[str], **choices: Sequence[str]) -> Ite
 
     columns: those that must be there, and not be blank; choices: of a column, what may stand in it.
 
-    Raises RecipeError, by its line, for a row that does not fit, for quotes that do not close, and for no rows.
+    Raises UserError, by its line, for a row that does not fit, for quotes that do not close, and for no rows.
     """
     lines = _lines(path)
     number, header = next(lines, (1, []))
     missing = [column for column in columns if column not in header]
     if missing:
-        raise RecipeError(f"{path}:{number}: the header has no column `{missing[0]}`; make it {','.join(columns)}")
+        raise UserError(f"{path}:{number}: the header has no column `{missing[0]}`; make it {','.join(columns)}")
     first = number
     for number, values in lines:
         place = f"{path}:{number}"
         if len(values) != len(header):
-            raise RecipeError(f"{place}: {len(values)} cells and not {len(header)}; quote texts that hold commas")
+            raise UserError(f"{place}: {len(values)} cells and not {len(header)}; quote texts that hold commas")
         cells = dict(zip(header, values, strict=True))
         for column, known in choices.items():
             if cells[column] not in known:
-                raise RecipeError(f"{place}: {column} {cells[column]!r} is none of {', '.join(known)}; mend the row")
+                raise UserError(f"{place}: {column} {cells[column]!r} is none of {', '.join(known)}; mend the row")
         for column in columns:
             if not cells[column].strip():
-                raise RecipeError(f"{place}: the {column} is blank; fill it in or delete the row")
+                raise UserError(f"{place}: the {column} is blank; fill it in or delete the row")
         yield cells
     if number == first:
-        raise RecipeError(f"{path}:{number}: no rows below the header; fetch the file again")
+        raise UserError(f"{path}:{number}: no rows below the header; fetch the file again")
 
 
 def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence]) -> Path:
@@ -50,7 +50,7 @@ def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence]) -> Path:
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The line that each row begins on, and its cells.
 
-    Raises RecipeError by that line where quotes do not close: a file that was cut would else lose its end unsaid.
+    Raises UserError by that line where quotes do not close: a file that was cut would else lose its end unsaid.
     """
     # Texts may hold line breaks: without newline="" they would be translated, and a split by lines would cut.
     reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
@@ -60,7 +60,7 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
             cells = next(reader, None)
         except csv.Error as error:
             remedy = "mend its quotes or fetch the file again"
-            raise RecipeError(f"{path}:{number}: the row that begins here is no CSV ({error}); {remedy}") from None
+            raise UserError(f"{path}:{number}: the row that begins here is no CSV ({error}); {remedy}") from None
         if cells is None:
             return
         if cells:

@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 
 from transformers import PreTrainedTokenizerBase
 
-from finetuning.tasks.classification import TextClassification
-from finetuning.tasks.marked_words import MarkedWords
-from finetuning.tasks.multiple_choice import MultipleChoice
-from finetuning.tasks.text_pairs import asked_limit, shortened
 from finetuning.russian_superglue import metrics, readers
 from finetuning.russian_superglue.rucos import PLACEHOLDER
 from finetuning.russian_superglue.submission import write_task
 from finetuning.russian_superglue.tasks import LABELS
 from finetuning.tasks.base import Encoded, Row, Task
+from finetuning.tasks.classification import TextClassification
+from finetuning.tasks.marked_words import MarkedWords
+from finetuning.tasks.multiple_choice import MultipleChoice
+from finetuning.tasks.text_pairs import asked_limit, shortened
 
 ASKED = {"cause": "Что было причиной?", "effect": "Что случилось в результате?"}
 

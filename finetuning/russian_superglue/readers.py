@@ -8,7 +8,7 @@ from typing import Any
 
 import datasets
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from finetuning.formats.jsonl import json_lines
 from finetuning.formats.locate import find, is_on_hub, load_from_hub
 from finetuning.russian_superglue import muserc, rucos, words
@@ -49,11 +49,11 @@ def read(task: str, data_dir: str) -> dict[str, list[dict]]:
     data_dir: a folder with the official folders such as `TERRa`, or a Hub id such as HUB. The file of "submission" may
         be absent.
 
-    Raises RecipeError for an unknown task, a missing file, a file that is damaged or empty, and a row that lacks a
+    Raises UserError for an unknown task, a missing file, a file that is damaged or empty, and a row that lacks a
     key, has an unknown label, or repeats an `idx`, by its line.
     """
     if task not in NAMES:
-        raise RecipeError(f"there is no task {task!r} in Russian SuperGLUE: choose one of {', '.join(NAMES)}")
+        raise UserError(f"there is no task {task!r} in Russian SuperGLUE: choose one of {', '.join(NAMES)}")
     sources = _from_hub(task, data_dir) if is_on_hub(data_dir, HUB, *NAMES.values()) else _from_files(task, data_dir)
     if task == "lidirus":
         rows = _rows(task, sources["test"], labelled=True)
@@ -118,7 +118,7 @@ def _rows(task: str, source: Source, labelled: bool) -> list[dict]:
                     raise Wrong(f"idx {row['id']} stands on an earlier row, too; delete one of them")
                 rows[row["id"]] = row
         except Wrong as wrong:
-            raise RecipeError(f"{place}: {wrong}") from None
+            raise UserError(f"{place}: {wrong}") from None
     if not rows:
-        raise RecipeError(f"{source.name}:1: no rows; a whole file has some, so fetch it again")
+        raise UserError(f"{source.name}:1: no rows; a whole file has some, so fetch it again")
     return list(rows.values())

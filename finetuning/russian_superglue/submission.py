@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from finetuning.russian_superglue.tasks import NAMES
 
 FOLDER = "submission"  # inside of the zip
@@ -63,11 +63,11 @@ def zip_submission(path: Path, files: Mapping[str, Path]) -> Path:
 
     files: what `write_task` wrote, by task.
 
-    Raises RecipeError for a task without a file: the leaderboard takes all nine or nothing.
+    Raises UserError for a task without a file: the leaderboard takes all nine or nothing.
     """
     missing = [NAMES[task] for task in NAMES if task not in files or not Path(files[task]).is_file()]
     if missing:
-        raise RecipeError(f"{path}: a submission needs all nine tasks; write the files of {', '.join(missing)} first")
+        raise UserError(f"{path}: a submission needs all nine tasks; write the files of {', '.join(missing)} first")
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:

@@ -7,18 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from distillation.runs.files import RESULTS, write_json
 from distillation.runs.resume import is_resumed, names_checkpoint
 from finetuning.arguments import TaskTeacherArguments
 from finetuning.demo.resolve import demo_data
+from finetuning.experiment import Settings, check, run
 from finetuning.parts import DEMO
 from finetuning.results import over_seeds
 from finetuning.russian_superglue import benchmark
 from finetuning.russian_superglue.baseline import baseline
 from finetuning.russian_superglue.submission import write_task, zip_submission
 from finetuning.russian_superglue.tasks import NAMES
-from finetuning.experiment import Settings, check, run
 
 logger = logging.getLogger(__name__)
 
@@ -33,14 +33,14 @@ def with_data(settings: Settings) -> Settings:
 def available(data_dir: str) -> list[str]:
     """The tasks whose data are there; which are not, the log says.
 
-    Raises RecipeError for a folder without any.
+    Raises UserError for a folder without any.
     """
     folder = Path(data_dir)
     if not folder.is_dir():
         return list(NAMES)  # on the Hub all are
     found = [name for name, official in NAMES.items() if (folder / official).is_dir()]
     if not found:
-        raise RecipeError(f"`data_dir` {data_dir!r} has none of the folders {', '.join(NAMES.values())}")
+        raise UserError(f"`data_dir` {data_dir!r} has none of the folders {', '.join(NAMES.values())}")
     for name in [name for name in NAMES if name not in found]:
         logger.warning("`data_dir` has no %s: the task is left out", NAMES[name])
     return found
@@ -82,22 +82,22 @@ def _answer(settings: Settings, model: Path, folder: Path, seed: int) -> dict[st
 
 
 def verify(names: Sequence[str], settings: Settings, folders: Mapping[str, Path], submission: Path | None) -> None:
-    """Raise RecipeError for what would end the last of these tasks, before the first one trains."""
+    """Raise UserError for what would end the last of these tasks, before the first one trains."""
     if len(names) > 1:
         if settings.training.push_to_hub:
-            raise RecipeError("`push_to_hub` publishes one model: give one `task`")
+            raise UserError("`push_to_hub` publishes one model: give one `task`")
         if settings.teacher.task_teacher:
-            raise RecipeError("`task_teacher` was fine-tuned on one task: give that `task`")
+            raise UserError("`task_teacher` was fine-tuned on one task: give that `task`")
         if names_checkpoint(settings.training):
-            raise RecipeError("`resume_from_checkpoint` names one checkpoint: `true` takes those of each task")
+            raise UserError("`resume_from_checkpoint` names one checkpoint: `true` takes those of each task")
     if submission is not None and submission.is_dir():
-        raise RecipeError(f"`submission` {str(submission)!r} is a folder: name a zip")
+        raise UserError(f"`submission` {str(submission)!r} is a folder: name a zip")
     for name in names:
         task = benchmark.make_task(name)
         task.read(settings.arguments.data_dir)
         check(settings.arguments, copy.copy(settings.training), task)
         if not is_resumed(settings.training) and any(folders[name].rglob("checkpoint-*")):
-            raise RecipeError(
+            raise UserError(
                 f"{folders[name]} holds checkpoints of an interrupted run: `--resume_from_checkpoint true`"
             )
 

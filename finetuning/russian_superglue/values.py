@@ -7,7 +7,7 @@ LONGEST = 20  # digits of a number that is spelled as a string
 
 
 class Wrong(Exception):
-    """What is wrong with one row; whoever knows where it stands makes it a RecipeError."""
+    """What is wrong with one row; whoever knows where it stands makes it a UserError."""
 
 
 def value(raw: Any, key: str, kind: type) -> Any:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import datasets
 
-from distillation.config.recipe import RecipeError
-from finetuning.readers import brat, conll
+from distillation.config.recipe import UserError
+from finetuning.formats import brat, conll
 from finetuning.formats.locate import find, is_on_hub, load_from_hub
 from finetuning.tasks.bio_spans import bio_tags
 
@@ -20,10 +20,10 @@ COARSER = {"GEOPOLIT": "LOC", "MEDIA": "ORG"}  # how the three types follow from
 def tags(types: int = 3) -> tuple[str, ...]:
     """`O`, `B-PER`, `I-PER`, ...: every tag of so many types.
 
-    Raises RecipeError unless these are 3 or 5.
+    Raises UserError unless these are 3 or 5.
     """
     if types not in TYPES:
-        raise RecipeError(f"there are no {types} entity types: ask for {' or '.join(map(str, TYPES))}")
+        raise UserError(f"there are no {types} entity types: ask for {' or '.join(map(str, TYPES))}")
     return bio_tags(TYPES[types])
 
 
@@ -34,7 +34,7 @@ def read(data_dir: str, types: int = 3) -> dict[str, list[dict]]:
     data_dir: a folder with train.txt, test.txt, and perhaps valid.txt, or with brat documents, or a Hub id.
     types: 3, or 5 to tell GEOPOLIT from LOC and MEDIA from ORG.
 
-    Raises RecipeError for what is missing and with the file and line of what is wrong.
+    Raises UserError for what is missing and with the file and line of what is wrong.
     """
     wanted = tags(types)
     read_as = {kind: kind if f"B-{kind}" in wanted else COARSER[kind] for kind in TYPES[5]}
@@ -44,7 +44,7 @@ def read(data_dir: str, types: int = 3) -> dict[str, list[dict]]:
     if brat.is_brat(folder):
         return brat.read(folder, read_as)
     if not any(folder.glob("*.txt*")):
-        raise RecipeError(f"`data_dir` {data_dir!r} has neither {', '.join(FILES.values())} nor brat documents")
+        raise UserError(f"`data_dir` {data_dir!r} has neither {', '.join(FILES.values())} nor brat documents")
     return _from_conll(folder, read_as)
 
 
@@ -64,7 +64,7 @@ def _from_hub(name: str, types: Mapping[str, str]) -> dict[str, list[dict]]:
     loaded = load_from_hub(name, ("tokens", "ner_tags"))
     for split in ("train", "test"):
         if split not in loaded:
-            raise RecipeError(f"`data_dir` {name!r} has no split {split!r}, only {', '.join(loaded)}")
+            raise UserError(f"`data_dir` {name!r} has no split {split!r}, only {', '.join(loaded)}")
     return {split: _hub_rows(name, split, loaded[split], types) for split in FILES if split in loaded}
 
 
@@ -77,9 +77,9 @@ def _hub_rows(name: str, split: str, table: datasets.Dataset, types: Mapping[str
         read = [names[tag] if names and isinstance(tag, int) else tag for tag in example["ner_tags"]]
         place = f"`data_dir` {name!r}, row {index} of {split}"
         if len(read) != len(tokens) or not all(tokens):
-            raise RecipeError(f"{place}: expected a tag for each token and no empty token, got {tokens} and {read}")
+            raise UserError(f"{place}: expected a tag for each token and no empty token, got {tokens} and {read}")
         for tag in read:
             if tag not in known:
-                raise RecipeError(f"{place}: unknown tag {tag!r}; known are {', '.join(sorted(known))}")
+                raise UserError(f"{place}: unknown tag {tag!r}; known are {', '.join(sorted(known))}")
         rows.append(conll.row(f"{split}-{index}", tokens, read, types))
     return rows

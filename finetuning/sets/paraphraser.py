@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from xml.parsers import expat
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from finetuning.formats.locate import find, is_on_hub, load_from_hub, read_text
 
 HUB = "merionum/ru_paraphraser"
@@ -29,10 +29,10 @@ def read(data_dir: str, classes: int = 2) -> dict[str, list[dict]]:
     data_dir: a folder with FILES, or a Hub id such as HUB.
     classes: 3, or 2, where loose and strict paraphrases are one class.
 
-    Raises RecipeError for other numbers of classes, a missing file, and what is damaged or wrong in one, by its line.
+    Raises UserError for other numbers of classes, a missing file, and what is damaged or wrong in one, by its line.
     """
     if classes not in LABELS:
-        raise RecipeError(f"`classes` is {classes}; choose 2 or 3")
+        raise UserError(f"`classes` is {classes}; choose 2 or 3")
     if is_on_hub(data_dir, HUB, *FILES):
         splits = load_from_hub(data_dir, FIELDS, ("train", "test"))
         return {split: _rows(*_from_hub(f"{data_dir} ({split})", rows), classes) for split, rows in splits.items()}
@@ -69,16 +69,16 @@ def _rows(name: str, items: Iterable[tuple[str, dict]], classes: int) -> list[di
         values = {field: str(value).strip() for field, value in item.items() if value is not None}
         missing = [field for field in FIELDS if not values.get(field)]
         if missing:
-            raise RecipeError(f"{place}: the pair has no `{missing[0]}`; fill it in or delete the pair")
+            raise UserError(f"{place}: the pair has no `{missing[0]}`; fill it in or delete the pair")
         if values["class"] not in _CLASS_OF.values():
-            raise RecipeError(f"{place}: class {values['class']!r} is none of -1, 0, 1; mend the pair")
+            raise UserError(f"{place}: class {values['class']!r} is none of -1, 0, 1; mend the pair")
         if values["id"] in seen:
-            raise RecipeError(f"{place}: id {values['id']} stands on an earlier pair, too; delete one of them")
+            raise UserError(f"{place}: id {values['id']} stands on an earlier pair, too; delete one of them")
         seen.add(values["id"])
         label = _LABEL_OF[classes][values["class"]]
         rows.append({"id": values["id"], "text": values["text_1"], "text_2": values["text_2"], "label": label})
     if not rows:
-        raise RecipeError(f"{name}:1: no pairs; a whole file has some, so fetch it again")
+        raise UserError(f"{name}:1: no pairs; a whole file has some, so fetch it again")
     return rows
 
 
@@ -89,7 +89,7 @@ def _from_hub(name: str, rows: Iterable[dict]) -> tuple[str, Iterable[tuple[str,
 def _from_file(path: Path) -> tuple[str, list[tuple[str, dict]]]:
     """The file's name and its items: the line that each `<paraphrase>` begins on, and its values.
 
-    Raises RecipeError by the line where the XML is broken or ends early.
+    Raises UserError by the line where the XML is broken or ends early.
     """
     items: list[tuple[str, dict]] = []
     field = None
@@ -117,5 +117,5 @@ def _from_file(path: Path) -> tuple[str, list[tuple[str, dict]]]:
         parser.Parse(read_text(path), True)
     except expat.ExpatError as error:
         reason = expat.ErrorString(error.code)
-        raise RecipeError(f"{path}:{error.lineno}: broken XML ({reason}); mend it or fetch the file again") from None
+        raise UserError(f"{path}:{error.lineno}: broken XML ({reason}); mend it or fetch the file again") from None
     return str(path), items

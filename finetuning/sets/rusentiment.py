@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from distillation.config.recipe import RecipeError
-from finetuning.readers import table
+from distillation.config.recipe import UserError
+from finetuning.formats import table
 from finetuning.formats.locate import find, is_on_hub
 
 LABELS = ("neutral", "positive", "negative", "speech", "skip")
@@ -19,11 +19,11 @@ def read(data_dir: str, parts: Sequence[str] = ("random",)) -> dict[str, list[di
 
     parts: the parts that training rows come from, in this order. An id is the part's name and the row's number.
 
-    Raises RecipeError for an unknown part, a missing file, and a file that is damaged, by its line.
+    Raises UserError for an unknown part, a missing file, and a file that is damaged, by its line.
     """
     if not parts or len(set(parts)) < len(parts) or not set(parts) <= set(PARTS):
         got = ", ".join(parts) or "none"
-        raise RecipeError(f"`parts` must name some of {', '.join(PARTS)}, each once at most; got {got}")
+        raise UserError(f"`parts` must name some of {', '.join(PARTS)}, each once at most; got {got}")
     is_on_hub(data_dir, None, *PARTS.values(), TEST)
     *train, test = find(data_dir, *(PARTS[part] for part in parts), TEST)
     train_rows = [row for part, path in zip(parts, train, strict=True) for row in _rows(path, part)]

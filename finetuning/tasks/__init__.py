@@ -1,0 +1,1 @@
+"""Kinds of tasks: what they read, predict, and measure."""

@@ -8,9 +8,9 @@ import numpy as np
 from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
+from finetuning.tasks.base import Encoded, Row, Task, input_columns, softmax
 from finetuning.tasks.losses import IGNORED
 from finetuning.tasks.text_pairs import tokenize_pairs
-from finetuning.tasks.base import Encoded, Row, Task, input_columns, softmax
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 from transformers import PreTrainedTokenizerBase
 
+from finetuning.tasks.base import Encoded, Row
 from finetuning.tasks.classification import TextClassification
 from finetuning.tasks.text_pairs import SPECIAL_TOKENS
-from finetuning.tasks.base import Encoded, Row
 
 logger = logging.getLogger(__name__)
 

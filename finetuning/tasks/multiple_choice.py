@@ -9,10 +9,10 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import AutoModelForMultipleChoice, PreTrainedTokenizerBase
 
+from finetuning.tasks.base import Encoded, Row, Task, input_columns, softmax
 from finetuning.tasks.collator import ChoiceCollator, Collator
 from finetuning.tasks.losses import IGNORED, NEVER
 from finetuning.tasks.text_pairs import tokenize_pairs
-from finetuning.tasks.base import Encoded, Row, Task, input_columns, softmax
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ from torch import Tensor
 from transformers import AutoModelForQuestionAnswering, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
+from finetuning.tasks.base import Encoded, Row, Task, softmax
 from finetuning.tasks.losses import NEVER
 from finetuning.tasks.text_pairs import shortened
-from finetuning.tasks.base import Encoded, Row, Task, softmax
 from finetuning.tasks.windows import Window, read_windows
 
 N_BEST = 20  # answers that are ranked, as in SQuAD's baselines

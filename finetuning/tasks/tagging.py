@@ -9,9 +9,9 @@ import numpy as np
 from datasets import Dataset
 from transformers import AutoModelForTokenClassification, PreTrainedTokenizerBase
 
-from finetuning.tasks.losses import IGNORED
-from finetuning.tasks.bio_spans import decode, entities
 from finetuning.tasks.base import Encoded, Row, Task, softmax
+from finetuning.tasks.bio_spans import decode, entities
+from finetuning.tasks.losses import IGNORED
 from finetuning.tasks.windows import Window, read_windows
 
 

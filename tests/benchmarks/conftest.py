@@ -1,10 +1,10 @@
 """What the tests of benchmarks share: a tiny masked LM, and each backend's file of it."""
 
 import pytest
-from tiny_models import POSITIONS, SHAPE, VOCABULARY, batch, lively
 from transformers import BertConfig, BertForMaskedLM
 
 from benchmarks.backends.runtimes import BACKENDS
+from tests.benchmarks.tiny_models import POSITIONS, SHAPE, VOCABULARY, batch, lively
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from benchmarks import cross_vocabulary_kl
-from benchmarks.timing import measure
 from benchmarks.baselines import (
     Dense,
     Gather,
@@ -19,6 +18,7 @@ from benchmarks.baselines import (
     sampled_holders,
 )
 from benchmarks.cross_vocabulary_kl import TEMPERATURE, SyntheticMap
+from benchmarks.timing import measure
 
 CPU = torch.device("cpu")
 

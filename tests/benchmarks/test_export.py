@@ -9,7 +9,6 @@ import onnxruntime
 import pytest
 import torch
 from datasets import Dataset
-from tiny_models import SHAPE, lively
 from transformers import (
     AutoConfig,
     AutoModelForMaskedLM,
@@ -24,13 +23,14 @@ from transformers import (
 )
 
 from benchmarks import export
-from benchmarks.backends.runtimes import OnnxRuntime
 from benchmarks.backends.deployed import Deployed, compare_masked_lm, compare_on_lines, compare_on_task, task_of
-from distillation.models.loading import save_pretrained
+from benchmarks.backends.runtimes import OnnxRuntime
+from distillation.config.recipe import UserError
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
-from distillation.config.recipe import RecipeError
+from distillation.models.loading import save_pretrained
 from finetuning import run_rusentiment, run_sberquad
-from finetuning.demo.resolve import resolve as demo
+from finetuning.demo import resolve as demo
+from tests.benchmarks.tiny_models import SHAPE, lively
 
 NAMES = ["input_ids", "token_type_ids", "attention_mask"]
 
@@ -163,7 +163,7 @@ def test_questions_of_a_benchmark(fine_tuned):
     run, data = fine_tuned("sberquad", run_sberquad.main)
     results = json.loads((run / "all_results.json").read_text(encoding="utf-8"))
     model, tokenizer = export.load(str(run)), AutoTokenizer.from_pretrained(run)
-    with pytest.raises(RecipeError, match="before/sberquad"):  # where they were
+    with pytest.raises(UserError, match="before/sberquad"):  # where they were
         compare_on_task(model, running(model), tokenizer, *task_of(results, str(run), None))
     arguments = export.ExportArguments(model_name_or_path=str(run), output_dir=str(run / "new"))
     assert "lines of text" in export.compare(model, running(model), tokenizer, lines(["кот"]), arguments)["compared"]
@@ -294,7 +294,7 @@ def test_models_of_no_benchmark_are_checked_on_lines(results, tokenizer, corpus_
     found = export.compare(model, running(model), tokenizer, lines(corpus_lines[:10]), arguments)
     assert found["compared"] == "10 predictions on lines of text"
     arguments.data_dir = str(tmp_path)
-    with pytest.raises(RecipeError, match="`data_dir` is of no use"):
+    with pytest.raises(UserError, match="`data_dir` is of no use"):
         export.compare(model, running(model), tokenizer, lines(corpus_lines[:10]), arguments)
 
 
@@ -304,5 +304,5 @@ def test_heads_that_are_exported(tokenizer, tmp_path):
     loaded = export.load(str(tmp_path))
     assert isinstance(loaded, BertForTokenClassification) and not loaded.config.output_hidden_states
     (tmp_path / "config.json").unlink()
-    with pytest.raises(RecipeError, match="cannot be loaded"):
+    with pytest.raises(UserError, match="cannot be loaded"):
         export.load(str(tmp_path))

@@ -8,15 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_models import SHAPE, lively
 from transformers import BertConfig, BertForMaskedLM
 
 from benchmarks import inference
-from benchmarks.timing import roofline
-from benchmarks.timing import worker
 from benchmarks.backends.runtimes import BACKENDS, Torch
+from benchmarks.timing import roofline, worker
 from benchmarks.timing.worker import in_process, random_inputs, visit
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
+from tests.benchmarks.tiny_models import SHAPE, lively
 
 QUICK = ["--sequence_length", "16", "--rounds", "2", "--seconds", "0.01", "--threads", "1"]
 MEASURED = {"model", "source", "head", "backend", "device", "batch_size", "sequence_length", "parameters", "flops"}
@@ -93,7 +92,7 @@ def test_rows_take_turns(shape, tmp_path, monkeypatch):
             return {"mib": 1.0}
         calls.append((arguments[0], len(arguments[2]["input_ids"])))
         if calls[-1] == ("torch", 2) and calls.count(("torch", 2)) == 2:
-            raise RecipeError("no more")
+            raise UserError("no more")
         return {"seconds": float(len(calls))}
 
     monkeypatch.setattr(inference, "in_process", pretend)
@@ -159,7 +158,7 @@ def test_a_process_of_its_own():
         (die, True, "^out of memory: the system killed it$"),
         (die, False, "^it ended with code 3$"),
         (fail, ValueError("one\n  reason"), "^one reason$"),
-        (fail, RecipeError("`key` is wrong"), "^`key` is wrong$"),
+        (fail, UserError("`key` is wrong"), "^`key` is wrong$"),
         (fail, KeyError(), "^KeyError$"),
         (fail, MemoryError(), "^out of memory$"),
         (fail, RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "^out of memory$"),
@@ -167,7 +166,7 @@ def test_a_process_of_its_own():
 )
 def test_a_process_that_fails(function, argument, message):
     """Always one sentence, even where the process had no time to say anything."""
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(UserError, match=message):
         in_process(function, argument)
 
 

@@ -9,8 +9,8 @@ from benchmarks import report
 from benchmarks.reporting import tradeoff
 from benchmarks.reporting.inventory import short_names, take_stock
 from benchmarks.reporting.tradeoff import Model, Point, comparable, front
+from distillation.config.recipe import UserError
 from distillation.evaluation import METRICS
-from distillation.config.recipe import RecipeError
 
 HARDWARE = {"cpu": "Abacus", "threads": 2}
 
@@ -257,11 +257,11 @@ def test_the_same_thing_timed_twice(tmp_path):
     file = save_timings(tmp_path / "timed.json", timing("a/small"))
     assert len(take_stock([file, tmp_path]).timings) == 1
     shutil.copy(file, tmp_path / "again.json")
-    with pytest.raises(RecipeError, match=r"timed twice.*again\.json.*timed\.json"):
+    with pytest.raises(UserError, match=r"timed twice.*again\.json.*timed\.json"):
         take_stock([tmp_path])
 
 
 def test_a_row_that_lacks_its_figures(tmp_path):
     file = save_timings(tmp_path / "timed.json", timing("a/small", seconds=[]))
-    with pytest.raises(RecipeError, match=r"timed\.json: the row of small has no `seconds`"):
+    with pytest.raises(UserError, match=r"timed\.json: the row of small has no `seconds`"):
         take_stock([file])

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from campaign.case import EITHER, REFUSED, Case, Cases, Entry, Make
-from campaign.damage import DAMAGES, STAND_INS, Change, copied, damaged, gz, mutated, replaced
+from tests.campaign.case import EITHER, REFUSED, Case, Cases, Entry, Make
+from tests.campaign.damage import DAMAGES, STAND_INS, Change, copied, damaged, gz, mutated, replaced
 
 # Of each benchmark: a file of which everything is tried.
 FILES = {

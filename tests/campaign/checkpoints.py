@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from campaign.case import EITHER, REFUSED, Case, Cases, Entry, Make
-from campaign.damage import DAMAGES, STAND_INS, Change, copied, damaged, mutated, replaced
-from campaign.verdict import EXECUTED
 from safetensors.torch import load_file, save_file
+
+from tests.campaign.case import EITHER, REFUSED, Case, Cases, Entry, Make
+from tests.campaign.damage import DAMAGES, STAND_INS, Change, copied, damaged, mutated, replaced
+from tests.campaign.verdict import EXECUTED
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 OF_TOKENIZER = (TOKENIZER, "tokenizer_config.json")

@@ -3,12 +3,11 @@
 import random
 from collections.abc import Callable, Iterator
 
-from campaign import benchmark_files, checkpoints, corpora, finished, keys, result_files
-from campaign.case import Case, Entry
-from campaign.entries import ENTRIES
-from campaign.inputs import LINES
-
 from distillation.demo.grammar import generate
+from tests.campaign import benchmark_files, checkpoints, corpora, finished, keys, result_files
+from tests.campaign.case import Case, Entry
+from tests.campaign.entries import ENTRIES
+from tests.campaign.inputs import LINES
 
 RESULTS, PUBLISH = ("benchmarks.report", "benchmarks.scores"), "distillation.hub.publishing"
 ALL_KEYS = ("distillation.run", "finetuning.run_rusentiment")  # of which every training argument is tried

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from campaign.case import EITHER, REFUSED, Case, Cases, Entry, Make
-from campaign.damage import DAMAGES, STAND_INS, gz, mutated
+
+from tests.campaign.case import EITHER, REFUSED, Case, Cases, Entry, Make
+from tests.campaign.damage import DAMAGES, STAND_INS, gz, mutated
 
 Content = bytes | Callable[[Path], None]
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from campaign.case import Make
+from tests.campaign.case import Make
 
 Change = Callable[[Path], None]  # of a copy of a good folder
 HUGE = 4_000_000  # bytes of one line

@@ -4,16 +4,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from campaign.case import Entry
-from campaign.finished import copied
-
 from benchmarks import cross_vocabulary_kl, export, inference, quality, report, scores, streaming, study, training_step
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
-from distillation.hub.push import publishing as publish
-from distillation.config.arguments import CardArguments, DataArguments
 from distillation.assembly import ARGUMENTS
+from distillation.config.arguments import CardArguments, DataArguments
+from distillation.hub import publishing as publish
 from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_russian_superglue, run_sberquad
 from finetuning.experiment import ARGUMENTS as TUNING
+from tests.campaign.case import Entry
+from tests.campaign.finished import copied
 
 STUDY = Path(study.__file__).parent / "studies" / "two-cores.yaml"
 TOKEN = "hf_ThisIsNoTokenAtAll1234567890abcdef"  # given to every script, and to be seen nowhere

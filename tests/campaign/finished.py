@@ -5,9 +5,9 @@ import random
 import shutil
 from pathlib import Path
 
-from campaign.case import Case, Cases, Entry, Make
-from campaign.damage import DAMAGES, STAND_INS, Change, damaged, mutated, replaced
-from campaign.result_files import WRONG
+from tests.campaign.case import Case, Cases, Entry, Make
+from tests.campaign.damage import DAMAGES, STAND_INS, Change, damaged, mutated, replaced
+from tests.campaign.result_files import WRONG
 
 FINISHED, OUTPUT = "finished", "output"  # among the good inputs, and as the case's own, which it may change
 FILES = ("all_results.json", "measured.json", "onnx/export.json", "config.json", "tokenizer_config.json", "README.md")

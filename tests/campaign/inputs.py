@@ -5,16 +5,16 @@ from pathlib import Path
 from unittest import mock
 
 import torch
-from campaign.finished import FINISHED, make_finished
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
 
 from benchmarks.timing.measure import hardware
-from distillation.models.loading import save_pretrained
-from distillation.evaluation import METRICS
 from distillation.demo.grammar import generate
+from distillation.evaluation import METRICS
+from distillation.models.loading import save_pretrained
 from distillation.vocabularies.wordpiece import train_tokenizer
-from finetuning.demo.resolve import resolve as demo
+from finetuning.demo import resolve as demo
 from finetuning.russian_superglue import demo as superglue
+from tests.campaign.finished import FINISHED, make_finished
 
 WIDTH, LAYERS, LENGTH = 32, 2, 64
 LINES = 60

@@ -5,9 +5,10 @@ import random
 from pathlib import Path
 from typing import Any
 
-from campaign.case import EITHER, REFUSED, SURVIVED, Case, Cases, Entry
-from campaign.damage import RECIPES
 from transformers import TrainingArguments
+
+from tests.campaign.case import EITHER, REFUSED, SURVIVED, Case, Cases, Entry
+from tests.campaign.damage import RECIPES
 
 # By what the annotation of a field mentions; the first that fits.
 WRONG = {

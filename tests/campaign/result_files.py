@@ -5,8 +5,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from campaign.case import Case, Cases, Entry, Make
-from campaign.damage import DAMAGES, STAND_INS, Change, copied, damaged, mutated, replaced
+from tests.campaign.case import Case, Cases, Entry, Make
+from tests.campaign.damage import DAMAGES, STAND_INS, Change, copied, damaged, mutated, replaced
 
 FILES = ("student/all_results.json", "student/trainer_state.json", "tuned/all_results.json", "timed.json")
 WRONG = (None, "word", -1, 0, [], {}, [1], {"a": 1}, True, 1e300, float("nan"), "\x00")

@@ -22,7 +22,7 @@ from collections import Counter
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path[:1] = [str(TESTS), str(TESTS.parent)]  # instead of this folder
+sys.path[:1] = [str(TESTS.parent)]  # instead of this folder
 
 LIMIT = 120.0  # seconds of a case
 OUTCOMES = ("refused", "survived", "failed")
@@ -64,8 +64,8 @@ def prepare(root: Path) -> None:
     os.environ |= {"OMP_NUM_THREADS": "1"}
     tempfile.tempdir = None  # to be read anew
 
-    from campaign.entries import TOKEN  # now
-    from campaign.inputs import make_inputs
+    from tests.campaign.entries import TOKEN  # now
+    from tests.campaign.inputs import make_inputs
 
     os.environ["HF_TOKEN"] = TOKEN
     make_inputs(root / "good")
@@ -74,9 +74,9 @@ def prepare(root: Path) -> None:
 
 def campaign(root: Path, count: int, seed: int, only: str | None) -> dict:
     """Run the cases; how each entry point fared, and what failed."""
-    from campaign.collection import collect
-    from campaign.guard import remove
-    from campaign.verdict import Place, judge
+    from tests.campaign.collection import collect
+    from tests.campaign.guard import remove
+    from tests.campaign.verdict import Place, judge
 
     counts: dict[str, Counter] = {}
     failures = []

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from campaign import guard
-from campaign.case import EITHER, REFUSED, SURVIVED, Case
-from campaign.entries import TOKEN
+from tests.campaign import guard
+from tests.campaign.case import EITHER, REFUSED, SURVIVED, Case
+from tests.campaign.entries import TOKEN
 
 LONGEST = 620  # characters of a sentence
 EXECUTED = "executed"  # the name of the file that planted code leaves

@@ -4,8 +4,14 @@ import pytest
 import torch
 from transformers import TrainingArguments
 
-from distillation.config.arguments import CacheArguments, DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
 from distillation.assembly import assemble
+from distillation.config.arguments import (
+    CacheArguments,
+    DataArguments,
+    MaskingArguments,
+    ModelArguments,
+    ObjectiveArguments,
+)
 
 FOUR_TERMS = dict(weight_kl=2.0, weight_mlm=1.0, weight_cosine=1.0, weight_attention=100.0, weight_hidden_mse=0.5)
 

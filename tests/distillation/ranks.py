@@ -16,12 +16,18 @@ from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor
 from transformers import TrainingArguments
 
-from distillation.config.arguments import CacheArguments, DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
 from distillation.assembly import assemble
-from distillation.config.recipe import command
+from distillation.config.arguments import (
+    CacheArguments,
+    DataArguments,
+    MaskingArguments,
+    ModelArguments,
+    ObjectiveArguments,
+)
+from distillation.config.recipe import cli_entry
 
 
-@command
+@cli_entry
 def main(argv: list[str]) -> None:
     """With one vocabulary and two, from a stream, from a cache, then stopped and resumed, in folders of their own:
     a start is dearer than the steps."""

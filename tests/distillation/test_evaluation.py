@@ -8,8 +8,8 @@ import torch
 from datasets import Dataset
 from transformers import AutoModelForMaskedLM, BertConfig, BertForMaskedLM
 
-from distillation.evaluation import evaluate_masked_lm, fill_in, held_out_examples
 from distillation.corpus.masking import EVALUATION_SEED, KEEP, draw_actions
+from distillation.evaluation import evaluate_masked_lm, fill_in, held_out_examples
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
 

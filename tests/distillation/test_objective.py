@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from distillation.config.arguments import TERMS, ObjectiveArguments
+from distillation.config.recipe import UserError
 from distillation.models.layer_groups import mean
-from distillation.objective import compared_layers, distillation_terms
-from distillation.config.recipe import RecipeError
 from distillation.models.student import Outputs
 from distillation.models.teacher import targets_of
+from distillation.objective import compared_layers, distillation_terms
 
 OFF = {f"weight_{term}": 0.0 for term in TERMS}
 MASK = torch.tensor([[True, True, False]])
@@ -130,7 +130,7 @@ def test_what_is_needed_follows_the_weights():
     ],
 )
 def test_contradictions_are_refused(keys, named):
-    with pytest.raises(RecipeError, match=named):
+    with pytest.raises(UserError, match=named):
         ObjectiveArguments(**keys)
 
 

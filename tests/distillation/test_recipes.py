@@ -10,8 +10,8 @@ from accelerate.commands.config.config_args import load_config_from_file
 from transformers import BertConfig, BertForMaskedLM
 
 from distillation import run, run_teacher
-from distillation.models.shapes import build_student
 from distillation.config.recipe import parse_recipe
+from distillation.models.shapes import build_student
 
 RECIPES = sorted(Path(run.__file__).parent.glob("recipes/**/*.yaml"))
 LAUNCHES = sorted(Path(run.__file__).parent.glob("launch/*.yaml"))

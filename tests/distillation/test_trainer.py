@@ -5,17 +5,17 @@ import functools
 import json
 from pathlib import Path
 
-import gradients
 import pytest
 import torch
-from launched import on_two_ranks, python
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerState
 
+from distillation.config.recipe import UserError
 from distillation.losses import kl_loss, mlm_loss
-from distillation.config.recipe import RecipeError
 from distillation.runs.sealing import is_whole
 from distillation.student_trainer import PROJECTIONS
+from tests import gradients
+from tests.launched import on_two_ranks, python
 
 
 def gradients_of_one_step(trainer):
@@ -352,7 +352,7 @@ def test_a_checkpoint_of_another_shape_is_refused(make_trainer):
     )
     narrow.train()
     for model in ({}, dict(student_hidden_size=24, student_initialisation="random")):
-        with pytest.raises(RecipeError, match="resume_from_checkpoint.*another model"):
+        with pytest.raises(UserError, match="resume_from_checkpoint.*another model"):
             make_trainer("wide", model=model).train(
                 resume_from_checkpoint=str(Path(narrow.args.output_dir, "checkpoint-1"))
             )
@@ -441,6 +441,6 @@ def test_figures_of_a_run_resumed_at_its_end_are_those_of_the_run(make_trainer):
 )
 def test_training_arguments_that_cannot_be_met_are_refused_before_anything_is_written(make_trainer, tmp_path, bad):
     (name,) = bad
-    with pytest.raises(RecipeError, match=f"`{name}`"):
+    with pytest.raises(UserError, match=f"`{name}`"):
         make_trainer("refused", **bad)
     assert not (tmp_path / "refused").exists()

@@ -6,11 +6,11 @@ import re
 import pytest
 from tokenizers import processors
 
-from finetuning.tasks.classification import TextClassification
 from finetuning.metrics import AnswerScores, EntityScores, LabelScores
+from finetuning.tasks.bio_spans import bio_tags
+from finetuning.tasks.classification import TextClassification
 from finetuning.tasks.multiple_choice import MultipleChoice
 from finetuning.tasks.question_answering import QuestionAnswering
-from finetuning.tasks.bio_spans import bio_tags
 from finetuning.tasks.tagging import Tagging
 
 TOKENIZERS = ("tokenizer", "byte_tokenizer", "spaced_byte_tokenizer", "unigram_tokenizer")

@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoTokenizer, TrainingArguments
 
-from distillation.config.recipe import command
+from distillation.config.recipe import cli_entry
 from finetuning.checkpoints import load_model
 from finetuning.trainer import TaskTrainer
 
 
-@command
+@cli_entry
 def main(argv: list[str]) -> None:
     """Each kind of task in a folder of its own: a start is dearer than the steps."""
     model, inputs, output, batch_size = argv

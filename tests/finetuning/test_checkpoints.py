@@ -10,8 +10,8 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import TrainingArguments, pipeline
 
+from distillation.config.recipe import UserError
 from distillation.models.loading import position_count, save_pretrained
-from distillation.config.recipe import RecipeError
 from finetuning.checkpoints import START, load_model, load_task_teacher, load_tokenizer
 from finetuning.parts import Part
 from finetuning.trainer import TaskTrainer
@@ -136,7 +136,7 @@ def test_outputs_that_nobody_reads_are_off(make_checkpoint, tasks, tmp_path):
 
 
 def refused(folder, task, match, load=load_model):
-    with pytest.raises(RecipeError, match=match) as caught:
+    with pytest.raises(UserError, match=match) as caught:
         load(str(folder), task, False) if load is load_model else load(str(folder), task)
     assert "\n" not in str(caught.value)
 
@@ -188,7 +188,7 @@ def test_tokenizers_that_do_not_serve(make_checkpoint, tasks, tmp_path):
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(folder, copy)
         change(copy)
-        with pytest.raises(RecipeError, match="`model_name_or_path`") as caught:
+        with pytest.raises(UserError, match="`model_name_or_path`") as caught:
             load_tokenizer(str(copy), START, model)
         return str(caught.value)
 
@@ -222,7 +222,7 @@ def test_no_code_of_a_checkpoint_is_run(make_checkpoint, tasks, monkeypatch):
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "evil.py").write_text(f"open({str(folder / 'ran')!r}, 'w')")
     monkeypatch.setattr("builtins.input", lambda *args: "y")
-    with pytest.raises(RecipeError, match="`model_name_or_path`"):
+    with pytest.raises(UserError, match="`model_name_or_path`"):
         load_model(str(folder), tasks["classification"], False)
     assert not (folder / "ran").exists()
 

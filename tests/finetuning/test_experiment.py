@@ -13,10 +13,10 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback, pipeline
 
-from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_sberquad
-from finetuning.demo.resolve import resolve as demo
 from finetuning import experiment as training
-from finetuning.readers import collection3, paraphraser, rusentiment
+from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_sberquad
+from finetuning.demo import resolve as demo
+from finetuning.sets import collection3, paraphraser, rusentiment
 from finetuning.trainer import TaskTrainer
 
 MAINS = {

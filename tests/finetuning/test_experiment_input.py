@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_sberquad
-from finetuning.demo.resolve import resolve as demo
+from finetuning.demo import resolve as demo
 
 MAINS = {
     "rusentiment": run_rusentiment.main,

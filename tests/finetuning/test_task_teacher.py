@@ -7,8 +7,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer, TrainingArguments
 
+from distillation.config.recipe import UserError
 from distillation.models.loading import save_pretrained
-from distillation.config.recipe import RecipeError
 from finetuning.arguments import TaskTeacherArguments
 from finetuning.checkpoints import load_model
 from finetuning.parts import Part
@@ -96,17 +96,17 @@ def test_answers_need_the_same_tokens(tasks, make_teacher, taught, byte_tokenize
     parts, _ = taught(task, make_teacher(task), "question_answering")
     inputs = parts["train"].encoded.inputs
     assert [len(one) for one in inputs["teacher_logits"]] == inputs["length"][:]
-    with pytest.raises(RecipeError, match="`task_teacher`.*ends of an answer are tokens.*student's tokenizer"):
+    with pytest.raises(UserError, match="`task_teacher`.*ends of an answer are tokens.*student's tokenizer"):
         taught(task, make_teacher(task, byte_tokenizer, "other"), "question_answering")
 
 
 def test_who_cannot_teach(tasks, make_teacher, taught, teacher_folder):
     other = dataclasses.replace(tasks["classification"], labels=("x", "y", "z"))
-    with pytest.raises(RecipeError, match="`task_teacher`.*predicts x, y, z, and letters has a, b, c"):
+    with pytest.raises(UserError, match="`task_teacher`.*predicts x, y, z, and letters has a, b, c"):
         taught(tasks["classification"], make_teacher(other), "classification")
-    with pytest.raises(RecipeError, match="`task_teacher`.*predicts"):
+    with pytest.raises(UserError, match="`task_teacher`.*predicts"):
         taught(tasks["tagging"], teacher_folder, "tagging")
-    with pytest.raises(RecipeError, match="`task_teacher`.*no trained head for questions"):
+    with pytest.raises(UserError, match="`task_teacher`.*no trained head for questions"):
         taught(tasks["question_answering"], teacher_folder, "question_answering")
 
 

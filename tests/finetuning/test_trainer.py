@@ -6,21 +6,21 @@ import json
 import pickle
 from pathlib import Path
 
-import gradients
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset, concatenate_datasets
-from launched import on_two_ranks, python
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, EarlyStoppingCallback, TrainerState, TrainingArguments
 
 from finetuning.checkpoints import load_model
-from finetuning.tasks.collator import Collator
-from finetuning.tasks.multiple_choice import MultipleChoice
-from finetuning.tasks.losses import IGNORED, label_loss
 from finetuning.parts import Part
+from finetuning.tasks.collator import Collator
+from finetuning.tasks.losses import IGNORED, label_loss
+from finetuning.tasks.multiple_choice import MultipleChoice
 from finetuning.trainer import TaskTrainer
+from tests import gradients
+from tests.launched import on_two_ranks, python
 
 KINDS = ("classification", "tagging", "question_answering", "multiple_choice")
 kinds = pytest.mark.parametrize("kind", KINDS)

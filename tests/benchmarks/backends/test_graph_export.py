@@ -5,7 +5,6 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from tiny_models import POSITIONS, SHAPE, VOCABULARY, batch, lively, outputs_of
 from transformers import (
     AlbertConfig,
     AlbertModel,
@@ -24,6 +23,7 @@ from transformers import (
 )
 
 from benchmarks.backends.graph_export import FUSED, export_onnx, fuse_attention
+from tests.benchmarks.tiny_models import POSITIONS, SHAPE, VOCABULARY, batch, lively, outputs_of
 
 PAIR = ("input_ids", "attention_mask")
 POSITIONAL = {"vocab_size": 200, "max_position_embeddings": POSITIONS}

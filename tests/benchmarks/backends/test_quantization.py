@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from onnx import TensorProto, helper, numpy_helper
-from tiny_models import VOCABULARY, batch, outputs_of
 
-from benchmarks.backends.runtimes import onnx_session
 from benchmarks.backends.quantization import by_row, quantize_onnx, quantize_tables
+from benchmarks.backends.runtimes import onnx_session
+from tests.benchmarks.tiny_models import VOCABULARY, batch, outputs_of
 
 TOKENS, WIDTH = 50, 16
 MATRICES = arrays(np.float32, array_shapes(min_dims=2, max_dims=2), elements=st.floats(-1e6, 1e6, width=32))

@@ -4,11 +4,11 @@ import importlib.util
 
 import numpy as np
 import pytest
-from tiny_models import SHAPE, batch, lively, outputs_of
 from transformers import BertConfig, BertForQuestionAnswering
 
 from benchmarks.backends.runtimes import BACKENDS, arrays
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
+from tests.benchmarks.tiny_models import SHAPE, batch, lively, outputs_of
 
 # Largest error of the logits, as a share of their size.
 CLOSE = {"torch": 1e-6, "torch-bf16": 0.05, "onnx": 1e-5, "onnx-int8": 0.05}
@@ -58,7 +58,7 @@ def test_packages_that_are_not_there(name, absent, message, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda package: None if package in absent else "here")
     if message is None:
         return BACKENDS[name].check(name, "cpu")
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(UserError, match=message):
         BACKENDS[name].check(name, "cpu")
 
 
@@ -69,5 +69,5 @@ def test_devices(name, monkeypatch):
     if name in ("torch", "torch-bf16", "compile"):
         BACKENDS[name].check(name, "cuda")
     else:
-        with pytest.raises(RecipeError, match=f"`{name}` runs on cpu only"):
+        with pytest.raises(UserError, match=f"`{name}` runs on cpu only"):
             BACKENDS[name].check(name, "cuda")

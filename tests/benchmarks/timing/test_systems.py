@@ -4,11 +4,11 @@ import json
 
 import pytest
 import torch
-from tiny_models import SHAPE, lively
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
 
 from benchmarks.timing.systems import HEADS, PUBLISHED, System, systems
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
+from tests.benchmarks.tiny_models import SHAPE, lively
 
 PARAMETERS = [177_974_523, 135_445_755, 107_094_267, 29_278_220, 11_814_356, 10_394_898, 3_631_568]
 TINY = "".join(f"{key}: {value}\n" for key, value in {"model_type": "bert", "vocab_size": 100, **SHAPE}.items())
@@ -93,7 +93,7 @@ def test_what_a_recipe_says_and_what_it_leaves_to_the_teacher(file):
 )
 def test_files_that_describe_no_model(file, text, message):
     """A traceback would end the measurement of all the others."""
-    with pytest.raises(RecipeError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         System("one", file(text)).skeleton("encoder")
     assert "\n" not in str(caught.value)
 
@@ -101,8 +101,8 @@ def test_files_that_describe_no_model(file, text, message):
 @pytest.mark.parametrize("method", ["load", "skeleton"])
 def test_checkpoints_that_cannot_be_opened(method, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", **SHAPE}), encoding="utf-8")
-    with pytest.raises(RecipeError, match="'no/where' cannot be opened"):
+    with pytest.raises(UserError, match="'no/where' cannot be opened"):
         getattr(System("one", "no/where"), method)("encoder")
     (tmp_path / "model.safetensors").write_text("torn")
-    with pytest.raises(RecipeError, match=f"'{tmp_path}' cannot be opened"):
+    with pytest.raises(UserError, match=f"'{tmp_path}' cannot be opened"):
         System("one", str(tmp_path)).load("encoder")

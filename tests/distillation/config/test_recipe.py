@@ -10,7 +10,7 @@ import torch
 from transformers import TrainingArguments
 
 from distillation.config.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
-from distillation.config.recipe import LocalError, RecipeError, command, parse_recipe
+from distillation.config.recipe import LocalError, UserError, cli_entry, parse_recipe
 
 OURS = (ModelArguments, DataArguments, MaskingArguments, ObjectiveArguments)
 
@@ -41,7 +41,7 @@ def parse(*argv, types=OURS):
 
 
 def refusal(*argv, types=OURS):
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(UserError) as caught:
         parse(*argv, types=types)
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -217,7 +217,7 @@ def test_config_without_a_path_is_refused():
 def test_a_mistake_ends_the_command_with_one_line_and_code_two(capsys, monkeypatch):
     """Schedulers read the exit code, people the line; a traceback serves neither."""
     monkeypatch.delenv("RANK", raising=False)
-    main = command(lambda argv: parse(*argv))
+    main = cli_entry(lambda argv: parse(*argv))
     with pytest.raises(SystemExit) as caught:
         main(["--temprature", "3"])
     assert caught.value.code == 2 and caught.value.__cause__ is None
@@ -225,9 +225,9 @@ def test_a_mistake_ends_the_command_with_one_line_and_code_two(capsys, monkeypat
 
 
 def test_a_sentence_that_quotes_a_file_keeps_its_remedy(capsys):
-    @command
+    @cli_entry
     def main(argv=None):
-        raise RecipeError(f"file.txt:1: expected a tag, got {'x' * 20_000}; a blank line ends a sentence")
+        raise UserError(f"file.txt:1: expected a tag, got {'x' * 20_000}; a blank line ends a sentence")
 
     with pytest.raises(SystemExit):
         main()
@@ -240,7 +240,7 @@ def test_one_rank_tells(capsys, monkeypatch, rank, lines):
     """Eight ranks would print the same error eight times, and log everything eightfold."""
     monkeypatch.setenv("RANK", rank)
     with pytest.raises(SystemExit) as caught:
-        command(lambda argv: parse(*argv))(["--temprature", "3"])
+        cli_entry(lambda argv: parse(*argv))(["--temprature", "3"])
     assert caught.value.code == 2
     assert capsys.readouterr().err.count("\n") == lines
     assert logging.getLogger("distillation").level == (logging.INFO if rank == "0" else logging.WARNING)
@@ -258,14 +258,14 @@ def test_an_error_of_one_process_is_told_by_it_and_without_a_traceback(capsys, m
     """The others do not meet it; and what a worker of a data loader raises comes with its traceback as text."""
     monkeypatch.setenv("RANK", "3")
     with pytest.raises(SystemExit) as caught:
-        command(lambda argv: next(iter(torch.utils.data.DataLoader(Torn(), num_workers=workers))))([])
+        cli_entry(lambda argv: next(iter(torch.utils.data.DataLoader(Torn(), num_workers=workers))))([])
     assert caught.value.code == 2
     assert capsys.readouterr().err == "error: `train_file` is torn\n"
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 def test_a_full_disk_is_told_wherever_it_is_met(capsys, number):
-    @command
+    @cli_entry
     def main(argv=None):
         raise OSError(number, os.strerror(number), "/cache/part")
 
@@ -286,5 +286,5 @@ def test_numbers_with_an_exponent_alone(recipe, tmp_path):
 def test_other_errors_keep_their_traceback_and_results_are_returned():
     """A mistake of ours must not look like one of the user's."""
     with pytest.raises(ZeroDivisionError):
-        command(lambda argv: 1 / 0)([])
-    assert command(lambda argv: argv)(["a"]) == ["a"]
+        cli_entry(lambda argv: 1 / 0)([])
+    assert cli_entry(lambda argv: argv)(["a"]) == ["a"]

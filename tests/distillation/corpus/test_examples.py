@@ -15,13 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from transformers import BertTokenizer
 
-from distillation.corpus import examples as data
-from distillation.text import reading as lines
-from distillation.vocabularies.mapping import VocabularyMap
 from distillation.config.arguments import DataArguments
+from distillation.config.recipe import UserError
+from distillation.corpus import examples as data
 from distillation.corpus.examples import check_unknown, load_corpus, tokenize
+from distillation.text import reading as lines
 from distillation.text.reading import load_lines
-from distillation.config.recipe import RecipeError
+from distillation.vocabularies.mapping import VocabularyMap
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
 # Pieces of text in which tokenizers disagree about what a character or a word is.
@@ -70,7 +70,7 @@ def test_a_tokenizer_of_another_language_is_refused(corpus_lines):
     """Its student would learn to predict the unknown token, and its losses would look excellent."""
     latin = build_tokenizer([*SPECIAL_TOKENS, ".", "?", "—", *"abc"], 64)
     examples = tokenize(as_dataset(*corpus_lines), [latin], "word", 64)
-    with pytest.raises(RecipeError, match=r"\d% of the corpus are unknown tokens.*`max_unknown` \(0.05\)"):
+    with pytest.raises(UserError, match=r"\d% of the corpus are unknown tokens.*`max_unknown` \(0.05\)"):
         check_unknown(examples, "input_ids", latin, 0.05)
     check_unknown(examples, "input_ids", latin, 1.0)
 
@@ -80,7 +80,7 @@ def test_unknown_tokens_up_to_the_limit_pass():
     small = build_tokenizer([*SPECIAL_TOKENS, "да", "нет"], 64)
     examples = tokenize(as_dataset("да 中 нет"), [small], "word", 64)
     check_unknown(examples, "input_ids", small, 0.2)
-    with pytest.raises(RecipeError, match="20.0%"):
+    with pytest.raises(UserError, match="20.0%"):
         check_unknown(examples, "input_ids", small, 0.19)
 
 
@@ -364,7 +364,7 @@ def test_texts_without_a_common_token_are_refused(tmp_path, alignment):
     arguments = DataArguments(train_file=str(tmp_path / "corpus.txt"))
     vocabulary = VocabularyMap(student, teacher)
     assert len(vocabulary.shared_teacher_ids) == 2
-    with pytest.raises(RecipeError, match="`student_vocabulary` and the teacher's tokenizer never meet"):
+    with pytest.raises(UserError, match="`student_vocabulary` and the teacher's tokenizer never meet"):
         load_corpus(arguments, [student, teacher], "word", alignment, vocabulary)
 
 
@@ -388,5 +388,5 @@ def test_processes_do_not_wait_for_the_threads_of_their_parent(tokenizer, byte_t
     for name, one in (("ours", tokenizer), ("theirs", byte_tokenizer)):
         one.save_pretrained(tmp_path / name)
     command = [sys.executable, "-c", FORKED, str(tmp_path / "ours"), str(tmp_path / "theirs")]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "2"}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "2"}
     subprocess.run(command, check=True, timeout=120, env=environment, capture_output=True)

@@ -6,9 +6,8 @@ import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
-from distillation.corpus import masking
-from distillation.vocabularies.mapping import VocabularyMap
 from distillation.config.arguments import MaskingArguments, ObjectiveArguments
+from distillation.corpus import masking
 from distillation.corpus.examples import tokenize
 from distillation.corpus.masking import (
     COUNTS,
@@ -20,6 +19,7 @@ from distillation.corpus.masking import (
     draw_actions,
     rarity_weights,
 )
+from distillation.vocabularies.mapping import VocabularyMap
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
 PAD, UNK, CLS, SEP, HIDDEN = range(5)

@@ -9,7 +9,6 @@ import os
 from collections import Counter
 from pathlib import Path
 
-import gradients
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,17 +18,24 @@ from datasets import Dataset
 from transformers import AutoModelForMaskedLM, TrainingArguments
 
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
-from distillation.text import reading as lines
-from distillation.corpus import source as source_code
-from distillation.vocabularies.mapping import VocabularyMap
-from distillation.config.arguments import CacheArguments, DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
 from distillation.assembly import assemble
+from distillation.config.arguments import (
+    CacheArguments,
+    DataArguments,
+    MaskingArguments,
+    ModelArguments,
+    ObjectiveArguments,
+)
+from distillation.config.recipe import UserError
+from distillation.corpus import source as source_code
 from distillation.corpus.examples import encoder, load_corpus
 from distillation.corpus.masking import MaskingCollator
 from distillation.corpus.plan import Plan, Position
-from distillation.config.recipe import RecipeError
 from distillation.corpus.source import Source, first_lines
 from distillation.corpus.streaming import Stream, stream_corpus
+from distillation.text import reading as lines
+from distillation.vocabularies.mapping import VocabularyMap
+from tests import gradients
 
 BLOCK = 64  # lines: seven blocks of the corpus
 
@@ -228,7 +234,7 @@ def test_a_share_without_text_is_refused(tmp_path, tokenizer):
     (tmp_path / "a.txt").write_text("Где стол?\n" * 20)
     (tmp_path / "b.txt").write_text("\n\n")
     stream = make_stream(tmp_path, tokenizer, ranks=2)
-    with pytest.raises(RecipeError, match="no usable line"):
+    with pytest.raises(UserError, match="no usable line"):
         next(stream.read(1, Position()))
 
 
@@ -272,7 +278,7 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer, worker
     assert resumed.train_dataset.consumed == whole.train_dataset.consumed == 12, "no batch was made to be passed over"
     assert {log["epoch"] for log in resumed.state.log_history} == {0}, "not the share of the steps since then"
     other = make_trainer("other", **{**options, "dataloader_num_workers": 1})
-    with pytest.raises(RecipeError, match=rf"made with {workers} as `dataloader_num_workers` and not 1"):
+    with pytest.raises(UserError, match=rf"made with {workers} as `dataloader_num_workers` and not 1"):
         other.train(resume_from_checkpoint=str(checkpoint))
 
 
@@ -293,7 +299,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path, corpus_file, tokenizer
     path = tmp_path / "stream-0.json"
     text = damage(path.read_text())
     path.unlink() if text is None else path.write_text(text)
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(UserError, match=message):
         stream.load(tmp_path)
 
 
@@ -346,7 +352,7 @@ def test_bad_input_is_refused_at_the_start(tmp_path, tokenizer, name, content, k
     if content is not None:
         (tmp_path / name).write_text(content)
     args = arguments_for(tmp_path / "run", **{"max_steps": 1, **keys})
-    with pytest.raises(RecipeError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         stream_corpus(args, DataArguments(train_file=str(tmp_path / name)), [tokenizer], "word")
     assert "\n" not in str(caught.value)
 
@@ -369,7 +375,7 @@ def test_bad_bytes_are_mended_and_counted(tmp_path, tokenizer, caplog):
 def test_an_archive_torn_far_from_its_start_is_refused_by_name(tmp_path, corpus_file, tokenizer):
     path = tmp_path / "c.txt.gz"
     path.write_bytes(corpus_file.read_bytes()[:-20])
-    with pytest.raises(RecipeError, match=r"c\.txt\.gz.* cannot be read as text"):
+    with pytest.raises(UserError, match=r"c\.txt\.gz.* cannot be read as text"):
         epoch_of(make_stream(path, tokenizer))
 
 

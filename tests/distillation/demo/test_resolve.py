@@ -1,7 +1,7 @@
 """The embedded demo is made where the recipe says `demo`, once, and only then."""
 
-from distillation.demo.resolve import resolve as demo
 from distillation.config.arguments import DataArguments, ModelArguments
+from distillation.demo import resolve as demo
 
 
 def test_the_corpus_is_written_once(tmp_path, monkeypatch):

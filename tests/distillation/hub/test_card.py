@@ -10,8 +10,8 @@ from huggingface_hub import ModelCard
 from transformers import TrainingArguments
 
 from distillation.config.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
-from distillation.hub.card import model_card
 from distillation.evaluation import METRICS
+from distillation.hub.card import model_card
 from distillation.runs.files import recipe_of
 from tests.traceable import leaves, untraceable
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from distillation.config.recipe import UserError
 from distillation.hub.measured import exported, gather, what_is_measured
-from distillation.config.recipe import RecipeError
 from distillation.runs.files import sha256
 
 RESULTS = {"recipe": {"teacher_name_or_path": "runs/teacher"}, "parameters": 12}
@@ -86,11 +86,11 @@ def test_what_was_measured_twice_is_refused(student, tmp_path):
     """The last one would win, whichever that is."""
     fine_tuned(tmp_path / "runs" / "a", student, 0.5)
     fine_tuned(tmp_path / "runs" / "b", student, 0.75)
-    with pytest.raises(RecipeError, match="both have this model, letters"):
+    with pytest.raises(UserError, match="both have this model, letters"):
         gather(student, RESULTS, [tmp_path / "runs"])
     for name in ("one.json", "two.json"):
         timed(tmp_path / name, str(student))
-    with pytest.raises(RecipeError, match="both have this model, masked-lm, torch"):
+    with pytest.raises(UserError, match="both have this model, masked-lm, torch"):
         gather(student, RESULTS, [tmp_path / "one.json", tmp_path / "two.json"])
 
 
@@ -114,10 +114,10 @@ def test_results_of_others_and_broken_ones_are_refused(student, tmp_path):
     (tmp_path / "runs" / "broken.json").write_text("{")
     (tmp_path / "runs" / "other").mkdir()
     (tmp_path / "runs" / "other" / "all_results.json").write_text('{"task": 1}')
-    with pytest.raises(RecipeError, match="`results`"):
+    with pytest.raises(UserError, match="`results`"):
         gather(student, RESULTS, [tmp_path / "runs"])
     for path in (tmp_path / "missing", tmp_path / "runs" / "broken.json"):
-        with pytest.raises(RecipeError, match=path.name):
+        with pytest.raises(UserError, match=path.name):
             gather(student, RESULTS, [path])
 
 
@@ -130,12 +130,12 @@ def test_what_is_no_exported_model(student, tmp_path, found):
     (tmp_path / "exported").mkdir()
     if found is not None:
         (tmp_path / "exported" / "export.json").write_text(found)
-    with pytest.raises(RecipeError, match="`onnx`"):
+    with pytest.raises(UserError, match="`onnx`"):
         exported(student, tmp_path / "exported")
     assert what_is_measured(student) == {} and len(list(student.iterdir())) == 1
 
 
 def test_what_is_no_object_is_refused(student):
     (student / "measured.json").write_text("[]")
-    with pytest.raises(RecipeError, match="measured.json is not as this version writes it"):
+    with pytest.raises(UserError, match="measured.json is not as this version writes it"):
         what_is_measured(student)

@@ -2,8 +2,8 @@
 
 import pytest
 
-from distillation.hub.push import publishing as publish
 from distillation.config.arguments import CardArguments
+from distillation.hub import publishing as publish
 
 CARD = "---\nlanguage: [ru, uk]\nlicense: cc-by-4.0\n---\n# teacher\n"
 

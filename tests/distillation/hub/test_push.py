@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from distillation import run, run_teacher
-from distillation.hub.push import publishing as publish
+from distillation.hub import publishing as publish
 from distillation.hub.push import published_files
 from distillation.runs.files import sha256
 from tests.hub import OWNER, TOKEN, Stored, _Handler

@@ -20,8 +20,8 @@ from transformers import (
     XLMRobertaForMaskedLM,
 )
 
+from distillation.config.recipe import UserError
 from distillation.models.initialisation import activation, initialise, translate
-from distillation.config.recipe import RecipeError
 
 SHAPE = dict(vocab_size=50, hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=64)
 EXACT = dict(initializer_range=0.3, layer_norm_eps=1e-12)
@@ -140,7 +140,7 @@ def test_embeddings_leave_the_layers_random(teacher):
     ],
 )
 def test_what_is_larger_than_the_teacher_is_refused_with_a_remedy_that_works(teacher, changes, message):
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(UserError, match=message):
         initialise(student(2, **changes), teacher, "average")
     initialise(student(2, **changes), teacher, "random" if "width" in changes else "embeddings")
 

@@ -19,9 +19,9 @@ from transformers import (
     XLMRobertaForMaskedLM,
 )
 
-from distillation.vocabularies.candidate_scores import TeacherRows
 from distillation.models.mlm_head import check_entry, forward_at, head_entry
 from distillation.models.student import Runner
+from distillation.vocabularies.candidate_scores import TeacherRows
 
 SHAPE = dict(vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24)
 MODELS = {

@@ -16,9 +16,9 @@ from transformers import (
 )
 
 from distillation.config.arguments import ModelArguments, ObjectiveArguments
+from distillation.config.recipe import UserError
 from distillation.models.loading import position_count
 from distillation.models.shapes import build_student, load_student_tokenizer, load_teacher
-from distillation.config.recipe import RecipeError
 from distillation.vocabularies.wordpiece import build_tokenizer
 
 FOUR_TERMS = ObjectiveArguments()
@@ -52,14 +52,14 @@ def test_a_teacher_without_a_trained_head_is_refused(kind, teacher_folder, tmp_p
     kind.from_pretrained(teacher_folder).save_pretrained(tmp_path)
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(teacher_folder / file, tmp_path)
-    with pytest.raises(RecipeError, match="teacher_name_or_path.*lacks trained weights for.*with its head"):
+    with pytest.raises(UserError, match="teacher_name_or_path.*lacks trained weights for.*with its head"):
         load(tmp_path)
 
 
 def test_a_causal_model_is_refused(tokenizer, tmp_path):
     GPT2LMHeadModel(GPT2Config(n_layer=1, n_embd=8, n_head=2, vocab_size=300)).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(RecipeError, match="not a masked language model"):
+    with pytest.raises(UserError, match="not a masked language model"):
         load(tmp_path)
 
 
@@ -69,14 +69,14 @@ def test_a_model_that_writes_is_refused(tokenizer, tmp_path):
     heads = dict(encoder_attention_heads=2, decoder_attention_heads=2)
     BartForConditionalGeneration(BartConfig(vocab_size=300, **shape, **heads)).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(RecipeError, match="not a masked language model"):
+    with pytest.raises(UserError, match="not a masked language model"):
         load(tmp_path)
 
 
 def test_a_missing_teacher_is_refused(tmp_path):
-    with pytest.raises(RecipeError, match="teacher_name_or_path"):
+    with pytest.raises(UserError, match="teacher_name_or_path"):
         load(tmp_path / "nothing")
-    with pytest.raises(RecipeError, match="`teacher_name_or_path` is missing"):
+    with pytest.raises(UserError, match="`teacher_name_or_path` is missing"):
         load_teacher(ModelArguments(), FOUR_TERMS, 32)
 
 
@@ -85,7 +85,7 @@ def test_a_broken_file_is_refused(teacher_folder, tmp_path):
     shutil.copytree(teacher_folder, tmp_path / "torn")
     weights = tmp_path / "torn" / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(RecipeError, match="cannot be loaded"):
+    with pytest.raises(UserError, match="cannot be loaded"):
         load(tmp_path / "torn")
 
 
@@ -93,7 +93,7 @@ def test_a_slow_tokenizer_is_refused(teacher_folder, monkeypatch):
     """Without offsets nothing is known of the characters behind a token."""
     monkeypatch.setattr(PreTrainedTokenizerFast, "is_fast", False, raising=False)
     monkeypatch.setattr("transformers.tokenization_utils_tokenizers.TokenizersBackend.is_fast", False, raising=False)
-    with pytest.raises(RecipeError, match="slow tokenizer"):
+    with pytest.raises(UserError, match="slow tokenizer"):
         load(teacher_folder)
 
 
@@ -101,12 +101,12 @@ def test_a_tokenizer_without_a_mask_token_is_refused(teacher_folder, tokenizer, 
     shutil.copytree(teacher_folder, tmp_path / "teacher")
     bare = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, pad_token="[PAD]")
     bare.save_pretrained(tmp_path / "teacher")
-    with pytest.raises(RecipeError, match="no mask_token"):
+    with pytest.raises(UserError, match="no mask_token"):
         load(tmp_path / "teacher")
 
 
 def test_more_tokens_than_the_model_has_positions_are_refused(teacher_folder):
-    with pytest.raises(RecipeError, match="`max_length` 65 exceeds the 64 positions"):
+    with pytest.raises(UserError, match="`max_length` 65 exceeds the 64 positions"):
         load(teacher_folder, max_length=65)
 
 
@@ -126,7 +126,7 @@ def test_another_vocabulary_is_refused_by_content(teacher, tokenizer, tmp_path):
     tokens[-1], tokens[-2] = tokens[-2], tokens[-1]
     build_tokenizer(tokens, 64).save_pretrained(tmp_path)
     arguments = ModelArguments(student_vocabulary=str(tmp_path))
-    with pytest.raises(RecipeError, match="`student_vocabulary` has 300 tokens.*298 agree"):
+    with pytest.raises(UserError, match="`student_vocabulary` has 300 tokens.*298 agree"):
         load_student_tokenizer(arguments, FOUR_TERMS, teacher[1])
 
 
@@ -134,7 +134,7 @@ def test_the_same_vocabulary_read_otherwise_is_refused(teacher, tmp_path):
     """Lower-casing gives other ids with equal entries."""
     other = type(teacher[1])(vocab=teacher[1].get_vocab(), do_lower_case=True)
     other.save_pretrained(tmp_path)
-    with pytest.raises(RecipeError, match="splits text in another way"):
+    with pytest.raises(UserError, match="splits text in another way"):
         load_student_tokenizer(ModelArguments(student_vocabulary=str(tmp_path)), FOUR_TERMS, teacher[1])
 
 
@@ -205,7 +205,7 @@ def test_another_vocabulary_gives_its_size(teacher):
     ],
 )
 def test_shapes_that_contradict_are_refused(teacher, keys, message):
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(UserError, match=message):
         build_student(ModelArguments(**{"student_layers": 2, **keys}), FOUR_TERMS, *teacher)
 
 

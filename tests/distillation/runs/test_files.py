@@ -3,8 +3,8 @@
 import pytest
 from transformers import TrainingArguments
 
-from distillation.runs import files as results
 from distillation.config.arguments import ModelArguments, ObjectiveArguments
+from distillation.runs import files as results
 
 
 def test_a_recipe_holds_what_decides_the_weights_and_no_token(tmp_path):

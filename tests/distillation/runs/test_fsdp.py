@@ -4,7 +4,7 @@ import pytest
 import torch
 from accelerate import FullyShardedDataParallelPlugin
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from distillation.runs.fsdp import configure
 
 
@@ -24,5 +24,5 @@ def test_what_could_not_be_trained_or_saved_is_refused(other, monkeypatch):
     """At the start: a run that keeps its shards ends with no model that others load."""
     monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", "false")  # the plugin sets it
     plugin = FullyShardedDataParallelPlugin(**{"fsdp_version": 2, "state_dict_type": "FULL_STATE_DICT", **other})
-    with pytest.raises(RecipeError, match="fsdp.yaml"):
+    with pytest.raises(UserError, match="fsdp.yaml"):
         configure(plugin)

@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from launched import ROOT, on_two_ranks
 from transformers import TrainerCallback, TrainingArguments
 
 from distillation import run
-from distillation.hub.push import publishing as publish
+from distillation.config.recipe import Stopped, UserError
+from distillation.hub import publishing as publish
 from distillation.runs import exact_trainer as resumable
-from distillation.config.recipe import RecipeError, Stopped
 from distillation.runs.resume import MACHINE, begin, checkpoint_of
 from distillation.runs.sealing import SEAL, checkpoints, is_whole, rotate, seal
+from tests.launched import ROOT, on_two_ranks
 
 SHORT = dict(
     model=dict(student_hidden_size=16, student_initialisation="random"),
@@ -130,7 +130,7 @@ def test_the_newest_whole_checkpoint_by_number(tmp_path, caplog):
         assert f"checkpoint-{step} is not whole" in caplog.text
     assert checkpoint_of(arguments(tmp_path, str(tmp_path / "checkpoint-9")), {}) == str(tmp_path / "checkpoint-9")
     for name in ("checkpoint-13", "nothing"):
-        with pytest.raises(RecipeError, match="`resume_from_checkpoint`"):
+        with pytest.raises(UserError, match="`resume_from_checkpoint`"):
             checkpoint_of(arguments(tmp_path, str(tmp_path / name)), {})
 
 
@@ -187,14 +187,14 @@ def test_a_torn_best_checkpoint_is_told_before_the_first_step(train, tmp_path):
     if state["best_model_checkpoint"] != str(best):  # it became the best one later
         (newest / "trainer_state.json").write_text(json.dumps(state | {"best_model_checkpoint": str(best)}))
     (best / "model.safetensors").write_bytes(b"torn")
-    with pytest.raises(RecipeError, match=f"{best.name}, the best checkpoint so far, is not whole"):
+    with pytest.raises(UserError, match=f"{best.name}, the best checkpoint so far, is not whole"):
         train("run", checkpoint=str(newest), **options)
 
 
 def test_a_checkpoint_of_another_kind_is_refused(train, tmp_path):
     train("run")
     (tmp_path / "run" / "checkpoint-4" / "so_far.json").write_text("{}")
-    with pytest.raises(RecipeError, match="is of another model or other terms"):
+    with pytest.raises(UserError, match="is of another model or other terms"):
         train("run", checkpoint=str(tmp_path / "run" / "checkpoint-4"))
 
 
@@ -290,7 +290,7 @@ def test_on_a_gpu_an_answer_is_read_a_step_later_or_before_a_checkpoint(
     trainer = make_trainer("run", **(SHORT | dict(learning_rate=1e30, save_steps=save_steps)))
     monkeypatch.setattr(torch.cuda, "Event", Event)
     trainer.watch.device = torch.device("cuda")
-    with pytest.raises(RecipeError, match="in step 2, in a batch with"):
+    with pytest.raises(UserError, match="in step 2, in a batch with"):
         trainer.train()
     assert trainer.state.global_step == ended and not checkpoints(tmp_path / "run")
 
@@ -304,7 +304,7 @@ def test_weights_that_are_no_numbers_are_not_saved(train, make_trainer, tmp_path
             next(iter(trainer.model.projections.parameters()))[0, 0] = torch.inf
 
     trainer.callback_handler.callbacks.insert(0, At(4, lose))
-    with pytest.raises(RecipeError, match="after step 4 the weights `projections"):
+    with pytest.raises(UserError, match="after step 4 the weights `projections"):
         trainer.train()
     assert in_order(tmp_path / "run") == ["checkpoint-2"]
 
@@ -361,7 +361,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_training(student, capsys
 def test_a_folder_that_turns_out_not_to_be_writable(tmp_path):
     """To the superuser nothing looks so."""
     (tmp_path / "recipe.json.part").mkdir()
-    with pytest.raises(RecipeError, match="`output_dir`.*cannot be written.*Is a directory"):
+    with pytest.raises(UserError, match="`output_dir`.*cannot be written.*Is a directory"):
         begin(arguments(tmp_path, None), {})
 
 
@@ -372,7 +372,7 @@ def test_a_folder_with_checkpoints_is_not_begun_in(tmp_path):
     """An older checkpoint with a higher number would be what a resumption takes."""
     write_checkpoint(tmp_path / "checkpoint-1")
     for value in (None, "false"):
-        with pytest.raises(RecipeError, match="`output_dir`.*--resume_from_checkpoint true"):
+        with pytest.raises(UserError, match="`output_dir`.*--resume_from_checkpoint true"):
             checkpoint_of(arguments(tmp_path, value), {})
 
 
@@ -382,7 +382,7 @@ def test_another_recipe_does_not_go_on(tmp_path, caplog):
     again = {"weight_kl": 2.0, "seed": 1, "max_steps": 10, "output_dir": "there"}
     assert checkpoint_of(arguments(tmp_path, "true"), again, MACHINE) is None and "goes on with" not in caplog.text
     for key, value in (("weight_kl", 1.0), ("seed", 2), ("alignment", "match"), ("learning_rate", 1.0)):
-        with pytest.raises(RecipeError, match=f"`output_dir`.*`{key}`"):
+        with pytest.raises(UserError, match=f"`output_dir`.*`{key}`"):
             checkpoint_of(arguments(tmp_path, "true"), again | {key: value}, MACHINE)
     checkpoint_of(arguments(tmp_path, "true"), again | {"max_steps": 20}, MACHINE)
     assert "the run goes on with `max_steps` 20, and began with 10" in caplog.text

@@ -8,20 +8,20 @@ import os
 from pathlib import Path
 from types import SimpleNamespace
 
-import gradients
 import pytest
 import torch
 from datasets import Dataset
 from transformers import AutoModelForMaskedLM, TrainerState
 
-from distillation.teacher_cache import storage as cache_code
 from distillation import run
-from distillation.teacher_cache import targets as cached
-from distillation.teacher_cache import kept
 from distillation.config.arguments import CacheArguments
-from distillation.teacher_cache.storage import CHECKSUM, SEED, TeacherCache, open_cache
+from distillation.config.recipe import UserError
 from distillation.corpus.examples import Corpus
-from distillation.config.recipe import RecipeError
+from distillation.teacher_cache import kept
+from distillation.teacher_cache import storage as cache_code
+from distillation.teacher_cache import targets as cached
+from distillation.teacher_cache.storage import CHECKSUM, SEED, TeacherCache, open_cache
+from tests import gradients
 
 STEP = dict(max_steps=1, learning_rate=0.0, max_grad_norm=0.0, per_device_train_batch_size=8)
 alignments = pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
@@ -143,7 +143,7 @@ def test_a_cache_of_something_else_is_refused(make_trainer, change, named):
     if named is None:
         make_trainer("again", **{**options, **change})
         return
-    with pytest.raises(RecipeError, match=f"`teacher_cache` .* was made with .*{named}"):
+    with pytest.raises(UserError, match=f"`teacher_cache` .* was made with .*{named}"):
         make_trainer("again", **{**options, **change})
 
 
@@ -156,7 +156,7 @@ def test_a_run_without_layers_reads_a_cache_with_them(make_trainer):
 def test_the_likeliest_depend_on_the_temperature(make_trainer):
     """States do not: any temperature can be asked of them."""
     make_trainer(cache={"teacher_cache_top_k": 5})
-    with pytest.raises(RecipeError, match="`temperature` 2.0 and not 1.0"):
+    with pytest.raises(UserError, match="`temperature` 2.0 and not 1.0"):
         make_trainer("again", cache={"teacher_cache_top_k": 5}, objective=dict(weight_kl=1.0, temperature=1.0))
 
 
@@ -194,7 +194,7 @@ def test_what_else_a_prediction_depends_on_is_noticed(make_trainer, teacher_fold
     else:
         corpus.validation = corpus.validation.select(range(len(corpus.validation) - 1))
     expected = {"config": "teacher", "tokenizer": "tokenizers", "validation": "corpus"}
-    with pytest.raises(RecipeError, match=f"was made with another {expected[change]}: "):
+    with pytest.raises(UserError, match=f"was made with another {expected[change]}: "):
         open_it()
 
 
@@ -203,7 +203,7 @@ def test_answers_to_other_masks_are_not_trained_on(make_trainer, monkeypatch):
     objective = dict(weight_kl=1.0, kl_positions="all")
     trainer = make_trainer(objective=objective, cache={})
     trainer.data_collator.collate.seed += 1
-    with pytest.raises(RecipeError, match="made of other masks"):
+    with pytest.raises(UserError, match="made of other masks"):
         trainer.data_collator([trainer.train_dataset[i] for i in range(8)])
 
 
@@ -224,17 +224,17 @@ def test_a_pass_that_cannot_be_written_ends_with_a_sentence(make_trainer, tmp_pa
     monkeypatch.setattr(cache_code, "PART", 50)
     with monkeypatch.context() as patch:
         patch.setattr(cache_code.shutil, "disk_usage", lambda folder: room)
-        with pytest.raises(RecipeError, match="GiB more.*are free"):
+        with pytest.raises(UserError, match="GiB more.*are free"):
             make_trainer("foreseen", cache={"teacher_cache": str(tmp_path / "small")})
     with monkeypatch.context() as patch:
         patch.setattr(cache_code.pa.ipc, "new_file", _full)
-        with pytest.raises(RecipeError, match="cannot be written .No space left"):
+        with pytest.raises(UserError, match="cannot be written .No space left"):
             make_trainer("met", cache={})
     assert [file.name for file in (tmp_path / "cache").iterdir()] == ["cache.json"]
     huge = kept._compact(torch.tensor([1e5]))
     assert not torch.isfinite(torch.from_numpy(huge)).all()
     monkeypatch.setattr(kept, "_compact", lambda tensor: huge)
-    with pytest.raises(RecipeError, match="half precision"):
+    with pytest.raises(UserError, match="half precision"):
         make_trainer("huge", cache={})
 
 
@@ -284,7 +284,7 @@ def test_an_interrupted_pass_goes_on_and_leaves_nothing_torn(make_trainer, tmp_p
         make_trainer("torn", cache={})
     names = sorted(file.name for file in (tmp_path / "cache").iterdir())
     assert names == ["cache.json", *(f"epoch-0-0000{n}.arrow" for n in range(3))]
-    with pytest.raises(RecipeError, match="begun with more terms"):  # its files would lack columns
+    with pytest.raises(UserError, match="begun with more terms"):  # its files would lack columns
         make_trainer("fewer", cache={}, objective=dict(weight_kl=1.0))
     again = make_trainer("again", cache={})
     assert len(asked) == 4 + len(list((tmp_path / "cache").glob("*.arrow"))) - 3
@@ -317,27 +317,27 @@ def test_what_is_no_cache_or_incomplete_is_refused(make_trainer, tmp_path):
     folder = tmp_path / "cache"
     folder.mkdir()
     (folder / "thesis.txt").write_text("years of work")
-    with pytest.raises(RecipeError, match="not empty and no cache"):
+    with pytest.raises(UserError, match="not empty and no cache"):
         make_trainer(cache={})
     assert [file.name for file in folder.iterdir()] == ["thesis.txt"]
-    with pytest.raises(RecipeError, match="is a file"):
+    with pytest.raises(UserError, match="is a file"):
         make_trainer(cache={"teacher_cache": str(folder / "thesis.txt")})
     (folder / "thesis.txt").unlink()
     make_trainer(cache={})
     file = folder / "epoch-0-00000.arrow"
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(RecipeError, match="is incomplete"):
+    with pytest.raises(UserError, match="is incomplete"):
         make_trainer("torn", cache={})
     (folder / "cache.json").write_text("{")
-    with pytest.raises(RecipeError, match="cache.json cannot be read"):
+    with pytest.raises(UserError, match="cache.json cannot be read"):
         make_trainer("torn", cache={})
 
 
 @pytest.mark.parametrize("bad", [{"teacher_cache_epochs": 0}, {"teacher_cache_top_k": 0}])
 def test_sizes_that_cannot_be_are_refused(make_trainer, bad):
     (name,) = bad
-    with pytest.raises(RecipeError, match=f"`{name}` must be at least 1"):
+    with pytest.raises(UserError, match=f"`{name}` must be at least 1"):
         make_trainer(cache=bad)
-    with pytest.raises(RecipeError, match="`teacher_cache`"):
+    with pytest.raises(UserError, match="`teacher_cache`"):
         CacheArguments(**{name: 3})

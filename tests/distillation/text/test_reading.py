@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
 
-from distillation.text import reading as lines
 from distillation.config.arguments import DataArguments
+from distillation.config.recipe import UserError
 from distillation.corpus.examples import tokenize
+from distillation.text import reading as lines
 from distillation.text.reading import hold_out, load_lines
-from distillation.config.recipe import RecipeError
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
 LINES = ["Мама мыла раму.", 'Кавычки " и, запятые; ёж — йод', "NA", "null", "1999", "The end"]
@@ -75,7 +75,7 @@ def test_text_column_is_taken_by_name(tmp_path):
     path = tmp_path / "c.jsonl"
     path.write_text('{"title": "имя", "body": "тело"}\n')
     assert read(path, text_column="body") == ["тело"]
-    with pytest.raises(RecipeError, match=r"no column `text`; set `text_column`.*title.*body"):
+    with pytest.raises(UserError, match=r"no column `text`; set `text_column`.*title.*body"):
         read(path)
 
 
@@ -99,7 +99,7 @@ def test_unreadable_corpora_are_refused_by_name(tmp_path, monkeypatch, name, con
     if content is not None:
         (tmp_path / name).write_text(content)
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(RecipeError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         read(tmp_path / name)
     assert "\n" not in str(caught.value) and name in str(caught.value)
     assert sorted(tmp_path.rglob("*")) == before
@@ -110,21 +110,21 @@ def test_damaged_archives_are_refused_by_name(tmp_path, corpus_file, damage):
     """A download that broke off would otherwise end in a traceback, or train on half a corpus."""
     path = tmp_path / "c.txt.gz"
     path.write_bytes(damage(corpus_file.read_bytes()))
-    with pytest.raises(RecipeError, match=r"c\.txt\.gz.* cannot be read as text"):
+    with pytest.raises(UserError, match=r"c\.txt\.gz.* cannot be read as text"):
         read(path)
 
 
 @pytest.mark.parametrize("column", [[["a"]] * 20, [{"a": "b"}] * 20], ids=["lists", "objects"])
 def test_a_column_without_text_is_refused_by_name(tmp_path, column):
     pq.write_table(pa.table({"text": column}), tmp_path / "c.parquet")
-    with pytest.raises(RecipeError, match="c.parquet: `text_column` 'text' holds no text"):
+    with pytest.raises(UserError, match="c.parquet: `text_column` 'text' holds no text"):
         read(tmp_path / "c.parquet")
 
 
 @pytest.mark.parametrize("name", ["absent.txt", "dangling.txt", "ж" * 200 + ".txt", "a\0b.txt", "[.txt"])
 def test_what_is_no_file_is_refused_by_name(tmp_path, name):
     (tmp_path / "dangling.txt").symlink_to(tmp_path / "nothing")
-    with pytest.raises(RecipeError, match="no corpus at"):
+    with pytest.raises(UserError, match="no corpus at"):
         read(tmp_path / name)
 
 
@@ -133,14 +133,14 @@ def test_what_is_no_file_is_refused_by_name(tmp_path, name):
 )
 def test_a_file_without_a_row_has_no_usable_line(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(RecipeError, match="no usable line"):
+    with pytest.raises(UserError, match="no usable line"):
         read(tmp_path / name)
 
 
 def test_one_corpus_is_named_and_not_two():
     """Two sources would leave it open which one was trained on."""
     for files, name in ((None, None), ("a.txt", "b")):
-        with pytest.raises(RecipeError, match="`train_file`.*`dataset_name`"):
+        with pytest.raises(UserError, match="`train_file`.*`dataset_name`"):
             load_lines(DataArguments(), files, name)
 
 
@@ -199,14 +199,14 @@ def test_lines_set_aside_depend_on_no_seed_and_are_a_tenth_at_most():
     assert len(first) == 5
     assert sorted([*train["text"], *first["text"]]) == sorted(lines["text"])
     assert len(hold_out(lines, 3)[1]) == 3
-    with pytest.raises(RecipeError, match="`validation_file`"):
+    with pytest.raises(UserError, match="`validation_file`"):
         hold_out(Dataset.from_dict({"text": list("123456789")}), 2000)
 
 
 def test_hub_failures_name_the_key(monkeypatch):
     """Without a network the message must say which id was wanted."""
-    with pytest.raises(RecipeError, match="dataset_name 'nobody/nothing' cannot be loaded"):
+    with pytest.raises(UserError, match="dataset_name 'nobody/nothing' cannot be loaded"):
         load_lines(DataArguments(), None, "nobody/nothing")
     monkeypatch.setattr(lines, "load_dataset", lambda *a, **k: SimpleNamespace(column_names=["a"]))
-    with pytest.raises(RecipeError, match="nobody/nothing has no column `text`"):
+    with pytest.raises(UserError, match="nobody/nothing has no column `text`"):
         load_lines(DataArguments(), None, "nobody/nothing")

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from distillation.vocabularies import cross_vocabulary_kl as vocabulary_kl
-from distillation.vocabularies.mapping import VocabularyMap
-from distillation.vocabularies.candidate_scores import Bags, LogSumExp, Mean
 from distillation.losses import kl_loss
-from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
+from distillation.vocabularies import cross_vocabulary_kl as vocabulary_kl
+from distillation.vocabularies.candidate_scores import Bags, LogSumExp, Mean
 from distillation.vocabularies.cross_vocabulary_kl import ChunkedKL, Top, VocabularyKL
+from distillation.vocabularies.mapping import VocabularyMap
+from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
 OURS = [*"абв", *(f"##{c}" for c in "абв"), "аб", "##вв", ",", "[unused1]"]
 THEIRS = ["ж", ",", "а", "##а", "б", "аб", "##аб", "абв", "##ббб", "ааа", "бббб", "##абаб", "##вв", "вба", "вввв"]

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import BertTokenizer, PreTrainedTokenizerFast
 
-from distillation.vocabularies.mapping import VocabularyMap, matched, spelt
+from distillation.config.recipe import UserError
 from distillation.corpus.examples import Reader
 from distillation.models.shapes import map_vocabularies
+from distillation.vocabularies.mapping import VocabularyMap, matched, spelt
 from distillation.vocabularies.token_alignment import without_space
-from distillation.config.recipe import RecipeError
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
 SPECIALS = list(SPECIAL_TOKENS)
@@ -426,7 +426,7 @@ def test_a_tokenizer_that_hides_where_words_begin_is_refused(tokenizer):
     for pair in ((tokenizer, plain), (plain, tokenizer)):
         with pytest.raises(ValueError, match="do not say where words begin"):
             VocabularyMap(*pair)
-        with pytest.raises(RecipeError, match="`student_vocabulary`.*do not say where words begin"):
+        with pytest.raises(UserError, match="`student_vocabulary`.*do not say where words begin"):
             map_vocabularies(*pair)
 
 
@@ -442,5 +442,5 @@ def test_whole_words_can_be_aligned(tokenizer):
 def test_a_vocabulary_in_another_script_is_refused(tokenizer):
     """Only marks are shared: the KL would teach punctuation."""
     latin = build_tokenizer([*SPECIALS, *".,?!-", *"abcdefghij", *(f"##{c}" for c in "abcdefghij")], 64)
-    with pytest.raises(RecipeError, match="`student_vocabulary` shares . tokens"):
+    with pytest.raises(UserError, match="`student_vocabulary` shares . tokens"):
         map_vocabularies(latin, tokenizer)

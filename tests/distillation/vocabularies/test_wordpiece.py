@@ -3,8 +3,8 @@
 import pytest
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
+from distillation.config.recipe import UserError
 from distillation.models.loading import save_pretrained
-from distillation.config.recipe import RecipeError
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer, count_words, measure, train_tokenizer
 
 
@@ -73,23 +73,23 @@ def test_words_are_counted_as_the_tokenizer_splits_them():
 
 def test_an_alphabet_that_does_not_fit_is_refused(corpus_lines):
     """The message has to say how many entries the alphabet takes."""
-    with pytest.raises(RecipeError, match=r"`vocab_size` 50 cannot hold the corpus's alphabet, which takes \d+"):
+    with pytest.raises(UserError, match=r"`vocab_size` 50 cannot hold the corpus's alphabet, which takes \d+"):
         train_tokenizer(corpus_lines, 50, 64)
 
 
 def test_a_corpus_too_small_for_the_vocabulary_is_refused(corpus_lines):
     """A vocabulary padded with nothing would be a model with dead rows."""
-    with pytest.raises(RecipeError, match=r"`vocab_size` 30,000 is more than this corpus yields \([\d,]+\)"):
+    with pytest.raises(UserError, match=r"`vocab_size` 30,000 is more than this corpus yields \([\d,]+\)"):
         train_tokenizer(corpus_lines, 30_000, 64)
 
 
 def test_what_the_corpus_yields_can_be_asked_for(corpus_lines):
     """The number in the message is the largest size that works."""
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(UserError) as caught:
         train_tokenizer(corpus_lines[:50], 30_000, 64)
     most = int(str(caught.value).split("(")[1].split(")")[0].replace(",", ""))
     assert len(train_tokenizer(corpus_lines[:50], most, 64)) == most
-    with pytest.raises(RecipeError):
+    with pytest.raises(UserError):
         train_tokenizer(corpus_lines[:50], most + 1, 64)
 
 

@@ -8,10 +8,10 @@ from collections import Counter
 
 import pytest
 
-from distillation.config.recipe import RecipeError
-from finetuning.demo.resolve import resolve as demo
+from distillation.config.recipe import UserError
+from finetuning.demo import resolve as demo
 from finetuning.demo.texts import feeling
-from finetuning.readers import collection3
+from finetuning.sets import collection3
 from finetuning.tasks.bio_spans import entities
 
 TASKS = ("rusentiment", "paraphraser", "collection3", "sberquad", "russian_superglue")
@@ -101,7 +101,7 @@ def test_two_processes_at_once(tmp_path, monkeypatch):
 
 
 def test_an_unknown_task():
-    with pytest.raises(RecipeError, match="choose one of rusentiment, paraphraser"):
+    with pytest.raises(UserError, match="choose one of rusentiment, paraphraser"):
         demo.demo_data("glue")
 
 

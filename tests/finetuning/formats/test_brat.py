@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distillation.config.recipe import RecipeError
-from finetuning.readers import brat
+from distillation.config.recipe import UserError
+from finetuning.formats import brat
 from finetuning.tasks.bio_spans import entities
 
 SAME = {kind: kind for kind in ("PER", "ORG", "LOC", "GEOPOLIT", "MEDIA")}
@@ -132,7 +132,7 @@ def test_entities_on_word_borders_come_back(tmp_path_factory, pieces):
     ],
 )
 def test_a_wrong_line_is_named(read_one, line, problem):
-    with pytest.raises(RecipeError, match=r"а\.б \(!\)\.ann:2: ") as error:
+    with pytest.raises(UserError, match=r"а\.б \(!\)\.ann:2: ") as error:
         read_one("Анна Вега", "PER 0 4\tАнна", line)
     assert problem in str(error.value)
 
@@ -143,13 +143,13 @@ def test_a_missing_partner_is_named(tmp_path, lost):
         write(tmp_path / name, "a", "слово")
     write(tmp_path / "train", "b", "слово")
     (tmp_path / "train" / f"b{lost}").unlink()
-    with pytest.raises(RecipeError, match=rf"b\{lost} is missing"):
+    with pytest.raises(UserError, match=rf"b\{lost} is missing"):
         brat.read(tmp_path, SAME)
 
 
 def test_folders_of_splits(tmp_path):
     write(tmp_path / "train", "a", "слово")
-    with pytest.raises(RecipeError, match="test has no document"):
+    with pytest.raises(UserError, match="test has no document"):
         brat.read(tmp_path, SAME)
     write(tmp_path / "test", "b", "слово")
     assert list(brat.read(tmp_path, SAME)) == ["train", "test"]
@@ -177,5 +177,5 @@ def test_documents_of_one_folder_are_split_the_same_way_always(tmp_path, caplog,
 
 def test_one_document_cannot_be_split(tmp_path):
     write(tmp_path, "a", "слово")
-    with pytest.raises(RecipeError, match="two at least"):
+    with pytest.raises(UserError, match="two at least"):
         brat.read(tmp_path, SAME)

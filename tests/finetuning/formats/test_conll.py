@@ -2,8 +2,8 @@
 
 import pytest
 
-from distillation.config.recipe import RecipeError
-from finetuning.readers import conll
+from distillation.config.recipe import UserError
+from finetuning.formats import conll
 
 SAME = {kind: kind for kind in ("PER", "ORG", "LOC")}
 TEXT = "<DOCSTART>\n\nАнна\tB-PER\nВега\tI-PER\n.\tO\n\n\nТула\tB-LOC\n"
@@ -71,13 +71,13 @@ def test_neighbours_that_are_read_as_one_type_stay_two(read):
     ],
 )
 def test_a_wrong_line_is_named(read, line, problem):
-    with pytest.raises(RecipeError, match="test.txt:4: ") as error:
+    with pytest.raises(UserError, match="test.txt:4: ") as error:
         read(f"<DOCSTART>\n\nа\tO\n{line}\n")
     assert problem in str(error.value)
 
 
 def test_a_file_without_sentences(read):
-    with pytest.raises(RecipeError, match="no sentence"):
+    with pytest.raises(UserError, match="no sentence"):
         read("<DOCSTART>\n\n")
 
 

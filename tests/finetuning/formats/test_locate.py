@@ -6,7 +6,7 @@ import datasets
 import pytest
 from datasets import Dataset, DatasetDict
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from finetuning.formats.locate import find, find_either, is_on_hub, line_of, load_from_hub, read_text
 
 ROWS = DatasetDict({split: Dataset.from_dict({"a": [1], "b": [split]}) for split in ("train", "test")})
@@ -33,7 +33,7 @@ def test_a_folder_comes_before_a_hub_id(tmp_path, monkeypatch):
     ],
 )
 def test_what_is_neither_folder_nor_hub_id_is_refused(data_dir, example, message):
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(UserError, match=message):
         is_on_hub(data_dir, example, "a.txt", "b.txt")
 
 
@@ -42,7 +42,7 @@ def test_a_slip_in_a_folder_is_no_hub_id(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert is_on_hub("data/colection3", "some/example", "a.txt")
     (tmp_path / "data").mkdir()
-    with pytest.raises(RecipeError, match="is no folder .of a.txt"):
+    with pytest.raises(UserError, match="is no folder .of a.txt"):
         is_on_hub("data/colection3", "some/example", "a.txt")
 
 
@@ -77,7 +77,7 @@ def test_hub_failures_are_one_sentence(monkeypatch, error):
 
     monkeypatch.setattr(datasets, "load_dataset", load)
     reason = " ".join(str(error).split())
-    with pytest.raises(RecipeError, match=rf"'owner/name' is no folder and cannot be loaded.*{reason[:5]}") as caught:
+    with pytest.raises(UserError, match=rf"'owner/name' is no folder and cannot be loaded.*{reason[:5]}") as caught:
         load_from_hub("owner/name", ("a",))
     assert "\n" not in str(caught.value)
 
@@ -92,7 +92,7 @@ def test_hub_failures_are_one_sentence(monkeypatch, error):
 def test_sets_of_another_shape_are_refused(monkeypatch, columns, splits, message):
     """A KeyError deep inside a reader would not say which data set is wrong."""
     monkeypatch.setattr(datasets, "load_dataset", lambda name: ROWS)
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(UserError, match=message):
         load_from_hub("owner/name", columns, splits)
 
 
@@ -100,20 +100,20 @@ def test_files_are_found_plain_or_packed(tmp_path):
     (tmp_path / "a.txt").touch()
     (tmp_path / "b.txt.gz").touch()
     assert find(tmp_path, "b.txt", "a.txt") == [tmp_path / "b.txt.gz", tmp_path / "a.txt"]
-    with pytest.raises(RecipeError, match=r"lacks c\.txt; looked for a\.txt, c\.txt"):
+    with pytest.raises(UserError, match=r"lacks c\.txt; looked for a\.txt, c\.txt"):
         find(tmp_path, "a.txt", "c.txt")
 
 
 def test_of_several_sets_of_files_the_first_that_is_there_is_taken(tmp_path):
     """A half of one set must not be joined with a half of another."""
     sets = (("a", "b"), ("c", "d"))
-    with pytest.raises(RecipeError, match="looked for a and b, or c and d"):
+    with pytest.raises(UserError, match="looked for a and b, or c and d"):
         find_either(tmp_path, *sets)
     (tmp_path / "c").touch()
     (tmp_path / "d.gz").touch()
     assert find_either(tmp_path, *sets) == [tmp_path / "c", tmp_path / "d.gz"]
     (tmp_path / "b.gz").touch()
-    with pytest.raises(RecipeError, match="lacks a; looked for a, b"):
+    with pytest.raises(UserError, match="lacks a; looked for a, b"):
         find_either(tmp_path, *sets)
     (tmp_path / "a").touch()
     assert find_either(tmp_path, *sets) == [tmp_path / "a", tmp_path / "b.gz"]
@@ -145,7 +145,7 @@ PACKED = gzip.compress("слово\n".encode() * 1000)
 def test_unreadable_files_are_refused_by_name(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(UserError, match=message):
         read_text(tmp_path / name)
 
 

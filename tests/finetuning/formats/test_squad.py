@@ -11,7 +11,7 @@ from datasets import Dataset, DatasetDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from finetuning.formats.squad import FILES, HUB, read, write
 
 PROPERTY = settings(
@@ -98,7 +98,7 @@ def test_the_hub_gives_the_same_rows(monkeypatch, as_list):
 def test_wrong_rows_of_the_hub_are_refused_by_row(monkeypatch):
     rows = Dataset.from_list([flat(ANSWERED, int), flat(ANSWERED, int)])
     monkeypatch.setattr(datasets, "load_dataset", lambda name: DatasetDict(train=rows, validation=rows))
-    with pytest.raises(RecipeError, match=r"sberquad \(train\), row 1: question 1: the id stands on an earlier"):
+    with pytest.raises(UserError, match=r"sberquad \(train\), row 1: question 1: the id stands on an earlier"):
         read(HUB)
 
 
@@ -232,7 +232,7 @@ def test_wrong_questions_are_refused_by_line_and_id(tmp_path, row, message, name
     whole = row if isinstance(row, int) or len(row) > 3 else flat(ANSWERED) | row
     first = json.dumps(flat(ANSWERED) | {"id": "0"}, ensure_ascii=False)
     content = "\n" * 6 + f"[{first}\n,\n{json.dumps(whole)}]"
-    with pytest.raises(RecipeError, match=rf"{name}{message}") as caught:
+    with pytest.raises(UserError, match=rf"{name}{message}") as caught:
         read(folder(tmp_path, **{"train" if name == FILES[0][0] else "test": content}))
     assert "\n" not in str(caught.value)
 
@@ -246,7 +246,7 @@ def test_the_line_of_a_question_in_articles_is_that_of_its_id(tmp_path, key, col
     text = json.dumps(articles(OTHER | {"id": "11"}, wrong), ensure_ascii=escaped, indent=1, separators=(",", colon))
     own = f'"id"{colon}{json.dumps(key, ensure_ascii=escaped)},'
     line = [content.strip() for content in text.split("\n")].index(own) + 1
-    with pytest.raises(RecipeError, match=rf"train-v1\.1\.json:{line}: question {key}: the context does not hold"):
+    with pytest.raises(UserError, match=rf"train-v1\.1\.json:{line}: question {key}: the context does not hold"):
         read(folder(tmp_path, text))
 
 
@@ -255,7 +255,7 @@ def test_the_line_of_a_repeated_id_is_that_of_the_wrong_question(tmp_path, first
     """Of three questions with one id, the first is at fault for its answer and the second for its id."""
     rows = [flat(ANSWERED) | {"answers": {"text": [text], "answer_start": [1]}} for text in (first, "Кот", "Кот")]
     content = "[\n" + ",\n".join(json.dumps(row) for row in rows) + "]"
-    with pytest.raises(RecipeError, match=f"train-v1.1.json:{line}: question 1: "):
+    with pytest.raises(UserError, match=f"train-v1.1.json:{line}: question 1: "):
         read(folder(tmp_path, content))
 
 
@@ -295,7 +295,7 @@ def broken(path, value):
 def test_broken_files_are_refused_by_place(tmp_path, content, message, split):
     """A cut download would else be a smaller benchmark."""
     name = dict(zip(("train", "test"), FILES[0], strict=True))[split]
-    with pytest.raises(RecipeError, match=rf"{name}{message}") as caught:
+    with pytest.raises(UserError, match=rf"{name}{message}") as caught:
         read(folder(tmp_path, **{split: content}))
     assert "\n" not in str(caught.value)
 
@@ -311,12 +311,12 @@ def test_broken_files_are_refused_by_place(tmp_path, content, message, split):
     ],
 )
 def test_broken_lines_are_refused_by_line(tmp_path, content, message):
-    with pytest.raises(RecipeError, match=f"train.jsonl{message}"):
+    with pytest.raises(UserError, match=f"train.jsonl{message}"):
         read(folder(tmp_path, content, lines(flat(ANSWERED)), FILES[2]))
 
 
 def test_missing_files_are_refused(tmp_path):
-    with pytest.raises(RecipeError, match=r"looked for train-v1\.1\.json and dev-v1\.1\.json, or .*validation\.jsonl"):
+    with pytest.raises(UserError, match=r"looked for train-v1\.1\.json and dev-v1\.1\.json, or .*validation\.jsonl"):
         read(str(tmp_path))
 
 

@@ -7,7 +7,7 @@ import datasets
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Value
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from finetuning.russian_superglue.muserc import passage
 from finetuning.russian_superglue.readers import HUB, read
 from finetuning.russian_superglue.tasks import LABELS, NAMES
@@ -222,7 +222,7 @@ def test_the_hub_may_number_labels_otherwise(monkeypatch):
 def test_an_unlabelled_row_of_the_hub_is_refused_where_labels_are_needed(monkeypatch):
     row = on_the_hub("terra") | {"label": -1}
     monkeypatch.setattr(datasets, "load_dataset", lambda *which: hub("terra", row, ["entailment", "not_entailment"]))
-    with pytest.raises(RecipeError, match=r"super_glue \(terra, train\), row 0: label -1 is none of entailment"):
+    with pytest.raises(UserError, match=r"super_glue \(terra, train\), row 0: label -1 is none of entailment"):
         read("terra", HUB)
 
 
@@ -466,7 +466,7 @@ def test_wrong_rows_are_refused_by_line(tmp_path, task, keys, message):
     line = {key: value for key, value in (LINES[task] | keys).items() if value is not None}
     content = "\n" + file(line)
     name = NAMES[task] if task == "lidirus" else "val"
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(UserError) as caught:
         read(task, folder(tmp_path, task, val=content))
     assert f"{name}.jsonl:2: {message}" in str(caught.value) and "\n" not in str(caught.value)
 
@@ -487,7 +487,7 @@ def test_damaged_files_are_refused_by_line(tmp_path, task, content, message):
     line = file(LINES[task]).strip()
     data_dir = folder(tmp_path, task, val=content.replace("{line}", line).replace("{cut}", line[: len(line) // 2]))
     name = NAMES[task] if task == "lidirus" else "val"
-    with pytest.raises(RecipeError) as caught:
+    with pytest.raises(UserError) as caught:
         read(task, data_dir)
     assert f"{name}.jsonl{message}" in str(caught.value) and "\n" not in str(caught.value)
 
@@ -500,10 +500,10 @@ def test_damaged_files_are_refused_by_line(tmp_path, task, content, message):
     ],
 )
 def test_a_wrong_folder_is_refused_with_the_files_looked_for(tmp_path, task, message):
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(UserError, match=message):
         read(task, str(tmp_path))
 
 
 def test_an_unknown_task_is_refused(tmp_path):
-    with pytest.raises(RecipeError, match="no task 'TERRa' in Russian SuperGLUE: choose one of lidirus, rcb"):
+    with pytest.raises(UserError, match="no task 'TERRa' in Russian SuperGLUE: choose one of lidirus, rcb"):
         read("TERRa", str(tmp_path))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from finetuning.russian_superglue.submission import write_task, zip_submission
 from finetuning.russian_superglue.tasks import NAMES
 
@@ -90,7 +90,7 @@ def test_a_zip_needs_all_nine_files(tmp_path, files, gone):
         files["rucos"].unlink()
     else:
         del files["rucos"]
-    with pytest.raises(RecipeError, match="needs all nine tasks; write the files of RuCoS first"):
+    with pytest.raises(UserError, match="needs all nine tasks; write the files of RuCoS first"):
         zip_submission(tmp_path / "submission.zip", files)
     assert not (tmp_path / "submission.zip").exists()
 

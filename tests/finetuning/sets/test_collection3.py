@@ -5,8 +5,8 @@ import gzip
 import datasets
 import pytest
 
-from distillation.config.recipe import RecipeError
-from finetuning.readers import collection3
+from distillation.config.recipe import UserError
+from finetuning.sets import collection3
 
 SENTENCE = "США\tB-GEOPOLIT\nАнна\tB-PER\n\n"
 
@@ -37,7 +37,7 @@ def table(tags, feature, tokens=("США", "Анна")):
 def test_tags():
     assert collection3.tags(3) == ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
     assert len(collection3.tags(5)) == 11
-    with pytest.raises(RecipeError, match="ask for 3 or 5"):
+    with pytest.raises(UserError, match="ask for 3 or 5"):
         collection3.tags(4)
 
 
@@ -65,14 +65,14 @@ def test_compressed_files_and_no_validation(tmp_path):
 def test_a_missing_split_is_named(tmp_path, lost):
     kept = {"train": SENTENCE, "valid": SENTENCE, "test": SENTENCE}
     del kept[lost]
-    with pytest.raises(RecipeError, match=f"lacks {lost}.txt"):
+    with pytest.raises(UserError, match=f"lacks {lost}.txt"):
         collection3.read(write(tmp_path, **kept))
 
 
 def test_an_empty_folder_and_a_missing_one(tmp_path):
-    with pytest.raises(RecipeError, match="has neither train.txt"):
+    with pytest.raises(UserError, match="has neither train.txt"):
         collection3.read(str(tmp_path))
-    with pytest.raises(RecipeError, match="RCC-MSU/collection3"):
+    with pytest.raises(UserError, match="RCC-MSU/collection3"):
         collection3.read(str(tmp_path / "missing"))
 
 
@@ -104,7 +104,7 @@ def test_the_hub_with_numbers_and_with_strings(hub):
 def test_wrong_rows_of_the_hub(hub):
     good = table(["O", "O"], datasets.Value("string"))
     hub(train=good)
-    with pytest.raises(RecipeError, match="no split 'test', only train"):
+    with pytest.raises(UserError, match="no split 'test', only train"):
         collection3.read("a/b")
     for bad, problem in [
         (table([0, 1], datasets.Value("int64")), "unknown tag 0"),
@@ -113,7 +113,7 @@ def test_wrong_rows_of_the_hub(hub):
         (table(["O", "O"], datasets.Value("string"), ["", "а"]), "no empty token"),
     ]:
         hub(train=good, test=bad)
-        with pytest.raises(RecipeError, match="row 0 of test") as error:
+        with pytest.raises(UserError, match="row 0 of test") as error:
             collection3.read("a/b")
         assert problem in str(error.value)
 

@@ -9,7 +9,7 @@ from datasets import Dataset, DatasetDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from distillation.config.recipe import RecipeError
+from distillation.config.recipe import UserError
 from finetuning.sets.paraphraser import FILES, HUB, LABELS, read, write
 
 PROPERTY = settings(
@@ -55,7 +55,7 @@ def test_the_task_of_two_classes_is_the_default(tmp_path):
 
 @pytest.mark.parametrize("classes", [1, 4, "3"])
 def test_other_numbers_of_classes_are_refused(tmp_path, classes):
-    with pytest.raises(RecipeError, match=f"`classes` is {classes}; choose 2 or 3"):
+    with pytest.raises(UserError, match=f"`classes` is {classes}; choose 2 or 3"):
         read(folder(tmp_path), classes)
 
 
@@ -88,13 +88,13 @@ def test_texts_are_stripped_and_unescaped(tmp_path, encoding):
 def test_damaged_files_are_refused_by_line(tmp_path, content, line, message, name):
     """A cut download would else be a smaller benchmark, and a pair without a text be about nothing."""
     data_dir = folder(tmp_path, **{"train" if name == FILES[0] else "test": content})
-    with pytest.raises(RecipeError, match=rf"{name}:{line}: .*{message}") as caught:
+    with pytest.raises(UserError, match=rf"{name}:{line}: .*{message}") as caught:
         read(data_dir)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_files_are_refused(tmp_path):
-    with pytest.raises(RecipeError, match="lacks paraphrases.xml; looked for paraphrases.xml, paraphrases_gold.xml"):
+    with pytest.raises(UserError, match="lacks paraphrases.xml; looked for paraphrases.xml, paraphrases_gold.xml"):
         read(str(tmp_path))
 
 
@@ -126,7 +126,7 @@ def test_wrong_rows_of_the_hub_are_refused(monkeypatch, column, values, message)
     columns = {"id": ["1", "2"], "text_1": ["а", "б"], "text_2": ["в", "г"], "class": ["0", "1"]}
     rows = Dataset.from_dict(columns | {column: values})
     monkeypatch.setattr(datasets, "load_dataset", lambda name: DatasetDict(train=rows, test=rows))
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(UserError, match=message):
         read(HUB)
 
 

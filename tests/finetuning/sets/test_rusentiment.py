@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from distillation.config.recipe import RecipeError
-from finetuning.readers import rusentiment
+from distillation.config.recipe import UserError
+from finetuning.sets import rusentiment
 from finetuning.sets.rusentiment import LABELS, PARTS, TEST, read, write
 
 PROPERTY = settings(
@@ -60,7 +60,7 @@ def test_training_rows_come_from_the_parts(tmp_path, parts, ids):
 @pytest.mark.parametrize("parts", [(), ("random", "random"), ("test",), "random"])
 def test_unknown_and_repeated_parts_are_refused(tmp_path, parts):
     """A part that is read twice would weigh twice and repeat its ids."""
-    with pytest.raises(RecipeError, match="`parts` must name some of random, preselected, each once"):
+    with pytest.raises(UserError, match="`parts` must name some of random, preselected, each once"):
         read(folder(tmp_path), parts)
 
 
@@ -108,15 +108,15 @@ def test_damaged_files_are_refused_by_line(tmp_path, content, line, message, spl
     """A file that was cut would else be a smaller benchmark, and a wrong label a sixth class."""
     data_dir = folder(tmp_path, **{split: content})
     name = TEST if split == "test" else PARTS[split]
-    with pytest.raises(RecipeError, match=rf"{name}:{line}: .*{message}") as caught:
+    with pytest.raises(UserError, match=rf"{name}:{line}: .*{message}") as caught:
         read(data_dir)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_files_and_folders_are_refused(tmp_path):
-    with pytest.raises(RecipeError, match=f"lacks {TEST}; looked for {PARTS['random']}, {TEST}"):
+    with pytest.raises(UserError, match=f"lacks {TEST}; looked for {PARTS['random']}, {TEST}"):
         read(folder(tmp_path, test=None))
-    with pytest.raises(RecipeError, match="'owner/name' is no folder"):  # the benchmark is not on the Hub
+    with pytest.raises(UserError, match="'owner/name' is no folder"):  # the benchmark is not on the Hub
         read("owner/name")
 
 

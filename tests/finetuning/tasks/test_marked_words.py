@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetuning.tasks.marked_words import MARKS, SPECIAL_TOKENS, MarkedWords, fitting, marked_texts
 from finetuning.metrics import LabelScores
+from finetuning.tasks.marked_words import MARKS, SPECIAL_TOKENS, MarkedWords, fitting, marked_texts
 
 
 @pytest.fixture

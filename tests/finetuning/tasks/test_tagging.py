@@ -9,11 +9,11 @@ from datasets import Dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from finetuning.tasks.losses import IGNORED
+from finetuning.tasks.base import Encoded
 from finetuning.tasks.bio_spans import bio_tags
 from finetuning.tasks.bio_spans import entities as entities_of
+from finetuning.tasks.losses import IGNORED
 from finetuning.tasks.tagging import Place, word_places
-from finetuning.tasks.base import Encoded
 from finetuning.tasks.windows import Window
 
 SPECIAL = "\u200b"  # normalised away by WordPiece: a word without a token
