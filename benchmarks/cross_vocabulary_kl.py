@@ -25,12 +25,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch
 from torch import Tensor
 
-from benchmarks import markdown
 from benchmarks.baselines import Dense, Gather, IndexTrick, Sparse, exact_gradient, exact_ordered_gradient, gradient
 from benchmarks.timing.measure import hardware, ratio, show, side_by_side
 from benchmarks.timing.options import count, output_file
 from distillation.config.recipe import CommandLine, UserError, cli_entry
 from distillation.models.loading import load_tokenizer
+from distillation.runs.files import markdown_table
 from distillation.vocabularies.cross_vocabulary_kl import VocabularyKL
 from distillation.vocabularies.mapping import VocabularyMap
 
@@ -232,7 +232,7 @@ def tables(figures: dict[str, Any]) -> str:
     head = ["student vocabulary", "positions", "score", "way", "ms", "peak MiB", "gradient error"]
     aims = ["times as fast (aim)", f"times less memory (aim {SMALLER})", f"gradient error (aim {ERROR:.0e})"]
     against = ["student vocabulary", "positions", "way", "against", *aims]
-    return "\n\n".join(["\n".join(lines), markdown.table(head, taken), markdown.table(against, compared)])
+    return "\n\n".join(["\n".join(lines), markdown_table(head, taken), markdown_table(against, compared)])
 
 
 def _spread(values: list[float]) -> str:

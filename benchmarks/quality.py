@@ -17,12 +17,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from tqdm.auto import tqdm
 
-from benchmarks import markdown
 from benchmarks.studying.runs import Run, at_once, options
 from benchmarks.timing.options import count
 from distillation.assembly import ARGUMENTS
 from distillation.config.arguments import TERMS
 from distillation.config.recipe import CommandLine, check_output, cli_entry, parse_recipe
+from distillation.runs.files import markdown_table, metric_text
 
 NO_TEACHER = {f"weight_{term}": "0" for term in TERMS if term != "mlm"}
 ARMS = {  # what each way changes in the recipe; others say it themselves, as in `alignment=match,temperature=1`
@@ -106,10 +106,10 @@ def summarise(results: dict[tuple[str, int], dict[str, float]]) -> dict[str, dic
 def table(figures: dict[str, dict[str, list[float]]]) -> str:
     """A Markdown table of means and, over several seeds, standard deviations."""
     rows = [
-        [name.replace("_", " "), *(markdown.mean_of_metric(*one) for one in row.items()), len(row["loss"])]
+        [name.replace("_", " "), *(metric_text(*one) for one in row.items()), len(row["loss"])]
         for name, row in figures.items()
     ]
-    return markdown.table(["held-out text", *METRICS.values(), "seeds"], rows)
+    return markdown_table(["held-out text", *METRICS.values(), "seeds"], rows)
 
 
 if __name__ == "__main__":

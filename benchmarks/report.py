@@ -16,7 +16,7 @@ from benchmarks import scores
 from benchmarks.reporting import held_out, plots, speed, tradeoff
 from benchmarks.reporting.inventory import Inventory, short_names, take_stock
 from distillation.config.recipe import CommandLine, check_output, cli_entry
-from distillation.runs.files import write
+from distillation.runs.files import write_text
 
 Pictures = dict[str, Figure]  # by file name
 
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
     for name, figure in pictures.items():
         figure.savefig(arguments.output_dir / name)
-    write(arguments.output_dir / "report.md", text)
+    write_text(arguments.output_dir / "report.md", text)
     print(arguments.output_dir / "report.md")
 
 

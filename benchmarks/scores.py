@@ -11,10 +11,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from benchmarks import markdown
 from benchmarks.reporting.files import check_run
 from distillation.config.recipe import CommandLine, UserError, cli_entry
-from distillation.runs.files import RESULTS
+from distillation.runs.files import RESULTS, markdown_table
 from distillation.runs.result_files import find, of_fine_tuning, read
 
 
@@ -62,7 +61,7 @@ def table(runs: Mapping[Path, Mapping[str, Any]]) -> str:
         parameters = f"{runs[next(iter(cells.values()))]['parameters'] / 1e6:.1f} M"
         figures = [figure(runs[cells[column]]) if column in cells else "" for column in columns]
         lines.append([name, parameters, *figures])
-    return markdown.table(["model", "parameters", *(f"{task}, {metric}" for task, metric in columns)], lines)
+    return markdown_table(["model", "parameters", *(f"{task}, {metric}" for task, metric in columns)], lines)
 
 
 def figure(run: Mapping[str, Any]) -> str:

@@ -24,7 +24,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from benchmarks import markdown
 from benchmarks.timing.measure import MIB, hardware, peak, reset_peak, show
 from benchmarks.timing.options import count, output_file, positive
 from distillation.config.arguments import DataArguments, MaskingArguments, ObjectiveArguments
@@ -35,6 +34,7 @@ from distillation.corpus.plan import Plan, Position
 from distillation.corpus.source import BLOCK, Source
 from distillation.corpus.streaming import Stream
 from distillation.demo.grammar import generate
+from distillation.runs.files import markdown_table
 from distillation.vocabularies.wordpiece import train_tokenizer
 
 CPU = torch.device("cpu")
@@ -152,7 +152,7 @@ def table(figures: dict[str, Any]) -> str:
         cells = [f"{row['megabytes']:g}", *(f"{row[name]:,.0f}" for name in names)]
         cells += [f"{mib:,.0f}" for mib in row["resident_mib"]] or ["not measured"] * len(MARKS)
         rows.append([*cells, f"{row['resume_seconds']:.1f}"])
-    return "\n".join([*lines, "", markdown.table(heads, rows)])
+    return "\n".join([*lines, "", markdown_table(heads, rows)])
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from benchmarks.studying.runs import Run, at_once
 from benchmarks.studying.tuning import chosen_runs, tune
 from benchmarks.timing.options import count
 from distillation.config.recipe import CommandLine, UserError, check_output, cli_entry
-from distillation.runs.files import write, write_json
+from distillation.runs.files import write_json, write_text
 
 BAR = "{l_bar}{bar}| {n:.0f} of {total:.0f} minutes [{elapsed}<{remaining}]"  # minutes as the study has guessed them
 
@@ -82,7 +82,7 @@ def report(study: Study) -> None:
     if not figures:
         return
     write_json(study.output / "study.json", figures)
-    write(study.output / "study.md", page(figures))
+    write_text(study.output / "study.md", page(figures))
     for name, picture in pictures(figures).items():
         picture.savefig(study.output / name)
 

@@ -31,7 +31,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 import torch
 from transformers import TrainingArguments, set_seed
 
-from benchmarks import markdown
 from benchmarks.timing import synthetic as made_up
 from benchmarks.timing.measure import Measurement, hardware, ratio, show, side_by_side, synchronise
 from benchmarks.timing.options import count, output_file
@@ -40,6 +39,7 @@ from benchmarks.timing.step import Step
 from benchmarks.timing.systems import RECIPES, SHAPES
 from distillation.assembly import ARGUMENTS, assemble
 from distillation.config.recipe import CommandLine, cli_entry, parse_recipe, read_recipe
+from distillation.runs.files import markdown_table
 
 DEFAULT = ("distilrubert-small-cased-conversational", "tiny-5k", "tiny-5k:reduce")
 SIZES = {"max_length": "128", "per_device_train_batch_size": "8"}  # unless a recipe of one's own says them
@@ -158,7 +158,7 @@ def tables(rows: list[dict[str, Any]], best_flops: dict[str, float]) -> str:
         cells = [row["recipe"], *(_ratio(row["ratios"][name]) for name in names)]
         cells += [f"{row['tokens'] / whole:.0f}", f"{used:.0%}"]
         whole_steps.append(cells + [_spread(row["mib"][part]) for part in ("step", "floor", "full vocabulary")])
-    both = markdown.table(["recipe", *parts], taken), markdown.table(head, whole_steps)
+    both = markdown_table(["recipe", *parts], taken), markdown_table(head, whole_steps)
     return "\n\n".join(["Milliseconds, medians [least, largest]:", *both])
 
 

@@ -5,7 +5,7 @@ drawn from the text, whatever the tokenizer. Losses per token depend on the voca
 accuracy compare across vocabularies (roughly: the number of mask tokens tells how many pieces a word has).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -22,8 +22,6 @@ from distillation.models.student import Runner
 
 PROBABILITY = 0.15
 ROWS = ("id", "input_ids", "units", "unit_characters")
-METRICS = ("loss", "loss_per_character", "masked_token_accuracy", "masked_word_accuracy")
-HEADINGS = ("loss", "loss per character", "token accuracy", "word accuracy")
 
 
 def held_out_examples(lines: Dataset, tokenizers: Sequence[PreTrainedTokenizerBase], max_length: int) -> list[Dataset]:
@@ -48,7 +46,7 @@ def held_out_examples(lines: Dataset, tokenizers: Sequence[PreTrainedTokenizerBa
 def evaluate_masked_lm(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Dataset, batch_size: int = 64
 ) -> dict[str, float]:
-    """Fill in hidden words; `METRICS` and how many tokens, words, and characters were hidden.
+    """Fill in hidden words; `runs.files.METRICS` and how many tokens, words, and characters were hidden.
 
     loss: nats per hidden token; loss_per_character: the same sum per hidden character. A word is right if all its
     tokens are, and never if one of them is the unknown token, which gives no text back.
@@ -102,16 +100,6 @@ def fill_in(
         "masked_words": len(whole),
         "masked_characters": int(characters),
     }
-
-
-def held_out_table(figures: Mapping[str, Mapping[str, float]]) -> str:
-    """A table of the held-out figures, a row a model."""
-    width = max(len("held-out text"), *(len(name) for name in figures))
-    rows = [f"{'held-out text':{width}}" + "".join(f"{heading:>20}" for heading in HEADINGS)]
-    for name, values in figures.items():
-        cells = [f"{values[metric]:.1%}" if "accuracy" in metric else f"{values[metric]:.4f}" for metric in METRICS]
-        rows.append(f"{name.replace('_', ' '):{width}}" + "".join(f"{cell:>20}" for cell in cells))
-    return "\n".join(rows)
 
 
 def _drawn(key: int, sizes: Sequence[int]) -> np.ndarray:

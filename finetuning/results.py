@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from distillation.hub.card import PARTS, figure, metric_names
-from distillation.runs.files import write
+from distillation.runs.files import write_text
 from finetuning.tasks.base import Task
 
 
 def save_predictions(folder: Path, part: str, predictions: Sequence[Mapping[str, Any]]) -> None:
     """As a JSON line a row, with its id, the score, and what else the task tells."""
     lines = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in predictions)
-    write(folder / f"{part}_predictions.jsonl", lines)
+    write_text(folder / f"{part}_predictions.jsonl", lines)
 
 
 def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

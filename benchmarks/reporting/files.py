@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from distillation.config.recipe import UserError
-from distillation.evaluation import METRICS
+from distillation.runs.files import METRICS
 
 NUMBER, TEXT = (int, float), (str,)
 TUNED = {"task": TEXT, "metric": TEXT, "model": TEXT, "parameters": NUMBER, "recipe": (dict,)}

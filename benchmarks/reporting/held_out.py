@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import markdown
 from benchmarks.reporting.inventory import Inventory, short_names
-from distillation.evaluation import HEADINGS, METRICS
+from distillation.runs.files import HEADINGS, METRICS, markdown_table, metric_text
 from distillation.runs.result_files import matches
 
 
@@ -24,7 +23,7 @@ class Row:
 
     def cells(self) -> list[str]:
         """The figures as text."""
-        return [markdown.mean_of_metric(name, [value]) for name, value in zip(METRICS, self.figures, strict=True)]
+        return [metric_text(name, [value]) for name, value in zip(METRICS, self.figures, strict=True)]
 
 
 def rows(inventory: Inventory) -> list[Row]:
@@ -47,7 +46,7 @@ def table(found: Sequence[Row]) -> str:
         name = f"{row.name} (teacher)" if row.role == "teacher" else row.name
         counts = ["" if count is None else f"{count:,}" for count in (row.parameters, row.steps)]
         lines.append([name, *counts, *row.cells()])
-    return markdown.table(["model", "parameters", "steps", *HEADINGS], lines)
+    return markdown_table(["model", "parameters", "steps", *HEADINGS], lines)
 
 
 def _teacher(run: dict[str, Any], inventory: Inventory) -> Row | None:

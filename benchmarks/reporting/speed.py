@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks import markdown
+from distillation.runs.files import markdown_table
 
 HEADINGS = (
     "model",
@@ -57,7 +57,7 @@ def table(timings: Iterable[Timing]) -> str:
         # The panel begins with the largest model.
         slowest = next((milliseconds(row) for row in panel if row["backend"] == "torch"), None)
         rows += [_cells(row, slowest) for row in panel]
-    return markdown.table(HEADINGS, rows)
+    return markdown_table(HEADINGS, rows)
 
 
 def _cells(row: Timing, slowest: float | None) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from benchmarks import scores
 from benchmarks.reporting import held_out, speed
 from benchmarks.reporting.inventory import Inventory
-from distillation.evaluation import METRICS
+from distillation.runs.files import METRICS
 from distillation.runs.result_files import matches
 
 

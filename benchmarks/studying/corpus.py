@@ -9,7 +9,7 @@ from datasets import concatenate_datasets
 
 from distillation.config.arguments import DataArguments
 from distillation.config.recipe import UserError
-from distillation.runs.files import write, write_json
+from distillation.runs.files import write_json, write_text
 from distillation.text.reading import load_lines
 
 SEED = 0  # of the shuffle
@@ -60,5 +60,5 @@ def write_corpus(
     chosen |= {TRAIN: train, STUDENTS: train[:student_lines]}
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in chosen.items():
-        write(folder / name, "".join(f"{line}\n" for line in part))
+        write_text(folder / name, "".join(f"{line}\n" for line in part))
     return {name: len(part) for name, part in chosen.items()}

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks import markdown
 from benchmarks.studying.significance import RESAMPLES
-from distillation.evaluation import HEADINGS, METRICS
+from distillation.runs.files import HEADINGS, METRICS, markdown_table, mean_text, metric_text
 
 Figures = Mapping[str, Any]
 
@@ -64,7 +63,7 @@ def sizes(figures: Figures) -> str:
         counts = [f"{found['vocab_size']:,}", f"{found['parameters']:,}", smaller, f"{found['model_bytes'] / 1e6:.1f}"]
         lines.append([name, shape, *counts, f"{found['learning_rate']:g}"])
     head = ["like", "layers x width", "tokens", "parameters", "times smaller", "MB in fp32", "learning rate"]
-    return markdown.table(head, lines)
+    return markdown_table(head, lines)
 
 
 def shapes(figures: Figures) -> dict[str, Figures]:
@@ -83,9 +82,9 @@ def held_out(figures: Figures, table: Figures) -> str:
     lines = []
     for name, runs in rows.items():
         if runs and METRICS[0] in runs[0]:
-            cells = [markdown.mean_of_metric(metric, [run[metric] for run in runs]) for metric in METRICS]
+            cells = [metric_text(metric, [run[metric] for run in runs]) for metric in METRICS]
             lines.append([name, f"{runs[0]['steps']:,}", *cells, len(runs)])
-    return markdown.table(["model", "steps", *HEADINGS, "seeds"], lines) if lines else ""
+    return markdown_table(["model", "steps", *HEADINGS, "seeds"], lines) if lines else ""
 
 
 def measured(figures: Figures, name: str, table: Figures) -> list[Figures]:
@@ -102,9 +101,9 @@ def held_out_differences(figures: Figures) -> str:
         seeds = [seed for seed in both[0] if all(METRICS[0] in of_one.get(seed, {}) for of_one in both)]
         if seeds:
             loss, words = ([both[0][seed][m] - both[1][seed][m] for seed in seeds] for m in (METRICS[1], METRICS[3]))
-            cells = [markdown.mean(loss, 3), markdown.mean([100 * value for value in words], 1)]
+            cells = [mean_text(loss, 3), mean_text([100 * value for value in words], 1)]
             rows.append([f"{ours} - {theirs}", *cells, len(seeds)])
-    return markdown.table(["", HEADINGS[1], f"{HEADINGS[3]}, points", "seeds"], rows) if rows else ""
+    return markdown_table(["", HEADINGS[1], f"{HEADINGS[3]}, points", "seeds"], rows) if rows else ""
 
 
 def costs(figures: Figures) -> str:
@@ -114,7 +113,7 @@ def costs(figures: Figures) -> str:
     for name, value in seconds.items():
         alone = seconds.get(f"{shape_of(name)}-mlm-cost")
         lines.append([name.removesuffix("-cost"), f"{value:.3f}", f"{value / alone:.2f}" if alone else ""])
-    return markdown.table(["training", "seconds a step", "times MLM alone"], lines) if lines else ""
+    return markdown_table(["training", "seconds a step", "times MLM alone"], lines) if lines else ""
 
 
 def shape_of(name: str) -> str:
@@ -132,7 +131,7 @@ def scores(figures: Figures, task: str) -> str:
     scale = 1 if about["task"] == "sberquad" else 100  # SQuAD's script counts in per cent
     lines = []
     for model, found in about["models"].items():
-        cells = [markdown.mean([scale * value for value in found["scores"][name]], 1) for name in names]
+        cells = [mean_text([scale * value for value in found["scores"][name]], 1) for name in names]
         tried = found["validation_of_rates"].items()
         tried = ", ".join(f"{float(rate):g}: {scale * value:.1f}" for rate, value in tried)
         steps, seeds = f"{max(found['steps']):,}", len(found["scores"][names[0]])
@@ -141,7 +140,7 @@ def scores(figures: Figures, task: str) -> str:
         blanks = [""] * (len(names) + 3)
         lines.append(["one label for all", "", f"{100 * about['best_constant']:.1f}", *blanks])
     head = ["model", "steps", *names, "learning rate", "validation at each rate", "inputs cut", "seeds"]
-    return f"Scored on the {about['split']} part. Examples: {examples}.\n\n{markdown.table(head, lines)}"
+    return f"Scored on the {about['split']} part. Examples: {examples}.\n\n{markdown_table(head, lines)}"
 
 
 def differences(figures: Figures) -> str:
@@ -154,5 +153,5 @@ def differences(figures: Figures) -> str:
         pair, seeds = f"{found['ours']} - {found['theirs']}", " and ".join(map(str, found["seeds"]))
         cells = [f"{100 * found['difference']:+.1f}", interval, seeds, verdict if min(found["seeds"]) > 1 else ""]
         lines.append([pair, found["task"], found["metric"], *cells])
-    table = markdown.table(["", "task", "metric", "points", "95 % interval", "seeds", ""], lines)
+    table = markdown_table(["", "task", "metric", "points", "95 % interval", "seeds", ""], lines)
     return f"{BOOTSTRAP}\n\n{table}" if lines else ""

@@ -16,8 +16,7 @@ from benchmarks.studying.runs import Run
 from benchmarks.studying.significance import Predictions, difference, labels_of, scorer, statistics_of
 from benchmarks.studying.tuning import at_rates, chosen_runs, predictions, validation
 from benchmarks.timing.measure import hardware
-from distillation.evaluation import METRICS
-from distillation.runs.files import without_folders, write_json
+from distillation.runs.files import METRICS, without_folders, write_json
 
 Figures = dict[str, Any]
 

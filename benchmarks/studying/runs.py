@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.studying.processes import call
 from distillation.config.recipe import UserError, one_line
-from distillation.runs.files import RESULTS, write
+from distillation.runs.files import RESULTS, write_text
 
 ROOT = Path(__file__).resolve().parents[2]
 RESUME = "--resume_from_checkpoint=true"  # what was interrupted goes on
@@ -57,7 +57,7 @@ class Run:
         if self.finished:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        write(self.folder / MADE_BY, self.identity)
+        write_text(self.folder / MADE_BY, self.identity)
         log = self.folder / LOG
         code = call(ROOT / self.script, [*self.options, *[RESUME] * self.resumes], log, threads)
         if code and not self.finished:  # when two end at once, `multiprocessing` may tell the wrong code

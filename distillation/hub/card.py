@@ -12,11 +12,10 @@ import yaml
 from huggingface_hub import ModelCard
 
 from distillation.config.arguments import TERMS, ObjectiveArguments
-from distillation.evaluation import HEADINGS, METRICS
 from distillation.hub.front_matter import front_matter, held_out_prefix, is_distilled, task_name
-from distillation.hub.measured import EXPORTED, MEASURED, THIS
+from distillation.hub.measured import THIS
 from distillation.hub.usage import onnx_usage, usage
-from distillation.runs.files import RESULTS, without_folders
+from distillation.runs.files import EXPORTED, HEADINGS, MEASURED, METRICS, RESULTS, without_folders
 
 CITATION = """## Citation
 

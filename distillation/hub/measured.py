@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from distillation.config.recipe import UserError, one_line
-from distillation.runs.files import RESULTS, WEIGHTS, sha256, without_folders, write_json
+from distillation.runs.files import EXPORTED, MEASURED, RESULTS, WEIGHTS, sha256, without_folders, write_json
 from distillation.runs.result_files import find, hardware_of, is_timing, matches, of_fine_tuning, read
 
 logger = logging.getLogger(__name__)
 
-MEASURED = "measured.json"
-EXPORTED = Path("onnx", "export.json")
 ONNX = {"onnx": "model.onnx", "onnx-int8": "model_int8.onnx"}  # by the backend, as the Hub has these names
 THIS = "this model"
 

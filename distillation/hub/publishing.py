@@ -19,16 +19,14 @@ from huggingface_hub import ModelCard
 
 from distillation.config.arguments import CardArguments
 from distillation.config.recipe import UserError, cli_entry, one_line, parse_recipe
-from distillation.evaluation import held_out_table
 from distillation.hub.card import model_card
-from distillation.hub.measured import MEASURED, exported, gather, take_exported, what_is_measured
+from distillation.hub.measured import exported, gather, take_exported, what_is_measured
 from distillation.hub.push import Repository, push, reserve
 from distillation.runs.agreement import writing
-from distillation.runs.files import RESULTS, WEIGHTS, write, write_json
+from distillation.runs.files import CARD, MEASURED, RESULTS, WEIGHTS, held_out_table, write_json, write_text
 from distillation.runs.result_files import read
 from distillation.trainer import DistillationTrainer
 
-CARD = "README.md"
 FILES = (WEIGHTS, RESULTS, "config.json", "tokenizer_config.json")  # of a finished folder
 LANGUAGE, LICENSE = "ru", "unknown"  # where neither the user nor the model that one was made of says another
 
@@ -83,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
         if arguments.results:
             write_json(folder / MEASURED, {key: measured[key] for key in ("scores", "speed")})
         write_json(folder / RESULTS, results)
-        write(folder / CARD, card_of(folder, results, measured, repository and repository.name))
+        write_text(folder / CARD, card_of(folder, results, measured, repository and repository.name))
     print(f"card written: {folder / CARD}")
     if repository:
         print(f"pushed to {push(folder, repository)}")
@@ -198,7 +196,7 @@ def known_of(source: str) -> dict[str, Any]:
 
 def save_card(folder: Path, results: Mapping[str, Any], name: str | None) -> None:
     """Write `README.md` from what the folder holds; name: of the repository."""
-    write(folder / CARD, card_of(folder, results, what_is_measured(folder), name))
+    write_text(folder / CARD, card_of(folder, results, what_is_measured(folder), name))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,31 @@
-"""What a run writes for programs: whole or not at all, with the recipe that makes it again."""
+"""The files of a run's folder: their names, how they are written, read, and shown as tables."""
 
 import dataclasses
 import hashlib
 import json
-import os.path
-from collections.abc import Mapping, Sequence
+import os
+import statistics
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from transformers import TrainingArguments
+from distillation.config.recipe import UserError, one_line
 
-RESULTS = "all_results.json"
+if TYPE_CHECKING:  # scripts that read JSON start without it
+    from transformers import TrainingArguments
+
 WEIGHTS = "model.safetensors"
+RESULTS = "all_results.json"  # written last: a folder that has it is of a finished run
+RECIPE = "recipe.json"  # written before the first step: what a run is made of
 STATE = "trainer_state.json"  # what a run has logged
+CARD = "README.md"
+MEASURED = "measured.json"  # what other runs say of a model: scores on tasks, speed
+EXPORTED = Path("onnx", "export.json")  # what is known of its exported form
+# Figures of held-out text: their names in `all_results.json`, after `student_heldout_` or the like; and for people.
+METRICS = ("loss", "loss_per_character", "masked_token_accuracy", "masked_word_accuracy")
+HEADINGS = ("loss", "loss per character", "token accuracy", "word accuracy")
 # Of `TrainingArguments` what decides the weights: told even where it is the default.
 HYPERPARAMETERS = (
     "learning_rate",
@@ -51,23 +64,88 @@ NO_RECIPE = (
 )
 
 
-def write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    draft = path.with_name(path.name + ".part")
-    try:
-        draft.write_text(text, encoding="utf-8")
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a draft to be written, a file or a folder; it takes the place of `path` if the block ends well.
+
+    So `path` is complete or as it was, whatever happens. The draft has the same name in a hidden folder beside it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as beside:
+        draft = Path(beside, path.name)
+        yield draft
+        follow_umask(draft)
+        if path.is_dir():  # a folder with files cannot be replaced in one step
+            path.rename(Path(beside, "replaced"))
         draft.replace(path)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
 
 
-def write_json(path: Path, values: Any) -> None:
+def follow_umask(path: Path) -> None:
+    """Make a file, or all files in a folder, as readable as the umask says: safetensors writes for the owner alone."""
+    umask = os.umask(0)
+    os.umask(umask)
+    for file in path.rglob("*") if path.is_dir() else [path]:
+        if file.is_file():
+            file.chmod(file.stat().st_mode | 0o666 & ~umask)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file, complete or not at all; its folder is made."""
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: str | Path, values: Any) -> None:
     """The same, of JSON."""
-    write(path, json.dumps(values, indent=2, ensure_ascii=False, default=str) + "\n")
+    write_text(path, json.dumps(values, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
-def recipe_of(arguments: Sequence[Any], training: TrainingArguments) -> dict[str, Any]:
+def read_json(path: str | Path) -> Any:
+    """The content of a JSON file. Raises UserError for one that is not there or no JSON."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: name a result file, or the folder of a finished run") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read as JSON ({one_line(error)}): name a result file") from None
+
+
+def markdown_table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
+    """A Markdown table, a line a row."""
+    return "\n".join([_line(header), "|---" * len(header) + "|", *map(_line, rows)])
+
+
+def _line(cells: Sequence[Any]) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+
+
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """The mean, and the standard deviation of a sample, which is 0 for a single value."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def mean_text(values: Sequence[float], digits: int) -> str:
+    """The same for people; the deviation only of several values."""
+    mean, deviation = mean_and_deviation(values)
+    return f"{mean:.{digits}f}" + (f" ± {deviation:.{digits}f}" if len(values) > 1 else "")
+
+
+def metric_text(name: str, values: Sequence[float]) -> str:
+    """The same of one of `METRICS`: an accuracy in per cent, a loss in nats."""
+    return mean_text([100 * value for value in values], 1) + " %" if "accuracy" in name else mean_text(values, 3)
+
+
+def held_out_table(figures: Mapping[str, Mapping[str, float]]) -> str:
+    """The figures of held-out text, a row a model."""
+    rows = [
+        [name.replace("_", " "), *(metric_text(metric, [values[metric]]) for metric in METRICS)]
+        for name, values in figures.items()
+    ]
+    return markdown_table(["held-out text", *HEADINGS], rows)
+
+
+def recipe_of(arguments: Sequence[Any], training: "TrainingArguments") -> dict[str, Any]:
     """Every key of the recipe, but of `TrainingArguments` the `HYPERPARAMETERS` and what differs from its default."""
     keys = {key: value for part in arguments for key, value in dataclasses.asdict(part).items()}
     values = training.to_dict()  # enumerations as text, tokens hidden

@@ -12,14 +12,12 @@ from typing import Any
 from transformers import TrainingArguments
 
 from distillation.config.recipe import UserError
-from distillation.hub.measured import EXPORTED, MEASURED
 from distillation.runs.agreement import together, writing
-from distillation.runs.files import HYPERPARAMETERS, RESULTS, write_json
+from distillation.runs.files import EXPORTED, HYPERPARAMETERS, MEASURED, RECIPE, RESULTS, write_json
 from distillation.runs.sealing import checkpoints, is_whole
 
 logger = logging.getLogger(__name__)
 
-RECIPE = "recipe.json"  # written before the first step: what a run is made of
 # Where a run is, not what it is.
 PLACES = {"output_dir", "resume_from_checkpoint"}
 # What another machine, or more patience, may ask for: a change is told, and the run goes on.

@@ -1,11 +1,10 @@
 """The scores of all tasks beside those of answers without a model, as a table and as JSON."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from distillation.runs.files import write
+from distillation.runs.files import write_json, write_text
 from finetuning.russian_superglue.baseline import majority_score, random_score
 from finetuning.russian_superglue.benchmark import read
 from finetuning.russian_superglue.metrics import METRICS, overall
@@ -51,8 +50,8 @@ def table(report: Mapping[str, Any]) -> str:
 
 def save(report: Mapping[str, Any], folder: Path) -> None:
     """Write `russian_superglue.json` and `russian_superglue.md`."""
-    write(folder / "russian_superglue.json", json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-    write(folder / "russian_superglue.md", table(report) + "\n")
+    write_json(folder / "russian_superglue.json", report)
+    write_text(folder / "russian_superglue.md", table(report) + "\n")
 
 
 def _figures(values: Mapping[str, float], spread: Mapping[str, float | None] | None = None) -> str:

@@ -10,7 +10,7 @@ from benchmarks.reporting import tradeoff
 from benchmarks.reporting.inventory import short_names, take_stock
 from benchmarks.reporting.tradeoff import Model, Point, comparable, front
 from distillation.config.recipe import UserError
-from distillation.evaluation import METRICS
+from distillation.runs.files import METRICS
 
 HARDWARE = {"cpu": "Abacus", "threads": 2}
 

@@ -9,8 +9,8 @@ from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassificat
 
 from benchmarks.timing.measure import hardware
 from distillation.demo.grammar import generate
-from distillation.evaluation import METRICS
 from distillation.models.loading import save_pretrained
+from distillation.runs.files import METRICS
 from distillation.vocabularies.wordpiece import train_tokenizer
 from finetuning.demo import resolve as demo
 from finetuning.russian_superglue import demo as superglue

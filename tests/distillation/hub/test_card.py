@@ -10,9 +10,8 @@ from huggingface_hub import ModelCard
 from transformers import TrainingArguments
 
 from distillation.config.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
-from distillation.evaluation import METRICS
 from distillation.hub.card import model_card
-from distillation.runs.files import recipe_of
+from distillation.runs.files import METRICS, recipe_of
 from tests.traceable import leaves, untraceable
 
 CONFIG = {"n_layers": 2, "dim": 312, "n_heads": 12, "vocab_size": 4987, "model_max_length": 509}
