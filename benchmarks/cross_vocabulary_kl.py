@@ -26,8 +26,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.baselines import Dense, Gather, IndexTrick, Sparse, exact_gradient, exact_ordered_gradient, gradient
-from benchmarks.timing.measure import hardware, ratio, show, side_by_side
+from benchmarks.timing.measure import hardware, show, side_by_side
 from benchmarks.timing.options import count, output_file
+from benchmarks.timing.rounds import advice, is_steady, ratio, spread, time_ratio
 from distillation.config.recipe import CommandLine, UserError, cli_entry
 from distillation.models.loading import load_tokenizer
 from distillation.runs.files import markdown_table
@@ -209,7 +210,7 @@ def ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [
         {key: row[key] for key in ("student_size", "positions", "way", "error")}
         | {"baseline": other["way"], "aim": FASTER[other["way"]]}
-        | {"faster": ratio(row["seconds"], other["seconds"]), "smaller": ratio(row["mib"], other["mib"])}
+        | {"faster": time_ratio(row["seconds"], other["seconds"]), "smaller": ratio(row["mib"], other["mib"])}
         for row in rows
         for other in rows
         if row["way"] not in BASELINES and other["way"] in BASELINES
@@ -222,25 +223,37 @@ def tables(figures: dict[str, Any]) -> str:
     lines += [", ".join(f"{key} {value}" for key, value in known.items()) for known in figures["vocabularies"]]
     taken, compared = [], []
     for row in figures["rows"]:
-        times = [1000 * seconds for seconds in row["seconds"]]
-        cells = (row["student_size"], row["positions"], row["score"], row["way"], _spread(times), _spread(row["mib"]))
+        cells = (
+            row["student_size"],
+            row["positions"],
+            row["score"],
+            row["way"],
+            _time(row["seconds"]),
+            _range(row["mib"]),
+        )
         taken.append([*cells, f"{row['error']:.1e}"])
     for row in figures["ratios"]:
         cells = (row["student_size"], row["positions"], row["way"], row["baseline"])
-        faster = f"{_range(row['faster'])} ({row['aim']})"
-        compared.append([*cells, faster, _range(row["smaller"]), f"{row['error']:.1e}"])
+        faster = f"{_times(row['faster'], 'busy')} ({row['aim']})"
+        compared.append([*cells, faster, _times(row["smaller"], "not measured"), f"{row['error']:.1e}"])
     head = ["student vocabulary", "positions", "score", "way", "ms", "peak MiB", "gradient error"]
     aims = ["times as fast (aim)", f"times less memory (aim {SMALLER})", f"gradient error (aim {ERROR:.0e})"]
     against = ["student vocabulary", "positions", "way", "against", *aims]
-    return "\n\n".join(["\n".join(lines), markdown_table(head, taken), markdown_table(against, compared)])
+    tables = [markdown_table(head, taken), markdown_table(against, compared)]
+    return "\n\n".join(filter(None, ["\n".join(lines), *tables, advice(row["seconds"] for row in figures["rows"])]))
 
 
-def _spread(values: list[float]) -> str:
+def _time(seconds: list[float]) -> str:
+    found = _range([1000 * one for one in seconds])
+    return found if is_steady(seconds) else f"{found} spread {spread(seconds):.3g}x"
+
+
+def _range(values: list[float]) -> str:
     return f"{statistics.median(values):.0f} [{min(values):.0f}, {max(values):.0f}]" if values else "not measured"
 
 
-def _range(found: dict[str, float] | None) -> str:
-    return f"{found['median']:.1f} [{found['min']:.1f}, {found['max']:.1f}]" if found else "not measured"
+def _times(found: dict[str, float] | None, absent: str) -> str:
+    return f"{found['median']:.1f} [{found['min']:.1f}, {found['max']:.1f}]" if found else absent
 
 
 if __name__ == "__main__":

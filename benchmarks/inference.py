@@ -8,8 +8,9 @@ are as fast as trained ones. Without `--models` they are the systems of the Dist
 the default: random sequences of 512 tokens, alone (latency) and 16 together (throughput).
 
 Every row runs in a process of its own, several times: once in each round, in turn with all others. A time is the
-median of the rounds' medians, with the least and the largest. Peak memory is what such a process holds at most above
-one that has loaded nothing but libraries; on a GPU, what torch has allocated. The bound is explained in `roofline.py`.
+median of the rounds' medians, with the least and the largest; rounds that do not agree are no figure (`rounds.py`).
+Peak memory is what such a process holds at most above one that has loaded nothing but libraries; on a GPU, what torch
+has allocated. The bound is explained in `roofline.py`.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from benchmarks.reporting import speed
 from benchmarks.timing.measure import hardware, show
 from benchmarks.timing.options import count, output_file, positive
 from benchmarks.timing.roofline import Machine, measure_machine, work
+from benchmarks.timing.rounds import advice, verdict
 from benchmarks.timing.systems import HEADS, PUBLISHED, System, systems
 from benchmarks.timing.worker import build, in_process, random_inputs, visit
 from distillation.config.recipe import CommandLine, UserError, cli_entry
@@ -54,6 +56,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         machine = measure(rows, arguments, Path(folder))
     figures = {"hardware": hardware(device), "peak": vars(machine), "rows": rows}
     show(speed.table([row | {"hardware": "here"} for row in rows]), figures, arguments.output)
+    if busy := advice(row["seconds"] for row in rows if "error" not in row):
+        print(f"warning: {busy}", file=sys.stderr)
     failures: dict[tuple[str, str], dict[str, None]] = {}
     for row in rows:
         if "error" in row:
@@ -140,6 +144,7 @@ def measure(rows: list[Row], arguments: argparse.Namespace, folder: Path) -> Mac
         for key in ("folder", "vocabulary"):
             row.pop(key, None)
         if "error" not in row:
+            row |= verdict(row["seconds"])
             row["bound_seconds"] = machine.bound(row["flops"], row["weights"], BACKENDS[row["backend"]].precision)
     return machine
 

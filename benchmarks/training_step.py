@@ -32,9 +32,10 @@ import torch
 from transformers import TrainingArguments, set_seed
 
 from benchmarks.timing import synthetic as made_up
-from benchmarks.timing.measure import Measurement, hardware, ratio, show, side_by_side, synchronise
+from benchmarks.timing.measure import Measurement, hardware, show, side_by_side, synchronise
 from benchmarks.timing.options import count, output_file
 from benchmarks.timing.roofline import measure_machine
+from benchmarks.timing.rounds import advice, is_steady, spread, time_ratio
 from benchmarks.timing.step import Step
 from benchmarks.timing.systems import RECIPES, SHAPES
 from distillation.assembly import ARGUMENTS, assemble
@@ -142,13 +143,13 @@ def ratios(measured: dict[str, Measurement]) -> dict[str, dict[str, float]]:
     pairs = {"step to floor": ("floor", "step"), "full vocabulary to step": ("step", "full vocabulary")}
     if "cached" in measured:
         pairs["step to cached"] = ("cached", "step")
-    return {name: ratio(measured[less].seconds, measured[more].seconds) for name, (less, more) in pairs.items()}
+    return {name: time_ratio(measured[less].seconds, measured[more].seconds) for name, (less, more) in pairs.items()}
 
 
 def tables(rows: list[dict[str, Any]], best_flops: dict[str, float]) -> str:
     """What each part takes; then the step as a whole. best_flops: of the machine, by precision."""
     parts = list(rows[0]["seconds"])
-    taken = [[row["recipe"], *(_spread(row["seconds"][part], 1000) for part in parts)] for row in rows]
+    taken = [[row["recipe"], *(_time(row["seconds"][part]) for part in parts)] for row in rows]
     names = list(rows[0]["ratios"])
     head = ["recipe", *names, "tokens/s", "of the machine's best", "MiB, step", "MiB, floor", "MiB, full vocabulary"]
     whole_steps = []
@@ -157,18 +158,25 @@ def tables(rows: list[dict[str, Any]], best_flops: dict[str, float]) -> str:
         used = row["flops"] / statistics.median(row["seconds"]["step"]) / best_flops[row["precision"]]
         cells = [row["recipe"], *(_ratio(row["ratios"][name]) for name in names)]
         cells += [f"{row['tokens'] / whole:.0f}", f"{used:.0%}"]
-        whole_steps.append(cells + [_spread(row["mib"][part]) for part in ("step", "floor", "full vocabulary")])
+        whole_steps.append(cells + [_range(row["mib"][part]) for part in ("step", "floor", "full vocabulary")])
+    busy = advice(row["seconds"][part] for row in rows for part in ("step", "floor", "full vocabulary"))
     both = markdown_table(["recipe", *parts], taken), markdown_table(head, whole_steps)
-    return "\n\n".join(["Milliseconds, medians [least, largest]:", *both])
+    return "\n\n".join(["Milliseconds, medians [least, largest]:", *both, *([busy] if busy else [])])
 
 
-def _spread(values: list[float], times: float = 1) -> str:
+def _time(seconds: list[float]) -> str:
+    return _range(seconds, 1000) + ("" if is_steady(seconds) else f" spread {spread(seconds):.3g}x")
+
+
+def _range(values: list[float], times: float = 1) -> str:
     if not values:
         return "not measured"
     return f"{times * statistics.median(values):.0f} [{times * min(values):.0f}, {times * max(values):.0f}]"
 
 
-def _ratio(found: dict[str, float]) -> str:
+def _ratio(found: dict[str, float] | None) -> str:
+    if found is None:
+        return "busy"
     return f"{found['median']:.2f} [{found['min']:.2f}, {found['max']:.2f}]"
 
 

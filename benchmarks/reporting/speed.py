@@ -40,6 +40,11 @@ def panels(timings: Iterable[Timing]) -> list[list[Timing]]:
     return [sorted(group, key=lambda row: (-sizes[row["model"]], row["model"])) for group in groups]
 
 
+def is_steady(row: Timing) -> bool:
+    """Whether the rounds agree (`timing/rounds.py`), or are of a file that does not tell."""
+    return row.get("steady", True)
+
+
 def milliseconds(row: Timing) -> float:
     """The median over the rounds."""
     return 1000 * statistics.median(row["seconds"])
@@ -51,11 +56,13 @@ def figure(value: float) -> str:
 
 
 def table(timings: Iterable[Timing]) -> str:
-    """Markdown: "times as fast" as the largest model in PyTorch on the same input."""
+    """Markdown: "times as fast" as the largest model in PyTorch on the same input. Rounds that do not agree have their
+    spread in the place of what would follow from their median."""
     rows: list[list[str]] = []
     for panel in panels(timings):
         # The panel begins with the largest model.
-        slowest = next((milliseconds(row) for row in panel if row["backend"] == "torch"), None)
+        largest = next((row for row in panel if row["backend"] == "torch"), None)
+        slowest = milliseconds(largest) if largest and is_steady(largest) else None
         rows += [_cells(row, slowest) for row in panel]
     return markdown_table(HEADINGS, rows)
 
@@ -63,6 +70,8 @@ def table(timings: Iterable[Timing]) -> str:
 def _cells(row: Timing, slowest: float | None) -> list[str]:
     found, bound, mib, peak = milliseconds(row), row.get("bound_seconds"), row.get("mib"), row.get("peak_mib")
     least, largest = 1000 * min(row["seconds"]), 1000 * max(row["seconds"])
+    steady = is_steady(row)
+    spread = "" if steady else f" spread {figure(row['spread'])}x"
     return [
         row["model"],
         f"{row['parameters']:,}" if "parameters" in row else "",
@@ -70,10 +79,10 @@ def _cells(row: Timing, slowest: float | None) -> list[str]:
         f"{row['batch_size']} x {row['sequence_length']}",
         row["backend"] if row["device"] == "cpu" else f"{row['backend']}, {row['device']}",
         f"{mib:.1f}" if mib else "",
-        f"{figure(found)} [{figure(least)}, {figure(largest)}]",
-        figure(1000 * row["batch_size"] / found),
-        f"{slowest / found:.2f}" if slowest else "",
-        f"{1000 * bound / found:.0%}" if bound else "",
+        f"{figure(found)} [{figure(least)}, {figure(largest)}]{spread}",
+        figure(1000 * row["batch_size"] / found) if steady else "",
+        f"{slowest / found:.2f}" if slowest and steady else "",
+        f"{1000 * bound / found:.0%}" if bound and steady else "",
         f"{statistics.median(peak):.0f}" if peak else "",
     ]
 

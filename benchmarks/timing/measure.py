@@ -13,7 +13,6 @@ import gc
 import json
 import platform
 import re
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -49,14 +48,6 @@ def side_by_side(calls: dict[str, Callable[[], Any]], rounds: int, device: torch
                 measurements[name].mib.append(max(peak(device) - held, PAGE) / MIB)
             del result
     return measurements
-
-
-def ratio(ours: list[float], theirs: list[float]) -> dict[str, float] | None:
-    """How many times more theirs is: the ratio of the medians, and the least and the largest of a round."""
-    if not ours:
-        return None
-    rounds = [b / a for a, b in zip(ours, theirs, strict=True)]
-    return {"median": statistics.median(theirs) / statistics.median(ours), "min": min(rounds), "max": max(rounds)}
 
 
 def hardware(device: torch.device) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from benchmarks.baselines import (
     sampled_holders,
 )
 from benchmarks.cross_vocabulary_kl import TEMPERATURE, SyntheticMap
-from benchmarks.timing import measure
+from benchmarks.timing import measure, rounds
 
 CPU = torch.device("cpu")
 
@@ -118,8 +118,8 @@ def test_real_tokenizers(tokenizer, unigram_tokenizer, tmp_path, capsys):
 
 
 def test_ratio_by_hand():
-    assert measure.ratio([1, 2, 4], [8, 4, 12]) == {"median": 4, "min": 2, "max": 8}
-    assert measure.ratio([], []) is None
+    assert rounds.ratio([1, 2, 4], [8, 4, 12]) == {"median": 4, "min": 2, "max": 8}
+    assert rounds.ratio([], []) is None
 
 
 def test_the_calls_take_turns():

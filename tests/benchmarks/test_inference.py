@@ -12,14 +12,16 @@ from transformers import BertConfig, BertForMaskedLM
 
 from benchmarks import inference
 from benchmarks.backends.runtimes import BACKENDS, Torch
+from benchmarks.reporting import speed
 from benchmarks.timing import roofline, worker
+from benchmarks.timing.rounds import verdict
 from benchmarks.timing.worker import in_process, random_inputs, visit
 from distillation.config.recipe import UserError
 from tests.benchmarks.tiny_models import SHAPE, lively
 
 QUICK = ["--sequence_length", "16", "--rounds", "2", "--seconds", "0.01", "--threads", "1"]
 MEASURED = {"model", "source", "head", "backend", "device", "batch_size", "sequence_length", "parameters", "flops"}
-MEASURED |= {"weights", "bound_seconds", "mib", "seconds", "peak_mib"}
+MEASURED |= {"spread", "steady", "weights", "bound_seconds", "mib", "seconds", "peak_mib"}
 
 
 @pytest.fixture
@@ -109,6 +111,21 @@ def test_rows_take_turns(shape, tmp_path, monkeypatch):
     assert calls == turn * 2 + [turn[0], *turn[2:]]
     assert [row["seconds"] for row in rows] == [[1, 5, 9], [2], [3, 7, 10], [4, 8, 11]]
     assert [row.get("error") for row in rows] == [None, "no more", None, None]
+
+
+def test_a_busy_row_is_told_and_compared_with_nothing():
+    """The teacher's rounds of 109 to 1,556 ms once made a student 1,046 times as fast."""
+
+    def row(model, parameters, *seconds):
+        known = {"model": model, "parameters": parameters, "head": "encoder", "backend": "torch", "device": "cpu"}
+        known |= {"batch_size": 1, "sequence_length": 64, "hardware": "here", "bound_seconds": 1e-4, "mib": 2.0}
+        return known | {"seconds": list(seconds)} | verdict(seconds)
+
+    small = row("small", 5, 0.010, 0.012)
+    busy, idle = speed.table([row("large", 9, 0.109, 1.556), small]), speed.table([row("large", 9, 0.2, 0.24), small])
+    assert "[109, 1,556] spread 14.3x |  |  |  |" in busy and "20.00" not in busy
+    assert "| 11 [10, 12] | 90.9 | 20.00 | 1% |" in idle
+    assert "| 11 [10, 12] | 90.9 |  | 1% |" in busy
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchmarks import cross_vocabulary_kl, export, inference, quality, report, scores, streaming, study, training_step
+from benchmarks import cross_vocabulary_kl, export, inference, quality, report, scores, study, training_step
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
 from distillation.assembly import ARGUMENTS
 from distillation.config.arguments import CardArguments, DataArguments
@@ -138,11 +138,6 @@ ENTRIES = (
         corpora=("train_file",),
         models=("teacher_name_or_path",),
         yamls=("recipes", "teacher_shape"),
-    ),
-    _benchmark(
-        streaming,
-        {"quick": [], "output": FILE},
-        options=("megabytes", "blocks", "shards", "block", "batch_size", "max_length"),
     ),
     _benchmark(
         cross_vocabulary_kl,
