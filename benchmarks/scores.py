@@ -72,7 +72,7 @@ def figure(run: Mapping[str, Any]) -> str:
 
 def per_cent(run: Mapping[str, Any], ending: str = "") -> float:
     """The score on the test part; what else is known of it by the ending of its name."""
-    scale = 1 if run["task"] == "sberquad" else 100  # SQuAD's script counts in per cent
+    scale = 1 if run.get("per_cent") else 100
     return run[f"test_{run['metric']}{ending}"] * scale
 
 

@@ -6,37 +6,17 @@ RUSSIAN_SUPERGLUE holds the official folders (TERRa, RCB, ...), or is RussianNLP
 """
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from distillation.config.recipe import UserError, cli_entry
-from finetuning.arguments import key
 from finetuning.experiment import parse
 from finetuning.russian_superglue import report
 from finetuning.russian_superglue.suite import available, run_task, verify, with_data, write_submission
-from finetuning.russian_superglue.tasks import NAMES
+from finetuning.sets.russian_superglue import ALL, Options
 
-ALL = "all"
-
-
-@dataclass
-class RussianSuperGlueArguments:
-    """Which tasks, and whether to write a submission."""
-
-    task: str = key(ALL, f"One of {', '.join(NAMES)}, or `all`.")
-    submission: str | None = key(
-        None, "Zip to write for the leaderboard; a task that was not run has majority answers."
-    )
-
-    def __post_init__(self):
-        self.task = self.task.lower()
-        if self.task not in (ALL, *NAMES):
-            raise UserError(f"`task` is {self.task!r}; choose one of {', '.join(NAMES)}, or `all`")
-
-
-OPTIONS = (RussianSuperGlueArguments,)
+OPTIONS = (Options,)
 
 
 @cli_entry

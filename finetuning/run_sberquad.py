@@ -12,23 +12,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from distillation.config.recipe import cli_entry
 from finetuning.experiment import finetune
-from finetuning.formats import squad
-from finetuning.metrics import AnswerScores
-from finetuning.tasks.question_answering import QuestionAnswering
+from finetuning.sets import sberquad
 
-OPTIONS = ()
-
-
-def task() -> QuestionAnswering:
-    """SberQuAD. The dev part is what is reported, as published scores are, so a part of train serves to validate."""
-    return QuestionAnswering(
-        name="sberquad",
-        read=squad.read,
-        write=squad.write,
-        metric=AnswerScores(),
-        selects="f1",
-        split="validation",
-    )
+OPTIONS = (sberquad.Options,)
+task = sberquad.task
 
 
 @cli_entry

@@ -9,8 +9,8 @@ from benchmarks import export
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
 from distillation.config.arguments import CardArguments, DataArguments
 from distillation.hub import publishing as publish
-from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_russian_superglue
 from finetuning.experiment import ARGUMENTS
+from finetuning.sets import collection3, paraphraser, rusentiment, russian_superglue
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,11 +21,11 @@ KEYS = {
     "distillation/run_evaluation.py": (run_evaluation.EvaluationArguments, DataArguments),
     "distillation.hub.publishing": (publish.PublishArguments, CardArguments),
     "benchmarks/export.py": (export.ExportArguments,),
-    "finetuning/run_rusentiment.py": (*ARGUMENTS, run_rusentiment.RuSentimentArguments),
-    "finetuning/run_paraphraser.py": (*ARGUMENTS, run_paraphraser.ParaPhraserArguments),
-    "finetuning/run_collection3.py": (*ARGUMENTS, run_collection3.Collection3Arguments),
+    "finetuning/run_rusentiment.py": (*ARGUMENTS, rusentiment.Options),
+    "finetuning/run_paraphraser.py": (*ARGUMENTS, paraphraser.Options),
+    "finetuning/run_collection3.py": (*ARGUMENTS, collection3.Options),
     "finetuning/run_sberquad.py": ARGUMENTS,
-    "finetuning/run_russian_superglue.py": (*ARGUMENTS, run_russian_superglue.RussianSuperGlueArguments),
+    "finetuning/run_russian_superglue.py": (*ARGUMENTS, russian_superglue.Options),
 }
 
 

@@ -144,7 +144,7 @@ def _own_scores(results: Mapping[str, Any]) -> str:
     sizes = " and ".join(f"{results['examples'][part]:,} ({part})" for part in PARTS)
     return (
         f"## Scores\n\n{_table(['metric', *PARTS], rows)}\n\nOn {sizes} examples. The checkpoint was chosen by "
-        f"{results['chosen_by']}.{PER_CENT if results['task'] == 'sberquad' else ''} (`{RESULTS}`)"
+        f"{results['chosen_by']}.{PER_CENT if results.get('per_cent') else ''} (`{RESULTS}`)"
     )
 
 
@@ -165,7 +165,7 @@ def _scores(scores: Sequence[Mapping[str, Any]]) -> str:
         [[*task, *(cells.get(model, "") for model in models)] for task, cells in rows.items()],
     )
     spread = " ± is the standard deviation over seeds." if "±" in table else ""
-    unit = PER_CENT if any(score["task"] == "sberquad" for score in scores) else ""
+    unit = PER_CENT if any(score.get("per_cent") for score in scores) else ""
     return (
         f"## Tasks\n\n{table}\n\nModels fine-tuned on the task and scored on the part that the benchmark reports, "
         f"which chose nothing.{unit}{spread} (`{MEASURED}`)"

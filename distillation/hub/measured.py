@@ -126,7 +126,7 @@ def _score(run: Mapping[str, Any], name: str) -> dict[str, Any]:
         "metric": run["metric"],
         "seeds": run.get("seeds") or [run["seed"]],
         "test": figures,
-        **{key: run.get(key) for key in ("pipeline_tag", "dataset", "split", "demo")},
+        **{key: run.get(key) for key in ("pipeline_tag", "dataset", "split", "demo", "per_cent")},
     }
 
 

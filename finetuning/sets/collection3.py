@@ -1,20 +1,53 @@
 """Collection3 and Collection5: persons, organisations, and places in news, as CoNLL files, brat documents, or from the
 Hub."""
 
+import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import datasets
 
 from distillation.config.recipe import UserError
+from finetuning.arguments import key
 from finetuning.formats import brat, conll
 from finetuning.formats.locate import find, is_on_hub, load_from_hub
 from finetuning.tasks.bio_spans import bio_tags
+
+if TYPE_CHECKING:
+    from finetuning.tasks.tagging import Tagging
 
 HUB = "RCC-MSU/collection3"
 FILES = {"train": "train.txt", "validation": "valid.txt", "test": "test.txt"}
 TYPES = {3: ("PER", "ORG", "LOC"), 5: ("PER", "ORG", "LOC", "GEOPOLIT", "MEDIA")}
 COARSER = {"GEOPOLIT": "LOC", "MEDIA": "ORG"}  # how the three types follow from the five
+
+
+@dataclass
+class Options:
+    """Which entities."""
+
+    entity_types: int = key(3, "3: PER, ORG, LOC, the benchmark. 5: GEOPOLIT and MEDIA apart from LOC and ORG.")
+
+    def __post_init__(self):
+        if self.entity_types not in TYPES:
+            raise UserError(f"`entity_types` is {self.entity_types}; choose 3 or 5")
+
+
+def task(options: Options) -> "Tagging":
+    """Collection-3. Its metric is F1 of whole entities."""
+    from finetuning.metrics import EntityScores
+    from finetuning.tasks.tagging import Tagging
+
+    return Tagging(
+        name="collection3",
+        labels=tags(options.entity_types),
+        read=functools.partial(read, types=options.entity_types),
+        write=write,
+        metric=EntityScores(TYPES[options.entity_types]),
+        selects="f1",
+    )
 
 
 def tags(types: int = 3) -> tuple[str, ...]:

@@ -1,12 +1,19 @@
 """ParaPhraser: pairs of headlines in XML files, each a strict paraphrase, a loose one, or none."""
 
+import functools
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from xml.parsers import expat
 
 from distillation.config.recipe import UserError
+from finetuning.arguments import key
 from finetuning.formats.locate import find, is_on_hub, load_from_hub, read_text
+
+if TYPE_CHECKING:
+    from finetuning.tasks.classification import TextClassification
 
 HUB = "merionum/ru_paraphraser"
 FILES = ("paraphrases.xml", "paraphrases_gold.xml")
@@ -21,6 +28,33 @@ _LABEL_OF = {
     3: {"-1": "not paraphrase", "0": "loose paraphrase", "1": "strict paraphrase"},
 }
 _CLASS_OF = {"not paraphrase": "-1", "loose paraphrase": "0", "strict paraphrase": "1", "paraphrase": "1"}
+
+
+@dataclass
+class Options:
+    """Which of the two tasks."""
+
+    classes: int = key(2, "2: paraphrase or not. 3: strict, loose, or no paraphrase.")
+
+    def __post_init__(self):
+        if self.classes not in LABELS:
+            raise UserError(f"`classes` is {self.classes}; choose 2 or 3")
+
+
+def task(options: Options) -> "TextClassification":
+    """ParaPhraser. Both of its tasks count accuracy; besides, two classes F1 of paraphrases, three macro F1."""
+    from finetuning.metrics import LabelScores
+    from finetuning.tasks.classification import TextClassification
+
+    labels, two = LABELS[options.classes], options.classes == 2
+    return TextClassification(
+        name="paraphraser",
+        labels=labels,
+        read=functools.partial(read, classes=options.classes),
+        write=write,
+        metric=LabelScores(labels, averages=("binary",) if two else ("macro",)),
+        selects="f1" if two else "f1_macro",
+    )
 
 
 def read(data_dir: str, classes: int = 2) -> dict[str, list[dict]]:

@@ -1,17 +1,50 @@
 """RuSentiment: posts of a social network in CSV files, each with one of five sentiments."""
 
+import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from distillation.config.recipe import UserError
+from finetuning.arguments import key
 from finetuning.formats import table
 from finetuning.formats.locate import find, is_on_hub
+
+if TYPE_CHECKING:
+    from finetuning.tasks.classification import TextClassification
 
 LABELS = ("neutral", "positive", "negative", "speech", "skip")
 # What each part of the training set is called, and its file.
 PARTS = {"random": "rusentiment_random_posts.csv", "preselected": "rusentiment_preselected_posts.csv"}
 TEST = "rusentiment_test.csv"
 COLUMNS = ("label", "text")
+
+
+@dataclass
+class Options:
+    """Which posts to train on."""
+
+    train_parts: list[str] = key(["random"], "Of `random` and `preselected`, the posts to train on.")
+
+    def __post_init__(self):
+        if sorted(self.train_parts) not in (["random"], ["preselected"], ["preselected", "random"]):
+            raise UserError(f"`train_parts` is {self.train_parts}; name `random`, `preselected`, or both")
+
+
+def task(options: Options) -> "TextClassification":
+    """RuSentiment. Its own metric is F1 over the five classes, weighted by their size."""
+    from finetuning.metrics import LabelScores
+    from finetuning.tasks.classification import TextClassification
+
+    return TextClassification(
+        name="rusentiment",
+        labels=LABELS,
+        read=functools.partial(read, parts=tuple(options.train_parts)),
+        write=write,
+        metric=LabelScores(LABELS, averages=("weighted", "macro")),
+        selects="f1_weighted",
+    )
 
 
 def read(data_dir: str, parts: Sequence[str] = ("random",)) -> dict[str, list[dict]]:

@@ -41,6 +41,7 @@ class Task(ABC):
     write: Callable[[Path, Sequence[Row], Sequence], Path]  # predictions in the benchmark's own format
     metric: evaluate.Metric
     selects: str  # the metric that chooses a checkpoint
+    per_cent: bool = False  # whether its figures are per cent, and not shares of 1
     split: str = "test"  # what the benchmark calls the part that is reported
 
     model_class: ClassVar[type]

@@ -23,7 +23,7 @@ def add(tmp_path):
 def test_a_row_a_model_a_column_a_task(add, tmp_path, capsys):
     """Heads of other tasks have other numbers of parameters, which are no other model."""
     add("x", score=0.25, test_f1_weighted_std=0.0123)
-    add("y", task="sberquad", metric="f1", score=61.5, parameters=1_241_000)
+    add("y", task="sberquad", metric="f1", score=61.5, per_cent=True, parameters=1_241_000)
     add("z", model="teacher", recipe={"random_weights": True})
     scores.main([str(tmp_path)])
     assert capsys.readouterr().out.splitlines()[2:] == [

@@ -91,7 +91,7 @@ ENTRIES = (
     _fine_tuning(
         "russian_superglue",
         run_russian_superglue,
-        run_russian_superglue.RussianSuperGlueArguments,
+        run_russian_superglue.Options,
         task="terra",
         submission="{here}/output.zip",
     ),

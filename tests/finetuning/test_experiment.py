@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trai
 from finetuning import experiment as training
 from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_sberquad
 from finetuning.demo import resolve as demo
-from finetuning.sets import collection3, paraphraser, rusentiment
+from finetuning.sets import collection3, make_task, paraphraser, rusentiment
 from finetuning.trainer import TaskTrainer
 
 MAINS = {
@@ -123,12 +123,7 @@ def test_what_is_promised_is_written(finished, data, name, teacher_folder):
 def test_predictions_are_those_of_the_test_part(finished, data, name):
     """With an id and a score each, and in the benchmark's own format, which its reader reads."""
     folder, predictions = finished / name, predictions_of(finished / name)
-    task = {
-        "rusentiment": lambda: run_rusentiment.task(run_rusentiment.RuSentimentArguments()),
-        "paraphraser": lambda: run_paraphraser.task(run_paraphraser.ParaPhraserArguments()),
-        "collection3": lambda: run_collection3.task(run_collection3.Collection3Arguments()),
-        "sberquad": run_sberquad.task,
-    }[name]()
+    task = make_task(name)
     rows = task.read(str(data / name))["test"]
     assert [one["id"] for one in predictions] == [row["id"] for row in rows]
     assert all(0 <= one["score"] <= 1 for one in predictions)

@@ -9,6 +9,7 @@ import pytest
 
 from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_sberquad
 from finetuning.demo import resolve as demo
+from finetuning.sets import rusentiment
 
 MAINS = {
     "rusentiment": run_rusentiment.main,
@@ -201,7 +202,7 @@ def test_a_model_without_a_tokenizer(refused, tmp_path, teacher_folder, key):
     for name in ("config.json", "model.safetensors"):
         shutil.copy(Path(teacher_folder, name), bare)
     if key == "task_teacher":
-        labels = run_rusentiment.rusentiment.LABELS
+        labels = rusentiment.LABELS
         config = json.loads((bare / "config.json").read_text())
         config["id2label"] = dict(enumerate(labels))
         config["label2id"] = {label: number for number, label in enumerate(labels)}

@@ -1,0 +1,41 @@
+"""The registry: every benchmark by its name, at the price of that one alone."""
+
+import subprocess
+import sys
+
+import pytest
+
+from distillation.config.recipe import UserError
+from finetuning.sets import REGISTRY, make_task
+
+
+@pytest.mark.parametrize("name", REGISTRY)
+def test_a_name_gives_the_task_that_is_called_so(name):
+    """A result file knows its task by this name alone: export and tables would score another benchmark."""
+    task = make_task(name)
+    assert task.name == name and task.selects in task.metric.names
+
+
+def test_keys_of_a_finished_run_make_its_task():
+    """Whatever else its recipe says."""
+    recipe = {"classes": 3, "entity_types": 5, "learning_rate": 1e-3, "train_parts": ["preselected", "random"]}
+    assert len(make_task("paraphraser", recipe).labels) == 3 and len(make_task("paraphraser").labels) == 2
+    assert len(make_task("collection3", recipe).labels) == 11
+    assert make_task("rusentiment", recipe).read.keywords == {"parts": ("preselected", "random")}
+    assert make_task("terra", {"task": "all", "submission": "x.zip"}).name == "terra"
+
+
+def test_only_the_figures_of_questions_are_per_cent():
+    """Multiplied by 100 once more they would be thousands, and others not multiplied hundredths."""
+    assert [name for name in REGISTRY if make_task(name).per_cent] == ["sberquad"]
+
+
+def test_a_name_that_is_none():
+    with pytest.raises(UserError, match="no task 'glue': choose one of rusentiment"):
+        make_task("glue")
+
+
+def test_listing_names_imports_nothing_heavy():
+    """Who asks for `--help` should not wait for torch."""
+    code = "import sys; from finetuning.sets import REGISTRY; print([name for name in sys.modules if 'sets.' in name])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
