@@ -73,7 +73,7 @@ accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dyna
     distillation/run.py --config distillation/recipes/demo.yaml
 
 stage comparison "the same student by masked-LM training alone, equal steps, ${#seeds[@]} seed(s) each"
-python benchmarks/quality.py --config distillation/recipes/demo.yaml --seeds "${seeds[@]}" --jobs 2 \
+python benchmarks/quality.py --config distillation/recipes/demo.yaml --seeds "${seeds[@]}" \
     --output_dir outputs/demo/quality
 
 stage vocabulary "a smaller vocabulary for the students below: 300 tokens where the teacher has 800"
@@ -86,8 +86,8 @@ for alignment in match reduce; do
 done
 
 stage comparison "the same student of 300 tokens by masked-LM training alone, by match, and by reduce"
-python benchmarks/quality.py --config distillation/recipes/demo-match.yaml --arms mlm distilled alignment=reduce \
-    --seeds "${seeds[@]}" --jobs 2 --output_dir outputs/demo/quality-vocabulary
+python benchmarks/quality.py --config distillation/recipes/demo-match.yaml --variants mlm distilled alignment=reduce \
+    --seeds "${seeds[@]}" --output_dir outputs/demo/quality-vocabulary
 
 stage fine-tuning "teacher and students on small sets of four benchmarks; random weights are the floor"
 finetune() { # NAME CHECKPOINT TASK [--KEY VALUE ...]

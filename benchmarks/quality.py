@@ -2,87 +2,131 @@
 
 python benchmarks/quality.py --config distillation/recipes/demo.yaml --seeds 0 1 2 --output_dir outputs/quality
 python benchmarks/quality.py --config distillation/recipes/demo-match.yaml \\
-    --arms mlm distilled kl_positions=masked alignment=reduce,vocabulary_map=ordered
+    --variants mlm distilled kl_positions=masked alignment=reduce,vocabulary_map=ordered
 
-Every other option goes to distillation/run.py. Finished runs are kept: the same command continues a study.
+Every other option goes to distillation/run.py. All runs share one process. Finished ones are kept: the same command
+goes on after an interruption.
 """
 
 import argparse
-import json
+import os
 import re
+import runpy
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
 from tqdm.auto import tqdm
 
-from benchmarks.studying.runs import Run, at_once, options
-from benchmarks.timing.options import count
 from distillation.assembly import ARGUMENTS
 from distillation.config.arguments import TERMS
-from distillation.config.recipe import CommandLine, check_output, cli_entry, parse_recipe
-from distillation.runs.files import markdown_table, metric_text
+from distillation.config.recipe import CommandLine, UserError, check_output, cli_entry, parse_recipe
+from distillation.runs.files import (
+    HEADINGS,
+    METRICS,
+    RESULTS,
+    markdown_table,
+    metric_text,
+    read_json,
+    write_json,
+    write_text,
+)
 
 NO_TEACHER = {f"weight_{term}": "0" for term in TERMS if term != "mlm"}
-ARMS = {  # what each way changes in the recipe; others say it themselves, as in `alignment=match,temperature=1`
+VARIANTS = {  # what each changes in the recipe; others say it themselves, as in `alignment=match,temperature=1`
     "mlm": NO_TEACHER | {"weight_mlm": "1"},
     "distilled": {},
 }
-METRICS = {
-    "loss": "loss",
-    "loss_per_character": "loss per character",
-    "masked_token_accuracy": "token accuracy",
-    "masked_word_accuracy": "word accuracy",
-}
+COMMAND, LOG = "command.txt", "run.log"
 
 
 @cli_entry
 def main(argv: list[str] | None = None) -> None:
-    """Run the study and print its table. Exit code 1 if a run failed.
+    """Train what is not there yet, and print the table.
 
     Raises UserError for a recipe that no run could follow, before the first one.
     """
     parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--arms",
+        "--variants",
         nargs="+",
-        type=_arm,
-        default=list(ARMS),
-        help=f"Ways to train: {', '.join(ARMS)}, or what to change in the recipe, as in temperature=1,weight_kl=4.",
+        type=_variant,
+        default=list(VARIANTS),
+        help=f"Ways to train: {', '.join(VARIANTS)}, or what to change in the recipe: temperature=1,weight_kl=4.",
     )
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--jobs", type=count, default=1, help="Runs at a time; they share the cores.")
     parser.add_argument("--output_dir", type=Path, default=Path("outputs/quality"))
     arguments, recipe = parser.parse_known_args(argv)
     check_output(str(arguments.output_dir))
-    ways = [(arm, seed) for seed in arguments.seeds for arm in arguments.arms]
-    runs = {way: run_of(*way, recipe, arguments.output_dir) for way in ways}
-    for arm in arguments.arms:
-        parse_recipe(*ARGUMENTS, argv=list(runs[arm, arguments.seeds[0]].options))
-    for run in runs.values():
-        run.check()
-    work = {run.name: run.make for run in runs.values()}
-    for _ in tqdm(at_once(work, arguments.jobs), total=len(work), desc="Runs"):
-        pass
-    figures = summarise({way: run.results() for way, run in runs.items()})
-    text = table(figures)
-    print(text)
-    (arguments.output_dir / "quality.md").write_text(text + "\n", encoding="utf-8")
-    (arguments.output_dir / "quality.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    runs = {
+        (variant, seed): command(variant, seed, recipe, arguments.output_dir)
+        for seed in arguments.seeds
+        for variant in arguments.variants
+    }
+    for variant in arguments.variants:
+        parse_recipe(*ARGUMENTS, argv=runs[variant, arguments.seeds[0]])
+    results = {}
+    with tqdm(runs.items(), unit="run") as progress:
+        for (variant, seed), words in progress:
+            progress.set_description(f"{variant}, seed {seed}")
+            results[variant, seed] = results_of(arguments.output_dir / f"{variant}-{seed}", words)
+    figures = summarise(results)
+    print(table(figures))
+    write_text(arguments.output_dir / "quality.md", table(figures) + "\n")
+    write_json(arguments.output_dir / "quality.json", figures)
 
 
-def run_of(arm: str, seed: int, recipe: list[str], output_dir: Path) -> Run:
-    """One run of distillation/run.py."""
-    changes = ARMS[arm] if arm in ARMS else dict(change.split("=", 1) for change in arm.split(","))
-    folder = output_dir / f"{arm}-{seed}"
-    words = (*recipe, *options(changes), f"--seed={seed}", f"--output_dir={folder}")
-    return Run(f"{arm} with seed {seed}", "distillation/run.py", words, folder)
+def command(variant: str, seed: int, recipe: list[str], output_dir: Path) -> list[str]:
+    """The options of one run of distillation/run.py."""
+    changes = VARIANTS[variant] if variant in VARIANTS else dict(change.split("=", 1) for change in variant.split(","))
+    own = changes | {"seed": seed, "output_dir": output_dir / f"{variant}-{seed}"}
+    return [*recipe, *(f"--{key}={value}" for key, value in own.items())]
 
 
-def _arm(text: str) -> str:
-    if text not in ARMS and not all(re.fullmatch(r"\w+=[^,/]+", change) for change in text.split(",")):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither one of {', '.join(ARMS)} nor key=value,key=value")
+def results_of(folder: Path, words: list[str]) -> dict[str, float]:
+    """What a run found, which is made unless it is there.
+
+    Raises UserError for a run that fails, and for a folder that another command made.
+    """
+    made_by = folder / COMMAND
+    if made_by.exists() and made_by.read_text(encoding="utf-8") != "\n".join(words):
+        raise UserError(f"{folder} holds a run of another command: remove it, or name another `output_dir`")
+    if not (folder / RESULTS).exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        made_by.write_text("\n".join(words), encoding="utf-8")
+        run = runpy.run_path(str(ROOT / "distillation" / "run.py"), run_name="distillation.run")["main"]
+        try:
+            with printed_to(folder / LOG):
+                run.__wrapped__([*words, "--resume_from_checkpoint=true"])  # without its guard: errors come here
+        except UserError as error:
+            raise UserError(f"{folder.name}: {error}") from None
+    return read_json(folder / RESULTS)
+
+
+@contextmanager
+def printed_to(log: Path) -> Iterator[None]:
+    """Meanwhile, everything that is printed goes to a file, also by loggers that hold an open stream."""
+    streams = (sys.stdout, sys.stderr)
+    kept = [os.dup(number) for number in (1, 2)]
+    with open(log, "ab") as file:
+        for number in (1, 2):
+            os.dup2(file.fileno(), number)
+    try:
+        yield
+    finally:
+        for number, stream, copy in zip((1, 2), streams, kept, strict=True):
+            stream.flush()
+            os.dup2(copy, number)
+            os.close(copy)
+
+
+def _variant(text: str) -> str:
+    if text not in VARIANTS and not all(re.fullmatch(r"\w+=[^,/]+", change) for change in text.split(",")):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither one of {', '.join(VARIANTS)} nor key=value,key=value")
     return text
 
 
@@ -96,8 +140,8 @@ def summarise(results: dict[tuple[str, int], dict[str, float]]) -> dict[str, dic
         name: {metric: [first[f"{name}_heldout_{metric}"]] for metric in METRICS}
         for name in ("teacher", "student_before")
     }
-    for (arm, _), values in results.items():
-        row = rows.setdefault(arm, {metric: [] for metric in METRICS})
+    for (variant, _), values in results.items():
+        row = rows.setdefault(variant, {metric: [] for metric in METRICS})
         for metric in METRICS:
             row[metric].append(values[f"student_heldout_{metric}"])
     return rows
@@ -109,7 +153,7 @@ def table(figures: dict[str, dict[str, list[float]]]) -> str:
         [name.replace("_", " "), *(metric_text(*one) for one in row.items()), len(row["loss"])]
         for name, row in figures.items()
     ]
-    return markdown_table(["held-out text", *METRICS.values(), "seeds"], rows)
+    return markdown_table(["held-out text", *HEADINGS, "seeds"], rows)
 
 
 if __name__ == "__main__":

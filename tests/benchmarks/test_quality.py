@@ -1,4 +1,4 @@
-"""The study: which runs it makes, and what its table says."""
+"""Variants of one student: which runs are made, and what the table says."""
 
 import json
 
@@ -26,33 +26,49 @@ def test_table_by_hand():
     assert rows[5].startswith("| distilled | 0.250 ± 0.000 |") and len(rows) == 6
 
 
-def test_a_study_runs_each_way_and_seed_once(teacher_folder, corpus_file, tmp_path, capsys):
-    """Every arm with every seed, by the real script; a second call only reads."""
-    argv = ["--seeds", "0", "--output_dir", str(tmp_path), "--teacher_name_or_path", str(teacher_folder)]
+def options(folder, teacher_folder, corpus_file):
+    """Two steps of a tiny student."""
+    argv = ["--seeds", "0", "--output_dir", str(folder), "--teacher_name_or_path", str(teacher_folder)]
     argv += ["--train_file", str(corpus_file), "--student_layers", "2", "--max_length", "32", "--max_steps", "2"]
-    argv += ["--use_cpu", "true", "--save_strategy", "no", "--per_device_train_batch_size", "16"]
-    quality.main(argv)
-    first = capsys.readouterr().out
-    mlm, distilled = (
-        json.loads((tmp_path / f"{arm}-0" / "all_results.json").read_text()) for arm in ("mlm", "distilled")
+    return [*argv, "--use_cpu", "true", "--save_strategy", "no", "--per_device_train_batch_size", "16"]
+
+
+def table_of(capsys):
+    """The last lines that were printed."""
+    lines = capsys.readouterr().out.splitlines()
+    return lines[lines.index(next(line for line in lines if line.endswith("| seeds |"))) :]
+
+
+def test_every_variant_runs_once(teacher_folder, corpus_file, tmp_path, capsys):
+    """In one process, each from the same start whatever ran before it; a second call only reads."""
+    argv = options(tmp_path, teacher_folder, corpus_file)
+    quality.main([*argv, "--variants", "mlm", "distilled", "weight_cosine=1"])
+    first = table_of(capsys)
+    mlm, distilled, again = (
+        json.loads((tmp_path / f"{variant}-0" / "all_results.json").read_text())
+        for variant in ("mlm", "distilled", "weight_cosine=1")
     )
     assert "train_kl" in distilled and "train_kl" not in mlm
     assert mlm["student_before_heldout_loss"] == pytest.approx(distilled["student_before_heldout_loss"], rel=1e-5)
+    assert again["student_heldout_loss"] == distilled["student_heldout_loss"]  # that weight is the default
     stamp = (tmp_path / "mlm-0" / "all_results.json").stat().st_mtime_ns
-    quality.main(argv)
-    assert capsys.readouterr().out == first
+    quality.main([*argv, "--variants", "mlm", "distilled", "weight_cosine=1"])
+    assert table_of(capsys) == first
     assert (tmp_path / "mlm-0" / "all_results.json").stat().st_mtime_ns == stamp
     with pytest.raises(SystemExit, match="2"):
         quality.main([*argv, "--weight_kl", "1"])
     assert "another command" in capsys.readouterr().err
 
 
-def test_a_failed_run_ends_the_study_with_its_last_words(tmp_path):
-    with pytest.raises(SystemExit, match="error: mlm with seed 0 failed with exit code 2.*`teacher_name_or_path`"):
-        quality.main(["--seeds", "0", "--arms", "mlm", "--output_dir", str(tmp_path), "--teacher_name_or_path", "x"])
-
-
-def test_a_recipe_that_no_run_could_follow_is_refused_before_the_first(tmp_path, capsys):
+@pytest.mark.parametrize("keys", [["--nonsense", "1"], ["--student_layers", "x"]])
+def test_a_recipe_that_no_run_could_follow_is_refused_before_the_first(tmp_path, capsys, keys):
     with pytest.raises(SystemExit, match="2"):
-        quality.main(["--seeds", "0", "--output_dir", str(tmp_path / "study"), "--nonsense", "1"])
-    assert "unknown key `nonsense`" in capsys.readouterr().err and not (tmp_path / "study").exists()
+        quality.main(["--seeds", "0", "--output_dir", str(tmp_path / "study"), *keys])
+    assert keys[0][2:] in capsys.readouterr().err and not (tmp_path / "study").exists()
+
+
+def test_a_run_that_fails_is_named(teacher_folder, corpus_file, tmp_path, capsys):
+    argv = options(tmp_path, teacher_folder, corpus_file)
+    with pytest.raises(SystemExit, match="2"):
+        quality.main([*argv, "--variants", "mlm", "--student_layers", "3"])
+    assert "error: mlm-0: " in capsys.readouterr().err

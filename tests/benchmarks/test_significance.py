@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.studying.significance import difference, labels_of, scorer, statistics_of
+from benchmarks.reporting.significance import difference, scorer, statistics_of
 from finetuning.metrics import AnswerScores, EntityScores, LabelScores
 
 LABELS = ["neutral", "positive", "negative", "speech"]
@@ -35,7 +35,6 @@ def test_scores_of_labels_are_the_benchmarks_own(name):
     for predictions in (everything, everything[:3] * 2, without):
         found = scorer(name, everything)(statistics_of(name, predictions).sum(0))
         assert found == pytest.approx(of_metric(metric, predictions)[name], abs=1e-12)
-    assert labels_of(everything) == LABELS
 
 
 def test_scores_of_entities_are_the_benchmarks_own():
@@ -93,4 +92,4 @@ def test_a_model_does_not_differ_from_itself():
     predictions = classified(5)
     statistics = statistics_of("f1_weighted", predictions)
     found = difference([statistics], [statistics], scorer("f1_weighted", predictions))
-    assert found == {"difference": 0, "low": 0, "high": 0}
+    assert (found["difference"], found["low"], found["high"]) == (0, 0, 0)

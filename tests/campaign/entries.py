@@ -1,10 +1,9 @@
 """Every script of the project, each with a good call; a new one is one more line."""
 
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchmarks import cross_vocabulary_kl, export, inference, quality, report, scores, study, training_step
+from benchmarks import cross_vocabulary_kl, export, inference, quality, report, scores, training_step
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
 from distillation.assembly import ARGUMENTS
 from distillation.config.arguments import CardArguments, DataArguments
@@ -14,7 +13,6 @@ from finetuning.experiment import ARGUMENTS as TUNING
 from tests.campaign.case import Entry
 from tests.campaign.finished import copied
 
-STUDY = Path(study.__file__).parent / "studies" / "two-cores.yaml"
 TOKEN = "hf_ThisIsNoTokenAtAll1234567890abcdef"  # given to every script, and to be seen nowhere
 TEACHER, CORPUS, FOLDER, FILE = "{good}/teacher", "{good}/corpus.txt", "{here}/output", "{here}/output.json"
 TRAINING = {"output_dir": FOLDER, "max_steps": 1, "use_cpu": "true", "disable_tqdm": "true", "hub_token": TOKEN}
@@ -118,15 +116,7 @@ ENTRIES = (
     _benchmark(
         quality,
         {"output_dir": FOLDER, "seeds": 0, "train_file": "{good}/absent"},  # each run that it starts takes its time
-        options=("arms", "jobs"),
-        share=0.2,
-        fails=1,
-    ),
-    _benchmark(
-        study,
-        {"config": str(STUDY), "data_dir": "{good}/data", "output_dir": FOLDER, "plan": []},
-        options=("jobs",),
-        yamls=("config",),
+        options=("variants",),
         share=0.2,
         fails=1,
     ),

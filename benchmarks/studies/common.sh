@@ -1,0 +1,148 @@
+# What the studies share; a study sources it with its own arguments: DATA OUTPUT [--rehearse].
+#
+# Each function makes one thing below OUTPUT, unless it is there: the same command goes on after an interruption.
+# DATA has corpus/ with text files, gzipped or not, and a folder for each benchmark, as finetuning/ reads it.
+# --rehearse cuts everything to two steps, to see that all of it works before hours are spent: give it an OUTPUT of its own.
+set -euo pipefail
+if [ $# -lt 2 ]; then
+    sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
+    exit 2
+fi
+data=$(realpath "$1")
+output=$(realpath -m "$2")
+rehearsal=()
+[ "${3:-}" != --rehearse ] || rehearsal=(--max_steps 2 --warmup_steps 0)
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+export HF_HUB_DISABLE_PROGRESS_BARS=1 TOKENIZERS_PARALLELISM=false
+jobs=2    # trainings at a time, which share the cores
+device=() # keys that say where to compute
+pids=()
+
+run() { # FOLDER SCRIPT [--KEY VALUE ...]: what the script says goes to FOLDER/run.log
+    local folder=$1 script=$2
+    shift 2
+    [ ! -f "$folder/all_results.json" ] || return 0
+    mkdir -p "$folder"
+    printf '%(%H:%M)T %s\n' -1 "${folder#"$output/"}"
+    python "$script" "$@" "${device[@]}" "${rehearsal[@]}" --output_dir "$folder" --disable_tqdm true \
+        --resume_from_checkpoint true >>"$folder/run.log" 2>&1 || { tail -n 1 "$folder/run.log" >&2 && return 1; }
+}
+
+meanwhile() { # the same without waiting for it, $jobs at a time
+    while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n || true; done
+    OMP_NUM_THREADS=$(($(nproc) / jobs)) run "$@" &
+    pids+=($!)
+}
+
+finish() { # waits for all; ends the study if one of them failed
+    local pid failed=0
+    for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
+    pids=()
+    return $failed
+}
+
+corpus() { # HELD_OUT STUDENTS TRAIN PATTERN ...: lines for evaluation, for the students, and for all trainings
+    local held_out=$1 students=$2 train=$3 folder=$output/corpus
+    shift 3
+    [ ! -f "$folder/students.txt" ] || return 0
+    [ ${#rehearsal[@]} = 0 ] || { held_out=200 students=2000 train=4000; }
+    mkdir -p "$folder"
+    (cd "$data/corpus" && for pattern; do zcat -f $pattern; done) | awk 'NF > 1' |
+        shuf --random-source=<(yes) >"$folder/all.txt"
+    head -n "$held_out" "$folder/all.txt" >"$folder/held-out.txt"
+    head -n 500 "$folder/held-out.txt" >"$folder/validation.txt"
+    # Conversations repeat themselves: no held-out line may be trained on.
+    awk -v n="$train" 'NR == FNR { held[$0]; next } !($0 in held) && m < n { print; m++ }' \
+        "$folder/held-out.txt" "$folder/all.txt" >"$folder/train.txt"
+    head -n "$students" "$folder/train.txt" >"$folder/students.txt"
+    rm "$folder/all.txt"
+}
+
+teacher() { # [--KEY VALUE ...]
+    run "$output/teacher" distillation/run_teacher.py --train_file "$output/corpus/train.txt" \
+        --validation_file "$output/corpus/held-out.txt" --max_length 128 --masking_unit word \
+        --masking_probability 0.2 --weight_decay 0.01 --adam_beta2 0.98 --train_sampling_strategy group_by_length \
+        --logging_steps 100 --save_total_limit 1 --seed 0 "$@"
+}
+
+vocabulary() { # SIZE
+    [ -f "$output/vocabulary-$1/vocabulary.json" ] || python distillation/run_vocabulary.py --vocab_size "$1" \
+        --teacher_name_or_path "$output/teacher" --train_file "$output/corpus/train.txt" \
+        --validation_file "$output/corpus/held-out.txt" --output_dir "$output/vocabulary-$1"
+}
+
+# What all students have; other keys are at their defaults: KL 2, MLM 1, cosine 1, attention 100, temperature 2.
+every=(--teacher_name_or_path "$output/teacher" --train_file "$output/corpus/students.txt"
+    --validation_file "$output/corpus/validation.txt" --student_initialisation average --masking_unit word
+    --max_length 128 --weight_decay 0.01 --adam_beta2 0.98 --train_sampling_strategy group_by_length
+    --logging_steps 100 --save_strategy no)
+mlm=(--weight_kl 0 --weight_cosine 0 --weight_attention 0) # from the teacher's layers as well
+reduce=(--alignment reduce)
+more_text=(--train_file "$output/corpus/train.txt") # text enough for more steps
+
+student() { # NAME SEEDS [--KEY VALUE ...]
+    local name=$1 seed seeds=$2
+    shift 2
+    for seed in $seeds; do meanwhile "$output/$name/seed-$seed" distillation/run.py "${every[@]}" --seed "$seed" "$@"; done
+}
+
+cost() { # NAME [--KEY VALUE ...]: what a step takes, alone on the machine
+    finish
+    run "$output/costs/$1" distillation/run.py "${every[@]}" "${@:2}" --max_steps 100
+    python -c 'import json, sys; run = json.load(open(sys.argv[1])); print(run["train_seconds"] / run["steps"])' \
+        "$output/costs/$1/all_results.json" | xargs printf '%s: %.3f seconds a step\n' "$1"
+}
+
+dropped_terms() { # NAME SEEDS [--KEY VALUE ...]: each of the four terms
+    local term
+    for term in kl mlm cosine attention; do student "$1-without-$term" "$2" "${@:3}" "--weight_$term" 0; done
+}
+
+choices_by_match() { # NAME [--KEY VALUE ...]: each other choice, with one seed
+    student "$1-kl-mlm" 1 "${@:2}" --weight_cosine 0 --weight_attention 0
+    student "$1-masked" 1 "${@:2}" --kl_positions masked
+    student "$1-clean" 1 "${@:2}" --teacher_input clean
+    student "$1-temperature-1" 1 "${@:2}" --temperature 1
+    student "$1-crop" 1 "${@:2}" --init_projection crop
+    for start in select embeddings random; do student "$1-$start" 1 "${@:2}" --student_initialisation "$start"; done
+}
+
+choices_by_reduce() { # NAME [--KEY VALUE ...]
+    student "$1-kl-mlm" 1 "${@:2}" --weight_cosine 0 --weight_attention 0
+    student "$1-masked" 1 "${@:2}" --kl_positions masked
+    for map in pieces pieces_logsumexp shared; do student "$1-$map" 1 "${@:2}" --vocabulary_map "$map"; done
+    student "$1-pieces-sum" 1 "${@:2}" --vocabulary_map pieces --reduce_pooling sum
+}
+
+reduce_as_published() { # NAME [--KEY VALUE ...]: the weights, map, pooling, and inputs of the paper's code
+    student "$1-published" 1 "${@:2}" --weight_cosine 0 --weight_attention 0 --weight_mlm 0.5 \
+        --vocabulary_map pieces_logsumexp --reduce_pooling sum --teacher_input clean
+}
+
+evaluate() { # all models together: which words are hidden depends on how all tokenizers cut the lines
+    finish
+    python distillation/run_evaluation.py --validation_file "$output/corpus/held-out.txt" --max_length 128 \
+        --output "$output/evaluation.json" --model_name_or_path "$output/teacher" "$output"/*/seed-*
+}
+
+finetune() { # TASK FOLDER EPOCHS RATES MODEL [--KEY VALUE ...]: three seeds, each from another seed of the student
+    local task=$1 folder=$2 epochs=$3 rates=$4 model=$5 rate seed start
+    shift 5
+    for rate in $rates; do
+        for seed in 1 2 3; do
+            start=$output/$model/seed-$((2 - seed % 2))
+            [ -d "$start" ] || start=$output/$model # of the teacher there is one
+            meanwhile "$output/$model${random:-}/finetuned/$task-$rate-$seed" finetuning/run_benchmarks.py \
+                --tasks "$task" --models "$start" --data_dir "$data/$folder" --learning_rate "$rate" --seed "$seed" \
+                --num_train_epochs "$epochs" --max_length 128 --per_device_train_batch_size 32 \
+                --per_device_eval_batch_size 64 "$@"
+        done
+    done
+}
+
+compare() { # BASELINE MODEL ...: on held-out text, and on what they were fine-tuned on
+    local models=("${@:2}")
+    finish
+    python benchmarks/compare.py --baseline "$output/$1" --models "${models[@]/#/$output/}" \
+        --held_out "$output/evaluation.json"
+}

@@ -1,1 +1,0 @@
-"""What a study is made of: its corpus, its runs, what they show."""
