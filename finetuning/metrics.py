@@ -4,13 +4,13 @@ import collections
 import re
 import string
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import datasets
 import evaluate
 import numpy as np
 from seqeval.metrics.sequence_labeling import precision_recall_fscore_support as entity_scores
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 
 class Metric(evaluate.Metric):
@@ -31,27 +31,35 @@ class Metric(evaluate.Metric):
         )
 
 
+# What can be told of labels: a function of all labels, the right ones, and the predicted ones.
+LABEL_FIGURES: dict[str, Callable[[list[str], list[str], list[str]], float]] = {
+    "accuracy": lambda labels, right, predicted: accuracy_score(right, predicted),
+    # Of the last label. "binary" would refuse other labels among those predicted; "micro" over one label is the same.
+    "f1": lambda labels, right, predicted: _f1(labels[-1:], right, predicted, "micro"),
+    "f1_macro": lambda labels, right, predicted: _f1(labels, right, predicted, "macro"),
+    "f1_weighted": lambda labels, right, predicted: _f1(labels, right, predicted, "weighted"),
+    # From -1 to 1; 0 where all predictions, or all labels, are one.
+    "matthews_correlation": lambda labels, right, predicted: matthews_corrcoef(right, predicted),
+}
+
+
+def _f1(labels: list[str], right: list[str], predicted: list[str], average: str) -> float:
+    return f1_score(right, predicted, labels=labels, average=average, zero_division=0)
+
+
 class LabelScores(Metric):
-    """Accuracy, and F1 averaged as asked: `f1_weighted`, `f1_macro` over all labels, or `f1` of the last label."""
+    """Any of `LABEL_FIGURES`."""
 
     FEATURES = {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
 
-    def __init__(self, labels: Sequence[str], averages: Sequence[str]):
-        """averages: of weighted, macro, binary."""
+    def __init__(self, labels: Sequence[str], *names: str):
+        """names: of the figures."""
         super().__init__()
-        self.labels, self.averages = list(labels), averages
-        self.names = ("accuracy", *("f1" if average == "binary" else f"f1_{average}" for average in averages))
+        self.labels, self.names = list(labels), names
 
     def _compute(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-        scores = {"accuracy": float(accuracy_score(references, predictions))}
-        for average in self.averages:
-            binary = average == "binary"
-            known = self.labels[-1:] if binary else self.labels
-            f1 = f1_score(
-                references, predictions, labels=known, average="micro" if binary else average, zero_division=0
-            )
-            scores["f1" if binary else f"f1_{average}"] = float(f1)
-        return scores
+        predicted, right = list(predictions), list(references)
+        return {name: float(LABEL_FIGURES[name](self.labels, right, predicted)) for name in self.names}
 
 
 class EntityScores(Metric):
@@ -71,15 +79,12 @@ class EntityScores(Metric):
         self.names = ("precision", "recall", "f1", *(f"{t}_{n}" for t in types for n in ("precision", "recall", "f1")))
 
     def _compute(self, predictions: list[list[str]], references: list[list[str]]) -> dict[str, float]:
-        overall = entity_scores(references, predictions, average="micro", zero_division=0)
-        scores = dict(zip(("precision", "recall", "f1"), overall, strict=False))
         present = sorted({tag[2:] for tags in [*references, *predictions] for tag in tags if tag != "O"})
-        per_type = np.array(entity_scores(references, predictions, average=None, zero_division=0)[:3])
-        for entity_type in self.types:
-            values = per_type[:, present.index(entity_type)] if entity_type in present else (0.0, 0.0, 0.0)
-            for name, value in zip(("precision", "recall", "f1"), values, strict=True):
-                scores[f"{entity_type}_{name}"] = value
-        return {name: float(value) for name, value in scores.items()}
+        overall = entity_scores(references, predictions, average="micro", zero_division=0)[:3]
+        of_types = np.array(entity_scores(references, predictions, average=None, zero_division=0)[:3]).T
+        values = dict(zip(present, of_types, strict=False))
+        figures = [overall, *(values.get(kind, (0.0, 0.0, 0.0)) for kind in self.types)]
+        return dict(zip(self.names, map(float, np.concatenate(figures)), strict=True))
 
 
 class AnswerScores(Metric):

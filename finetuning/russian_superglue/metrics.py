@@ -7,7 +7,7 @@ from typing import Any
 
 import datasets
 import numpy as np
-from sklearn.metrics import f1_score, matthews_corrcoef
+from sklearn.metrics import f1_score
 
 from finetuning.metrics import LabelScores, Metric, normalised, word_f1
 from finetuning.russian_superglue.tasks import LABELS
@@ -24,16 +24,6 @@ METRICS = {
     "danetqa": ("accuracy",),
     "rucos": ("f1", "exact_match"),
 }
-
-
-class MatthewsCorrelation(Metric):
-    """Matthews correlation of labels, from -1 to 1; 0 where all predictions, or all labels, are one."""
-
-    FEATURES = {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
-    names = ("matthews_correlation",)
-
-    def _compute(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
-        return {"matthews_correlation": float(matthews_corrcoef(list(references), list(predictions)))}
 
 
 class AnswerChoiceScores(Metric):
@@ -78,11 +68,9 @@ class EntityAnswerScores(Metric):
 
 
 def metric(task: str) -> Metric:
-    """The metric that gives the figures of METRICS, perhaps beside others."""
-    kinds = {"lidirus": MatthewsCorrelation, "muserc": AnswerChoiceScores, "rucos": EntityAnswerScores}
-    if task in kinds:
-        return kinds[task]()
-    return LabelScores(LABELS[task], averages=("macro",) if task == "rcb" else ())
+    """The metric that gives the figures of METRICS."""
+    kinds = {"muserc": AnswerChoiceScores, "rucos": EntityAnswerScores}
+    return kinds[task]() if task in kinds else LabelScores(LABELS[task], *METRICS[task])
 
 
 def references(task: str, rows: Sequence[Mapping[str, Any]]) -> list:

@@ -46,14 +46,14 @@ def task(options: Options) -> "TextClassification":
     from finetuning.metrics import LabelScores
     from finetuning.tasks.classification import TextClassification
 
-    labels, two = LABELS[options.classes], options.classes == 2
+    labels, f1 = LABELS[options.classes], "f1" if options.classes == 2 else "f1_macro"
     return TextClassification(
         name="paraphraser",
         labels=labels,
         read=functools.partial(read, classes=options.classes),
         write=write,
-        metric=LabelScores(labels, averages=("binary",) if two else ("macro",)),
-        selects="f1" if two else "f1_macro",
+        metric=LabelScores(labels, "accuracy", f1),
+        selects=f1,
     )
 
 

@@ -42,7 +42,7 @@ def task(options: Options) -> "TextClassification":
         labels=LABELS,
         read=functools.partial(read, parts=tuple(options.train_parts)),
         write=write,
-        metric=LabelScores(LABELS, averages=("weighted", "macro")),
+        metric=LabelScores(LABELS, "accuracy", "f1_weighted", "f1_macro"),
         selects="f1_weighted",
     )
 

@@ -29,7 +29,7 @@ def of_metric(metric, predictions):
 @pytest.mark.parametrize("name", ["accuracy", "f1_weighted", "f1_macro", "f1"])
 def test_scores_of_labels_are_the_benchmarks_own(name):
     """On all, and on a resample in which a label is missing altogether."""
-    metric = LabelScores(LABELS, averages=("weighted", "macro", "binary"))
+    metric = LabelScores(LABELS, "accuracy", "f1_weighted", "f1_macro", "f1")
     everything = classified(1)
     without = [one for one in everything if LABELS[1] not in (one["prediction"], one["reference"])]
     for predictions in (everything, everything[:3] * 2, without):
