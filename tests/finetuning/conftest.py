@@ -72,7 +72,11 @@ def tasks():
     rest = dict(read=lambda folder: {}, write=lambda folder, rows, predictions: folder)
     return {
         "classification": TextClassification(
-            name="letters", labels=tuple("abc"), metric=LabelScores("abc", "accuracy", "f1_macro"), selects="f1_macro", **rest
+            name="letters",
+            labels=tuple("abc"),
+            metric=LabelScores("abc", "accuracy", "f1_macro"),
+            selects="f1_macro",
+            **rest,
         ),
         "tagging": Tagging(name="names", labels=bio_tags(TYPES), metric=EntityScores(TYPES), selects="f1", **rest),
         "multiple_choice": MultipleChoice(

@@ -1,6 +1,7 @@
 """The benchmarks' metrics against their references: scikit-learn, seqeval, SQuAD's script, and values by hand."""
 
 import collections
+import functools
 import re
 import string
 
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from seqeval.metrics import classification_report
 
-from finetuning.metrics import AnswerScores, EntityScores, LabelScores, normalised, word_f1
+from finetuning.metrics import LABEL_FIGURES, AnswerScores, EntityScores, LabelScores, normalised, word_f1
 
 LABELS = ("a", "b", "c", "d")
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG")
@@ -22,31 +23,29 @@ few = settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS[:3])), min_size=1, max_size=40))
 def test_label_scores_are_those_of_sklearn(pairs):
     predictions, references = map(list, zip(*pairs, strict=True))
-    found = LabelScores(LABELS, ("weighted", "macro")).compute(predictions=predictions, references=references)
+    metric = LabelScores(LABELS, *LABEL_FIGURES)
+    found = metric.compute(predictions=predictions, references=references)
+    assert tuple(found) == metric.names
     assert found["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(references, predictions))
-    for average in ("weighted", "macro"):
-        expected = sklearn.metrics.f1_score(references, predictions, labels=LABELS, average=average, zero_division=0)
-        assert found[f"f1_{average}"] == pytest.approx(expected)
-    binary = LabelScores(("a", "b"), ("binary",))
-    two = [["b" if label == "b" else "a" for label in labels] for labels in (predictions, references)]
-    found = binary.compute(predictions=two[0], references=two[1])
-    assert found["f1"] == pytest.approx(sklearn.metrics.f1_score(two[1], two[0], pos_label="b", zero_division=0))
-    assert tuple(found) == binary.names
+    assert found["matthews_correlation"] == pytest.approx(sklearn.metrics.matthews_corrcoef(references, predictions))
+    f1 = functools.partial(sklearn.metrics.f1_score, references, predictions, labels=LABELS, zero_division=0)
+    assert [found["f1_weighted"], found["f1_macro"]] == pytest.approx([f1(average="weighted"), f1(average="macro")])
+    assert found["f1"] == pytest.approx(f1(average=None)[-1]), "of the last label"
 
 
 def test_label_scores_by_hand():
     """a: 2 of 3 found, none wrong; b: found, 1 wrong; c never occurs and counts in the macro mean."""
-    metric = LabelScores(("a", "b", "c"), ("weighted", "macro"))
-    found = metric.compute(predictions=["a", "a", "b", "b"], references=["a", "a", "a", "b"])
+    answers = {"predictions": ["a", "a", "b", "b"], "references": ["a", "a", "a", "b"]}
     of_a, of_b = 2 * 1 * (2 / 3) / (1 + 2 / 3), 2 * 0.5 * 1 / 1.5
-    assert found["accuracy"] == 0.75
-    assert found["f1_weighted"] == pytest.approx((3 * of_a + of_b) / 4)
-    assert found["f1_macro"] == pytest.approx((of_a + of_b + 0) / 3)
-    assert tuple(found) == metric.names
-    last = LabelScores(("a", "b"), ("binary",)).compute(
-        predictions=["a", "a", "b", "b"], references=["a", "a", "a", "b"]
+    found = LabelScores("abc", "f1_weighted", "accuracy", "f1_macro").compute(**answers)
+    assert found == pytest.approx(
+        {"f1_weighted": (3 * of_a + of_b) / 4, "accuracy": 0.75, "f1_macro": (of_a + of_b + 0) / 3}
     )
-    assert last["f1"] == pytest.approx(of_b)
+    assert LabelScores("ab", "f1").compute(**answers) == pytest.approx({"f1": of_b})
+    # (2 x 1 - 1 x 0) / sqrt(2 x 2 x 3 x 1)
+    assert LabelScores("ab", "matthews_correlation").compute(**answers) == pytest.approx(
+        {"matthews_correlation": 2 / 12**0.5}
+    )
 
 
 def spans(tags):
@@ -110,11 +109,8 @@ def test_entity_scores_by_hand():
     assert (found["precision"], found["recall"], found["f1"]) == pytest.approx((1 / 3, 1 / 2, 0.4))
     assert (found["PER_precision"], found["PER_recall"], found["PER_f1"]) == (0.5, 0.5, 0.5)
     assert found["LOC_f1"] == found["ORG_f1"] == found["ORG_precision"] == 0
-
-
-def test_two_neighbours_are_two():
     found = EntityScores(TYPES).compute(predictions=[["B-PER", "I-PER"]], references=[["B-PER", "B-PER"]])
-    assert found["f1"] == 0
+    assert found["f1"] == 0, "two neighbours are two"
     assert EntityScores(TYPES).compute(predictions=[["O"], []], references=[["O"], []])["f1"] == 0
 
 
@@ -200,7 +196,7 @@ def test_nothing_is_written(tmp_path, monkeypatch):
         monkeypatch.setattr(evaluate.config, name, tmp_path / "cache")
     monkeypatch.chdir(tmp_path)
     for metric, answers in (
-        (LabelScores(LABELS, ("macro",)), ["a"]),
+        (LabelScores(LABELS, "f1_macro"), ["a"]),
         (EntityScores(TYPES), [["O"]]),
         (AnswerScores(), ["a"]),
     ):
