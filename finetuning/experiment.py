@@ -23,8 +23,8 @@ from distillation.runs.files import RESULTS, WEIGHTS, recipe_of, sha256, write_j
 from distillation.runs.resume import MACHINE, begin, checkpoint_of, finished, names_checkpoint
 from finetuning.arguments import FinetuningArguments, TaskTeacherArguments, TaskTrainingArguments
 from finetuning.checkpoints import START, load_model, load_tokenizer
-from finetuning.parts import Part, read_parts
 from finetuning.results import over_seeds, save_predictions, table
+from finetuning.splits import Part, read_parts
 from finetuning.task_teacher import teach
 from finetuning.tasks.base import Task
 from finetuning.trainer import TaskTrainer

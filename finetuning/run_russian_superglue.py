@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 from distillation.config.recipe import UserError, cli_entry
 from finetuning.experiment import parse
 from finetuning.russian_superglue import report
-from finetuning.russian_superglue.suite import available, run_task, verify, with_data, write_submission
+from finetuning.russian_superglue.suite import available, run_task, verify, write_submission
 from finetuning.sets.russian_superglue import ALL, Options
 
 OPTIONS = (Options,)
@@ -22,7 +22,7 @@ OPTIONS = (Options,)
 @cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Fine-tune, score, compare with answers without a model, write the submission."""
-    settings = with_data(parse("russian_superglue", argv, *OPTIONS))
+    settings = parse("russian_superglue", argv, *OPTIONS)
     (own,), arguments, folder = settings.own, settings.arguments, Path(settings.training.output_dir)
     if own.submission and arguments.seeds:
         raise UserError("`submission` takes the answers of one model: give one `seed`, and no `seeds`")

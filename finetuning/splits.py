@@ -1,15 +1,66 @@
-"""A validation part; and what to leave out of training: repeats, and texts of the test."""
+"""The parts of a benchmark: train, validation, test, and perhaps one without labels to submit.
 
+The test part is reported and chooses nothing: its texts leave the training part, and where a benchmark has no
+validation part, a tenth of the training part serves.
+"""
+
+import logging
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from finetuning.tasks.base import Row
+from distillation.config.recipe import UserError
+from finetuning.formats.locate import DEMO, is_demo
+from finetuning.tasks.base import Encoded, Row, Task
+
+logger = logging.getLogger(__name__)
 
 VALIDATION_SHARE = 0.1
 SPLIT_SEED = 0  # one validation part for all runs, so that their scores compare
 
 Texts = Callable[[Row], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a benchmark: its rows, and as inputs of a model."""
+
+    rows: Sequence[Row]
+    encoded: Encoded
+
+
+def read_parts(task: Task, data_dir: str) -> tuple[dict[str, list], dict[str, Any]]:
+    """The rows of `train`, `validation`, `test`, and perhaps `submission`, and facts about them for the results.
+
+    Raises UserError for a part that is missing or empty.
+    """
+    parts = task.read(data_dir)
+    for name in ("train", "test"):
+        if not parts.get(name):
+            raise UserError(f"`data_dir` {data_dir!r} has no examples for {name}")
+    left_out: dict[str, int] = {}
+    if task.texts_are_examples:
+        parts["train"], left_out = without_repeats(
+            parts["train"], task.texts, lambda row: tuple(task.references([row])), parts["test"]
+        )
+    if not parts.get("validation"):
+        logger.info("%s: no validation part; a tenth of train, always the same, serves", task.name)
+        parts["train"], parts["validation"] = held_out(parts["train"], task.texts)
+    if not parts["train"]:
+        raise UserError(f"`data_dir` {data_dir!r} has too few different texts to set some aside for validation")
+    sizes = {name: len(part) for name, part in parts.items()}
+    logger.info("%s: %s; left out of train: %s", task.name, sizes, left_out or "none")
+    absent = set(task.labels) - {label for row in parts["train"] for label in task.labels_of(row)}
+    if absent:
+        logger.warning("%s: train has no example of %s", task.name, ", ".join(sorted(absent)))
+    known = {task.texts(row) for row in parts["train"]}
+    facts = {"task": task.name, "metric": task.selects, "per_cent": task.per_cent, "split": task.split}
+    facts |= {"examples": sizes, "left_out": left_out}
+    facts |= {"demo": is_demo(data_dir), "dataset": None if data_dir == DEMO or Path(data_dir).exists() else data_dir}
+    return parts, facts | {"texts_also_in_train": sum(task.texts(row) in known for row in parts["test"])}
 
 
 def without_repeats(

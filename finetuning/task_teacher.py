@@ -16,7 +16,7 @@ from transformers import TrainingArguments
 from distillation.config.recipe import UserError
 from finetuning.arguments import TaskTeacherArguments
 from finetuning.checkpoints import TEACHER, load_task_teacher, load_tokenizer
-from finetuning.parts import Part
+from finetuning.splits import Part
 from finetuning.tasks.base import Task
 from finetuning.trainer import TaskTrainer
 

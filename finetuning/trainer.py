@@ -20,7 +20,7 @@ from transformers import (
 from distillation.models.loading import save_tokenizer
 from distillation.runs.exact_trainer import ResumableTrainer
 from distillation.runs.sampling import EpochBegins, LengthGroupedSampler
-from finetuning.parts import Part
+from finetuning.splits import Part
 from finetuning.tasks.base import Task
 from finetuning.tasks.collator import PADDING
 from finetuning.tasks.losses import IGNORED, label_loss, teacher_loss

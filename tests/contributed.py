@@ -9,7 +9,6 @@ from distillation import losses, run
 from distillation.config.arguments import TERMS
 from distillation.config.recipe import UserError
 from finetuning import run_rucola
-from finetuning.demo import resolve as demo
 from finetuning.formats import rucola
 
 COMMON = ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--max_steps", "8"]
@@ -44,10 +43,13 @@ def test_huber_learns(teacher_folder, corpus_file, tmp_path):
 
 
 @pytest.fixture
-def rucola_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "TRAIN", 80)
-    monkeypatch.setattr(demo, "TEST", 24)
-    return demo.demo_data("rucola", tmp_path)
+def rucola_folder(tmp_path, corpus_lines):
+    """Half of the sentences have their words in alphabetical order."""
+    rows = enumerate(line.split(" ") for line in corpus_lines[:104])
+    lines = [f'{n},"{" ".join(words if n % 2 else sorted(words))}",{n % 2}\n' for n, words in rows]
+    for name, part in (("train", lines[:80]), ("dev", lines[80:])):
+        (tmp_path / f"in_domain_{name}.csv").write_text("id,sentence,acceptable\n" + "".join(part), encoding="utf-8")
+    return tmp_path
 
 
 def test_rucola_is_scored(rucola_folder, teacher_folder, tmp_path):

@@ -1,4 +1,4 @@
-"""Where rows come from: files in a folder, or a data set on the Hub."""
+"""Where the rows of a benchmark come from: files in a folder, the demo's files, or a data set on the Hub."""
 
 import gzip
 import os.path
@@ -7,40 +7,47 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import datasets
-
 from distillation.config.recipe import UserError, one_line
 
+DEMO = "demo"  # the value of `data_dir` that means the checked-in small sets
+DEMO_FOLDER = Path(__file__).resolve().parents[1] / "demo"  # a folder a benchmark, in its native format
 # Where the Hub keeps a converted copy of data sets that used to need a loading script.
 CONVERTED = "refs/convert/parquet"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def is_on_hub(data_dir: str, example: str | None, *names: str) -> bool:
-    """Whether `data_dir` is a Hub id and no folder.
+def local_folder(data_dir: str, benchmark: str, hub: str | None, *names: str) -> Path | None:
+    """The folder that `data_dir` means, or None if it is a Hub id.
 
-    example: the benchmark's own Hub id, None if it has none; names: what a folder should hold.
+    benchmark: its name in the demo; hub: its own Hub id, None if it has none; names: what a folder should hold.
 
-    Raises UserError if it is neither.
+    Raises UserError if `data_dir` is neither.
     """
+    if data_dir == DEMO:
+        return DEMO_FOLDER / benchmark
     if os.path.isdir(data_dir):
-        return False
+        return Path(data_dir)
     # `data/collection` may be either: where there is a folder `data`, it was meant.
-    if example and HUB_ID.fullmatch(data_dir) and not os.path.isdir(os.path.dirname(data_dir)):
-        return True
-    hub = f", nor a data set on the Hub such as {example}" if example else ""
-    raise UserError(f"`data_dir` {data_dir!r} is no folder (of {', '.join(names)}){hub}")
+    if hub and HUB_ID.fullmatch(data_dir) and not os.path.isdir(os.path.dirname(data_dir)):
+        return None
+    also = f", nor a data set on the Hub such as {hub}" if hub else ""
+    raise UserError(f"`data_dir` {data_dir!r} is no folder (of {', '.join(names)}){also}")
 
 
-def load_from_hub(
-    name: str, columns: Sequence[str], splits: Sequence[str] = (), config: str | None = None
-) -> dict[str, datasets.Dataset]:
-    """The named splits of a data set on the Hub, or every split if none is named.
+def is_demo(data_dir: str) -> bool:
+    """Whether these are the demo's data: scores on them are none of the benchmark."""
+    return data_dir == DEMO or Path(data_dir).resolve().is_relative_to(DEMO_FOLDER)
+
+
+def load_from_hub(name: str, columns: Sequence[str], splits: Sequence[str] = (), config: str | None = None) -> dict:
+    """The named splits of a data set on the Hub as `datasets.Dataset`, or every split if none is named.
 
     config: which of several sets under one name.
 
     Raises UserError if it cannot be had, or lacks one of the splits or one of their columns.
     """
+    import datasets
+
     which = (name, config) if config else (name,)
     try:
         try:
@@ -62,28 +69,29 @@ def load_from_hub(
     return wanted
 
 
-def find(folder: str | Path, *names: str) -> list[Path]:
+def has(folder: Path, name: str) -> bool:
+    """Whether a folder holds a file, plain or as `.gz`."""
+    return any((folder / f"{name}{ending}").is_file() for ending in ("", ".gz"))
+
+
+def find(folder: Path, *names: str) -> list[Path]:
     """The files of a folder by name; a name may stand with `.gz`.
 
     Raises UserError that lists the files looked for if one is missing.
     """
-    found = []
     for name in names:
-        candidates = [Path(folder, name), Path(folder, f"{name}.gz")]
-        path = next((path for path in candidates if path.is_file()), None)
-        if path is None:
+        if not has(folder, name):
             raise UserError(f"`data_dir` {str(folder)!r} lacks {name}; looked for {', '.join(names)}, also as .gz")
-        found.append(path)
-    return found
+    return [folder / name if (folder / name).is_file() else folder / f"{name}.gz" for name in names]
 
 
-def find_either(folder: str | Path, *sets: Sequence[str]) -> list[Path]:
+def find_either(folder: Path, *sets: Sequence[str]) -> list[Path]:
     """The files of the first set of names of which a folder holds a part.
 
-    Raises UserError that lists the files looked for if that set is not whole, or no set is there.
+    Raises UserError that lists the files looked for if that set is incomplete, or no set is there.
     """
     for names in sets:
-        if any(Path(folder, name + ending).is_file() for name in names for ending in ("", ".gz")):
+        if any(has(folder, name) for name in names):
             return find(folder, *names)
     looked_for = ", or ".join(" and ".join(names) for names in sets)
     raise UserError(f"`data_dir` {str(folder)!r} lacks the benchmark's files; looked for {looked_for}")
@@ -103,8 +111,3 @@ def read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise UserError(f"{path}:{line}: not valid UTF-8; convert the file to UTF-8") from None
-
-
-def line_of(text: str, place: int) -> int:
-    """The number of the line, from 1, that holds a character."""
-    return text.count("\n", 0, max(place, 0)) + 1

@@ -9,7 +9,7 @@ from typing import Any
 
 from distillation.config.recipe import UserError
 from finetuning.formats.jsonl import json_lines, parse
-from finetuning.formats.locate import find_either, is_on_hub, line_of, load_from_hub, read_text
+from finetuning.formats.locate import find_either, load_from_hub, local_folder, read_text
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +41,12 @@ def read(data_dir: str) -> dict[str, list[dict]]:
     Raises UserError for a missing file, for JSON that is damaged, and for a question that lacks a key, has a value
     of the wrong type, repeats an id, or has an answer that its context does not hold, by line and id.
     """
-    if is_on_hub(data_dir, HUB, *FILES[0]):
+    folder = local_folder(data_dir, "sberquad", HUB, *FILES[0])
+    if folder is None:
         splits = load_from_hub(data_dir, COLUMNS, ("train", "validation"))
         train, test = (_from_hub(f"{data_dir} ({split})", rows) for split, rows in splits.items())
     else:
-        train, test = map(_from_file, find_either(data_dir, *FILES))
+        train, test = map(_from_file, find_either(folder, *FILES))
     return {"train": train, "test": test}
 
 
@@ -71,7 +72,7 @@ def _from_file(path: Path) -> list[dict]:
         """Parsed JSON has no lines: that of an id, or of its second use, is looked up in the text."""
         forms = {re.escape(form) for form in (key, json.dumps(key), json.dumps(key, ensure_ascii=False))}
         found = list(re.finditer(rf'"id"\s*:\s*(?:{"|".join(forms)})\s*[,}}]', text))
-        return f"{path}:{line_of(text, found[min(repeated, len(found) - 1)].start())}" if found else None
+        return f"{path}:{text.count(chr(10), 0, found[min(repeated, len(found) - 1)].start()) + 1}" if found else None
 
     return _rows(str(path), _questions(path, parse(path, text)), place_of_id)
 

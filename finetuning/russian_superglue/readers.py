@@ -10,7 +10,7 @@ import datasets
 
 from distillation.config.recipe import UserError
 from finetuning.formats.jsonl import json_lines
-from finetuning.formats.locate import find, is_on_hub, load_from_hub
+from finetuning.formats.locate import find, has, load_from_hub, local_folder
 from finetuning.russian_superglue import muserc, rucos, words
 from finetuning.russian_superglue.pairs import KEYS, pair, parus
 from finetuning.russian_superglue.tasks import NAMES
@@ -54,7 +54,8 @@ def read(task: str, data_dir: str) -> dict[str, list[dict]]:
     """
     if task not in NAMES:
         raise UserError(f"there is no task {task!r} in Russian SuperGLUE: choose one of {', '.join(NAMES)}")
-    sources = _from_hub(task, data_dir) if is_on_hub(data_dir, HUB, *NAMES.values()) else _from_files(task, data_dir)
+    folder = local_folder(data_dir, "russian_superglue", HUB, *NAMES.values())
+    sources = _from_hub(task, data_dir) if folder is None else _from_files(task, folder)
     if task == "lidirus":
         rows = _rows(task, sources["test"], labelled=True)
         return {"test": rows, "submission": rows}
@@ -70,15 +71,15 @@ class Source:
     flat: Callable[[Any], list]  # one of them -> rows as the Hub has them
 
 
-def _from_files(task: str, data_dir: str) -> dict[str, Source]:
+def _from_files(task: str, folder: Path) -> dict[str, Source]:
     name = NAMES[task]
     if task == "lidirus":
-        return {"test": _from_file(task, *find(data_dir, f"{name}/{name}.jsonl"))}
+        return {"test": _from_file(task, *find(folder, f"{name}/{name}.jsonl"))}
     files = {part: f"{name}/{file}" for part, (file, _, _) in PARTS.items()}
     submission = files.pop("submission")
-    paths = dict(zip(files, find(data_dir, *files.values()), strict=True))
-    if any(Path(data_dir, submission + ending).is_file() for ending in ("", ".gz")):
-        (paths["submission"],) = find(data_dir, submission)
+    paths = dict(zip(files, find(folder, *files.values()), strict=True))
+    if has(folder, submission):
+        (paths["submission"],) = find(folder, submission)
     return {part: _from_file(task, path) for part, path in paths.items()}
 
 

@@ -11,9 +11,8 @@ from distillation.config.recipe import UserError
 from distillation.runs.files import RESULTS, write_json
 from distillation.runs.resume import is_resumed, names_checkpoint
 from finetuning.arguments import TaskTeacherArguments
-from finetuning.demo.resolve import demo_data
 from finetuning.experiment import Settings, check, run
-from finetuning.parts import DEMO
+from finetuning.formats.locate import DEMO
 from finetuning.results import over_seeds
 from finetuning.russian_superglue import benchmark
 from finetuning.russian_superglue.baseline import baseline
@@ -23,21 +22,14 @@ from finetuning.russian_superglue.tasks import NAMES
 logger = logging.getLogger(__name__)
 
 
-def with_data(settings: Settings) -> Settings:
-    """The settings with the demo's folder where the demo is meant."""
-    if settings.arguments.data_dir != DEMO:
-        return settings
-    return replace(settings, arguments=replace(settings.arguments, data_dir=str(demo_data("russian_superglue"))))
-
-
 def available(data_dir: str) -> list[str]:
     """The tasks whose data are there; which are not, the log says.
 
     Raises UserError for a folder without any.
     """
     folder = Path(data_dir)
-    if not folder.is_dir():
-        return list(NAMES)  # on the Hub all are
+    if data_dir == DEMO or not folder.is_dir():
+        return list(NAMES)  # all are in the demo and on the Hub
     found = [name for name, official in NAMES.items() if (folder / official).is_dir()]
     if not found:
         raise UserError(f"`data_dir` {data_dir!r} has none of the folders {', '.join(NAMES.values())}")
@@ -117,8 +109,7 @@ def write_submission(path: Path, data_dir: str, folders: Mapping[str, Path], wor
 
 
 def _baseline_file(name: str, data_dir: str, work: Path) -> Path:
-    absent = Path(data_dir).is_dir() and not Path(data_dir, NAMES[name]).is_dir()
-    rows = {} if absent else benchmark.read(name, data_dir)
+    rows = benchmark.read(name, data_dir) if name in available(data_dir) else {}
     if "submission" not in rows:
         logger.warning("submission: there are no data of %s, so that its file is empty", NAMES[name])
         return write_task(work, name, [], [])

@@ -12,7 +12,7 @@ import datasets
 from distillation.config.recipe import UserError
 from finetuning.arguments import key
 from finetuning.formats import brat, conll
-from finetuning.formats.locate import find, is_on_hub, load_from_hub
+from finetuning.formats.locate import find, has, load_from_hub, local_folder
 from finetuning.tasks.bio_spans import bio_tags
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ def read(data_dir: str, types: int = 3) -> dict[str, list[dict]]:
     """
     wanted = tags(types)
     read_as = {kind: kind if f"B-{kind}" in wanted else COARSER[kind] for kind in TYPES[5]}
-    if is_on_hub(data_dir, HUB, *FILES.values(), "or brat documents"):
+    folder = local_folder(data_dir, "collection3", HUB, *FILES.values(), "or brat documents")
+    if folder is None:
         return _from_hub(data_dir, read_as)
-    folder = Path(data_dir)
     if brat.is_brat(folder):
         return brat.read(folder, read_as)
     if not any(folder.glob("*.txt*")):
@@ -87,8 +87,7 @@ def write(folder: str | Path, rows: Sequence[dict], predictions: Sequence[Sequen
 
 
 def _from_conll(folder: Path, types: Mapping[str, str]) -> dict[str, list[dict]]:
-    has_validation = any((folder / f"{FILES['validation']}{suffix}").is_file() for suffix in ("", ".gz"))
-    splits = {split: name for split, name in FILES.items() if split != "validation" or has_validation}
+    splits = {split: name for split, name in FILES.items() if split != "validation" or has(folder, name)}
     paths = find(folder, *splits.values())
     return {split: conll.read(path, split, types) for split, path in zip(splits, paths, strict=True)}
 

@@ -10,7 +10,7 @@ from xml.parsers import expat
 
 from distillation.config.recipe import UserError
 from finetuning.arguments import key
-from finetuning.formats.locate import find, is_on_hub, load_from_hub, read_text
+from finetuning.formats.locate import find, load_from_hub, local_folder, read_text
 
 if TYPE_CHECKING:
     from finetuning.tasks.classification import TextClassification
@@ -67,10 +67,11 @@ def read(data_dir: str, classes: int = 2) -> dict[str, list[dict]]:
     """
     if classes not in LABELS:
         raise UserError(f"`classes` is {classes}; choose 2 or 3")
-    if is_on_hub(data_dir, HUB, *FILES):
+    folder = local_folder(data_dir, "paraphraser", HUB, *FILES)
+    if folder is None:
         splits = load_from_hub(data_dir, FIELDS, ("train", "test"))
         return {split: _rows(*_from_hub(f"{data_dir} ({split})", rows), classes) for split, rows in splits.items()}
-    train, test = find(data_dir, *FILES)
+    train, test = find(folder, *FILES)
     return {"train": _rows(*_from_file(train), classes), "test": _rows(*_from_file(test), classes)}
 
 

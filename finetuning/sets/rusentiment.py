@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from distillation.config.recipe import UserError
 from finetuning.arguments import key
 from finetuning.formats import table
-from finetuning.formats.locate import find, is_on_hub
+from finetuning.formats.locate import find, local_folder
 
 if TYPE_CHECKING:
     from finetuning.tasks.classification import TextClassification
@@ -57,8 +57,8 @@ def read(data_dir: str, parts: Sequence[str] = ("random",)) -> dict[str, list[di
     if not parts or len(set(parts)) < len(parts) or not set(parts) <= set(PARTS):
         got = ", ".join(parts) or "none"
         raise UserError(f"`parts` must name some of {', '.join(PARTS)}, each once at most; got {got}")
-    is_on_hub(data_dir, None, *PARTS.values(), TEST)
-    *train, test = find(data_dir, *(PARTS[part] for part in parts), TEST)
+    folder = local_folder(data_dir, "rusentiment", None, *PARTS.values(), TEST)
+    *train, test = find(folder, *(PARTS[part] for part in parts), TEST)
     train_rows = [row for part, path in zip(parts, train, strict=True) for row in _rows(path, part)]
     return {"train": train_rows, "test": _rows(test, "test")}
 

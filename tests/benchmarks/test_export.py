@@ -29,8 +29,8 @@ from distillation.config.recipe import UserError
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
 from distillation.models.loading import save_pretrained
 from finetuning import run_rusentiment, run_sberquad
-from finetuning.demo import resolve as demo
 from tests.benchmarks.tiny_models import SHAPE, lively
+from tests.finetuning.demo_sets import small_demo
 
 NAMES = ["input_ids", "token_type_ids", "attention_mask"]
 
@@ -59,10 +59,7 @@ def fine_tuned(teacher_folder, tmp_path_factory):
 
     def tune(name, main):
         folder = tmp_path_factory.mktemp(name)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(demo, "TRAIN", 80)
-            patch.setattr(demo, "TEST", 24)
-            demo.demo_data(name, folder / "before")
+        small_demo(name, folder / "before")
         argv = ["--model_name_or_path", str(teacher_folder), "--data_dir", str(folder / "before" / name)]
         argv += ["--output_dir", str(folder / "run"), "--max_length", "48", "--learning_rate", "2e-3"]
         argv += ["--num_train_epochs", "2", "--per_device_train_batch_size", "16"]

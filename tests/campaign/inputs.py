@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from unittest import mock
 
 import torch
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
@@ -12,9 +11,9 @@ from distillation.demo.grammar import generate
 from distillation.models.loading import save_pretrained
 from distillation.runs.files import METRICS
 from distillation.vocabularies.wordpiece import train_tokenizer
-from finetuning.demo import resolve as demo
-from finetuning.russian_superglue import demo as superglue
+from finetuning.formats.locate import DEMO_FOLDER
 from tests.campaign.finished import FINISHED, make_finished
+from tests.finetuning.demo_sets import small_demo
 
 WIDTH, LAYERS, LENGTH = 32, 2, 64
 LINES = 60
@@ -40,11 +39,9 @@ def make_inputs(folder: Path) -> None:
 
 def make_data(folder: Path) -> None:
     """The demo's benchmarks, smaller."""
-    nested = {"muserc": (8, 3, 2), "rucos": (8, 3, 2), "lidirus": (0, 8, 0)}
-    fewer = mock.patch.multiple(superglue, SIZE=(24, 8, 4), SIZES=nested)
-    with mock.patch.multiple(demo, TRAIN=40, TEST=12), fewer:
-        for name in demo.WRITERS:
-            demo.demo_data(name, folder)
+    for path in DEMO_FOLDER.iterdir():
+        sizes = (8, 3) if path.name == "russian_superglue" else (40, 12)
+        small_demo(path.name, folder, *sizes)
 
 
 def make_results(folder: Path) -> None:

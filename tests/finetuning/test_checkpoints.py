@@ -13,7 +13,7 @@ from transformers import TrainingArguments, pipeline
 from distillation.config.recipe import UserError
 from distillation.models.loading import position_count, save_pretrained
 from finetuning.checkpoints import START, load_model, load_task_teacher, load_tokenizer
-from finetuning.parts import Part
+from finetuning.splits import Part
 from finetuning.trainer import TaskTrainer
 
 KINDS = ("classification", "tagging", "question_answering", "multiple_choice")

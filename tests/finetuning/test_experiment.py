@@ -15,9 +15,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trai
 
 from finetuning import experiment as training
 from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_sberquad
-from finetuning.demo import resolve as demo
 from finetuning.sets import collection3, make_task, paraphraser, rusentiment
 from finetuning.trainer import TaskTrainer
+from tests.finetuning.demo_sets import small_demo
 
 MAINS = {
     "rusentiment": run_rusentiment.main,
@@ -47,11 +47,8 @@ MODEL_FILES = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_
 def data(tmp_path_factory):
     """The demo's benchmarks, small."""
     folder = tmp_path_factory.mktemp("benchmarks")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "TRAIN", 80)
-        patch.setattr(demo, "TEST", 24)
-        for name in MAINS:
-            demo.demo_data(name, folder)
+    for name in MAINS:
+        small_demo(name, folder)
     return folder
 
 
@@ -361,11 +358,9 @@ def test_the_other_sets_of_labels(fine_tune, tmp_path, name, options, labels):
 
 def test_the_demo_needs_no_data(fine_tune, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(demo, "TRAIN", 40)
-    monkeypatch.setattr(demo, "TEST", 20)
     results = fine_tune("rusentiment", tmp_path / "out", data_dir="demo", num_train_epochs=1)
-    assert results["left_out"] == {"in_test": 0, "repeated": 3, "conflicting": 2}
-    assert results["examples"]["test"] == 20 and (tmp_path / "outputs/demo/data/rusentiment").is_dir()
+    assert results["left_out"] == {"in_test": 1, "repeated": 3, "conflicting": 2}
+    assert results["examples"]["test"] == 200 and results["demo"]
 
 
 def test_a_folder_goes_on_with_its_own_recipe_alone(fine_tune, teacher_folder, tmp_path, capsys):

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_sberquad
-from finetuning.demo import resolve as demo
 from finetuning.sets import rusentiment
+from tests.finetuning.demo_sets import small_demo
 
 MAINS = {
     "rusentiment": run_rusentiment.main,
@@ -22,11 +22,8 @@ MAINS = {
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("benchmarks")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo, "TRAIN", 40)
-        patch.setattr(demo, "TEST", 12)
-        for name in MAINS:
-            demo.demo_data(name, folder)
+    for name in MAINS:
+        small_demo(name, folder, 40, 12)
     return folder
 
 

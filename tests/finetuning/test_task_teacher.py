@@ -11,7 +11,7 @@ from distillation.config.recipe import UserError
 from distillation.models.loading import save_pretrained
 from finetuning.arguments import TaskTeacherArguments
 from finetuning.checkpoints import load_model
-from finetuning.parts import Part
+from finetuning.splits import Part
 from finetuning.task_teacher import teach
 from finetuning.trainer import TaskTrainer
 

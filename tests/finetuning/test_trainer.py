@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer, EarlyStoppingCallback, TrainerState, TrainingArguments
 
 from finetuning.checkpoints import load_model
-from finetuning.parts import Part
+from finetuning.splits import Part
 from finetuning.tasks.collator import Collator
 from finetuning.tasks.losses import IGNORED, label_loss
 from finetuning.tasks.multiple_choice import MultipleChoice

@@ -1,13 +1,14 @@
 """A folder, a file, or a set on the Hub is read, or refused in one sentence that names it."""
 
 import gzip
+from pathlib import Path
 
 import datasets
 import pytest
 from datasets import Dataset, DatasetDict
 
 from distillation.config.recipe import UserError
-from finetuning.formats.locate import find, find_either, is_on_hub, line_of, load_from_hub, read_text
+from finetuning.formats.locate import find, find_either, load_from_hub, local_folder, read_text
 
 ROWS = DatasetDict({split: Dataset.from_dict({"a": [1], "b": [split]}) for split in ("train", "test")})
 
@@ -15,9 +16,9 @@ ROWS = DatasetDict({split: Dataset.from_dict({"a": [1], "b": [split]}) for split
 def test_a_folder_comes_before_a_hub_id(tmp_path, monkeypatch):
     """A folder `owner/name` that exists must not be looked for on the Hub."""
     monkeypatch.chdir(tmp_path)
-    assert is_on_hub("owner/name", "some/example")
+    assert local_folder("owner/name", "set", "some/example") is None
     (tmp_path / "owner" / "name").mkdir(parents=True)
-    assert not is_on_hub("owner/name", "some/example")
+    assert local_folder("owner/name", "set", "some/example") == Path("owner/name")
 
 
 @pytest.mark.parametrize(
@@ -34,16 +35,16 @@ def test_a_folder_comes_before_a_hub_id(tmp_path, monkeypatch):
 )
 def test_what_is_neither_folder_nor_hub_id_is_refused(data_dir, example, message):
     with pytest.raises(UserError, match=message):
-        is_on_hub(data_dir, example, "a.txt", "b.txt")
+        local_folder(data_dir, "set", example, "a.txt", "b.txt")
 
 
 def test_a_slip_in_a_folder_is_no_hub_id(tmp_path, monkeypatch):
     """`data/colection3` would be looked for on the Hub, and the files not named."""
     monkeypatch.chdir(tmp_path)
-    assert is_on_hub("data/colection3", "some/example", "a.txt")
+    assert local_folder("data/colection3", "set", "some/example", "a.txt") is None
     (tmp_path / "data").mkdir()
     with pytest.raises(UserError, match="is no folder .of a.txt"):
-        is_on_hub("data/colection3", "some/example", "a.txt")
+        local_folder("data/colection3", "set", "some/example", "a.txt")
 
 
 def test_hub_splits_are_those_asked_for(monkeypatch):
@@ -147,11 +148,6 @@ def test_unreadable_files_are_refused_by_name(tmp_path, name, content, message):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
         read_text(tmp_path / name)
-
-
-def test_lines_are_counted_from_one():
-    text = "a\r\nb\n\nc"
-    assert [line_of(text, place) for place in (-1, 0, 3, 5, 6)] == [1, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("script", [True, False])

@@ -6,10 +6,11 @@ import zipfile
 import pytest
 
 from finetuning import run_russian_superglue
-from finetuning.russian_superglue import benchmark, demo, suite
+from finetuning.russian_superglue import benchmark, suite
 from finetuning.russian_superglue.metrics import METRICS
 from finetuning.russian_superglue.readers import read
 from finetuning.russian_superglue.tasks import NAMES
+from tests.finetuning.demo_sets import small_demo
 
 QUICK = ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "48", "--num_train_epochs", "1"]
 QUICK += ["--per_device_train_batch_size", "64", "--learning_rate", "1e-3"]
@@ -17,9 +18,7 @@ QUICK += ["--per_device_train_batch_size", "64", "--learning_rate", "1e-3"]
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("superglue")
-    demo.write_demo(folder)
-    return folder
+    return small_demo("russian_superglue", tmp_path_factory.mktemp("superglue"), 60, 30)
 
 
 @pytest.fixture(scope="session")

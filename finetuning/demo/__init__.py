@@ -1,1 +1,0 @@
-"""Small sets of the demo."""
