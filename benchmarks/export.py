@@ -19,7 +19,6 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 import torch
-import transformers
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -28,9 +27,9 @@ from benchmarks.backends.runtimes import BACKENDS, Arrays
 from benchmarks.reporting.files import check_run
 from benchmarks.timing.measure import hardware
 from distillation.config.arguments import DataArguments
-from distillation.config.recipe import UserError, cli_entry, one_line, parse_recipe
+from distillation.config.recipe import UserError, cli_entry, parse_recipe
 from distillation.demo.resolve import resolve_demo
-from distillation.models.loading import check_rows, check_trained, fit_tokenizer, load_config, load_tokenizer
+from distillation.models.loading import load_as_saved, load_tokenizer_of
 from distillation.runs.files import RESULTS, WEIGHTS, sha256
 from distillation.runs.result_files import read
 from distillation.text.reading import load_lines
@@ -71,10 +70,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Export, check, write; what was found."""
     (arguments,) = parse_recipe(ExportArguments, argv=argv)
     BACKENDS[arguments.backend].check(arguments.backend, "cpu")
-    model = load(arguments.model_name_or_path)
-    tokenizer = load_tokenizer(arguments.model_name_or_path, "model_name_or_path")
-    check_rows(tokenizer, model, arguments.model_name_or_path, "model_name_or_path")
-    fit_tokenizer(tokenizer, model)
+    source = arguments.model_name_or_path, "model_name_or_path"
+    model = load_as_saved(*source, HEADS)
+    tokenizer = load_tokenizer_of(model, *source)
     arguments.max_length = min(arguments.max_length, tokenizer.model_max_length)
     lines = lines_of(arguments.validation_file)
     folder = Path(arguments.output_dir)
@@ -89,26 +87,6 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         shutil.rmtree(draft, ignore_errors=True)
     report(found, folder)
     return found
-
-
-def load(name_or_path: str) -> PreTrainedModel:
-    """The checkpoint with the head that it has.
-
-    Raises UserError for another head, or for what cannot be loaded.
-    """
-    try:
-        config = load_config(name_or_path)
-        head = (config.architectures or ["no head"])[0]
-        if not head.endswith(HEADS):
-            raise UserError(f"`model_name_or_path` {name_or_path!r} is a {head}: this exports {', '.join(HEADS)}")
-        options = {"config": config, "dtype": torch.float32, "trust_remote_code": False, "output_loading_info": True}
-        model, loading = getattr(transformers, head).from_pretrained(name_or_path, **options)
-        check_trained(model, loading, name_or_path, "model_name_or_path")
-        return model.eval()
-    except UserError:
-        raise
-    except Exception as error:  # the loaders raise many types; all mean that there is no usable model
-        raise UserError(f"`model_name_or_path` {name_or_path!r} cannot be loaded: {one_line(error)}") from None
 
 
 def lines_of(validation_file: str) -> Dataset:

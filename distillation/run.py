@@ -20,7 +20,7 @@ from distillation.config.recipe import cli_entry, parse_recipe
 from distillation.demo.resolve import resolve_demo
 from distillation.evaluation import evaluate_masked_lm
 from distillation.hub.publishing import check_push, publish
-from distillation.models.shapes import load_masked_lm
+from distillation.models.loading import load_masked_lm
 from distillation.runs.agreement import writing
 from distillation.runs.files import recipe_of
 from distillation.runs.resume import MACHINE, begin, checkpoint_of

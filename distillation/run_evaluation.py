@@ -18,8 +18,7 @@ from distillation.config.arguments import DataArguments
 from distillation.config.recipe import UserError, cli_entry, parse_recipe
 from distillation.demo.resolve import resolve_demo
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
-from distillation.models.loading import check_rows, load_tokenizer, position_count
-from distillation.models.shapes import load_masked_lm
+from distillation.models.loading import check_rows, load_masked_lm, load_tokenizer, position_count
 from distillation.runs.files import held_out_table, write_json
 from distillation.text.reading import check_whole, load_lines
 

@@ -26,8 +26,8 @@ from distillation.demo.resolve import resolve_demo
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
 from distillation.hub.publishing import check_push, publish
 from distillation.models.layer_groups import Projections
-from distillation.models.loading import check_numbering, load_tokenizer
-from distillation.models.shapes import load_masked_lm, teacher_config
+from distillation.models.loading import check_numbering, load_masked_lm, load_tokenizer
+from distillation.models.shapes import teacher_config
 from distillation.models.student import Student
 from distillation.runs.agreement import writing
 from distillation.runs.files import recipe_of

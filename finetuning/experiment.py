@@ -18,11 +18,11 @@ from distillation.config.arguments import CardArguments
 from distillation.config.recipe import UserError, parse_recipe
 from distillation.hub.publishing import card_facts, check_push, save_card
 from distillation.hub.push import Repository, push
+from distillation.models.loading import load_tokenizer_of
 from distillation.runs.agreement import writing
 from distillation.runs.files import RESULTS, WEIGHTS, recipe_of, sha256, write_json
 from distillation.runs.resume import MACHINE, begin, checkpoint_of, finished, names_checkpoint
 from finetuning.arguments import FinetuningArguments, TaskTeacherArguments, TaskTrainingArguments
-from finetuning.checkpoints import START, load_model, load_tokenizer
 from finetuning.results import over_seeds, save_predictions, table
 from finetuning.splits import Part, read_parts
 from finetuning.task_teacher import teach
@@ -117,8 +117,8 @@ def prepare(task: Task, settings: Settings, training: TrainingArguments) -> "Exp
     with training.main_process_first():
         rows, facts = read_parts(task, arguments.data_dir)
     task = task.adapted(rows["train"])
-    model = load_model(arguments.model_name_or_path, task, arguments.random_weights)
-    tokenizer = load_tokenizer(arguments.model_name_or_path, START, model)
+    model = task.load_model(arguments.model_name_or_path, arguments.random_weights)
+    tokenizer = load_tokenizer_of(model, arguments.model_name_or_path, "model_name_or_path")
     max_length = min(arguments.max_length, tokenizer.model_max_length)
     if max_length < arguments.max_length:
         logger.info("`max_length` is %d here: the model has no more positions", max_length)
@@ -198,7 +198,7 @@ class Experiment:
         set_seed(training.seed)
         arguments = self.settings.arguments
         trainer = TaskTrainer(
-            load_model(arguments.model_name_or_path, self.task, arguments.random_weights),
+            self.task.load_model(arguments.model_name_or_path, arguments.random_weights),
             training,
             task=self.task,
             train=self.parts["train"].encoded.inputs,

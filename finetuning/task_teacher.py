@@ -11,14 +11,16 @@ from collections.abc import MutableMapping
 from typing import Any
 
 from datasets import Dataset, concatenate_datasets
-from transformers import TrainingArguments
+from transformers import PreTrainedModel, TrainingArguments
 
 from distillation.config.recipe import UserError
+from distillation.models.loading import load_tokenizer_of, load_trained
 from finetuning.arguments import TaskTeacherArguments
-from finetuning.checkpoints import TEACHER, load_task_teacher, load_tokenizer
 from finetuning.splits import Part
 from finetuning.tasks.base import Task
 from finetuning.trainer import TaskTrainer
+
+KEY = "task_teacher"
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +37,9 @@ def teach(
     Raises UserError for a model that cannot teach this task, or not with its tokenizer.
     """
     name = arguments.task_teacher
-    model = load_task_teacher(name, task)
-    tokenizer = load_tokenizer(name, TEACHER, model)
+    model = load_trained(task.model_class, name, KEY, f"fine-tune it on {task.name} first")
+    check_labels(model, task, name)
+    tokenizer = load_tokenizer_of(model, name, KEY)
     length = min(max_length, tokenizer.model_max_length)
     # Its labels may stand in another order.
     its_task = dataclasses.replace(task, labels=tuple(model.config.id2label[i] for i in range(len(task.labels))))
@@ -47,7 +50,7 @@ def teach(
     theirs, ours = its_parts["train"].encoded, parts["train"].encoded
     if task.needs_one_tokenizer and not theirs.inputs.data["input_ids"].equals(ours.inputs.data["input_ids"]):
         raise UserError(
-            f"`{TEACHER}` {name!r} reads the texts as other tokens than the student: {task.needs_one_tokenizer}; give "
+            f"`{KEY}` {name!r} reads the texts as other tokens than the student: {task.needs_one_tokenizer}; give "
             "a teacher with the student's tokenizer and as many positions"
         )
     trainer = TaskTrainer(
@@ -67,3 +70,13 @@ def teach(
     taught = concatenate_datasets([ours.inputs, column], axis=1)
     parts["train"] = Part(parts["train"].rows, dataclasses.replace(ours, inputs=taught))
     return {"model": name} | {f"validation_{metric}": value for metric, value in scores.items()}
+
+
+def check_labels(model: PreTrainedModel, task: Task, name: str) -> None:
+    """Raise UserError for a model that predicts other labels than the task has."""
+    known = set(model.config.id2label.values())
+    if task.labels and known != set(task.labels):
+        raise UserError(
+            f"`{KEY}` {name!r} predicts {', '.join(sorted(known))}, and {task.name} has {', '.join(task.labels)}: "
+            "give a model fine-tuned on this very task"
+        )

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import transformers
-from transformers import AutoConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from benchmarks.backends.graph import OUTPUTS, Graph, quiet
 from distillation.config.recipe import UserError
+from distillation.models.loading import load_as_saved
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is imported; else it reports home
 
@@ -73,7 +73,7 @@ class Torch(Backend):
 
     def open(self, folder: Path, threads: int, device: str) -> Run:
         torch.set_num_threads(threads)
-        model = _saved(folder, self.dtype).to(device)
+        model = load_as_saved(str(folder), "folder", dtype=self.dtype).to(device)
         run = torch.compile(model) if self.compiled else model
 
         @torch.inference_mode()
@@ -82,12 +82,6 @@ class Torch(Backend):
             return [outputs[name] for name in OUTPUTS if name in outputs]
 
         return call
-
-
-def _saved(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    model_class = getattr(transformers, config.architectures[0])
-    return model_class.from_pretrained(folder, dtype=dtype, trust_remote_code=False).eval()
 
 
 def onnx_session(model: Path | bytes, threads: int) -> Any:

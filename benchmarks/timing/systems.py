@@ -17,11 +17,10 @@ from transformers import (
     PreTrainedModel,
     set_seed,
 )
-from transformers.utils import logging as transformers_logging
 
 from distillation.config.arguments import ModelArguments
 from distillation.config.recipe import UserError, one_line
-from distillation.models.loading import load_config
+from distillation.models.loading import explained, load_config, load_with_head
 from distillation.models.shapes import student_config
 
 HEADS = {
@@ -29,6 +28,7 @@ HEADS = {
     "masked-lm": AutoModelForMaskedLM,
     "classification": AutoModelForSequenceClassification,
 }
+KEY = "models"  # that names them
 SHAPES = Path(__file__).parents[1] / "shapes"
 RECIPES = Path(__file__).parents[2] / "distillation" / "recipes"
 PUBLISHED = (  # the systems of the model cards, largest first
@@ -55,33 +55,21 @@ class System:
         Raises UserError for what cannot be opened.
         """
         set_seed(0)
-        config = self.config()
-        level = transformers_logging.get_verbosity()
-        transformers_logging.set_verbosity_error()  # that the head is new is no news
-        try:
-            if self.source.endswith(".yaml"):
-                return HEADS[head].from_config(config, trust_remote_code=False).eval()
-            options = {"config": config, "dtype": torch.float32, "trust_remote_code": False}
-            return HEADS[head].from_pretrained(self.source, **options).eval()
-        except Exception as error:  # the loaders raise many types; all mean that there is no usable model
-            raise UserError(f"{self.source!r} cannot be opened: {one_line(error)}") from None
-        finally:
-            transformers_logging.set_verbosity(level)
+        if not self.source.endswith(".yaml"):
+            return load_with_head(HEADS[head], self.source, KEY)
+        with explained(KEY, self.source):
+            return HEADS[head].from_config(self.config(), trust_remote_code=False).eval()
 
     def skeleton(self, head: str) -> PreTrainedModel:
         """The model without weights. Raises UserError like `load`."""
-        config = self.config()
-        try:
-            with torch.device("meta"):
-                return HEADS[head].from_config(config, trust_remote_code=False).eval()
-        except Exception as error:  # as above
-            raise UserError(f"{self.source!r} has no head for {head}: {one_line(error)}") from None
+        with explained(KEY, self.source, f"has no head for {head}"), torch.device("meta"):
+            return HEADS[head].from_config(self.config(), trust_remote_code=False).eval()
 
     def config(self) -> PreTrainedConfig:
         """The shape. Raises UserError for what cannot be opened."""
         if self.source.endswith(".yaml"):
             return shape(Path(self.source))
-        return _config(self.source)
+        return load_config(self.source, KEY)
 
 
 def systems(sources: Sequence[str]) -> list[System]:
@@ -121,7 +109,7 @@ def _student(arguments: ModelArguments, path: Path) -> DistilBertConfig:
     if teacher is None:
         raise UserError(f"{path} names no `teacher_name_or_path`, whose shape the student shares")
     known = SHAPES / f"{teacher.split('/')[-1]}.yaml"  # so that a recipe needs no network
-    config = shape(known) if known.exists() else _config(teacher)
+    config = shape(known) if known.exists() else load_config(teacher, "teacher_name_or_path")
     size = config.vocab_size
     if arguments.student_vocabulary is not None:
         size = _vocabulary_size(arguments.student_vocabulary, path)
@@ -134,10 +122,3 @@ def _vocabulary_size(vocabulary: str, path: Path) -> int:
     if not digits.isdigit():
         raise UserError(f"`student_vocabulary` {vocabulary!r} of {path} does not tell its size: name it NAME-SIZE")
     return int(digits)
-
-
-def _config(name_or_path: str) -> PreTrainedConfig:
-    try:
-        return load_config(name_or_path)
-    except Exception as error:  # a missing folder, a broken file, an unknown id
-        raise UserError(f"{name_or_path!r} cannot be opened: {one_line(error)}") from None

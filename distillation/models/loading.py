@@ -1,59 +1,144 @@
-"""Checkpoints: what a folder holds, and how much their models read."""
+"""Checkpoints, of all stages: loaded, checked, and saved. Whatever a loader raises becomes one sentence."""
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+import transformers
 from torch import Tensor
 from transformers import (
     AutoConfig,
+    AutoModelForMaskedLM,
     AutoTokenizer,
     PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging as transformers_logging
 
 from distillation.config.recipe import UserError, one_line
 
-PROBE = "Ёлка"  # a text that any tokenizer can read
-MADE_UP = 5  # special tokens, which transformers puts where there is no vocabulary
+PROBE = "Ёлка"  # a text that any tokenizer can read; it tells lower case and lost accents
+PLACEHOLDERS = 5  # special tokens, which transformers puts where there is no vocabulary
 
 
-def save_pretrained(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    folder: str | Path,
-    state_dict: dict[str, Tensor] | None = None,
-) -> None:
-    """Write what `AutoModelForMaskedLM` and `AutoTokenizer` load."""
-    tokenizer = copy.deepcopy(tokenizer)  # the caller goes on with it, perhaps for another model
-    fit_tokenizer(tokenizer, model)
-    model.save_pretrained(folder, state_dict=state_dict)
-    save_tokenizer(tokenizer, folder)
+@contextmanager
+def explained(key: str, name_or_path: str, problem: str = "cannot be loaded") -> Iterator[None]:
+    """Raise any exception as a UserError that names the key and what it was given. Loaders raise many types: for a
+    missing folder, a broken file, an unknown id. Their warnings are dropped: that a head is new is no news.
+    """
+    level = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"`{key}` {name_or_path!r} {problem}: {one_line(error)}") from None
+    finally:
+        transformers_logging.set_verbosity(level)
 
 
-def load_config(name_or_path: str) -> PreTrainedConfig:
+# Each `load_*` takes a folder or Hub id and the key that named it, and raises UserError.
+
+
+def load_config(name_or_path: str, key: str) -> PreTrainedConfig:
     """The config of a checkpoint. A distilled model's may ask for hidden states and attention maps, which costs time
     and memory and says nothing to those who use the model: here it does not."""
-    config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
-    config.output_hidden_states = config.output_attentions = False
-    return config
+    with explained(key, name_or_path):
+        config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
+        config.output_hidden_states = config.output_attentions = False
+        return config
+
+
+def load_masked_lm(name_or_path: str, key: str, attn_implementation: str = "sdpa") -> PreTrainedModel:
+    """A masked LM with a trained head, ready to evaluate."""
+    config = load_config(name_or_path, key)
+    # BART and T5 are in the mapping as well, but they write a text instead of filling one in.
+    if type(config) not in AutoModelForMaskedLM._model_mapping or config.is_encoder_decoder:
+        raise UserError(f"`{key}` {name_or_path!r} is not a masked language model; give one, such as a BERT")
+    model = load_trained(
+        AutoModelForMaskedLM, name_or_path, key, config=config, attn_implementation=attn_implementation
+    )
+    if getattr(config, "num_hidden_layers", 1) < 1:
+        raise UserError(f"`{key}` {name_or_path!r} has no layers: give a trained masked LM")
+    return model
+
+
+def load_as_saved(name_or_path: str, key: str, heads: tuple[str, ...] = ("",), **options: Any) -> PreTrainedModel:
+    """A model of the class that its config names. heads: ends of the names that will do."""
+    config = load_config(name_or_path, key)
+    name = (config.architectures or ["model without a head"])[0]
+    if not name.endswith(heads) or not hasattr(transformers, name):
+        raise UserError(f"`{key}` {name_or_path!r} is a {name}: give a model {', '.join(heads)}")
+    return load_trained(getattr(transformers, name), name_or_path, key, config=config, **options)
+
+
+def load_with_head(
+    model_class: Any,
+    name_or_path: str,
+    key: str,
+    labels: Sequence[str] | None = None,
+    random_weights: bool = False,
+) -> PreTrainedModel:
+    """A checkpoint with the head of a class: its own if that fits, else a new one. Its encoder has to be trained.
+
+    labels: of the head; () for two without names, the ends of an answer; None for those in the config.
+    """
+    config = load_config(name_or_path, key)
+    if labels is not None:  # a checkpoint of another task brings its own, or wants several of them at once
+        config.id2label = dict(enumerate(labels or ("LABEL_0", "LABEL_1")))
+        config.label2id = {label: number for number, label in config.id2label.items()}
+        config.problem_type = None
+    if random_weights:
+        with explained(key, name_or_path):
+            return model_class.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    model, absent = _load(model_class, name_or_path, key, config=config, ignore_mismatched_sizes=True)
+    inside = f"{model.base_model_prefix}."
+    for name in absent:
+        if name.startswith(inside) and ".pooler." not in name:  # a pooler is new where the checkpoint was a masked LM
+            raise UserError(f"`{key}` {name_or_path!r} lacks trained weights for {name}: give a whole checkpoint")
+    return model
+
+
+def load_trained(
+    model_class: Any,
+    name_or_path: str,
+    key: str,
+    remedy: str = "give a checkpoint saved with its head",
+    **options: Any,
+) -> PreTrainedModel:
+    """A model all of whose weights are in its checkpoint."""
+    model, absent = _load(model_class, name_or_path, key, **options)
+    if absent:
+        raise UserError(
+            f"`{key}` {name_or_path!r} lacks trained weights for {', '.join(absent[:3])}"
+            f"{' and more' if len(absent) > 3 else ''}: its predictions would be random; {remedy}"
+        )
+    return model
+
+
+def _load(model_class: Any, name_or_path: str, key: str, **options: Any) -> tuple[PreTrainedModel, list[str]]:
+    """A model in fp32, ready to evaluate; names of weights that its checkpoint lacks or has in another shape."""
+    options = {"dtype": torch.float32, "output_loading_info": True, "trust_remote_code": False} | options
+    with explained(key, name_or_path):
+        model, loading = model_class.from_pretrained(name_or_path, **options)
+    absent = set(loading["missing_keys"]) - set(model.all_tied_weights_keys)
+    return model.eval(), sorted(absent | {name for name, *_ in loading["mismatched_keys"]})
 
 
 def load_tokenizer(
     name_or_path: str, key: str, roles: Sequence[str] = ("mask_token", "pad_token")
 ) -> PreTrainedTokenizerBase:
-    """Load a fast tokenizer with the special tokens that its use needs, by default those of masked-LM training.
-
-    key: the recipe key that named it, for the message. Raises UserError.
-    """
-    try:
+    """A fast tokenizer with the special tokens that its use needs, by default those of masked-LM training."""
+    with explained(key, name_or_path, "has no usable tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
         tokenizer(PROBE)
-    except Exception as error:  # the loaders raise many types; all mean that there is no usable tokenizer
-        raise UserError(f"`{key}` {name_or_path!r} has no usable tokenizer: {one_line(error)}") from None
     if not tokenizer.is_fast:
         raise UserError(
             f"`{key}` {name_or_path!r} has a slow tokenizer, which cannot tell the characters behind its tokens: "
@@ -64,8 +149,24 @@ def load_tokenizer(
             raise UserError(
                 f"the tokenizer of `{key}` {name_or_path!r} has no {role}: set one and save it, or use another's"
             )
-    if len(tokenizer) <= MADE_UP:
+    if len(tokenizer) <= PLACEHOLDERS:
         raise UserError(f"`{key}` {name_or_path!r} has no tokenizer: put its tokenizer.json there")
+    return tokenizer
+
+
+def load_tokenizer_of(
+    model: PreTrainedModel, name_or_path: str, key: str, roles: Sequence[str] = ("pad_token",)
+) -> PreTrainedTokenizerBase:
+    """The tokenizer of a checkpoint, as its model needs it."""
+    tokenizer = load_tokenizer(name_or_path, key, roles)
+    check_rows(tokenizer, model, name_or_path, key)
+    if counts_from_padding(model) and tokenizer.pad_token_id != model.config.pad_token_id:
+        raise UserError(
+            f"`{key}` {name_or_path!r} pads with token {tokenizer.pad_token_id} by its tokenizer and "
+            f"{model.config.pad_token_id} by its config, which positions are counted from: make them one"
+        )
+    tokenizer.padding_side = tokenizer.truncation_side = "right"
+    fit_tokenizer(tokenizer, model)
     return tokenizer
 
 
@@ -76,21 +177,6 @@ def check_numbering(tokenizer: PreTrainedTokenizerBase) -> None:
         raise UserError(
             f"the tokenizer {tokenizer.name_or_path!r} has {tokens} tokens, and numbers up to {numbers}: give one "
             "whose tokens are numbered without gaps"
-        )
-
-
-def check_trained(model: PreTrainedModel, loading: Mapping[str, Any], name_or_path: str, key: str) -> None:
-    """Raise UserError for a model of whose weights some were not in its checkpoint.
-
-    loading: what `from_pretrained` says of that; key: the recipe key that named it.
-    """
-    absent = sorted(set(loading["missing_keys"]) - set(model.all_tied_weights_keys))
-    absent += sorted(str(entry) for entry in loading.get("mismatched_keys", ()))
-    if absent:
-        raise UserError(
-            f"`{key}` {name_or_path!r} lacks trained weights for {', '.join(absent[:3])}"
-            f"{' and more' if len(absent) > 3 else ''}: its predictions would be random; "
-            "give a checkpoint saved with its head"
         )
 
 
@@ -116,14 +202,6 @@ def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) ->
     tokenizer.model_max_length = min(tokenizer.model_max_length, position_count(model))
 
 
-def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
-    """Write what `AutoTokenizer` loads; for WordPiece also `vocab.txt`, which transformers 5 leaves out."""
-    tokenizer.save_pretrained(folder)
-    if json.loads(tokenizer.backend_tokenizer.to_str())["model"]["type"] == "WordPiece":
-        tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-        Path(folder, "vocab.txt").write_text("".join(f"{token}\n" for token, _ in tokens), encoding="utf-8")
-
-
 def position_count(model: PreTrainedModel) -> int:
     """How many tokens a model can read at once; 512 where its config does not say."""
     positions = getattr(model.config, "max_position_embeddings", None) or 512
@@ -135,3 +213,29 @@ def counts_from_padding(model: PreTrainedModel) -> bool:
     """Whether positions are numbered behind that of padding, as RoBERTa does."""
     embeddings = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
     return any(getattr(module, "padding_idx", None) is not None for module in embeddings)
+
+
+def save_pretrained(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: str | Path,
+    state_dict: dict[str, Tensor] | None = None,
+) -> None:
+    """Write what `AutoModelFor...` and `AutoTokenizer` load, readable as the umask says.
+
+    state_dict: gathered weights to write in the place of the model's own.
+    """
+    tokenizer = copy.deepcopy(tokenizer)  # the caller goes on with it, perhaps for another model
+    fit_tokenizer(tokenizer, model)
+    model.save_pretrained(folder, state_dict=state_dict)
+    for weights in Path(folder).glob("*.safetensors"):  # which safetensors writes for its owner alone, from 0.8 on
+        shutil.copymode(Path(folder, "config.json"), weights)
+    save_tokenizer(tokenizer, folder)
+
+
+def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
+    """Write what `AutoTokenizer` loads; for WordPiece also `vocab.txt`, which transformers 5 leaves out."""
+    tokenizer.save_pretrained(folder)
+    if json.loads(tokenizer.backend_tokenizer.to_str())["model"]["type"] == "WordPiece":
+        tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+        Path(folder, "vocab.txt").write_text("".join(f"{token}\n" for token, _ in tokens), encoding="utf-8")

@@ -4,10 +4,7 @@ import copy
 import logging
 
 import datasets
-import torch
 from transformers import (
-    AutoConfig,
-    AutoModelForMaskedLM,
     BertConfig,
     DistilBertConfig,
     DistilBertForMaskedLM,
@@ -17,51 +14,29 @@ from transformers import (
 )
 
 from distillation.config.arguments import ModelArguments, ObjectiveArguments, TeacherArguments
-from distillation.config.recipe import UserError, one_line
+from distillation.config.recipe import UserError
 from distillation.models.initialisation import activation, initialise, intermediate_size
 from distillation.models.layer_groups import layer_groups
-from distillation.models.loading import check_numbering, check_rows, check_trained, load_tokenizer, position_count
+from distillation.models.loading import (
+    PROBE,
+    check_numbering,
+    check_rows,
+    load_masked_lm,
+    load_tokenizer,
+    position_count,
+)
 from distillation.models.mlm_head import check_entry, head_entry
 from distillation.vocabularies.mapping import VocabularyMap, normalised
 
 logger = logging.getLogger(__name__)
 
 MIN_SHARED = 10  # a few digits and punctuation marks are in every vocabulary
-PROBE = "Ёлка"  # tells lower case and lost accents
 SAMPLE = (
     "Мама мыла раму, а папа читал газету.",
     "Привет! Как дела? Давно не виделись.",
     "В этом году зима в Москве была очень холодной и долгой.",
     "The quick brown fox jumps over a lazy dog.",
 )
-
-
-def load_masked_lm(name_or_path: str, key: str, attn_implementation: str = "sdpa") -> PreTrainedModel:
-    """Load a masked LM whose head has trained weights, ready to evaluate.
-
-    key: the recipe key that named it, for the message. Raises UserError.
-    """
-    try:
-        config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
-        # BART and T5 are in the mapping as well, but they write a text instead of filling one in.
-        if type(config) not in AutoModelForMaskedLM._model_mapping or config.is_encoder_decoder:
-            raise UserError(f"`{key}` {name_or_path!r} is not a masked language model; give one, such as a BERT")
-        model, loading = AutoModelForMaskedLM.from_pretrained(
-            name_or_path,
-            attn_implementation=attn_implementation,
-            dtype=torch.float32,
-            output_loading_info=True,
-            trust_remote_code=False,
-        )
-    except UserError:
-        raise
-    except Exception as error:  # a missing folder, a broken file, an unknown id, a type without this attention
-        raise UserError(f"`{key}` {name_or_path!r} cannot be loaded: {one_line(error)}") from None
-    check_trained(model, loading, name_or_path, key)
-    if getattr(model.config, "num_hidden_layers", 1) < 1:
-        raise UserError(f"`{key}` {name_or_path!r} has no layers: give a trained masked LM")
-    model.config.output_hidden_states = model.config.output_attentions = False
-    return model.eval()
 
 
 def load_teacher(

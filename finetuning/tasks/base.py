@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
+from distillation.models.loading import load_with_head
 from finetuning.tasks.collator import Collator
 
 Row = Mapping[str, Any]  # an example as a reader gives it
@@ -62,6 +63,13 @@ class Task(ABC):
     def adapted(self, train: Sequence[Row]) -> "Task":
         """The task for these rows to train on."""
         return self
+
+    def load_model(self, name_or_path: str, random_weights: bool = False) -> PreTrainedModel:
+        """A checkpoint with a head for the task: its own if it has one that fits, else a new one.
+
+        Raises UserError for what is no encoder with trained weights.
+        """
+        return load_with_head(self.model_class, name_or_path, "model_name_or_path", self.labels, random_weights)
 
     @abstractmethod
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:

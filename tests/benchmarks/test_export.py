@@ -27,7 +27,7 @@ from benchmarks.backends.deployed import Deployed, compare_masked_lm, compare_on
 from benchmarks.backends.runtimes import OnnxRuntime
 from distillation.config.recipe import UserError
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
-from distillation.models.loading import save_pretrained
+from distillation.models.loading import load_as_saved, save_pretrained
 from finetuning import run_rusentiment, run_sberquad
 from tests.benchmarks.tiny_models import SHAPE, lively
 from tests.finetuning.demo_sets import small_demo
@@ -159,7 +159,7 @@ def test_questions_of_a_benchmark(fine_tuned):
     """Answers are compared, not tokens, over all windows of a context."""
     run, data = fine_tuned("sberquad", run_sberquad.main)
     results = json.loads((run / "all_results.json").read_text(encoding="utf-8"))
-    model, tokenizer = export.load(str(run)), AutoTokenizer.from_pretrained(run)
+    model, tokenizer = load_as_saved(str(run), "model_name_or_path"), AutoTokenizer.from_pretrained(run)
     with pytest.raises(UserError, match="before/sberquad"):  # where they were
         compare_on_task(model, running(model), tokenizer, *task_of(results, str(run), None))
     arguments = export.ExportArguments(model_name_or_path=str(run), output_dir=str(run / "new"))
@@ -298,8 +298,8 @@ def test_models_of_no_benchmark_are_checked_on_lines(results, tokenizer, corpus_
 def test_heads_that_are_exported(tokenizer, tmp_path):
     model = bert(BertForTokenClassification, tokenizer, output_hidden_states=True)
     model.save_pretrained(tmp_path)
-    loaded = export.load(str(tmp_path))
+    loaded = load_as_saved(str(tmp_path), "model_name_or_path")
     assert isinstance(loaded, BertForTokenClassification) and not loaded.config.output_hidden_states
     (tmp_path / "config.json").unlink()
     with pytest.raises(UserError, match="cannot be loaded"):
-        export.load(str(tmp_path))
+        load_as_saved(str(tmp_path), "model_name_or_path")

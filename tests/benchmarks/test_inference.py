@@ -47,7 +47,7 @@ def test_one_failure_does_not_end_the_others(small_machine, shape, tmp_path, cap
     with pytest.raises(SystemExit, match="1"):
         inference.main([*argv, *QUICK, "--output", str(output)])
     printed, complained = capfd.readouterr()
-    assert complained.count("error:") == complained.count("'no/where' cannot be opened") == 1
+    assert complained.count("error:") == complained.count("'no/where' cannot be loaded") == 1
     assert "error: where by torch, onnx-int8: " in complained
     figures = json.loads(output.read_text(encoding="utf-8"))
     assert json.loads(printed.splitlines()[-1]) == figures
@@ -55,7 +55,7 @@ def test_one_failure_does_not_end_the_others(small_machine, shape, tmp_path, cap
     assert [(row["model"], row["backend"], row["batch_size"]) for row in rows] == [
         (model, backend, size) for model in ("tiny", "where") for backend in ("torch", "onnx-int8") for size in (1, 3)
     ]
-    assert all("cannot be opened" in row["error"] and "seconds" not in row for row in rows[4:])
+    assert all("cannot be loaded" in row["error"] and "seconds" not in row for row in rows[4:])
     for row in rows[:4]:
         assert row.keys() == MEASURED
         assert len(row["seconds"]) == 2 and all(0 < seconds < 1 for seconds in row["seconds"])

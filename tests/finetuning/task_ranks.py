@@ -13,7 +13,6 @@ from safetensors.torch import save_file
 from transformers import AutoTokenizer, TrainingArguments
 
 from distillation.config.recipe import cli_entry
-from finetuning.checkpoints import load_model
 from finetuning.trainer import TaskTrainer
 
 
@@ -27,7 +26,7 @@ def main(argv: list[str]) -> None:
 
 def run(folder: str, task, train, validation, output: Path, batch_size: int) -> None:
     torch.manual_seed(0)
-    model = load_model(folder, task, False)
+    model = task.load_model(folder)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0

@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 from transformers import TrainingArguments, pipeline
 
 from distillation.config.recipe import UserError
-from distillation.models.loading import position_count, save_pretrained
-from finetuning.checkpoints import START, load_model, load_task_teacher, load_tokenizer
+from distillation.models.loading import load_tokenizer_of, load_trained, position_count, save_pretrained
 from finetuning.splits import Part
 from finetuning.trainer import TaskTrainer
 
+KEY = "model_name_or_path"
 KINDS = ("classification", "tagging", "question_answering", "multiple_choice")
 SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, pad_token_id=0)
 # The architecture, its config, how many tokens it can read, and a conftest tokenizer of the kind that it has.
@@ -52,8 +52,8 @@ def make_checkpoint(tmp_path, request):
 
 
 def trainer_of(folder, task, some, output):
-    model = load_model(str(folder), task, False)
-    tokenizer = load_tokenizer(str(folder), START, model)
+    model = task.load_model(str(folder))
+    tokenizer = load_tokenizer_of(model, str(folder), KEY)
     part = Part(some, task.encode(some, tokenizer, min(512, tokenizer.model_max_length)))
     training = TrainingArguments(
         str(output), use_cpu=True, report_to="none", save_strategy="no", max_steps=1, disable_tqdm=True
@@ -87,10 +87,10 @@ def test_every_architecture_learns_every_task(make_checkpoint, tasks, rows, tmp_
 def test_positions_are_those_that_the_model_has(make_checkpoint, tasks, architecture):
     """RoBERTa counts its positions from the padding."""
     folder = make_checkpoint(architecture)
-    model = load_model(str(folder), tasks["classification"], False)
+    model = tasks["classification"].load_model(str(folder))
     positions = ARCHITECTURES[architecture][1]
     assert position_count(model) == positions
-    tokenizer = load_tokenizer(str(folder), START, model)
+    tokenizer = load_tokenizer_of(model, str(folder), KEY)
     assert tokenizer.model_max_length == positions
     assert ("token_type_ids" in tokenizer.model_input_names) == (architecture == "Bert")
 
@@ -98,17 +98,17 @@ def test_positions_are_those_that_the_model_has(make_checkpoint, tasks, architec
 def test_the_published_roberta_reads_512(make_checkpoint, tasks):
     """Its padding is token 1 and it has 514 positions."""
     folder = make_checkpoint("Roberta", max_position_embeddings=514, pad_token_id=1)
-    assert position_count(load_model(str(folder), tasks["classification"], False)) == 512
+    assert position_count(tasks["classification"].load_model(str(folder))) == 512
 
 
 def test_the_encoder_is_kept_and_the_head_is_named(make_checkpoint, tasks):
     folder = make_checkpoint()
-    model = load_model(str(folder), tasks["classification"], False)
+    model = tasks["classification"].load_model(str(folder))
     assert model.config.id2label == {0: "a", 1: "b", 2: "c"} and model.config.label2id == {"a": 0, "b": 1, "c": 2}
     saved = load_file(folder / "model.safetensors")
     encoder = {name: weight for name, weight in model.state_dict().items() if name in saved}
     assert len(encoder) > 20 and all(torch.equal(weight, saved[name]) for name, weight in encoder.items())
-    random = load_model(str(folder), tasks["classification"], True)
+    random = tasks["classification"].load_model(str(folder), random_weights=True)
     name = "bert.encoder.layer.0.attention.self.query.weight"
     assert not torch.equal(random.state_dict()[name], saved[name])
 
@@ -116,17 +116,17 @@ def test_the_encoder_is_kept_and_the_head_is_named(make_checkpoint, tasks):
 def test_a_head_of_another_task_is_replaced(make_checkpoint, tasks, tmp_path):
     """With five labels or two: what fits stays, as one trained on the same task does."""
     folder = make_checkpoint()
-    three = load_model(str(folder), tasks["classification"], False)
+    three = tasks["classification"].load_model(str(folder))
     three.save_pretrained(tmp_path / "three")
-    kept = load_model(str(tmp_path / "three"), tasks["classification"], False)
+    kept = tasks["classification"].load_model(str(tmp_path / "three"))
     assert torch.equal(kept.classifier.weight, three.classifier.weight)
-    assert load_model(str(tmp_path / "three"), tasks["tagging"], False).classifier.weight.shape == (5, 32)
+    assert tasks["tagging"].load_model(str(tmp_path / "three")).classifier.weight.shape == (5, 32)
 
 
 def test_outputs_that_nobody_reads_are_off(make_checkpoint, tasks, tmp_path):
     """A distilled model may ask for them in its config; saved so, every user pays for them."""
     folder = make_checkpoint(output_attentions=True, output_hidden_states=True, attn_implementation="eager")
-    model = load_model(str(folder), tasks["classification"], False)
+    model = tasks["classification"].load_model(str(folder))
     model.save_pretrained(tmp_path / "saved")
     config = json.loads((tmp_path / "saved" / "config.json").read_text())
     assert not config.get("output_attentions") and not config.get("output_hidden_states")
@@ -135,9 +135,9 @@ def test_outputs_that_nobody_reads_are_off(make_checkpoint, tasks, tmp_path):
 # What does not serve
 
 
-def refused(folder, task, match, load=load_model):
+def refused(folder, task, match):
     with pytest.raises(UserError, match=match) as caught:
-        load(str(folder), task, False) if load is load_model else load(str(folder), task)
+        task.load_model(str(folder))
     assert "\n" not in str(caught.value)
 
 
@@ -176,12 +176,13 @@ def test_what_is_no_model(tasks, tmp_path, make_checkpoint):
     refused(folder, task, "`model_name_or_path`.*cannot be loaded")
     (folder / "config.json").write_text("{")
     refused(folder, task, "`model_name_or_path`.*cannot be loaded")
-    refused(folder, task, "`task_teacher`.*cannot be loaded", load_task_teacher)
+    with pytest.raises(UserError, match="`task_teacher`.*cannot be loaded"):
+        load_trained(task.model_class, str(folder), "task_teacher")
 
 
 def test_tokenizers_that_do_not_serve(make_checkpoint, tasks, tmp_path):
     folder = make_checkpoint()
-    model = load_model(str(folder), tasks["classification"], False)
+    model = tasks["classification"].load_model(str(folder))
 
     def changed(change):
         copy = tmp_path / "changed"
@@ -189,7 +190,7 @@ def test_tokenizers_that_do_not_serve(make_checkpoint, tasks, tmp_path):
         shutil.copytree(folder, copy)
         change(copy)
         with pytest.raises(UserError, match="`model_name_or_path`") as caught:
-            load_tokenizer(str(copy), START, model)
+            load_tokenizer_of(model, str(copy), KEY)
         return str(caught.value)
 
     def without(folder):
@@ -223,11 +224,11 @@ def test_no_code_of_a_checkpoint_is_run(make_checkpoint, tasks, monkeypatch):
     (folder / "evil.py").write_text(f"open({str(folder / 'ran')!r}, 'w')")
     monkeypatch.setattr("builtins.input", lambda *args: "y")
     with pytest.raises(UserError, match="`model_name_or_path`"):
-        load_model(str(folder), tasks["classification"], False)
+        tasks["classification"].load_model(str(folder))
     assert not (folder / "ran").exists()
 
 
 def test_several_labels_at_once_are_forgotten(make_checkpoint, tasks):
     """A pipeline would give each label a chance of its own, and not those that were measured."""
-    model = load_model(str(make_checkpoint(problem_type="multi_label_classification")), tasks["classification"], False)
+    model = tasks["classification"].load_model(str(make_checkpoint(problem_type="multi_label_classification")))
     assert model.config.problem_type is None and model.config.num_labels == 3

@@ -204,12 +204,12 @@ def test_a_model_without_a_tokenizer(refused, tmp_path, teacher_folder, key):
         config["id2label"] = dict(enumerate(labels))
         config["label2id"] = {label: number for number, label in enumerate(labels)}
         (bare / "config.json").write_text(json.dumps(config))
-        assert "has no trained head" in refused(task_teacher=bare)
+        assert "fine-tune it on" in refused(task_teacher=bare)
     else:
         assert "tokenizer" in refused(model_name_or_path=bare)
 
 
 def test_a_teacher_that_knows_no_task(refused, teacher_folder):
     """A masked LM, whose head would be random."""
-    assert "give a model fine-tuned on this very task" in refused(task_teacher=teacher_folder)
-    assert "no trained head" in refused("sberquad", task_teacher=teacher_folder)
+    assert "fine-tune it on rusentiment first" in refused(task_teacher=teacher_folder)
+    assert "fine-tune it on sberquad first" in refused("sberquad", task_teacher=teacher_folder)

@@ -13,7 +13,6 @@ from datasets import Dataset, concatenate_datasets
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, EarlyStoppingCallback, TrainerState, TrainingArguments
 
-from finetuning.checkpoints import load_model
 from finetuning.splits import Part
 from finetuning.tasks.collator import Collator
 from finetuning.tasks.losses import IGNORED, label_loss
@@ -61,7 +60,7 @@ def make_trainer(tmp_path, teacher_folder, tasks, parts):
 
     def make(kind="tagging", folder="run", train=None, options=None, dropout=0.0, **training):
         torch.manual_seed(0)
-        model = load_model(str(teacher_folder), tasks[kind], False)
+        model = tasks[kind].load_model(str(teacher_folder))
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = dropout

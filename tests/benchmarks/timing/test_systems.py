@@ -1,4 +1,4 @@
-"""What is measured: the published shapes to the last parameter, and one sentence for what cannot be opened."""
+"""What is measured: the published shapes to the last parameter, and one sentence for what cannot be loaded."""
 
 import json
 
@@ -84,7 +84,7 @@ def test_what_a_recipe_says_and_what_it_leaves_to_the_teacher(file):
         ("student_layers: 2\n", "names no `teacher_name_or_path`"),
         (TEACHER + "student_layers: 2\nstudent_vocabulary: some/words\n", "'some/words'.*does not tell its size"),
         (TEACHER + "student_layers: 2\nstudent_hidden_size: 100\n", "`student_attention_heads` .12. must divide"),
-        ("teacher_name_or_path: no/where\nstudent_layers: 2\n", "'no/where' cannot be opened"),
+        ("teacher_name_or_path: no/where\nstudent_layers: 2\n", "'no/where' cannot be loaded"),
         (TEACHER + "student_layers: two\n", r"one\.yaml describes no model"),
         ("model_type: nonsense\n", r"one\.yaml describes no model.*nonsense"),
         ("model_type: bert\nhidden_size: wide\n", r"one\.yaml describes no model"),
@@ -101,8 +101,8 @@ def test_files_that_describe_no_model(file, text, message):
 @pytest.mark.parametrize("method", ["load", "skeleton"])
 def test_checkpoints_that_cannot_be_opened(method, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", **SHAPE}), encoding="utf-8")
-    with pytest.raises(UserError, match="'no/where' cannot be opened"):
+    with pytest.raises(UserError, match="'no/where' cannot be loaded"):
         getattr(System("one", "no/where"), method)("encoder")
     (tmp_path / "model.safetensors").write_text("torn")
-    with pytest.raises(UserError, match=f"'{tmp_path}' cannot be opened"):
+    with pytest.raises(UserError, match=f"'{tmp_path}' cannot be loaded"):
         System("one", str(tmp_path)).load("encoder")
