@@ -17,7 +17,8 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.recipe import UserError, cli_entry, parse_recipe
+from distillation.config.errors import UserError, cli_entry
+from distillation.config.recipe import parse_recipe
 from distillation.runs.files import RESULTS, markdown_table, mean_text, read_json
 
 PREDICTIONS = "test_predictions.jsonl"

@@ -29,7 +29,8 @@ from benchmarks.baselines import Dense, Gather, IndexTrick, Sparse, exact_gradie
 from benchmarks.timing.measure import hardware, show, side_by_side
 from benchmarks.timing.options import count, output_file
 from benchmarks.timing.rounds import advice, is_steady, ratio, spread, time_ratio
-from distillation.config.recipe import CommandLine, UserError, cli_entry
+from distillation.config.command_line import CommandLine
+from distillation.config.errors import UserError, cli_entry
 from distillation.models.loading import load_tokenizer
 from distillation.runs.files import markdown_table
 from distillation.vocabularies.cross_vocabulary_kl import VocabularyKL

@@ -27,7 +27,8 @@ from benchmarks.backends.runtimes import BACKENDS, Arrays
 from benchmarks.reporting.files import check_run
 from benchmarks.timing.measure import hardware
 from distillation.config.arguments import DataArguments
-from distillation.config.recipe import UserError, cli_entry, parse_recipe
+from distillation.config.errors import UserError, cli_entry
+from distillation.config.recipe import parse_recipe
 from distillation.demo.resolve import resolve_demo
 from distillation.models.loading import load_as_saved, load_tokenizer_of
 from distillation.runs.files import RESULTS, WEIGHTS, sha256

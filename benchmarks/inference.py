@@ -34,7 +34,8 @@ from benchmarks.timing.roofline import Machine, measure_machine, work
 from benchmarks.timing.rounds import advice, verdict
 from benchmarks.timing.systems import HEADS, PUBLISHED, System, systems
 from benchmarks.timing.worker import build, in_process, random_inputs, visit
-from distillation.config.recipe import CommandLine, UserError, cli_entry
+from distillation.config.command_line import CommandLine
+from distillation.config.errors import UserError, cli_entry
 from distillation.models.loading import position_count
 
 Row = dict[str, Any]

@@ -22,9 +22,10 @@ sys.path.insert(0, str(ROOT))
 
 from tqdm.auto import tqdm
 
-from distillation.assembly import ARGUMENTS
-from distillation.config.arguments import TERMS
-from distillation.config.recipe import CommandLine, UserError, check_output, cli_entry, parse_recipe
+from distillation.config.arguments import ARGUMENTS, TERMS
+from distillation.config.command_line import CommandLine, check_output
+from distillation.config.errors import UserError, cli_entry
+from distillation.config.recipe import parse_recipe
 from distillation.runs.files import (
     HEADINGS,
     METRICS,
@@ -68,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
         for variant in arguments.variants
     }
     for variant in arguments.variants:
-        parse_recipe(*ARGUMENTS, argv=runs[variant, arguments.seeds[0]])
+        parse_recipe(*ARGUMENTS, argv=runs[variant, arguments.seeds[0]], training=True)
     results = {}
     with tqdm(runs.items(), unit="run") as progress:
         for (variant, seed), words in progress:

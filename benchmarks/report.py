@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from benchmarks import scores
 from benchmarks.reporting import held_out, plots, speed, tradeoff
 from benchmarks.reporting.inventory import Inventory, short_names, take_stock
-from distillation.config.recipe import CommandLine, check_output, cli_entry
+from distillation.config.command_line import CommandLine, check_output
+from distillation.config.errors import cli_entry
 from distillation.runs.files import write_text
 
 Pictures = dict[str, Figure]  # by file name

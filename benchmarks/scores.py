@@ -12,7 +12,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from benchmarks.reporting.files import check_run
-from distillation.config.recipe import CommandLine, UserError, cli_entry
+from distillation.config.command_line import CommandLine
+from distillation.config.errors import UserError, cli_entry
 from distillation.runs.files import RESULTS, markdown_table
 from distillation.runs.result_files import find, of_fine_tuning, read
 

@@ -38,8 +38,11 @@ from benchmarks.timing.roofline import measure_machine
 from benchmarks.timing.rounds import advice, is_steady, spread, time_ratio
 from benchmarks.timing.step import Step
 from benchmarks.timing.systems import RECIPES, SHAPES
-from distillation.assembly import ARGUMENTS, assemble
-from distillation.config.recipe import CommandLine, cli_entry, parse_recipe, read_recipe
+from distillation.assembly import assemble
+from distillation.config.arguments import ARGUMENTS
+from distillation.config.command_line import CommandLine
+from distillation.config.errors import cli_entry
+from distillation.config.recipe import parse_recipe, read_recipe
 from distillation.runs.files import markdown_table
 
 DEFAULT = ("distilrubert-small-cased-conversational", "tiny-5k", "tiny-5k:reduce")
@@ -109,7 +112,7 @@ def measure(name: str, overrides: list[str], folder: Path, arguments: argparse.N
 
 def build(argv: list[str]) -> tuple[Step, TrainingArguments]:
     """The step of a recipe, and how it is trained."""
-    *parts, _, training_args = parse_recipe(*ARGUMENTS, argv=argv)
+    *parts, _, training_args = parse_recipe(*ARGUMENTS, argv=argv, training=True)
     set_seed(training_args.seed)
     run = assemble(*parts, training_args)
     run.use_cache()

@@ -8,7 +8,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArgum
 
 from distillation.config.arguments import (
     CacheArguments,
-    CardArguments,
     DataArguments,
     MaskingArguments,
     ModelArguments,
@@ -16,7 +15,7 @@ from distillation.config.arguments import (
     check_best,
     check_masking,
 )
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.corpus.examples import load_corpus
 from distillation.corpus.streaming import stream_corpus
 from distillation.evaluation import held_out_examples
@@ -27,16 +26,6 @@ from distillation.objective import compared_layers
 from distillation.teacher_cache.storage import TeacherCache, open_cache
 from distillation.teacher_cache.targets import use_cache
 from distillation.trainer import DistillationTrainer
-
-ARGUMENTS = (
-    ModelArguments,
-    DataArguments,
-    MaskingArguments,
-    ObjectiveArguments,
-    CacheArguments,
-    CardArguments,
-    TrainingArguments,
-)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.corpus.examples import lengths, tokenize
 from distillation.corpus.masking import EVALUATION_SEED, KEEP, draw_actions
 from distillation.models.student import Runner

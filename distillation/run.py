@@ -13,17 +13,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from transformers import set_seed
-
-from distillation.assembly import ARGUMENTS, assemble
-from distillation.config.recipe import cli_entry, parse_recipe
-from distillation.demo.resolve import resolve_demo
-from distillation.evaluation import evaluate_masked_lm
-from distillation.hub.publishing import check_push, publish
-from distillation.models.loading import load_masked_lm
-from distillation.runs.agreement import writing
-from distillation.runs.files import recipe_of
-from distillation.runs.resume import MACHINE, begin, checkpoint_of
+from distillation.config.arguments import ARGUMENTS
+from distillation.config.errors import cli_entry
+from distillation.config.recipe import parse_recipe
 
 DEMO_RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
 
@@ -33,7 +25,18 @@ logger = logging.getLogger("distillation.run")
 @cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Parse, load, train, evaluate, publish."""
-    *arguments, card_args, training_args = parse_recipe(*ARGUMENTS, argv=argv, default=DEMO_RECIPE)
+    *arguments, card_args, training_args = parse_recipe(*ARGUMENTS, argv=argv, default=DEMO_RECIPE, training=True)
+    from transformers import set_seed  # heavy imports only where the arguments are right
+
+    from distillation.assembly import assemble
+    from distillation.demo.resolve import resolve_demo
+    from distillation.evaluation import evaluate_masked_lm
+    from distillation.hub.publishing import check_push, publish
+    from distillation.models.loading import load_masked_lm
+    from distillation.runs.agreement import writing
+    from distillation.runs.files import recipe_of
+    from distillation.runs.resume import MACHINE, begin, checkpoint_of
+
     model_args, data_args, *_ = arguments
     recipe = recipe_of(arguments, training_args)
     checkpoint = checkpoint_of(training_args, recipe, MACHINE)

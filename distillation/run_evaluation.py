@@ -3,35 +3,27 @@
 python distillation/run_evaluation.py --model_name_or_path outputs/student outputs/teacher --validation_file lines.txt
 """
 
+import json
+import os.path
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-import json
-import os.path
-
-import torch
-
 from distillation.config.arguments import DataArguments
-from distillation.config.recipe import UserError, cli_entry, parse_recipe
-from distillation.demo.resolve import resolve_demo
-from distillation.evaluation import evaluate_masked_lm, held_out_examples
-from distillation.models.loading import check_rows, load_masked_lm, load_tokenizer, position_count
-from distillation.runs.files import held_out_table, write_json
-from distillation.text.reading import check_whole, load_lines
+from distillation.config.command_line import REQUIRED, key
+from distillation.config.errors import UserError, cli_entry
+from distillation.config.recipe import parse_recipe
 
 
 @dataclass
 class EvaluationArguments:
     """Which models, and where the figures go."""
 
-    model_name_or_path: list[str] = field(
-        default_factory=list, metadata={"help": "Masked LMs: Hub ids or folders, one or more."}
-    )
-    batch_size: int = field(default=64, metadata={"help": "Examples in a forward pass."})
-    output: str | None = field(default=None, metadata={"help": "JSON file for the figures."})
+    model_name_or_path: list[str] = key(REQUIRED, "Masked LMs: Hub ids or folders, one or more.", path="source")
+    batch_size: int = key(64, "Examples in a forward pass.")
+    output: str | None = key(None, "JSON file for the figures.")
 
 
 @cli_entry
@@ -39,14 +31,20 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, load, evaluate, print a table and one line of JSON."""
     arguments, data_args = parse_recipe(EvaluationArguments, DataArguments, argv=argv)
     names = arguments.model_name_or_path
-    if not names:
-        raise UserError("`model_name_or_path` is missing: name one or more masked LMs")
     if arguments.batch_size < 1:
         raise UserError(f"`batch_size` must be at least 1, got {arguments.batch_size}")
     if arguments.output and not os.path.isdir(os.path.dirname(os.path.abspath(arguments.output))):
         raise UserError(f"`output` {arguments.output!r}: its folder does not exist")
     if arguments.output and os.path.isdir(arguments.output):
         raise UserError(f"`output` {arguments.output!r} is a folder: name a file")
+    import torch  # heavy imports only where the arguments are right
+
+    from distillation.demo.resolve import resolve_demo
+    from distillation.evaluation import evaluate_masked_lm, held_out_examples
+    from distillation.models.loading import check_rows, load_masked_lm, load_tokenizer, position_count
+    from distillation.runs.files import held_out_table, write_json
+    from distillation.text.reading import check_whole, load_lines
+
     check_whole(data_args, "an evaluation: leave it out")
     resolve_demo(data_args)
     lines = load_lines(data_args, data_args.validation_file or data_args.train_file, data_args.dataset_name)

@@ -3,13 +3,11 @@
 python distillation/run_teacher.py --train_file corpus.txt.gz --output_dir outputs/teacher --max_steps 10000
 """
 
-import functools
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
-
-from transformers import BertForMaskedLM, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
 from distillation.config.arguments import (
     CardArguments,
@@ -19,30 +17,36 @@ from distillation.config.arguments import (
     TeacherArguments,
     check_best,
 )
-from distillation.config.recipe import cli_entry, parse_recipe
-from distillation.corpus.examples import load_corpus
-from distillation.corpus.streaming import stream_corpus
-from distillation.demo.resolve import resolve_demo
-from distillation.evaluation import evaluate_masked_lm, held_out_examples
-from distillation.hub.publishing import check_push, publish
-from distillation.models.layer_groups import Projections
-from distillation.models.loading import check_numbering, load_masked_lm, load_tokenizer
-from distillation.models.shapes import teacher_config
-from distillation.models.student import Student
-from distillation.runs.agreement import writing
-from distillation.runs.files import recipe_of
-from distillation.runs.resume import MACHINE, begin, checkpoint_of
-from distillation.text.reading import check_whole, load_lines
-from distillation.trainer import DistillationTrainer
-from distillation.vocabularies.wordpiece import sample_texts, train_tokenizer
+from distillation.config.errors import cli_entry
+from distillation.config.recipe import parse_recipe
 
-ARGUMENTS = (TeacherArguments, DataArguments, MaskingArguments, CardArguments, TrainingArguments)
+if TYPE_CHECKING:
+    from transformers import BertForMaskedLM, PreTrainedTokenizerBase
+
+ARGUMENTS = (TeacherArguments, DataArguments, MaskingArguments, CardArguments)
 
 
 @cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Parse, train, evaluate, publish."""
-    *arguments, card_args, training_args = parse_recipe(*ARGUMENTS, argv=argv)
+    *arguments, card_args, training_args = parse_recipe(*ARGUMENTS, argv=argv, training=True)
+    import functools  # heavy imports only where the arguments are right
+
+    from transformers import set_seed
+
+    from distillation.corpus.examples import load_corpus
+    from distillation.corpus.streaming import stream_corpus
+    from distillation.demo.resolve import resolve_demo
+    from distillation.evaluation import evaluate_masked_lm, held_out_examples
+    from distillation.hub.publishing import check_push, publish
+    from distillation.models.layer_groups import Projections
+    from distillation.models.loading import load_masked_lm
+    from distillation.models.student import Student
+    from distillation.runs.agreement import writing
+    from distillation.runs.files import recipe_of
+    from distillation.runs.resume import MACHINE, begin, checkpoint_of
+    from distillation.trainer import DistillationTrainer
+
     teacher_args, data_args, masking_args = arguments
     objective = ObjectiveArguments(weight_kl=0, weight_mlm=1, weight_cosine=0, weight_attention=0)
     check_best(training_args, objective)
@@ -77,8 +81,12 @@ def main(argv: list[str] | None = None) -> None:
             publish(trainer, results, held_out, recipe_of(arguments, training_args), card_args)
 
 
-def build_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments) -> PreTrainedTokenizerBase:
+def build_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments) -> "PreTrainedTokenizerBase":
     """The tokenizer that the recipe names, or a new one trained on the corpus."""
+    from distillation.models.loading import check_numbering, load_tokenizer
+    from distillation.text.reading import check_whole, load_lines
+    from distillation.vocabularies.wordpiece import sample_texts, train_tokenizer
+
     if teacher_args.tokenizer_name_or_path:
         tokenizer = load_tokenizer(teacher_args.tokenizer_name_or_path, "tokenizer_name_or_path")
         check_numbering(tokenizer)
@@ -89,9 +97,13 @@ def build_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments) ->
 
 
 def build_model(
-    teacher_args: TeacherArguments, data_args: DataArguments, tokenizer: PreTrainedTokenizerBase
-) -> BertForMaskedLM:
+    teacher_args: TeacherArguments, data_args: DataArguments, tokenizer: "PreTrainedTokenizerBase"
+) -> "BertForMaskedLM":
     """A BERT of the given shape with random weights."""
+    from transformers import BertForMaskedLM
+
+    from distillation.models.shapes import teacher_config
+
     config = teacher_config(teacher_args, len(tokenizer), data_args.max_length, tokenizer.pad_token_id)
     return BertForMaskedLM(config)
 

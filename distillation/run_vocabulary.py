@@ -4,30 +4,27 @@ python distillation/run_vocabulary.py --train_file corpus.txt.gz --vocab_size 50
 """
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from distillation.config.arguments import DataArguments
-from distillation.config.recipe import UserError, check_output, cli_entry, parse_recipe
-from distillation.demo.resolve import resolve_demo
-from distillation.models.loading import load_tokenizer, save_tokenizer
-from distillation.runs.files import write_json
-from distillation.text.reading import check_whole, hold_out, load_lines
-from distillation.vocabularies.wordpiece import measure, sample_texts, train_tokenizer
+from distillation.config.command_line import REQUIRED, check_output, key
+from distillation.config.errors import cli_entry
+from distillation.config.recipe import parse_recipe
 
 
 @dataclass
 class VocabularyArguments:
     """The vocabulary, where it goes, and what it is compared with."""
 
-    vocab_size: int = field(default=5000, metadata={"help": "Entries, special tokens included: exactly that many."})
-    output_dir: str | None = field(default=None, metadata={"help": "Folder for the tokenizer and its figures."})
-    teacher_name_or_path: str | None = field(
-        default=None, metadata={"help": "A model whose tokenizer to compare with: a Hub id or a folder."}
+    output_dir: str = key(REQUIRED, "Folder for the tokenizer and its figures.")
+    vocab_size: int = key(5000, "Entries, special tokens included: exactly that many.")
+    teacher_name_or_path: str | None = key(
+        None, "A model whose tokenizer to compare with: a Hub id or a folder.", path="source"
     )
-    max_positions: int = field(default=512, metadata={"help": "Longest input that the tokenizer announces."})
+    max_positions: int = key(512, "Longest input that the tokenizer announces.")
 
 
 ARGUMENTS = (VocabularyArguments, DataArguments)
@@ -37,9 +34,13 @@ ARGUMENTS = (VocabularyArguments, DataArguments)
 def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, read, train, compare on held-out lines, save."""
     arguments, data_args = parse_recipe(*ARGUMENTS, argv=argv)
-    if arguments.output_dir is None:
-        raise UserError("`output_dir` is missing: name the folder for the tokenizer")
     check_output(arguments.output_dir)
+    from distillation.demo.resolve import resolve_demo  # heavy imports only where the arguments are right
+    from distillation.models.loading import load_tokenizer, save_tokenizer
+    from distillation.runs.files import write_json
+    from distillation.text.reading import check_whole, hold_out, load_lines
+    from distillation.vocabularies.wordpiece import measure, sample_texts, train_tokenizer
+
     check_whole(data_args, "to train a vocabulary: leave it out")
     teacher = None
     if arguments.teacher_name_or_path:

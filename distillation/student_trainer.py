@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from transformers import TrainingArguments
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.corpus.examples import lengths
 from distillation.corpus.streaming import FILES, Stream
 from distillation.models.loading import save_pretrained

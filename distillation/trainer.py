@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from distillation.config.arguments import MaskingArguments, ObjectiveArguments
-from distillation.config.recipe import check_training
+from distillation.config.training import check_training
 from distillation.corpus.examples import Corpus, lengths
 from distillation.corpus.masking import COUNTS, EVALUATION_SEED, MaskingCollator, rarity_weights
 from distillation.models.student import Outputs, Student

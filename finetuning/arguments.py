@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import torch
 from transformers import TrainingArguments
 
-from distillation.config.recipe import SEEDS, UserError
+from distillation.config.errors import UserError
+from distillation.config.training import SEEDS
 
 
 def key(default, help: str):

@@ -15,7 +15,8 @@ import transformers
 from transformers import PreTrainedTokenizerBase, TrainingArguments, set_seed
 
 from distillation.config.arguments import CardArguments
-from distillation.config.recipe import UserError, parse_recipe
+from distillation.config.errors import UserError
+from distillation.config.recipe import parse_recipe
 from distillation.hub.publishing import card_facts, check_push, save_card
 from distillation.hub.push import Repository, push
 from distillation.models.loading import load_tokenizer_of
@@ -31,7 +32,7 @@ from finetuning.trainer import TaskTrainer
 
 logger = logging.getLogger(__name__)
 
-ARGUMENTS = (FinetuningArguments, TaskTeacherArguments, CardArguments, TaskTrainingArguments)
+ARGUMENTS = (FinetuningArguments, TaskTeacherArguments, CardArguments)
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -66,7 +67,8 @@ def parse(recipe: str, argv: Sequence[str] | None, *options: type) -> Settings:
     argv = list(sys.argv[1:] if argv is None else argv)
     if not any(word.split("=")[0] == "--config" for word in argv):
         argv = ["--config", str(RECIPES / f"{recipe}.yaml"), *argv]
-    arguments, teacher, *own, card, training = parse_recipe(*ARGUMENTS[:2], *options, *ARGUMENTS[2:], argv=argv)
+    types = (*ARGUMENTS[:2], *options, *ARGUMENTS[2:])
+    arguments, teacher, *own, card, training = parse_recipe(*types, argv=argv, training=lambda: TaskTrainingArguments)
     return Settings(arguments, teacher, tuple(own), card, training)
 
 

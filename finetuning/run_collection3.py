@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.recipe import cli_entry
+from distillation.config.errors import cli_entry
 from finetuning.experiment import finetune
 from finetuning.sets import collection3
 

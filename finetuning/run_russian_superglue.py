@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.recipe import UserError, cli_entry
+from distillation.config.errors import UserError, cli_entry
 from finetuning.experiment import parse
 from finetuning.russian_superglue import report
 from finetuning.russian_superglue.suite import available, run_task, verify, write_submission

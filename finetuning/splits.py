@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.formats.locate import DEMO, is_demo
 from finetuning.tasks.base import Encoded, Row, Task
 

@@ -13,7 +13,7 @@ from typing import Any
 from datasets import Dataset, concatenate_datasets
 from transformers import PreTrainedModel, TrainingArguments
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.models.loading import load_tokenizer_of, load_trained
 from finetuning.arguments import TaskTeacherArguments
 from finetuning.splits import Part

@@ -7,7 +7,7 @@ import torch
 
 from distillation import losses, run
 from distillation.config.arguments import TERMS
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning import run_rucola
 from finetuning.formats import rucola
 

@@ -4,19 +4,21 @@ import re
 from pathlib import Path
 
 import pytest
+from transformers import TrainingArguments
 
 from benchmarks import export
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
 from distillation.config.arguments import CardArguments, DataArguments
 from distillation.hub import publishing as publish
-from finetuning.experiment import ARGUMENTS
+from finetuning import experiment
 from finetuning.sets import collection3, paraphraser, rusentiment, russian_superglue
 
+ARGUMENTS = (*experiment.ARGUMENTS, TrainingArguments)
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 KEYS = {
-    "distillation/run.py": run.ARGUMENTS,
-    "distillation/run_teacher.py": run_teacher.ARGUMENTS,
+    "distillation/run.py": (*run.ARGUMENTS, TrainingArguments),
+    "distillation/run_teacher.py": (*run_teacher.ARGUMENTS, TrainingArguments),
     "distillation/run_vocabulary.py": (run_vocabulary.VocabularyArguments, DataArguments),
     "distillation/run_evaluation.py": (run_evaluation.EvaluationArguments, DataArguments),
     "distillation.hub.publishing": (publish.PublishArguments, CardArguments),

@@ -16,7 +16,7 @@ import torch
 from transformers import PreTrainedModel
 
 from benchmarks.backends.graph import OUTPUTS, Graph, quiet
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.models.loading import load_as_saved
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is imported; else it reports home

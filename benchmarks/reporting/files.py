@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.runs.files import METRICS
 
 NUMBER, TEXT = (int, float), (str,)

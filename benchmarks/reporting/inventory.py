@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.reporting.files import check_history, check_run, check_timing
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.runs.files import RESULTS, STATE
 from distillation.runs.result_files import find, hardware_of, is_timing, of_fine_tuning, read
 

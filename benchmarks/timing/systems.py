@@ -19,7 +19,7 @@ from transformers import (
 )
 
 from distillation.config.arguments import ModelArguments
-from distillation.config.recipe import UserError, one_line
+from distillation.config.errors import UserError, one_line
 from distillation.models.loading import explained, load_config, load_with_head
 from distillation.models.shapes import student_config
 

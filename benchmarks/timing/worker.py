@@ -15,7 +15,7 @@ import transformers
 from benchmarks.backends.runtimes import BACKENDS, Arrays
 from benchmarks.timing.measure import MIB, peak, reset_peak, synchronise
 from benchmarks.timing.systems import System
-from distillation.config.recipe import UserError, one_line
+from distillation.config.errors import UserError, one_line
 
 WARM_UP = 0.3  # seconds
 SCARCE = ("allocate memory", "out of memory", "bad_alloc", "bad allocation")  # of torch, CUDA, C++

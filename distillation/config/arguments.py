@@ -1,55 +1,42 @@
 """What a recipe can say, one dataclass per concern. Every field of `TrainingArguments` is a key as well."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
-from transformers import TrainingArguments
+from distillation.config.command_line import check_choices, key
+from distillation.config.errors import UserError
 
-from distillation.config.recipe import UserError
-
-
-def _key(default, help: str, choices: tuple[str, ...] | None = None):
-    metadata = {"help": help} | ({"choices": list(choices)} if choices else {})
-    if isinstance(default, list):
-        return field(default_factory=lambda: list(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-def _check_choices(arguments) -> None:
-    """argparse checks the choices on a command line; this holds for arguments made in Python too."""
-    for name, known in arguments.__dataclass_fields__.items():
-        choices = known.metadata.get("choices")
-        if choices and getattr(arguments, name) not in (*choices, known.default):
-            raise UserError(f"`{name}` is {getattr(arguments, name)!r}; choose one of {', '.join(choices)}")
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
 
 
 @dataclass
 class ModelArguments:
     """The teacher, and the shape and first weights of the student."""
 
-    teacher_name_or_path: str | None = _key(None, "Masked LM to learn from: a Hub id, a folder, or `demo`.")
-    student_vocabulary: str | None = _key(
-        None, "Tokenizer of the student, a folder, a Hub id, or `demo`; the teacher's unless given."
+    teacher_name_or_path: str | None = key(
+        None, "Masked LM to learn from: a Hub id, a folder, or `demo`.", path="source"
     )
-    student_layers: int = _key(6, "Transformer layers of the student.")
-    student_hidden_size: int | None = _key(None, "Width of the student; the teacher's unless given.")
-    student_attention_heads: int | None = _key(None, "Attention heads of the student; the teacher's unless given.")
-    student_intermediate_size: int | None = _key(
+    student_vocabulary: str | None = key(
+        None, "Tokenizer of the student, a folder, a Hub id, or `demo`; the teacher's unless given.", path="source"
+    )
+    student_layers: int = key(6, "Transformer layers of the student.")
+    student_hidden_size: int | None = key(None, "Width of the student; the teacher's unless given.")
+    student_attention_heads: int | None = key(None, "Attention heads of the student; the teacher's unless given.")
+    student_intermediate_size: int | None = key(
         None, "Width inside its feed-forward layers; unless given, the teacher's, or 4 x its own width."
     )
-    student_initialisation: str = _key(
+    student_initialisation: Literal["average", "select", "embeddings", "random"] = key(
         "average",
         "First weights: the mean or the last of each group of teacher layers (and the teacher's embeddings and head), "
         "its embeddings alone, or random.",
-        ("average", "select", "embeddings", "random"),
     )
-    init_projection: str = _key(
-        "pca",
-        "What a narrower student takes of the teacher: its first coordinates, or the principal ones.",
-        ("crop", "pca"),
+    init_projection: Literal["crop", "pca"] = key(
+        "pca", "What a narrower student takes of the teacher: its first coordinates, or the principal ones."
     )
 
     def __post_init__(self):
-        _check_choices(self)
+        check_choices(self)
         for name in ("student_layers", "student_hidden_size", "student_attention_heads", "student_intermediate_size"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise UserError(f"`{name}` must be at least 1, got {getattr(self, name)}")
@@ -59,16 +46,20 @@ class ModelArguments:
 class DataArguments:
     """The corpus and how it is cut into examples."""
 
-    train_file: str | None = _key(None, "Corpus: a .txt .jsonl .csv .parquet (or .gz) file, folder, glob, or `demo`.")
-    validation_file: str | None = _key(None, "Held-out text; lines are set aside from the corpus unless given.")
-    dataset_name: str | None = _key(None, "Hub id of a data set, instead of `train_file`.")
-    dataset_config_name: str | None = _key(None, "Configuration of that data set.")
-    text_column: str = _key("text", "Column that holds the text.")
-    validation_lines: int = _key(2000, "Lines to set aside without a `validation_file`; a tenth of them at most.")
-    max_length: int = _key(128, "Tokens of an example, special tokens included; longer lines are cut between words.")
-    max_unknown: float = _key(0.05, "Largest share of unknown tokens that is not an error.")
-    preprocessing_num_workers: int | None = _key(None, "Processes that clean and tokenize.")
-    streaming: bool = _key(
+    train_file: str | None = key(
+        None, "Corpus: a .txt .jsonl .csv .parquet (or .gz) file, folder, glob, or `demo`.", path="corpus"
+    )
+    validation_file: str | None = key(
+        None, "Held-out text; lines are set aside from the corpus unless given.", path="corpus"
+    )
+    dataset_name: str | None = key(None, "Hub id of a data set, instead of `train_file`.")
+    dataset_config_name: str | None = key(None, "Configuration of that data set.")
+    text_column: str = key("text", "Column that holds the text.")
+    validation_lines: int = key(2000, "Lines to set aside without a `validation_file`; a tenth of them at most.")
+    max_length: int = key(128, "Tokens of an example, special tokens included; longer lines are cut between words.")
+    max_unknown: float = key(0.05, "Largest share of unknown tokens that is not an error.")
+    preprocessing_num_workers: int | None = key(None, "Processes that clean and tokenize.")
+    streaming: bool = key(
         False, "Read the corpus as it is needed, never held in memory or on disk; needs `max_steps`."
     )
 
@@ -85,14 +76,14 @@ class DataArguments:
 class MaskingArguments:
     """Which tokens are hidden from the models."""
 
-    masking_unit: str = _key("token", "What is drawn: single tokens, or whole words.", ("token", "word"))
-    masking_probability: float = _key(
+    masking_unit: Literal["token", "word"] = key("token", "What is drawn: single tokens, or whole words.")
+    masking_probability: float = key(
         0.15, "Expected share of units drawn; of ten, eight are masked and one is replaced at random."
     )
-    rarity_smoothing: float = _key(0.0, "Draw a token with weight count ** -this (XLM: 0.7); 0 draws evenly.")
+    rarity_smoothing: float = key(0.0, "Draw a token with weight count ** -this (XLM: 0.7); 0 draws evenly.")
 
     def __post_init__(self):
-        _check_choices(self)
+        check_choices(self)
         if not 0 < self.masking_probability < 1:
             raise UserError(f"`masking_probability` must lie between 0 and 1, got {self.masking_probability:g}")
         if self.rarity_smoothing < 0:
@@ -103,51 +94,46 @@ class MaskingArguments:
 class ObjectiveArguments:
     """The weighted terms of the loss. A term with weight 0 is neither computed nor logged."""
 
-    alignment: str = _key(
+    alignment: Literal["same", "match", "reduce"] = key(
         "same",
         "One vocabulary, or two: compared at tokens that both have (`match`), or in the teacher's vocabulary, its "
         "tokens spelt in the student's (`reduce`).",
-        ("same", "match", "reduce"),
     )
-    weight_kl: float = _key(2.0, "Weight of KL(teacher || student) of the softened token distributions.")
-    weight_mlm: float = _key(1.0, "Weight of the masked-LM cross-entropy.")
-    weight_cosine: float = _key(1.0, "Weight of 1 - cosine of hidden states.")
-    weight_attention: float = _key(100.0, "Weight of the MSE of attention maps, which is of order 0.01.")
-    weight_hidden_mse: float = _key(0.0, "Weight of the MSE of hidden states.")
-    temperature: float = _key(2.0, "Divides both models' logits before the softmax of the KL.")
-    vocabulary_map: str | None = _key(
+    weight_kl: float = key(2.0, "Weight of KL(teacher || student) of the softened token distributions.")
+    weight_mlm: float = key(1.0, "Weight of the masked-LM cross-entropy.")
+    weight_cosine: float = key(1.0, "Weight of 1 - cosine of hidden states.")
+    weight_attention: float = key(100.0, "Weight of the MSE of attention maps, which is of order 0.01.")
+    weight_hidden_mse: float = key(0.0, "Weight of the MSE of hidden states.")
+    temperature: float = key(2.0, "Divides both models' logits before the softmax of the KL.")
+    vocabulary_map: Literal["ordered", "pieces", "pieces_mean", "pieces_logsumexp", "shared"] | None = key(
         None,
         "How `reduce` scores a teacher token by its pieces: each in its place (unless given), or pooled and summed, "
         "averaged, log-sum-exp'ed; or pooled, over tokens that both have.",
-        ("ordered", "pieces", "pieces_mean", "pieces_logsumexp", "shared"),
     )
-    reduce_pooling: str | None = _key(
-        None, "How `reduce` pools the places of a token's pieces; mean unless given.", ("mean", "sum")
+    reduce_pooling: Literal["mean", "sum"] | None = key(
+        None, "How `reduce` pools the places of a token's pieces; mean unless given."
     )
-    kl_positions: str | None = _key(
-        None,
-        "Tokens at which the KL is taken; unless given, `masked` for one vocabulary and `all` across two.",
-        ("masked", "all"),
+    kl_positions: Literal["masked", "all"] | None = key(
+        None, "Tokens at which the KL is taken; unless given, `masked` for one vocabulary and `all` across two."
     )
-    kl_position_fraction: float = _key(1.0, "Random share of these tokens that is used: cheaper, unbiased.")
-    cosine_layers: str = _key(
-        "groups", "Each layer with its group's mean, or the two last layers.", ("groups", "last")
+    kl_position_fraction: float = key(1.0, "Random share of these tokens that is used: cheaper, unbiased.")
+    cosine_layers: Literal["groups", "last"] = key(
+        "groups", "Each layer with its group's mean, or the two last layers."
     )
-    hidden_layers: str = _key(
-        "groups", "For the MSE: each layer with its group's mean, or the means of all.", ("groups", "average")
+    hidden_layers: Literal["groups", "average"] = key(
+        "groups", "For the MSE: each layer with its group's mean, or the means of all."
     )
-    teacher_input: str = _key("masked", "Whether the teacher sees the masked or the clean text.", ("masked", "clean"))
-    mlm_inputs: str = _key(
+    teacher_input: Literal["masked", "clean"] = key("masked", "Whether the teacher sees the masked or the clean text.")
+    mlm_inputs: Literal["own", "both"] = key(
         "own",
         "What the masked-LM term reads: the student's tokens, or `both` these and the teacher's spelt in them, which "
         "shows what the second input of `reduce` is worth without a teacher.",
-        ("own", "both"),
     )
 
     def __post_init__(self):
         if self.kl_positions is None:
             self.kl_positions = "masked" if self.alignment == "same" else "all"
-        _check_choices(self)
+        check_choices(self)
         for term in TERMS:
             if self.weight(term) < 0:
                 raise UserError(f"`weight_{term}` must not be negative, got {self.weight(term):g}")
@@ -231,11 +217,11 @@ TERMS = tuple(
 class CacheArguments:
     """What a teacher says of a corpus, kept on disk."""
 
-    teacher_cache: str | None = _key(
+    teacher_cache: str | None = key(
         None, "Folder for it: filled in one pass, and from then on read in place of running the teacher."
     )
-    teacher_cache_epochs: int = _key(1, "Epochs with masks of their own; later ones take them in turn.")
-    teacher_cache_top_k: int | None = _key(
+    teacher_cache_epochs: int = key(1, "Epochs with masks of their own; later ones take them in turn.")
+    teacher_cache_top_k: int | None = key(
         None,
         "Likeliest tokens to keep of a prediction, all others as one: smaller, and a lesser KL. Unless given, what is "
         "kept is the state that the prediction is made of.",
@@ -253,10 +239,10 @@ class CacheArguments:
 class CardArguments:
     """What the model card says that no run can measure, and whether it may stand in another's place."""
 
-    language: list[str] = _key([], "Languages of the model; those of the model it was made of, or ru, unless given.")
-    license: str | None = _key(None, "Licence; that of the model it was made of unless given.")
-    base_model: str | None = _key(None, "Hub id of the model it was made of, where a folder was given.")
-    hub_overwrite: bool = _key(False, "Let a push replace another model in its repository, whose history keeps it.")
+    language: list[str] = key([], "Languages of the model; those of the model it was made of, or ru, unless given.")
+    license: str | None = key(None, "Licence; that of the model it was made of unless given.")
+    base_model: str | None = key(None, "Hub id of the model it was made of, where a folder was given.")
+    hub_overwrite: bool = key(False, "Let a push replace another model in its repository, whose history keeps it.")
 
 
 def check_masking(masking: MaskingArguments, objective: ObjectiveArguments) -> None:
@@ -268,7 +254,7 @@ def check_masking(masking: MaskingArguments, objective: ObjectiveArguments) -> N
         )
 
 
-def check_best(training: TrainingArguments, objective: ObjectiveArguments) -> None:
+def check_best(training: "TrainingArguments", objective: ObjectiveArguments) -> None:
     """Raise UserError for a choice of the best checkpoint by what is not measured: it would end the first epoch."""
     known = [*objective.terms, "loss"]
     metric = training.metric_for_best_model
@@ -282,13 +268,15 @@ def check_best(training: TrainingArguments, objective: ObjectiveArguments) -> No
 class TeacherArguments:
     """The shape of a teacher trained from scratch, and its vocabulary."""
 
-    tokenizer_name_or_path: str | None = _key(None, "Tokenizer of the teacher; trained on the corpus unless given.")
-    vocab_size: int = _key(16_000, "Entries of a trained vocabulary, special tokens included.")
-    layers: int = _key(6, "Transformer layers.")
-    hidden_size: int = _key(256, "Width.")
-    attention_heads: int = _key(4, "Attention heads; they divide the width.")
-    intermediate_size: int | None = _key(None, "Width inside the feed-forward layers; 4 x width unless given.")
-    dropout: float = _key(0.0, "Dropout of hidden states and attention maps.")
+    tokenizer_name_or_path: str | None = key(
+        None, "Tokenizer of the teacher; trained on the corpus unless given.", path="source"
+    )
+    vocab_size: int = key(16_000, "Entries of a trained vocabulary, special tokens included.")
+    layers: int = key(6, "Transformer layers.")
+    hidden_size: int = key(256, "Width.")
+    attention_heads: int = key(4, "Attention heads; they divide the width.")
+    intermediate_size: int | None = key(None, "Width inside the feed-forward layers; 4 x width unless given.")
+    dropout: float = key(0.0, "Dropout of hidden states and attention maps.")
 
     def __post_init__(self):
         if min(self.layers, self.hidden_size, self.attention_heads) < 1:
@@ -299,3 +287,13 @@ class TeacherArguments:
             raise UserError(
                 f"`attention_heads` ({self.attention_heads}) must divide `hidden_size` ({self.hidden_size})"
             )
+
+
+ARGUMENTS = (  # of run.py
+    ModelArguments,
+    DataArguments,
+    MaskingArguments,
+    ObjectiveArguments,
+    CacheArguments,
+    CardArguments,
+)

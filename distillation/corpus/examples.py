@@ -32,7 +32,7 @@ from torch.utils.data import IterableDataset
 from transformers import PreTrainedTokenizerBase
 
 from distillation.config.arguments import DataArguments
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.corpus import cutting
 from distillation.text.reading import SAMPLE, hold_out, load_lines, spread
 from distillation.vocabularies import mapping as alignment_code

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from transformers import TrainingArguments
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 
 SAMPLINGS = ("random", "group_by_length", "sequential")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from distillation.config.arguments import DataArguments
-from distillation.config.recipe import LocalError
+from distillation.config.errors import LocalError
 from distillation.text.reading import (
     EMPTY,
     UNREADABLE,

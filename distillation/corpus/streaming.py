@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from distillation.config.arguments import DataArguments
-from distillation.config.recipe import LocalError, UserError
+from distillation.config.errors import LocalError, UserError
 from distillation.corpus.examples import Corpus, check_examples, encoder, tokenize
 from distillation.corpus.plan import Plan, Position
 from distillation.corpus.source import Source, first_lines, is_held_out, usable

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from distillation.config.recipe import UserError, one_line
+from distillation.config.errors import UserError, one_line
 from distillation.runs.files import EXPORTED, MEASURED, RESULTS, WEIGHTS, sha256, without_folders, write_json
 from distillation.runs.result_files import find, hardware_of, is_timing, matches, of_fine_tuning, read
 

@@ -18,7 +18,8 @@ import transformers
 from huggingface_hub import ModelCard
 
 from distillation.config.arguments import CardArguments
-from distillation.config.recipe import UserError, cli_entry, one_line, parse_recipe
+from distillation.config.errors import UserError, cli_entry, one_line
+from distillation.config.recipe import parse_recipe
 from distillation.hub.card import model_card
 from distillation.hub.measured import exported, gather, take_exported, what_is_measured
 from distillation.hub.push import Repository, push, reserve

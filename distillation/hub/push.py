@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
 )
 from transformers import TrainingArguments
 
-from distillation.config.recipe import UserError, one_line
+from distillation.config.errors import UserError, one_line
 from distillation.runs.files import EXPORTED, MEASURED, RESULTS, WEIGHTS, sha256, without_folders
 
 # Of all that a folder holds only this may go to the Hub: never the teacher, an optimiser, projections, or pickled

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from transformers import DistilBertConfig, DistilBertForMaskedLM, PretrainedConfig, PreTrainedModel
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.models.layer_groups import layer_groups, mean
 from distillation.models.narrowing import narrow
 

@@ -21,7 +21,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from distillation.config.recipe import UserError, one_line
+from distillation.config.errors import UserError, one_line
 
 PROBE = "Ёлка"  # a text that any tokenizer can read; it tells lower case and lost accents
 PLACEHOLDERS = 5  # special tokens, which transformers puts where there is no vocabulary

@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from distillation.config.arguments import ModelArguments, ObjectiveArguments, TeacherArguments
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.models.initialisation import activation, initialise, intermediate_size
 from distillation.models.layer_groups import layer_groups
 from distillation.models.loading import (

@@ -7,7 +7,7 @@ from pathlib import Path
 from accelerate.utils import gather_object
 from safetensors import SafetensorError
 
-from distillation.config.recipe import LocalError, UserError, one_line
+from distillation.config.errors import LocalError, UserError, one_line
 from distillation.runs.sealing import whole_checkpoints
 
 

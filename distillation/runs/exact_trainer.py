@@ -12,7 +12,7 @@ from torch.distributed.tensor import DTensor
 from transformers import Trainer, TrainingArguments
 from transformers.trainer import TRAINER_STATE_NAME
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.runs.agreement import all_raise, together, writing
 from distillation.runs.interruption import Watch
 from distillation.runs.sealing import is_whole, rotate, seal

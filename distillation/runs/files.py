@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distillation.config.recipe import UserError, one_line
+from distillation.config.errors import UserError, one_line
 
 if TYPE_CHECKING:  # scripts that read JSON start without it
     from transformers import TrainingArguments

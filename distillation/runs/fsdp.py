@@ -6,7 +6,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 
 
 def configure(plugin: FullyShardedDataParallelPlugin) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from distillation.config.recipe import Stopped
+from distillation.config.errors import Stopped
 from distillation.runs.agreement import all_raise
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from distillation.config.recipe import UserError, one_line
+from distillation.config.errors import UserError, one_line
 from distillation.runs.files import STATE
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from typing import Any
 
 from transformers import TrainingArguments
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.runs.agreement import together, writing
 from distillation.runs.files import EXPORTED, HYPERPARAMETERS, MEASURED, RECIPE, RESULTS, write_json
 from distillation.runs.sealing import checkpoints, is_whole

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.models.teacher import Targets
 from distillation.teacher_cache.storage import CHECKSUM, OF_A_TOP, STATES, Row
 from distillation.vocabularies.cross_vocabulary_kl import Top

@@ -31,7 +31,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from distillation.config.arguments import CacheArguments, MaskingArguments, ObjectiveArguments
-from distillation.config.recipe import LocalError, UserError, one_line
+from distillation.config.errors import LocalError, UserError, one_line
 from distillation.corpus.examples import Corpus
 from distillation.models.mlm_head import vocabulary_projection
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from datasets import Dataset
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.corpus.examples import lengths
 from distillation.corpus.masking import MaskingCollator
 from distillation.models.teacher import Teacher

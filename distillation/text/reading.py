@@ -14,7 +14,7 @@ from datasets import Dataset, Features, IterableDataset, Value, concatenate_data
 from datasets.exceptions import DatasetGenerationError
 
 from distillation.config.arguments import DataArguments
-from distillation.config.recipe import UserError, one_line
+from distillation.config.errors import UserError, one_line
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.text.reading import SAMPLE, spread
 from distillation.vocabularies.mapping import VocabularyMap, matched, spelt
 

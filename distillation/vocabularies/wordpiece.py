@@ -11,7 +11,7 @@ from datasets import Dataset
 from tokenizers import normalizers, pre_tokenizers
 from transformers import BertTokenizer, PreTrainedTokenizerBase
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.text.reading import spread
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

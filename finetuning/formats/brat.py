@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.formats.locate import read_text
 from finetuning.tasks.bio_spans import encode
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.formats.locate import read_text
 from finetuning.tasks.bio_spans import bio_tags, decode, encode
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from distillation.config.recipe import UserError, one_line
+from distillation.config.errors import UserError, one_line
 from finetuning.formats.locate import read_text
 
 

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from distillation.config.recipe import UserError, one_line
+from distillation.config.errors import UserError, one_line
 
 DEMO = "demo"  # the value of `data_dir` that means the checked-in small sets
 DEMO_FOLDER = Path(__file__).resolve().parents[1] / "demo"  # a folder a benchmark, in its native format

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.formats.jsonl import json_lines, parse
 from finetuning.formats.locate import find_either, load_from_hub, local_folder, read_text
 

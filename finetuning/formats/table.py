@@ -5,7 +5,7 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.formats.locate import read_text
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import datasets
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.formats.jsonl import json_lines
 from finetuning.formats.locate import find, has, load_from_hub, local_folder
 from finetuning.russian_superglue import muserc, rucos, words

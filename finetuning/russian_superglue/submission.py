@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.russian_superglue.tasks import NAMES
 
 FOLDER = "submission"  # inside of the zip

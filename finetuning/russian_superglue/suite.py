@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.runs.files import RESULTS, write_json
 from distillation.runs.resume import is_resumed, names_checkpoint
 from finetuning.arguments import TaskTeacherArguments

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.russian_superglue.tasks import NAMES
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import datasets
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.arguments import key
 from finetuning.formats import brat, conll
 from finetuning.formats.locate import find, has, load_from_hub, local_folder

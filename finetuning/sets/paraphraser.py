@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.parsers import expat
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.arguments import key
 from finetuning.formats.locate import find, load_from_hub, local_folder, read_text
 

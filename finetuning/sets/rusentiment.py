@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.arguments import key
 from finetuning.formats import table
 from finetuning.formats.locate import find, local_folder

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.arguments import key
 from finetuning.russian_superglue.tasks import NAMES
 

@@ -25,7 +25,7 @@ from transformers import (
 from benchmarks import export
 from benchmarks.backends.deployed import Deployed, compare_masked_lm, compare_on_lines, compare_on_task, task_of
 from benchmarks.backends.runtimes import OnnxRuntime
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
 from distillation.models.loading import load_as_saved, save_pretrained
 from finetuning import run_rusentiment, run_sberquad

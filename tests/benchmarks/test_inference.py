@@ -16,7 +16,7 @@ from benchmarks.reporting import speed
 from benchmarks.timing import roofline, worker
 from benchmarks.timing.rounds import verdict
 from benchmarks.timing.worker import in_process, random_inputs, visit
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from tests.benchmarks.tiny_models import SHAPE, lively
 
 QUICK = ["--sequence_length", "16", "--rounds", "2", "--seconds", "0.01", "--threads", "1"]

@@ -9,7 +9,7 @@ from benchmarks import report
 from benchmarks.reporting import tradeoff
 from benchmarks.reporting.inventory import short_names, take_stock
 from benchmarks.reporting.tradeoff import Model, Point, comparable, front
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.runs.files import METRICS
 
 HARDWARE = {"cpu": "Abacus", "threads": 2}

@@ -3,12 +3,14 @@
 from types import ModuleType
 from typing import Any
 
+from transformers import TrainingArguments
+
 from benchmarks import cross_vocabulary_kl, export, inference, quality, report, scores, training_step
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
-from distillation.assembly import ARGUMENTS
-from distillation.config.arguments import CardArguments, DataArguments
+from distillation.config.arguments import ARGUMENTS, CardArguments, DataArguments
 from distillation.hub import publishing as publish
 from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_russian_superglue, run_sberquad
+from finetuning.arguments import TaskTrainingArguments
 from finetuning.experiment import ARGUMENTS as TUNING
 from tests.campaign.case import Entry
 from tests.campaign.finished import copied
@@ -25,7 +27,7 @@ def _fine_tuning(name: str, script: ModuleType, *options: type, **keys: Any) -> 
         script.__name__,
         script.main,
         TRAINING | {"save_strategy": "steps", "eval_strategy": "steps"} | data | keys,
-        types=(*TUNING, *options),
+        types=(*TUNING, TaskTrainingArguments, *options),
         models=("model_name_or_path", "task_teacher"),
         yamls=("config",),
         data=name,
@@ -41,7 +43,7 @@ ENTRIES = (
         "distillation.run",
         run.main,
         TRAINING | {"teacher_name_or_path": TEACHER, "train_file": CORPUS, "student_layers": 1},
-        types=ARGUMENTS,
+        types=(*ARGUMENTS, TrainingArguments),
         corpora=("train_file", "validation_file"),
         models=("teacher_name_or_path",),
         tokenizers=("student_vocabulary",),
@@ -51,7 +53,7 @@ ENTRIES = (
         "distillation.run_teacher",
         run_teacher.main,
         TRAINING | {"train_file": CORPUS, "vocab_size": 200, "layers": 1, "hidden_size": 16},
-        types=run_teacher.ARGUMENTS,
+        types=(*run_teacher.ARGUMENTS, TrainingArguments),
         corpora=("train_file",),
         tokenizers=("tokenizer_name_or_path",),
         yamls=("config",),

@@ -24,7 +24,7 @@ from distillation.config.arguments import (
     ModelArguments,
     ObjectiveArguments,
 )
-from distillation.config.recipe import cli_entry
+from distillation.config.errors import cli_entry
 
 
 @cli_entry

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from distillation.config.arguments import TERMS, ObjectiveArguments
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.models.layer_groups import mean
 from distillation.models.student import Outputs
 from distillation.models.teacher import targets_of

@@ -27,7 +27,7 @@ PUBLISHED = {
 def arguments_of(path):
     keys = yaml.safe_load(path.read_text(encoding="utf-8"))
     types = run_teacher.ARGUMENTS if "vocab_size" in keys else run.ARGUMENTS
-    return parse_recipe(*types, argv=["--config", str(path), "--use_cpu", "true"])
+    return parse_recipe(*types, argv=["--config", str(path), "--use_cpu", "true"], training=True)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerState
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.losses import kl_loss, mlm_loss
 from distillation.runs.sealing import is_whole
 from distillation.student_trainer import PROJECTIONS

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoTokenizer, TrainingArguments
 
-from distillation.config.recipe import cli_entry
+from distillation.config.errors import cli_entry
 from finetuning.trainer import TaskTrainer
 
 

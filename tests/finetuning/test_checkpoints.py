@@ -10,7 +10,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import TrainingArguments, pipeline
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.models.loading import load_tokenizer_of, load_trained, position_count, save_pretrained
 from finetuning.splits import Part
 from finetuning.trainer import TaskTrainer

@@ -7,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, TrainingArguments
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.models.loading import save_pretrained
 from finetuning.arguments import TaskTeacherArguments
 from finetuning.splits import Part

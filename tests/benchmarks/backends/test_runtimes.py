@@ -7,7 +7,7 @@ import pytest
 from transformers import BertConfig, BertForQuestionAnswering
 
 from benchmarks.backends.runtimes import BACKENDS, arrays
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from tests.benchmarks.tiny_models import SHAPE, batch, lively, outputs_of
 
 # Largest error of the logits, as a share of their size.

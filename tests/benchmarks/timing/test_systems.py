@@ -7,7 +7,7 @@ import torch
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
 
 from benchmarks.timing.systems import HEADS, PUBLISHED, System, systems
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from tests.benchmarks.tiny_models import SHAPE, lively
 
 PARAMETERS = [177_974_523, 135_445_755, 107_094_267, 29_278_220, 11_814_356, 10_394_898, 3_631_568]

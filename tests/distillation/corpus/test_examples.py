@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from transformers import BertTokenizer
 
 from distillation.config.arguments import DataArguments
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.corpus import examples as data
 from distillation.corpus.examples import check_unknown, load_corpus, tokenize
 from distillation.text import reading as lines

@@ -26,7 +26,7 @@ from distillation.config.arguments import (
     ModelArguments,
     ObjectiveArguments,
 )
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.corpus import source as source_code
 from distillation.corpus.examples import encoder, load_corpus
 from distillation.corpus.masking import MaskingCollator

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.hub.measured import exported, gather, what_is_measured
 from distillation.runs.files import sha256
 

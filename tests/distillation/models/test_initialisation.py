@@ -20,7 +20,7 @@ from transformers import (
     XLMRobertaForMaskedLM,
 )
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.models.initialisation import activation, initialise, translate
 
 SHAPE = dict(vocab_size=50, hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=64)

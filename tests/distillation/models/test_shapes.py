@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from distillation.config.arguments import ModelArguments, ObjectiveArguments
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.models.loading import position_count
 from distillation.models.shapes import build_student, load_student_tokenizer, load_teacher
 from distillation.vocabularies.wordpiece import build_tokenizer

@@ -7,7 +7,7 @@ import pytest
 from transformers import TrainingArguments
 
 from distillation.config.arguments import ModelArguments, ObjectiveArguments
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.runs import files
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from accelerate import FullyShardedDataParallelPlugin
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.runs.fsdp import configure
 
 

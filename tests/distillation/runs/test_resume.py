@@ -16,7 +16,7 @@ import torch
 from transformers import TrainerCallback, TrainingArguments
 
 from distillation import run
-from distillation.config.recipe import Stopped, UserError
+from distillation.config.errors import Stopped, UserError
 from distillation.hub import publishing as publish
 from distillation.runs import exact_trainer as resumable
 from distillation.runs.resume import MACHINE, begin, checkpoint_of

@@ -15,7 +15,7 @@ from transformers import AutoModelForMaskedLM, TrainerState
 
 from distillation import run
 from distillation.config.arguments import CacheArguments
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.corpus.examples import Corpus
 from distillation.teacher_cache import kept
 from distillation.teacher_cache import storage as cache_code

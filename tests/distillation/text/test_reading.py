@@ -13,7 +13,7 @@ import pytest
 from datasets import Dataset
 
 from distillation.config.arguments import DataArguments
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.corpus.examples import tokenize
 from distillation.text import reading as lines
 from distillation.text.reading import hold_out, load_lines

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import BertTokenizer, PreTrainedTokenizerFast
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.corpus.examples import Reader
 from distillation.models.shapes import map_vocabularies
 from distillation.vocabularies.mapping import VocabularyMap, matched, spelt

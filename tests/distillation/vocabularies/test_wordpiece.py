@@ -3,7 +3,7 @@
 import pytest
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from distillation.models.loading import save_pretrained
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer, count_words, measure, train_tokenizer
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.formats import brat
 from finetuning.tasks.bio_spans import entities
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.formats import conll
 
 SAME = {kind: kind for kind in ("PER", "ORG", "LOC")}

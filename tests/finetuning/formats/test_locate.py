@@ -7,7 +7,7 @@ import datasets
 import pytest
 from datasets import Dataset, DatasetDict
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.formats.locate import find, find_either, load_from_hub, local_folder, read_text
 
 ROWS = DatasetDict({split: Dataset.from_dict({"a": [1], "b": [split]}) for split in ("train", "test")})

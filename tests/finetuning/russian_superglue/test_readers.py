@@ -7,7 +7,7 @@ import datasets
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Value
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.russian_superglue.muserc import passage
 from finetuning.russian_superglue.readers import HUB, read
 from finetuning.russian_superglue.tasks import LABELS, NAMES

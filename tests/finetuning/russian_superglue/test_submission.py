@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.russian_superglue.submission import write_task, zip_submission
 from finetuning.russian_superglue.tasks import NAMES
 

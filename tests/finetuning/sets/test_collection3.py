@@ -5,7 +5,7 @@ import gzip
 import datasets
 import pytest
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.sets import collection3
 
 SENTENCE = "США\tB-GEOPOLIT\nАнна\tB-PER\n\n"

@@ -9,7 +9,7 @@ from datasets import Dataset, DatasetDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.sets.paraphraser import FILES, HUB, LABELS, read, write
 
 PROPERTY = settings(

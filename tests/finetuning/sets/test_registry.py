@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.sets import REGISTRY, make_task
 
 

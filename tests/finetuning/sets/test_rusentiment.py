@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from distillation.config.recipe import UserError
+from distillation.config.errors import UserError
 from finetuning.sets import rusentiment
 from finetuning.sets.rusentiment import LABELS, PARTS, TEST, read, write
 

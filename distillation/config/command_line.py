@@ -1,0 +1,184 @@
+"""The one way to declare a key, and the parser that is made of the declared keys. Imports nothing heavy."""
+
+import argparse
+import dataclasses
+import difflib
+import glob
+import os
+import re
+import sys
+import types
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from distillation.config.errors import UserError, one_line
+
+REQUIRED = dataclasses.MISSING
+DEMO = "demo"  # the value that stands for the embedded demo
+
+
+def key(default: Any, help: str, *, path: Literal["corpus", "source"] | None = None, positional: bool = False) -> Any:
+    """Declare a key of a recipe and of the command line as a field of a dataclass; its type is the annotation.
+
+    The types are str, int, float, bool, Path, `Literal` of one of these for choices, `list` of one of these for
+    several values, and each of them `| None`.
+
+    default: `REQUIRED` for a key that has to be given; a list is copied.
+    path: the value names a `corpus` (a file, folder, or glob) or a `source` (a folder or an id on the Hub); a path
+        where nothing is becomes an error before anything is loaded.
+    positional: values without the key's name in front, as in `report.py RUNS...`.
+    """
+    metadata = {"help": help, "path": path, "positional": positional}
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def check_choices(arguments: Any) -> None:
+    """Raise UserError for a value that its `Literal` lacks, in arguments made in Python: nothing else checks those."""
+    for name, hint in get_type_hints(type(arguments)).items():
+        inner, optional, _ = _parts(hint)
+        value = getattr(arguments, name)
+        if get_origin(inner) is Literal and value not in get_args(inner) and not (optional and value is None):
+            raise UserError(f"`{name}` is {value!r}; choose one of {', '.join(map(str, get_args(inner)))}")
+
+
+class CommandLine(argparse.ArgumentParser):
+    """A parser whose errors are UserErrors, and whose keys are not abbreviated."""
+
+    def __init__(self, **options: Any):
+        text = options.pop("description", None) or sys.modules["__main__"].__doc__
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(**{"allow_abbrev": False, "formatter_class": formatter, "description": text, **options})
+
+    def error(self, message: str) -> None:
+        raise UserError(one_line(re.sub(r"^argument (?:--)?(\w+)[^:]*:", r"`\1`:", message)))
+
+
+class KeyParser(CommandLine):
+    """Parses the keys of dataclasses, and the names of further keys whose values someone else parses."""
+
+    def __init__(self, *argument_types: type, further: Iterable[str] = ()):
+        """further: names of keys with any number of values of any type."""
+        own = {name for argument_type in argument_types for name in argument_type.__dataclass_fields__}
+        further = sorted(set(further) - own)
+        listed = "every field of transformers.TrainingArguments is a key as well:\n  " + "\n  ".join(_lines(further))
+        usage = None if _positional(argument_types) else "%(prog)s [--config FILE.yaml] [--KEY VALUE ...]"
+        super().__init__(usage=usage, epilog=listed if further else None)
+        self.add_argument("--config", metavar="FILE.yaml", help="Recipe: a YAML file of keys and values.")
+        self._argument_types, self._further = argument_types, further
+        for argument_type in argument_types:
+            hints = get_type_hints(argument_type)
+            for field in dataclasses.fields(argument_type):
+                self._add(field, hints[field.name])
+        for name in further:
+            self.add_argument(f"--{name}", nargs="*", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+    def _add(self, field: dataclasses.Field, hint: Any) -> None:
+        inner, _, is_list = _parts(hint)
+        text = field.metadata.get("help", "").replace("%", "%%")
+        if field.default not in (dataclasses.MISSING, None):
+            text += f" [{field.default}]"
+        elif field.default_factory is not dataclasses.MISSING and field.default_factory():
+            text += f" [{' '.join(map(str, field.default_factory()))}]"
+        options: dict[str, Any] = {"help": text, "default": argparse.SUPPRESS, "type": inner}
+        if get_origin(inner) is Literal:
+            options |= {"choices": get_args(inner), "type": type(get_args(inner)[0])}
+        elif inner is bool:
+            options |= {"type": _boolean, "nargs": "?", "const": True, "metavar": "true|false"}
+        else:
+            options["metavar"] = inner.__name__.upper()
+        if field.metadata.get("positional"):
+            options |= {"metavar": field.name.upper()}
+            self.add_argument(field.name, nargs="*" if is_list else "?", **options)
+        else:
+            self.add_argument(f"--{field.name}", **options | ({"nargs": "*"} if is_list else {}))
+
+    def parse(self, tokens: list[str]) -> tuple[list[Any], dict[str, Any], dict[str, list[str]]]:
+        """(an instance of each dataclass, the values that were given by key, the words of further keys).
+
+        Raises UserError for a key that is not declared, a missing one, a value of another type, or a path where
+        nothing is.
+        """
+        given, unknown = self.parse_known_args(tokens)
+        if unknown:
+            raise UserError(self._unknown(unknown[0]))
+        given = {name: value for name, value in vars(given).items() if name != "config"}
+        further = {name: given.pop(name) for name in self._further if name in given}
+        instances = []
+        for argument_type in self._argument_types:
+            fields = dataclasses.fields(argument_type)
+            for field in fields:
+                required = field.default is field.default_factory is dataclasses.MISSING
+                if required and not given.get(field.name):
+                    raise UserError(f"`{field.name}` is missing: {field.metadata['help']}")
+            instance = argument_type(**{field.name: given[field.name] for field in fields if field.name in given})
+            check_paths(instance)
+            instances.append(instance)
+        return instances, given, further
+
+    def _unknown(self, token: str) -> str:
+        name = token.split("=")[0].lstrip("-")
+        if not token.startswith("--"):
+            return f"unexpected argument {token!r}: every value follows its key, as in `--train_file corpus.txt.gz`"
+        known = [option.lstrip("-") for action in self._actions for option in action.option_strings]
+        near = difflib.get_close_matches(name, known, n=1)
+        return f"unknown key `{name}`" + (f"; did you mean `{near[0]}`?" if near else "; --help lists the keys")
+
+
+def _positional(argument_types: Iterable[type]) -> bool:
+    return any(field.metadata.get("positional") for one in argument_types for field in dataclasses.fields(one))
+
+
+def _lines(names: list[str], width: int = 100) -> list[str]:
+    """Names in lines of at most that many characters."""
+    lines = [""]
+    for name in names:
+        if len(lines[-1]) + len(name) > width:
+            lines.append("")
+        lines[-1] += f"{name} "
+    return lines
+
+
+def _parts(hint: Any) -> tuple[Any, bool, bool]:
+    """(the type of one value, whether None is allowed, whether there are several values)."""
+    optional = False
+    if get_origin(hint) in (Union, types.UnionType):
+        (hint,) = (part for part in get_args(hint) if part is not type(None))
+        optional = True
+    if get_origin(hint) is list:
+        return get_args(hint)[0], optional, True
+    return hint, optional, False
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false", "yes", "no", "1", "0"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
+    return text.lower() in ("true", "yes", "1")
+
+
+def check_output(folder: str | Path) -> None:
+    """Raise UserError for an `output_dir` where no folder can be."""
+    for path in (Path(folder), *Path(folder).parents):
+        if path.is_file():
+            raise UserError(f"`output_dir` {str(folder)!r}: {str(path)!r} is a file: name a folder")
+
+
+def check_paths(arguments: Any) -> None:
+    """Raise UserError for a value that is clearly a path, where nothing is."""
+    for field in dataclasses.fields(arguments):
+        kind, values = field.metadata.get("path"), getattr(arguments, field.name)
+        for value in values if isinstance(values, list) else [values]:
+            if not kind or value is None or value == DEMO or os.path.exists(value):
+                continue
+            if kind == "corpus" and not glob.glob(value, recursive=True):
+                raise UserError(f"`{field.name}` {value!r} does not exist: name a file, a folder, or a glob")
+            if kind == "source" and is_path(value):
+                raise UserError(f"`{field.name}` {value!r} does not exist: name a folder, or an id on the Hub")
+
+
+def is_path(name: str) -> bool:
+    """Whether a name is clearly a path, and no id on the Hub such as `owner/name`."""
+    first, *others = name.split("/")
+    return first in ("", ".", "..", "~") or len(others) > 1 or bool(others) and os.path.isdir(first)

@@ -1,0 +1,91 @@
+"""Every field of `TrainingArguments` is a key: its names without importing transformers, and its values with it."""
+
+import ast
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distillation.config.command_line import CommandLine, check_output
+from distillation.config.errors import UserError, one_line
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+
+SEEDS = 2**32  # numpy takes no others
+
+
+def field_names() -> list[str]:
+    """The names of the fields, read from the source: transformers takes seconds to import."""
+    # find_spec("transformers.training_args") would import the package.
+    (folder,) = importlib.util.find_spec("transformers").submodule_search_locations
+    source = ast.parse(Path(folder, "training_args.py").read_text(encoding="utf-8"))
+    (found,) = (node for node in source.body if isinstance(node, ast.ClassDef) and node.name == "TrainingArguments")
+    return [
+        node.target.id
+        for node in found.body
+        if isinstance(node, ast.AnnAssign) and "init=False" not in ast.unparse(node)
+    ]
+
+
+def parse(
+    given: Mapping[str, list[str]], subclass: "Callable[[], type[TrainingArguments]] | None" = None
+) -> "TrainingArguments":
+    """Parse words by key into TrainingArguments; subclass: returns the one to make in its place. Raises UserError."""
+    if not given.get("output_dir"):
+        raise UserError("`output_dir` is missing: name the folder for what this run makes")
+    from transformers import HfArgumentParser, TrainingArguments
+
+    class Parser(CommandLine, HfArgumentParser):
+        pass
+
+    tokens = []
+    for name, words in given.items():
+        tokens += [f"--{name}={words[0]}"] if len(words) == 1 else [f"--{name}", *words]
+    try:
+        arguments, unused = Parser(
+            dataclass_types=subclass() if subclass else TrainingArguments
+        ).parse_args_into_dataclasses(tokens, return_remaining_strings=True)
+        if unused:
+            raise UserError(f"unexpected argument {unused[0]!r}: every value follows its key")
+        check_training(arguments)
+        _check_parts(arguments)
+    except UserError:
+        raise
+    except Exception as error:  # the library and what it loads raise many types
+        raise UserError(f"the training arguments cannot be met: {one_line(error)}") from None
+    return arguments
+
+
+def check_training(args: "TrainingArguments") -> None:
+    """Raise UserError for what the Trainer would fail on late, and for what distillation would ignore."""
+    if args.n_gpu > 1:
+        raise UserError("several GPUs and one process: start with `accelerate launch`, or show it one GPU")
+    if args.push_to_hub and not args.hub_model_id:
+        raise UserError("`push_to_hub` needs `hub_model_id`, the repository to push to")
+    for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
+        if getattr(args, name) < 1:
+            raise UserError(f"`{name}` must be at least 1, got {getattr(args, name)}")
+    for name in ("seed", "data_seed"):
+        if not 0 <= (getattr(args, name) or 0) < SEEDS:
+            raise UserError(f"`{name}` must lie between 0 and 2 ** 32 - 1, got {getattr(args, name)}")
+    check_output(args.output_dir)
+    for name in ("label_smoothing_factor", "neftune_noise_alpha", "use_liger_kernel"):
+        if getattr(args, name):
+            raise UserError(f"`{name}` has no effect on the losses here: leave it out")
+    if args.save_only_model:
+        raise UserError("`save_only_model` makes checkpoints that no run can go on from: leave it out")
+
+
+def _check_parts(args: "TrainingArguments") -> None:
+    """Raise what the Trainer would raise for an optimiser, a schedule, or a logger, after the models were loaded."""
+    import torch
+    from transformers import Trainer, get_scheduler
+    from transformers.integrations import get_reporting_integration_callbacks
+
+    for callback in get_reporting_integration_callbacks(args.report_to):
+        callback()
+    Trainer.get_optimizer_cls_and_kwargs(args)
+    optimizer = torch.optim.SGD([torch.zeros(1)])
+    options = {"num_warmup_steps": 0, "num_training_steps": 2, "scheduler_specific_kwargs": args.lr_scheduler_kwargs}
+    get_scheduler(args.lr_scheduler_type, optimizer, **options)

@@ -1,0 +1,131 @@
+"""Keys of every kind, declared in one way; what a command line gets wrong."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from distillation.config.command_line import REQUIRED, check_choices, check_output, is_path, key
+from distillation.config.errors import UserError
+from distillation.config.recipe import parse_recipe
+
+
+@dataclass
+class Kinds:
+    """Keys of every kind."""
+
+    runs: list[Path] = key([], "Folders.", positional=True)
+    names: list[str] = key(["a"], "Names, 100 % of them.")
+    flag: bool = key(False, "Whether.")
+    on: bool = key(True, "Whether not.")
+    maybe: bool | None = key(None, "Whether, perhaps.")
+    limit: int | None = key(None, "At most.")
+    classes: Literal[2, 3] = key(2, "How many.")
+    way: Literal["match", "reduce"] | None = key(None, "Which.")
+
+    def __post_init__(self):
+        check_choices(self)
+
+
+@dataclass
+class Paths:
+    """Keys that name files and checkpoints."""
+
+    output: Path = key(REQUIRED, "File for the figures.")
+    corpus: str | None = key(None, "Corpus.", path="corpus")
+    models: list[str] = key([], "Models.", path="source")
+
+
+def parse(*argv, types=(Kinds,)):
+    (parsed,) = parse_recipe(*types, argv=list(argv))
+    return parsed
+
+
+def refusal(*argv, types=(Kinds,)):
+    with pytest.raises(UserError) as caught:
+        parse(*argv, types=types)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ([], {"runs": [], "names": ["a"], "flag": False, "on": True, "maybe": None, "limit": None, "classes": 2}),
+        (["a/b", "c"], {"runs": [Path("a/b"), Path("c")]}),
+        (["--names", "a", "b c"], {"names": ["a", "b c"]}),
+        (["--names=-a"], {"names": ["-a"]}),
+        (["--flag", "--on", "false", "--maybe=yes"], {"flag": True, "on": False, "maybe": True}),
+        (["--limit", "-1"], {"limit": -1}),
+        (["--classes", "3", "--way", "match"], {"classes": 3, "way": "match"}),
+    ],
+)
+def test_values_of_every_kind(argv, expected):
+    found = parse(*argv)
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--flags", "true"], "unknown key `flags`; did you mean `flag`?"),
+        (["--flags=true"], "unknown key `flags`; did you mean `flag`?"),
+        (["--xyzzy", "3"], "unknown key `xyzzy`; --help lists the keys"),
+        (["--lim", "3"], "unknown key `lim`; did you mean `limit`?"),  # short for one key today, for two tomorrow
+        (["--limit", "2.5"], "`limit`: invalid int value: '2.5'"),
+        (["--limit"], "`limit`: expected one argument"),
+        (["--flag", "perhaps"], "`flag`: 'perhaps' is neither true nor false"),
+        (["--classes", "4"], "`classes`: invalid choice: 4 (choose from 2, 3)"),
+        (["--config"], "`config`: expected one argument"),
+    ],
+)
+def test_mistakes_are_named_by_key(argv, message):
+    assert refusal(*argv) == message
+
+
+def test_values_without_a_key_are_refused():
+    """`run.py corpus.txt` looks as if it should work."""
+    assert "unexpected argument 'corpus.txt'" in refusal("corpus.txt", types=(Paths,))
+
+
+def test_a_key_that_has_to_be_given():
+    assert refusal(types=(Paths,)) == "`output` is missing: File for the figures."
+
+
+def test_choices_hold_for_arguments_made_in_python():
+    """A loop over variants in a notebook meets no parser."""
+    assert Kinds(way="reduce").way == "reduce"
+    with pytest.raises(UserError, match="`way` is 'index'; choose one of match, reduce"):
+        Kinds(way="index")
+
+
+def test_a_path_where_nothing_is(tmp_path, monkeypatch):
+    """A misspelt folder would be found after the libraries were loaded, or be looked for on the Hub."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "lines.txt").touch()
+    for corpus in ("lines.txt", "*.txt", "demo", str(tmp_path)):
+        assert parse("--output=a", "--corpus", corpus, types=(Paths,)).corpus == corpus
+    assert "`corpus` 'line.txt' does not exist" in refusal("--output=a", "--corpus=line.txt", types=(Paths,))
+    assert "`corpus` 'a/*.txt' does not exist" in refusal("--output=a", "--corpus=a/*.txt", types=(Paths,))
+    models = refusal("--output=a", "--models", "outputs", "owner/name", "outputs/tiny", types=(Paths,))
+    assert models == "`models` 'outputs/tiny' does not exist: name a folder, or an id on the Hub"
+    paths = ("/a", "./a", "../a", "~/a", "a/b/c", "outputs/a")
+    assert [is_path(name) for name in (*paths, "owner/name", "name")] == [True] * 6 + [False] * 2
+
+
+def test_an_output_inside_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    check_output(tmp_path / "folder" / "run")
+    with pytest.raises(UserError, match="is a file: name a folder"):
+        check_output(str(tmp_path / "file" / "run"))
+
+
+def test_help_lists_keys_with_defaults(capsys):
+    with pytest.raises(SystemExit) as caught:
+        parse("--help")
+    printed = capsys.readouterr().out
+    assert caught.value.code == 0
+    for text in ("--config FILE.yaml", "--names [STR ...]", "100 % of them. [a]", "{match,reduce}", "RUNS ..."):
+        assert text in printed, printed

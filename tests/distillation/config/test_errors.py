@@ -1,0 +1,81 @@
+"""What a user got wrong ends a script with one sentence and exit code 2."""
+
+import errno
+import logging
+import os
+
+import pytest
+import torch
+
+from distillation.config.errors import LocalError, Stopped, UserError, cli_entry
+
+
+def ended(capsys, error, argv=None):
+    """The exit code and standard error of a script that raises."""
+
+    @cli_entry
+    def main(argv=None):
+        raise error
+
+    with pytest.raises(SystemExit) as caught:
+        main(argv)
+    assert caught.value.__cause__ is None
+    return caught.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("rank", "lines"), [(None, 1), ("0", 1), ("1", 0), ("7", 0)])
+def test_one_rank_prints_one_line(capsys, monkeypatch, rank, lines):
+    """Eight ranks would print the same error eight times, and log everything eightfold."""
+    monkeypatch.delenv("RANK", raising=False)
+    if rank:
+        monkeypatch.setenv("RANK", rank)
+    assert ended(capsys, UserError("`temperature` is cold")) == (2, "error: `temperature` is cold\n" * lines)
+    for stage in ("distillation", "finetuning", "benchmarks"):
+        assert logging.getLogger(stage).level == (logging.INFO if lines else logging.WARNING)
+
+
+def test_a_sentence_that_quotes_a_file_keeps_its_remedy(capsys):
+    error = UserError(f"file.txt:1: expected a tag, got {'x' * 20_000}; a blank line ends a sentence")
+    _, printed = ended(capsys, error)
+    assert len(printed) < 620 and "file.txt:1: expected" in printed
+    assert printed.endswith("; a blank line ends a sentence\n")
+
+
+class Torn(torch.utils.data.IterableDataset):
+    """Of which nothing can be read."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __iter__(self):
+        raise self.error("`train_file` is torn")
+
+
+@pytest.mark.parametrize(("error", "rank"), [(LocalError, "3"), (UserError, "0")])
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_of_one_process_is_printed_without_a_traceback(capsys, monkeypatch, error, rank, workers):
+    """The other ranks do not meet it; and what a worker of a data loader raises comes with its traceback as text."""
+    monkeypatch.setenv("RANK", rank)
+    loader = torch.utils.data.DataLoader(Torn(error), num_workers=workers)
+    with pytest.raises(SystemExit) as caught:
+        cli_entry(lambda argv: next(iter(loader)))([])
+    assert (caught.value.code, capsys.readouterr().err) == (2, "error: `train_file` is torn\n")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
+def test_a_full_disk_is_named_wherever_it_is_met(capsys, number):
+    code, printed = ended(capsys, OSError(number, os.strerror(number), "/cache/part"))
+    assert code == 2 and "'/cache/part' cannot be written" in printed and os.strerror(number) in printed
+
+
+def test_what_ends_a_run_from_outside(capsys):
+    """Shells and schedulers tell Ctrl-C, a signal, and a mistake apart by the exit code."""
+    assert ended(capsys, KeyboardInterrupt())[0] == 130
+    assert ended(capsys, Stopped("stopped: resume it", 143)) == (143, "stopped: resume it\n")
+
+
+def test_other_errors_keep_their_traceback_and_results_are_returned():
+    """A mistake of ours must not look like one of the user's."""
+    with pytest.raises(ZeroDivisionError):
+        cli_entry(lambda argv: 1 / 0)([])
+    assert cli_entry(lambda argv: argv)(["a"]) == ["a"]

@@ -1,0 +1,85 @@
+"""Every field of `TrainingArguments` is a key; what the Trainer would refuse late is refused early."""
+
+import dataclasses
+
+import pytest
+from transformers import TrainingArguments
+
+from distillation.config.arguments import DataArguments
+from distillation.config.errors import UserError
+from distillation.config.recipe import parse_recipe
+from distillation.config.training import field_names
+
+
+def parse(*argv):
+    return parse_recipe(DataArguments, argv=["--use_cpu=true", *argv], training=True)
+
+
+def refusal(*argv):
+    with pytest.raises(UserError) as caught:
+        parse(*argv)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_the_names_are_those_of_the_library():
+    """They are read from its source: a field that is missed would be an unknown key."""
+    assert field_names() == [field.name for field in dataclasses.fields(TrainingArguments) if field.init]
+
+
+def test_values_reach_the_trainer_as_what_they_mean(tmp_path):
+    """YAML 1.1 reads 2e-5 as text, which inside a mapping nobody turns into a number; a mapping is spelt as JSON."""
+    text = "learning_rate: 2e-5\nlr_scheduler_type: cosine_with_min_lr\nlr_scheduler_kwargs: {min_lr: 1e-7}\n"
+    text += f"report_to: none\noutput_dir: {tmp_path}\nmax_steps: -1\nmax_length: 32\nsave_strategy: epoch\n"
+    (tmp_path / "recipe.yaml").write_text(text)
+    parsed = parse("--config", str(tmp_path / "recipe.yaml"), "--save_strategy", "no", "--hub_token=secret")
+    data, training = parsed
+    assert (training.learning_rate, training.max_steps, training.use_cpu, data.max_length) == (2e-5, -1, True, 32)
+    assert training.lr_scheduler_kwargs == {"min_lr": 1e-7} and training.report_to == []
+    assert training.save_strategy == "no" == parsed.given["save_strategy"]
+    assert parsed.given["lr_scheduler_type"] == "cosine_with_min_lr" and parsed.given["max_length"] == 32
+    assert set(parsed.given) == {line.split(":")[0] for line in text.splitlines()} | {"use_cpu", "hub_token"}
+    assert "secret" not in str(parsed.given)
+
+
+def test_a_subclass_has_defaults_of_its_own(tmp_path):
+    @dataclasses.dataclass
+    class Sparing(TrainingArguments):
+        save_strategy: str = "no"
+
+    argv = [f"--output_dir={tmp_path}", "--use_cpu", "true"]
+    (training,) = parse_recipe(argv=argv, training=lambda: Sparing)
+    assert isinstance(training, Sparing) and training.save_strategy == "no"
+
+
+def test_misspelt_fields_get_the_nearest_of_all_keys():
+    assert refusal("--learning_rat", "1") == "unknown key `learning_rat`; did you mean `learning_rate`?"
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--learning_rate", "fast"], "`learning_rate`: invalid float value: 'fast'"),
+        (["--seed", "1", "corpus.txt"], "unexpected argument 'corpus.txt'"),
+        (["--lr_scheduler_kwargs", '{"beauty": 1}'], "beauty"),
+        (["--lr_scheduler_type", "warmup_stable_decay"], "num_decay_steps"),
+        (["--lr_scheduler_type", "sometimes"], "sometimes"),
+        (["--optim", "adamw_bnb_8bit"], "bitsandbytes"),
+        (["--report_to", "nobody"], "nobody is not supported"),
+        (["--data_seed", "-1"], "`data_seed` must lie between"),
+        (["--per_device_train_batch_size", "0"], "`per_device_train_batch_size` must be at least 1"),
+        (["--push_to_hub", "true"], "`hub_model_id`"),
+        (["--use_liger_kernel", "true"], "`use_liger_kernel` has no effect"),
+        (["--save_only_model", "true"], "`save_only_model`"),
+    ],
+    ids=str,
+)
+def test_training_arguments_that_fail_late_are_refused_early(argv, words, tmp_path):
+    """After the teacher was loaded and the corpus tokenized, or at the first evaluation."""
+    assert words in refusal("--output_dir", str(tmp_path / "output"), *argv)
+    assert not (tmp_path / "output").exists()
+
+
+def test_an_output_folder_is_named():
+    """That of transformers, `trainer_output`, would hold the last of all runs."""
+    assert "`output_dir` is missing" in refusal()
