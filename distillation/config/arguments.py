@@ -105,10 +105,10 @@ class ObjectiveArguments:
     weight_attention: float = key(100.0, "Weight of the MSE of attention maps, which is of order 0.01.")
     weight_hidden_mse: float = key(0.0, "Weight of the MSE of hidden states.")
     temperature: float = key(2.0, "Divides both models' logits before the softmax of the KL.")
-    vocabulary_map: Literal["ordered", "pieces", "pieces_mean", "pieces_logsumexp", "shared"] | None = key(
+    vocabulary_map: Literal["ordered", "pieces", "pieces_logsumexp", "shared"] | None = key(
         None,
-        "How `reduce` scores a teacher token by its pieces: each in its place (unless given), or pooled and summed, "
-        "averaged, log-sum-exp'ed; or pooled, over tokens that both have.",
+        "How `reduce` scores a teacher token by its pieces: each in its place (unless given), or pooled and summed or "
+        "log-sum-exp'ed; or pooled, over tokens that both have.",
     )
     reduce_pooling: Literal["mean", "sum"] | None = key(
         None, "How `reduce` pools the places of a token's pieces; mean unless given."
@@ -221,18 +221,12 @@ class CacheArguments:
         None, "Folder for it: filled in one pass, and from then on read in place of running the teacher."
     )
     teacher_cache_epochs: int = key(1, "Epochs with masks of their own; later ones take them in turn.")
-    teacher_cache_top_k: int | None = key(
-        None,
-        "Likeliest tokens to keep of a prediction, all others as one: smaller, and a lesser KL. Unless given, what is "
-        "kept is the state that the prediction is made of.",
-    )
 
     def __post_init__(self):
-        for name in ("teacher_cache_epochs", "teacher_cache_top_k"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UserError(f"`{name}` must be at least 1, got {getattr(self, name)}")
-            if getattr(self, name) != self.__dataclass_fields__[name].default and self.teacher_cache is None:
-                raise UserError(f"`{name}` is of a cache: name its folder as `teacher_cache`")
+        if self.teacher_cache_epochs < 1:
+            raise UserError(f"`teacher_cache_epochs` must be at least 1, got {self.teacher_cache_epochs}")
+        if self.teacher_cache_epochs > 1 and self.teacher_cache is None:
+            raise UserError("`teacher_cache_epochs` is of a cache: name its folder as `teacher_cache`")
 
 
 @dataclass

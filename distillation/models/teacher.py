@@ -10,21 +10,20 @@ from transformers import PreTrainedModel
 from distillation.config.arguments import ObjectiveArguments
 from distillation.models.layer_groups import group_means, layer_groups, means_of
 from distillation.models.student import Outputs, Runner
-from distillation.vocabularies.cross_vocabulary_kl import Top
 
 
 @dataclass
 class Targets:
     """What the terms compare a student with.
 
-    * `logits`: (positions, vocabulary); or, across vocabularies and in a cache, the states that they are made of; or
-      the likeliest tokens; None where there is no KL in a cache;
+    * `logits`: (positions, vocabulary); or, across vocabularies and in a cache, the states that they are made of; None
+      where there is no KL in a cache;
     * `hidden_states`: for each way to compare layers (`ObjectiveArguments.hidden_views`), tensors (batch, length,
       width);
     * `attentions`: the mean maps (batch, heads, length, length) of each student layer's group.
     """
 
-    logits: Tensor | Top | None
+    logits: Tensor | None
     hidden_states: dict[str, list[Tensor]]
     attentions: list[Tensor]
 

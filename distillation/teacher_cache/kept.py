@@ -10,8 +10,7 @@ from torch import Tensor
 
 from distillation.config.errors import UserError
 from distillation.models.teacher import Targets
-from distillation.teacher_cache.storage import CHECKSUM, OF_A_TOP, STATES, Row
-from distillation.vocabularies.cross_vocabulary_kl import Top
+from distillation.teacher_cache.storage import CHECKSUM, STATES, Row
 
 HIDDEN, MAPS = "hidden_", "attentions"  # names of columns, the first with a view of the layers behind it
 
@@ -21,15 +20,14 @@ def rows_of(batch: dict[str, Any], targets: Targets) -> list[Row]:
     sizes, length = _lengths(batch), batch["compared"].shape[1]
     positions, order = batch["teacher_positions"].sort()
     counts = torch.bincount(positions // length, minlength=len(sizes)).tolist()
-    top = {name: getattr(targets.logits, name, None) for name in OF_A_TOP} | {STATES: targets.logits}
-    columns = {name: part[order].split(counts) for name, part in top.items() if torch.is_tensor(part)}
+    columns = {} if targets.logits is None else {STATES: targets.logits[order].split(counts)}
     for view, states in targets.hidden_states.items():
         columns[HIDDEN + view] = [torch.stack([s[row, :size] for s in states]) for row, size in enumerate(sizes)]
     if maps := targets.attentions:
         columns[MAPS] = [torch.stack([m[row, :, :size, :size] for m in maps]) for row, size in enumerate(sizes)]
     rows = [{name: _compact(parts[row]) for name, parts in columns.items()} for row in range(len(sizes))]
     for row, checksum in zip(rows, _checksums(batch), strict=True):
-        if not all(np.isfinite(values).all() for name, values in row.items() if name not in OF_A_TOP):
+        if not all(np.isfinite(values).all() for values in row.values()):
             raise UserError("`teacher_cache` holds half precision, which this teacher's states exceed: leave it out")
         row[CHECKSUM] = np.array([checksum], dtype=np.int64)
     return rows
@@ -62,7 +60,7 @@ def joined(batch: dict[str, Any], rows: Sequence[Row], student_layers: int) -> d
     kept = {}
     for name in rows[0].keys() - {CHECKSUM}:
         parts = [torch.from_numpy(row[name].copy()) for row in rows]  # a map of a file cannot be written to
-        if name in (STATES, *OF_A_TOP):
+        if name == STATES:
             positions, together = batch["teacher_positions"], torch.cat(parts)
             together = together.reshape(len(positions), -1) if len(positions) else together[:, None]
             kept[name] = together[positions.argsort().argsort()]
@@ -82,9 +80,8 @@ def joined(batch: dict[str, Any], rows: Sequence[Row], student_layers: int) -> d
 
 def joined_targets(kept: dict[str, Tensor]) -> Targets:
     """What `joined` gave, as if the teacher had run."""
-    logits = Top(*(kept[name] for name in OF_A_TOP)) if OF_A_TOP[0] in kept else kept.get(STATES)
     states = {name.removeprefix(HIDDEN): list(kept[name]) for name in kept if name.startswith(HIDDEN)}
-    return Targets(logits, states, list(kept.get(MAPS, ())))
+    return Targets(kept.get(STATES), states, list(kept.get(MAPS, ())))
 
 
 def _lengths(batch: dict[str, Any]) -> list[int]:

@@ -4,8 +4,7 @@ A folder holds `cache.json`, which says what it was made of, and Arrow files: fo
 the held-out examples, a row an example, all masked as that epoch masks them. A row holds
 
 * at the positions of the KL, `states`: what enters the teacher's projection to its vocabulary, so that its prediction
-  can be made again; or, smaller and not the same, `candidates` and `log_probabilities`: the likeliest tokens
-  (`vocabulary_kl.Top`);
+  can be made again;
 * `hidden_groups`, `hidden_last`, `hidden_average`, `attentions`: what `Targets` have so, if a term asks for it.
 
 Numbers are in half precision.
@@ -43,7 +42,7 @@ DIGESTS = ("teacher", "tokenizers", "corpus")
 DESCRIPTION = "cache.json"
 PART = 4096  # examples of a file: what an interrupted pass has to do again, at most
 AT_ONCE = 16  # batches that are sorted by length together, and written together
-STATES, OF_A_TOP = "states", ("candidates", "log_probabilities")  # columns of the KL
+STATES = "states"  # column of the KL
 CHECKSUM = "checksum"  # of what the teacher was asked
 
 Row = dict[str, np.ndarray]
@@ -65,16 +64,13 @@ def open_cache(
 
     Raises UserError for a folder whose contents were made of something else.
     """
-    by_states = "kl" in objective.terms and arguments.teacher_cache_top_k is None
-    if by_states and vocabulary_projection(teacher, {"input_ids": torch.zeros(1, 2, dtype=torch.long)}) is None:
+    has_kl = "kl" in objective.terms
+    if has_kl and vocabulary_projection(teacher, {"input_ids": torch.zeros(1, 2, dtype=torch.long)}) is None:
         raise UserError(
-            "`teacher_cache`: this teacher's predictions are not made of states by one linear layer, and cannot be "
-            "kept so: set `teacher_cache_top_k`"
+            "`teacher_cache`: this teacher's predictions are not made of states by one linear layer: leave it out"
         )
-    read, of_the_kl = ["alignment", "kl_positions", "kl_position_fraction", "teacher_input"], [STATES]
-    if arguments.teacher_cache_top_k is not None:
-        read, of_the_kl = [*read, "temperature", "vocabulary_map"], list(OF_A_TOP)
-    holds = of_the_kl * ("kl" in objective.terms) + [f"hidden_{view}" for view in objective.hidden_views]
+    read = ["alignment", "kl_positions", "kl_position_fraction", "teacher_input"]
+    holds = [STATES] * has_kl + [f"hidden_{view}" for view in objective.hidden_views]
     description = {
         "format": FORMAT,
         "teacher": _digest([_shape(teacher), *_weights(teacher)]),
@@ -83,7 +79,6 @@ def open_cache(
         "masking": dataclasses.asdict(masking),
         "objective": {name: getattr(objective, name) for name in read},
         "student_layers": student_layers if objective.uses_groups else None,
-        "teacher_cache_top_k": arguments.teacher_cache_top_k,
         "holds": holds + ["attentions"] * objective.needs_attentions,
     }
     return TeacherCache(arguments.teacher_cache, description, arguments.teacher_cache_epochs, may_create)
@@ -150,11 +145,6 @@ class TeacherCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             _write_whole(path, lambda draft: draft.write_text(json.dumps(description, indent=2) + "\n"))
 
-    @property
-    def top_k(self) -> int | None:
-        """Candidates kept at a position; None where states are."""
-        return self.description["teacher_cache_top_k"]
-
     def _check(self, path: Path) -> None:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
@@ -168,8 +158,7 @@ class TeacherCache:
             if known.get(name) != value and (name, value) != ("student_layers", None)  # of a run that takes no means
         ]
         made_with += [f"no {name}" for name in self.description["holds"] if name not in self.held]
-        of_a_kl = {STATES, *OF_A_TOP}
-        if of_a_kl & set(self.held) and not of_a_kl & set(self.description["holds"]):
+        if STATES in self.held and STATES not in self.description["holds"]:
             made_with.append("a KL, whose positions the teacher was asked for as well")
         if made_with:
             raise UserError(f"{self.name} was made with {', '.join(made_with)}: name another folder for this run")

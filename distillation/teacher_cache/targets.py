@@ -27,7 +27,7 @@ def use_cache(trainer: DistillationTrainer, cache: TeacherCache) -> None:
         raise UserError("`teacher_cache` leaves nothing but the student to train: start without FSDP")
     layers = trainer.teacher.student_layers
     if "kl" in trainer.objective.terms:
-        _ready_for_the_kl(trainer, cache)
+        _ready_for_the_kl(trainer)
     trainer.data_collator.seed = SEED
     train, evaluation = trainer.train_dataset, trainer.eval_dataset
     epochs = [fill(trainer, cache, f"epoch-{n}", train, trainer.data_collator, n) for n in range(cache.epochs)]
@@ -42,7 +42,7 @@ def use_cache(trainer: DistillationTrainer, cache: TeacherCache) -> None:
     trainer.teacher = None
 
 
-def _ready_for_the_kl(trainer: DistillationTrainer, cache: TeacherCache) -> None:
+def _ready_for_the_kl(trainer: DistillationTrainer) -> None:
     """Make the teacher give states, and the KL go from what is kept of them."""
     objective, teacher, vocabulary = trainer.objective, trainer.teacher, None
     if objective.alignment == "same":
@@ -67,8 +67,6 @@ def fill(
         targets = trainer.targets(batch)
         if trainer.vocabulary_kl is None:
             targets.logits = None
-        elif cache.top_k is not None:
-            targets.logits = trainer.vocabulary_kl.top(targets.logits, batch["groups"], cache.top_k)
         return rows_of(batch, targets)
 
     args = trainer.args

@@ -37,9 +37,6 @@ class Candidates:
         nth = torch.arange(len(order)) - torch.searchsorted(twin_of, twin_of)  # of one candidate's twins
         self.rounds = [(twin_of[nth == n].to(device), make_rows(twins[order[nth == n]])) for n in nth.unique()]
 
-    def __len__(self) -> int:
-        return len(self.rows.ids)
-
     def logits(self, states: Tensor) -> Tensor:
         """The teacher's logits (candidates, positions) for states (positions, width)."""
         logits = self.rows(states)
@@ -73,9 +70,6 @@ class Whole:
         """rows: of all tokens; None where the states already are logits."""
         self.rows = rows
 
-    def __len__(self) -> int:
-        return 2**31 - 1 if self.rows is None else len(self.rows.ids)
-
     @staticmethod
     def score(values: Tensor) -> tuple[Tensor, Pullback]:
         """See `Score`."""
@@ -99,7 +93,7 @@ def candidates_by_pieces(
     def pooled(chosen: Tensor) -> Score:
         counts = vocabulary.piece_counts[chosen]
         bags = Bags(vocabulary.pieces_of(chosen), size, counts)
-        return {"pieces": bags, "pieces_mean": Mean(bags, counts), "pieces_logsumexp": LogSumExp(bags)}[vocabulary_map]
+        return LogSumExp(bags) if vocabulary_map == "pieces_logsumexp" else bags
 
     if alignment == "match" or vocabulary_map == "shared":
         return {0: Candidates(vocabulary, vocabulary.shared_teacher_ids, in_place, rows)}
@@ -139,17 +133,6 @@ class Bags(Score):
     def __call__(self, values: Tensor) -> tuple[Tensor, Pullback]:
         scores = F.embedding_bag(self.entries, values, self.starts, mode="sum")
         return scores, lambda gradient: F.embedding_bag(self.holders, gradient, self.holder_starts, mode="sum")
-
-
-class Mean(Score):
-    """z_v = mean of the values in bag v."""
-
-    def __init__(self, bags: Bags, sizes: Tensor):
-        self.bags, self.sizes = bags, sizes[:, None]
-
-    def __call__(self, values: Tensor) -> tuple[Tensor, Pullback]:
-        scores, pullback = self.bags(values)
-        return scores.div_(self.sizes), lambda gradient: pullback(gradient / self.sizes)
 
 
 class LogSumExp(Score):

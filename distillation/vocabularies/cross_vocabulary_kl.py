@@ -1,25 +1,20 @@
-"""The KL term where teacher and student have different vocabularies, or the teacher's part of it was kept.
+"""The KL term where teacher and student have different vocabularies, or the teacher's part of it is cached.
 
 Both distributions are normalised over `Candidates`: teacher tokens that the student can score. With `match` these are
 the tokens that both have. With `reduce` the student has read the teacher's tokens spelt in its own pieces, and the
 score of a teacher token is made of the student's values of its pieces:
 
 * `ordered`: the sum of log p(j-th piece at the j-th place), over the teacher tokens with as many pieces;
-* `pieces`, `pieces_mean`, `pieces_logsumexp`: the places are pooled, then the sum, mean, or log of summed
-  exponentials over the token's pieces, in no order (`pieces` and `pieces_logsumexp`: arXiv 2205.02340);
+* `pieces`, `pieces_logsumexp`: the places are pooled, then the sum or the log of summed exponentials over the token's
+  pieces, in no order (arXiv 2205.02340);
 * `shared`: the places are pooled, over the tokens that both have.
 
 Neither the teacher's logits nor the scores exist for all positions at once: a chunk of positions gives its part of the
 sum and of its gradient, which is T (softmax(z / T) - softmax(t / T)) in the scores z.
-
-What the teacher says can be kept as `Top`: its likeliest candidates, and the rest of them as one. The KL is then that
-of k + 1 outcomes, at most the whole one (what is told apart less cannot differ more), and inside the rest the student
-is free.
 """
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -32,21 +27,6 @@ from distillation.vocabularies.mapping import VocabularyMap
 
 CHUNK = 32  # positions: a few buffers of candidates x positions that stay in the allocator's reach
 GPU_CHUNK = 256  # enough to keep a GPU busy
-
-
-@dataclass
-class Top:
-    """The k likeliest candidates (positions, k), indices into those of their position, and the logarithms of their
-    probabilities and that of all others together (positions, k + 1). Where there are fewer, -inf fills up."""
-
-    candidates: Tensor
-    log_probabilities: Tensor
-
-    def __len__(self) -> int:
-        return len(self.candidates)
-
-    def __getitem__(self, rows: slice) -> "Top":
-        return Top(self.candidates[rows], self.log_probabilities[rows])
 
 
 class VocabularyKL:
@@ -82,14 +62,11 @@ class VocabularyKL:
         else:
             self.candidates = candidates_by_pieces(vocabulary, alignment, vocabulary_map, rows)
 
-    def __call__(
-        self, student_logits: Tensor, teacher_states: Tensor | Top, groups: Sequence[tuple[int, int]]
-    ) -> Tensor:
+    def __call__(self, student_logits: Tensor, teacher_states: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
         """The sum over positions of T^2 KL(softmax(teacher / T) || softmax(student / T)) over the candidates.
 
         student_logits: (rows, student vocabulary), the rows of a position one after the other; teacher_states:
-        (positions, width), what enters the teacher's projection, or what was kept of the distributions that come of
-        it, at the same temperature; groups: (pieces, positions) in their order, pieces
+        (positions, width), what enters the teacher's projection; groups: (pieces, positions) in their order, pieces
         being the number of rows of each of these positions.
         """
         exact = torch.promote_types(student_logits.dtype, torch.float32)
@@ -107,40 +84,13 @@ class VocabularyKL:
             return total
         return total + self._sum(0, torch.cat(pooled) if len(pooled) > 1 else pooled[0], teacher_states)
 
-    def _sum(self, k: int, values: Tensor, teacher: Tensor | Top) -> Tensor:
+    def _sum(self, k: int, values: Tensor, teacher: Tensor) -> Tensor:
         candidates = self.candidates[k]
 
         def chunk(rows: slice, part: Tensor, gradient: Tensor | None) -> Tensor:
-            if isinstance(teacher, Top):
-                return _chunk_top_kl(part, candidates.score, teacher[rows], self.temperature, gradient)
             return _chunk_kl(part, candidates.score, candidates.logits(teacher[rows]), self.temperature, gradient)
 
         return ChunkedKL.apply(values, chunk, self.temperature)
-
-    @torch.no_grad()
-    def top(self, teacher_states: Tensor, groups: Sequence[tuple[int, int]], count: int) -> Top:
-        """What is to be kept of the teacher's distributions over the candidates, at the temperature.
-
-        teacher_states, groups: as for a call; count: of candidates to keep at a position.
-        """
-        device, size = teacher_states.device, len(teacher_states)
-        most = max(len(candidates) for candidates in self.candidates.values())
-        kept = Top(
-            torch.zeros(size, count, dtype=torch.int16 if most <= 2**15 else torch.int32, device=device),
-            torch.full((size, count + 1), -torch.inf, device=device),
-        )
-        begin = 0
-        for (k, _), group in zip(groups, _split(teacher_states, groups), strict=True):
-            candidates = self.candidates[k if self.is_ordered else 0]
-            for states in group.split(_chunk(group)):
-                rest = (candidates.logits(states).float() / self.temperature).log_softmax(0).t().contiguous()
-                values, found = rest.topk(min(count, rest.shape[1]))
-                rows = slice(begin, begin + len(states))
-                kept.candidates[rows, : found.shape[1]] = found.to(kept.candidates.dtype)
-                kept.log_probabilities[rows, : found.shape[1]] = values
-                kept.log_probabilities[rows, -1] = rest.scatter_(1, found, -torch.inf).logsumexp(1)
-                begin += len(states)
-        return kept
 
     @torch.no_grad()
     def candidate_probability(self, teacher_states: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
@@ -208,28 +158,6 @@ def _chunk_kl(values: Tensor, score: Score, teacher: Tensor, temperature: float,
     return total + (student_sums / teacher_sums).log().sum()
 
 
-def _chunk_top_kl(values: Tensor, score: Score, teacher: Top, temperature: float, gradient: Tensor | None) -> Tensor:
-    """As `_chunk_kl`, over the teacher's likeliest candidates and the rest of them as one."""
-    scores, pullback = score(values.t().contiguous())
-    count = min(teacher.candidates.shape[1], len(scores))
-    chosen, (*kept, rest) = teacher.candidates[:, :count].t().long(), teacher.log_probabilities.to(values.dtype).t()
-    kept = torch.stack(kept[:count])
-    student = _less_largest(scores, temperature)
-    log_chosen = student.gather(0, chosen)
-    student.exp_().scatter_(0, chosen, 0.0)  # the rest
-    # Where all candidates are kept the rest is empty on both sides, and counts for nothing.
-    rest_sums = student.sum(0).clamp(min=torch.finfo(values.dtype).tiny)
-    sums = rest_sums + log_chosen.exp().sum(0)
-    log_sums, weights, rest_weights = sums.log(), kept.exp(), rest.exp()
-    total = (torch.xlogy(weights, weights) - weights * (log_chosen - log_sums)).sum()
-    total += (torch.xlogy(rest_weights, rest_weights) - rest_weights * (rest_sums.log() - log_sums)).sum()
-    if gradient is not None:
-        student.mul_(1 / sums - rest_weights / rest_sums)
-        student.scatter_(0, chosen, (log_chosen - log_sums).exp() - weights)
-        gradient.copy_(pullback(student).t())
-    return total
-
-
 def _less_largest(logits: Tensor, temperature: float) -> Tensor:
     """logits / T less the largest of each position (a column), in place."""
     logits.div_(temperature)
@@ -240,7 +168,6 @@ def _chunk(tensor: Tensor) -> int:
     return CHUNK if tensor.device.type == "cpu" else GPU_CHUNK
 
 
-def _split(teacher: Tensor | Top, groups: Sequence[tuple[int, int]]) -> list[Tensor | Top]:
+def _split(teacher: Tensor, groups: Sequence[tuple[int, int]]) -> tuple[Tensor, ...]:
     """Those of each group."""
-    ends = torch.tensor([count for _, count in groups]).cumsum(0).tolist()
-    return [teacher[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
+    return teacher.split([count for _, count in groups])

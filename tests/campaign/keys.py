@@ -48,7 +48,7 @@ def by_hand() -> list[tuple[str, str, dict[str, Any], str]]:
         (run, "other-heads", {"student_attention_heads": 8}, REFUSED),
         (run, "streaming-without-an-end", {"streaming": "true", "max_steps": None}, REFUSED),
         (run, "streaming-and-cache", {"streaming": "true", "teacher_cache": "{here}/output-cache"}, REFUSED),
-        (run, "cache-without-a-folder", {"teacher_cache_top_k": 3}, REFUSED),
+        (run, "cache-without-a-folder", {"teacher_cache_epochs": 3}, REFUSED),
         (run, "cache-is-a-file", {"teacher_cache": "{good}/corpus.txt"}, REFUSED),
         (run, "cache-is-something-else", {"teacher_cache": "{good}/teacher"}, REFUSED),
         (run, "unknown-key", {"teacher": "x"}, REFUSED),

@@ -34,19 +34,15 @@ def first_step(trainer):
     return seen, trainer.state.log_history[0]
 
 
-def halved(trainer, count):
+def halved(trainer):
     """A trainer with the masks of a cache, whose teacher says what a cache would hold of it."""
     trainer.data_collator.seed = SEED
-    cached._ready_for_the_kl(trainer, SimpleNamespace(top_k=count))
-    run, kl = trainer.targets, trainer.vocabulary_kl
+    cached._ready_for_the_kl(trainer)
+    run = trainer.targets
 
     def targets(inputs):
         found = run(inputs)
-        if count is None:
-            found.logits = found.logits.half()
-        else:
-            found.logits = kl.top(found.logits, inputs["groups"], count)
-            found.logits.log_probabilities = found.logits.log_probabilities.half()
+        found.logits = found.logits.half()
         found.hidden_states = {view: [s.half() for s in states] for view, states in found.hidden_states.items()}
         found.attentions = [maps.half() for maps in found.attentions]
         return found
@@ -56,13 +52,12 @@ def halved(trainer, count):
 
 
 @alignments
-@pytest.mark.parametrize("count", [5, None])
-def test_a_cached_step_is_the_step_with_the_teacher(make_trainer, alignment, count):
+def test_a_cached_step_is_the_step_with_the_teacher(make_trainer, alignment):
     """Loss and every gradient, for all five terms: what was kept of one position must not be read at another."""
     objective = dict(weight_kl=2.0, weight_attention=100.0, weight_hidden_mse=0.5, hidden_layers="average")
     options = dict(objective=objective, alignment=alignment, **STEP)
-    expected, its_log = first_step(halved(make_trainer("with", **options), count))
-    trainer = make_trainer("without", cache={"teacher_cache_top_k": count}, **options)
+    expected, its_log = first_step(halved(make_trainer("with", **options)))
+    trainer = make_trainer("without", cache={}, **options)
     assert trainer.teacher is None
     seen, log = first_step(trainer)
     assert_same(seen, expected)
@@ -71,14 +66,13 @@ def test_a_cached_step_is_the_step_with_the_teacher(make_trainer, alignment, cou
 
 
 @alignments
-@pytest.mark.parametrize("count", [400, None], ids=["all tokens", "states"])
-def test_only_half_precision_is_lost(make_trainer, alignment, count):
-    """Against the trainer as it is: what else a cache changes comes of a small `teacher_cache_top_k`."""
+def test_only_half_precision_is_lost(make_trainer, alignment):
+    """Against the trainer as it is."""
     options = dict(alignment=alignment, **STEP)
     plain = make_trainer("with", **options)
     plain.data_collator.seed = SEED
     expected, its_log = first_step(plain)
-    trainer = make_trainer("without", cache={"teacher_cache_top_k": count}, **options)
+    trainer = make_trainer("without", cache={}, **options)
     seen, log = first_step(trainer)
     gradients.assert_same(seen, expected, tolerance=0.01)
     for term in plain.objective.terms:
@@ -121,7 +115,6 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (dict(cache={"teacher_cache_top_k": 7}), "teacher_cache_top_k"),
         (dict(cache={"teacher_cache_epochs": 2}), None),
         (dict(objective=dict(weight_kl=1.0, teacher_input="clean", kl_positions="all")), "`kl_positions`"),
         (dict(objective=dict(weight_kl=1.0, kl_position_fraction=0.5)), "`kl_position_fraction`"),
@@ -151,13 +144,6 @@ def test_a_run_without_layers_reads_a_cache_with_them(make_trainer):
     """Of a fuller cache it needs the KL's part alone, whatever the groups of the teacher's layers."""
     make_trainer(objective=dict(weight_kl=1.0, weight_cosine=1.0), cache={})
     make_trainer("again", objective=dict(weight_kl=1.0, weight_cosine=0.0), cache={}).train()
-
-
-def test_the_likeliest_depend_on_the_temperature(make_trainer):
-    """States do not: any temperature can be asked of them."""
-    make_trainer(cache={"teacher_cache_top_k": 5})
-    with pytest.raises(UserError, match="`temperature` 2.0 and not 1.0"):
-        make_trainer("again", cache={"teacher_cache_top_k": 5}, objective=dict(weight_kl=1.0, temperature=1.0))
 
 
 def test_another_teacher_or_corpus_is_noticed(make_trainer, tmp_path):
@@ -207,14 +193,12 @@ def test_answers_to_other_masks_are_not_trained_on(make_trainer, monkeypatch):
         trainer.data_collator([trainer.train_dataset[i] for i in range(8)])
 
 
-@pytest.mark.parametrize("count", [5, None])
-@pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
-def test_batches_without_a_position_train_all_the_same(make_trainer, alignment, count):
+@alignments
+def test_batches_without_a_position_train_all_the_same(make_trainer, alignment):
     """Of short texts with few masks, hours into a run."""
     objective = dict(weight_kl=1, weight_mlm=0, weight_cosine=0, kl_positions="masked")
     masking = dict(masking_probability=1e-9)
-    cache = {"teacher_cache_top_k": count}
-    trainer = make_trainer(objective=objective, masking=masking, alignment=alignment, cache=cache, **STEP)
+    trainer = make_trainer(objective=objective, masking=masking, alignment=alignment, cache={}, **STEP)
     assert not any(gradient.any() for gradient in first_step(trainer)[0].values())
 
 
@@ -334,10 +318,8 @@ def test_what_is_no_cache_or_incomplete_is_refused(make_trainer, tmp_path):
         make_trainer("torn", cache={})
 
 
-@pytest.mark.parametrize("bad", [{"teacher_cache_epochs": 0}, {"teacher_cache_top_k": 0}])
-def test_sizes_that_cannot_be_are_refused(make_trainer, bad):
-    (name,) = bad
-    with pytest.raises(UserError, match=f"`{name}` must be at least 1"):
-        make_trainer(cache=bad)
+def test_sizes_that_cannot_be_are_refused():
+    with pytest.raises(UserError, match="`teacher_cache_epochs` must be at least 1"):
+        CacheArguments("cache", 0)
     with pytest.raises(UserError, match="`teacher_cache`"):
-        CacheArguments(**{name: 3})
+        CacheArguments(teacher_cache_epochs=3)

@@ -8,8 +8,8 @@ from torch import nn
 
 from distillation.losses import kl_loss
 from distillation.vocabularies import cross_vocabulary_kl as vocabulary_kl
-from distillation.vocabularies.candidate_scores import Bags, LogSumExp, Mean
-from distillation.vocabularies.cross_vocabulary_kl import ChunkedKL, Top, VocabularyKL
+from distillation.vocabularies.candidate_scores import Bags, LogSumExp
+from distillation.vocabularies.cross_vocabulary_kl import ChunkedKL, VocabularyKL
 from distillation.vocabularies.mapping import VocabularyMap
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
@@ -20,7 +20,7 @@ GROUPS = ((1, 3), (2, 1), (3, 5), (4, 2))
 ROWS, POSITIONS = sum(k * n for k, n in GROUPS), sum(n for _, n in GROUPS)
 CHOICES = [("match", "ordered", "mean")] + [
     ("reduce", how, pooling)
-    for how in ("ordered", "pieces", "pieces_mean", "pieces_logsumexp", "shared")
+    for how in ("ordered", "pieces", "pieces_logsumexp", "shared")
     for pooling in ("mean", "sum")
 ]
 choices = pytest.mark.parametrize("choice", CHOICES, ids=" ".join)
@@ -50,9 +50,8 @@ def inputs(choice, dtype=torch.float32, seed=0):
     return logits.requires_grad_(), states, projection, groups
 
 
-def reference(known, choice, logits, teacher_logits, groups, temperature=1.0, kept=None):
-    """The definition, a position at a time, with the dense matrix of pieces and plain autograd. kept: of candidates,
-    all others being one outcome."""
+def reference(known, choice, logits, teacher_logits, groups, temperature=1.0):
+    """The definition, a position at a time, with the dense matrix of pieces and plain autograd."""
     (alignment, how, pooling), total, first, position = choice, 0.0, 0, 0
     matrix, shared = known.pieces.to_dense().to(logits.dtype), "match" if how == "shared" else alignment
     for k, count in groups:
@@ -69,23 +68,12 @@ def reference(known, choice, logits, teacher_logits, groups, temperature=1.0, ke
             elif how == "pieces_logsumexp":
                 scores = (pooled + matrix[ids].log()).logsumexp(-1)
             else:
-                scores = matrix[ids] @ pooled / (matrix[ids].sum(1) if how == "pieces_mean" else 1)
+                scores = matrix[ids] @ pooled
             student = (scores / temperature).log_softmax(-1)
             teacher = (teacher_logits[position, ids] / temperature).log_softmax(-1)
-            if kept is not None:
-                student, teacher = merged(student, teacher, kept)
             total = total + temperature**2 * (teacher.exp() * (teacher - student)).sum()
             first, position = first + k, position + 1
     return total
-
-
-def merged(student, teacher, kept):
-    """Log-probabilities of the teacher's likeliest and of the rest, if there is one."""
-    chosen = torch.zeros(len(teacher), dtype=torch.bool)
-    chosen[teacher.argsort(descending=True)[:kept]] = True
-    if chosen.all():
-        return student, teacher
-    return (torch.cat([x[chosen], x[~chosen].logsumexp(0, keepdim=True)]) for x in (student, teacher))
 
 
 def made(choice, projection, dtype=torch.float32, known=None, **others):
@@ -133,69 +121,32 @@ def test_without_a_gradient_the_value_is_the_same(choice):
 SCORES = {
     "bags of two": lambda: Bags(torch.tensor([[0, 2], [3, 3], [2, 4]]), 6),
     "bags of all sizes": lambda: Bags(torch.tensor([1, 4, 4, 4, 0, 1, 2]), 6, torch.tensor([1, 3, 3])),
-    "means": lambda: Mean(SCORES["bags of all sizes"](), torch.tensor([1, 3, 3])),
     "sums of exponentials": lambda: LogSumExp(SCORES["bags of all sizes"]()),
 }
 
 
-@pytest.mark.parametrize("kept", [None, 1, 3, 8])
 @pytest.mark.parametrize("score", SCORES)
-def test_gradient_by_finite_differences(score, kept, monkeypatch):
-    """Against the definition of a gradient, for a piece that is in a token twice and one that is in none; with the
-    whole distribution, and with one, all, and more than all of the three candidates kept."""
+def test_gradient_by_finite_differences(score, monkeypatch):
+    """Against the definition of a gradient, for a piece that is in a token twice and one that is in none."""
     monkeypatch.setattr(vocabulary_kl, "CHUNK", 2)
     torch.manual_seed(0)
     values = torch.randn(5, 6, dtype=torch.float64, requires_grad=True)
     teacher = torch.randn(3, 5, dtype=torch.float64)
     made_once = SCORES[score]()
 
-    def kept_of(logits):  # sorted by hand, filled up with -inf
-        log_probabilities, order = logits.log_softmax(-1).sort(descending=True)
-        count = min(kept, 3)
-        nothing = torch.full((5, kept - count), -torch.inf, dtype=logits.dtype)
-        rest = (1 - log_probabilities[:, :count].exp().sum(1, keepdim=True)).clamp(min=0).log()
-        rest = rest if kept < 3 else torch.full_like(rest, -torch.inf)
-        filled = torch.cat([order[:, :count], torch.zeros(5, kept - count, dtype=torch.long)], 1)
-        return Top(filled, torch.cat([log_probabilities[:, :count], nothing, rest], 1))
-
     def chunk(rows, part, gradient):
-        if kept is None:
-            return vocabulary_kl._chunk_kl(part, made_once, teacher[:, rows].clone(), 2.0, gradient)
-        return vocabulary_kl._chunk_top_kl(part, made_once, kept_of(teacher.t() / 2)[rows], 2.0, gradient)
+        return vocabulary_kl._chunk_kl(part, made_once, teacher[:, rows].clone(), 2.0, gradient)
 
     assert torch.autograd.gradcheck(lambda v: ChunkedKL.apply(v, chunk, 2.0), [values])
 
 
-@choices
-@pytest.mark.parametrize("kept", [1, 2, 100])
-def test_what_is_kept_is_the_likeliest_and_the_rest(choice, kept):
-    """Value and gradient of k + 1 outcomes: never more than the whole KL, and all of it where all is kept."""
-    logits, states, projection, groups = inputs(choice)
-    term, teacher = made(choice, projection, temperature=2.0), projection(states).detach()
-    expected = reference(vocabulary(), choice, logits, teacher, groups, 2.0, kept)
-    (wanted,) = torch.autograd.grad(expected, logits)
-    top = term.top(states, groups, kept)
-    without_a_teacher = made(choice, None, temperature=2.0)
-    actual = without_a_teacher(logits, top, groups)
-    (gradient,) = torch.autograd.grad(actual, logits)
-    assert actual.item() == pytest.approx(expected.item(), rel=1e-5)
-    torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-5)
-    whole = term(logits, states, groups).item()
-    assert actual.item() < whole if kept == 1 else actual.item() <= whole * (1 + 1e-6)
-    assert kept < 100 or actual.item() == pytest.approx(whole, rel=1e-5)
-
-
-@pytest.mark.parametrize("kept", [3, 20])
-def test_one_vocabulary_can_be_kept_too(kept):
-    """All tokens are candidates then, in the order of their ids; a single position must not be changed in place."""
+def test_states_of_one_vocabulary_give_plain_kl():
+    """As a cache has them: all tokens are candidates, and a single position must not be changed in place."""
     torch.manual_seed(0)
     student, teacher = torch.randn(1, 20, requires_grad=True), torch.randn(1, 20)
     before = student.detach().clone(), teacher.clone()
-    term = VocabularyKL(None, None, temperature=2.0)
-    actual = term(student, term.top(teacher, ((1, 1),), kept), ((1, 1),))
-    ours, theirs = merged((student[0] / 2).log_softmax(-1), (teacher[0] / 2).log_softmax(-1), kept)
-    assert actual.item() == pytest.approx(4 * (theirs.exp() * (theirs - ours)).sum().item(), rel=1e-5)
-    assert kept < 20 or actual.item() == pytest.approx(kl_loss(student, teacher, 2.0).item(), rel=1e-5)
+    actual = VocabularyKL(None, None, temperature=2.0)(student, teacher, ((1, 1),))
+    assert actual.item() == pytest.approx(kl_loss(student, teacher, 2.0).item(), rel=1e-5)
     assert torch.equal(student, before[0]) and torch.equal(teacher, before[1])
 
 
