@@ -128,10 +128,11 @@ python benchmarks/inference.py --models outputs/demo/teacher outputs/demo/studen
     grep '^|' || { tail -n 5 outputs/demo/inference.log >&2; exit 1; }
 
 stage card "the student's model card, with all that was measured of it"
-python -m distillation.hub.publishing --checkpoint outputs/demo/student --onnx outputs/demo/deployed/student \
-    --results outputs/demo/finetuned outputs/demo/superglue outputs/demo/inference.json
+python distillation/run_publish.py --checkpoint outputs/demo/student --onnx outputs/demo/deployed/student \
+    --results outputs/demo/finetuned outputs/demo/superglue outputs/demo/superglue/russian_superglue.json \
+    outputs/demo/inference.json
 
 stage report "everything above on one page"
-python benchmarks/report.py outputs/demo --output_dir outputs/demo/report
+python benchmarks/report.py outputs/demo outputs/demo/inference.json --output_dir outputs/demo/report
 
 stage done "outputs/demo holds the teacher, the students, their comparisons and fine-tuned models ($SECONDS s in all)"

@@ -24,15 +24,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from benchmarks.backends.deployed import Deployed, compare_masked_lm, compare_on_lines, compare_on_task, task_of
 from benchmarks.backends.runtimes import BACKENDS, Arrays
-from benchmarks.reporting.files import check_run
 from benchmarks.timing.measure import hardware
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 from distillation.demo.resolve import resolve_demo
 from distillation.models.loading import load_as_saved, load_tokenizer_of
-from distillation.runs.files import RESULTS, WEIGHTS, sha256
-from distillation.runs.result_files import read
+from distillation.runs.files import RESULTS, WEIGHTS, as_written, read_json, sha256
 from distillation.text.reading import load_lines
 
 HEADS = ("ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
@@ -148,16 +146,16 @@ def compare(
     if model.config.architectures[0].endswith("ForMaskedLM"):
         return compare_masked_lm(model, deployed, tokenizer, lines, arguments.max_length)
     path = Path(arguments.model_name_or_path, RESULTS)
-    results = read(path) if path.exists() else {}
+    results = read_json(path) if path.is_file() else {}
     if not isinstance(results, dict):
         results = {}
     known = (Path(__file__).parents[1] / "finetuning" / f"run_{results.get('task')}.py").exists()
     if arguments.data_dir and not known:
         raise UserError(f"`data_dir` is of no use: {path} does not tell of which benchmark of finetuning/ it would be")
     if known:
-        check_run(path, results)
         try:
-            task, settings = task_of(results, arguments.model_name_or_path, arguments.data_dir)
+            with as_written(path):
+                task, settings = task_of(results, arguments.model_name_or_path, arguments.data_dir)
             return compare_on_task(model, deployed, tokenizer, task, settings)
         except UserError as error:
             if arguments.data_dir:

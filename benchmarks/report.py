@@ -1,121 +1,102 @@
 """One page for all results: distillation, fine-tuning, and inference side by side, in tables and pictures.
 
-python benchmarks/report.py outputs --output_dir outputs/report
+python benchmarks/report.py outputs speed.json --output_dir outputs/report
 """
 
-import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from matplotlib.figure import Figure
-
 from benchmarks import scores
-from benchmarks.reporting import held_out, plots, speed, tradeoff
-from benchmarks.reporting.inventory import Inventory, short_names, take_stock
-from distillation.config.command_line import CommandLine, check_output
-from distillation.config.errors import cli_entry
-from distillation.runs.files import write_text
+from benchmarks.reporting import held_out, speed
+from distillation.config.command_line import REQUIRED, check_output, key
+from distillation.config.errors import UserError, cli_entry
+from distillation.config.recipe import parse_recipe
+from distillation.runs.files import RESULTS, as_written, find_runs, mean_and_deviation, read_json, write_text
 
-Pictures = dict[str, Figure]  # by file name
+HELD_OUT = """Held-out text with whole words hidden; losses in nats. Losses per token depend on the vocabulary. Runs
+that differ in their seed alone are one row: mean ± standard deviation."""
+CURVES = """The loss and its terms in training: a line a variant, the mean over its runs in a band of their standard
+deviation; dots are measured on held-out text."""
+SCORES = "Scores on the test parts, in per cent; mean ± standard deviation over seeds."
+SPEED = """Times as fast as the largest model with the backend "torch" on the same input. Where a spread is told, the
+machine was busy: measure again on idle cores."""
+BARS = "How long one batch takes: a bar a model and backend; the black tick is the bound set by the hardware."
+QUALITY = "A point a model, its standard deviation over seeds as a line."
+
+
+@dataclass
+class ReportArguments:
+    """What to show, and where."""
+
+    runs: list[Path] = key(
+        REQUIRED, "Folders of finished runs, at any depth; files of benchmarks/inference.py.", positional=True
+    )
+    output_dir: Path = key(REQUIRED, "Where report.md and its pictures go.")
 
 
 @cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Read the results, write `report.md` with its pictures, and print where it is."""
-    parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", type=Path, help="Folders of finished runs, at any depth, or result files.")
-    parser.add_argument("--output_dir", type=Path, required=True, help="Where report.md and its pictures go.")
-    arguments = parser.parse_args(argv)
+    (arguments,) = parse_recipe(ReportArguments, argv=argv)
     check_output(str(arguments.output_dir))
-    text, pictures = report(take_stock(arguments.runs))
+    files = [path for path in arguments.runs if path.is_file() and path.name != RESULTS]
+    runs = find_runs([path for path in arguments.runs if path not in files])
+    found = held_out.variants(runs), scores.scores(runs), [row for file in files for row in timings_of(file)]
+    if not any(found):
+        raise UserError(f"no results in {', '.join(map(str, arguments.runs))}: name folders of finished runs")
     arguments.output_dir.mkdir(parents=True, exist_ok=True)
-    for name, figure in pictures.items():
-        figure.savefig(arguments.output_dir / name)
-    write_text(arguments.output_dir / "report.md", text)
+    write_text(arguments.output_dir / "report.md", "\n\n".join(report(*found, arguments.output_dir)) + "\n")
     print(arguments.output_dir / "report.md")
 
 
-def report(inventory: Inventory) -> tuple[str, Pictures]:
-    """The page in Markdown, and the pictures that it shows."""
-    pictures: Pictures = {}
-    parts = ["# Results"]
-    if inventory.distilled:
-        parts += distillation(inventory, pictures)
-    if inventory.fine_tuned:
-        parts += fine_tuning(inventory)
-    if inventory.timings:
-        parts += inference(inventory, pictures)
-    parts += quality("size", tradeoff.by_size, inventory, pictures)
-    parts += quality("latency", tradeoff.by_latency, inventory, pictures)
-    return "\n\n".join(parts) + "\n", pictures
+def timings_of(file: Path) -> list[speed.Timing]:
+    """The rows of a file of inference results, each with the hardware."""
+    content = read_json(file)
+    with as_written(file):
+        hardware = ", ".join(f"{name} {value}" for name, value in content["hardware"].items())
+        rows = [row | {"hardware": hardware} for row in content["rows"]]
+        speed.table(rows)  # what lacks a figure is found here
+    return rows
 
 
-def distillation(inventory: Inventory, pictures: Pictures) -> list[str]:
-    """The held-out figures and the course of training."""
-    parts = ["## Distillation", held_out.table(held_out.rows(inventory))]
-    parts.append("Held-out text with whole words hidden; losses in nats. Losses per token depend on the vocabulary.")
-    names = short_names(list(inventory.distilled))
-    histories = {names[folder]: log for folder, log in inventory.histories.items() if log}
-    if histories:
-        pictures["training-curves.png"] = plots.training_curves(histories)
-        shows = "The loss and each of its terms while the students trained; dots are measured on held-out text."
-        parts += _picture("training-curves.png", shows)
-    return parts
-
-
-def fine_tuning(inventory: Inventory) -> list[str]:
-    """The table of scores."""
-    table = scores.table(inventory.fine_tuned)
-    return ["## Fine-tuning", table, "Scores on the test parts, in per cent; mean ± standard deviation over seeds."]
-
-
-def inference(inventory: Inventory, pictures: Pictures) -> list[str]:
-    """Timings and bars for each hardware, then what could not be measured."""
-    parts = ["## Inference"]
-    for (hardware,), rows in speed.grouped(inventory.timings, "hardware").items():
-        parts.append(f"On {hardware}:")
-        if speed.panels(rows):
-            parts += [
-                speed.table(rows),
-                'Times as fast as the largest model with the backend "torch" on the same input.',
-            ]
-        for (head, device), some in speed.grouped(rows, "head", "device").items():
-            panels = speed.panels(some)
-            if panels:
-                name = f"speed-{1 + sum(other.startswith('speed') for other in pictures)}.png"
-                titles = [f"{head}, {row['batch_size']} x {row['sequence_length']} tokens" for row, *_ in panels]
-                pictures[name] = plots.speed_bars(panels, titles)
-                shows = (
-                    f"How long {head} takes on {device}: a bar a backend, the tick is the bound set by the hardware."
-                )
-                parts += _picture(name, shows)
-        if failed := speed.failures(rows):
-            parts += ["Not measured:", "\n".join(f"* {sentence}" for sentence in failed)]
-    return parts
-
-
-def quality(
-    cost: str, compare: Callable[[Inventory], tradeoff.Comparison], inventory: Inventory, pictures: Pictures
+def report(
+    variants: Sequence[held_out.Variant], tuned: Sequence[scores.Score], timings: Sequence[speed.Timing], folder: Path
 ) -> list[str]:
-    """A picture of quality against a cost, or what it lacks."""
-    heading = f"## Quality against {cost}"
-    try:
-        comparison = compare(inventory)
-    except tradeoff.NothingToCompare as error:
-        return [heading, f"Not shown. {error}"]
-    name = f"quality-{cost}.png"
-    pictures[name] = plots.quality_against_cost(comparison)
-    shows = (
-        f"{comparison.quality[0].upper()}{comparison.quality[1:]}, against {comparison.cost}; the line is the front"
-    )
-    return [heading, *_picture(name, f"{shows} of models than which none cheaper is as good."), *comparison.notes]
+    """The paragraphs of the page; its pictures are written into the folder."""
+    from benchmarks.reporting import plots  # matplotlib takes a second
 
+    def drawn(name: str, picture: plots.Figure, says: str) -> list[str]:
+        picture.savefig(folder / f"{name}.png")
+        return [says, f"![{name}]({name}.png)"]
 
-def _picture(name: str, shows: str) -> list[str]:
-    return [shows, f"![{Path(name).stem}]({name})"]
+    parts = ["# Results"]
+    if variants:
+        parts += ["## Distillation", held_out.table(variants), HELD_OUT]
+    if logs := {variant.name: variant.logs for variant in variants if variant.logs}:
+        parts += drawn("training-curves", plots.training_curves(logs), CURVES)
+    if tuned:
+        parts += ["## Fine-tuning", scores.table(tuned), SCORES]
+    if timings:
+        parts += ["## Inference", speed.table(timings), SPEED]
+    if panels := speed.panels(timings):
+        parts += drawn("speed", plots.speed_bars(panels), BARS)
+    words = [(one, mean_and_deviation(one.figures["masked_word_accuracy"])) for one in variants]
+    qualities = [
+        scores.Score(one.name, "held-out words", 100 * mean, 100 * deviation, one.parameters, one.source)
+        for one, (mean, deviation) in words
+    ] + list(tuned)
+    took, setting = speed.latencies(timings)
+    by_size = [(score, score.parameters) for score in qualities]
+    by_latency = [(score, took[ms]) for score in qualities if (ms := str(Path(score.source).resolve())) in took]
+    for heading, found, cost in (("size", by_size, "parameters"), ("latency", by_latency, setting)):
+        if found:
+            picture = plots.quality_against_cost(found, cost)
+            parts += [f"## Quality against {heading}", *drawn(f"quality-{heading}", picture, QUALITY)]
+    return parts
 
 
 if __name__ == "__main__":

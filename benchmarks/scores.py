@@ -5,88 +5,93 @@ python benchmarks/scores.py outputs/demo/finetuned
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from benchmarks.reporting.files import check_run
-from distillation.config.command_line import CommandLine
+from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
-from distillation.runs.files import RESULTS, markdown_table
-from distillation.runs.result_files import find, of_fine_tuning, read
+from distillation.config.recipe import parse_recipe
+from distillation.runs.files import RESULTS, as_written, find_runs, markdown_table
 
 
-def find_results(folders: Iterable[Path]) -> dict[Path, dict[str, Any]]:
-    """The results of every fine-tuning run in the folders; of one with several seeds their mean alone."""
-    found = {}
-    for path, named in find(folders).items():
-        content = read(path, named) if path.name == RESULTS else None
-        if isinstance(content, dict):
-            check_run(path, content)
-            found[path.parent] = content
-    return of_fine_tuning(found)
+@dataclass
+class ScoresArguments:
+    """What to show."""
+
+    runs: list[Path] = key(REQUIRED, "Folders with fine-tuned models, at any depth.", positional=True)
 
 
-def names(runs: Mapping[Path, Mapping[str, Any]]) -> dict[Path, str]:
-    """How each run's model is called: by its checkpoint, short if no other is called so, and by what was special."""
-    paths = {Path(run["model"]) for run in runs.values()}
-    last = Counter(path.name for path in paths)
-    called = {}
-    for folder, run in runs.items():
-        path = Path(run["model"])
-        called[folder] = path.name if last[path.name] == 1 else str(path)
-        if run["recipe"].get("random_weights"):
-            called[folder] += ", random weights"
-        if "task_teacher" in run:
-            called[folder] += ", with a task teacher"
-    return called
+class Score(NamedTuple):
+    """Of a model on the test part of a task, in per cent; deviation: over seeds, None for one seed."""
 
+    model: str
+    task: str  # and its metric
+    value: float
+    deviation: float | None
+    parameters: int
+    source: str  # the checkpoint that was fine-tuned
 
-def table(runs: Mapping[Path, Mapping[str, Any]]) -> str:
-    """Markdown: the score on the test part, with its standard deviation over seeds where there are several.
-
-    Raises UserError for two runs of one model on one task.
-    """
-    columns = list(dict.fromkeys((run["task"], run["metric"]) for run in runs.values()))
-    rows: dict[str, dict[tuple[str, str], Path]] = {}
-    for folder, name in names(runs).items():
-        column = runs[folder]["task"], runs[folder]["metric"]
-        other = rows.setdefault(name, {}).setdefault(column, folder)
-        if other != folder:
-            raise UserError(f"{name} on {column[0]}: both {other} and {folder} have results; name one of them")
-    lines = []
-    for name, cells in rows.items():
-        # With the head of the first task: those of others differ by a few numbers a class.
-        parameters = f"{runs[next(iter(cells.values()))]['parameters'] / 1e6:.1f} M"
-        figures = [figure(runs[cells[column]]) if column in cells else "" for column in columns]
-        lines.append([name, parameters, *figures])
-    return markdown_table(["model", "parameters", *(f"{task}, {metric}" for task, metric in columns)], lines)
-
-
-def figure(run: Mapping[str, Any]) -> str:
-    """The score in per cent, with its standard deviation if there is one."""
-    text = f"{per_cent(run):.1f}"
-    return f"{text} ± {per_cent(run, '_std'):.1f}" if f"test_{run['metric']}_std" in run else text
-
-
-def per_cent(run: Mapping[str, Any], ending: str = "") -> float:
-    """The score on the test part; what else is known of it by the ending of its name."""
-    scale = 1 if run.get("per_cent") else 100
-    return run[f"test_{run['metric']}{ending}"] * scale
+    def __str__(self) -> str:
+        return f"{self.value:.1f}" + (f" ± {self.deviation:.1f}" if self.deviation is not None else "")
 
 
 @cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Print the table."""
-    parser = CommandLine(description=__doc__)
-    parser.add_argument("folders", nargs="+", type=Path, help="Folders with fine-tuned models, at any depth.")
-    folders = parser.parse_args(argv).folders
-    runs = find_results(folders)
-    if not runs:
-        raise UserError(f"no results of a fine-tuning run (all_results.json) in {', '.join(map(str, folders))}")
-    print(table(runs))
+    (arguments,) = parse_recipe(ScoresArguments, argv=argv)
+    found = scores(find_runs(arguments.runs))
+    if not found:
+        raise UserError(f"no results of a fine-tuning run ({RESULTS}) in {', '.join(map(str, arguments.runs))}")
+    print(table(found))
+
+
+def scores(runs: Mapping[Path, Mapping[str, Any]]) -> list[Score]:
+    """Of the fine-tuning runs among these. A model is called by its checkpoint, by the whole path if others have the
+    same name, and by what was special.
+
+    Raises UserError for two runs of one model on one task, and for results that lack something.
+    """
+    tuned = {folder: run for folder, run in runs.items() if "task" in run}
+    last_names = Counter(Path(source).name for source in {str(run.get("model")) for run in tuned.values()})
+    found: dict[tuple[str, str], tuple[Path, Score]] = {}
+    for folder, run in tuned.items():
+        with as_written(folder / RESULTS):
+            began = tuned.get(Path(run["model"]).resolve(), run)  # LiDiRus is answered by the model of TERRa
+            source, metric, scale = began["model"], run["metric"], 1 if run.get("per_cent") else 100
+            name = Path(source).name if last_names[Path(source).name] == 1 else source
+            name += ", random weights" * bool(run["recipe"].get("random_weights"))
+            name += ", with a task teacher" * ("task_teacher" in run)
+            deviation = run.get(f"test_{metric}_std")
+            score = Score(
+                name,
+                f"{run['task']}, {metric}",
+                float(run[f"test_{metric}"]) * scale,
+                None if deviation is None else float(deviation) * scale,
+                int(run["parameters"]),
+                source,
+            )
+        other, _ = found.setdefault((score.model, score.task), (folder, score))
+        if other != folder:
+            raise UserError(f"{name} on {run['task']}: both {other} and {folder} have results; name one of them")
+    return [score for _, score in found.values()]
+
+
+def table(found: Sequence[Score]) -> str:
+    """Markdown: the scores on the test part, with their standard deviation over seeds where there are several."""
+    tasks = list(dict.fromkeys(score.task for score in found))
+    rows: dict[str, dict[str, Score]] = {}
+    for score in found:
+        rows.setdefault(score.model, {})[score.task] = score
+    lines = []
+    for model, cells in rows.items():
+        # With the head of the first task: those of others differ by a few numbers a class.
+        parameters = f"{next(iter(cells.values())).parameters / 1e6:.1f} M"
+        lines.append([model, parameters, *(cells.get(task, "") for task in tasks)])
+    return markdown_table(["model", "parameters", *tasks], lines)
 
 
 if __name__ == "__main__":

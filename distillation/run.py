@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
         held_out["student"] = evaluate_masked_lm(saved, tokenizer, run.examples[0], batch_size)
         results |= {"parameters": saved.num_parameters(), "teacher_parameters": teacher_parameters}
         with writing(training_args.output_dir):
-            publish(trainer, results, held_out, recipe_of(arguments, training_args), card_args)
+            publish(trainer, results, held_out, recipe_of(arguments, training_args), card_args, trainer.push_wanted)
 
 
 def report_teacher(loss: float, vocabulary: int) -> None:

@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
         held_out = {"teacher": evaluate_masked_lm(saved, tokenizer, examples, training_args.eval_batch_size)}
         results["parameters"] = saved.num_parameters()
         with writing(training_args.output_dir):
-            publish(trainer, results, held_out, recipe_of(arguments, training_args), card_args)
+            publish(trainer, results, held_out, recipe_of(arguments, training_args), card_args, trainer.push_wanted)
 
 
 def build_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments) -> "PreTrainedTokenizerBase":

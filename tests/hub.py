@@ -62,6 +62,7 @@ class _Handler(BaseHTTPRequestHandler):
         ("POST", r"/api/validate-yaml", "validate"),
         ("GET", r"/api/models/(?P<name>[^/]+/[^/]+)/auth-check/write", "may_write"),
         ("GET", r"/api/models/(?P<name>[^/]+/[^/]+)(?:/revision/(?P<revision>[^/]+))?", "info"),
+        ("GET", r"/api/models/(?P<name>[^/]+/[^/]+)/tree/(?P<revision>[^/]+)", "tree"),
         ("POST", r"/api/models/(?P<name>[^/]+/[^/]+)/branch/(?P<revision>[^/]+)", "branch"),
         ("POST", r"/api/models/(?P<name>[^/]+/[^/]+)/preupload/(?P<revision>[^/]+)", "preupload"),
         ("POST", r"/api/models/(?P<name>[^/]+/[^/]+)/commit/(?P<revision>[^/]+)", "commit"),
@@ -89,7 +90,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_) -> None:
         pass
 
-    def send(self, status: int, content: dict | bytes, **headers: str) -> None:
+    def send(self, status: int, content: dict | list | bytes, **headers: str) -> None:
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
@@ -140,6 +141,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send(
             200, {"id": name, "private": stored.private, "sha": _commit(stored.at(revision)), "siblings": siblings}
         )
+
+    def tree(self, name: str, revision: str) -> None:
+        files = self.server.repositories[name].at(revision)
+        self.send(200, [{"type": "file", "path": file, "size": len(files[file]), "oid": "0"} for file in files])
 
     def branch(self, name: str, revision: str) -> None:
         if self.refused(name):

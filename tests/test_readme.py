@@ -7,9 +7,8 @@ import pytest
 from transformers import TrainingArguments
 
 from benchmarks import export
-from distillation import run, run_evaluation, run_teacher, run_vocabulary
+from distillation import run, run_evaluation, run_publish, run_teacher, run_vocabulary
 from distillation.config.arguments import CardArguments, DataArguments
-from distillation.hub import publishing as publish
 from finetuning import experiment
 from finetuning.sets import collection3, paraphraser, rusentiment, russian_superglue
 
@@ -21,7 +20,7 @@ KEYS = {
     "distillation/run_teacher.py": (*run_teacher.ARGUMENTS, TrainingArguments),
     "distillation/run_vocabulary.py": (run_vocabulary.VocabularyArguments, DataArguments),
     "distillation/run_evaluation.py": (run_evaluation.EvaluationArguments, DataArguments),
-    "distillation.hub.publishing": (publish.PublishArguments, CardArguments),
+    "distillation/run_publish.py": (run_publish.PublishArguments, CardArguments),
     "benchmarks/export.py": (export.ExportArguments,),
     "finetuning/run_rusentiment.py": (*ARGUMENTS, rusentiment.Options),
     "finetuning/run_paraphraser.py": (*ARGUMENTS, paraphraser.Options),

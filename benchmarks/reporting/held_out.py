@@ -1,63 +1,77 @@
-"""Distilled students beside their teachers: how well each fills in hidden words of held-out text."""
+"""Distillation runs by variant: those that differ in their seed alone are one, and its figures are means over them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from benchmarks.reporting.inventory import Inventory, short_names
-from distillation.runs.files import HEADINGS, METRICS, markdown_table, metric_text
-from distillation.runs.result_files import matches
+from distillation.runs.files import (
+    HEADINGS,
+    METRICS,
+    RESULTS,
+    STATE,
+    as_written,
+    markdown_table,
+    metric_text,
+    read_json,
+)
+
+OF_ONE_RUN = ("seed", "data_seed", "output_dir")  # keys in which runs of one variant differ
 
 
-@dataclass(frozen=True)
-class Row:
-    """A model and its figures, one for each of `METRICS`; what is not known is None."""
+class Variant(NamedTuple):
+    """A model with the figures of each of its runs on held-out text.
+
+    source: the folder or id that other results know it by; logs: what the runs logged.
+    """
 
     name: str
-    role: str
     source: str
-    parameters: int | None
-    steps: int | None
-    figures: tuple[float, ...]
-
-    def cells(self) -> list[str]:
-        """The figures as text."""
-        return [metric_text(name, [value]) for name, value in zip(METRICS, self.figures, strict=True)]
+    parameters: int
+    steps: int | str
+    figures: Mapping[str, Sequence[float]]  # by `METRICS`
+    logs: Sequence[Sequence[Mapping[str, float]]] = ()
 
 
-def rows(inventory: Inventory) -> list[Row]:
-    """Each teacher, followed by its students; twice where it was measured on two held-out texts."""
-    groups: dict[tuple[str, ...], list[Row]] = {}
-    names = short_names(list(inventory.distilled))
-    for folder, run in inventory.distilled.items():
-        teacher = _teacher(run, inventory)
-        key = (teacher.source, *teacher.cells()) if teacher else ()
-        group = groups.setdefault(key, [teacher] if teacher else [])
-        figures = tuple(run[f"student_heldout_{metric}"] for metric in METRICS)
-        group.append(Row(names[folder], "student", str(folder), run["parameters"], run["steps"], figures))
-    return [row for group in groups.values() for row in group]
+def variants(runs: Mapping[Path, Mapping[str, Any]]) -> list[Variant]:
+    """Of the distillation runs among these: teachers made from scratch, then students, each after its teacher."""
+    groups: dict[tuple[bool, str], dict[int, Path]] = {}  # by recipe, a run a seed
+    for folder, run in runs.items():
+        if "teacher_heldout_loss" in run:
+            with as_written(folder / RESULTS):
+                recipe = json.dumps({key: run["recipe"][key] for key in sorted({*run["recipe"]} - {*OF_ONE_RUN})})
+                of_recipe = groups.setdefault(("student_heldout_loss" in run, recipe), {})
+                of_recipe.setdefault(run["recipe"].get("seed"), folder)
+    root = os.path.commonpath([folder.parent for seeds in groups.values() for folder in seeds.values()] or ["."])
+    found: dict[str, Variant] = {}
+    for (is_student, _), seeds in sorted(groups.items(), key=lambda group: group[0][0]):
+        first, *others = folders = list(seeds.values())
+        with as_written(first / RESULTS):
+            members = [runs[folder] for folder in folders]
+            if is_student:
+                source, size = members[0]["recipe"]["teacher_name_or_path"], members[0]["teacher_parameters"]
+                teacher = Variant(Path(source).name, source, size, "", _figures("teacher", members[:1]))
+                found.setdefault(teacher.name, teacher)
+            name = os.path.relpath(first, root)
+            name = re.sub(r"[-_/](seed[-_]?)?\d+$", "", name) if others else name
+            figures = _figures("student" if is_student else "teacher", members)
+            logs = [read_json(folder / STATE)["log_history"] for folder in folders if (folder / STATE).is_file()]
+            size, steps = members[0]["parameters"], members[0]["steps"]
+            found[name] = Variant(name, str(first), size, steps, figures, logs if is_student else ())
+    return list(found.values())
 
 
-def table(found: Sequence[Row]) -> str:
-    """Markdown, a row a model."""
-    lines = []
-    for row in found:
-        name = f"{row.name} (teacher)" if row.role == "teacher" else row.name
-        counts = ["" if count is None else f"{count:,}" for count in (row.parameters, row.steps)]
-        lines.append([name, *counts, *row.cells()])
-    return markdown_table(["model", "parameters", "steps", *HEADINGS], lines)
+def _figures(role: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
+    return {metric: [float(run[f"{role}_heldout_{metric}"]) for run in runs] for metric in METRICS}
 
 
-def _teacher(run: dict[str, Any], inventory: Inventory) -> Row | None:
-    """The teacher by the figures that its student's run has; its size from its own run, or from its timings."""
-    source = run["recipe"].get("teacher_name_or_path")
-    if source is None or "teacher_heldout_loss" not in run:
-        return None
-    pretrained = {str(folder): found for folder, found in inventory.runs.items() if "task" not in found}
-    timed = {row["source"]: {"parameters": row.get("parameters")} for row in inventory.timings}
-    known = timed | pretrained
-    same = matches(source, known)
-    found = known[same[0]] if len(same) == 1 else {}
-    figures = tuple(run[f"teacher_heldout_{metric}"] for metric in METRICS)
-    return Row(Path(source).name, "teacher", source, found.get("parameters"), found.get("steps"), figures)
+def table(found: Sequence[Variant]) -> str:
+    """Markdown, a row a variant: means, and over several seeds standard deviations."""
+    lines = [
+        [one.name, f"{one.parameters:,}", one.steps, len(one.figures["loss"])]
+        + [metric_text(metric, one.figures[metric]) for metric in METRICS]
+        for one in found
+    ]
+    return markdown_table(["model", "parameters", "steps", "seeds", *HEADINGS], lines)

@@ -1,192 +1,119 @@
-"""Pictures of results: what training did, how fast models answer, what quality costs."""
+"""The pictures of a report: what training did, how fast models answer, what quality costs."""
 
-import itertools
 import math
-import textwrap
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import matplotlib.patheffects
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter
 
-from benchmarks.reporting import speed
-from benchmarks.reporting.labels import label_points
-from benchmarks.reporting.tradeoff import Comparison, front
+from benchmarks.reporting.speed import Timing, figure, is_steady, milliseconds
+from benchmarks.scores import Score
 from distillation.config.arguments import TERMS
+from distillation.runs.files import mean_and_deviation
 
-DPI = 150
 # Okabe and Ito's palette, which colour-blind readers tell apart, without its yellow and black.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F")
-LINES = ("-", "--", ":", "-.")
-HATCHES = ("", "///", "...", "xxx")
-ROLES = {  # marker and colour
-    "teacher": ("*", COLOURS[1]),
-    "student": ("o", COLOURS[0]),
-    "random weights": ("X", COLOURS[6]),
-    "model": ("s", COLOURS[2]),
-}
+LINES, MARKERS, HATCHES = ("-", "--", ":", "-."), "os^D", ("", "///", "...", "xxx")
 WIDE = 20  # from what ratio on of the largest to the least an axis is logarithmic
-BAR = 0.19  # inches
+Log = Sequence[Mapping[str, float]]  # of `trainer_state.json`: a step, and what was logged then
 
 
-def training_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> Figure:
-    """A panel for the loss and each of its terms, a line a run; dots are measured on held-out text."""
-    logged = [name for name in ("loss", *TERMS) if any(name in entry for log in histories.values() for entry in log)]
-    styles = dict(zip(histories, itertools.cycle(_styles(COLOURS, LINES)), strict=False))
-    columns = min(3, len(logged))
-    rows = math.ceil(len(logged) / columns)
-    handles = [Line2D([], [], color=colour, linestyle=line, label=run) for run, (colour, line) in styles.items()]
-    handles.append(Line2D([], [], color="0.3", linestyle="", marker="o", label="on held-out text"))
-    figure = new_figure(max(4.2 * columns, 8), 2.8 * rows + 0.5 + 0.22 * math.ceil(len(handles) / 4))
-    for axes, name in zip(figure.subplots(rows, columns, squeeze=False).flat, logged, strict=False):
-        _curves(axes, name, histories, styles)
-    for axes in figure.axes[len(logged) :]:
-        axes.remove()
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)), frameon=False)
-    return figure
+def training_curves(variants: Mapping[str, Sequence[Log]]) -> Figure:
+    """A panel for the loss and each of its terms, a line a variant: the mean over its runs, in a band of their
+    standard deviation. Dots are measured on held-out text."""
+    logged = {key for runs in variants.values() for log in runs for entry in log for key in entry}
+    names = [name for name in ("loss", *TERMS) if name in logged]
+    picture, panels = _panels(names, 4.2, 2.8)
+    for axes, name in zip(panels, names, strict=True):
+        for number, (variant, runs) in enumerate(variants.items()):
+            colour, line = _look(number, LINES)
+            steps, means, low, high = _over_runs(runs, name)
+            axes.plot(steps, means, line, color=colour, label=variant)
+            axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+            axes.plot(*_over_runs(runs, f"eval_{name}")[:2], "o", color=colour, markeredgecolor="white")
+        axes.set_xlabel("step")
+        values = [value for line in axes.lines for value in line.get_ydata()]
+        axes.set_yscale("log" if _is_wide(values) else "linear")
+    return _with_legend(picture)
 
 
-def _curves(axes: Axes, name: str, histories: Mapping[str, Any], styles: Mapping[str, tuple[str, str]]) -> None:
-    values = []
-    for number, (run, log) in enumerate(histories.items()):
-        colour, line = styles[run]
-        width = 3.2 - 2 * number / len(histories)  # a line on top of its like leaves it in sight
-        trained = [(entry["step"], entry[name]) for entry in log if name in entry]
-        measured = [(entry["step"], entry[f"eval_{name}"]) for entry in log if f"eval_{name}" in entry]
-        axes.plot(*zip(*trained, strict=True) if trained else ([], []), color=colour, linestyle=line, linewidth=width)
-        axes.plot(*zip(*measured, strict=True) if measured else ([], []), "o", color=colour, markeredgecolor="white")
-        values += [value for _, value in trained + measured]
-    axes.set_title("loss (weighted sum)" if name == "loss" else name)
-    axes.set_xlabel("step")
-    axes.grid(color="0.9")
-    if _is_wide(values):
-        _logarithmic(axes, "y")
+def _over_runs(runs: Sequence[Log], name: str) -> list[Sequence[float]]:
+    """Of what was logged under a name: steps, means, and means less and plus the deviation."""
+    values: dict[float, list[float]] = defaultdict(list)
+    for log in runs:
+        for entry in log:
+            if name in entry:
+                values[entry["step"]].append(entry[name])
+    rows = [(step, *mean_and_deviation(values[step])) for step in sorted(values)]
+    return list(zip(*((step, mean, mean - off, mean + off) for step, mean, off in rows), strict=True)) or [()] * 4
 
 
-def speed_bars(panels: Sequence[Sequence[speed.Timing]], titles: Sequence[str]) -> Figure:
-    """A panel for each input: bars grouped by model, a colour a backend, a tick for the least time possible."""
-    backends = dict.fromkeys(row["backend"] for panel in panels for row in panel)
-    looks = dict(zip(backends, itertools.cycle(_styles(COLOURS, HATCHES)), strict=False))
-    columns = min(2, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    tallest = max(len(panel) + len({row["model"] for row in panel}) for panel in panels)
-    figure = new_figure(6 * columns + 1, (BAR * tallest + 1) * rows + 0.6)
-    grid = figure.subplots(rows, columns, squeeze=False).flat
-    for axes, panel, title in zip(grid, panels, titles, strict=False):
-        _bars(axes, panel, looks)
-        axes.set_title(title)
-    for axes in figure.axes[len(panels) :]:
-        axes.remove()
-    handles = [
-        Patch(facecolor=colour, hatch=hatch, edgecolor="white", label=name) for name, (colour, hatch) in looks.items()
-    ]
-    if any(row.get("bound_seconds") for panel in panels for row in panel):
-        handles.append(Line2D([], [], color="black", linestyle="", marker="|", markersize=11, label="bound"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(4 * columns, len(handles)), frameon=False)
-    return figure
-
-
-def _bars(axes: Axes, panel: Sequence[speed.Timing], looks: Mapping[str, tuple[str, str]]) -> None:
-    place, ticks = 0.0, {}
-    outline = [matplotlib.patheffects.withStroke(linewidth=3.5, foreground="white")]
-    for model, rows in itertools.groupby(panel, key=lambda row: row["model"]):
-        start = place
-        for row in sorted(rows, key=lambda row: list(looks).index(row["backend"])):
-            colour, hatch = looks[row["backend"]]
-            median = speed.milliseconds(row)
-            axes.barh(place, median, height=0.9, color=colour, hatch=hatch, edgecolor="white", linewidth=0.3)
-            axes.annotate(
-                speed.figure(median), (median, place), (3, 0), textcoords="offset points", va="center", fontsize=7
-            )
+def speed_bars(panels: Mapping[str, Sequence[Timing]]) -> Figure:
+    """A panel for each input, a bar for each model and backend; a thin line goes from the least to the largest of the
+    rounds, a black tick stands at the least time that the hardware allows. Rounds that do not agree are left out."""
+    backends = list(dict.fromkeys(row["backend"] for rows in panels.values() for row in rows))
+    picture, grid = _panels(panels, 5.5, 0.24 * max(map(len, panels.values())) + 1.2, columns=2)
+    for axes, rows in zip(grid, panels.values(), strict=True):
+        rows = [row for row in rows if is_steady(row)]
+        for place, row in enumerate(rows):
+            colour, hatch = _look(backends.index(row["backend"]), HATCHES)
+            took, ends = milliseconds(row), [1000 * min(row["seconds"]), 1000 * max(row["seconds"])]
+            axes.barh(place, took, 0.85, color=colour, hatch=hatch, edgecolor="white", label=row["backend"])
+            axes.plot(ends, [place] * 2, color="0.3", linewidth=1)
+            axes.annotate(figure(took), (ends[1], place), (3, 0), textcoords="offset points", va="center", fontsize=7)
             if bound := row.get("bound_seconds"):
-                ends = [place - 0.45, place + 0.45]
-                axes.plot([1000 * bound] * 2, ends, color="black", linewidth=1.5, path_effects=outline)
-            place += 1
-        ticks[model] = (start + place - 1) / 2
-        place += 1
-    axes.set_yticks(list(ticks.values()), list(ticks))
-    axes.tick_params(axis="y", length=0)
-    axes.set_ylim(place - 1.3, -0.7)  # the first model on top
-    _time_axis(axes, panel)
-
-
-def _time_axis(axes: Axes, panel: Sequence[speed.Timing]) -> None:
-    medians = [speed.milliseconds(row) for row in panel]
-    least = min([*medians, *(1000 * row["bound_seconds"] for row in panel if row.get("bound_seconds"))])
-    if _is_wide(medians):
-        axes.set_xlim(least / 1.5, max(medians) * 3)  # room for the figure
-        _logarithmic(axes, "x")
-        axes.set_xlabel("ms (median; logarithmic)")
-    else:
+                axes.plot([1000 * bound] * 2, [place - 0.4, place + 0.4], "k", linewidth=2, label="bound")
+        axes.set_yticks(range(len(rows)), [row["model"] for row in rows])
+        axes.invert_yaxis()  # the largest model on top
+        axes.set_xscale("log" if _is_wide([milliseconds(row) for row in rows]) else "linear")
         axes.set_xlabel("ms (median)")
-        axes.set_xlim(0, max(medians) * 1.12)
-    axes.grid(axis="x", color="0.9")
-    axes.set_axisbelow(True)
+        axes.margins(x=0.15)
+    return _with_legend(picture)
 
 
-def quality_against_cost(comparison: Comparison) -> Figure:
-    """A point a model, and the front of those that none excels as a step line."""
-    figure = new_figure(9, 5.5)
-    axes = figure.subplots()
-    best = front(comparison.points)
-    costs = [point.cost for point in comparison.points]
-    axes.set_xlim(min(costs) / 2, max(costs) * 2)
-    corners = [(best[0].cost, best[0].quality)]
-    for point in best[1:]:
-        corners += [(point.cost, corners[-1][1]), (point.cost, point.quality)]
-    corners.append((max(costs) * 2, best[-1].quality))
-    axes.plot(*zip(*corners, strict=True), color="0.6", label="front: none cheaper is as good", zorder=1)
-    for role, (marker, colour) in ROLES.items():
-        points = [point for point in comparison.points if point.role == role]
-        size = 170 if marker == "*" else 60
-        if points:
-            places = [point.cost for point in points], [point.quality for point in points]
-            axes.scatter(*places, marker=marker, color=colour, s=size, label=role, edgecolor="white", zorder=2)
-    axes.margins(y=0.15)
-    axes.set_xlabel(comparison.cost)
-    axes.set_ylabel(textwrap.fill(comparison.quality, 45))
-    axes.grid(color="0.92")
-    _logarithmic(axes, "x")
-    figure.legend(loc="outside lower center", ncols=len(ROLES) + 1, frameon=False)
-    places = [(point.cost, point.quality) for point in comparison.points]
-    label_points(axes, places, [point.label for point in comparison.points], corners)
-    return figure
+def quality_against_cost(costs: Sequence[tuple[Score, float]], cost: str) -> Figure:
+    """A panel a task, a point a model, its deviation over seeds as a line. costs: scores and what they cost."""
+    models = list(dict.fromkeys(score.model for score, _ in costs))
+    tasks = list(dict.fromkeys(score.task for score, _ in costs))
+    picture, panels = _panels(tasks, 4, 3)
+    for score, value in costs:
+        axes, (colour, marker) = panels[tasks.index(score.task)], _look(models.index(score.model), MARKERS)
+        place = value, score.value, score.deviation or 0
+        axes.errorbar(*place, color=colour, fmt=marker, markersize=8, capsize=3, label=score.model)
+    for axes in panels:
+        axes.margins(0.2)
+        axes.set(xlabel=cost, xscale="log", ylabel="%")
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    return _with_legend(picture)
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty picture, in inches."""
-    figure = Figure((width, height), dpi=DPI, facecolor="white", layout="constrained")
-    FigureCanvasAgg(figure)  # it knows how large texts are, and needs no screen
-    return figure
+def _panels(titles: Sequence[str], width: float, height: float, columns: int = 3) -> tuple[Figure, list[Axes]]:
+    columns = min(columns, len(titles))
+    rows = math.ceil(len(titles) / columns)
+    picture = Figure((max(width * columns, 7), height * rows + 0.8), dpi=150, layout="constrained")
+    panels = [picture.add_subplot(rows, columns, place + 1, title=title) for place, title in enumerate(titles)]
+    for axes in panels:
+        axes.grid(color="0.92")
+        axes.set_axisbelow(True)
+    return picture, panels
 
 
-def _styles(colours: Sequence[str], variants: Sequence[str]) -> list[tuple[str, str]]:
-    """All colours in the first variant, then in the next."""
-    return [(colour, variant) for variant in variants for colour in colours]
+def _with_legend(picture: Figure) -> Figure:
+    """One for all panels, below them."""
+    found = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in picture.axes]
+    handles = {label: line for labels in found for line, label in labels}
+    ways = {"loc": "outside lower center", "ncols": min(4, len(handles)), "frameon": False}
+    picture.legend(handles.values(), handles.keys(), **ways)
+    return picture
+
+
+def _look(number: int, variants: Sequence[str]) -> tuple[str, str]:
+    """A colour, and when all are used up the next line, marker, or hatch."""
+    return COLOURS[number % len(COLOURS)], variants[number // len(COLOURS) % len(variants)]
 
 
 def _is_wide(values: Sequence[float]) -> bool:
-    return bool(values) and min(values) > 0 and max(values) > WIDE * min(values)
-
-
-def _logarithmic(axes: Axes, which: str) -> None:
-    """Make an axis logarithmic whose limits are set."""
-    axes.set(**{f"{which}scale": "log"})
-    axis = getattr(axes, f"{which}axis")
-    low, high = getattr(axes, f"get_{which}lim")()
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 100 * low else (1,), numticks=20))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: _short(value)))
-    axis.set_minor_formatter(NullFormatter())
-
-
-def _short(value: float) -> str:
-    """Powers of ten as people write them: 0.1, 20, 3k, 100M."""
-    for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= unit:
-            return f"{value / unit:g}{name}"
-    return f"{value:g}"
+    """Whether the least would vanish beside the largest."""
+    return bool(values) and 0 < WIDE * min(values) < max(values)

@@ -1,43 +1,26 @@
-"""How fast models answer: inference results side by side, beside the slowest and beside what the hardware allows."""
+"""How fast models answer: inference results side by side, beside the largest and beside what the hardware allows."""
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from distillation.runs.files import markdown_table
 
-HEADINGS = (
-    "model",
-    "parameters",
-    "head",
-    "batch x length",
-    "backend",
-    "MiB on disk",
-    "ms: median [least, largest]",
-    "sequences/s",
-    "times as fast",
-    "share of the bound",
-    "peak MiB",
-)
+HEADINGS = ("model", "parameters", "head", "batch x length", "backend", "MiB on disk", "ms: median [least, largest]")
+HEADINGS += ("sequences/s", "times as fast", "share of the bound", "peak MiB")
+INPUT = ("hardware", "device", "head", "batch_size", "sequence_length")  # what timings must share to be compared
 Timing = Mapping[str, Any]
 
 
-def grouped(timings: Iterable[Timing], *keys: str) -> dict[tuple, list[Timing]]:
-    """Rows that agree in the keys, in the order in which they come."""
-    groups: dict[tuple, list[Timing]] = {}
-    for row in timings:
-        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+def panels(timings: Sequence[Timing]) -> dict[str, list[Timing]]:
+    """The measured rows that may be compared, by what they share; the largest model first."""
+    groups: dict[str, list[Timing]] = {}
+    for row in sorted(timings, key=lambda row: (-row.get("parameters", 0), row["model"])):
+        if "error" not in row:
+            hardware, device, head, *shape = (row.get(key, "") for key in INPUT)
+            groups.setdefault(f"{head}, {' x '.join(map(str, shape))} tokens, {device} {hardware}", []).append(row)
     return groups
-
-
-def panels(timings: Iterable[Timing]) -> list[list[Timing]]:
-    """What may be compared: measured rows of one hardware, device, head, and input; the largest model first."""
-    measured = [row for row in timings if "error" not in row]
-    groups = grouped(measured, "hardware", "device", "head", "batch_size", "sequence_length").values()
-    sizes: dict[str, int] = {}
-    for row in measured:
-        sizes[row["model"]] = max(row.get("parameters", 0), sizes.get(row["model"], 0))
-    return [sorted(group, key=lambda row: (-sizes[row["model"]], row["model"])) for group in groups]
 
 
 def is_steady(row: Timing) -> bool:
@@ -55,15 +38,18 @@ def figure(value: float) -> str:
     return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"
 
 
-def table(timings: Iterable[Timing]) -> str:
+def table(timings: Sequence[Timing]) -> str:
     """Markdown: "times as fast" as the largest model in PyTorch on the same input. Rounds that do not agree have their
     spread in the place of what would follow from their median."""
     rows: list[list[str]] = []
-    for panel in panels(timings):
-        # The panel begins with the largest model.
-        largest = next((row for row in panel if row["backend"] == "torch"), None)
+    for panel in panels(timings).values():
+        largest = next((row for row in panel if row["backend"] == "torch"), None)  # the panel begins with it
         slowest = milliseconds(largest) if largest and is_steady(largest) else None
         rows += [_cells(row, slowest) for row in panel]
+    for row in timings:
+        if "error" in row:
+            setting = row["model"], "", row["head"], f"{row['batch_size']} x {row['sequence_length']}", row["backend"]
+            rows.append([*setting, "", f"not measured: {' '.join(row['error'].split())}", "", "", "", ""])
     return markdown_table(HEADINGS, rows)
 
 
@@ -87,11 +73,13 @@ def _cells(row: Timing, slowest: float | None) -> list[str]:
     ]
 
 
-def failures(timings: Sequence[Timing]) -> list[str]:
-    """What could not be measured, and why, a sentence a row."""
-    return [
-        f"{row['model']}, {row['backend']}, {row['head']}, {row['batch_size']} x {row['sequence_length']}, "
-        f"{row['device']}: {' '.join(row['error'].split())}"
-        for row in timings
-        if "error" in row
-    ]
+def latencies(timings: Sequence[Timing]) -> tuple[dict[str, float], str]:
+    """The milliseconds of one input with the fastest backend by the model's folder; and what input: the longest."""
+    single = [row for row in timings if "error" not in row and row["batch_size"] == 1 and is_steady(row)]
+    longest = max(single, key=lambda row: row["sequence_length"], default=None)
+    took: dict[str, float] = {}
+    for row in single:
+        if all(row[key] == longest[key] for key in INPUT):
+            source = str(Path(row["source"]).resolve())
+            took[source] = min(milliseconds(row), took.get(source, float("inf")))
+    return took, f"ms for one input of {longest['sequence_length']} tokens" if longest else ""

@@ -31,10 +31,7 @@ def field_names() -> list[str]:
 def parse(
     given: Mapping[str, list[str]], subclass: "Callable[[], type[TrainingArguments]] | None" = None
 ) -> "TrainingArguments":
-    """Parse words by key into TrainingArguments, and note these keys as its attribute `given`.
-
-    subclass: returns the class to make in place of TrainingArguments. Raises UserError.
-    """
+    """Parse words by key into TrainingArguments; subclass: returns the one to make in its place. Raises UserError."""
     if not given.get("output_dir"):
         raise UserError("`output_dir` is missing: name the folder for what this run makes")
     from transformers import HfArgumentParser, TrainingArguments
@@ -46,8 +43,9 @@ def parse(
     for name, words in given.items():
         tokens += [f"--{name}={words[0]}"] if len(words) == 1 else [f"--{name}", *words]
     try:
-        parser = Parser(dataclass_types=subclass() if subclass else TrainingArguments)
-        arguments, unused = parser.parse_args_into_dataclasses(tokens, return_remaining_strings=True)
+        arguments, unused = Parser(
+            dataclass_types=subclass() if subclass else TrainingArguments
+        ).parse_args_into_dataclasses(tokens, return_remaining_strings=True)
         if unused:
             raise UserError(f"unexpected argument {unused[0]!r}: every value follows its key")
         check_training(arguments)
@@ -56,7 +54,6 @@ def parse(
         raise
     except Exception as error:  # the library and what it loads raise many types
         raise UserError(f"the training arguments cannot be met: {one_line(error)}") from None
-    arguments.given = tuple(given)
     return arguments
 
 

@@ -1,60 +1,82 @@
-"""A model card for the Hub: what a model is, how it is asked, what it was measured to be worth, how it was made.
+"""A model card for the Hub: `card_template.md`, filled from the files of a finished folder.
 
 Every figure is one of `all_results.json`, `measured.json`, `onnx/export.json`, or `config.json` in the same folder, or
 the ratio of two of them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub import ModelCard
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from distillation.config.arguments import TERMS, ObjectiveArguments
-from distillation.hub.front_matter import front_matter, held_out_prefix, is_distilled, task_name
-from distillation.hub.measured import THIS
-from distillation.hub.usage import onnx_usage, usage
-from distillation.runs.files import EXPORTED, HEADINGS, MEASURED, METRICS, RESULTS, without_folders
+from distillation.runs.files import METRICS, held_out_table, markdown_table, without_folders
 
-CITATION = """## Citation
-
-The method:
-
-```bibtex
-@misc{kolesnikova2022knowledge,
-  title = {Knowledge Distillation of Russian Language Models with Reduction of Vocabulary},
-  author = {Kolesnikova, Alina and Kuratov, Yuri and Konovalov, Vasily and Burtsev, Mikhail},
-  year = {2022},
-  eprint = {2205.02340},
-  archivePrefix = {arXiv},
-  url = {https://arxiv.org/abs/2205.02340}
-}
-```"""
+TEMPLATE = Path(__file__).with_name("card_template.md")
+THIS = "this model"
 PARTS = ("validation", "test")
-PER_CENT = " Scores of questions are per cent, as SQuAD's script has them."
+# Whose held-out figures `all_results.json` has, by how their keys begin.
+HELD_OUT = {"teacher": "teacher", "student_before": "this model before training", "student": THIS}
+# Held-out figures as the Hub knows them: the type and the name of the metric, in the order of `METRICS`.
+HELD_OUT_TYPES = (
+    ("loss", "nats per hidden token"),
+    ("loss", "nats per hidden character"),
+    ("accuracy", "hidden tokens"),
+    ("accuracy", "hidden words"),
+)
+# As the Hub calls metrics; ours say more, as in `f1_macro`.
+METRIC_TYPES = ("f1", "precision", "recall", "accuracy", "exact_match", "matthews_correlation")
+SETTING = ("head", "device", "batch_size", "sequence_length", "hardware")  # what timings must share to be compared
 
 
 def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any], measured: Mapping[str, Any]) -> str:
     """The text of `README.md`.
 
-    name: of the repository; results: `all_results.json`; config: `config.json`; measured: of `what_is_measured`.
+    name: of the repository; results: `all_results.json`; config: `config.json` with `model_max_length` of the
+    tokenizer's; measured: `measured.json`, and as `exported` what is known of the exported model.
     """
     results = without_folders(results)
-    on_text = held_out_prefix(results) is not None
-    sections = [
-        f"# {name.split('/')[-1]}\n\n{_summary(results, config)}",
-        f"## How to use\n\n```python\n{usage(results['pipeline_tag'], name, results.get('texts', 1))}\n```",
-        _exported(results["pipeline_tag"], name, measured.get("exported")),
-        _held_out(results) if on_text else _own_scores(results),
-        _scores(measured.get("scores", [])),
-        _speed(measured.get("speed", [])),
-        _limits(results, config),
-        _making(results),
-        CITATION,
-    ]
-    body = "\n\n".join(section for section in sections if section)
-    return str(ModelCard(f"---\n{front_matter(name, results, measured).to_yaml()}\n---\n\n{body}\n"))
+    recipe, distilled = results["recipe"], is_distilled(results["recipe"])
+    held_out = _held_out(results)
+    speed = measured.get("speed", [])
+    values = {
+        "name": name,
+        "title": name.split("/")[-1],
+        "tag": results["pipeline_tag"],
+        "results": results,
+        "task": task_name(results) if "task" in results else None,
+        "source": results["base_model"] or Path(results.get("model") or recipe.get("teacher_name_or_path") or "").name,
+        "is_random": recipe.get("random_weights") or recipe.get("student_initialisation") == "random",
+        "is_distilled": distilled,
+        "shape": _shape(config),
+        "exported": measured.get("exported"),
+        "held_out": held_out and held_out_table(held_out),
+        "hidden_words": held_out and held_out[THIS]["masked_words"],
+        "own_scores": None if held_out else _own_scores(results),
+        "scores": _scores(measured.get("scores", [])),
+        "speed": _speed(speed),
+        "compared": _compared(speed),
+        "machines": ", and ".join(dict.fromkeys(f"{row['device']} ({row['hardware']})" for row in speed)),
+        "max_length": config.get("model_max_length"),
+        "trained_length": recipe.get("max_length"),
+        "terms": _terms(results) if distilled else None,
+        "versions": ", ".join(f"{library} {version}" for library, version in results["versions"].items()),
+        "recipe": yaml.safe_dump(dict(recipe), allow_unicode=True, sort_keys=False).rstrip(),
+    }
+    return f"{ModelCard.from_template(_front_matter(name, results, measured), template_path=TEMPLATE, **values)}\n"
+
+
+def is_distilled(recipe: Mapping[str, Any]) -> bool:
+    """Whether it is a student that learned from a teacher on text, and not from the text alone."""
+    weights = [value for key, value in recipe.items() if key.startswith("weight_") and key != "weight_mlm"]
+    return bool(recipe.get("teacher_name_or_path")) and any(weights)
+
+
+def task_name(score: Mapping[str, Any]) -> str:
+    """What a task is called beside a score on it: one on demo data is none of the benchmark."""
+    return f"{score['task']} (demo data)" if score.get("demo") else score["task"]
 
 
 def metric_names(results: Mapping[str, Any]) -> list[str]:
@@ -70,178 +92,137 @@ def figure(values: Mapping[str, float], name: str) -> str:
     return f"{values[name]:.4f}" + (f" ± {values[name + '_std']:.4f}" if f"{name}_std" in values else "")
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def _summary(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    size = f"{results['parameters']:,} parameters, {results['model_bytes'] / 2**20:,.2f} MiB"
-    source = f"`{results['base_model'] or _name_of_source(results)}`"
+def _front_matter(name: str, results: Mapping[str, Any], measured: Mapping[str, Any]) -> ModelCardData:
+    """What the Hub reads: the YAML at the top, with the figures of this model."""
+    scores = [score for score in measured.get("scores", []) if score["model"] == THIS]
+    found = _held_out_results(results)
+    found += [one for score in scores for one in _task_results(score, ", fine-tuned")]
     if "task" in results:
-        how = "With the shape of {} and random first weights, trained" if _is_random(results) else "{} fine-tuned"
-        taught = " with a task teacher" if "task_teacher" in results else ""
-        return f"{how.format(source)} on {task_name(results)}{taught}: {size}.{_shape(config)}"
-    if is_distilled(results):
-        parameters = results["teacher_parameters"]
-        how = (
-            f"distilled from {source}, which has {parameters:,} parameters: "
-            f"{parameters / results['parameters']:.1f} times as many"
+        own = {key.removeprefix("test_"): value for key, value in results.items() if key.startswith("test_")}
+        found += _task_results({**results, "test": own}, "")
+    return ModelCardData(
+        language=results["language"],
+        license=results["license"],
+        base_model=results["base_model"],
+        datasets=[results["dataset"]] if results["dataset"] else None,
+        library_name="transformers",
+        pipeline_tag=results["pipeline_tag"],
+        tags=[results["pipeline_tag"], *["knowledge-distillation"] * is_distilled(results["recipe"])],
+        metrics=sorted({result.metric_type for result in found}) or None,
+        model_name=name.split("/")[-1],
+        eval_results=found or None,
+    )
+
+
+def _held_out_results(results: Mapping[str, Any]) -> list[EvalResult]:
+    figures = _held_out(results).get(THIS)
+    return [
+        EvalResult(
+            task_type="fill-mask",
+            dataset_type=results["dataset"] or "text",
+            dataset_name="held-out text",
+            metric_type=kind,
+            metric_name=title,
+            metric_value=figures[metric],
         )
-    elif "teacher_parameters" in results:
-        how = f"trained as a masked LM alone, {'' if _is_random(results) else f'its first weights made of {source}'}"
-    else:
-        how = "trained from scratch"
-    return f"A masked language model of {size}, {how.rstrip(', ')}.{_shape(config)}"
-
-
-def _name_of_source(results: Mapping[str, Any]) -> str:
-    return Path(results.get("model") or results["recipe"].get("teacher_name_or_path") or "").name
-
-
-def _is_random(results: Mapping[str, Any]) -> bool:
-    recipe = results["recipe"]
-    return bool(recipe.get("random_weights")) or recipe.get("student_initialisation") == "random"
-
-
-def _shape(config: Mapping[str, Any]) -> str:
-    layers = config.get("num_hidden_layers", config.get("n_layers"))  # as BERT calls it, and DistilBERT
-    width = config.get("hidden_size", config.get("dim"))
-    heads = config.get("num_attention_heads", config.get("n_heads"))
-    if None in (layers, width, heads):
-        return ""
-    return f" It has {layers} layers of width {width} with {heads} heads, and {config['vocab_size']:,} tokens."
-
-
-def _exported(tag: str, name: str, exported: Mapping[str, Any] | None) -> str:
-    if exported is None:
-        return ""
-    size = exported["bytes"]["model.onnx"] / 2**20
-    return (
-        f"`onnx/{exported['file']}` is this model for ONNX Runtime ({exported['backend']}, {size:.2f} MiB). "
-        f"Beside PyTorch, {exported['agreement']:.2%} of {exported['compared']} agree; logits differ by "
-        f"{exported['largest_difference']:.2g} at most (`{EXPORTED}`).\n\n"
-        f"```python\n{onnx_usage(tag, name, exported['file'])}\n```"
-    )
-
-
-def _held_out(results: Mapping[str, Any]) -> str:
-    names = {"teacher": "teacher", "student_before": "this model before training", "student": THIS}
-    if "student_heldout_loss" not in results:  # a teacher made from scratch
-        names = {"teacher": THIS}
-    rows = [
-        [name, *(f"{results[f'{role}_heldout_{metric}']:.4f}" for metric in METRICS)] for role, name in names.items()
+        for metric, (kind, title) in zip(METRICS, HELD_OUT_TYPES, strict=True)
+        if figures
     ]
-    hidden = results[f"{held_out_prefix(results)}masked_words"]
-    return (
-        f"## Held-out text\n\n{_table(['model', *HEADINGS], rows)}\n\nWhole words are hidden, always behind the mask "
-        f"token: {hidden:,} words. Losses in nats. (`{RESULTS}`)"
-    )
+
+
+def _task_results(score: Mapping[str, Any], how: str) -> list[EvalResult]:
+    """The figures of the test part, the one that the benchmark goes by first; neither the loss nor those of single
+    classes, which begin with the class, as in PER_f1. how: added to their names."""
+    names = [name for name in score["test"] if not (name.endswith("_std") or name == "loss" or name[:1].isupper())]
+    return [
+        EvalResult(
+            task_type=score.get("pipeline_tag") or "text-classification",
+            dataset_type=score.get("dataset") or task_name(score),
+            dataset_name=task_name(score),
+            dataset_split=score.get("split") or "test",
+            metric_type=next((kind for kind in METRIC_TYPES if kind in name), name),
+            metric_name=name
+            + how
+            + (f", mean of {len(score['seeds'])} seeds" if f"{name}_std" in score["test"] else ""),
+            metric_value=score["test"][name],
+        )
+        for name in sorted(names, key=lambda name: name != score["metric"])
+    ]
+
+
+def _shape(config: Mapping[str, Any]) -> dict[str, Any]:
+    """As BERT calls it, or DistilBERT."""
+    return {
+        "layers": config.get("num_hidden_layers", config.get("n_layers")),
+        "width": config.get("hidden_size", config.get("dim")),
+        "heads": config.get("num_attention_heads", config.get("n_heads")),
+        "tokens": config.get("vocab_size"),
+    }
+
+
+def _held_out(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """The figures of held-out text by the model that they are of; those of a teacher made from scratch are its own."""
+    names = HELD_OUT if "student_heldout_loss" in results else {"teacher": THIS}
+    return {
+        title: {metric: results[f"{model}_heldout_{metric}"] for metric in (*METRICS, "masked_words")}
+        for model, title in names.items()
+        if f"{model}_heldout_loss" in results
+    }
 
 
 def _own_scores(results: Mapping[str, Any]) -> str:
     rows = [[name, *(figure(results, f"{part}_{name}") for part in PARTS)] for name in metric_names(results)]
-    sizes = " and ".join(f"{results['examples'][part]:,} ({part})" for part in PARTS)
-    return (
-        f"## Scores\n\n{_table(['metric', *PARTS], rows)}\n\nOn {sizes} examples. The checkpoint was chosen by "
-        f"{results['chosen_by']}.{PER_CENT if results.get('per_cent') else ''} (`{RESULTS}`)"
-    )
+    return markdown_table(["metric", *PARTS], rows)
 
 
 def _scores(scores: Sequence[Mapping[str, Any]]) -> str:
-    if not scores:
-        return ""
-    # This model first, then what was done with it otherwise, then the others.
+    """A row a task, a column a model: this one first, then what was done with it otherwise, then the others."""
     models = sorted(
         dict.fromkeys(score["model"] for score in scores), key=lambda name: (name != THIS, not name.startswith(THIS))
     )
+    per_cent = {score["task"] for score in scores if score.get("per_cent")}
+    titles = {score["task"]: task_name(score) for score in sorted(scores, key=lambda score: bool(score.get("demo")))}
     rows: dict[tuple[str, str], dict[str, str]] = {}
     for score in scores:
-        known = next((one for one in scores if one["task"] == score["task"] and "split" in one), score)
-        row = rows.setdefault((task_name(known), score["metric"]), {})
-        row[score["model"]] = figure(score["test"], score["metric"])
-    table = _table(
-        ["task", "metric", *models],
-        [[*task, *(cells.get(model, "") for model in models)] for task, cells in rows.items()],
-    )
-    spread = " ± is the standard deviation over seeds." if "±" in table else ""
-    unit = PER_CENT if any(score.get("per_cent") for score in scores) else ""
-    return (
-        f"## Tasks\n\n{table}\n\nModels fine-tuned on the task and scored on the part that the benchmark reports, "
-        f"which chose nothing.{unit}{spread} (`{MEASURED}`)"
-    )
+        metric = score["metric"] + ", %" * (score["task"] in per_cent)
+        rows.setdefault((titles[score["task"]], metric), {})[score["model"]] = figure(score["test"], score["metric"])
+    lines = [[*task, *(cells.get(model, "") for model in models)] for task, cells in rows.items()]
+    return markdown_table(["task", "metric", *models], lines) if lines else ""
 
 
 def _speed(rows: Sequence[Mapping[str, Any]]) -> str:
-    if not rows:
-        return ""
-    in_torch = [row for row in rows if row["backend"] == "torch"]
-    compared = THIS if all(row["model"] == THIS for row in in_torch) else "the teacher"
-    slowest = {_setting(row): row["milliseconds"] for row in in_torch if (row["model"] == THIS) == (compared == THIS)}
-    cells = []
+    compared, lines = _compared(rows), []
+    base = {
+        tuple(row[key] for key in SETTING): row["milliseconds"]
+        for row in rows
+        if row["backend"] == "torch" and row["model"] == compared
+    }
     for row in rows:
-        base = slowest.get(_setting(row))
-        faster = f"{base / row['milliseconds']:.1f}" if base else ""
-        shape = f"{row['batch_size']} x {row['sequence_length']}"
-        took, size = f"{row['milliseconds']:.2f}", f"{row['mib']:.2f}"
-        cells.append([row["model"], row["head"], row["backend"], shape, took, faster, size])
+        slower = base.get(tuple(row[key] for key in SETTING))
+        lines.append(
+            [row["model"], row["head"], row["backend"], f"{row['batch_size']} x {row['sequence_length']}"]
+            + [f"{row['milliseconds']:.2f}", f"{slower / row['milliseconds']:.1f}" if slower else ""]
+            + [f"{row['mib']:.2f}"]
+        )
     heads = ["model", "head", "backend", "batch x length", "ms", "times as fast", "MiB on disk"]
-    machines = ", and ".join(dict.fromkeys(f"{row['device']} ({row['hardware']})" for row in rows))
-    return (
-        f"## Speed\n\n{_table(heads, cells)}\n\nMedians; as many times as fast as {compared} is in PyTorch on the "
-        f"same input. Measured on {machines}. (`{MEASURED}`)"
-    )
+    return markdown_table(heads, lines) if lines else ""
 
 
-def _setting(row: Mapping[str, Any]) -> tuple:
-    """What two timings must have in common to be compared."""
-    return tuple(row[key] for key in ("head", "device", "batch_size", "sequence_length", "hardware"))
+def _compared(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The model that speeds are compared with: the largest that was timed in PyTorch."""
+    in_torch = [row for row in rows if row["backend"] == "torch"]
+    return max(in_torch, key=lambda row: row["parameters"])["model"] if in_torch else THIS
 
 
-def _limits(results: Mapping[str, Any], config: Mapping[str, Any]) -> str:
-    lines = []
-    if length := config.get("model_max_length"):
-        trained = results["recipe"].get("max_length")
-        known = f", and was trained on at most {trained:,}" if trained else ""
-        lines.append(f"It reads at most {length:,} tokens at once (`tokenizer_config.json`){known}.")
-    if "task" in results:
-        lines.append(
-            "It was scored on the benchmark's own texts; on those of another kind, time, or source it may be worse. "
-            "Its probabilities are not calibrated."
-        )
-    else:
-        lines.append(
-            "Held-out figures are of lines like those that it learned from, and of one run: another seed gives "
-            "others. What it is worth for a task, only fine-tuning on that task tells."
-        )
-    lines.append(
-        "It may repeat what its texts say, prejudice included"
-        + (", and what its teacher learned from others" if is_distilled(results) else "")
-        + ". Nobody has examined it for that."
-    )
-    return "## Limits\n\n" + "\n".join(f"* {line}" for line in lines)
-
-
-def _making(results: Mapping[str, Any]) -> str:
-    recipe = results["recipe"]
-    terms = [term for term in TERMS if is_distilled(results) and f"eval_{term}" in results]
-    rows = [[_meaning(term), f"{recipe[f'weight_{term}']:g}", f"{results[f'eval_{term}']:.4f}"] for term in terms]
-    weighed = ""
-    if rows:
-        weighed = f"{_table(['term', 'weight', 'on held-out text'], rows)}\n\n"
-        weighed += "Means over validation examples masked as in training.\n\n"
-    speed = results.get("train_tokens_per_second")
-    pace = f" ({speed:,.0f} tokens/s)" if speed else ""
-    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
-    text = yaml.safe_dump(dict(recipe), allow_unicode=True, sort_keys=False).rstrip()
-    return (
-        f"## How it was made\n\n{weighed}{results['steps']:,} steps in {results['train_seconds']:,.0f} s{pace} on "
-        f"{results['processes']} x {results['device']}, with {versions}. (`{RESULTS}`) The whole recipe (paths "
-        f"outside of the working directory are cut to their last name):\n\n```yaml\n{text}\n```"
-    )
-
-
-def _meaning(term: str) -> str:
-    """As the help of its weight has it."""
-    told = ObjectiveArguments.__dataclass_fields__[f"weight_{term}"].metadata["help"]
-    return told.removeprefix("Weight of ").rstrip(".").split(",")[0].replace("|", "\\|")
+def _terms(results: Mapping[str, Any]) -> str:
+    """The terms of the loss, as the help of their weights has them."""
+    meaning = {
+        term: ObjectiveArguments.__dataclass_fields__[f"weight_{term}"].metadata["help"].removeprefix("Weight of ")
+        for term in TERMS
+    }
+    rows = [
+        [meaning[term].rstrip(".").split(",")[0], f"{results['recipe'][f'weight_{term}']:g}", f"{loss:.4f}"]
+        for term in TERMS
+        if (loss := results.get(f"eval_{term}")) is not None
+    ]
+    return markdown_table(["term", "weight", "on held-out text"], rows) if rows else ""

@@ -46,8 +46,22 @@ HYPERPARAMETERS = (
     "fp16",
     "seed",
 )
-# Keys that are no part of what makes a run again.
-NO_RECIPE = ("resume_from_checkpoint", "push_to_hub", "hub_")
+# Those that the trainer sets itself, and those that are no part of a recipe.
+NO_RECIPE = (
+    "remove_unused_columns",
+    "dataloader_pin_memory",
+    "ddp_find_unused_parameters",
+    "disable_tqdm",
+    "ignore_data_skip",
+    "logging_nan_inf_filter",
+    "resume_from_checkpoint",
+    "run_name",
+    "push_to_hub",
+    "hub_model_id",
+    "hub_private_repo",
+    "hub_revision",
+    "hub_token",
+)
 
 
 @contextmanager
@@ -97,6 +111,38 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path} cannot be read as JSON ({one_line(error)}): name a result file") from None
 
 
+@contextmanager
+def as_written(path: str | Path) -> Iterator[None]:
+    """Here a result file that lacks something, or has another thing in its place, is a UserError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise UserError(
+            f"{path} is not as results are ({one_line(repr(error))}): make it anew, or leave it out"
+        ) from None
+
+
+def find_runs(paths: Iterable[Path]) -> dict[Path, dict[str, Any]]:
+    """The results of the finished runs in these folders, at any depth, by folder; of a run with several seeds their
+    mean alone.
+
+    Raises UserError for a folder without results.
+    """
+    found: dict[Path, dict[str, Any]] = {}
+    for path in paths:
+        files = [path] if path.is_file() else sorted(path.rglob(RESULTS))
+        files = [file for file in files if not str(file.relative_to(path)).startswith("checkpoint-")]
+        if not files:
+            raise UserError(f"{path} has no {RESULTS}: name folders of finished runs")
+        for file in files:
+            found[file.parent.resolve()] = read_json(file)
+            if not isinstance(found[file.parent.resolve()], dict):
+                raise UserError(f"{file} is not as results are: make it anew, or leave it out")
+    return {folder: run for folder, run in found.items() if "seeds" not in found.get(folder.parent, {})}
+
+
 def markdown_table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
     """A Markdown table, a line a row."""
     return "\n".join([_line(header), "|---" * len(header) + "|", *map(_line, rows)])
@@ -132,12 +178,17 @@ def held_out_table(figures: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def recipe_of(arguments: Sequence[Any], training: "TrainingArguments") -> dict[str, Any]:
-    """Every key of the dataclasses; of TrainingArguments the `HYPERPARAMETERS` and what the user has set."""
+    """Every key of the recipe, but of `TrainingArguments` the `HYPERPARAMETERS` and what differs from its default."""
     keys = {key: value for part in arguments for key, value in dataclasses.asdict(part).items()}
-    named = {*HYPERPARAMETERS, *getattr(training, "given", ())}
     values = training.to_dict()  # enumerations as text, tokens hidden
-    wanted = (name for name in values if name in named and not name.startswith(NO_RECIPE))
-    return keys | {name: values[name] for name in wanted if values[name] is not None}
+    for known in dataclasses.fields(training):
+        value = values.get(known.name)
+        unset = value == known.default or (value is False and known.default is None)
+        decides = known.name in HYPERPARAMETERS
+        plain = isinstance(value, str | int | float) or (decides and isinstance(value, dict))
+        if plain and (decides or not unset) and known.name not in NO_RECIPE:
+            keys[known.name] = value
+    return keys
 
 
 def without_folders(value: Any) -> Any:

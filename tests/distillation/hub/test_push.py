@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -10,17 +11,21 @@ from huggingface_hub import ModelCard, hf_hub_download
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from distillation import run, run_teacher
-from distillation.hub import publishing as publish
+from distillation import run, run_publish, run_teacher
 from distillation.hub.push import published_files
+from distillation.runs import files
 from distillation.runs.files import sha256
-from tests.hub import OWNER, TOKEN, Stored, _Handler
+from tests.hub import OWNER, TOKEN, Stored
 
 NAME = f"{OWNER}/tiny"
 # What lies in a folder and is nobody's business.
 PRIVATE = ["training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "recipe.json"]
 PRIVATE += ["projections.safetensors", "teacher/model.safetensors", "checkpoint-2/model.safetensors", "runs/events"]
 PRIVATE += ["pytorch_model.bin", "onnx/notes.txt", "test_predictions.jsonl", ".env", "model.safetensors.part"]
+
+SCORE = {"task": "letters", "metric": "accuracy", "seed": 1, "test_accuracy": 0.625, "recipe": {}}
+EXPORT = {"backend": "onnx-int8", "bytes": {"model.onnx": 5}, "largest_difference": 0.125, "agreement": 0.75}
+EXPORT |= {"compared": "8 hidden tokens"}
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +49,7 @@ def student(finished, tmp_path):
 
 
 def push(folder, *options, name="tiny"):
-    publish.main(["--checkpoint", str(folder), "--hub_model_id", name, *options])
+    run_publish.main(["--checkpoint", str(folder), "--hub_model_id", name, *options])
 
 
 def refusal(capsys, *command):
@@ -103,23 +108,6 @@ def test_nothing_else_leaves_the_machine(hub, student):
     assert TOKEN.encode() not in everything
 
 
-def test_the_onnx_model_goes_along(hub, student, tmp_path, capsys):
-    exported = tmp_path / "exported"
-    exported.mkdir()
-    (exported / "model.onnx").write_bytes(b"graph")
-    weights = sha256(student / "model.safetensors")
-    found = {"model": str(student), "backend": "onnx-int8", "weights": weights, "bytes": {"model.onnx": 5}}
-    found |= {"largest_difference": 0.125, "agreement": 0.75, "compared": "8 hidden tokens"}
-    (exported / "export.json").write_text(json.dumps(found), encoding="utf-8")
-    push(student, "--onnx", str(exported))
-    files = hub.repositories[NAME].files
-    assert files["onnx/model_int8.onnx"] == b"graph" and json.loads(files["onnx/export.json"])["model"] == "student"
-    assert "onnx/model_int8.onnx" in files["README.md"].decode() and "75.00%" in files["README.md"].decode()
-    assert open(hf_hub_download(NAME, "onnx/model_int8.onnx"), "rb").read() == b"graph"
-    (exported / "export.json").write_text(json.dumps(found | {"weights": "others"}), encoding="utf-8")
-    assert "`onnx`" in refusal(capsys, push, student, "--onnx", str(exported))
-
-
 @pytest.mark.parametrize(
     "name, token, said",
     [("tiny", "hf_wrong", "token"), ("someone/tiny", TOKEN, "another's"), ("no name!", TOKEN, "`hub_model_id`")],
@@ -133,23 +121,6 @@ def test_a_run_that_may_not_push_ends_before_it_trains(hub, recipe, tmp_path, ca
     assert not (tmp_path / "student").exists()
 
 
-def test_a_repository_of_others_that_all_can_see(hub, student, capsys):
-    """To make it is no error for the Hub's client, and days later the push would be one."""
-    hub.repositories["someone/tiny"] = Stored()
-    assert "another's" in refusal(capsys, lambda: push(student, name="someone/tiny"))
-
-
-def test_a_run_that_goes_on_is_checked_too(hub, recipe, student, capsys, monkeypatch):
-    """Jobs that may be stopped always say that they go on."""
-    keys = ["--push_to_hub", "true", "--hub_model_id", "tiny", "--resume_from_checkpoint", "true"]
-    keys += ["--output_dir", str(student)]
-    with monkeypatch.context() as patch:
-        patch.setenv("HF_TOKEN", "hf_wrong")
-        assert "refuses the token" in refusal(capsys, run.main, [*recipe, *keys])
-    run.main([*recipe, *keys])
-    assert f'model="{NAME}"' in ModelCard.load(NAME).text
-
-
 def test_what_was_measured_of_an_earlier_model_is_not_this_ones(hub, recipe, finished, tmp_path):
     output = tmp_path / "student"
     output.mkdir()
@@ -159,20 +130,6 @@ def test_what_was_measured_of_an_earlier_model_is_not_this_ones(hub, recipe, fin
     (output / "onnx" / "model.onnx").write_bytes(b"another")
     run.main([*recipe, "--output_dir", str(output), "--push_to_hub", "true", "--hub_model_id", "tiny"])
     assert not {"measured.json", "onnx/export.json", "onnx/model.onnx"} & set(hub.repositories[NAME].files)
-
-
-def test_a_token_that_is_given_is_not_told(hub, student, capsys, monkeypatch):
-    monkeypatch.delenv("HF_TOKEN")
-    push(student, "--hub_token", TOKEN)
-    assert TOKEN not in "".join(capsys.readouterr())
-    assert all(TOKEN.encode() not in content for content in contents(student).values())
-    assert "hub_token" in refusal(capsys, push, student, "--hub_token", "hf_wrong")
-
-    def failing(*arguments, **options):
-        raise OSError(f"sent {TOKEN} and was cut")
-
-    monkeypatch.setattr("huggingface_hub.HfApi.create_commit", failing)
-    assert "***" in refusal(capsys, push, student, "--hub_token", TOKEN)
 
 
 def test_a_name_that_another_model_has(hub, recipe, student, capsys):
@@ -190,11 +147,6 @@ def test_a_name_that_another_model_has(hub, recipe, student, capsys):
     assert other.files["LICENSE"] == b"mine"
 
 
-def test_a_public_repository_where_a_private_one_is_wanted(hub, student, capsys):
-    push(student)
-    assert "public" in refusal(capsys, push, student, "--hub_private_repo", "true")
-
-
 @pytest.mark.parametrize("part", ["/large/", "/commit/", "/preupload/"])
 def test_a_cut_connection_loses_nothing_and_can_be_tried_again(hub, student, capsys, part):
     student = student.rename(student.parent / "my student")
@@ -203,8 +155,8 @@ def test_a_cut_connection_loses_nothing_and_can_be_tried_again(hub, student, cap
     said = refusal(capsys, push, student, "--hub_private_repo", "true")
     assert not hub.repositories[NAME].files, "half of a model on the Hub"
     hub.cut = lambda method, path: False
-    _, command = said.split("to publish it: python -m distillation.hub.publishing ")
-    publish.main(shlex.split(command))
+    _, command = said.split("to publish it: python distillation/run_publish.py ")
+    run_publish.main(shlex.split(command))
     assert hub.repositories[NAME].private, "a model that nobody should see"
     assert hub.uploads == 1, "what had arrived was sent once more"
     assert len(hub.repositories[NAME].commits) == 1
@@ -213,24 +165,6 @@ def test_a_cut_connection_loses_nothing_and_can_be_tried_again(hub, student, cap
         path: content for path, content in before.items() if path.name != "README.md"
     }
     AutoModelForMaskedLM.from_pretrained(NAME)
-
-
-def test_the_same_model_again_with_what_was_measured_since(hub, student, tmp_path):
-    push(student)
-    results = {"task": "letters", "metric": "accuracy", "model": str(student), "seed": 1, "test_accuracy": 0.625}
-    results |= {"recipe": {}}
-    (tmp_path / "all_results.json").write_text(json.dumps(results), encoding="utf-8")
-    push(student, "--results", str(tmp_path / "all_results.json"))
-    assert "0.6250" in hub.repositories[NAME].files["README.md"].decode()
-    push(student)
-    assert "0.6250" in hub.repositories[NAME].files["README.md"].decode(), "the next push forgot the scores"
-
-
-def test_a_mirror_that_answers_no_questions(hub, student, monkeypatch):
-    """It takes repositories and commits, and knows no more of the Hub's interface."""
-    monkeypatch.setattr("tests.hub._Handler.ROUTES", [one for one in _Handler.ROUTES if one[0] != "GET"])
-    push(student)
-    assert hub.repositories[NAME].files
 
 
 def test_a_branch(hub, student):
@@ -243,13 +177,56 @@ def test_a_branch(hub, student):
     assert "onnx/model.onnx" not in trial, "what the branch began with is another model's"
 
 
+def test_a_repository_that_will_not_do(hub, student, capsys):
+    """To make one of others is no error for the Hub's client; days later the push would be one."""
+    hub.repositories |= {"someone/tiny": Stored(), NAME: Stored()}
+    assert "another's" in refusal(capsys, lambda: push(student, name="someone/tiny"))
+    assert "public" in refusal(capsys, push, student, "--hub_private_repo", "true")
+    assert not any(stored.files for stored in hub.repositories.values())
+
+
+def test_a_run_that_goes_on_is_checked_too(hub, recipe, student, capsys, monkeypatch):
+    """Jobs that may be stopped always say that they go on."""
+    keys = ["--push_to_hub", "true", "--hub_model_id", "tiny", "--resume_from_checkpoint", "true"]
+    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
+    assert "refuses the token" in refusal(capsys, run.main, [*recipe, *keys, "--output_dir", str(student)])
+
+
+def test_a_token_that_is_given_is_not_told(hub, student, capsys, monkeypatch):
+    monkeypatch.delenv("HF_TOKEN")
+    push(student, "--hub_token", TOKEN)
+    assert TOKEN not in "".join(capsys.readouterr())
+    assert all(TOKEN.encode() not in content for content in contents(student).values())
+    monkeypatch.setattr("huggingface_hub.HfApi.create_commit", Mock(side_effect=OSError(f"sent {TOKEN} and was cut")))
+    assert "***" in refusal(capsys, push, student, "--hub_token", TOKEN)
+
+
+def test_what_was_measured_since_goes_along(hub, student, tmp_path, capsys):
+    """And stays for the next push: the scores of a model fine-tuned from it, and its ONNX model."""
+    push(student)
+    weights = sha256(student / "model.safetensors")
+    files.write_json(tmp_path / "tuned" / "all_results.json", SCORE | {"model": str(student), "weights": weights})
+    found = EXPORT | {"model": str(student), "weights": weights}
+    files.write_text(tmp_path / "exported" / "model.onnx", "graph")
+    files.write_json(tmp_path / "exported" / "export.json", found)
+    options = ["--results", str(tmp_path / "tuned"), "--onnx", str(tmp_path / "exported")]
+    for further in (options, []):
+        push(student, *further)
+        stored = hub.repositories[NAME].files
+        card = stored["README.md"].decode()
+        assert "0.6250" in card and "onnx/model_int8.onnx" in card and "75.00%" in card
+    assert stored["onnx/model_int8.onnx"] == b"graph" and json.loads(stored["onnx/export.json"])["model"] == "student"
+    assert open(hf_hub_download(NAME, "onnx/model_int8.onnx"), "rb").read() == b"graph"
+    files.write_json(tmp_path / "exported" / "export.json", found | {"weights": "others"})
+    assert "`onnx`" in refusal(capsys, push, student, *options)
+
+
 def test_without_a_repository_only_the_card_is_written(hub, student):
-    publish.main(["--checkpoint", str(student), "--license", "cc-by-4.0"])
+    run_publish.main(["--checkpoint", str(student), "--license", "cc-by-4.0"])
     assert ModelCard.load(student / "README.md").data.license == "cc-by-4.0" and not hub.repositories
 
 
 def test_what_is_no_finished_folder(hub, finished, tmp_path, capsys):
-    (tmp_path / "empty").mkdir()
-    for folder in (tmp_path / "empty", tmp_path / "missing", finished / "checkpoint-2"):
+    for folder in (tmp_path, tmp_path / "missing", finished / "checkpoint-2"):
         assert "`checkpoint`" in refusal(capsys, push, folder)
     assert not hub.repositories

@@ -1,0 +1,86 @@
+"""Make a finished folder fit for others: its model card, with all that was measured of it, and its place on the Hub.
+
+python distillation/run_publish.py --checkpoint outputs/tiny-5k --results outputs/finetuned speed.json \\
+    --onnx deployed/tiny-5k
+python distillation/run_publish.py --checkpoint outputs/tiny-5k --hub_model_id NAME --hub_private_repo true
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+
+from distillation.config.arguments import CardArguments
+from distillation.config.command_line import REQUIRED, key
+from distillation.config.errors import UserError, cli_entry
+from distillation.config.recipe import parse_recipe
+from distillation.runs.files import CARD, MEASURED, RESULTS, WEIGHTS, read_json, write_json, write_text
+
+FILES = (WEIGHTS, RESULTS, "config.json", "tokenizer_config.json")  # of a finished folder
+
+
+@dataclass
+class PublishArguments:
+    """The finished folder, what else is known of its model, and where it goes."""
+
+    checkpoint: Path = key(REQUIRED, "Folder of a finished run.")
+    results: list[Path] = key(
+        [],
+        "Folders of fine-tuned models, russian_superglue.json, files of benchmarks/inference.py: what the card says "
+        "of scores and speed.",
+    )
+    onnx: Path | None = key(None, "Folder of benchmarks/export.py: its model goes along.")
+    hub_model_id: str | None = key(None, "Repository on the Hub; unless given, the card is written and nothing sent.")
+    hub_token: str | None = key(None, "Token; HF_TOKEN or `hf auth login` unless given.")
+    hub_private_repo: bool | None = key(None, "Whether others cannot see it.")
+    hub_revision: str | None = key(None, "Branch to push to.")
+
+
+@cli_entry
+def main(argv: list[str] | None = None) -> None:
+    """Read, write the card, push."""
+    arguments, card_args = parse_recipe(PublishArguments, CardArguments, argv=argv)
+    folder, results = finished(arguments.checkpoint)
+    from distillation.hub.measured import exported, gather, take_exported, what_is_measured
+    from distillation.hub.publishing import card_of, warn_of_licence
+    from distillation.hub.push import Repository, push, reserve
+
+    given = {"language": card_args.language, "license": card_args.license, "base_model": card_args.base_model}
+    results |= {key: value for key, value in given.items() if value}
+    warn_of_licence(results.get("license"))
+    measured = what_is_measured(folder)
+    if arguments.results:
+        measured |= gather(folder, results, arguments.results)
+    if arguments.onnx:
+        measured["exported"] = exported(folder, arguments.onnx)
+    card_of(folder, results, measured, None)  # what cannot be told is refused before anything is written
+    repository = None
+    if arguments.hub_model_id:
+        options = (arguments.hub_token, arguments.hub_private_repo, arguments.hub_revision, card_args.hub_overwrite)
+        repository = reserve(Repository(arguments.hub_model_id, *options), folder / WEIGHTS)
+    if arguments.onnx:
+        take_exported(folder, arguments.onnx, measured["exported"])
+    if arguments.results:
+        write_json(folder / MEASURED, {key: measured[key] for key in ("scores", "speed")})
+    write_json(folder / RESULTS, results)
+    write_text(folder / CARD, card_of(folder, results, measured, repository and repository.name))
+    print(f"card written: {folder / CARD}")
+    if repository:
+        print(f"pushed to {push(folder, repository)}")
+
+
+def finished(checkpoint: Path) -> tuple[Path, dict[str, Any]]:
+    """A finished folder and its results. Raises UserError for any other."""
+    folder = checkpoint.resolve()
+    if missing := [name for name in FILES if not (folder / name).is_file()]:
+        raise UserError(f"`checkpoint` {str(checkpoint)!r} has no {missing[0]}: name the folder of one finished run")
+    results = read_json(folder / RESULTS)
+    if not isinstance(results, dict) or "seeds" in results:
+        raise UserError(f"`checkpoint` {str(checkpoint)!r}: its {RESULTS} is not of one run; name the folder of one")
+    return folder, results
+
+
+if __name__ == "__main__":
+    main()
