@@ -1,4 +1,4 @@
-"""Imports go one way: pure tensor code below, scripts on top, and distillation knows neither of the other stages."""
+"""Imports go one way, by folder: pure code below, scripts on top; distillation knows neither of the other stages."""
 
 import ast
 import sys
@@ -8,24 +8,30 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("distillation", "finetuning", "benchmarks")
+# Folders and door files of distillation, the lowest first. Those of one rank do not import each other.
+RANKS = (
+    {"config"},
+    {"text", "runs"},
+    {"losses", "hub", "demo"},
+    {"vocabularies"},
+    {"corpus", "models"},
+    {"objective", "evaluation", "teacher_cache"},
+    {"student_trainer"},
+    {"trainer"},
+    {"assembly"},
+)
+RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
+OF_DISTILLATION_IN_FINETUNING = {"config", "text", "losses", "runs", "hub", "demo", "models"}
 # Modules that stand on nothing but torch, the standard library, and each other.
-PURE = ("losses", "layers", "alignment", "positions", "candidates", "vocabulary_kl")
-# Each may import those before it.
-ORDER = [
-    "losses",
-    "layers",
-    "alignment",
-    "positions",
-    "candidates",
-    "vocabulary_kl",
-    "student",
-    "teacher",
-    "objective",
-]
-ORDER += ["sealing", "agreement", "watch", "resumable"]
-ORDER += ["student_trainer", "trainer", "assembly", "publish", "resumption"]
-OF_DISTILLATION_IN_FINETUNING = {"recipe", "demo", "checkpoint", "sampler", "arguments", "agreement", "resumable"}
-OF_DISTILLATION_IN_FINETUNING |= {"resumption", "results", "publish", "hub", "card"}
+PURE = {
+    "distillation.losses",
+    "distillation.models.layer_groups",
+    *(f"distillation.vocabularies.{name}" for name in ("mapping", "token_pooling", "candidate_scores")),
+    "distillation.vocabularies.cross_vocabulary_kl",
+}
+# Beside a launched script they would replace the library, or say nothing.
+BAD_NAMES = {"datasets", "evaluate", "tokenizers", "transformers", "torch", "accelerate", "onnx", "onnxruntime"}
+BAD_NAMES |= {"onnx_model", "utils", "helpers"}  # ONNX Runtime's tools import one another by the first
 
 
 def modules():
@@ -40,39 +46,55 @@ def imported(path):
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative imports hide the direction"
             yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module in STAGES)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_module(name):
+    path = ROOT / name.replace(".", "/")
+    return path.with_suffix(".py").exists() or path.is_dir()
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_direction(path):
-    stage, own = path.relative_to(ROOT).parts[0], path.stem
-    for name in imported(path):
-        parts = name.split(".")
-        if parts[0] not in STAGES or len(parts) < 2:
-            assert parts[0] in {"torch", *sys.stdlib_module_names} or own not in PURE, f"{own} imports {name}"
+    stage, room, *_ = path.relative_to(ROOT).with_suffix("").parts
+    own = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for name in filter(is_module, imported(path)):
+        its_stage, *inside = name.split(".")
+        if its_stage not in STAGES or not inside:
             continue
-        assert not parts[1].startswith("run"), f"{path.name} imports the script {name}"
+        assert not inside[-1].startswith("run_") and inside != ["run"], f"{own} imports the script {name}"
         if stage == "distillation":
-            assert parts[0] == "distillation", f"{path.name} imports {name}"
-        if stage == "finetuning" and parts[0] == "distillation":
-            assert parts[1] in OF_DISTILLATION_IN_FINETUNING, f"{path.name} imports {name}"
+            assert its_stage == "distillation", f"{own} imports {name}"
+            if room in RANK and inside[0] != room:
+                assert RANK[inside[0]] < RANK[room], f"{own} imports {name}"
+        if stage == "finetuning" and its_stage == "distillation":
+            assert inside[0] in OF_DISTILLATION_IN_FINETUNING, f"{own} imports {name}"
+        if stage == "finetuning":
+            assert its_stage != "benchmarks", f"{own} imports {name}"
         if own in PURE:
-            assert parts[1] in PURE, f"{own} imports {name}"
-        if stage == "distillation" and own in ORDER and parts[1] in ORDER:
-            assert ORDER.index(parts[1]) < ORDER.index(own), f"{own} imports {name}"
+            assert name in PURE or is_module(name + ".x") or (ROOT / name.replace(".", "/")).is_dir(), (
+                f"{own} imports {name}"
+            )
 
 
-def test_no_module_shadows_a_library():
+@pytest.mark.parametrize("name", sorted(PURE))
+def test_the_mathematics_needs_only_torch(name):
+    path = ROOT / (name.replace(".", "/") + ".py")
+    for other in imported(path):
+        top = other.split(".")[0]
+        assert top in {"torch", *STAGES, *sys.stdlib_module_names}, f"{name} imports {other}"
+
+
+def test_no_file_or_folder_shadows_a_library():
     """A launched script has its own folder on the path: `datasets.py` beside it would replace the library."""
-    names = {path.stem for path in modules()}
-    assert not names & {
-        "datasets",
-        "evaluate",
-        "tokenizers",
-        "transformers",
-        "torch",
-        "accelerate",
-        "onnx_model",  # ONNX Runtime's tools import one another so
-        "utils",
-        "helpers",
-    }
+    names = {part for path in modules() for part in path.relative_to(ROOT).with_suffix("").parts}
+    assert not names & BAD_NAMES
+
+
+def test_folders_are_small():
+    """A reader takes in a dozen files at a glance. Scripts, recipes, and results may be more."""
+    for folder in {path.parent for path in modules() if path.parent.parent != ROOT}:
+        files = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
+        assert len(files) <= 12, f"{folder.relative_to(ROOT)} has {len(files)} files"
+    for path in modules():
+        assert len(path.read_text("utf-8").splitlines()) <= 300, path

@@ -95,17 +95,17 @@ class KeyParser(CommandLine):
         else:
             self.add_argument(f"--{field.name}", **options | ({"nargs": "*"} if is_list else {}))
 
-    def parse(self, tokens: list[str]) -> tuple[list[Any], dict[str, Any], dict[str, list[str]]]:
-        """(an instance of each dataclass, the values that were given by key, the words of further keys).
+    def parse(self, tokens: list[str]) -> tuple[list[Any], dict[str, list[str]]]:
+        """(an instance of each dataclass, the words of the further keys that were given).
 
         Raises UserError for a key that is not declared, a missing one, a value of another type, or a path where
         nothing is.
         """
-        given, unknown = self.parse_known_args(tokens)
+        parsed, unknown = self.parse_known_args(tokens)
         if unknown:
             raise UserError(self._unknown(unknown[0]))
-        given = {name: value for name, value in vars(given).items() if name != "config"}
-        further = {name: given.pop(name) for name in self._further if name in given}
+        given = vars(parsed)
+        further = {name: given[name] for name in self._further if name in given}
         instances = []
         for argument_type in self._argument_types:
             fields = dataclasses.fields(argument_type)
@@ -116,7 +116,7 @@ class KeyParser(CommandLine):
             instance = argument_type(**{field.name: given[field.name] for field in fields if field.name in given})
             check_paths(instance)
             instances.append(instance)
-        return instances, given, further
+        return instances, further
 
     def _unknown(self, token: str) -> str:
         name = token.split("=")[0].lstrip("-")

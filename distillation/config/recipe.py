@@ -18,18 +18,12 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
 
-class Recipe(tuple):
-    """The argument dataclasses. `given`: the keys that recipe and command line name, with their values."""
-
-    given: dict[str, Any]
-
-
 def parse_recipe(
     *argument_types: type,
     argv: list[str] | None = None,
     default: Path | None = None,
     training: "bool | Callable[[], type[TrainingArguments]]" = False,
-) -> Recipe:
+) -> tuple:
     """Parse into one instance of each dataclass: command line over `--config` recipe over defaults.
 
     argv: the arguments without the program's name; None takes those of the process.
@@ -45,14 +39,10 @@ def parse_recipe(
     if not argv and default is not None:
         argv = ["--config", str(default)]
     parser = KeyParser(*argument_types, further=training_arguments.field_names() if training else ())
-    instances, given, further = parser.parse(_with_config(argv))
+    instances, further = parser.parse(_with_config(argv))
     if training:
         instances.append(training_arguments.parse(further, None if training is True else training))
-        values = instances[-1].to_dict()  # enumerations as text, tokens hidden
-        given |= {name: values[name] for name in further}
-    recipe = Recipe(instances)
-    recipe.given = given
-    return recipe
+    return tuple(instances)
 
 
 def _with_config(argv: list[str]) -> list[str]:

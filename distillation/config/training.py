@@ -31,7 +31,10 @@ def field_names() -> list[str]:
 def parse(
     given: Mapping[str, list[str]], subclass: "Callable[[], type[TrainingArguments]] | None" = None
 ) -> "TrainingArguments":
-    """Parse words by key into TrainingArguments; subclass: returns the one to make in its place. Raises UserError."""
+    """Parse words by key into TrainingArguments, and note these keys as its attribute `given`.
+
+    subclass: returns the class to make in place of TrainingArguments. Raises UserError.
+    """
     if not given.get("output_dir"):
         raise UserError("`output_dir` is missing: name the folder for what this run makes")
     from transformers import HfArgumentParser, TrainingArguments
@@ -43,9 +46,8 @@ def parse(
     for name, words in given.items():
         tokens += [f"--{name}={words[0]}"] if len(words) == 1 else [f"--{name}", *words]
     try:
-        arguments, unused = Parser(
-            dataclass_types=subclass() if subclass else TrainingArguments
-        ).parse_args_into_dataclasses(tokens, return_remaining_strings=True)
+        parser = Parser(dataclass_types=subclass() if subclass else TrainingArguments)
+        arguments, unused = parser.parse_args_into_dataclasses(tokens, return_remaining_strings=True)
         if unused:
             raise UserError(f"unexpected argument {unused[0]!r}: every value follows its key")
         check_training(arguments)
@@ -54,6 +56,7 @@ def parse(
         raise
     except Exception as error:  # the library and what it loads raise many types
         raise UserError(f"the training arguments cannot be met: {one_line(error)}") from None
+    arguments.given = tuple(given)
     return arguments
 
 

@@ -46,22 +46,8 @@ HYPERPARAMETERS = (
     "fp16",
     "seed",
 )
-# Those that the trainer sets itself, and those that are no part of a recipe.
-NO_RECIPE = (
-    "remove_unused_columns",
-    "dataloader_pin_memory",
-    "ddp_find_unused_parameters",
-    "disable_tqdm",
-    "ignore_data_skip",
-    "logging_nan_inf_filter",
-    "resume_from_checkpoint",
-    "run_name",
-    "push_to_hub",
-    "hub_model_id",
-    "hub_private_repo",
-    "hub_revision",
-    "hub_token",
-)
+# Keys that are no part of what makes a run again.
+NO_RECIPE = ("resume_from_checkpoint", "push_to_hub", "hub_")
 
 
 @contextmanager
@@ -178,17 +164,12 @@ def held_out_table(figures: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def recipe_of(arguments: Sequence[Any], training: "TrainingArguments") -> dict[str, Any]:
-    """Every key of the recipe, but of `TrainingArguments` the `HYPERPARAMETERS` and what differs from its default."""
+    """Every key of the dataclasses; of TrainingArguments the `HYPERPARAMETERS` and what the user has set."""
     keys = {key: value for part in arguments for key, value in dataclasses.asdict(part).items()}
+    named = {*HYPERPARAMETERS, *getattr(training, "given", ())}
     values = training.to_dict()  # enumerations as text, tokens hidden
-    for known in dataclasses.fields(training):
-        value = values.get(known.name)
-        unset = value == known.default or (value is False and known.default is None)
-        decides = known.name in HYPERPARAMETERS
-        plain = isinstance(value, str | int | float) or (decides and isinstance(value, dict))
-        if plain and (decides or not unset) and known.name not in NO_RECIPE:
-            keys[known.name] = value
-    return keys
+    wanted = (name for name in values if name in named and not name.startswith(NO_RECIPE))
+    return keys | {name: values[name] for name in wanted if values[name] is not None}
 
 
 def without_folders(value: Any) -> Any:

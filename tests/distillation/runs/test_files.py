@@ -4,21 +4,21 @@ import os
 import stat
 
 import pytest
-from transformers import TrainingArguments
 
 from distillation.config.arguments import ModelArguments, ObjectiveArguments
 from distillation.config.errors import UserError
+from distillation.config.recipe import parse_recipe
 from distillation.runs import files
 
 
-def test_a_recipe_holds_what_decides_the_weights_and_no_token(tmp_path):
-    training = TrainingArguments(
-        str(tmp_path), learning_rate=0.25, hub_token="secret", hub_model_id="me/tiny", use_cpu=True, logging_steps=7
-    )
-    recipe = files.recipe_of([ModelArguments(student_layers=3), ObjectiveArguments()], training)
+def test_a_recipe_holds_what_decides_the_weights_and_what_was_set_and_no_token(tmp_path):
+    argv = [f"--output_dir={tmp_path}", "--use_cpu=true", "--student_layers=3", "--learning_rate=0.25"]
+    argv += ["--hub_token=secret", "--hub_model_id=me/tiny", "--logging_steps=500"]
+    *arguments, training = parse_recipe(ModelArguments, ObjectiveArguments, argv=argv, training=True)
+    recipe = files.recipe_of(arguments, training)
     assert recipe["student_layers"] == 3 and recipe["weight_kl"] == 2.0 and recipe["learning_rate"] == 0.25
     assert recipe["adam_beta1"] == 0.9 and recipe["lr_scheduler_type"] == "linear", "a default that may change"
-    assert recipe["logging_steps"] == 7 and "eval_delay" not in recipe
+    assert recipe["logging_steps"] == 500 and "eval_delay" not in recipe
     assert "secret" not in str(recipe) and "me/tiny" not in str(recipe)
 
 

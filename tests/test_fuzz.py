@@ -1,4 +1,4 @@
-"""A share of the campaign of bad inputs; and that its guard sees what it is there to see."""
+"""What people get wrong, in every script; and that the guard of `tests/fuzz` sees what it is there to see."""
 
 import json
 import os
@@ -12,25 +12,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaign import guard
-from tests.campaign.case import REFUSED, SURVIVED
-from tests.campaign.checkpoints import Payload
-from tests.campaign.entries import ENTRIES, TOKEN
-from tests.campaign.verdict import FAILED, ended, revealed, written
+from tests.fuzz import guard
+from tests.fuzz.case import REFUSED, SURVIVED
+from tests.fuzz.checkpoints import Payload
+from tests.fuzz.entries import ENTRIES, TOKEN
+from tests.fuzz.keys import people
+from tests.fuzz.verdict import FAILED, ended, revealed, written
 
-RUN = Path(__file__).parent / "campaign" / "run.py"
+RUN = Path(__file__).parent / "fuzz" / "run.py"
 MAIN = 'if __name__ == "__main__":'
 SENTENCE = "error: `train_file` is missing: name a corpus"
 
 
-def test_a_share_of_the_campaign(tmp_path):
+def test_what_people_get_wrong(tmp_path):
     """In a process of its own, since this one may have trained, and a fork of it could not."""
-    command = [sys.executable, str(RUN), "--count", "50", "--seed", "0", "--output", str(tmp_path / "figures.json")]
+    command = [sys.executable, str(RUN), "--count", str(len(people())), "--output", str(tmp_path / "figures.json")]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]
     figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
-    assert figures["cases"] == 50 and not figures["failures"]
-    assert sum(row["refused"] for row in figures["entries"].values()) > 15
+    assert figures["cases"] == len(people()) >= 40 and not figures["failures"]
 
 
 def test_every_script_takes_part():
@@ -121,7 +121,7 @@ def test_a_change_outside_is_seen(watched, tmp_path, way):
     }
     outcome, (fault, *_) = watched(ways[way])
     assert fault.startswith("did what it must not: o") and str(tmp_path) in fault
-    assert "test_campaign.py" in fault, "and where"
+    assert "test_fuzz.py" in fault, "and where"
 
 
 def test_unpickling_is_seen(watched, tmp_path):

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.campaign import guard
-from tests.campaign.case import EITHER, REFUSED, SURVIVED, Case
-from tests.campaign.entries import TOKEN
+from tests.fuzz import guard
+from tests.fuzz.case import EITHER, REFUSED, SURVIVED, Case
+from tests.fuzz.entries import TOKEN
 
 LONGEST = 620  # characters of a sentence
 EXECUTED = "executed"  # the name of the file that planted code leaves
@@ -24,7 +24,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Place:
-    """The folders of a campaign: good inputs, and a home, in which nobody may write; caches; a folder a case."""
+    """The folders of a run: good inputs, and a home, in which nobody may write; caches; a folder a case."""
 
     root: Path
 
@@ -50,9 +50,8 @@ def judge(case: Case, place: Place, number: int, limit: float) -> Verdict:
     here, said = place.of(number) / "here", place.of(number) / "said"
     work = here / "work"
     work.mkdir(parents=True)
-    for make in (case.entry.prepare, case.make):
-        if make:
-            make(place.good, here)
+    if case.make:
+        case.make(place.good, here)
     argv = case.entry.argv(case.changes, place.good, here)
     before, kept = guard.contents(here), {folder: guard.contents(folder) for folder in (place.good, place.home)}
     report = guard.watch(lambda: case.entry.main(argv), work, said, [here, place.cache], limit)

@@ -1,22 +1,18 @@
-"""What happens to files: contents that are damaged, and things that stand where a file should."""
+"""Damaged contents, changed JSON, and things that stand where a file should."""
 
 import gzip
+import json
 import os
 import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from tests.campaign.case import Make
+from tests.fuzz.case import Make
 
 Change = Callable[[Path], None]  # of a copy of a good folder
-HUGE = 4_000_000  # bytes of one line
-
-
-def _swapped(content: bytes) -> bytes:
-    middle = len(content) // 2
-    return content[middle:] + content[:middle]
-
+WRONG = (None, "word", "", -1, 0, 2**70, 0.5, [], {}, [1], {"a": 1}, True, float("nan"), "\x00", "\ud800")
 
 # A content becomes another.
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -25,11 +21,10 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "cut": lambda content: content[: len(content) // 2],
     "cut-at-the-end": lambda content: content[:-3],
     "cut-at-the-start": lambda content: content[7:],
-    "swapped": _swapped,
     "cp1251": lambda content: content.decode("utf-8", "ignore").encode("cp1251", "replace"),
     "utf-16": lambda content: content.decode("utf-8", "ignore").encode("utf-16"),
     "bom": lambda content: b"\xef\xbb\xbf" + content,
-    "zeros": lambda content: b"\x00" * 4096,
+    "zeros": lambda content: bytes(4096),
     "noise": lambda content: random.Random(0).randbytes(4096),
     "nul-inside": lambda content: content[:40] + b"\x00\x01" + content[40:],
     "invalid-utf-8": lambda content: content[:40] + b"\xff\xfe\xc3" + content[40:],
@@ -37,7 +32,8 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "twice": lambda content: content + content,
     "a-web-page": lambda content: b"<!DOCTYPE html><html><body>404 Not Found</body></html>\n",
     "a-pointer": lambda content: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 12\n",
-    "a-long-line": lambda content: "слово ".encode() * (HUGE // 11),
+    "a-long-line": lambda content: "слово ".encode() * 360_000,
+    "a-deep-list": lambda content: b'{"data": ' + b"[" * 100_000,
 }
 
 
@@ -66,24 +62,44 @@ def mutated(content: bytes, draw: random.Random) -> bytes:
 _MEANT = (b'"', b"\n", b"{", b"]", b"null", b"-1", b"1e999", b"NaN", b",", b"\\u0000", b"<", b"&", b"\t")
 
 
+def changed_json(content: bytes, draw: random.Random) -> bytes:
+    """JSON, or its first line, in which one value was taken out or is one of `WRONG`; bytes changed if it is none."""
+    first, *rest = content.split(b"\n")
+    for text, others in ((content, []), (first, rest)):
+        try:
+            value = json.loads(text)
+        except ValueError:
+            continue
+        return b"\n".join([json.dumps(_changed(value, draw)).encode(), *others])
+    return mutated(content, draw)
+
+
+def _changed(value: Any, draw: random.Random) -> Any:
+    if isinstance(value, dict | list) and value and draw.random() < 0.9:
+        key = draw.choice(list(value)) if isinstance(value, dict) else draw.randrange(len(value))
+        if draw.random() < 0.2:
+            del value[key]
+        else:
+            value[key] = _changed(value[key], draw)
+        return value
+    return draw.choice(WRONG)
+
+
 def copied(source: str, target: str, change: Change) -> Make:
     """Makes a changed copy of one of the good folders."""
 
     def make(good: Path, here: Path) -> None:
-        shutil.copytree(good / source, here / target)
+        shutil.copytree(good / source, here / target, dirs_exist_ok=True)
         change(here / target)
 
     return make
 
 
-def damaged(file: str, damage: Callable[[bytes], bytes], ending: str = "") -> Change:
-    """Damages the content of a file, whose name then also has the ending."""
+def damaged(file: str, damage: Callable[[bytes], bytes]) -> Change:
+    """Damages the content of a file."""
 
     def change(folder: Path) -> None:
-        path = folder / file
-        content = path.read_bytes()
-        path.unlink()
-        path.with_name(path.name + ending).write_bytes(damage(content))
+        (folder / file).write_bytes(damage((folder / file).read_bytes()))
 
     return change
 
@@ -98,35 +114,19 @@ def replaced(file: str, stand_in: Callable[[Path], None]) -> Change:
     return change
 
 
-def _folder(path: Path) -> None:
-    path.mkdir()
-
-
-def _dangling(path: Path) -> None:
-    path.symlink_to(path.with_name("absent"))
-
-
-def _loop(path: Path) -> None:
-    path.symlink_to(path)
-
-
 def _locked(path: Path) -> None:
     path.write_bytes(b"secret")
     path.chmod(0)
 
 
-def _fifo(path: Path) -> None:
-    os.mkfifo(path)
-
-
 # What may stand in the place of a file; `locked` is open to root.
 STAND_INS: dict[str, Callable[[Path], None]] = {
     "absent": lambda path: None,
-    "a-folder": _folder,
-    "a-dangling-link": _dangling,
-    "a-link-to-itself": _loop,
+    "a-folder": lambda path: path.mkdir(),
+    "a-dangling-link": lambda path: path.symlink_to(path.with_name("absent")),
+    "a-link-to-itself": lambda path: path.symlink_to(path),
     "locked": _locked,
-    "a-pipe": _fifo,
+    "a-pipe": os.mkfifo,
 }
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -134,43 +134,28 @@ LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 # Recipes that are none, whatever the script.
 RECIPES: dict[str, bytes] = {
-    name: text.encode() if isinstance(text, str) else text
-    for name, text in {
-        "empty": "",
-        "a-list": "- student_layers\n- 2\n",
-        "a-word": "student_layers\n",
-        "a-number": "7\n",
-        "not-closed": "a: [1, 2\n",
-        "a-tab": "a:\n\t- b\n",
-        "two-documents": "seed: 1\n---\nseed: 2\n",
-        "twice-a-key": "seed: 1\nseed: 2\n",
-        "python-tag": "seed: !!python/object/apply:os.system ['touch executed']\n",
-        "python-name": "seed: !!python/name:os.system\n",
-        "laughs": LAUGHS,
-        "recursive": "a: &a [*a]\n",
-        "recursive-mapping": "a: &a {b: *a}\n",
-        "cp1251": "# рецепт\nseed: 1\n".encode("cp1251"),
-        "utf-16": "seed: 1\n".encode("utf-16"),
-        "bom": "\ufeffseed: 1\n",
-        "nul": b"seed: 1\x00\n",
-        "noise": random.Random(0).randbytes(500),
-        "cyrillic-keys": "зерно: 1\n",
-        "a-number-as-a-key": "1: 2\n",
-        "a-list-as-a-key": "? [a, b]\n: 1\n",
-        "no-key": "? \n: 1\n",
-        "a-date": "seed: 2026-01-01\n",
-        "nested": "seed: {a: {b: 1}}\n",
-        "list-of-lists": "seed: [[1], [2]]\n",
-        "a-word-for-a-number": "seed: many\n",
-        "a-number-too-large": "seed: 1" + "0" * 400 + "\n",
-        "digits": "seed: " + "9" * 5000 + "\n",
-        "a-nul-in-a-value": 'output_dir: "a\\0b"\n',
-        "deep": "seed: " + "[" * 5000 + "]" * 5000 + "\n",
-        "a-recipe-in-a-recipe": "config: other.yaml\n",
-        "dashes": "--seed: 1\n",
-        "an-empty-list": "seed: []\n",
-        "another-anchor": "seed: *nothing\n",
-    }.items()
+    "empty": b"",
+    "a-list": b"- student_layers\n- 2\n",
+    "a-word": b"student_layers\n",
+    "not-closed": b"a: [1, 2\n",
+    "a-tab": b"a:\n\t- b\n",
+    "two-documents": b"seed: 1\n---\nseed: 2\n",
+    "twice-a-key": b"seed: 1\nseed: 2\n",
+    "python-tag": b"seed: !!python/object/apply:os.system ['touch executed']\n",
+    "laughs": LAUGHS.encode(),
+    "recursive": b"a: &a [*a]\n",
+    "cp1251": "# рецепт\nseed: 1\n".encode("cp1251"),
+    "utf-16": "seed: 1\n".encode("utf-16"),
+    "noise": random.Random(0).randbytes(500),
+    "cyrillic-keys": "зерно: 1\n".encode(),
+    "a-list-as-a-key": b"? [a, b]\n: 1\n",
+    "a-date": b"seed: 2026-01-01\n",
+    "nested": b"seed: {a: {b: 1}}\n",
+    "list-of-lists": b"seed: [[1], [2]]\n",
+    "a-word-for-a-number": b"seed: many\n",
+    "a-recipe-in-a-recipe": b"config: other.yaml\n",
+    "dashes": b"--seed: 1\n",
+    "an-empty-list": b"seed: []\n",
 }
 
 

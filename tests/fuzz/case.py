@@ -1,4 +1,4 @@
-"""What a case is: an entry point, keys that differ from those of a good call, and files that it needs."""
+"""What a case is: a script, keys that differ from those of a good call, and files that it needs."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,22 +13,21 @@ Make = Callable[[Path, Path], None]  # writes into the case's own folder, given 
 class Entry:
     """A script. In values, `{good}` is the folder of good inputs and `{here}` that of the case.
 
-    keys: of a call that is well; the key "" holds arguments without one. corpora, models, tokenizers, yamls: keys
-    whose values are such files or folders; data: the benchmark of its `data_dir`; types: dataclasses of its keys.
+    keys: of a good call; the key "" holds arguments without one. types: dataclasses of further keys; options: further
+    keys without a dataclass. corpora, models, yamls: keys whose values are such files or folders. folders: keys whose
+    values are good folders with files to damage.
     """
 
     name: str
     main: Callable[[list[str]], Any]
     keys: Mapping[str, Any]
-    prepare: Make | None = None  # what a call writes into, and so each case has of its own
     types: tuple[type, ...] = ()
+    options: tuple[str, ...] = ()
     corpora: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
-    tokenizers: tuple[str, ...] = ()
     yamls: tuple[str, ...] = ()
-    data: str = ""
-    options: tuple[str, ...] = ()  # keys without a dataclass that the good call does not have
-    share: float = 1.0  # of its cases that a sample may hold: less for what takes long
+    folders: Mapping[str, str] = field(default_factory=dict)
+    trains: bool = False  # whether it takes all of `TrainingArguments`
     fails: int = 2  # its other exit code, where it tells of a part that failed
 
     def argv(self, changes: Mapping[str, Any], good: Path, here: Path) -> list[str]:

@@ -1,18 +1,14 @@
-"""Every script of the project, each with a good call; a new one is one more line."""
+"""Every script of the project, each with a good call; a new one is one more entry."""
 
 from types import ModuleType
 from typing import Any
-
-from transformers import TrainingArguments
 
 from benchmarks import cross_vocabulary_kl, export, inference, quality, report, scores, training_step
 from distillation import run, run_evaluation, run_publish, run_teacher, run_vocabulary
 from distillation.config.arguments import ARGUMENTS, CardArguments, DataArguments
 from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_russian_superglue, run_sberquad
-from finetuning.arguments import TaskTrainingArguments
 from finetuning.experiment import ARGUMENTS as TUNING
-from tests.campaign.case import Entry
-from tests.campaign.finished import copied
+from tests.fuzz.case import Entry
 
 TOKEN = "hf_ThisIsNoTokenAtAll1234567890abcdef"  # given to every script, and to be seen nowhere
 TEACHER, CORPUS, FOLDER, FILE = "{good}/teacher", "{good}/corpus.txt", "{here}/output", "{here}/output.json"
@@ -26,10 +22,11 @@ def _fine_tuning(name: str, script: ModuleType, *options: type, **keys: Any) -> 
         script.__name__,
         script.main,
         TRAINING | {"save_strategy": "steps", "eval_strategy": "steps"} | data | keys,
-        types=(*TUNING, TaskTrainingArguments, *options),
+        types=(*TUNING, *options),
         models=("model_name_or_path", "task_teacher"),
         yamls=("config",),
-        data=name,
+        folders={"data_dir": f"data/{name}"},
+        trains=name == "rusentiment",  # once for all of them
     )
 
 
@@ -42,20 +39,21 @@ ENTRIES = (
         "distillation.run",
         run.main,
         TRAINING | {"teacher_name_or_path": TEACHER, "train_file": CORPUS, "student_layers": 1},
-        types=(*ARGUMENTS, TrainingArguments),
+        types=ARGUMENTS,
         corpora=("train_file", "validation_file"),
-        models=("teacher_name_or_path",),
-        tokenizers=("student_vocabulary",),
+        models=("teacher_name_or_path", "student_vocabulary"),
         yamls=("config",),
+        trains=True,
     ),
     Entry(
         "distillation.run_teacher",
         run_teacher.main,
         TRAINING | {"train_file": CORPUS, "vocab_size": 200, "layers": 1, "hidden_size": 16},
-        types=(*run_teacher.ARGUMENTS, TrainingArguments),
+        types=run_teacher.ARGUMENTS,
         corpora=("train_file",),
-        tokenizers=("tokenizer_name_or_path",),
+        models=("tokenizer_name_or_path",),
         yamls=("config",),
+        trains=True,
     ),
     Entry(
         "distillation.run_vocabulary",
@@ -63,7 +61,7 @@ ENTRIES = (
         {"train_file": CORPUS, "vocab_size": 200, "output_dir": FOLDER},
         types=(run_vocabulary.VocabularyArguments, DataArguments),
         corpora=("train_file", "validation_file"),
-        tokenizers=("teacher_name_or_path",),
+        models=("teacher_name_or_path",),
         yamls=("config",),
     ),
     Entry(
@@ -79,9 +77,9 @@ ENTRIES = (
         "distillation.run_publish",
         run_publish.main,
         {"checkpoint": FOLDER, "hub_token": TOKEN},
-        prepare=copied,
         types=(run_publish.PublishArguments, CardArguments),
         yamls=("config",),
+        folders={"checkpoint": "finished"},
     ),
     _fine_tuning("rusentiment", run_rusentiment, *run_rusentiment.OPTIONS),
     _fine_tuning("paraphraser", run_paraphraser, *run_paraphraser.OPTIONS),
@@ -101,7 +99,6 @@ ENTRIES = (
         corpora=("validation_file",),
         models=("model_name_or_path",),
         yamls=("config",),
-        share=0.2,
     ),
     _benchmark(
         inference,
@@ -109,18 +106,11 @@ ENTRIES = (
         options=("heads", "batch_sizes", "threads", "device"),
         models=("models",),
         yamls=("models",),
-        share=0.05,
         fails=1,
     ),
-    _benchmark(report, {"": "{good}/results", "output_dir": FOLDER}),
-    _benchmark(scores, {"": "{good}/results"}),
-    _benchmark(
-        quality,
-        {"output_dir": FOLDER, "seeds": 0, "train_file": "{good}/absent"},  # each run that it starts takes its time
-        options=("variants",),
-        share=0.2,
-        fails=1,
-    ),
+    _benchmark(report, {"": "{good}/results", "output_dir": FOLDER}, folders={"": "results"}),
+    _benchmark(scores, {"": "{good}/results"}, folders={"": "results"}),
+    _benchmark(quality, {"output_dir": FOLDER, "seeds": 0, "train_file": "{good}/absent"}, fails=1),
     _benchmark(
         training_step,
         {"recipes": "{good}/recipe.yaml", "rounds": 1, "output": FILE}
@@ -133,7 +123,7 @@ ENTRIES = (
     _benchmark(
         cross_vocabulary_kl,
         {"quick": [], "output": FILE},
-        options=("teacher_size", "student_sizes", "positions", "logsumexp_positions", "repeats", "device"),
-        tokenizers=("teacher_tokenizer", "student_tokenizers"),
+        options=("teacher_size", "student_sizes", "positions", "repeats", "device"),
+        models=("teacher_tokenizer", "student_tokenizers"),
     ),
 )
