@@ -38,7 +38,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     from distillation.demo.resolve import resolve_demo  # heavy imports only where the arguments are right
     from distillation.models.loading import load_tokenizer, save_tokenizer
     from distillation.runs.files import write_json
-    from distillation.text.reading import check_whole, hold_out, load_lines
+    from distillation.text.reading import check_whole, load_lines
+    from distillation.text.sampling import split_validation
     from distillation.vocabularies.wordpiece import measure, sample_texts, train_tokenizer
 
     check_whole(data_args, "to train a vocabulary: leave it out")
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     if data_args.validation_file:
         held_out = load_lines(data_args, data_args.validation_file, None)
     else:
-        lines, held_out = hold_out(lines, data_args.validation_lines)
+        lines, held_out = split_validation(lines, data_args.validation_lines)
     tokenizer = train_tokenizer(sample_texts(lines), arguments.vocab_size, arguments.max_positions)
 
     figures = {"student": measure(tokenizer, held_out["text"][:])}

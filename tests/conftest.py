@@ -14,10 +14,10 @@ from huggingface_hub import constants  # noqa: E402
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers  # noqa: E402
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast  # noqa: E402
 
-from distillation.demo.grammar import generate  # noqa: E402
 from distillation.models.loading import save_pretrained  # noqa: E402
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, train_tokenizer  # noqa: E402
 from tests.hub import TOKEN, Hub  # noqa: E402
+from tests.texts import demo_lines  # noqa: E402
 
 datasets.disable_progress_bars()
 torch.set_num_threads(1)  # the models are tiny: threads would only wait for each other
@@ -25,7 +25,7 @@ torch.set_num_threads(1)  # the models are tiny: threads would only wait for eac
 
 @pytest.fixture(scope="session")
 def corpus_lines():
-    return list(generate(400, seed=3))
+    return demo_lines(400)
 
 
 @pytest.fixture(scope="session")

@@ -33,10 +33,10 @@ from safetensors.torch import load_file  # noqa: E402
 from transformers import BertConfig, BertForMaskedLM  # noqa: E402
 
 from distillation import run  # noqa: E402
-from distillation.demo.grammar import generate  # noqa: E402
 from distillation.models.loading import save_pretrained  # noqa: E402
 from distillation.runs.sealing import SEAL, checkpoints  # noqa: E402
 from distillation.vocabularies.wordpiece import train_tokenizer  # noqa: E402
+from tests.texts import demo_lines  # noqa: E402
 
 MODES = {  # processes, further options
     "memory-1": (1, ["--alignment", "reduce", "--dataloader_num_workers", "2"]),
@@ -76,7 +76,7 @@ def main() -> None:
 
 def make_inputs(folder: Path) -> None:
     """A corpus, a teacher, and a smaller vocabulary."""
-    lines = list(generate(150, seed=3))
+    lines = demo_lines(150)
     (folder / "corpus.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     tokenizer = train_tokenizer(lines, vocab_size=300, max_length=64)
     train_tokenizer(lines, vocab_size=200, max_length=64).save_pretrained(folder / "vocabulary")

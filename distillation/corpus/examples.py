@@ -14,17 +14,14 @@ same characters in both. What there is besides across vocabularies: see `pairing
 """
 
 import functools
-import inspect
 import itertools
 import logging
-import re
-import sys
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import regex
 import torch
 from datasets import Dataset, Features, List, Value
 from datasets.fingerprint import Hasher
@@ -34,22 +31,17 @@ from transformers import PreTrainedTokenizerBase
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
 from distillation.corpus import cutting
-from distillation.text.reading import SAMPLE, hold_out, load_lines, spread
-from distillation.vocabularies import mapping as alignment_code
+from distillation.text.reading import load_lines
+from distillation.text.sampling import SAMPLE, evenly_spaced, split_validation, without_repeats
 from distillation.vocabularies import token_alignment as pairing
 from distillation.vocabularies.mapping import VocabularyMap
 
 logger = logging.getLogger(__name__)
 
+FORMAT = 1  # of the columns: another number makes cached examples stale
 CUTS_PER_LINE = 2**24  # ids of examples: line * CUTS_PER_LINE + cut
-
-
-_PUNCTUATION = "".join(  # BERT's notion: Unicode punctuation and every ASCII symbol
-    re.escape(c)
-    for c in map(chr, range(sys.maxunicode + 1))
-    if unicodedata.category(c).startswith("P") or (c.isascii() and c.isprintable() and not c.isalnum() and c != " ")
-)
-_WORD = re.compile(rf"[^\s{_PUNCTUATION}]+|[{_PUNCTUATION}]")
+_PUNCTUATION = r"\p{P}!-/:-@\[-`{-~"  # BERT's notion: Unicode punctuation and every ASCII symbol
+_WORD = regex.compile(rf"[^\s{_PUNCTUATION}]+|[{_PUNCTUATION}]")
 
 
 @dataclass
@@ -73,14 +65,17 @@ def load_corpus(
 
     tokenizers: the student's and, where it differs, the teacher's; vocabulary: how they meet.
 
+    No line to train on is held out as well.
+
     Raises UserError for a missing or unreadable file, no usable line, too many unknown tokens, or texts in which
     teacher and student have nothing to compare.
     """
     lines = load_lines(arguments, arguments.train_file, arguments.dataset_name)
     if arguments.validation_file:
         validation_lines = load_lines(arguments, arguments.validation_file, None)
+        lines = without_repeats(lines, validation_lines)
     else:
-        lines, validation_lines = hold_out(lines, arguments.validation_lines)
+        lines, validation_lines = split_validation(lines, arguments.validation_lines)
     encode = functools.partial(tokenize, tokenizers=tokenizers, masking_unit=masking_unit)
     encode = functools.partial(encode, max_length=arguments.max_length, alignment=alignment, vocabulary=vocabulary)
     train = encode(lines, num_proc=arguments.preprocessing_num_workers)
@@ -114,9 +109,8 @@ def tokenize(
     columns = {"id": Value("int64"), "unit_characters": List(Value("int32")), "length": Value("int32")}
     columns |= {f"{prefix}{name}": List(Value("int32")) for prefix in prefixes for name in ("input_ids", "units")}
     columns |= {name: List(Value(kind)) for name, kind in pairing.COLUMNS[alignment].items()}
-    # Fast tokenizers do not hash alike in every process; what they are and this very code do.
+    # Fast tokenizers do not hash alike in every process; what they are made of does.
     made_by = [(tokenizer.backend_tokenizer.to_str(), tokenizer.special_tokens_map) for tokenizer in tokenizers]
-    code = [inspect.getsource(module) for module in (sys.modules[__name__], cutting, pairing, alignment_code)]
     how = dict(masking_unit=masking_unit, max_length=max_length, alignment=alignment)
     return lines.map(
         encoder(tokenizers, prefixes=prefixes, vocabulary=vocabulary, **how),
@@ -126,7 +120,7 @@ def tokenize(
         remove_columns=lines.column_names,
         features=Features(columns),
         num_proc=num_proc if num_proc and len(lines) > num_proc else None,
-        new_fingerprint=Hasher.hash((lines._fingerprint, made_by, list(prefixes), how, code)),
+        new_fingerprint=Hasher.hash((lines._fingerprint, made_by, list(prefixes), how, FORMAT)),
         desc="Tokenizing",
     )
 
@@ -282,11 +276,11 @@ def check_examples(
 def check_unknown(examples: Dataset, column: str, tokenizer: PreTrainedTokenizerBase, max_unknown: float) -> None:
     """Refuse a tokenizer that does not know the corpus: its students would learn to predict the unknown token.
 
-    Judged by `SAMPLE` examples spread over the corpus.
+    Judged by `SAMPLE` evenly spaced examples.
     """
     if tokenizer.unk_token_id is None:
         return
-    sample = spread(examples, SAMPLE)
+    sample = evenly_spaced(examples, SAMPLE)
     ids = np.concatenate(sample.with_format("numpy")[column][:])
     unknown = (ids == tokenizer.unk_token_id).mean()
     if unknown > max_unknown:

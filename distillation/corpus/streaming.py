@@ -1,31 +1,32 @@
 """A corpus larger than memory and disk: lines are read, tokenized, and put in batches while training needs them.
 
-The corpus is a list of files (of a Hub data set: its shards), each cut into blocks of consecutive raw lines.
-Every process reads one shard for each worker of its data loader, so there are S = processes x workers of them. Where
-the number of files is a multiple of S, shard s reads the files f with f % S == s alone. Else every shard reads all
-lines, which costs little beside tokenizing, and makes examples of every S-th block: a Hub data set should have a
-multiple of S files, or each shard downloads all of it.
+The corpus is a list of files (of a Hub data set: its shards), each cut into blocks of consecutive raw lines. Each
+worker of each process reads one shard, so there are S = processes x workers shards. Where the number of files is a
+multiple of S, a shard reads its own files alone. Else every shard reads all lines, which costs little beside
+tokenizing, and makes examples of every S-th block: a Hub data set should have a multiple of S files, or each shard
+downloads all of it.
 
-Examples are shuffled within their block, and files within an epoch: a corpus sorted by topic is best shuffled before.
-Memory holds the examples of one block for each shard, however large the corpus is.
-The stream has no end. A shard goes on with the next epoch by itself, so that no process waits for another, and each
-example says of which epoch it is.
+Blocks take the place of the shuffle buffer of `datasets`: what is in a block, and in what order, follows from its
+number and the epoch, so a stream is resumed exactly. Examples are shuffled within their block, and files within an
+epoch: shuffle a corpus that is sorted by topic beforehand. Memory holds one block for each shard, however large the
+corpus is.
 
-Where a shard stands is a `Position`. A checkpoint holds those of all shards, as training and not the loader's workers
-have come; a resumed run passes over the lines before them and tokenizes at most one block of a shard again.
+The stream has no end: a shard goes on with the next epoch by itself, so that no process waits for another, and each
+example says its epoch. A checkpoint holds a `Position` for each shard, as far as training has come and not the
+loader's workers. A resumed run reads the lines before it in the same file, and tokenizes at most one block of a shard
+again.
 """
 
 import functools
-import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import fsspec.asyn
 import numpy as np
-import pyarrow as pa
 import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
@@ -34,15 +35,18 @@ from transformers import PreTrainedTokenizerBase, TrainingArguments
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import LocalError, UserError
 from distillation.corpus.examples import Corpus, check_examples, encoder, tokenize
-from distillation.corpus.plan import Plan, Position
-from distillation.corpus.source import Source, first_lines, is_held_out, usable
+from distillation.runs.files import write_json
 from distillation.runs.sampling import grouped_batches
-from distillation.text.reading import load_lines, nothing_usable, warn_of_flaws
+from distillation.text.blocks import Source, first_lines
+from distillation.text.reading import clean, count_flaws, load_lines, nothing_usable, warn_of_flaws
+from distillation.text.sampling import log_left_out, without_repeats
 from distillation.vocabularies.mapping import VocabularyMap
 
 TOKENIZED = 1000  # lines that are tokenized together
-LINES, SPREAD = 2**39, 0x9E3779B97F4A7C15  # numbers of lines; an odd multiplier keeps those of two files apart
+EXAMINED = 20_000  # lines at the start that stand for the corpus where it is judged
+SAMPLINGS = ("random", "group_by_length", "sequential")
 FILES = "stream-*.json"  # of a checkpoint, one for each process
+
 Examples = list[dict[str, Any]]
 
 
@@ -56,30 +60,55 @@ def stream_corpus(
 ) -> Corpus:
     """What `load_corpus` gives, with a `Stream` to train on; the corpus is judged by its first lines.
 
-    Without a `validation_file` every tenth of the first 10 x `validation_lines` lines of the first file is set aside:
-    a sorted corpus should name a `validation_file`.
+    Without a `validation_file` every tenth of the first 10 x `validation_lines` lines is held out: a sorted corpus
+    should name a `validation_file`.
 
     Raises UserError for what cannot be streamed, and as `load_corpus` does.
     """
-    plan = Plan.of(training_args)
+    plan = _plan(training_args)
     source = Source(arguments)
     aside = 0 if arguments.validation_file else 10 * arguments.validation_lines
-    first, held_out = first_lines(source, aside)
+    lines = first_lines(source, max(EXAMINED, aside))
     if arguments.validation_file:
-        validation_lines = load_lines(arguments, arguments.validation_file, None)
-    elif held_out:
-        validation_lines = Dataset.from_dict({"text": held_out})
+        held_out = load_lines(arguments, arguments.validation_file, None)
+    elif lines[9:aside:10]:
+        held_out = Dataset.from_dict({"text": lines[9:aside:10]})
     else:
-        raise UserError(
-            f"the first file of {source.name} has too few lines to set some aside: name a `validation_file`"
-        )
+        raise UserError(f"{source.name} has too few lines to set some aside: name a `validation_file`")
+    first = without_repeats(Dataset.from_dict({"text": lines[:EXAMINED]}), held_out)
     how = dict(masking_unit=masking_unit, max_length=arguments.max_length, alignment=alignment, vocabulary=vocabulary)
-    sample = tokenize(Dataset.from_dict({"text": first}), tokenizers, **how)
+    sample = tokenize(first, tokenizers, **how)
     check_examples(sample, tokenizers, alignment, arguments.max_unknown)
-    train = Stream(source, encoder(tokenizers, **how), plan, aside)
-    return Corpus(train, tokenize(validation_lines, tokenizers, **how), validation_lines, sample)
+    train = Stream(source, encoder(tokenizers, **how), frozenset(held_out["text"][:]), **plan)
+    return Corpus(train, tokenize(held_out, tokenizers, **how), held_out, sample)
 
 
+def _plan(args: TrainingArguments) -> dict[str, Any]:
+    """What batches a recipe asks for, and who reads which. Raises UserError for what cannot be streamed."""
+    if args.max_steps <= 0:
+        raise UserError("`streaming` needs `max_steps`: nobody counts the corpus, so an epoch has no known end")
+    sampling = str(getattr(args.train_sampling_strategy, "value", args.train_sampling_strategy))
+    if sampling not in SAMPLINGS:
+        raise UserError(
+            f"`streaming` has no `train_sampling_strategy: {sampling}`; choose one of {', '.join(SAMPLINGS)}"
+        )
+    if args.auto_find_batch_size:
+        raise UserError("`streaming` needs a fixed batch: leave `auto_find_batch_size` out")
+    seed = args.seed if args.data_seed is None else args.data_seed
+    shards = dict(rank=args.process_index, ranks=args.world_size, workers=args.dataloader_num_workers)
+    return dict(batch_size=args.train_batch_size, sampling=sampling, seed=seed, **shards)
+
+
+class Position(NamedTuple):
+    """Where a shard stands."""
+
+    epoch: int = 0
+    place: int = 0  # of the file among the shard's files, in this epoch's order
+    block: int = 0  # of the file
+    batches: int = 0  # of the block that are behind
+
+
+@dataclass(eq=False)
 class Stream(IterableDataset):
     """Batches of examples without end; each item is a `Position` behind the batch, and its examples.
 
@@ -87,22 +116,37 @@ class Stream(IterableDataset):
     A resumed run has consumed some: its worker w takes the lane whose turn it is then.
     """
 
-    def __init__(self, source: Source, encode: Callable, plan: Plan, aside: int = 0):
-        """encode: of `encoder`; aside: how many lines at the start held-out ones are among, see `is_held_out`."""
-        self.source = source
-        self.encode = encode
-        self.plan = plan
-        self.aside = aside
+    source: Source
+    encode: Callable  # of `encoder`
+    held_out: frozenset[str]  # lines that are not trained on
+    batch_size: int
+    sampling: str = "random"
+    seed: int = 0
+    rank: int = 0
+    ranks: int = 1
+    workers: int = 0  # of the data loader
+
+    def __post_init__(self):
         self.rewind()
+
+    @property
+    def lanes(self) -> int:
+        """Shards of this process."""
+        return max(1, self.workers)
+
+    @property
+    def shards(self) -> int:
+        """Shards of all processes."""
+        return self.ranks * self.lanes
 
     def rewind(self) -> None:
         """Begin with the first line."""
         self.consumed = 0
-        self.positions = [Position()] * self.plan.lanes
+        self.positions = [Position()] * self.lanes
 
     def advance(self, position: Position) -> None:
         """Say that the next batch of the loader has been trained on."""
-        self.positions[self.consumed % self.plan.lanes] = position
+        self.positions[self.consumed % self.lanes] = position
         self.consumed += 1
 
     @property
@@ -117,7 +161,7 @@ class Stream(IterableDataset):
             self,
             batch_size=None,
             collate_fn=functools.partial(_collate, collator),
-            num_workers=self.plan.workers,
+            num_workers=self.workers,
             prefetch_factor=args.dataloader_prefetch_factor,
             pin_memory=args.dataloader_pin_memory,
             persistent_workers=args.dataloader_persistent_workers,
@@ -129,89 +173,66 @@ class Stream(IterableDataset):
         worker = get_worker_info()
         if worker:
             fsspec.asyn.reset_lock()  # a forked process lacks the thread that may hold it
-        lane = (self.consumed + (worker.id if worker else 0)) % self.plan.lanes
-        return self.read(self.plan.rank * self.plan.lanes + lane, self.positions[lane])
+        lane = (self.consumed + (worker.id if worker else 0)) % self.lanes
+        return self.read(self.rank * self.lanes + lane, self.positions[lane])
 
     def read(self, shard: int, start: Position) -> Iterator[tuple[Position, Examples]]:
-        """What a shard has behind a position."""
-        idle = 0
-        while True:
-            flaws, turn, given = Counter(), start.turn, 0
-            for position, file, lines in self._blocks(shard, start):
-                turn = position.turn + 1
-                if self._has_own_files or position.turn % self.plan.shards == shard:
-                    batches, found = self._batches(position, file, lines.to_pylist())
-                    flaws += found
-                    given += len(batches)
-                    for count, batch in enumerate(batches[position.batches :], start=position.batches + 1):
-                        yield position._replace(batches=count), batch
+        """The batches of a shard behind a position."""
+        barren = 0  # epochs without a batch: a shard of many may have no block in an epoch of few
+        while barren <= self.shards:
+            barren, flaws, left_out = barren + 1, Counter(), 0
+            for here, file, texts in self._blocks(shard, start):
+                batches, found, apart = self._batches(here, file, texts)
+                flaws, left_out = flaws + found, left_out + apart
+                barren = 0 if batches else barren
+                behind = start.batches if here[:3] == start[:3] else 0
+                for count, batch in enumerate(batches[behind:], start=behind + 1):
+                    yield here._replace(batches=count), batch
             if not start.epoch:
                 warn_of_flaws(self.source.name, flaws)
-            idle = 0 if given else idle + 1
-            if idle > self.plan.shards:  # a shard of several may have no block in an epoch of few
-                raise LocalError(str(nothing_usable(f"the share of process {self.plan.rank} in {self.source.name}")))
-            start = Position(start.epoch + 1, turn=turn)
+                log_left_out(left_out)
+            start = Position(start.epoch + 1)
+        raise nothing_usable(f"the share of process {self.rank} in {self.source.name}")
 
-    @property
-    def _has_own_files(self) -> bool:
-        return len(self.source) % self.plan.shards == 0
+    def _blocks(self, shard: int, start: Position) -> Iterator[tuple[Position, int, list[str | None]]]:
+        """A shard's blocks in the rest of an epoch: position, file, raw lines. Those before are only passed over."""
+        files = np.arange(len(self.source))
+        own = len(files) % self.shards == 0
+        files = files[shard :: self.shards] if own else files
+        if self.sampling != "sequential":
+            files = np.random.default_rng((self.seed, start.epoch)).permutation(files)
+        for place, file in list(enumerate(files.tolist()))[start.place :]:
+            for block, lines in enumerate(self.source.blocks(file)):
+                is_its = own or (place + block + start.epoch) % self.shards == shard
+                if is_its and (place, block) >= (start.place, start.block):
+                    yield Position(start.epoch, place, block), file, lines.to_pylist()
 
-    def _files(self, shard: int, epoch: int) -> list[int]:
-        """The files that a shard reads in an epoch, in order."""
-        files = range(len(self.source))
-        if self._has_own_files:
-            files = files[shard :: self.plan.shards]
-        if self.plan.sampling == "sequential":
-            return list(files)
-        return np.random.default_rng((self.plan.seed, epoch)).permutation(files).tolist()
-
-    def _blocks(self, shard: int, start: Position) -> Iterator[tuple[Position, int, pa.ChunkedArray]]:
-        """Blocks of the rest of an epoch, each with its position and file; those before are read and passed over."""
-        files = self._files(shard, start.epoch)
-        turns = itertools.count(start.turn)
-        for place in range(start.place, len(files)):
-            for block, lines in enumerate(self.source.blocks(files[place])):
-                here = (place, block)
-                if here >= (start.place, start.block):
-                    batches = start.batches if here == (start.place, start.block) else 0
-                    yield Position(start.epoch, place, block, next(turns), batches), files[place], lines
-
-    def _batches(self, position: Position, file: int, texts: list[str | None]) -> tuple[list[Examples], Counter]:
-        """The batches of a block in their order, and how many of its lines had which flaw."""
-        texts, indices, flaws = usable(texts)
-        lines = indices + position.block * self.source.block
-        trained = np.flatnonzero(~is_held_out(file, lines, self.aside))
-        ids = [(file * SPREAD + int(line)) % LINES for line in lines[trained]]
-        examples = self._examples([texts[index] for index in trained], ids, position.epoch)
-        generator = np.random.default_rng((self.plan.seed, position.epoch, file, position.block))
-        order = self._order(np.array([example["length"] for example in examples]), generator)
-        return [[examples[index] for index in batch] for batch in order], flaws
-
-    def _examples(self, texts: list[str], ids: list[int], epoch: int) -> Examples:
+    def _batches(self, here: Position, file: int, texts: list[str | None]) -> tuple[list[Examples], Counter, int]:
+        """The batches of a block in their order, how many lines had which flaw, and how many are held out."""
+        cleaned = clean({"text": texts})
+        flaws, usable = count_flaws(cleaned), [row for row, text in enumerate(cleaned["text"]) if text]
+        rows = [row for row in usable if cleaned["text"][row] not in self.held_out]
         examples = []
-        for first in range(0, len(texts), TOKENIZED):
-            part = slice(first, first + TOKENIZED)
-            columns = self.encode({"text": texts[part]}, ids[part], None)
-            rows = zip(*columns.values(), strict=True)
-            examples += [dict(zip(columns, row, strict=True), epoch=epoch) for row in rows]
-        return examples
-
-    def _order(self, lengths: np.ndarray, generator: np.random.Generator) -> list[np.ndarray]:
-        """Which examples make which batch."""
-        size = self.plan.batch_size
-        if self.plan.sampling == "group_by_length":
-            return grouped_batches(lengths, size, generator)
-        order = np.arange(len(lengths))
-        if self.plan.sampling == "random":
+        for part in (rows[first : first + TOKENIZED] for first in range(0, len(rows), TOKENIZED)):
+            ids = [(here.block * self.source.block + row) * len(self.source) + file for row in part]
+            columns = self.encode({"text": [cleaned["text"][row] for row in part]}, ids, None)
+            values = zip(*columns.values(), strict=True)
+            examples += [dict(zip(columns, row, strict=True), epoch=here.epoch) for row in values]
+        order, size = np.arange(len(examples)), self.batch_size
+        generator = np.random.default_rng((self.seed, here.epoch, file, here.block))
+        if self.sampling == "random":
             generator.shuffle(order)
-        return [order[first : first + size] for first in range(0, len(order), size)]
+        batches = [order[first : first + size] for first in range(0, len(order), size)]
+        if self.sampling == "group_by_length":
+            batches = grouped_batches(np.array([example["length"] for example in examples]), size, generator)
+        return [[examples[index] for index in batch] for batch in batches], flaws, len(usable) - len(rows)
 
     # Checkpoints
 
     def save(self, folder: str | Path) -> None:
         """Write where the shards of this process stand."""
-        state = self._made_by() | {"consumed": self.consumed, "positions": self.positions}
-        self._file(folder).write_text(json.dumps(state) + "\n", encoding="utf-8")
+        state = {"made_by": self._made_by(), "consumed": self.consumed, "positions": self.positions}
+        write_json(self._file(folder), state)
 
     def load(self, folder: str | Path) -> None:
         """Go on where the shards of a checkpoint stood.
@@ -221,35 +242,33 @@ class Stream(IterableDataset):
         path = self._file(folder)
         try:
             state = json.loads(path.read_text(encoding="utf-8"))
-            consumed, positions = int(state["consumed"]), [Position(*map(int, one)) for one in state["positions"]]
-            made_by = {name: state[name] for name in self._made_by()}
-            if len(positions) != max(1, made_by["`dataloader_num_workers`"]):
-                raise ValueError("not a position for each worker")
+            made_by, consumed = dict(state["made_by"]), int(state["consumed"])
+            positions = [Position(*position) for position in state["positions"]]
         except (OSError, ValueError, KeyError, TypeError):
             raise LocalError(
                 f"`resume_from_checkpoint`: {path} is missing or damaged: resume a run that was made with `streaming` "
                 "by as many processes, without `save_only_model`"
             ) from None
         for name, now in self._made_by().items():
-            if made_by[name] != now:
+            if made_by.get(name) != now:
                 raise UserError(
-                    f"`resume_from_checkpoint`: {folder} was made with {made_by[name]} as {name} and not {now}, for "
-                    "which it has no place in the stream: resume as it was made, or choose another `output_dir`"
+                    f"`resume_from_checkpoint`: {folder} was made with {made_by.get(name)} as {name} and not {now}, "
+                    "for which it has no place in the stream: resume as it was made, or choose another `output_dir`"
                 )
         self.consumed, self.positions = consumed, positions
 
     def _file(self, folder: str | Path) -> Path:
-        return Path(folder, FILES.replace("*", str(self.plan.rank)))
+        return Path(folder, FILES.replace("*", str(self.rank)))
 
     def _made_by(self) -> dict[str, Any]:
         """What a position depends on, by the names that a user knows."""
         return {
-            "number of processes": self.plan.ranks,
-            "`dataloader_num_workers`": self.plan.workers,
-            "`per_device_train_batch_size`": self.plan.batch_size,
+            "number of processes": self.ranks,
+            "`dataloader_num_workers`": self.workers,
+            "`per_device_train_batch_size`": self.batch_size,
             "number of corpus files": len(self.source),
-            "`seed` or `data_seed`": self.plan.seed,
-            "`train_sampling_strategy`": self.plan.sampling,
+            "`seed` or `data_seed`": self.seed,
+            "`train_sampling_strategy`": self.sampling,
         }
 
 

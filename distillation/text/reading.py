@@ -4,17 +4,17 @@ import glob
 import logging
 import os
 import re
-import zlib
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from datasets import Dataset, Features, IterableDataset, Value, concatenate_datasets, load_dataset
-from datasets.exceptions import DatasetGenerationError
 
 from distillation.config.arguments import DataArguments
-from distillation.config.errors import UserError, one_line
+from distillation.config.errors import LocalError, UserError, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +26,15 @@ FORMATS = {
     ".csv": ("csv", {"encoding_errors": "replace", "keep_default_na": False}),
     ".parquet": ("parquet", {}),
 }
-SAMPLE = 100_000  # lines or examples that stand for a whole corpus
+COMPRESSED = (".gz", ".zst")
 LONG_LINE = 1_000_000  # characters; longer lines are counted, and cut like any other
-# What the readers of `datasets` raise, wrapped in the first where they read the whole, as it is where they stream.
-UNREADABLE = (DatasetGenerationError, OSError, EOFError, ValueError, TypeError, zlib.error)
-UNREADABLE += (RecursionError, StopIteration)  # of JSON: lists in lists, no value at all
-NO_ROWS = ("corresponds to no data", "at least one example")  # and of a corpus with nothing in it
+NO_ROWS = ("corresponds to no data", "at least one example")  # what `datasets` says of a corpus with nothing in it
+EMPTY, INVALID, CONTROL, LONG = FLAWS = (
+    "empty lines dropped",
+    "lines with invalid UTF-8 mended",
+    "lines with NUL or control characters mended",
+    "lines of over a million characters cut",
+)
 
 _UNUSABLE = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
@@ -45,12 +48,12 @@ def load_lines(arguments: DataArguments, files: str | None, dataset_name: str | 
         clean,
         batched=True,
         num_proc=arguments.preprocessing_num_workers,
-        features=Features({"text": Value("string"), "flaw": Value("int8")}),
+        features=Features({"text": Value("string")} | {flaw: Value("bool") for flaw in FLAWS}),
         desc="Cleaning",
     )
-    flaws = cleaned.with_format("numpy")["flaw"][:] if len(cleaned) else np.zeros(0, int)
-    usable = cleaned.select(np.flatnonzero(flaws != EMPTY)).remove_columns("flaw")
+    flaws = cleaned.select_columns(list(FLAWS)).with_format("numpy")[:]
     warn_of_flaws(source, count_flaws(flaws))
+    usable = cleaned.select_columns("text").select(np.flatnonzero(~flaws[EMPTY]))
     if not len(usable):
         raise nothing_usable(source)
     return usable
@@ -59,12 +62,32 @@ def load_lines(arguments: DataArguments, files: str | None, dataset_name: str | 
 def read_parts(
     arguments: DataArguments, files: str | None, dataset_name: str | None, streaming: bool = False
 ) -> list[Dataset] | list[IterableDataset]:
-    """What `datasets` makes of a corpus, one part for each format: whole, or to be read as it is needed."""
+    """The data sets of a corpus, one for each file format; streaming: read when they are iterated."""
     if (files is None) == (dataset_name is None):
         raise UserError("name one corpus: `train_file` (a file, folder, or glob) or `dataset_name` (a Hub id)")
-    if files:
-        return _read_files(files, streaming)
-    return [_read_hub(dataset_name, arguments.dataset_config_name, streaming)]
+    if files is None:
+        try:
+            return [load_dataset(dataset_name, arguments.dataset_config_name, split="train", streaming=streaming)]
+        except Exception as error:  # the hub client raises many types; all mean that this id gave no data
+            raise UserError(f"dataset_name {dataset_name!r} cannot be loaded: {one_line(error)}") from None
+    parts = []
+    for ending, group in _files_by_format(files).items():
+        builder, options = FORMATS[ending]
+        with readable(files, builder):
+            parts.append(load_dataset(builder, data_files=group, split="train", streaming=streaming, **options))
+    return parts
+
+
+@contextmanager
+def readable(source: str, builder: str) -> Iterator[None]:
+    """Whatever a reader of `datasets` raises becomes a UserError that names the corpus."""
+    try:
+        yield
+    except Exception as error:
+        reason = one_line(error.__cause__ or error)
+        if any(sign in reason for sign in NO_ROWS):
+            raise nothing_usable(source) from None
+        raise LocalError(f"corpus {source!r} cannot be read as {builder}: {reason}") from None
 
 
 def check_column(column: str, columns: list[str], source: str) -> None:
@@ -79,6 +102,39 @@ def check_whole(arguments: DataArguments, what: str) -> None:
         raise UserError(f"`streaming` reads a corpus as training goes on, which does not serve {what}")
 
 
+def clean(batch: dict[str, list]) -> dict[str, list | np.ndarray]:
+    """Mend the column `text` of a batch; a column for each of the `FLAWS` says which lines had it."""
+    texts, flaws = [], {flaw: np.zeros(len(batch["text"]), bool) for flaw in FLAWS}
+    for row, value in enumerate(batch["text"]):
+        raw = "" if value is None else str(value)
+        unusable = _UNUSABLE.findall(raw)
+        text = (_UNUSABLE.sub("", raw) if unusable else raw).strip()
+        texts.append(text)
+        if text:
+            flaws[INVALID][row] = "\ufffd" in unusable
+            flaws[CONTROL][row] = any(character != "\ufffd" for character in unusable)
+            flaws[LONG][row] = len(text) > LONG_LINE
+        else:
+            flaws[EMPTY][row] = True
+    return {"text": texts, **flaws}
+
+
+def count_flaws(columns: dict[str, np.ndarray]) -> Counter:
+    """How many lines have each of the `FLAWS`."""
+    return Counter({flaw: int(columns[flaw].sum()) for flaw in FLAWS})
+
+
+def warn_of_flaws(source: str, counts: Counter) -> None:
+    """Log what was mended and dropped, if anything was."""
+    if any(counts.values()):
+        logger.warning("%s: %s", source, ", ".join(f"{n:,} {name}" for name, n in counts.items() if n))
+
+
+def nothing_usable(source: str) -> UserError:
+    """The error of a corpus without text."""
+    return LocalError(f"{source} has no usable line of text; see `train_file`, `dataset_name`, and `text_column`")
+
+
 def _text_of(lines: Dataset, column: str, source: str) -> Dataset:
     """The one column `text`, of one type, so that files of several formats make one corpus."""
     check_column(column, lines.column_names, source)
@@ -87,72 +143,29 @@ def _text_of(lines: Dataset, column: str, source: str) -> Dataset:
         lines = lines.rename_column(column, "text")
     try:
         return lines.cast_column("text", Value("string"))
-    except (*UNREADABLE, pa.ArrowException) as error:  # lists, objects
+    except (ValueError, TypeError, pa.ArrowException) as error:  # lists, objects
         raise UserError(f"{source}: `text_column` {column!r} holds no text: {one_line(error)}") from None
 
 
-EMPTY, INVALID, CONTROL, LONG = 1, 2, 4, 8
-FLAWS = {
-    "empty lines dropped": EMPTY,
-    "lines with invalid UTF-8 mended": INVALID,
-    "lines with NUL or control characters mended": CONTROL,
-    "lines of over a million characters cut": LONG,
-}
-
-
-def clean(batch: dict[str, list]) -> dict[str, list]:
-    """Mend the column `text` of a batch; `flaw` says what was wrong with each, as bits of `FLAWS`."""
-    texts, flaws = [], []
-    for value in batch["text"]:
-        raw = "" if value is None else str(value)
-        text = _UNUSABLE.sub("", raw).strip()
-        flaw = INVALID * ("\ufffd" in raw) + CONTROL * (len(_UNUSABLE.findall(raw)) > raw.count("\ufffd"))
-        flaw += LONG * (len(text) > LONG_LINE)
-        texts.append(text)
-        flaws.append(flaw if text else EMPTY)
-    return {"text": texts, "flaw": flaws}
-
-
-def count_flaws(flaws: np.ndarray) -> Counter:
-    """How many lines have each of the `FLAWS`."""
-    return Counter({name: int((flaws & bit > 0).sum()) for name, bit in FLAWS.items()})
-
-
-def warn_of_flaws(source: str, counts: Counter) -> None:
-    """Say what was mended and dropped, if anything was."""
-    if any(counts.values()):
-        logger.warning("%s: %s", source, ", ".join(f"{n:,} {name}" for name, n in counts.items() if n))
-
-
-def nothing_usable(source: str) -> UserError:
-    """Of a corpus without text."""
-    return UserError(f"{source} has no usable line of text; see `train_file`, `dataset_name`, and `text_column`")
-
-
-def _read_files(pattern: str, streaming: bool) -> list[Dataset] | list[IterableDataset]:
+def _files_by_format(pattern: str) -> dict[str, list[str]]:
+    """The files of a path or glob that are not empty, by their endings in `FORMATS`."""
     if os.path.isdir(pattern):
         files = sorted(str(file) for file in Path(pattern).rglob("*") if file.is_file() and _ending(file.name))
     else:  # a file may have a name that reads as a pattern
         files = [pattern] if os.path.isfile(pattern) else sorted(filter(os.path.isfile, _matching(pattern)))
+    endings = f"{', '.join(FORMATS)}, or one of these and {' or '.join(COMPRESSED)}"
     if not files:
-        raise UserError(f"no corpus at {pattern!r}: give a {', '.join(FORMATS)} (or .gz) file, a folder, or a glob")
+        raise UserError(f"no corpus at {pattern!r}: give a file, a folder, or a glob of files that end in {endings}")
     groups: dict[str, list[str]] = {}
     for file in files:
         ending = _ending(file)
         if ending is None:
-            raise UserError(f"{file}: a corpus file ends in {', '.join(FORMATS)}, or one of these and .gz")
-        if Path(file).stat().st_size:
+            raise UserError(f"{file}: a corpus file ends in {endings}")
+        if os.path.getsize(file):
             groups.setdefault(ending, []).append(file)
     if not groups:
         raise UserError(f"{pattern!r} has no usable line of text: every file is empty")
-    parts = []
-    for ending, group in groups.items():
-        builder, options = FORMATS[ending]
-        try:
-            parts.append(load_dataset(builder, data_files=group, split="train", streaming=streaming, **options))
-        except UNREADABLE as error:
-            raise unreadable(pattern, builder, error) from None
-    return parts
+    return groups
 
 
 def _matching(pattern: str) -> list[str]:
@@ -162,38 +175,6 @@ def _matching(pattern: str) -> list[str]:
         return []
 
 
-def unreadable(source: str, builder: str, error: Exception) -> UserError:
-    """Of a corpus that a reader of `datasets` cannot read, with what it has to say."""
-    reason = one_line(error.__cause__ or error)
-    if any(sign in reason for sign in NO_ROWS):
-        return nothing_usable(source)
-    return UserError(f"corpus {source!r} cannot be read as {builder}: {reason}")
-
-
 def _ending(name: str) -> str | None:
-    bare = str(name).removesuffix(".gz")
-    return next((ending for ending in FORMATS if bare.endswith(ending)), None)
-
-
-def _read_hub(name: str, configuration: str | None, streaming: bool) -> Dataset | IterableDataset:
-    try:
-        return load_dataset(name, configuration, split="train", streaming=streaming)
-    except Exception as error:  # the hub client raises many types; all mean that this id gave no data
-        raise UserError(f"dataset_name {name!r} cannot be loaded: {one_line(error)}") from None
-
-
-def hold_out(lines: Dataset, validation_lines: int) -> tuple[Dataset, Dataset]:
-    """Set lines aside, a tenth of the corpus at most. The choice depends on no seed, so that runs compare."""
-    size = min(validation_lines, len(lines) // 10)
-    if size < 1:
-        raise UserError(
-            f"the corpus has {len(lines)} usable lines: too few to set some aside; "
-            "give at least 10, or name a `validation_file`"
-        )
-    split = lines.train_test_split(test_size=size, seed=0)
-    return split["train"], split["test"]
-
-
-def spread(rows: Dataset, count: int) -> Dataset:
-    """At most `count` rows, evenly spread."""
-    return rows.select(range(0, len(rows), -(-len(rows) // count)))
+    bare = name.removesuffix(next(filter(name.endswith, COMPRESSED), ""))
+    return next(filter(bare.endswith, FORMATS), None)

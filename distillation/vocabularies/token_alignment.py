@@ -16,7 +16,7 @@ import torch
 from datasets import Dataset
 
 from distillation.config.errors import UserError
-from distillation.text.reading import SAMPLE, spread
+from distillation.text.sampling import SAMPLE, evenly_spaced
 from distillation.vocabularies.mapping import VocabularyMap, matched, spelt
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ def cut_spellings(
 
 def check_compared(examples: Dataset) -> None:
     """Refuse tokenizers that never meet, and say how often these do; judged by a sample of `SAMPLE` examples."""
-    sample = spread(examples, SAMPLE).with_format("numpy")
+    sample = evenly_spaced(examples, SAMPLE).with_format("numpy")
     by_match = "matches" in sample.column_names
     compared = np.concatenate(sample["matches" if by_match else "comparable"][:])
     ordinary = np.concatenate(sample["units" if by_match else "teacher_units"][:]) >= 0

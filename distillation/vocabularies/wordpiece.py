@@ -12,11 +12,11 @@ from tokenizers import normalizers, pre_tokenizers
 from transformers import BertTokenizer, PreTrainedTokenizerBase
 
 from distillation.config.errors import UserError
-from distillation.text.reading import spread
+from distillation.text.sampling import evenly_spaced
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CHARACTER_COVERAGE = 0.9999  # the rarest characters (0.01 % of the text) stay unknown
-MAX_TEXTS = 1_000_000  # of the corpus, evenly spread, that a vocabulary is trained on
+MAX_TEXTS = 1_000_000  # of the corpus, evenly spaced, that a vocabulary is trained on
 MAX_WORDS = 2_000_000  # distinct words that the merges are learnt from
 
 _NORMALIZER = normalizers.BertNormalizer(lowercase=False, strip_accents=False)
@@ -52,8 +52,8 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> P
 
 
 def sample_texts(lines: Dataset) -> Iterator[str]:
-    """At most `MAX_TEXTS` texts spread over a data set that need not fit in memory."""
-    return (row["text"] for row in spread(lines, MAX_TEXTS))
+    """At most `MAX_TEXTS` evenly spaced texts of a data set that need not fit in memory."""
+    return (row["text"] for row in evenly_spaced(lines, MAX_TEXTS))
 
 
 def measure(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> dict[str, float]:

@@ -9,12 +9,12 @@ import torch
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
 
 from benchmarks.timing.measure import hardware
-from distillation.demo.grammar import generate
 from distillation.models.loading import save_pretrained
 from distillation.runs.files import METRICS
 from distillation.vocabularies.wordpiece import train_tokenizer
 from finetuning.formats.locate import DEMO_FOLDER
 from tests.finetuning.demo_sets import small_demo
+from tests.texts import demo_lines
 
 WIDTH, LAYERS, LENGTH = 32, 2, 64
 FIGURES = {
@@ -28,12 +28,12 @@ RESULTS |= {"license": "mit", "base_model": None, "recipe": {"teacher_name_or_pa
 
 @cache
 def corpus_lines() -> tuple[str, ...]:
-    return tuple(generate(60, seed=3))
+    return tuple(demo_lines(60))
 
 
 def make_inputs(folder: Path) -> None:
     """Corpora, checkpoints, the data of every benchmark, and results."""
-    lines = list(generate(400, seed=3))
+    lines = demo_lines(400)
     _write(folder / "corpus.txt", "".join(f"{line}\n" for line in corpus_lines()))
     tokenizer = train_tokenizer(lines, vocab_size=300, max_length=LENGTH)
     shape = dict(num_hidden_layers=LAYERS, num_attention_heads=4, intermediate_size=2 * WIDTH, hidden_size=WIDTH)

@@ -1,0 +1,54 @@
+"""Which lines of a corpus are held out, and which stand for all."""
+
+import logging
+
+from datasets import Dataset
+from datasets.fingerprint import Hasher
+
+from distillation.config.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+SAMPLE = 100_000  # lines or examples that stand for a whole corpus
+
+
+def split_validation(lines: Dataset, validation_lines: int) -> tuple[Dataset, Dataset]:
+    """Lines to train on and lines held out, a tenth of the corpus at most.
+
+    The choice depends on no seed, so that runs compare. No line to train on repeats one that is held out.
+    """
+    size = min(validation_lines, len(lines) // 10)
+    if size < 1:
+        raise UserError(
+            f"the corpus has {len(lines)} usable lines: too few to set some aside; "
+            "give at least 10, or name a `validation_file`"
+        )
+    split = lines.train_test_split(test_size=size, seed=0)
+    return without_repeats(split["train"], split["test"]), split["test"]
+
+
+def without_repeats(lines: Dataset, held_out: Dataset) -> Dataset:
+    """The lines that are not held out. Raises UserError where none is left."""
+    texts = set(held_out["text"][:])
+    others = lines.filter(
+        lambda batch: [text not in texts for text in batch],
+        input_columns="text",
+        batched=True,
+        new_fingerprint=Hasher.hash(("without_repeats", lines._fingerprint, held_out._fingerprint)),
+        desc="Leaving out held-out lines",
+    )
+    if not len(others):
+        raise UserError("every line to train on is also held out: name another `validation_file`, or add text")
+    log_left_out(len(lines) - len(others))
+    return others
+
+
+def log_left_out(count: int) -> None:
+    """Log how many lines are left out of training because the same text is held out."""
+    if count:
+        logger.info("%s lines are left out of training: they are held out", f"{count:,}")
+
+
+def evenly_spaced(rows: Dataset, count: int) -> Dataset:
+    """At most `count` rows, evenly spaced."""
+    return rows.select(range(0, len(rows), -(-len(rows) // count)))

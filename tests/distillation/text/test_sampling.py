@@ -1,0 +1,47 @@
+"""Held-out lines are the same in every run, and none of them is trained on."""
+
+import logging
+
+import numpy as np
+import pytest
+from datasets import Dataset
+
+from distillation.config.errors import UserError
+from distillation.text.sampling import evenly_spaced, split_validation, without_repeats
+
+
+def as_dataset(*lines):
+    return Dataset.from_dict({"text": list(map(str, lines))})
+
+
+def test_the_split_depends_on_no_seed_and_takes_a_tenth_at_most():
+    """Runs with other seeds compare only on the same held-out lines, and a small corpus must stay one."""
+    lines = as_dataset(*range(57))
+    np.random.seed(1)
+    train, first = split_validation(lines, 2000)
+    np.random.seed(2)
+    assert split_validation(lines, 2000)[1]["text"][:] == first["text"][:]
+    assert len(first) == 5
+    assert sorted([*train["text"], *first["text"]]) == sorted(lines["text"])
+    assert len(split_validation(lines, 3)[1]) == 3
+    with pytest.raises(UserError, match="`validation_file`"):
+        split_validation(as_dataset(*"123456789"), 2000)
+
+
+def test_no_line_to_train_on_repeats_one_that_is_held_out(caplog):
+    """Web text repeats itself: what was learnt by heart would count as understood."""
+    lines = as_dataset(*[n // 3 for n in range(90)])
+    with caplog.at_level(logging.INFO, "distillation"):
+        train, held_out = split_validation(lines, 9)
+    apart = set(held_out["text"])
+    left = [text for text in lines["text"] if text not in apart]
+    assert sorted(train["text"]) == sorted(left)
+    assert f"{90 - 9 - len(left)} lines are left out of training: they are held out" in caplog.text
+    with pytest.raises(UserError, match="every line to train on is also held out"):
+        without_repeats(as_dataset("да", "да"), as_dataset("да"))
+
+
+def test_evenly_spaced_rows_are_of_the_whole_corpus():
+    """The first lines of a sorted corpus say nothing of the rest."""
+    assert evenly_spaced(as_dataset(*range(10)), 4)["text"][:] == ["0", "3", "6", "9"]
+    assert len(evenly_spaced(as_dataset(*range(10)), 100)) == 10
