@@ -32,6 +32,7 @@ from distillation.demo.resolve import resolve_demo
 from distillation.models.loading import load_as_saved, load_tokenizer_of
 from distillation.runs.files import RESULTS, WEIGHTS, as_written, read_json, sha256
 from distillation.text.reading import load_lines
+from finetuning.sets import REGISTRY
 
 HEADS = ("ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering")
 FORMATS = ("onnx-int8", "onnx", "openvino-int8", "openvino")
@@ -149,7 +150,7 @@ def compare(
     results = read_json(path) if path.is_file() else {}
     if not isinstance(results, dict):
         results = {}
-    known = (Path(__file__).parents[1] / "finetuning" / f"run_{results.get('task')}.py").exists()
+    known = results.get("task") in REGISTRY
     if arguments.data_dir and not known:
         raise UserError(f"`data_dir` is of no use: {path} does not tell of which benchmark of finetuning/ it would be")
     if known:

@@ -2,29 +2,36 @@
 
 import copy
 import dataclasses
+import json
 import logging
 import shutil
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from transformers import PreTrainedTokenizerBase, TrainingArguments, set_seed
+from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainingArguments, set_seed
 
-from distillation.config.arguments import CardArguments
 from distillation.config.errors import UserError
-from distillation.config.recipe import parse_recipe
+from distillation.hub.card import PARTS, figure, metric_names
 from distillation.hub.publishing import card_facts, check_push, save_card
 from distillation.hub.push import Repository, push
 from distillation.models.loading import load_tokenizer_of
 from distillation.runs.agreement import writing
-from distillation.runs.files import RESULTS, WEIGHTS, recipe_of, sha256, write_json
+from distillation.runs.files import (
+    RESULTS,
+    WEIGHTS,
+    markdown_table,
+    mean_and_deviation,
+    recipe_of,
+    sha256,
+    write_json,
+    write_text,
+)
 from distillation.runs.resume import MACHINE, begin, checkpoint_of, finished, names_checkpoint
-from finetuning.arguments import FinetuningArguments, TaskTeacherArguments, TaskTrainingArguments
-from finetuning.results import over_seeds, save_predictions, table
+from finetuning.arguments import FinetuningArguments, Settings
 from finetuning.splits import Part, read_parts
 from finetuning.task_teacher import teach
 from finetuning.tasks.base import Task
@@ -32,48 +39,47 @@ from finetuning.trainer import TaskTrainer
 
 logger = logging.getLogger(__name__)
 
-ARGUMENTS = (FinetuningArguments, TaskTeacherArguments, CardArguments)
-RECIPES = Path(__file__).parent / "recipes"
 
+@dataclass
+class TaskTrainingArguments(TrainingArguments):
+    """`TrainingArguments` with defaults for fine-tuning: evaluate and save each epoch, keep the best."""
 
-@dataclass(frozen=True)
-class Settings:
-    """What a recipe and the command line say."""
+    eval_strategy: str = "epoch"
+    save_strategy: str = "epoch"
+    logging_strategy: str = "epoch"
+    save_total_limit: int | None = 1  # besides the best
+    load_best_model_at_end: bool = True
+    metric_for_best_model: str = "benchmark"  # the benchmark's own metric
+    train_sampling_strategy: str = "group_by_length"
+    bf16: bool | None = None  # where a GPU has it
 
-    arguments: FinetuningArguments
-    teacher: TaskTeacherArguments
-    own: tuple  # an instance of each dataclass that the script adds
-    card: CardArguments
-    training: TaskTrainingArguments
-
-
-def finetune(make_task: Callable[..., Task], recipe: str, argv: Sequence[str] | None, *options: type) -> None:
-    """Fine-tune on one task, as a script does; see `parse` and `run`.
-
-    make_task: gives the task, of an instance of each of the `options`.
-    """
-    settings = parse(recipe, argv, *options)
-    run(make_task(*settings.own), settings)
-
-
-def parse(recipe: str, argv: Sequence[str] | None, *options: type) -> Settings:
-    """What the command line says over what the recipe says.
-
-    recipe: the name of the one in `recipes/` that holds unless `--config` names another; options: dataclasses of the
-    script's own keys.
-
-    Raises UserError for what `parse_recipe` refuses.
-    """
-    argv = list(sys.argv[1:] if argv is None else argv)
-    if not any(word.split("=")[0] == "--config" for word in argv):
-        argv = ["--config", str(RECIPES / f"{recipe}.yaml"), *argv]
-    types = (*ARGUMENTS[:2], *options, *ARGUMENTS[2:])
-    arguments, teacher, *own, card, training = parse_recipe(*types, argv=argv, training=lambda: TaskTrainingArguments)
-    return Settings(arguments, teacher, tuple(own), card, training)
+    def __post_init__(self):
+        if self.bf16 is None:
+            gpu = torch.cuda.is_available() and not self.use_cpu
+            self.bf16 = gpu and not self.fp16 and torch.cuda.is_bf16_supported(including_emulation=False)
+        super().__post_init__()
 
 
 def run(task: Task, settings: Settings) -> dict[str, Any]:
-    """Fine-tune and score, once or with several seeds; what came out, which is also saved, printed, and pushed.
+    """Fine-tune, print the scores, and push where that was asked for; the results.
+
+    Raises UserError as `finetune` does.
+    """
+    results = finetune(task, settings)
+    if settings.training.process_index == 0:
+        folder = Path(settings.training.output_dir)
+        print(table(results))
+        print(f"saved to {folder}")
+        if settings.training.push_to_hub:
+            print(f"pushed to {push(folder, Repository.of(settings.training, settings.card.hub_overwrite))}")
+    return results
+
+
+def finetune(task: Task, settings: Settings, quiet: bool = False) -> dict[str, Any]:
+    """Fine-tune and score, once or with several seeds; the results, which are saved as well. What is finished and to
+    be resumed is not run again.
+
+    quiet: nothing of what the trainer logs is printed.
 
     Raises UserError for what cannot be done, before any training.
     """
@@ -85,20 +91,39 @@ def run(task: Task, settings: Settings) -> dict[str, Any]:
     runs = runs_of(arguments.seeds, training)
     recipes = [recipe_of_run(settings, one) for one in runs]
     checkpoints = [checkpoint_of(*one, MACHINE) for one in zip(runs, recipes, strict=True)]
-    experiment = prepare(task, settings, training)
-    check_push(settings.training, settings.card)
-    training.hub_model_id = settings.training.hub_model_id  # complete now
-    results = [experiment.run(*one) for one in zip(runs, recipes, checkpoints, strict=True)]
-    merged = over_seeds(results) if arguments.seeds else results[0]
+    results = [finished_run(one, arguments.model_name_or_path) for one in runs]
+    if not all(results):
+        experiment = prepare(task, settings, training)
+        check_push(settings.training, settings.card)
+        training.hub_model_id = settings.training.hub_model_id  # complete now
+        todo = zip(results, runs, recipes, checkpoints, strict=True)
+        results = [found or experiment.run(*one, quiet) for found, *one in todo]
+    if not arguments.seeds:
+        return results[0]
+    merged = over_seeds(results)
     if training.process_index == 0:
-        folder = Path(training.output_dir)
-        if arguments.seeds:
-            write_json(folder / RESULTS, merged)
-        print(table(task, merged))
-        print(f"saved to {folder}")
-        if settings.training.push_to_hub:
-            print(f"pushed to {push(folder, Repository.of(settings.training, settings.card.hub_overwrite))}")
+        write_json(Path(training.output_dir, RESULTS), merged)
     return merged
+
+
+def finished_run(training: TrainingArguments, model: str) -> dict[str, Any] | None:
+    """The results of a run that was to be resumed and is finished; None if it is not.
+
+    Raises UserError where the model had other weights then.
+    """
+    found = finished(training)
+    if found and found.get("weights") != weights_of(model):
+        raise UserError(
+            f"`output_dir` {training.output_dir!r} holds a run of other weights than {model} has now: name another "
+            "folder, or remove that one"
+        )
+    return found
+
+
+def weights_of(model: str) -> str | None:
+    """The checksum of a checkpoint's weights; None for one on the Hub."""
+    path = Path(model, WEIGHTS)
+    return sha256(path) if path.is_file() else None
 
 
 def recipe_of_run(settings: Settings, training: TrainingArguments) -> dict[str, Any]:
@@ -106,7 +131,7 @@ def recipe_of_run(settings: Settings, training: TrainingArguments) -> dict[str, 
     training = copy.copy(training)
     training.resume_from_checkpoint = None
     arguments = dataclasses.replace(settings.arguments, seeds=[])
-    recipe = recipe_of((arguments, settings.teacher, *settings.own), training) | {"seed": training.seed}
+    recipe = recipe_of((arguments, settings.teacher, settings.options), training) | {"seed": training.seed}
     return {key: value for key, value in recipe.items() if value not in (None, [])}
 
 
@@ -128,12 +153,11 @@ def prepare(task: Task, settings: Settings, training: TrainingArguments) -> "Exp
     truncated = {name: part.encoded.truncated for name, part in parts.items()}
     if any(truncated.values()):
         logger.info("cut to %d tokens: %s", max_length, truncated)
-    weights = Path(arguments.model_name_or_path, WEIGHTS)
-    facts |= {
+    facts = facts | {
         "pipeline_tag": task.pipeline_tag,
         "texts": len(task.texts(rows["train"][0])),
         "model": arguments.model_name_or_path,
-        "weights": sha256(weights) if weights.is_file() else None,  # which the model began with
+        "weights": weights_of(arguments.model_name_or_path),  # which the model began with
         "parameters": model.num_parameters(),
         "max_length": max_length,
         "truncated": truncated,
@@ -191,11 +215,10 @@ class Experiment:
     tokenizer: PreTrainedTokenizerBase
     facts: Mapping[str, Any]  # for the results
 
-    def run(self, training: TrainingArguments, recipe: Mapping[str, Any], checkpoint: str | None) -> dict[str, Any]:
-        """Train with one seed, and save model, figures, and predictions; the figures. A finished run that was to be
-        resumed gives what it found."""
-        if done := finished(training):
-            return done
+    def run(
+        self, training: TrainingArguments, recipe: Mapping[str, Any], checkpoint: str | None, quiet: bool
+    ) -> dict[str, Any]:
+        """Train with one seed, and save model, figures, and predictions; the figures."""
         begin(training, recipe)
         set_seed(training.seed)
         arguments = self.settings.arguments
@@ -209,6 +232,8 @@ class Experiment:
             patience=arguments.early_stopping_patience,
             **self.settings.teacher.weights(),
         )
+        if quiet:
+            trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=checkpoint)
         results = dict(self.facts) | {
             "recipe": recipe,
@@ -240,10 +265,34 @@ class Experiment:
     ) -> None:
         """Write figures, card, and predictions beside the model."""
         for part in predictions.keys() - {"validation"}:
-            save_predictions(folder, part, predictions[part])
-        asked = "submission" if "submission" in predictions else "test"
-        self.task.write(folder, self.parts[asked].rows, [one["prediction"] for one in predictions[asked]])
+            lines = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in predictions[part])
+            write_text(folder / f"{part}_predictions.jsonl", lines)
+        submitted = "submission" if "submission" in predictions else "test"
+        answers = [one["prediction"] for one in predictions[submitted]]
+        self.task.write(folder, self.parts[submitted].rows, answers)
         save_card(folder, results, name)
         write_json(folder / RESULTS, results)
         for checkpoint in folder.glob("checkpoint-*"):  # of no use any more
             shutil.rmtree(checkpoint)
+
+
+def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One result of several runs that differ in their seed: of each measured figure the mean, and as `*_std` the
+    standard deviation of a sample; the runs themselves under `runs`."""
+    merged: dict[str, Any] = {}
+    for name, value in runs[0].items():
+        values = [run[name] for run in runs]
+        if isinstance(value, int | float) and name.startswith(tuple(f"{part}_" for part in PARTS)):
+            merged[name], merged[f"{name}_std"] = mean_and_deviation(values)
+        elif name in ("steps", "epochs", "train_seconds"):
+            merged[name], _ = mean_and_deviation(values)
+        elif all(other == value for other in values):
+            merged[name] = value
+    merged["recipe"] = {key: value for key, value in runs[0]["recipe"].items() if key != "seed"}
+    return merged | {"seeds": [run["seed"] for run in runs], "runs": list(runs)}
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """The metrics as a Markdown table, a row a metric."""
+    rows = [[name, *(figure(results, f"{part}_{name}") for part in PARTS)] for name in metric_names(results)]
+    return markdown_table([results["task"], *PARTS], rows)

@@ -11,17 +11,17 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from distillation.config.errors import cli_entry
-from finetuning.experiment import finetune
+from finetuning.arguments import parse
 from finetuning.sets import collection3
-
-OPTIONS = (collection3.Options,)
-task = collection3.task
 
 
 @cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Fine-tune, score, save."""
-    finetune(task, "collection3", argv, *OPTIONS)
+    settings = parse("collection3", collection3.Options, argv)
+    from finetuning.experiment import run  # heavy imports only where the arguments are right
+
+    run(collection3.task(settings.options), settings)
 
 
 if __name__ == "__main__":

@@ -11,25 +11,24 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from distillation.config.errors import UserError, cli_entry
-from finetuning.experiment import parse
-from finetuning.russian_superglue import report
-from finetuning.russian_superglue.suite import available, run_task, verify, write_submission
+from finetuning.arguments import parse
 from finetuning.sets.russian_superglue import ALL, Options
-
-OPTIONS = (Options,)
 
 
 @cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Fine-tune, score, compare with answers without a model, write the submission."""
-    settings = parse("russian_superglue", argv, *OPTIONS)
-    (own,), arguments, folder = settings.own, settings.arguments, Path(settings.training.output_dir)
-    if own.submission and arguments.seeds:
+    settings = parse("russian_superglue", Options, argv)
+    options, arguments, folder = settings.options, settings.arguments, Path(settings.training.output_dir)
+    if options.submission and arguments.seeds:
         raise UserError("`submission` takes the answers of one model: give one `seed`, and no `seeds`")
-    names = available(arguments.data_dir) if own.task == ALL else [own.task]
+    from finetuning.russian_superglue import report  # heavy imports only where the arguments are right
+    from finetuning.russian_superglue.suite import available, run_task, verify, write_submission
+
+    names = available(arguments.data_dir) if options.task == ALL else [options.task]
     names.sort(key=lambda name: name == "lidirus")  # after TERRa, whose model answers it
-    folders = {name: folder / name if own.task == ALL else folder for name in names}
-    submission = Path(own.submission) if own.submission else None
+    folders = {name: folder / name if options.task == ALL else folder for name in names}
+    submission = Path(options.submission) if options.submission else None
     verify(names, settings, folders, submission)
     results = {name: run_task(name, settings, folders[name], folders.get("terra")) for name in names}
     if settings.training.process_index == 0:

@@ -4,6 +4,7 @@ The test part is reported and chooses nothing: its texts leave the training part
 validation part, a tenth of the training part serves.
 """
 
+import functools
 import logging
 import random
 from collections import Counter, defaultdict
@@ -32,6 +33,7 @@ class Part:
     encoded: Encoded
 
 
+@functools.lru_cache(maxsize=1)  # several models are trained on the same
 def read_parts(task: Task, data_dir: str) -> tuple[dict[str, list], dict[str, Any]]:
     """The rows of `train`, `validation`, `test`, and perhaps `submission`, and facts about them for the results.
 

@@ -9,10 +9,10 @@ from transformers import TrainingArguments
 from benchmarks import export
 from distillation import run, run_evaluation, run_publish, run_teacher, run_vocabulary
 from distillation.config.arguments import CardArguments, DataArguments
-from finetuning import experiment
+from finetuning import arguments
 from finetuning.sets import collection3, paraphraser, rusentiment, russian_superglue
 
-ARGUMENTS = (*experiment.ARGUMENTS, TrainingArguments)
+ARGUMENTS = (*arguments.ARGUMENTS, TrainingArguments)
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 KEYS = {

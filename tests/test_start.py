@@ -25,11 +25,6 @@ NOT_YET = {  # scripts that are still to be made light: this set only shrinks
     "benchmarks/export.py",
     "benchmarks/inference.py",
     "benchmarks/training_step.py",
-    "finetuning/run_collection3.py",
-    "finetuning/run_paraphraser.py",
-    "finetuning/run_rusentiment.py",
-    "finetuning/run_russian_superglue.py",
-    "finetuning/run_sberquad.py",
 }
 HEAVY = [
     "torch",
@@ -44,6 +39,7 @@ HEAVY = [
 ]
 HEAVY += ["matplotlib", "onnx", "onnxruntime", "openvino", "tensorboard"]
 OF_ALL = [["--help"], ["--xyzzy", "1"], ["--config", "nowhere.yaml"]]
+TUNED = ["--model_name_or_path", "me/model", "--data_dir", "demo"]
 OF_ONE = {  # a bad choice, and a file or folder that does not exist
     "distillation/run.py": [
         ["--kl_positions", "some"],
@@ -57,6 +53,11 @@ OF_ONE = {  # a bad choice, and a file or folder that does not exist
     "benchmarks/scores.py": [[], ["nowhere"]],
     "benchmarks/report.py": [[], ["nowhere", "--output_dir", "new"]],
     "distillation/run_evaluation.py": [[], ["--model_name_or_path", "./nowhere"]],
+    "finetuning/run_rusentiment.py": [[], ["--train_parts", "all"], ["--data_dir", "./nowhere"]],
+    "finetuning/run_paraphraser.py": [["--classes", "4"], ["--model_name_or_path", "./nowhere"]],
+    "finetuning/run_collection3.py": [["--entity_types", "4"], ["--task_teacher", "./nowhere"]],
+    "finetuning/run_sberquad.py": [["--seeds", "one"]],
+    "finetuning/run_russian_superglue.py": [[*TUNED, "--task", "glue"]],
 }
 CALLS = [(script, argv) for script in SCRIPTS for argv in OF_ALL + OF_ONE.get(script, [])]
 STARTER = """

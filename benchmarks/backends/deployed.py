@@ -1,7 +1,6 @@
 """An exported model in the place of the one that it was made of, and how much that changes."""
 
 import copy
-import importlib
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,9 @@ from transformers.modeling_outputs import ModelOutput
 from benchmarks.backends.graph import OUTPUTS
 from benchmarks.backends.runtimes import Run, arrays
 from distillation.evaluation import fill_in, held_out_examples
-from finetuning.experiment import Settings, parse, prepare
+from finetuning.arguments import Settings, parse
+from finetuning.experiment import prepare
+from finetuning.sets import REGISTRY, make_task, set_of
 from finetuning.tasks.base import Task
 from finetuning.trainer import TaskTrainer
 
@@ -115,7 +116,6 @@ def task_of(results: Mapping[str, Any], folder: str, data_dir: str | None) -> tu
 
     folder: where its model is; data_dir: where the data are now, if not where they were.
     """
-    script = importlib.import_module(f"finetuning.run_{results['task']}")  # each benchmark is defined in its script
     recipe = {
         key: value for key, value in results["recipe"].items() if key != "task_teacher" and value not in (None, [])
     }
@@ -124,8 +124,8 @@ def task_of(results: Mapping[str, Any], folder: str, data_dir: str | None) -> tu
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch, "recipe.yaml")
         path.write_text(yaml.safe_dump(recipe | {"output_dir": scratch}), encoding="utf-8")
-        settings = parse(results["task"], ["--config", str(path)], *script.OPTIONS)
-    return script.task(*settings.own), settings
+        settings = parse(REGISTRY[results["task"]], set_of(results["task"]).Options, ["--config", str(path)])
+    return make_task(results["task"], recipe), settings
 
 
 def _comparison(

@@ -10,10 +10,9 @@ from typing import Any
 from distillation.config.errors import UserError
 from distillation.runs.files import RESULTS, write_json
 from distillation.runs.resume import is_resumed, names_checkpoint
-from finetuning.arguments import TaskTeacherArguments
-from finetuning.experiment import Settings, check, run
+from finetuning.arguments import Settings, TaskTeacherArguments
+from finetuning.experiment import check, over_seeds, run
 from finetuning.formats.locate import DEMO
-from finetuning.results import over_seeds
 from finetuning.russian_superglue import benchmark
 from finetuning.russian_superglue.baseline import baseline
 from finetuning.russian_superglue.submission import write_task, zip_submission
@@ -46,8 +45,8 @@ def run_task(name: str, settings: Settings, folder: Path, terra: Path | None = N
     training = copy.copy(settings.training)
     training.output_dir = str(folder)
     # The one task makes the run, whatever is run or written besides.
-    own = tuple(replace(one, task=name, submission=None) for one in settings.own)
-    settings = replace(settings, training=training, own=own)
+    options = replace(settings.options, task=name, submission=None)
+    settings = replace(settings, training=training, options=options)
     if name != "lidirus" or terra is None:
         return run(benchmark.make_task(name), settings)
     seeds = settings.arguments.seeds

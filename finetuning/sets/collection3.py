@@ -5,17 +5,17 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-import datasets
-
+from distillation.config.command_line import key
 from distillation.config.errors import UserError
-from finetuning.arguments import key
 from finetuning.formats import brat, conll
 from finetuning.formats.locate import find, has, load_from_hub, local_folder
 from finetuning.tasks.bio_spans import bio_tags
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from finetuning.tasks.tagging import Tagging
 
 HUB = "RCC-MSU/collection3"
@@ -28,11 +28,9 @@ COARSER = {"GEOPOLIT": "LOC", "MEDIA": "ORG"}  # how the three types follow from
 class Options:
     """Which entities."""
 
-    entity_types: int = key(3, "3: PER, ORG, LOC, the benchmark. 5: GEOPOLIT and MEDIA apart from LOC and ORG.")
-
-    def __post_init__(self):
-        if self.entity_types not in TYPES:
-            raise UserError(f"`entity_types` is {self.entity_types}; choose 3 or 5")
+    entity_types: Literal[3, 5] = key(
+        3, "3: PER, ORG, LOC, the benchmark. 5: GEOPOLIT and MEDIA apart from LOC and ORG."
+    )
 
 
 def task(options: Options) -> "Tagging":
@@ -100,7 +98,7 @@ def _from_hub(name: str, types: Mapping[str, str]) -> dict[str, list[dict]]:
     return {split: _hub_rows(name, split, loaded[split], types) for split in FILES if split in loaded}
 
 
-def _hub_rows(name: str, split: str, table: datasets.Dataset, types: Mapping[str, str]) -> list[dict]:
+def _hub_rows(name: str, split: str, table: "Dataset", types: Mapping[str, str]) -> list[dict]:
     feature = getattr(table.features["ner_tags"], "feature", None)
     names, known = getattr(feature, "names", None), set(bio_tags(types))
     rows = []

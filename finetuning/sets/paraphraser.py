@@ -5,11 +5,11 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from xml.parsers import expat
 
+from distillation.config.command_line import key
 from distillation.config.errors import UserError
-from finetuning.arguments import key
 from finetuning.formats.locate import find, load_from_hub, local_folder, read_text
 
 if TYPE_CHECKING:
@@ -34,11 +34,7 @@ _CLASS_OF = {"not paraphrase": "-1", "loose paraphrase": "0", "strict paraphrase
 class Options:
     """Which of the two tasks."""
 
-    classes: int = key(2, "2: paraphrase or not. 3: strict, loose, or no paraphrase.")
-
-    def __post_init__(self):
-        if self.classes not in LABELS:
-            raise UserError(f"`classes` is {self.classes}; choose 2 or 3")
+    classes: Literal[2, 3] = key(2, "2: paraphrase or not. 3: strict, loose, or no paraphrase.")
 
 
 def task(options: Options) -> "TextClassification":

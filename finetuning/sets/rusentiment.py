@@ -4,10 +4,10 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from distillation.config.command_line import key
 from distillation.config.errors import UserError
-from finetuning.arguments import key
 from finetuning.formats import table
 from finetuning.formats.locate import find, local_folder
 
@@ -25,11 +25,7 @@ COLUMNS = ("label", "text")
 class Options:
     """Which posts to train on."""
 
-    train_parts: list[str] = key(["random"], "Of `random` and `preselected`, the posts to train on.")
-
-    def __post_init__(self):
-        if sorted(self.train_parts) not in (["random"], ["preselected"], ["preselected", "random"]):
-            raise UserError(f"`train_parts` is {self.train_parts}; name `random`, `preselected`, or both")
+    train_parts: list[Literal["random", "preselected"]] = key(["random"], "The posts to train on.")
 
 
 def task(options: Options) -> "TextClassification":

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from distillation.config.command_line import key
 from distillation.config.errors import UserError
-from finetuning.arguments import key
 from finetuning.russian_superglue.tasks import NAMES
 
 if TYPE_CHECKING:

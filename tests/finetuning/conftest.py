@@ -12,6 +12,7 @@ from finetuning.tasks.classification import TextClassification
 from finetuning.tasks.multiple_choice import MultipleChoice
 from finetuning.tasks.question_answering import QuestionAnswering
 from finetuning.tasks.tagging import Tagging
+from tests.finetuning.demo_sets import small_demo
 
 TOKENIZERS = ("tokenizer", "byte_tokenizer", "spaced_byte_tokenizer", "unigram_tokenizer")
 TYPES = ("PER", "LOC")
@@ -44,6 +45,15 @@ def asked(text, question, draw):
         "question": question,
         "answers": [{"text": text[start:end], "start": start}],
     }
+
+
+@pytest.fixture(scope="session")
+def benchmarks(tmp_path_factory):
+    """A folder of the demo's benchmarks, small."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    for name in ("rusentiment", "paraphraser", "collection3", "sberquad"):
+        small_demo(name, folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -93,7 +93,7 @@ def changed(tmp_path, data):
         (dict(train_parts="all"), "`train_parts`"),
         (dict(config="absent.yaml"), "absent.yaml cannot be read"),
         (dict(model_name_or_path="absent"), "`model_name_or_path` 'absent' cannot be loaded"),
-        (dict(model_name_or_path="no/such/model"), "`model_name_or_path` 'no/such/model' cannot be loaded"),
+        (dict(model_name_or_path="no/such/model"), "`model_name_or_path` 'no/such/model' does not exist"),
         (dict(task_teacher="absent"), "`task_teacher` 'absent' cannot be loaded"),
         (dict(data_dir="absent"), "`data_dir` 'absent' is no folder"),
     ],
@@ -104,8 +104,8 @@ def test_keys(refused, keys, sentence):
 
 
 def test_keys_of_one_task(refused):
-    assert "`classes` is 4; choose 2 or 3" in refused("paraphraser", classes=4)
-    assert "`entity_types` is 4; choose 3 or 5" in refused("collection3", entity_types=4)
+    assert "`classes`: invalid choice: 4 (choose from 2, 3)" in refused("paraphraser", classes=4)
+    assert "`entity_types`: invalid choice: 4 (choose from 3, 5)" in refused("collection3", entity_types=4)
     assert "unknown key `classes`" in refused("sberquad", classes=2)
 
 

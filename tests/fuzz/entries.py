@@ -7,7 +7,8 @@ from benchmarks import cross_vocabulary_kl, export, inference, quality, report, 
 from distillation import run, run_evaluation, run_publish, run_teacher, run_vocabulary
 from distillation.config.arguments import ARGUMENTS, CardArguments, DataArguments
 from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_russian_superglue, run_sberquad
-from finetuning.experiment import ARGUMENTS as TUNING
+from finetuning.arguments import ARGUMENTS as TUNING
+from finetuning.sets import collection3, paraphraser, rusentiment, russian_superglue, sberquad
 from tests.fuzz.case import Entry
 
 TOKEN = "hf_ThisIsNoTokenAtAll1234567890abcdef"  # given to every script, and to be seen nowhere
@@ -81,14 +82,14 @@ ENTRIES = (
         yamls=("config",),
         folders={"checkpoint": "finished"},
     ),
-    _fine_tuning("rusentiment", run_rusentiment, *run_rusentiment.OPTIONS),
-    _fine_tuning("paraphraser", run_paraphraser, *run_paraphraser.OPTIONS),
-    _fine_tuning("collection3", run_collection3, *run_collection3.OPTIONS),
-    _fine_tuning("sberquad", run_sberquad),
+    _fine_tuning("rusentiment", run_rusentiment, rusentiment.Options),
+    _fine_tuning("paraphraser", run_paraphraser, paraphraser.Options),
+    _fine_tuning("collection3", run_collection3, collection3.Options),
+    _fine_tuning("sberquad", run_sberquad, sberquad.Options),
     _fine_tuning(
         "russian_superglue",
         run_russian_superglue,
-        run_russian_superglue.Options,
+        russian_superglue.Options,
         task="terra",
         submission="{here}/output.zip",
     ),
