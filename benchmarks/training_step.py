@@ -38,7 +38,7 @@ from benchmarks.timing.roofline import measure_machine
 from benchmarks.timing.rounds import advice, is_steady, spread, time_ratio
 from benchmarks.timing.step import Step
 from benchmarks.timing.systems import RECIPES, SHAPES
-from distillation.assembly import assemble
+from distillation.assembly import build_run
 from distillation.config.arguments import ARGUMENTS
 from distillation.config.command_line import CommandLine
 from distillation.config.errors import cli_entry
@@ -114,7 +114,7 @@ def build(argv: list[str]) -> tuple[Step, TrainingArguments]:
     """The step of a recipe, and how it is trained."""
     *parts, _, training_args = parse_recipe(*ARGUMENTS, argv=argv, training=True)
     set_seed(training_args.seed)
-    run = assemble(*parts, training_args)
+    run = build_run(*parts, training_args)
     run.use_cache()
     return Step(run.trainer), training_args
 

@@ -1,43 +1,64 @@
-"""A recipe's arguments become a trainer: teacher, student, tokenizers, and corpus, loaded, built, and checked."""
+"""A recipe's arguments become a run: models, tokenizers, and corpus; and what trains, evaluates, and publishes it."""
 
 import functools
+import logging
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+from transformers import BertForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
 from distillation.config.arguments import (
     CacheArguments,
+    CardArguments,
     DataArguments,
     MaskingArguments,
     ModelArguments,
     ObjectiveArguments,
+    TeacherArguments,
     check_best,
     check_masking,
 )
 from distillation.config.errors import UserError
 from distillation.corpus.examples import load_corpus
 from distillation.corpus.streaming import stream_corpus
-from distillation.evaluation import held_out_examples
+from distillation.evaluation import evaluate_masked_lm, held_out_examples
+from distillation.hub.publishing import check_push, publish
 from distillation.models.layer_groups import Projections
-from distillation.models.shapes import build_student, load_student_tokenizer, load_teacher
+from distillation.models.loading import check_numbering, load_masked_lm, load_tokenizer
+from distillation.models.shapes import build_student, load_student_tokenizer, load_teacher, teacher_config
 from distillation.models.student import Student
 from distillation.objective import compared_layers
+from distillation.runs.agreement import writing
+from distillation.runs.files import recipe_of
+from distillation.runs.resume import MACHINE, begin, checkpoint_of
 from distillation.teacher_cache.storage import TeacherCache, open_cache
 from distillation.teacher_cache.targets import use_cache
+from distillation.text.reading import check_whole, load_lines
 from distillation.trainer import DistillationTrainer
+from distillation.vocabularies.wordpiece import sample_texts, train_tokenizer
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
-class Assembly:
-    """What a run is made of. `tokenizers`: the student's and, where it is another, the teacher's; `examples`: for each
-    of them the held-out examples (`evaluation.py`)."""
+class Run:
+    """What a run is made of.
 
-    teacher: PreTrainedModel
+    trainer: its model is saved under the `role`, `student` or `teacher`, in results and card.
+    tokenizers: of that model, and of the teacher where it has another.
+    examples: for each tokenizer the held-out examples (`evaluation.py`).
+    teacher: that the student learns from; None where none is needed any more.
+    """
+
+    role: str
+    trainer: DistillationTrainer
     tokenizers: list[PreTrainedTokenizerBase]
     examples: list[Dataset]
-    trainer: DistillationTrainer
-    cache: TeacherCache | None
+    teacher: PreTrainedModel | None = None
+    cache: TeacherCache | None = None
 
     def use_cache(self) -> None:
         """Let the trainer learn from the cache, if the recipe names one, in place of the teacher."""
@@ -46,15 +67,15 @@ class Assembly:
             self.teacher = None  # which may leave the device
 
 
-def assemble(
+def build_run(
     model_args: ModelArguments,
     data_args: DataArguments,
     masking_args: MaskingArguments,
     objective: ObjectiveArguments,
     cache_args: CacheArguments,
     training_args: TrainingArguments,
-) -> Assembly:
-    """Everything that a run needs, before its first step. Raises UserError for what cannot be met."""
+) -> Run:
+    """Everything that a distillation needs, before its first step. Raises UserError for what cannot be met."""
     check_masking(masking_args, objective)
     check_best(training_args, objective)
     if cache_args.teacher_cache and data_args.streaming:
@@ -85,4 +106,86 @@ def assemble(
         teacher_tokenizer=teacher_tokenizer,
         vocabulary=vocabulary,
     )
-    return Assembly(teacher, tokenizers, examples, trainer, cache)
+    return Run("student", trainer, tokenizers, examples, teacher, cache)
+
+
+def build_teacher_run(
+    teacher_args: TeacherArguments,
+    data_args: DataArguments,
+    masking_args: MaskingArguments,
+    training_args: TrainingArguments,
+) -> Run:
+    """The same for a teacher from scratch: a BERT with random weights, trained by MLM alone."""
+    objective = ObjectiveArguments(weight_kl=0, weight_mlm=1, weight_cosine=0, weight_attention=0)
+    check_best(training_args, objective)
+    with training_args.main_process_first():  # the others find its work in the cache, and train the same tokenizer
+        tokenizer = _teacher_tokenizer(teacher_args, data_args)
+        load = functools.partial(stream_corpus, training_args) if data_args.streaming else load_corpus
+        corpus = load(data_args, [tokenizer], masking_args.masking_unit)
+        examples = held_out_examples(corpus.validation_lines, [tokenizer], data_args.max_length)
+    config = teacher_config(teacher_args, len(tokenizer), data_args.max_length, tokenizer.pad_token_id)
+    trainer = DistillationTrainer(
+        Student(BertForMaskedLM(config), Projections()),
+        training_args,
+        teacher=None,
+        objective=objective,
+        masking=masking_args,
+        corpus=corpus,
+        tokenizer=tokenizer,
+    )
+    return Run("teacher", trainer, [tokenizer], examples)
+
+
+def _teacher_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments) -> PreTrainedTokenizerBase:
+    """The tokenizer that the recipe names, or a new one trained on the corpus."""
+    if teacher_args.tokenizer_name_or_path:
+        tokenizer = load_tokenizer(teacher_args.tokenizer_name_or_path, "tokenizer_name_or_path")
+        check_numbering(tokenizer)
+        return tokenizer
+    check_whole(data_args, "to train a tokenizer: name a `tokenizer_name_or_path`, or leave `streaming` out")
+    lines = load_lines(data_args, data_args.train_file, data_args.dataset_name)
+    return train_tokenizer(sample_texts(lines), teacher_args.vocab_size, data_args.max_length)
+
+
+def prepare(
+    arguments: Sequence[Any], training_args: TrainingArguments, card_args: CardArguments
+) -> tuple[dict[str, Any], str | None]:
+    """(the recipe of a run, the checkpoint to resume from), before anything is loaded; the seed is set.
+
+    Raises UserError for an output folder or a repository that the run could not write to.
+    """
+    recipe = recipe_of(arguments, training_args)
+    checkpoint = checkpoint_of(training_args, recipe, MACHINE)
+    check_push(training_args, card_args)
+    set_seed(training_args.seed)
+    return recipe, checkpoint
+
+
+def train_and_publish(run: Run, recipe: Mapping[str, Any], checkpoint: str | None, card_args: CardArguments) -> None:
+    """Train, save, evaluate what was saved beside what it began with, write results and card, and push if asked to."""
+    trainer, training_args = run.trainer, run.trainer.args
+    before = evaluate_before(run) if run.teacher is not None and trainer.is_world_process_zero() else {}
+    sizes = {} if run.teacher is None else {"teacher_parameters": run.teacher.num_parameters()}
+    begin(training_args, recipe)
+    run.use_cache()
+    trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.save_model()
+    results = trainer.measured()
+    if trainer.is_world_process_zero():
+        saved = load_masked_lm(training_args.output_dir, "output_dir").to(training_args.device)
+        after = evaluate_masked_lm(saved, run.tokenizers[0], run.examples[0], training_args.eval_batch_size)
+        results |= {"parameters": saved.num_parameters(), **sizes}
+        with writing(training_args.output_dir):
+            publish(trainer, results, before | {run.role: after}, recipe, card_args, trainer.push_wanted)
+
+
+def evaluate_before(run: Run) -> dict[str, dict[str, float]]:
+    """The held-out figures of the teacher and of the student before its first step; warns of a useless teacher."""
+    batch_size = run.trainer.args.eval_batch_size
+    teacher = evaluate_masked_lm(run.teacher, run.tokenizers[-1], run.examples[-1], batch_size)
+    chance = math.log(len(run.tokenizers[-1]))
+    logger.info("teacher on held-out text: %.3f nats per hidden token (chance: %.3f)", teacher["loss"], chance)
+    if teacher["loss"] > 0.95 * chance:
+        logger.warning("this teacher predicts hardly better than chance: is it trained, and for this language?")
+    student = evaluate_masked_lm(run.trainer.model.model, run.tokenizers[0], run.examples[0], batch_size)
+    return {"teacher": teacher, "student_before": student}

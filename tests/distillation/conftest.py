@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import TrainingArguments
 
-from distillation.assembly import assemble
+from distillation.assembly import build_run
 from distillation.config.arguments import (
     CacheArguments,
     DataArguments,
@@ -35,7 +35,7 @@ def make_trainer(tmp_path, teacher_folder, student_vocabulary, corpus_file):
             cache_args = CacheArguments(**{"teacher_cache": str(tmp_path / "cache"), **cache})
         defaults = dict(output_dir=str(tmp_path / folder), use_cpu=True, report_to="none", save_strategy="no", seed=1)
         training_args = TrainingArguments(**{**defaults, "disable_tqdm": True, "logging_steps": 1, **training})
-        run = assemble(model_args, data_args, masking, objective, cache_args, training_args)
+        run = build_run(model_args, data_args, masking, objective, cache_args, training_args)
         for module in run.trainer.model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0  # a random choice for each micro-batch would hide what is compared

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch.distributed.tensor import DTensor
 from transformers import TrainingArguments
 
-from distillation.assembly import assemble
+from distillation.assembly import build_run
 from distillation.config.arguments import (
     CacheArguments,
     DataArguments,
@@ -87,7 +87,7 @@ def train(
     )
     data_args = DataArguments(train_file=corpus_file, max_length=32, streaming=streams)
     masking = MaskingArguments(masking_unit="word")
-    run = assemble(model_args, data_args, masking, objective, CacheArguments(cache), training_args)
+    run = build_run(model_args, data_args, masking, objective, CacheArguments(cache), training_args)
     trainer, teacher = run.trainer, run.teacher
     for module in trainer.model.modules():
         if isinstance(module, torch.nn.Dropout):

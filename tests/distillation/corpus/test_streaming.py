@@ -18,7 +18,7 @@ from datasets import Dataset
 from transformers import AutoModelForMaskedLM, TrainingArguments
 
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
-from distillation.assembly import assemble
+from distillation.assembly import build_run
 from distillation.config.arguments import (
     CacheArguments,
     DataArguments,
@@ -241,7 +241,7 @@ def make_trainer(tmp_path, teacher_folder, corpus_file):
     def make(folder, **training):
         torch.manual_seed(0)
         defaults = dict(learning_rate=1e-3, disable_tqdm=True, logging_steps=1, save_strategy="no", max_steps=12)
-        run = assemble(
+        run = build_run(
             ModelArguments(teacher_name_or_path=str(teacher_folder), student_layers=2),
             DataArguments(train_file=str(corpus_file), max_length=32, streaming=True),
             MaskingArguments(rarity_smoothing=0.7),

@@ -351,7 +351,7 @@ def test_a_disk_that_is_full_at_the_end(student, capsys, monkeypatch):
 
 def test_a_folder_that_cannot_be_made_is_refused_before_training(student, capsys, tmp_path, monkeypatch):
     argv, _ = student
-    monkeypatch.setattr("distillation.assembly.assemble", None)
+    monkeypatch.setattr("distillation.assembly.build_run", None)
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit) as ended:
         run.main([*argv, "--output_dir", str(tmp_path / "file" / "student")])
