@@ -11,12 +11,13 @@ import json
 import statistics
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
+from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 from distillation.runs.files import RESULTS, markdown_table, mean_text, read_json
@@ -34,12 +35,9 @@ NOTE = (
 class CompareArguments:
     """Which models, and with which one they are compared."""
 
-    models: list[str] = field(default_factory=list, metadata={"help": "Folders, each with the runs of one model."})
-    baseline: str | None = field(default=None, metadata={"help": "The folder that they are compared with."})
-    held_out: str | None = field(
-        default=None,
-        metadata={"help": "JSON of run_evaluation.py --output, to compare held-out losses as well."},
-    )
+    models: list[Path] = key(REQUIRED, "Folders, each with the runs of one model.")
+    baseline: Path = key(REQUIRED, "The folder that they are compared with.")
+    held_out: Path | None = key(None, "JSON of run_evaluation.py --output, to compare held-out losses as well.")
 
 
 @dataclass(frozen=True)
@@ -65,9 +63,7 @@ def main(argv: list[str] | None = None) -> None:
     Raises UserError where there is nothing to compare.
     """
     (arguments,) = parse_recipe(CompareArguments, argv=argv)
-    if not arguments.models or not arguments.baseline:
-        raise UserError("`models` and `baseline`: name the folders to compare")
-    models, baseline = [Path(model) for model in arguments.models], Path(arguments.baseline)
+    models, baseline = arguments.models, arguments.baseline
     figures = read_json(arguments.held_out) if arguments.held_out else {}
     tables = [table for table in (held_out_table(models, baseline, figures), task_table(models, baseline)) if table]
     if not tables:

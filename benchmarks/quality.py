@@ -8,13 +8,13 @@ Every other option goes to distillation/run.py. All runs share one process. Fini
 goes on after an interruption.
 """
 
-import argparse
 import os
 import re
 import runpy
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,9 +23,10 @@ sys.path.insert(0, str(ROOT))
 from tqdm.auto import tqdm
 
 from distillation.config.arguments import ARGUMENTS, TERMS
-from distillation.config.command_line import CommandLine, check_output
+from distillation.config.command_line import KeyParser, check_output, key, words_of
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
+from distillation.config.training import field_names
 from distillation.runs.files import (
     HEADINGS,
     METRICS,
@@ -45,24 +46,34 @@ VARIANTS = {  # what each changes in the recipe; others say it themselves, as in
 COMMAND, LOG = "command.txt", "run.log"
 
 
+@dataclass
+class QualityArguments:
+    """Which runs, and where they go."""
+
+    variants: list[str] = key(
+        list(VARIANTS), "Ways to train, or what to change in the recipe, as in temperature=1,weight_kl=4."
+    )
+    seeds: list[int] = key([0, 1, 2], "A run of each variant for each.")
+    output_dir: Path = key(Path("outputs/quality"), "Folder for the runs and the table.")
+
+    def __post_init__(self):
+        for variant in self.variants:
+            if variant not in VARIANTS and not all(re.fullmatch(r"\w+=[^,/]+", one) for one in variant.split(",")):
+                known = ", ".join(VARIANTS)
+                raise UserError(f"`variants`: {variant!r} is neither one of {known} nor key=value,key=value")
+        check_output(self.output_dir)
+
+
 @cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Train what is not there yet, and print the table.
 
     Raises UserError for a recipe that no run could follow, before the first one.
     """
-    parser = CommandLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--variants",
-        nargs="+",
-        type=_variant,
-        default=list(VARIANTS),
-        help=f"Ways to train: {', '.join(VARIANTS)}, or what to change in the recipe: temperature=1,weight_kl=4.",
-    )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--output_dir", type=Path, default=Path("outputs/quality"))
-    arguments, recipe = parser.parse_known_args(argv)
-    check_output(str(arguments.output_dir))
+    recipe_keys = [name for one in ARGUMENTS for name in one.__dataclass_fields__]
+    parser = KeyParser(QualityArguments, further=[*recipe_keys, *field_names()])
+    (arguments,), given = parser.parse(sys.argv[1:] if argv is None else argv)
+    recipe = words_of(given)
     runs = {
         (variant, seed): command(variant, seed, recipe, arguments.output_dir)
         for seed in arguments.seeds
@@ -123,12 +134,6 @@ def printed_to(log: Path) -> Iterator[None]:
             stream.flush()
             os.dup2(copy, number)
             os.close(copy)
-
-
-def _variant(text: str) -> str:
-    if text not in VARIANTS and not all(re.fullmatch(r"\w+=[^,/]+", change) for change in text.split(",")):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither one of {', '.join(VARIANTS)} nor key=value,key=value")
-    return text
 
 
 def summarise(results: dict[tuple[str, int], dict[str, float]]) -> dict[str, dict[str, list[float]]]:

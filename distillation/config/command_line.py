@@ -8,13 +8,14 @@ import os
 import re
 import sys
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from distillation.config.errors import UserError, one_line
 
 REQUIRED = dataclasses.MISSING
+CONFIG = "config"
 DEMO = "demo"  # the value that stands for the embedded demo
 
 
@@ -66,8 +67,10 @@ class KeyParser(CommandLine):
         listed = "every field of transformers.TrainingArguments is a key as well:\n  " + "\n  ".join(_lines(further))
         usage = None if _positional(argument_types) else "%(prog)s [--config FILE.yaml] [--KEY VALUE ...]"
         super().__init__(usage=usage, epilog=listed if further else None)
-        self.add_argument("--config", metavar="FILE.yaml", help="Recipe: a YAML file of keys and values.")
-        self._argument_types, self._further = argument_types, further
+        self.add_argument(
+            "--config", nargs=1, default=argparse.SUPPRESS, metavar="FILE.yaml", help="Recipe: a YAML file of keys."
+        )
+        self._argument_types, self._further = argument_types, [CONFIG, *further]
         for argument_type in argument_types:
             hints = get_type_hints(argument_type)
             for field in dataclasses.fields(argument_type):
@@ -96,7 +99,7 @@ class KeyParser(CommandLine):
             self.add_argument(f"--{field.name}", **options | ({"nargs": "*"} if is_list else {}))
 
     def parse(self, tokens: list[str]) -> tuple[list[Any], dict[str, list[str]]]:
-        """(an instance of each dataclass, the words of the further keys that were given).
+        """(an instance of each dataclass, the words of the further keys and of `config` that were given).
 
         Raises UserError for a key that is not declared, a missing one, a value of another type, or a path where
         nothing is.
@@ -156,6 +159,15 @@ def _boolean(text: str) -> bool:
     if text.lower() not in ("true", "false", "yes", "no", "1", "0"):
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
     return text.lower() in ("true", "yes", "1")
+
+
+def words_of(given: Mapping[str, Sequence[str]]) -> list[str]:
+    """A command line that gives keys these words."""
+    words = []
+    for name, values in given.items():
+        # The form with "=" lets a value begin with a dash.
+        words += [f"--{name}={values[0]}"] if len(values) == 1 else [f"--{name}", *values]
+    return words
 
 
 def check_output(folder: str | Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from distillation.config import training as training_arguments
-from distillation.config.command_line import CommandLine, KeyParser
+from distillation.config.command_line import CommandLine, KeyParser, words_of
 from distillation.config.errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -46,11 +46,11 @@ def parse_recipe(
 
 
 def _with_config(argv: list[str]) -> list[str]:
-    """The tokens of the recipe that `--config` names, then those of the command line, which win."""
+    """The words of the recipe that `--config` names, then those of the command line, which win."""
     parser = CommandLine(add_help=False)
     parser.add_argument("--config")
     config, rest = parser.parse_known_args(argv)
-    return [*(_tokens(read_recipe(Path(config.config))) if config.config else []), *rest]
+    return [*(_words(read_recipe(Path(config.config))) if config.config else []), *rest]
 
 
 class _Loader(yaml.SafeLoader):
@@ -80,14 +80,11 @@ def read_recipe(path: Path, key: str = "--config") -> dict[str, Any]:
     return recipe
 
 
-def _tokens(recipe: dict[str, Any]) -> list[str]:
-    """Spell a recipe as command-line tokens, so that both go through the same types and choices."""
-    tokens = []
-    for key, value in recipe.items():
-        if value is None:
-            continue  # `key:` with nothing behind it keeps the default
-        values = value if isinstance(value, list) else [value]
-        texts = [json.dumps(item) if isinstance(item, dict | bool) else str(item) for item in values]
-        # The form with "=" lets a value begin with a dash.
-        tokens += [f"--{key}={texts[0]}"] if len(texts) == 1 else [f"--{key}", *texts]
-    return tokens
+def _words(recipe: dict[str, Any]) -> list[str]:
+    """Spell a recipe as a command line, so that both go through the same types and choices."""
+    given = {}
+    for name, value in recipe.items():
+        if value is not None:  # `key:` with nothing behind it keeps the default
+            values = value if isinstance(value, list) else [value]
+            given[name] = [json.dumps(item) if isinstance(item, dict | bool) else str(item) for item in values]
+    return words_of(given)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distillation.config.command_line import CommandLine, check_output
+from distillation.config.command_line import CommandLine, check_output, words_of
 from distillation.config.errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -42,12 +42,9 @@ def parse(
     class Parser(CommandLine, HfArgumentParser):
         pass
 
-    tokens = []
-    for name, words in given.items():
-        tokens += [f"--{name}={words[0]}"] if len(words) == 1 else [f"--{name}", *words]
     try:
         parser = Parser(dataclass_types=subclass() if subclass else TrainingArguments)
-        arguments, unused = parser.parse_args_into_dataclasses(tokens, return_remaining_strings=True)
+        arguments, unused = parser.parse_args_into_dataclasses(words_of(given), return_remaining_strings=True)
         if unused:
             raise UserError(f"unexpected argument {unused[0]!r}: every value follows its key")
         check_training(arguments)
