@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from distillation.config.errors import UserError
+from distillation.runs.files import write_text
 from finetuning.formats.locate import read_text
 from finetuning.tasks.bio_spans import bio_tags, decode, encode
 
@@ -17,15 +18,17 @@ def read(path: Path, split: str, types: Mapping[str, str]) -> list[dict]:
 
     Raises UserError with the line that is no `token<TAB>tag`, or for a file without any.
     """
-    known = set(bio_tags(types))
-    sentences: list[tuple[list[str], list[str]]] = []
-    ended = True
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    known, sentences, ended = bio_tags(types), [], True
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         line = line.removesuffix("\r")
         if not line or line.startswith(NEW_DOCUMENT):
             ended = True
             continue
-        token, tag = _token_and_tag(line, f"{path}:{number}", known)
+        token, _, tag = line.partition("\t")
+        if not token or "\t" not in line:
+            raise UserError(f"{path}:{number}: expected `token<TAB>tag`, got {line!r}; a blank line ends a sentence")
+        if tag not in known:
+            raise UserError(f"{path}:{number}: unknown tag {tag!r}; known are {', '.join(known)}")
         if ended:
             sentences.append(([], []))
             ended = False
@@ -57,15 +60,5 @@ def write(path: Path, rows: Sequence[dict], tags: Sequence[Sequence[str]]) -> Pa
         words = [example["text"][start:end] for start, end in example["words"]]
         lines += [f"{word}\t{tag}\n" for word, tag in zip(words, of_row, strict=True)]
         lines.append("\n")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(lines), encoding="utf-8", newline="\n")
+    write_text(path, "".join(lines))
     return path
-
-
-def _token_and_tag(line: str, place: str, known: set[str]) -> tuple[str, str]:
-    token, *rest = line.split("\t")
-    if len(rest) != 1 or not token:
-        raise UserError(f"{place}: expected `token<TAB>tag`, got {line!r}; a blank line ends a sentence")
-    if rest[0] not in known:
-        raise UserError(f"{place}: unknown tag {rest[0]!r}; known are {', '.join(sorted(known))}")
-    return token, rest[0]

@@ -4,7 +4,7 @@ import gzip
 import os.path
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from distillation.config.errors import UserError, one_line
@@ -39,10 +39,10 @@ def is_demo(data_dir: str) -> bool:
     return data_dir == DEMO or Path(data_dir).resolve().is_relative_to(DEMO_FOLDER)
 
 
-def load_from_hub(name: str, columns: Sequence[str], splits: Sequence[str] = (), config: str | None = None) -> dict:
-    """The named splits of a data set on the Hub as `datasets.Dataset`, or every split if none is named.
+def load_from_hub(name: str, columns: Sequence[str], splits: Sequence[str], config: str | None = None) -> Mapping:
+    """A data set on the Hub: `datasets.Dataset` by split.
 
-    config: which of several sets under one name.
+    columns: those that the named splits must have; config: which of several sets under one name.
 
     Raises UserError if it cannot be had, or lacks one of the splits or one of their columns.
     """
@@ -55,18 +55,16 @@ def load_from_hub(name: str, columns: Sequence[str], splits: Sequence[str] = (),
         except RuntimeError:  # a loading script, which `datasets` does not run
             loaded = datasets.load_dataset(*which, revision=CONVERTED)
     except Exception as error:  # the libraries below raise errors of many kinds
-        raise UserError(
-            f"`data_dir` {name!r} is no folder and cannot be loaded from the Hub: {one_line(error)}"
-        ) from None
-    absent = [split for split in splits if split not in loaded]
-    if absent:
-        raise UserError(f"`data_dir` {name!r} has no split {absent[0]!r}: {sorted(loaded)}")
-    wanted = {split: loaded[split] for split in splits or loaded}
-    for split, rows in wanted.items():
-        missing = sorted(set(columns) - set(rows.column_names))
-        if missing:
-            raise UserError(f"`data_dir` {name!r}: split {split} has no column {missing[0]!r}: {rows.column_names}")
-    return wanted
+        reason = one_line(error)
+        raise UserError(f"`data_dir` {name!r} is no folder and cannot be loaded from the Hub: {reason}") from None
+    for split in splits:
+        if split not in loaded:
+            raise UserError(f"`data_dir` {name!r} has no split {split!r}: {sorted(loaded)}")
+        for column in columns:
+            if column not in loaded[split].column_names:
+                present = loaded[split].column_names
+                raise UserError(f"`data_dir` {name!r}: split {split} has no column {column!r}: {present}")
+    return loaded
 
 
 def has(folder: Path, name: str) -> bool:

@@ -49,12 +49,7 @@ def task(options: Options) -> "Tagging":
 
 
 def tags(types: int = 3) -> tuple[str, ...]:
-    """`O`, `B-PER`, `I-PER`, ...: every tag of so many types.
-
-    Raises UserError unless these are 3 or 5.
-    """
-    if types not in TYPES:
-        raise UserError(f"there are no {types} entity types: ask for {' or '.join(map(str, TYPES))}")
+    """`O`, `B-PER`, `I-PER`, ...: every tag of so many types."""
     return bio_tags(TYPES[types])
 
 
@@ -65,51 +60,35 @@ def read(data_dir: str, types: int = 3) -> dict[str, list[dict]]:
     data_dir: a folder with train.txt, test.txt, and perhaps valid.txt, or with brat documents, or a Hub id.
     types: 3, or 5 to tell GEOPOLIT from LOC and MEDIA from ORG.
 
-    Raises UserError for what is missing and with the file and line of what is wrong.
+    Raises UserError for what is missing and with the file and line, or row, of what is wrong.
     """
-    wanted = tags(types)
-    read_as = {kind: kind if f"B-{kind}" in wanted else COARSER[kind] for kind in TYPES[5]}
+    read_as = {kind: kind if kind in TYPES[types] else COARSER[kind] for kind in TYPES[5]}
     folder = local_folder(data_dir, "collection3", HUB, *FILES.values(), "or brat documents")
     if folder is None:
-        return _from_hub(data_dir, read_as)
+        splits = load_from_hub(data_dir, ("tokens", "ner_tags"), ("train", "test"))
+        return {
+            part: _hub_rows(f"{data_dir} ({part})", part, splits[part], read_as) for part in FILES if part in splits
+        }
     if brat.is_brat(folder):
         return brat.read(folder, read_as)
-    if not any(folder.glob("*.txt*")):
-        raise UserError(f"`data_dir` {data_dir!r} has neither {', '.join(FILES.values())} nor brat documents")
-    return _from_conll(folder, read_as)
+    files = {split: name for split, name in FILES.items() if split != "validation" or has(folder, name)}
+    paths = find(folder, *files.values())
+    return {split: conll.read(path, split, read_as) for split, path in zip(files, paths, strict=True)}
 
 
-def write(folder: str | Path, rows: Sequence[dict], predictions: Sequence[Sequence[str]]) -> Path:
+def write(folder: Path, rows: Sequence[dict], predictions: Sequence[Sequence[str]]) -> Path:
     """Write `test_predictions.txt`, the words of rows with the predicted tags, in CoNLL form."""
-    return conll.write(Path(folder, "test_predictions.txt"), rows, predictions)
+    return conll.write(folder / "test_predictions.txt", rows, predictions)
 
 
-def _from_conll(folder: Path, types: Mapping[str, str]) -> dict[str, list[dict]]:
-    splits = {split: name for split, name in FILES.items() if split != "validation" or has(folder, name)}
-    paths = find(folder, *splits.values())
-    return {split: conll.read(path, split, types) for split, path in zip(splits, paths, strict=True)}
-
-
-def _from_hub(name: str, types: Mapping[str, str]) -> dict[str, list[dict]]:
-    loaded = load_from_hub(name, ("tokens", "ner_tags"))
-    for split in ("train", "test"):
-        if split not in loaded:
-            raise UserError(f"`data_dir` {name!r} has no split {split!r}, only {', '.join(loaded)}")
-    return {split: _hub_rows(name, split, loaded[split], types) for split in FILES if split in loaded}
-
-
-def _hub_rows(name: str, split: str, table: "Dataset", types: Mapping[str, str]) -> list[dict]:
-    feature = getattr(table.features["ner_tags"], "feature", None)
-    names, known = getattr(feature, "names", None), set(bio_tags(types))
-    rows = []
-    for index, example in enumerate(table):
-        tokens = example["tokens"]
-        read = [names[tag] if names and isinstance(tag, int) else tag for tag in example["ner_tags"]]
-        place = f"`data_dir` {name!r}, row {index} of {split}"
-        if len(read) != len(tokens) or not all(tokens):
-            raise UserError(f"{place}: expected a tag for each token and no empty token, got {tokens} and {read}")
-        for tag in read:
-            if tag not in known:
-                raise UserError(f"{place}: unknown tag {tag!r}; known are {', '.join(sorted(known))}")
-        rows.append(conll.row(f"{split}-{index}", tokens, read, types))
+def _hub_rows(name: str, part: str, table: "Dataset", types: Mapping[str, str]) -> list[dict]:
+    """Rows of one split, whose tags are texts or the numbers of named ones."""
+    names = getattr(getattr(table.features["ner_tags"], "feature", None), "names", None)
+    known, rows = bio_tags(types), []
+    for number, raw in enumerate(table):
+        tags = [names[tag] if names else tag for tag in raw["ner_tags"]]
+        unknown = [tag for tag in tags if tag not in known]
+        if unknown:
+            raise UserError(f"{name}, row {number}: unknown tag {unknown[0]!r}; known are {', '.join(known)}")
+        rows.append(conll.row(f"{part}-{number}", raw["tokens"], tags, types))
     return rows

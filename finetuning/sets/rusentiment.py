@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from distillation.config.command_line import key
-from distillation.config.errors import UserError
 from finetuning.formats import table
 from finetuning.formats.locate import find, local_folder
 
@@ -48,11 +47,8 @@ def read(data_dir: str, parts: Sequence[str] = ("random",)) -> dict[str, list[di
 
     parts: the parts that training rows come from, in this order. An id is the part's name and the row's number.
 
-    Raises UserError for an unknown part, a missing file, and a file that is damaged, by its line.
+    Raises UserError for a missing file, and a file that is damaged, by its line.
     """
-    if not parts or len(set(parts)) < len(parts) or not set(parts) <= set(PARTS):
-        got = ", ".join(parts) or "none"
-        raise UserError(f"`parts` must name some of {', '.join(PARTS)}, each once at most; got {got}")
     folder = local_folder(data_dir, "rusentiment", None, *PARTS.values(), TEST)
     *train, test = find(folder, *(PARTS[part] for part in parts), TEST)
     train_rows = [row for part, path in zip(parts, train, strict=True) for row in _rows(path, part)]

@@ -4,9 +4,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from finetuning.formats import squad
+from finetuning.formats.locate import find_either, load_from_hub, local_folder
+from finetuning.formats.values import numbered
 
 if TYPE_CHECKING:
     from finetuning.tasks.question_answering import QuestionAnswering
+
+HUB = "kuznetsoffandrey/sberquad"
+# Training and test file, by the first pair of which one is there: SQuAD's names, SberQuAD's, and those of flat rows.
+FILES = (
+    ("train-v1.1.json", "dev-v1.1.json"),
+    ("train_v1.0.json", "dev_v1.0.json"),
+    ("train.jsonl", "validation.jsonl"),
+)
 
 
 @dataclass
@@ -21,10 +31,27 @@ def task(options: Options) -> "QuestionAnswering":
 
     return QuestionAnswering(
         name="sberquad",
-        read=squad.read,
+        read=read,
         write=squad.write,
         metric=AnswerScores(),
         selects="f1",
         per_cent=True,
         split="validation",
     )
+
+
+def read(data_dir: str) -> dict[str, list[dict]]:
+    """The splits "train" and "test", rows as `squad.rows` has them.
+
+    data_dir: a folder with one pair of FILES, or a Hub id such as HUB. "test" is the part for development: answers of
+        the test part proper are hidden.
+
+    Raises UserError for a missing file, and for what is wrong in one.
+    """
+    folder = local_folder(data_dir, "sberquad", HUB, *FILES[0])
+    if folder is not None:
+        return dict(zip(("train", "test"), map(squad.read, find_either(folder, *FILES)), strict=True))
+    splits = load_from_hub(data_dir, squad.COLUMNS, ("train", "validation"))
+    names = {"train": "train", "test": "validation"}
+    places = {part: f"{data_dir} ({split})" for part, split in names.items()}
+    return {part: squad.rows(places[part], numbered(places[part], splits[split])) for part, split in names.items()}
