@@ -24,6 +24,7 @@ def records(path: Path, columns: Sequence[str], **choices: Sequence[str]) -> Ite
         missing = [column for column in columns if column not in (reader.fieldnames or ())]
         if missing:
             raise UserError(f"{path}:1: the header has no column `{missing[0]}`; make it {','.join(columns)}")
+        header = last = reader.line_num
         for cells in reader:
             last = reader.line_num
             if None in cells or None in cells.values():
@@ -38,7 +39,7 @@ def records(path: Path, columns: Sequence[str], **choices: Sequence[str]) -> Ite
     except csv.Error as error:
         place = f"{path}:{last + 1}"
         raise UserError(f"{place}: no CSV ({error}); mend the row's quotes or fetch the file again") from None
-    if not last:
+    if last == header:
         raise UserError(f"{path}: no rows below the header; fetch the file again")
 
 

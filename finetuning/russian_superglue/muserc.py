@@ -1,61 +1,54 @@
-"""MuSeRC: several answers to a question about a passage, of which any number is right; a row is an answer."""
+"""MuSeRC as a task: whether an answer to a question about a passage is right, each answer by itself."""
 
-import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from finetuning.russian_superglue.tasks import LABELS
-from finetuning.russian_superglue.values import Wrong, label, number, text, value
+from sklearn.metrics import roc_auc_score
+from transformers import PreTrainedTokenizerBase
 
-# Years stand in brackets, too, so that a number of a sentence has two digits at most.
-NUMBER = re.compile(r"[^\S\n]*\(\d{1,2}\)[^\S\n]*")
-QUOTED = re.compile(r'"\s*\(\d{1,2}\)')
+from finetuning.russian_superglue import metrics
+from finetuning.tasks.base import Encoded, Row
+from finetuning.tasks.classification import TextClassification
+from finetuning.tasks.text_pairs import asked_limit, shortened
+
+ROC_AUC = "roc_auc"
 
 
-def flat(raw: Any) -> list[dict]:
-    """A row of the Hub for each answer of a passage of a file, which nests questions and answers.
+@dataclass(frozen=True, kw_only=True)
+class AnswerToQuestion(TextClassification):
+    """A row is an answer, as several may be right.
 
-    Raises Wrong for an absent key, a passage without questions, and a question without answers.
+    ROC AUC of the answers chooses the checkpoint. Both official figures are 0 for the answer "no" to all, since every
+    question has a right answer, and F1a is 0.6 for the answer "yes" to all: neither tells of a model that begins to
+    learn. ROC AUC is 0.5 for both, and does not depend on where the line between them is.
     """
-    passage = value(raw, "passage", dict)
-    found = []
-    for question in _members(passage, "questions"):
-        for answer in _members(question, "answers"):
-            idx = {"paragraph": number(raw), "question": number(question), "answer": number(answer)}
-            texts = {"question": text(question, "question"), "answer": text(answer, "text")}
-            found.append({"idx": idx, "paragraph": value(passage, "text", str), **texts, "label": answer.get("label")})
-    return found
 
+    texts_are_examples: ClassVar[bool] = False
 
-def _members(holder: Any, key: str) -> list:
-    members = value(holder, key, list)
-    if not members:
-        raise Wrong(f"`{key}` is empty; fill it in or delete the row")
-    return members
+    def texts(self, row: Row) -> tuple[str]:
+        """The passage: many questions share it."""
+        return (row["text_2"],)
 
+    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
+        """An input a row: question and answer, then the passage. Of a long question the end goes, never the answer."""
+        answers, _ = shortened([row["answer"] for row in rows], tokenizer, 4 * asked_limit(max_length) // 5)
+        lengths = [len(ids) for ids in tokenizer(answers, add_special_tokens=False)["input_ids"]]
+        left = [asked_limit(max_length) - length for length in lengths]
+        questions, _ = shortened([row["text"] for row in rows], tokenizer, left)
+        asked = [
+            {**row, "text": f"{question} {answer}"}
+            for row, question, answer in zip(rows, questions, answers, strict=True)
+        ]
+        return super().encode(asked, tokenizer, max_length)
 
-def muserc(raw: Mapping[str, Any], labelled: bool) -> dict:
-    """`id`, `idx` of passage, question, and answer, the question as `text`, `answer`, the passage as `text_2`, and the
-    name of the label.
+    def references(self, rows: Sequence[Row]) -> list[dict[str, str]]:
+        """Labels, and whose question they are of."""
+        return metrics.references("muserc", rows)
 
-    Raises Wrong for an absent key and an unknown label.
-    """
-    ids = value(raw, "idx", dict)
-    idx = [number(ids, key) for key in ("paragraph", "question", "answer")]
-    place = label(raw, LABELS["muserc"], labelled, ("false", "true"))
-    return {
-        "id": "-".join(map(str, idx)),
-        "idx": idx,
-        "text": text(raw, "question"),
-        "answer": text(raw, "answer"),
-        "text_2": passage(value(raw, "paragraph", str)),
-        "label": None if place is None else LABELS["muserc"][place],
-    }
-
-
-def passage(numbered: str) -> str:
-    """A passage without the numbers of its sentences, and without the quotation marks that some stand in."""
-    bare = numbered.strip()
-    if QUOTED.match(bare):
-        bare = bare[1:].removesuffix('"')
-    return re.sub(r" ?\n ?", "\n", NUMBER.sub(" ", bare)).strip()
+    def score(self, rows: Sequence[Row], predictions: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """The official figures, and ROC AUC, which is 0.5 where all answers have one label."""
+        right = [row["label"] == "1" for row in rows]
+        chances = [prediction["scores"]["1"] for prediction in predictions]
+        told = len(set(right)) > 1
+        return super().score(rows, predictions) | {ROC_AUC: float(roc_auc_score(right, chances)) if told else 0.5}

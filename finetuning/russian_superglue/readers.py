@@ -1,125 +1,105 @@
 """The official files of the nine tasks, or their data set on the Hub, as rows."""
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import datasets
-
-from distillation.config.errors import UserError
 from finetuning.formats.jsonl import json_lines
 from finetuning.formats.locate import find, has, load_from_hub, local_folder
-from finetuning.russian_superglue import muserc, rucos, words
-from finetuning.russian_superglue.pairs import KEYS, pair, parus
+from finetuning.formats.values import collect, numbered
+from finetuning.russian_superglue import rows, rucos
 from finetuning.russian_superglue.tasks import NAMES
-from finetuning.russian_superglue.values import Wrong
+
+if TYPE_CHECKING:
+    import datasets
 
 HUB = "RussianNLP/russian_super_glue"
-# Of each part: its official file, its split on the Hub, and whether it is labelled.
+# Of each part: its official file, and its split on the Hub. The official validation part is the one to report, since
+# the labels of the official test part are kept secret.
 PARTS = {
-    "train": ("train.jsonl", "train", True),
-    "test": ("val.jsonl", "validation", True),
-    "submission": ("test.jsonl", "test", False),
+    "train": ("train.jsonl", "train"),
+    "test": ("val.jsonl", "validation"),
+    "submission": ("test.jsonl", "test"),
 }
-COLUMNS = {task: ("idx", "label", *keys) for task, keys in KEYS.items()} | {
+COLUMNS = {task: ("idx", "label", *keys) for task, keys in rows.PAIRS.items()} | {
     "parus": ("idx", "label", "premise", "question", "choice1", "choice2"),
     "muserc": ("idx", "label", "paragraph", "question", "answer"),
     "russe": ("idx", "label", "word", "sentence1", "sentence2", "start1", "end1", "start2", "end2"),
     "rwsd": ("idx", "label", "text", "span1_text", "span1_index", "span2_text", "span2_index"),
     "rucos": ("idx", "passage", "query", "entities", "answers"),
 }
-ROWS: dict[str, Callable[[Mapping[str, Any], bool], dict]] = {task: functools.partial(pair, task) for task in KEYS} | {
-    "parus": parus,
-    "muserc": muserc.muserc,
-    "russe": words.russe,
-    "rwsd": words.rwsd,
-    "rucos": rucos.rucos,
-}
+ROWS = {task: functools.partial(rows.pair, task) for task in rows.PAIRS}
+ROWS |= {"parus": rows.parus, "muserc": rows.muserc, "russe": rows.russe, "rwsd": rows.rwsd, "rucos": rucos.rucos}
 
 
 def read(task: str, data_dir: str) -> dict[str, list[dict]]:
     """The parts "train", "test", the official validation part, and "submission", the official test part.
 
-    The rows of "submission" have no label, or None; LiDiRus has one labelled file, which is both "test" and
-    "submission", and no "train".
+    The rows of "submission" have no label, or None. LiDiRus has one labelled file, which is both "test" and
+    "submission", and nothing to train on: as the benchmark has it, it is answered by a model of TERRa's "train".
 
     task: one of NAMES. Its function in ROWS says which keys its rows have; an `id` is a string.
     data_dir: a folder with the official folders such as `TERRa`, or a Hub id such as HUB. The file of "submission" may
         be absent.
 
-    Raises UserError for an unknown task, a missing file, a file that is damaged or empty, and a row that lacks a
-    key, has an unknown label, or repeats an `idx`, by its line.
+    Raises UserError for a missing file, a file that is damaged or empty, and a row that lacks a key, has an unknown
+    label, or repeats an `idx`, by its line.
     """
-    if task not in NAMES:
-        raise UserError(f"there is no task {task!r} in Russian SuperGLUE: choose one of {', '.join(NAMES)}")
     folder = local_folder(data_dir, "russian_superglue", HUB, *NAMES.values())
-    sources = _from_hub(task, data_dir) if folder is None else _from_files(task, folder)
+    parts = _from_hub(task, data_dir) if folder is None else _from_files(task, folder)
     if task == "lidirus":
-        rows = _rows(task, sources["test"], labelled=True)
-        return {"test": rows, "submission": rows}
-    return {part: _rows(task, source, labelled=PARTS[part][2]) for part, source in sources.items()}
+        parts = {"train": read("terra", data_dir)["train"], **parts, "submission": parts["test"]}
+    return parts
 
 
-@dataclass(frozen=True)
-class Source:
-    """Rows of one part as they stand somewhere."""
-
-    name: str
-    raws: Iterable[tuple[str, Any]]  # each with its place
-    flat: Callable[[Any], list]  # one of them -> rows as the Hub has them
-
-
-def _from_files(task: str, folder: Path) -> dict[str, Source]:
+def _from_files(task: str, folder: Path) -> dict[str, list[dict]]:
     name = NAMES[task]
+    files = {part: f"{name}/{file}" for part, (file, _) in PARTS.items()}
     if task == "lidirus":
-        return {"test": _from_file(task, *find(folder, f"{name}/{name}.jsonl"))}
-    files = {part: f"{name}/{file}" for part, (file, _, _) in PARTS.items()}
-    submission = files.pop("submission")
-    paths = dict(zip(files, find(folder, *files.values()), strict=True))
-    if has(folder, submission):
-        (paths["submission"],) = find(folder, submission)
-    return {part: _from_file(task, path) for part, path in paths.items()}
+        files = {"test": f"{name}/{name}.jsonl"}
+    elif not has(folder, files["submission"]):
+        del files["submission"]
+    return {
+        part: _from_file(task, part, path) for part, path in zip(files, find(folder, *files.values()), strict=True)
+    }
 
 
-def _from_file(task: str, path: Path) -> Source:
+def _from_file(task: str, part: str, path: Path) -> list[dict]:
     raws = list(json_lines(path))
-    flat: Callable[[Any], list] = {"muserc": muserc.flat, "rwsd": words.flat}.get(task, lambda raw: [raw])
-    if task == "rucos":
-        flat = functools.partial(rucos.flat, inside=rucos.ends_are_inside(raw for _, raw in raws))
-    return Source(str(path), raws, flat)
+    if task == "muserc":
+        nested = rows.muserc_answers
+    elif task == "rucos":
+        nested = functools.partial(rucos.queries, inside=rucos.ends_are_inside(raw for _, raw in raws))
+    else:
+        nested = None
+    return _rows(task, part, str(path), raws, nested)
 
 
-def _from_hub(task: str, data_dir: str) -> dict[str, Source]:
-    splits = {"test": "test"} if task == "lidirus" else {part: split for part, (_, split, _) in PARTS.items()}
+def _from_hub(task: str, data_dir: str) -> dict[str, list[dict]]:
+    splits = {"test": "test"} if task == "lidirus" else {part: split for part, (_, split) in PARTS.items()}
     loaded = load_from_hub(data_dir, COLUMNS[task], tuple(splits.values()), config=task)
     names = {part: f"{data_dir} ({task}, {split})" for part, split in splits.items()}
     return {
-        part: Source(names[part], _hub_rows(names[part], loaded[split]), lambda raw: [raw])
+        part: _rows(task, part, names[part], numbered(names[part], _with_names(loaded[split])))
         for part, split in splits.items()
     }
 
 
-def _hub_rows(name: str, rows: datasets.Dataset) -> Iterator[tuple[str, dict]]:
+def _with_names(table: "datasets.Dataset") -> Iterator[dict]:
     """Rows with the names of their labels, whose numbers may be in any order."""
-    names = getattr(rows.features.get("label"), "names", None)
-    for number, row in enumerate(rows):
-        if names and row["label"] in range(len(names)):
-            row = {**row, "label": names[row["label"]]}
-        yield f"{name}, row {number}", row
+    names = getattr(table.features.get("label"), "names", None)
+    for row in table:
+        yield {**row, "label": names[row["label"]]} if names and row["label"] in range(len(names)) else row
 
 
-def _rows(task: str, source: Source, labelled: bool) -> list[dict]:
-    rows: dict[str, dict] = {}
-    for place, raw in source.raws:
-        try:
-            for row in (ROWS[task](one, labelled) for one in source.flat(raw)):
-                if row["id"] in rows:
-                    raise Wrong(f"idx {row['id']} stands on an earlier row, too; delete one of them")
-                rows[row["id"]] = row
-        except Wrong as wrong:
-            raise UserError(f"{place}: {wrong}") from None
-    if not rows:
-        raise UserError(f"{source.name}:1: no rows; a whole file has some, so fetch it again")
-    return list(rows.values())
+def _rows(
+    task: str,
+    part: str,
+    name: str,
+    raws: Iterable[tuple[str, Any]],
+    nested: Callable[[Any], list] | None = None,
+) -> list[dict]:
+    """Rows of one part. nested: makes several rows, as the Hub has them, of one line."""
+    labelled = part != "submission"
+    return collect(name, raws, lambda raw: [ROWS[task](one, labelled) for one in (nested(raw) if nested else [raw])])

@@ -1,14 +1,46 @@
 """The scores of all tasks beside those of answers without a model, as a table and as JSON."""
 
-from collections.abc import Mapping
+import collections
+import random
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from distillation.runs.files import write_json, write_text
-from finetuning.russian_superglue.baseline import majority_score, random_score
-from finetuning.russian_superglue.benchmark import read
-from finetuning.russian_superglue.metrics import METRICS, overall
-from finetuning.russian_superglue.tasks import NAMES
+from distillation.runs.files import markdown_table, write_json, write_text
+from finetuning.russian_superglue.metrics import METRICS, overall, score
+from finetuning.russian_superglue.readers import read
+from finetuning.russian_superglue.tasks import LABELS, NAMES
+
+Rows = Sequence[Mapping[str, Any]]
+ANSWERED_BY = ("model", "majority", "random")
+
+
+def majority(task: str, train: Rows, rows: Rows) -> list[Any]:
+    """For each row the commonest label of the training rows, of two that are as common the first; of RuCoS its first
+    entity."""
+    if task == "rucos":
+        return [row["choices"][0] for row in rows]
+    counts = collections.Counter(row["label"] for row in train)
+    return [max(_labels(task), key=lambda label: counts[label])] * len(rows)
+
+
+def random_score(task: str, rows: Rows, repetitions: int = 100, seed: int = 0) -> dict[str, float]:
+    """The mean figures of that many draws of even chances, on labelled rows."""
+    draw = random.Random(seed)
+    drawn = []
+    for _ in range(repetitions):
+        if task == "rucos":
+            answers = [draw.choice(row["choices"]) for row in rows]
+        else:
+            answers = draw.choices(_labels(task), k=len(rows))
+        drawn.append(score(task, rows, answers))
+    return {name: statistics.fmean(figures[name] for figures in drawn) for name in METRICS[task]}
+
+
+def _labels(task: str) -> list[Any]:
+    """The labels as rows have them."""
+    return [0, 1] if task == "parus" else list(LABELS[task])
 
 
 def compare(results: Mapping[str, Mapping[str, Any]], data_dir: str) -> dict[str, Any]:
@@ -22,30 +54,28 @@ def compare(results: Mapping[str, Mapping[str, Any]], data_dir: str) -> dict[str
         tasks[name] = {
             "model": {metric: found[f"test_{metric}"] for metric in METRICS[name]},
             "model_std": {metric: found.get(f"test_{metric}_std") for metric in METRICS[name]},
-            "majority": majority_score(name, rows["train"], rows["test"]),
+            "majority": score(name, rows["test"], majority(name, rows["train"], rows["test"])),
             "random": random_score(name, rows["test"]),
             "truncated": found["truncated"]["test"] / found["examples"]["test"],
         }
-    mean = {who: overall({name: task[who] for name, task in tasks.items()}) for who in ("model", "majority", "random")}
     first = next(iter(results.values()))
     return {
         "model": first["model"],
         "seeds": first.get("seeds") or [first["seed"]],
         "tasks": tasks,
-        "overall": mean,
+        "overall": {who: overall({name: task[who] for name, task in tasks.items()}) for who in ANSWERED_BY},
     }
 
 
 def table(report: Mapping[str, Any]) -> str:
     """Markdown, a row a task; in per cent."""
-    lines = ["| task | metrics | model | majority | random | truncated |", "|---|---|---|---|---|---|"]
+    rows = []
     for name, task in report["tasks"].items():
-        cells = [_figures(task[who]) for who in ("majority", "random")]
-        model = _figures(task["model"], task["model_std"])
-        metrics = " / ".join(METRICS[name])
-        lines.append(f"| {NAMES[name]} | {metrics} | {model} | {' | '.join(cells)} | {100 * task['truncated']:.1f} |")
-    means = " | ".join(f"{100 * report['overall'][who]:.1f}" for who in ("model", "majority", "random"))
-    return "\n".join([*lines, f"| mean of {len(report['tasks'])} | | {means} | |"])
+        figures = [_figures(task[who], task["model_std"] if who == "model" else {}) for who in ANSWERED_BY]
+        rows.append([NAMES[name], " / ".join(METRICS[name]), *figures, f"{100 * task['truncated']:.1f}"])
+    means = [f"{100 * report['overall'][who]:.1f}" for who in ANSWERED_BY]
+    rows.append([f"mean of {len(rows)}", "", *means, ""])
+    return markdown_table(["task", "metrics", *ANSWERED_BY, "truncated"], rows)
 
 
 def save(report: Mapping[str, Any], folder: Path) -> None:
@@ -54,9 +84,9 @@ def save(report: Mapping[str, Any], folder: Path) -> None:
     write_text(folder / "russian_superglue.md", table(report) + "\n")
 
 
-def _figures(values: Mapping[str, float], spread: Mapping[str, float | None] | None = None) -> str:
-    texts = []
-    for name, value in values.items():
-        std = (spread or {}).get(name)
-        texts.append(f"{100 * value:.1f}" + (f" ± {100 * std:.1f}" if std is not None else ""))
-    return " / ".join(texts)
+def _figures(values: Mapping[str, float], deviations: Mapping[str, float | None]) -> str:
+    def text(name: str) -> str:
+        deviation = deviations.get(name)
+        return f"{100 * values[name]:.1f}" + ("" if deviation is None else f" ± {100 * deviation:.1f}")
+
+    return " / ".join(map(text, values))

@@ -4,15 +4,15 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from finetuning.formats.values import Wrong, number, text, value
 from finetuning.metrics import normalised
-from finetuning.russian_superglue.values import Wrong, number, text, value
+from finetuning.russian_superglue.tasks import PLACEHOLDER
 
-PLACEHOLDER = "@placeholder"
 HIGHLIGHT = re.compile(r"\s*@highlight\s*")
 
 
 def ends_are_inside(raws: Iterable[Any]) -> bool:
-    """Whether more entities of a file are whole words if their `end` is the last character than if it is behind that.
+    """Whether more entities of a file are complete words if `end` is their last character than if it is behind that.
 
     The reader of the sister task ReCoRD reads it in the first way, the official scripts of RuCoS in the second.
     """
@@ -21,7 +21,7 @@ def ends_are_inside(raws: Iterable[Any]) -> bool:
         try:
             content, places = value(value(raw, "passage", dict), "text", str), _places(raw)
         except Wrong:
-            continue  # `flat` will tell
+            continue  # `queries` will raise it
         for start, end in places:
             for inside in (0, 1):
                 whole[inside] += _is_whole(content, start, end + inside)
@@ -36,7 +36,7 @@ def _is_whole(content: str, start: int, end: int) -> bool:
     return content[start].isalnum() and content[end - 1].isalnum() and not any(map(str.isalnum, around))
 
 
-def flat(raw: Any, inside: bool) -> list[dict]:
+def queries(raw: Any, inside: bool) -> list[dict]:
     """A row of the Hub for each query of a passage of a file, whose entities are places of its text.
 
     inside: whether the `end` of an entity is its last character.

@@ -1,65 +1,54 @@
 """What the leaderboard takes: a zip of one file a task, each with one line for each example."""
 
 import json
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from distillation.config.errors import UserError
+from distillation.runs.files import replacing, write_text
 from finetuning.russian_superglue.tasks import NAMES
 
 FOLDER = "submission"  # inside of the zip
 
 
-def submission_row(task: str, row: Mapping[str, Any], prediction: Any) -> dict[str, Any]:
-    """The line of one row; of MuSeRC with the one answer that is the row.
+def write_task(task: str, folder: Path, rows: Sequence[Mapping[str, Any]], predictions: Sequence[Any]) -> Path:
+    """Write `<Task>.jsonl` into a folder, sorted by `idx`.
 
-    prediction: a label; of PARus the number of the choice, of RuCoS the text of an entity.
+    predictions: labels; of PARus the number of the choice, of RuCoS the text of an entity.
     """
-    if task == "muserc":
-        passage, question, answer = row["idx"]
-        answers = [{"idx": answer, "label": int(prediction)}]
-        return {"idx": passage, "passage": {"questions": [{"idx": question, "answers": answers}]}}
-    if task == "rwsd":
-        prediction = prediction.capitalize()  # the sample spells its labels so, and only here
-    return {"idx": row["idx"], "label": int(prediction) if task == "parus" else prediction}
-
-
-def write_task(folder: Path, task: str, rows: Sequence[Mapping[str, Any]], predictions: Sequence[Any]) -> Path:
-    """Write `<Task>.jsonl` into a folder, sorted by `idx`, whole or not at all; predictions as in `submission_row`."""
-    order = sorted(range(len(rows)), key=lambda place: rows[place]["idx"])
-    if len(predictions) != len(rows):
-        raise ValueError(f"{len(predictions)} predictions for {len(rows)} rows of {task}")
-    lines = [submission_row(task, rows[place], predictions[place]) for place in order]
-    if task == "muserc":
-        lines = _nested(lines)
-    folder.mkdir(parents=True, exist_ok=True)
+    answers = zip((row["idx"] for row in rows), predictions, strict=True)
+    ordered = sorted(answers, key=lambda answer: answer[0])
+    lines = (
+        _nested(ordered) if task == "muserc" else [{"idx": idx, "label": _label(task, one)} for idx, one in ordered]
+    )
     path = folder / f"{NAMES[task]}.jsonl"
-    draft = path.with_suffix(".part")
-    draft.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8", newline="\n")
-    draft.replace(path)
+    write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
     return path
 
 
-def _nested(lines: Sequence[dict]) -> list[dict]:
-    """Lines of one answer each, in order, as lines of passages with questions with answers."""
-    passages: list[dict] = []
-    for line in lines:
-        if not passages or passages[-1]["idx"] != line["idx"]:
-            passages.append(line)
-            continue
-        questions, (question,) = passages[-1]["passage"]["questions"], line["passage"]["questions"]
-        if questions[-1]["idx"] == question["idx"]:
-            questions[-1]["answers"] += question["answers"]
-        else:
-            questions.append(question)
-    return passages
+def _label(task: str, prediction: Any) -> Any:
+    if task == "rwsd":
+        return prediction.capitalize()  # the sample spells its labels so, and only here
+    return int(prediction) if task == "parus" else prediction
+
+
+def _nested(answers: Sequence[tuple[Sequence[int], str]]) -> list[dict]:
+    """Answers of MuSeRC, in order, in their questions, and these in their passages."""
+    lines = []
+    for passage, of_passage in groupby(answers, key=lambda answer: answer[0][0]):
+        questions = [
+            {"idx": question, "answers": [{"idx": idx[2], "label": int(label)} for idx, label in of_question]}
+            for question, of_question in groupby(of_passage, key=lambda answer: answer[0][1])
+        ]
+        lines.append({"idx": passage, "passage": {"questions": questions}})
+    return lines
 
 
 def zip_submission(path: Path, files: Mapping[str, Path]) -> Path:
-    """Write the zip, whole or not at all. Equal files give equal bytes.
+    """Write the zip. Equal files give equal bytes.
 
     files: what `write_task` wrote, by task.
 
@@ -68,17 +57,11 @@ def zip_submission(path: Path, files: Mapping[str, Path]) -> Path:
     missing = [NAMES[task] for task in NAMES if task not in files or not Path(files[task]).is_file()]
     if missing:
         raise UserError(f"{path}: a submission needs all nine tasks; write the files of {', '.join(missing)} first")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with zipfile.ZipFile(draft, "w") as archive:
-            archive.writestr(_entry(f"{FOLDER}/", 0o40755), "")
-            for task, name in NAMES.items():
-                content = Path(files[task]).read_bytes()
-                archive.writestr(_entry(f"{FOLDER}/{name}.jsonl", 0o100644), content, zipfile.ZIP_DEFLATED)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    with replacing(path) as draft, zipfile.ZipFile(draft, "w") as archive:
+        archive.writestr(_entry(f"{FOLDER}/", 0o40755), "")
+        for task, name in NAMES.items():
+            content = Path(files[task]).read_bytes()
+            archive.writestr(_entry(f"{FOLDER}/{name}.jsonl", 0o100644), content, zipfile.ZIP_DEFLATED)
     return path
 
 

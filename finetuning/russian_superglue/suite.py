@@ -13,12 +13,17 @@ from distillation.runs.resume import is_resumed, names_checkpoint
 from finetuning.arguments import Settings, TaskTeacherArguments
 from finetuning.experiment import check, over_seeds, run
 from finetuning.formats.locate import DEMO
-from finetuning.russian_superglue import benchmark
-from finetuning.russian_superglue.baseline import baseline
+from finetuning.russian_superglue.readers import read
+from finetuning.russian_superglue.report import majority
 from finetuning.russian_superglue.submission import write_task, zip_submission
-from finetuning.russian_superglue.tasks import NAMES
+from finetuning.russian_superglue.tasks import NAMES, make_task
 
 logger = logging.getLogger(__name__)
+
+
+def has_data(name: str, data_dir: str) -> bool:
+    """Whether a folder has that of a task. The demo and the Hub have all."""
+    return data_dir == DEMO or not Path(data_dir).is_dir() or Path(data_dir, NAMES[name]).is_dir()
 
 
 def available(data_dir: str) -> list[str]:
@@ -26,10 +31,7 @@ def available(data_dir: str) -> list[str]:
 
     Raises UserError for a folder without any.
     """
-    folder = Path(data_dir)
-    if data_dir == DEMO or not folder.is_dir():
-        return list(NAMES)  # all are in the demo and on the Hub
-    found = [name for name, official in NAMES.items() if (folder / official).is_dir()]
+    found = [name for name in NAMES if has_data(name, data_dir)]
     if not found:
         raise UserError(f"`data_dir` {data_dir!r} has none of the folders {', '.join(NAMES.values())}")
     for name in [name for name in NAMES if name not in found]:
@@ -48,7 +50,7 @@ def run_task(name: str, settings: Settings, folder: Path, terra: Path | None = N
     options = replace(settings.options, task=name, submission=None)
     settings = replace(settings, training=training, options=options)
     if name != "lidirus" or terra is None:
-        return run(benchmark.make_task(name), settings)
+        return run(make_task(name), settings)
     seeds = settings.arguments.seeds
     results = [_answer(settings, terra / own, folder / own, seed) for own, seed in _runs(seeds, training.seed)]
     if not seeds:
@@ -69,7 +71,7 @@ def _answer(settings: Settings, model: Path, folder: Path, seed: int) -> dict[st
     training.output_dir, training.seed, training.num_train_epochs, training.max_steps = str(folder), seed, 0, -1
     arguments = replace(settings.arguments, model_name_or_path=str(model), random_weights=False, seeds=[])
     asked = replace(settings, arguments=arguments, teacher=TaskTeacherArguments(), training=training)
-    return run(benchmark.make_task("lidirus"), asked)
+    return run(make_task("lidirus"), asked)
 
 
 def verify(names: Sequence[str], settings: Settings, folders: Mapping[str, Path], submission: Path | None) -> None:
@@ -84,7 +86,7 @@ def verify(names: Sequence[str], settings: Settings, folders: Mapping[str, Path]
     if submission is not None and submission.is_dir():
         raise UserError(f"`submission` {str(submission)!r} is a folder: name a zip")
     for name in names:
-        task = benchmark.make_task(name)
+        task = make_task(name)
         task.read(settings.arguments.data_dir)
         check(settings.arguments, copy.copy(settings.training), task)
         if not is_resumed(settings.training) and any(folders[name].rglob("checkpoint-*")):
@@ -108,9 +110,9 @@ def write_submission(path: Path, data_dir: str, folders: Mapping[str, Path], wor
 
 
 def _baseline_file(name: str, data_dir: str, work: Path) -> Path:
-    rows = benchmark.read(name, data_dir) if name in available(data_dir) else {}
+    rows = read(name, data_dir) if has_data(name, data_dir) else {}
     if "submission" not in rows:
         logger.warning("submission: there are no data of %s, so that its file is empty", NAMES[name])
-        return write_task(work, name, [], [])
+        return write_task(name, work, [], [])
     logger.warning("submission: %s was not run, so that the commonest label answers", NAMES[name])
-    return write_task(work, name, rows["submission"], baseline(name, rows["train"], rows["submission"]))
+    return write_task(name, work, rows["submission"], majority(name, rows["train"], rows["submission"]))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from distillation.config.command_line import key
 from distillation.config.errors import UserError
-from finetuning.russian_superglue.tasks import NAMES
+from finetuning.russian_superglue.tasks import NAMES, make_task
 
 if TYPE_CHECKING:
     from finetuning.tasks.base import Task
@@ -30,6 +30,4 @@ class Options:
 
 def task(options: Options) -> "Task":
     """The one that the options name."""
-    from finetuning.russian_superglue.benchmark import make_task
-
     return make_task(options.task)

@@ -41,7 +41,8 @@ class Task(ABC):
     read: Callable[[str], dict[str, list[Row]]]
     write: Callable[[Path, Sequence[Row], Sequence], Path]  # predictions in the benchmark's own format
     metric: evaluate.Metric
-    selects: str  # the metric that chooses a checkpoint
+    selects: str  # the metric that it is known by, and that chooses a checkpoint
+    chooses: str | None = None  # the metric that chooses a checkpoint, if another does
     per_cent: bool = False  # whether its figures are per cent, and not shares of 1
     split: str = "test"  # what the benchmark calls the part that is reported
 

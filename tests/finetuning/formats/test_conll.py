@@ -63,9 +63,9 @@ def test_neighbours_that_are_read_as_one_type_stay_two(read):
     [
         ("слово", "expected `token<TAB>tag`, got 'слово'"),
         ("слово O", "expected `token<TAB>tag`"),
-        ("слово\tNN\tO", "expected `token<TAB>tag`"),
+        ("слово\tNN\tO", "unknown tag 'NN\\tO'"),
         ("\tO", "expected `token<TAB>tag`"),
-        ("слово\tB-MEDIA", "unknown tag 'B-MEDIA'; known are B-LOC, B-ORG"),
+        ("слово\tB-MEDIA", "unknown tag 'B-MEDIA'; known are O, B-PER, I-PER"),
         ("слово\tPER", "unknown tag 'PER'"),
         ("слово\t", "unknown tag ''"),
     ],

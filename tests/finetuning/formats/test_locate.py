@@ -1,4 +1,4 @@
-"""A folder, a file, or a set on the Hub is read, or refused in one sentence that names it."""
+"""A folder, a file, the demo, or a set on the Hub is read, or refused in one sentence that names it."""
 
 import gzip
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset, DatasetDict
 
 from distillation.config.errors import UserError
-from finetuning.formats.locate import find, find_either, load_from_hub, local_folder, read_text
+from finetuning.formats.locate import find, find_either, is_demo, load_from_hub, local_folder, read_text
 
 ROWS = DatasetDict({split: Dataset.from_dict({"a": [1], "b": [split]}) for split in ("train", "test")})
 
@@ -21,52 +21,44 @@ def test_a_folder_comes_before_a_hub_id(tmp_path, monkeypatch):
     assert local_folder("owner/name", "set", "some/example") == Path("owner/name")
 
 
+def test_the_demo_is_a_folder_of_the_project(tmp_path, monkeypatch):
+    """Scores on it must never be told as the benchmark's."""
+    monkeypatch.chdir(tmp_path)
+    folder = local_folder("demo", "rusentiment", None)
+    assert folder.is_dir() and is_demo("demo") and is_demo(str(folder)) and not is_demo(str(tmp_path))
+
+
 @pytest.mark.parametrize(
-    ("data_dir", "example", "message"),
+    ("data_dir", "hub", "message"),
     [
-        (
-            "absent",
-            "some/example",
-            r"'absent' is no folder \(of a.txt, b.txt\), nor .* such as some/example",
-        ),
+        ("absent", "some/example", r"'absent' is no folder \(of a.txt, b.txt\), nor .* such as some/example"),
         ("a/b/c", "some/example", "'a/b/c' is no folder"),
         ("owner/name", None, r"'owner/name' is no folder \(of a.txt, b.txt\)$"),
+        ("data/colection3", "some/example", "is no folder"),  # a slip: there is a folder `data`
     ],
 )
-def test_what_is_neither_folder_nor_hub_id_is_refused(data_dir, example, message):
-    with pytest.raises(UserError, match=message):
-        local_folder(data_dir, "set", example, "a.txt", "b.txt")
-
-
-def test_a_slip_in_a_folder_is_no_hub_id(tmp_path, monkeypatch):
-    """`data/colection3` would be looked for on the Hub, and the files not named."""
+def test_what_is_neither_folder_nor_hub_id_is_refused(tmp_path, monkeypatch, data_dir, hub, message):
     monkeypatch.chdir(tmp_path)
-    assert local_folder("data/colection3", "set", "some/example", "a.txt") is None
     (tmp_path / "data").mkdir()
-    with pytest.raises(UserError, match="is no folder .of a.txt"):
-        local_folder("data/colection3", "set", "some/example", "a.txt")
+    with pytest.raises(UserError, match=message):
+        local_folder(data_dir, "set", hub, "a.txt", "b.txt")
 
 
-def test_hub_splits_are_those_asked_for(monkeypatch):
-    monkeypatch.setattr(datasets, "load_dataset", lambda name: ROWS)
-    assert set(load_from_hub("owner/name", ("a",))) == {"train", "test"}
-    loaded = load_from_hub("owner/name", ("a",), ("test",))
-    assert {split: rows.to_list() for split, rows in loaded.items()} == {"test": [{"a": 1, "b": "test"}]}
+@pytest.mark.parametrize("config", [None, "one"])
+@pytest.mark.parametrize("script", [True, False])
+def test_sets_of_the_hub(monkeypatch, config, script):
+    """`datasets` refuses to run loading scripts; the Hub keeps such sets as Parquet beside them."""
+    asked, which = [], ("owner/name", config) if config else ("owner/name",)
 
-
-def test_sets_with_a_loading_script_are_read_from_their_converted_copy(monkeypatch):
-    """`datasets` refuses to run scripts; the Hub keeps such sets as Parquet beside them."""
-    asked = []
-
-    def load(name, revision=None):
-        asked.append((name, revision))
-        if revision is None:
+    def load(*which, revision=None):
+        asked.append((*which, revision))
+        if script and revision is None:
             raise RuntimeError("Dataset scripts are no longer supported")
         return ROWS
 
     monkeypatch.setattr(datasets, "load_dataset", load)
-    assert set(load_from_hub("owner/name", ("a",))) == {"train", "test"}
-    assert asked == [("owner/name", None), ("owner/name", "refs/convert/parquet")]
+    assert load_from_hub("owner/name", ("a",), ("test",), config) is ROWS
+    assert asked == [(*which, None), (*which, "refs/convert/parquet")][: 1 + script]
 
 
 @pytest.mark.parametrize("error", [ConnectionError("no\nroute"), RuntimeError("a script"), ValueError("what?")])
@@ -79,14 +71,14 @@ def test_hub_failures_are_one_sentence(monkeypatch, error):
     monkeypatch.setattr(datasets, "load_dataset", load)
     reason = " ".join(str(error).split())
     with pytest.raises(UserError, match=rf"'owner/name' is no folder and cannot be loaded.*{reason[:5]}") as caught:
-        load_from_hub("owner/name", ("a",))
+        load_from_hub("owner/name", ("a",), ())
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("columns", "splits", "message"),
     [
-        (("a", "c"), (), r"'owner/name': split train has no column 'c': \['a', 'b'\]"),
+        (("a", "c"), ("train",), r"'owner/name': split train has no column 'c': \['a', 'b'\]"),
         (("a",), ("train", "validation"), r"'owner/name' has no split 'validation': \['test', 'train'\]"),
     ],
 )
@@ -116,8 +108,6 @@ def test_of_several_sets_of_files_the_first_that_is_there_is_taken(tmp_path):
     (tmp_path / "b.gz").touch()
     with pytest.raises(UserError, match="lacks a; looked for a, b"):
         find_either(tmp_path, *sets)
-    (tmp_path / "a").touch()
-    assert find_either(tmp_path, *sets) == [tmp_path / "a", tmp_path / "b.gz"]
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.txt.gz"])
@@ -148,18 +138,3 @@ def test_unreadable_files_are_refused_by_name(tmp_path, name, content, message):
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
         read_text(tmp_path / name)
-
-
-@pytest.mark.parametrize("script", [True, False])
-def test_one_of_several_sets_under_a_name(monkeypatch, script):
-    asked = []
-
-    def load(*which, revision=None):
-        asked.append(which)
-        if script and revision is None:
-            raise RuntimeError("Dataset scripts are no longer supported")
-        return ROWS
-
-    monkeypatch.setattr(datasets, "load_dataset", load)
-    load_from_hub("owner/name", ("a",), config="one")
-    assert asked == [("owner/name", "one")] * (1 + script)

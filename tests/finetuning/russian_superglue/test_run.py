@@ -6,10 +6,10 @@ import zipfile
 import pytest
 
 from finetuning import run_russian_superglue
-from finetuning.russian_superglue import benchmark, suite
+from finetuning.russian_superglue import suite
 from finetuning.russian_superglue.metrics import METRICS
 from finetuning.russian_superglue.readers import read
-from finetuning.russian_superglue.tasks import NAMES
+from finetuning.russian_superglue.tasks import NAMES, QUERY, filled_queries, make_task, premise_and_choices
 from tests.finetuning.demo_sets import small_demo
 
 QUICK = ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "48", "--num_train_epochs", "1"]
@@ -126,7 +126,7 @@ def test_the_answer_stays_however_long_the_question(data, tokenizer):
     """Without it the answers of a question are one input with different labels."""
     rows = read("muserc", str(data))["test"][:2]
     long = [row | {"text": row["text"] * 20, "text_2": row["text_2"] * 20} for row in rows]
-    encoded = benchmark.make_task("muserc").encode(long, tokenizer, 64)
+    encoded = make_task("muserc").encode(long, tokenizer, 64)
     for row, ids in zip(rows, encoded.inputs["input_ids"], strict=True):
         answer = tokenizer.decode(tokenizer(row["answer"], add_special_tokens=False)["input_ids"])
         assert answer in tokenizer.decode(ids).split("[SEP]")[0] and len(ids) <= 64
@@ -134,13 +134,10 @@ def test_the_answer_stays_however_long_the_question(data, tokenizer):
 
 def test_what_a_choice_is_read_with():
     parus = {"text": "Дождь.", "question": "effect", "choices": ["Мокро.", "Сухо."]}
-    assert benchmark.premise_and_choices(parus) == [
-        (f"Дождь. {benchmark.ASKED['effect']}", c) for c in parus["choices"]
-    ]
-    assert "причин" in benchmark.ASKED["cause"] and "результат" in benchmark.ASKED["effect"]
+    assert premise_and_choices(parus) == [(f"Дождь. {QUERY['effect']}", c) for c in parus["choices"]]
+    assert "причин" in QUERY["cause"] and "результат" in QUERY["effect"]
     rucos = {"text": "Новость.", "query": "В @placeholder холодно.", "choices": ["Омск", "Сочи"], "answers": ["Сочи"]}
-    assert benchmark.filled_queries(rucos) == [(f"В {city} холодно.", "Новость.") for city in ("Омск", "Сочи")]
-    assert benchmark.right_entities(rucos) == ["Сочи"] and benchmark.entity(rucos, 1) == "Сочи"
+    assert filled_queries(rucos) == [(f"В {city} холодно.", "Новость.") for city in ("Омск", "Сочи")]
 
 
 def test_the_question_stays_however_long_the_passage(data, tokenizer):
@@ -148,7 +145,7 @@ def test_the_question_stays_however_long_the_passage(data, tokenizer):
     for name in ("muserc", "danetqa"):
         row = read(name, str(data))["test"][0]
         row = row | {"text_2": row["text_2"] * 50}
-        encoded = benchmark.make_task(name).encode([row], tokenizer, 64)
+        encoded = make_task(name).encode([row], tokenizer, 64)
         text = tokenizer.decode(encoded.inputs[0]["input_ids"])
         asked = tokenizer.decode(tokenizer(row["text"], add_special_tokens=False)["input_ids"])
         assert encoded.truncated == 1 and asked in text

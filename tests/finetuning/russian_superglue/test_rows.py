@@ -1,0 +1,89 @@
+"""What the rows are made of: stray numbers and quotation marks, spans that miss their word, labels of every type."""
+
+import pytest
+
+from finetuning.formats.values import label
+from finetuning.russian_superglue.rows import passage, phrase_at, word_at
+from finetuning.russian_superglue.tasks import LABELS
+
+
+@pytest.mark.parametrize(
+    ("task", "spellings", "place"),
+    [
+        ("danetqa", (True, "true", "True", 1, "1"), 1),
+        ("russe", (False, "false", 0), 0),
+        ("rwsd", (False, "False", 0), 0),
+        ("terra", ("entailment", 0, "0"), 0),
+        ("rcb", ("neutral", 2), 2),
+    ],
+)
+def test_labels_of_every_type(task, spellings, place):
+    assert [label({"label": spelling}, LABELS[task]) for spelling in spellings] == [place] * len(spellings)
+
+
+@pytest.mark.parametrize("hidden", [{}, {"label": None}, {"label": -1}])
+def test_hidden_labels(hidden):
+    assert label(hidden, LABELS["terra"], labelled=False) is None
+
+
+@pytest.mark.parametrize(
+    ("numbered", "bare"),
+    [
+        ("(1) Раз. (2) Два.", "Раз. Два."),
+        ('"(1) Раз. (2) Два."', "Раз. Два."),
+        ('" (1)Раз.(2)Два"', "Раз. Два"),
+        (" (1) Раз.", "Раз."),
+        ('"(1) «Раз» и "два".', '«Раз» и "два".'),
+        ('"Раз" сказал он. (2) Два "три"', '"Раз" сказал он. Два "три"'),
+        ("(1) В том году (1965) было.\n(2) Да.", "В том году (1965) было.\nДа."),
+        ("Без номеров.", "Без номеров."),
+    ],
+)
+def test_passages_lose_numbers_and_stray_quotation_marks(numbered, bare):
+    """A model would read the numbers as text; quotation marks of the text itself stay."""
+    assert passage(numbered) == bare
+
+
+@pytest.mark.parametrize(
+    ("sentence", "start", "end", "lemma", "word"),
+    [
+        ("Где коты, где", 4, 9, "кот", "коты"),  # with a comma
+        ("Где «коты» где", 4, 10, "кот", "коты"),
+        ("Где коты", 4, 9, "кот", "коты"),  # one past the end of the sentence
+        ("Где коты где", 4, 9, "кот", "коты"),  # with a space
+        ("Где котами", 4, 7, "кот", "котами"),  # shorter than the word
+        ("по почерку этого", 8, 13, "почерк", "почерку"),  # begins inside of the word and touches the next
+        ("вы,бабы, о нас", 4, 7, "баба", "бабы"),
+        ("дед-столяр", 0, 4, "дед", "дед"),
+        ("де\u0301вка тут", 0, 3, "девка", "де\u0301вка"),
+        ("Где -- кот", 4, 6, "кот", "Где"),  # none: the nearest
+        ("Где кот", 100, 105, "кот", "кот"),
+        ("Кот", -5, 40, "кот", "Кот"),
+    ],
+)
+def test_the_span_of_a_word_is_the_whole_word(sentence, start, end, lemma, word):
+    """Half a word or a comma would be pooled for its sense."""
+    assert sentence[slice(*word_at(sentence, start, end, lemma))] == word
+
+
+@pytest.mark.parametrize(
+    ("sentence", "phrase", "index", "span"),
+    [
+        ("Он, потом он, и он.", "он", 2, (10, 12)),
+        ("Он, потом он, и он.", "он", 4, (16, 18)),
+        ("стон, он", "он", 0, (6, 8)),  # whole words first
+        ("стоны", "он", 0, (2, 4)),
+        ("«Том» спит", "Том", 0, (1, 4)),
+        ("ТОМ спит", "Том", 1, (0, 3)),
+        ("Тостер, который он у него купил.", "он купил", 2, (16, 20)),  # not there: as many words
+        ("Вот (Пэм), Пол!", "Пэм и", 1, (5, 14)),
+        ("Пэм", "Пол и Пэт", 9, (0, 3)),
+        ("Пэм", "", -3, (0, 3)),
+        ("— !", "Пэм", 0, (0, 1)),
+        ("", "Пэм", 0, (0, 0)),
+        ("C (x) D", "(x)", 1, (2, 5)),
+    ],
+)
+def test_the_span_of_a_phrase(sentence, phrase, index, span):
+    """The index counts words that carry punctuation, and a few phrases do not stand in their text."""
+    assert phrase_at(sentence, phrase, index) == list(span)

@@ -1,0 +1,50 @@
+"""SberQuAD from its files under any of their names, and from the Hub."""
+
+import gzip
+import json
+
+import datasets
+import pytest
+from datasets import Dataset, DatasetDict
+
+from distillation.config.errors import UserError
+from finetuning.sets.sberquad import FILES, HUB, read
+from tests.finetuning.squad_rows import ANSWERED, OTHER, articles, flat
+
+SPLITS = {"train": [ANSWERED, OTHER], "test": [OTHER]}
+
+
+@pytest.mark.parametrize("names", FILES)
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_of_every_name(tmp_path, names, packed):
+    for name, rows in zip(names, SPLITS.values(), strict=True):
+        lines = "".join(json.dumps(flat(row)) + "\n" for row in rows)
+        text = lines if name.endswith("l") else json.dumps(articles(*rows))
+        path = tmp_path / (f"{name}.gz" if packed else name)
+        path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
+    assert read(str(tmp_path)) == SPLITS
+
+
+def test_missing_files_are_refused(tmp_path):
+    with pytest.raises(UserError, match=r"looked for train-v1\.1\.json and dev-v1\.1\.json, or .*validation\.jsonl"):
+        read(str(tmp_path))
+
+
+@pytest.mark.parametrize("as_list", [False, True])
+def test_the_hub_gives_the_same_rows(monkeypatch, as_list):
+    """Its ids are numbers, its part for development is called validation, and the answers of its test are hidden."""
+    rows = [flat(ANSWERED, int), flat(OTHER, int)]
+    for row in rows if as_list else []:
+        pairs = zip(row["answers"]["text"], row["answers"]["answer_start"], strict=True)
+        row["answers"] = [{"text": text, "answer_start": start} for text, start in pairs]
+    hidden = Dataset.from_list([{"id": 3, "context": "", "question": ""}])
+    loaded = DatasetDict(test=hidden, validation=Dataset.from_list(rows[1:]), train=Dataset.from_list(rows))
+    monkeypatch.setattr(datasets, "load_dataset", lambda name: loaded)
+    assert read(HUB) == SPLITS
+
+
+def test_wrong_rows_of_the_hub_are_refused_by_row(monkeypatch):
+    rows = Dataset.from_list([flat(ANSWERED, int), flat(ANSWERED, int)])
+    monkeypatch.setattr(datasets, "load_dataset", lambda name: DatasetDict(train=rows, validation=rows))
+    with pytest.raises(UserError, match=r"sberquad \(train\), row 1: id 1 stands on an earlier row"):
+        read(HUB)
