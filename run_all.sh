@@ -123,7 +123,7 @@ deploy student student
 deploy finetuned/student/rusentiment rusentiment
 
 stage inference "size and speed of the teacher and two students"
-python benchmarks/inference.py --models outputs/demo/teacher outputs/demo/student outputs/demo/match --sequence_length 64 \
+python benchmarks/inference.py --models outputs/demo/teacher outputs/demo/student outputs/demo/match --sequence_lengths 64 \
     --heads masked-lm --rounds 3 --seconds 0.2 --output outputs/demo/inference.json 2>outputs/demo/inference.log |
     grep '^|' || { tail -n 5 outputs/demo/inference.log >&2; exit 1; }
 

@@ -3,8 +3,10 @@
 import contextlib
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -28,6 +30,11 @@ class Graph(nn.Module):
         """Which outputs the model has."""
         outputs = self.model(**inputs)
         return [name for name in OUTPUTS if name in outputs]
+
+
+def arrays(outputs: Sequence[Any]) -> list[np.ndarray]:
+    """Outputs of a run as arrays of their own, in fp32."""
+    return [torch.as_tensor(output).float().cpu().numpy().copy() for output in outputs]
 
 
 @contextlib.contextmanager

@@ -27,12 +27,12 @@ logger = logging.getLogger(__name__)
 def export_onnx(model: PreTrainedModel, inputs: dict[str, Tensor], path: Path) -> None:
     """Write the model as one file, for any batch and length.
 
-    inputs: an example, at least (2, 2), with padding. The inputs of the graph have their names, its outputs those of
-    the model's: `last_hidden_state`, `logits`, or `start_logits` and `end_logits`.
+    inputs: an example, at least (2, 2), of choices (2, 2, 2), with padding. The inputs of the graph have their names,
+    its outputs those of the model's: `last_hidden_state`, `logits`, or `start_logits` and `end_logits`.
     """
     wrapped = Graph(model.eval(), list(inputs))
     names = wrapped.names(inputs)
-    axes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
+    axes = {axis: torch.export.Dim.DYNAMIC for axis in range(next(iter(inputs.values())).dim())}
     before = model.config._attn_implementation
     try:
         fuse_attention(model, inputs)

@@ -21,6 +21,8 @@ from typing import Any
 
 import torch
 
+from distillation.runs.files import write_json
+
 MIB, PAGE = 2**20, 4096  # bytes; less than a page cannot be seen
 # What products in int8 and bf16 live on.
 INSTRUCTIONS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
@@ -37,6 +39,8 @@ class Measurement:
 def side_by_side(calls: dict[str, Callable[[], Any]], rounds: int, device: torch.device) -> dict[str, Measurement]:
     """Measure each call in each round. Each should have run before: a first call is slower."""
     measurements = {name: Measurement() for name in calls}
+    gc.collect()
+    gc.freeze()  # what is there by now need not be looked through before each call
     for _ in range(rounds):
         for name, call in calls.items():
             held = reset_peak(device)
@@ -47,6 +51,7 @@ def side_by_side(calls: dict[str, Callable[[], Any]], rounds: int, device: torch
             if held is not None:
                 measurements[name].mib.append(max(peak(device) - held, PAGE) / MIB)
             del result
+    gc.unfreeze()
     return measurements
 
 
@@ -63,12 +68,12 @@ def hardware(device: torch.device) -> dict[str, Any]:
     return found | {"torch": torch.__version__}
 
 
-def show(tables: str, figures: dict[str, Any], output: Path | None) -> None:
+def show(tables: str, figures: dict[str, Any], output: str | None) -> None:
     """Tables for people, then one line of JSON for programs; the same JSON in a file, if one is named."""
     print(tables)
     print(json.dumps(figures))
     if output:
-        output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        write_json(output, figures)
 
 
 def synchronise(device: torch.device) -> None:

@@ -1,30 +1,37 @@
-"""Types of command-line options: what they refuse, argparse tells with the option's name."""
+"""What the scripts that measure have in common on their command lines. Imports nothing heavy."""
 
-from argparse import ArgumentTypeError
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-MOST = 10**9
-
-
-def count(text: str) -> int:
-    """A whole number of at least 1."""
-    if not text.isdecimal() or not 1 <= int(text[:20]) <= MOST:
-        raise ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
+from distillation.config.command_line import key
+from distillation.config.errors import UserError
 
 
-def positive(text: str) -> float:
-    """A number above 0."""
-    if not 0 < float(text) <= MOST:
-        raise ArgumentTypeError(f"{text!r} is not a number above 0")
-    return float(text)
+@dataclass
+class TimingArguments:
+    """How often, and where the figures go."""
+
+    rounds: int = key(5, "How often each is measured, in turn with all others.")
+    output: str | None = key(None, "JSON file for the figures.")
+
+    def __post_init__(self):
+        check_positive(self, "rounds")
+        if self.output and (Path(self.output).is_dir() or not Path(self.output).resolve().parent.is_dir()):
+            raise UserError(f"`output` {self.output!r} is a folder, or in none: name a file in a folder that exists")
 
 
-def output_file(text: str) -> Path:
-    """A file that can be written when all is measured."""
-    path = Path(text)
-    if not path.resolve().parent.is_dir():
-        raise ArgumentTypeError(f"{text!r}: its folder does not exist")
-    if path.is_dir():
-        raise ArgumentTypeError(f"{text!r} is a folder: name a file")
-    return path
+def check_positive(arguments: Any, *names: str) -> None:
+    """Raise UserError for a number, or one of a list of numbers, that is not above 0."""
+    for name in names:
+        value = getattr(arguments, name)
+        if not all(one > 0 for one in (value if isinstance(value, list) else [value])):
+            raise UserError(f"`{name}` must be above 0, got {value}")
+
+
+def check_device(device: str) -> None:
+    """Raise UserError for a GPU that torch does not find."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("`device` is cuda, and torch finds no GPU")

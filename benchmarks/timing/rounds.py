@@ -41,6 +41,25 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float] | 
     return {"median": statistics.median(theirs) / statistics.median(ours), "min": min(each), "max": max(each)}
 
 
+def time_text(seconds: Sequence[float]) -> str:
+    """Milliseconds for a table: the median, the least and the largest, and the spread of rounds that do not agree."""
+    text = range_text([1000 * one for one in seconds])
+    return text if is_steady(seconds) else f"{text} spread {spread(seconds):.3g}x"
+
+
+def range_text(values: Sequence[float]) -> str:
+    """The median, the least and the largest."""
+    return f"{statistics.median(values):.0f} [{min(values):.0f}, {max(values):.0f}]" if values else "not measured"
+
+
+def ratio_text(found: dict[str, float] | None, digits: int = 2, absent: str = "busy") -> str:
+    """A ratio for a table."""
+    if found is None:
+        return absent
+    median, least, largest = (f"{found[name]:.{digits}f}" for name in ("median", "min", "max"))
+    return f"{median} [{least}, {largest}]"
+
+
 def advice(timings: Iterable[Sequence[float]]) -> str:
     """What to do about the rounds that do not agree; empty where all do."""
     worst = max((spread(rounds) for rounds in timings if not is_steady(rounds)), default=None)

@@ -1,151 +1,75 @@
-"""One training step of a `DistillationTrainer`, and its parts, each as a call that can be timed alone."""
+"""One training step of a `DistillationTrainer` and its floor, each as a call that can be timed alone."""
 
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import set_seed
 
-from distillation.models.student import Outputs, Runner
-from distillation.models.teacher import targets_of
-from distillation.objective import distillation_terms
+from benchmarks.timing.measure import side_by_side, synchronise
+from benchmarks.timing.rounds import is_steady, time_ratio
+from distillation.assembly import build_run
+from distillation.config.arguments import ARGUMENTS
+from distillation.config.recipe import parse_recipe
+from distillation.models.student import Outputs
 from distillation.trainer import DistillationTrainer
-from distillation.vocabularies.cross_vocabulary_kl import VocabularyKL
 
 
 class Step:
-    """The step on one batch, and on the same batch its parts, its floor, and the usual way to compute it."""
+    """The step on one batch, and its floor on the same batch."""
 
     def __init__(self, trainer: DistillationTrainer):
         self.trainer = trainer
         trainer.create_optimizer()
         self.student = trainer.accelerator.prepare_model(trainer.model).train()
-        self.rows = range(trainer.args.per_device_train_batch_size)
         self.batch = self.inputs()
         self.tokens = int(self.batch["student"]["attention_mask"].sum())
-        self.objective = trainer.objective
-        self.layers = trainer.model.config.num_hidden_layers
-        self.outputs = trainer.outputs(self.student, self.batch)
-        self.gradients = self._gradients(self.outputs[0])
-
-    def parts(self) -> dict[str, Callable[[], Any]]:
-        """What a step is made of, in order; `losses` are forward and backward."""
-        student, targets = self.outputs
-        held = tensors(student)
-        leaves = Outputs(*(_detached(part) for part in vars(student).values()))
-
-        def losses() -> Tensor:
-            terms = distillation_terms(leaves, targets, self.batch, self.objective, self.trainer.vocabulary_kl)
-            loss = sum(self.objective.weight(name) * value for name, value in terms.items())
-            loss.backward()
-            return loss
-
-        return {
-            "input pipeline": self.inputs,
-            "teacher": lambda: self.trainer.targets(self.batch),
-            "student": self._student,
-            "losses": losses,
-            "backward": lambda: torch.autograd.backward(held, self.gradients, retain_graph=True),
-            "optimiser": self._optimise,
-        }
-
-    def whole(self) -> dict[str, Callable[[], Any]]:
-        """The step without its optimiser, its floor, and the same loss through full-vocabulary logits. Of a trainer
-        that reads a cache only the step."""
-        return {"step": self._step, "floor": self._floor, "full vocabulary": self._full_vocabulary}
+        outputs, self.targets = trainer.outputs(self.student, self.batch)
+        self.gradients = [torch.full_like(tensor, 1e-6) for tensor in tensors(outputs)]  # some gradient
 
     def inputs(self) -> dict[str, Any]:
         """A batch as the data loader makes it, on the device."""
         trainer = self.trainer
-        return trainer._prepare_inputs(trainer.data_collator([trainer.train_dataset[i] for i in self.rows]))
+        examples = [trainer.train_dataset[row] for row in range(trainer.args.per_device_train_batch_size)]
+        return trainer._prepare_inputs(trainer.data_collator(examples))
 
-    def flops(self) -> int:
-        """Of the floor's matrix products."""
-        with FlopCounterMode(display=False) as counter:
-            self._floor()
-        return counter.get_total_flops()
-
-    def loss(self) -> Tensor:
-        """As the step has it."""
-        return self.trainer.compute_loss(self.student, self.batch)
-
-    def full_vocabulary_loss(self) -> Tensor:
-        """The same from the logits at all positions and for all tokens."""
-        trainer, batch = self.trainer, self.batch
-        hidden, maps = self.objective.needs_hidden_states, self.objective.needs_attentions
-        size = batch["student"]["input_ids"].numel()
-        everywhere = torch.arange(size, device=batch["positions"].device)
-        with trainer.compute_loss_context_manager():
-            student = self.student(batch["student"], everywhere, hidden, maps, len(batch["compared"]))
-            with torch.no_grad():
-                everywhere = torch.arange(batch["teacher"]["input_ids"].numel(), device=everywhere.device)
-                teacher = self.teacher_runner(batch["teacher"], everywhere, hidden, maps)
-            student.logits = student.logits[batch["positions"]]
-            teacher.logits = teacher.logits[batch["teacher_positions"]]
-            targets = targets_of(teacher, self.objective, self.layers)
-            sums = distillation_terms(student, targets, batch, self.objective, self.full_vocabulary_kl)
-        shares = torch.stack(list(sums.values())).float() / trainer._counted(batch["counts"]).clamp(min=1)
-        return (trainer._weights * shares).sum()
-
-    def _step(self) -> None:
+    def step(self) -> None:
+        """All that the Trainer does from examples to gradients."""
         (batch,), counts = self.trainer.get_batch_samples(iter([self.inputs()]), 1, self.trainer.args.device)
         self.trainer.training_step(self.student, batch, counts)
 
-    def _floor(self) -> None:
-        self.trainer.targets(self.batch)
+    def floor(self) -> None:
+        """The same teacher and student, forward and backward, with their heads at the positions and rows that the
+        losses need: no loss, alignment, logging, or input pipeline."""
+        trainer, batch, objective = self.trainer, self.batch, self.trainer.objective
+        trainer.targets(batch)
         self._teacher_rows()
-        torch.autograd.backward(tensors(self._student()), self.gradients)
-
-    def _full_vocabulary(self) -> None:
-        self.trainer.accelerator.backward(self.full_vocabulary_loss())
+        hidden, maps = objective.needs_hidden_states, objective.needs_attentions
+        outputs = self.student(batch["student"], batch["positions"], hidden, maps, len(batch["compared"]))
+        torch.autograd.backward(tensors(outputs), self.gradients)
 
     @torch.no_grad()
     def _teacher_rows(self) -> None:
         """Across vocabularies the teacher ends in states: its logits of the candidates are left."""
         kl = self.trainer.vocabulary_kl
-        if kl is None:
-            return
-        groups = self.batch["groups"]
-        states = self.outputs[1].logits.split([count for _, count in groups])
-        for (k, _), group in zip(groups, states, strict=True):
-            kl.candidates[k if kl.is_ordered else 0].logits(group)
+        if kl is not None:
+            groups = self.batch["groups"]
+            states = self.targets.logits.split([count for _, count in groups])
+            for (k, _), group in zip(groups, states, strict=True):
+                kl.candidates[k if kl.is_ordered else 0].logits(group)
 
-    def _student(self) -> Outputs:
-        batch = self.batch
-        hidden, maps = self.objective.needs_hidden_states, self.objective.needs_attentions
-        return self.student(batch["student"], batch["positions"], hidden, maps, len(batch["compared"]))
+    def optimise(self) -> None:
+        """The optimiser's part, which `step` leaves out."""
+        self.trainer.accelerator.clip_grad_norm_(self.student.parameters(), self.trainer.args.max_grad_norm)
+        self.trainer.optimizer.step()
 
-    def _optimise(self) -> None:
-        trainer = self.trainer
-        trainer.accelerator.clip_grad_norm_(self.student.parameters(), trainer.args.max_grad_norm)
-        trainer.optimizer.step()
-
-    def _gradients(self, outputs: Outputs) -> list[Tensor]:
-        """Some gradient of each of the student's outputs."""
-        return [torch.full_like(tensor, 1e-6) for tensor in tensors(outputs)]
-
-    @cached_property
-    def teacher_runner(self) -> Runner:
-        """The teacher with logits, whatever the trainer takes of it."""
-        return Runner(self.trainer.teacher.model)
-
-    @cached_property
-    def full_vocabulary_kl(self) -> VocabularyKL | None:
-        """One that takes the teacher's logits as they are."""
-        if self.trainer.vocabulary_kl is None:
-            return None
-        objective = self.objective
-        return VocabularyKL(
-            self.trainer.data_collator.vocabulary,
-            None,
-            objective.alignment,
-            objective.vocabulary_map or "ordered",
-            objective.reduce_pooling or "mean",
-            objective.temperature,
-            self.trainer.args.device,
-        )
+    def flops(self) -> int:
+        """Of the floor's matrix products."""
+        with FlopCounterMode(display=False) as counter:
+            self.floor()
+        return counter.get_total_flops()
 
 
 def tensors(outputs: Outputs) -> list[Tensor]:
@@ -154,10 +78,44 @@ def tensors(outputs: Outputs) -> list[Tensor]:
     return [tensor for tensor in found if tensor is not None]
 
 
-def _detached(part: Tensor | tuple[Tensor, ...] | None) -> Any:
-    """Leaves of a graph of their own."""
-    if part is None:
-        return None
-    if isinstance(part, tuple):
-        return tuple(_detached(tensor) for tensor in part)
-    return part.detach().requires_grad_()
+def build(argv: Sequence[str]) -> Step:
+    """The step of the trainer that distillation/run.py would make of a command line."""
+    *arguments, _, training_args = parse_recipe(*ARGUMENTS, argv=argv, training=True)
+    set_seed(training_args.seed)
+    run = build_run(*arguments, training_args)
+    run.use_cache()
+    return Step(run.trainer)
+
+
+def measure(argv: Sequence[str], cached: Sequence[str] | None, rounds: int) -> dict[str, Any]:
+    """A row: seconds and MiB of a step, its floor, and what is beside. cached: the command line with a cache."""
+    step = build(argv)
+    args = step.trainer.args
+    whole: dict[str, Callable[[], None]] = {"step": step.step, "floor": step.floor}
+    if cached:
+        whole["cached"] = build(cached).step
+    measured = {}
+    # By turns among themselves: the optimiser leaves nothing in a processor's cache.
+    for calls in (whole, {"input pipeline": step.inputs, "optimiser": step.optimise}):
+        for call in calls.values():  # a first call is slower
+            call()
+        synchronise(args.device)
+        measured |= side_by_side(calls, rounds, args.device)
+    seconds = {part: figures.seconds for part, figures in measured.items()}
+    return {
+        "device": str(args.device),
+        "precision": "bf16" if args.bf16 else "fp32",
+        "examples": args.per_device_train_batch_size,
+        "tokens": step.tokens,
+        "seconds": seconds,
+        "steady": {part: is_steady(one) for part, one in seconds.items()},
+        "mib": {part: figures.mib for part, figures in measured.items()},
+        "flops": step.flops(),
+        "ratios": ratios(seconds),
+    }
+
+
+def ratios(seconds: dict[str, list[float]]) -> dict[str, dict[str, float] | None]:
+    """How many times as long the step takes as its floor and, from a cache, as the step that reads it."""
+    pairs = {"step to floor": "floor"} | ({"step to cached": "cached"} if "cached" in seconds else {})
+    return {name: time_ratio(seconds[less], seconds["step"]) for name, less in pairs.items()}

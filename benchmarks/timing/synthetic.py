@@ -1,4 +1,4 @@
-"""A made-up language: tokenizers of any size and a corpus, so that a full-size step needs nothing from elsewhere.
+"""What a full-size measurement needs and no one else has to give: a random map, and a made-up language.
 
 Words are strings of syllables and come as often as 1 / rank. A vocabulary holds letters, syllables, and as many of the
 commonest words as fit: of 5,000 tokens it knows two thirds of the words of a text, of 119,547 most.
@@ -6,10 +6,12 @@ commonest words as fit: of 5,000 tokens it knows two thirds of the words of a te
 
 import functools
 import itertools
+import math
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from benchmarks.timing.systems import shape
@@ -18,10 +20,10 @@ from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
 CONSONANTS, VOWELS = "бвгджзклмнпрстфхцчшщ", "аеиоуыэя"
 SYLLABLES = ["".join(pair) for pair in itertools.product(CONSONANTS, VOWELS)]
-WORDS = 200_000
-MOST_SYLLABLES = 5
-WORDS_A_LINE = 400  # more than an example holds, so that most are full
+WORDS, MOST_SYLLABLES = 200_000, 5
+LINES, WORDS_A_LINE = 40, 400  # more than an example holds, so that most are full
 POSITIONS = 512
+MOST_PIECES = 8
 
 
 @functools.cache
@@ -42,23 +44,57 @@ def tokenizer(size: int) -> PreTrainedTokenizerBase:
     return build_tokenizer(list(tokens)[:size], POSITIONS)
 
 
-def vocabulary(folder: Path) -> None:
-    """Save a tokenizer for students, of the size that the folder's name ends in."""
-    if not folder.exists():
-        save_tokenizer(tokenizer(int(folder.name.split("-")[-1])), folder)
-
-
-def teacher(folder: Path, config_file: Path) -> None:
-    """Save a masked LM of a shape, with random weights, and a tokenizer of its size."""
-    if not folder.exists():
-        torch.manual_seed(0)
-        config = shape(config_file)
-        save_pretrained(BertForMaskedLM(config), tokenizer(config.vocab_size), folder)
-
-
-def corpus(path: Path, lines: int) -> None:
-    """Write a text file of long lines."""
+def corpus() -> str:
+    """Long lines."""
     known = np.array(words())
     chances = 1 / np.arange(1, len(known) + 1)
-    drawn = np.random.default_rng(1).choice(known, size=(lines, WORDS_A_LINE), p=chances / chances.sum())
-    path.write_text("".join(" ".join(line) + "\n" for line in drawn), encoding="utf-8")
+    drawn = np.random.default_rng(1).choice(known, size=(LINES, WORDS_A_LINE), p=chances / chances.sum())
+    return "".join(" ".join(line) + "\n" for line in drawn)
+
+
+def fill(folder: Path, teacher_shape: Path) -> None:
+    """Make what is empty in a folder: `corpus.txt`; `teacher`, of a shape, with random weights and a tokenizer of its
+    size; tokenizers for students, of the sizes that the names of their folders end in."""
+    for path in sorted(folder.iterdir()):
+        if path.name == "corpus.txt":
+            path.write_text(corpus(), encoding="utf-8")
+        elif path.name == "teacher":
+            torch.manual_seed(0)
+            config = shape(teacher_shape)
+            save_pretrained(BertForMaskedLM(config), tokenizer(config.vocab_size), path)
+        elif path.name.startswith("vocabulary"):
+            save_tokenizer(tokenizer(int(path.name.split("-")[-1])), path)
+
+
+class RandomMap:
+    """What the KL reads of a `VocabularyMap`, at random: frequent tokens, which come first, have few pieces.
+
+    The number of pieces has the mean of real pairs, 3.5 at 5,000 and 2.2 at 30,522; the r-th piece is held in
+    proportion to 1 / sqrt(r).
+    """
+
+    def __init__(self, teacher_size: int, student_size: int):
+        generator = torch.Generator().manual_seed(0)
+        self.teacher_size, self.student_size = teacher_size, student_size
+        mean = min(max(3.5 - 0.72 * math.log(student_size / 5000), 1), MOST_PIECES)
+        rarity = (1 + torch.arange(teacher_size)).log()
+        chance = (rarity / rarity.mean() * (mean - 1) / (MOST_PIECES - 1)).clamp(max=1)
+        trials = torch.full((teacher_size,), MOST_PIECES - 1.0)
+        self.piece_counts = 1 + torch.binomial(trials, chance, generator=generator).long()
+        weights = (1.0 + torch.arange(student_size)).rsqrt()
+        drawn = torch.multinomial(weights, teacher_size * MOST_PIECES, replacement=True, generator=generator)
+        self._pieces = drawn.reshape(teacher_size, MOST_PIECES)
+        self.mapped_teacher_ids = (torch.rand(teacher_size, generator=generator) > 0.02).nonzero().squeeze(1)
+        self.first_spelt_so = torch.arange(teacher_size)  # every token counts as a spelling of its own
+
+    def pieces_of(self, teacher_ids: Tensor) -> Tensor:
+        """The pieces of tokens, one after the other."""
+        within = torch.arange(MOST_PIECES) < self.piece_counts[teacher_ids][:, None]
+        return self._pieces[teacher_ids][within]
+
+    def frequent_groups(self, positions: int, generator: torch.Generator) -> list[tuple[int, int]]:
+        """(pieces, positions) where teacher tokens come as often as 1 / (their place in the vocabulary)."""
+        mapped = self.mapped_teacher_ids
+        drawn = torch.multinomial(1 / (1.0 + mapped), positions, replacement=True, generator=generator)
+        ks, counts = self.piece_counts[mapped[drawn]].unique(return_counts=True)
+        return list(zip(ks.tolist(), counts.tolist(), strict=True))

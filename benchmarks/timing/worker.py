@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import transformers
 
-from benchmarks.backends.runtimes import BACKENDS, Arrays
+from benchmarks.backends.registry import BACKENDS, Arrays
 from benchmarks.timing.measure import MIB, peak, reset_peak, synchronise
 from benchmarks.timing.systems import System
 from distillation.config.errors import UserError, one_line
@@ -40,7 +40,9 @@ def random_inputs(vocabulary: int, batch_size: int, length: int, seed: int = 0) 
     return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
 
-def visit(backend: str, folder: Path, inputs: Arrays, threads: int, device: str, seconds: float) -> dict[str, float]:
+def time_calls(
+    backend: str, folder: Path, inputs: Arrays, threads: int, device: str, seconds: float
+) -> dict[str, float]:
     """Open a model, warm it up, and call it for at least so many seconds: the median of a call, and the peak memory
     above what the process held before."""
     place = torch.device(device)

@@ -3,7 +3,8 @@
 import pytest
 from transformers import BertConfig, BertForMaskedLM
 
-from benchmarks.backends.runtimes import BACKENDS
+from benchmarks.backends.quantization import quantize_onnx
+from benchmarks.backends.registry import BACKENDS
 from tests.benchmarks.tiny_models import POSITIONS, SHAPE, VOCABULARY, batch, lively
 
 
@@ -14,6 +15,14 @@ def masked_lm():
 
 
 @pytest.fixture(scope="session")
+def held_out(corpus_lines, tmp_path_factory):
+    """A file of 60 lines of text."""
+    path = tmp_path_factory.mktemp("text") / "held_out.txt"
+    path.write_text("\n".join(corpus_lines[:60]), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
 def built(masked_lm, tmp_path_factory):
     """A function: backend -> folder with its file of `masked_lm`, made once."""
     folders = {}
@@ -21,7 +30,10 @@ def built(masked_lm, tmp_path_factory):
     def build(name):
         if name not in folders:
             folder = tmp_path_factory.mktemp(name)
-            BACKENDS[name].build(masked_lm, [batch((9, 16), seed=seed) for seed in range(16)], folder)
+            if name == "onnx-int8":  # an export takes seconds
+                quantize_onnx(build("onnx") / "model.onnx", folder / "model.onnx")
+            else:
+                BACKENDS[name].build(masked_lm, [batch((9, 16), seed=seed) for seed in range(16)], folder)
             folders[name] = folder
         return folders[name]
 

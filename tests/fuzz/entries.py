@@ -103,7 +103,7 @@ ENTRIES = (
     ),
     _benchmark(
         inference,
-        {"models": TEACHER, "backends": "torch", "sequence_length": 8, "rounds": 1, "seconds": 0.01, "output": FILE},
+        {"models": TEACHER, "backends": "torch", "sequence_lengths": 8, "rounds": 1, "seconds": 0.01, "output": FILE},
         options=("heads", "batch_sizes", "threads", "device"),
         models=("models",),
         yamls=("models",),
@@ -123,8 +123,7 @@ ENTRIES = (
     ),
     _benchmark(
         cross_vocabulary_kl,
-        {"quick": [], "output": FILE},
-        options=("teacher_size", "student_sizes", "positions", "repeats", "device"),
-        models=("teacher_tokenizer", "student_tokenizers"),
+        {"teacher_size": 500, "student_sizes": 40, "positions": 6, "rounds": 2, "output": FILE},
+        options=("device",),
     ),
 )

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks.backends.in_onnxruntime import session
 from benchmarks.backends.quantization import by_row, quantize_onnx, quantize_tables
-from benchmarks.backends.runtimes import onnx_session
 from tests.benchmarks.tiny_models import VOCABULARY, batch, outputs_of
 
 TOKENS, WIDTH = 50, 16
@@ -55,7 +55,7 @@ PROJECT = ("MatMul", ["states", "turned"], ["out"], {})
 
 
 def run(model):
-    return onnx_session(model.SerializeToString(), 1).run(None, {"ids": np.arange(TOKENS).reshape(2, -1)})[0]
+    return session(model.SerializeToString(), 1).run(None, {"ids": np.arange(TOKENS).reshape(2, -1)})[0]
 
 
 def kept(model):
@@ -115,9 +115,9 @@ def test_a_whole_model(built, masked_lm):
     large = [one for one in kept(onnx.load(path)).values() if one.size >= VOCABULARY * 32]
     assert [(one.dtype.name, one.shape) for one in large] == [("int8", (VOCABULARY, 32))]
     assert path.stat().st_size < 1.6 * masked_lm.num_parameters()
-    session = onnx_session(path, 1)
+    opened = session(path, 1)
     inputs = batch((30, 12, 25))
     real = inputs["attention_mask"].astype(bool)
-    ours, theirs = session.run(None, inputs)[0][real], outputs_of(masked_lm, inputs)[0][real]
+    ours, theirs = opened.run(None, inputs)[0][real], outputs_of(masked_lm, inputs)[0][real]
     assert np.linalg.norm(ours - theirs) < 0.05 * np.linalg.norm(theirs)
     assert (ours.argmax(-1) == theirs.argmax(-1)).mean() > 0.85

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from transformers import BertConfig, BertForQuestionAnswering
 
-from benchmarks.backends.runtimes import BACKENDS, arrays
+from benchmarks.backends.graph import arrays
+from benchmarks.backends.registry import BACKENDS
 from distillation.config.errors import UserError
 from tests.benchmarks.tiny_models import SHAPE, batch, lively, outputs_of
 
@@ -22,7 +23,7 @@ def test_all_say_the_same(name, built, masked_lm):
         pytest.importorskip(package)
     folder = built(name.removesuffix("-bf16"))  # which is only another way to run it
     assert (folder / BACKENDS[name].file).is_file()
-    run = BACKENDS[name].open(folder, 1, "cpu")
+    run = BACKENDS[name].open(folder, 1)
     questions = [batch((16, 11)), batch((16, 11), seed=1), batch((40, 13, 5)), batch((8,))]
     answers = [arrays(run(inputs)) for inputs in questions]
     for inputs, (ours,) in zip(questions, answers, strict=True):
@@ -39,7 +40,7 @@ def test_outputs_are_in_the_order_of_the_model(tmp_path):
     model = lively(BertForQuestionAnswering, BertConfig(vocab_size=200, **SHAPE))
     BACKENDS["torch"].build(model, [], tmp_path)
     inputs = batch((16, 11), 200)
-    found = arrays(BACKENDS["torch"].open(tmp_path, 1, "cpu")(inputs))
+    found = arrays(BACKENDS["torch"].open(tmp_path, 1)(inputs))
     for ours, theirs in zip(found, outputs_of(model, inputs), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
@@ -57,17 +58,17 @@ def test_packages_that_are_not_there(name, absent, message, monkeypatch):
     """One sentence before anything is measured, and only from those who need them."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda package: None if package in absent else "here")
     if message is None:
-        return BACKENDS[name].check(name, "cpu")
+        return BACKENDS[name].check("cpu")
     with pytest.raises(UserError, match=message):
-        BACKENDS[name].check(name, "cpu")
+        BACKENDS[name].check("cpu")
 
 
-@pytest.mark.parametrize("name", BACKENDS)
-def test_devices(name, monkeypatch):
+def test_devices(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda package: "here")
-    BACKENDS[name].check(name, "cpu")
-    if name in ("torch", "torch-bf16", "compile"):
-        BACKENDS[name].check(name, "cuda")
-    else:
-        with pytest.raises(UserError, match=f"`{name}` runs on cpu only"):
-            BACKENDS[name].check(name, "cuda")
+    for name, backend in BACKENDS.items():
+        backend.check("cpu")
+        if name in ("torch", "torch-bf16", "compile"):
+            backend.check("cuda")
+        else:
+            with pytest.raises(UserError, match=f"`{name}` runs on cpu only"):
+                backend.check("cuda")

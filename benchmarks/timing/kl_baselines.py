@@ -1,0 +1,83 @@
+"""The KL across vocabularies in other ways than the project's, over all positions at once and in plain PyTorch.
+
+All score a teacher token by the sum of the log-probabilities of its pieces, in no order (the map `pieces`).
+"""
+
+import warnings
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Scores = Callable[[Tensor], Tensor]  # log-probabilities (positions, student vocabulary) -> (positions, mapped tokens)
+Loss = Callable[[Tensor, Tensor], Tensor]  # of student logits and teacher logits
+HOLDERS = 30  # of a piece, in the published backward pass
+
+
+def kl(scores: Scores, ids: Tensor, temperature: float) -> Loss:
+    """T^2 KL(teacher || student) over the teacher's tokens `ids`, summed over positions, under plain autograd."""
+
+    def loss(logits: Tensor, teacher_logits: Tensor) -> Tensor:
+        student = (scores(logits.log_softmax(-1)) / temperature).log_softmax(-1)
+        teacher = (teacher_logits[:, ids] / temperature).softmax(-1)
+        return F.kl_div(student, teacher, reduction="sum") * temperature**2
+
+    return loss
+
+
+def entries(vocabulary) -> tuple[Tensor, Tensor]:
+    """For each piece of each mapped token the token's place among those, and the piece's id."""
+    ids = vocabulary.mapped_teacher_ids
+    places = torch.arange(len(ids)).repeat_interleave(vocabulary.piece_counts[ids])
+    return places, vocabulary.pieces_of(ids)
+
+
+def dense(vocabulary, device: torch.device) -> Scores:
+    """A product with the matrix of counts, zeros included."""
+    places, pieces = entries(vocabulary)
+    counts = torch.zeros(len(vocabulary.mapped_teacher_ids), vocabulary.student_size)
+    counts = counts.index_put_((places, pieces), torch.ones(len(pieces)), accumulate=True).to(device)
+    return lambda values: values @ counts.to(values.dtype).t()
+
+
+def csr(vocabulary, device: torch.device) -> Scores:
+    """`torch.sparse.mm` with the same matrix as CSR."""
+    size = len(vocabulary.mapped_teacher_ids), vocabulary.student_size
+    indices = torch.stack(entries(vocabulary))
+    ones = torch.ones(indices.shape[1])
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        counts = torch.sparse_coo_tensor(indices, ones, size, check_invariants=False).to_sparse_csr().to(device)
+    return lambda values: torch.sparse.mm(counts.to(values.dtype), values.t()).t()
+
+
+def index_trick(vocabulary, device: torch.device, cut: int = HOLDERS) -> Scores:
+    """The published one: pieces are gathered, and the gradient of a piece is gathered too, from at most `cut` of the
+    tokens that hold it. These are drawn once, each with probability proportional to 1 / (1 + its place)."""
+    places, pieces = entries(vocabulary)
+    counts, width = vocabulary.piece_counts[vocabulary.mapped_teacher_ids], vocabulary.student_size
+    table = torch.full((len(counts), int(counts.max())), width)  # the pieces of a token, padded
+    table[torch.arange(table.shape[1]) < counts[:, None]] = pieces
+    noise = torch.empty(len(places)).exponential_(generator=torch.Generator().manual_seed(0))
+    order = (noise * (1 + places)).argsort()  # the least of exponentials with these rates
+    order = order[pieces[order].argsort(stable=True)]
+    held = torch.bincount(pieces, minlength=width)
+    rank = torch.arange(len(order)) - (held.cumsum(0) - held).repeat_interleave(held)
+    drawn = order[rank < cut]
+    holders = torch.full((width, min(cut, int(held.max()))), len(counts))
+    holders[pieces[drawn], rank[rank < cut]] = places[drawn]
+    table, holders = table.to(device), holders.to(device)
+    return lambda values: _IndexTrick.apply(values, table, holders)
+
+
+class _IndexTrick(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values: Tensor, table: Tensor, holders: Tensor) -> Tensor:
+        ctx.save_for_backward(holders)
+        return F.pad(values, (0, 1))[:, table].sum(-1)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (holders,) = ctx.saved_tensors
+        return F.pad(gradient, (0, 1))[:, holders].sum(-1), None, None

@@ -1,0 +1,88 @@
+"""A fine-tuned model is checked by the metric of its own benchmark, whichever that is."""
+
+import json
+
+import pytest
+from datasets import Dataset
+from transformers import BertConfig, BertForSequenceClassification, TrainingArguments
+
+from benchmarks.backends.deployment import Source, compare, samples_of
+from benchmarks.export import ExportArguments
+from distillation.config.errors import UserError
+from distillation.models.loading import load_with_head, save_pretrained
+from finetuning.sets import make_task
+from finetuning.splits import Part
+from finetuning.trainer import TaskTrainer
+from tests.benchmarks.stand_ins import backwards, running
+from tests.benchmarks.tiny_models import SHAPE, lively
+
+
+@pytest.fixture
+def source(tmp_path, held_out):
+    """A function: a model with its tokenizer, and the results beside it -> a `Source`."""
+
+    def make(model, tokenizer, results=None, **keys):
+        save_pretrained(model, tokenizer, tmp_path / "run")
+        if results is not None:
+            (tmp_path / "run" / "all_results.json").write_text(json.dumps(results), encoding="utf-8")
+        folders = {"model_name_or_path": str(tmp_path / "run"), "output_dir": str(tmp_path / "new")}
+        return Source(ExportArguments(**folders, validation_file=str(held_out), **keys))
+
+    return make
+
+
+def a_classifier(tokenizer):
+    return lively(BertForSequenceClassification, BertConfig(vocab_size=len(tokenizer), **SHAPE))
+
+
+@pytest.mark.parametrize("name", ["rusentiment", "collection3", "sberquad", "terra", "parus"])
+def test_each_kind_of_task_has_its_own_metric(name, source, teacher_folder, tokenizer):
+    """Those of Russian SuperGLUE were once checked on lines of text, for no script had their name."""
+    task = make_task(name)
+    model = load_with_head(task.model_class, str(teacher_folder), "model_name_or_path", task.labels)
+    recipe = {"data_dir": "demo", "max_length": 48, "task": name}
+    made = source(model, tokenizer, {"task": name, "recipe": recipe})
+    found = compare(made, running(made.model), may_use_lines=False)
+
+    rows = task.read("demo")["test"]
+    part = Part(rows, task.encode(rows, made.tokenizer, 48))
+    settings = TrainingArguments("unused", use_cpu=True, report_to="none", disable_tqdm=True)
+    trainer = TaskTrainer(made.model, settings, task=task, train=None, validation=part, tokenizer=made.tokenizer)
+    reported, _ = trainer.measure(part)
+    assert found["pytorch"] == found["exported"] == {key: reported[key] for key in reported.keys() - {"loss"}}
+    assert task.selects in found["pytorch"]
+    assert found["compared"] == f"{len(rows)} predictions on the {task.split} part of {name}"
+    assert (found["agreement"], found["largest_difference"]) == (1, 0)
+
+    wrong = compare(made, backwards(made.model), may_use_lines=False)
+    assert wrong["pytorch"] == found["pytorch"] != wrong["exported"]
+    assert wrong["agreement"] < 0.6 and wrong["largest_difference"] > 0
+
+
+def test_data_that_are_gone(source, tokenizer, tmp_path):
+    """Lines of text do where nobody asked for the benchmark; where somebody did, that is an error."""
+    results = {"task": "terra", "recipe": {"data_dir": str(tmp_path / "gone")}}
+    made = source(a_classifier(tokenizer), tokenizer, results)
+    assert "lines of text" in compare(made, running(made.model), may_use_lines=True)["compared"]
+    with pytest.raises(UserError, match="gone"):
+        compare(made, running(made.model), may_use_lines=False)
+
+
+@pytest.mark.parametrize("results", [None, {"task": "unheard of"}, {"steps": 3}])
+def test_models_of_no_benchmark_are_checked_on_lines(results, source, tokenizer, tmp_path):
+    made = source(a_classifier(tokenizer), tokenizer, results)
+    assert compare(made, running(made.model), True)["compared"] == "60 predictions on lines of text"
+    with pytest.raises(UserError, match="`data_dir` is of no use"):
+        source(a_classifier(tokenizer), tokenizer, results, data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize("texts", [["да", "он идёт домой"], ["да"], ["да", "да", "да"]])
+def test_the_example_has_padding(texts, source, tokenizer):
+    """Without it, a way to export that looks for padding would find that there never is any."""
+    made = source(a_classifier(tokenizer), tokenizer)
+    made.lines = Dataset.from_dict({"text": texts})
+    samples = samples_of(made)
+    assert all(len(one["input_ids"]) == 2 for one in samples)
+    assert sorted(samples[0]["attention_mask"].min(1)) == [0, 1]
+    made.head = "BertForMultipleChoice"
+    assert samples_of(made)[0]["input_ids"].shape[:2] == (2, 2)

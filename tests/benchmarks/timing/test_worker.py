@@ -1,0 +1,85 @@
+"""A process of its own for each measurement: fresh, and with one sentence for whatever goes wrong in it."""
+
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.backends.registry import BACKENDS, Backend
+from benchmarks.timing import worker
+from benchmarks.timing.worker import in_process, time_calls
+from distillation.config.errors import UserError
+
+
+def process_and_sum(one, two):
+    return {"process": os.getpid(), "sum": one + two}
+
+
+def die(by_signal):
+    os.kill(os.getpid(), signal.SIGKILL) if by_signal else os._exit(3)
+
+
+def fail(error):
+    raise error
+
+
+def test_a_process_of_its_own():
+    one, two = (in_process(process_and_sum, 1, 2) for _ in range(2))
+    assert one["sum"] == 3 and len({os.getpid(), one["process"], two["process"]}) == 3
+
+
+@pytest.mark.parametrize(
+    ("function", "argument", "message"),
+    [
+        (die, True, "^out of memory: the system killed it$"),
+        (die, False, "^it ended with code 3$"),
+        (fail, ValueError("one\n  reason"), "^one reason$"),
+        (fail, UserError("`key` is wrong"), "^`key` is wrong$"),
+        (fail, KeyError(), "^KeyError$"),
+        (fail, MemoryError(), "^out of memory$"),
+        (fail, RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "^out of memory$"),
+    ],
+)
+def test_a_process_that_fails(function, argument, message):
+    """Always one sentence, even where the process had no time to say anything."""
+    with pytest.raises(UserError, match=message):
+        in_process(function, argument)
+
+
+class Allocating(Backend):
+    """Holds so much when it is opened, and as much again in each call."""
+
+    def open(self, folder, threads, device="cpu"):
+        held = np.ones(2**23)  # of 8 bytes
+        return lambda inputs: [held + 1]
+
+
+def time_allocating():
+    BACKENDS["allocating"] = Allocating("allocating", "none", "fp32", "")
+    return time_calls("allocating", Path(), {}, 1, "cpu", 0.01)
+
+
+def test_peak_memory_is_that_of_model_and_call():
+    """64 MiB of each."""
+    found = in_process(time_allocating)
+    if "peak_mib" not in found:
+        pytest.skip("this system does not tell")
+    assert 120 < found["peak_mib"] < 170
+
+
+def test_the_median_of_enough_calls(monkeypatch):
+    """A first call that is slow, and some that are disturbed, do not count for more than one."""
+    taken = iter([9.0, 0.1, 0.3, 0.2, 0.9, 0.2, 0.3])  # the first warms up
+    now = [0.0]
+
+    class Clocked(Backend):
+        def open(self, folder, threads, device="cpu"):
+            return lambda inputs: now.__setitem__(0, now[0] + next(taken))
+
+    monkeypatch.setitem(BACKENDS, "clocked", Clocked("clocked", "none", "fp32", ""))
+    monkeypatch.setattr(worker.time, "perf_counter", lambda: now[0])
+    found = time_calls("clocked", Path(), {}, torch.get_num_threads(), "cpu", 1.0)
+    assert found["seconds"] == pytest.approx(0.25)  # of 0.1, 0.3, 0.2, and 0.9, with which a second is over
