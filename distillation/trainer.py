@@ -23,7 +23,7 @@ from distillation.models.teacher import Targets, Teacher
 from distillation.objective import COUNTED_BY, distillation_terms
 from distillation.runs.fsdp import shard
 from distillation.student_trainer import StudentTrainer
-from distillation.teacher_cache.kept import joined_targets
+from distillation.teacher_cache.targets import CACHED, cached_targets
 from distillation.vocabularies.cross_vocabulary_kl import VocabularyKL
 from distillation.vocabularies.mapping import VocabularyMap
 
@@ -174,8 +174,8 @@ class DistillationTrainer(StudentTrainer):
 
     def targets(self, inputs: dict[str, Any]) -> Targets | None:
         """What the teacher makes of a batch, or has made of it."""
-        if "kept" in inputs:
-            return joined_targets(inputs["kept"])
+        if CACHED in inputs:
+            return cached_targets(inputs[CACHED])
         if self.teacher is None:
             return None
         with self.accelerator.autocast():

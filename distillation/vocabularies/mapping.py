@@ -5,7 +5,6 @@ Tokens are compared by their surface text and by whether they open a word, whate
 characters behind their tokens.
 """
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from hashlib import sha256
@@ -15,7 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from distillation.runs.files import replacing
+
 Entry = tuple[str, bool]  # surface text, and whether it opens a word
+FORMAT = 1  # of a saved map: another number makes those that were saved before stale
 ROLES = ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
 
 
@@ -77,7 +79,7 @@ class VocabularyMap:
     @classmethod
     def cached(cls, student_tokenizer: Any, teacher_tokenizer: Any, folder: str | Path) -> "VocabularyMap":
         """The map of two tokenizers, read from a folder if it has been built before, else built and left there."""
-        made_by = [Path(__file__).read_text(encoding="utf-8")]
+        made_by = [str(FORMAT)]
         for tokenizer in (student_tokenizer, teacher_tokenizer):
             made_by += [tokenizer.backend_tokenizer.to_str(), repr(sorted(tokenizer.special_tokens_map.items()))]
         path = Path(folder, f"vocabulary-map-{sha256(chr(0).join(made_by).encode()).hexdigest()[:16]}.pt")
@@ -86,10 +88,8 @@ class VocabularyMap:
             vars(found).update(torch.load(path, weights_only=True))
         else:
             found = cls(student_tokenizer, teacher_tokenizer)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            draft = path.with_suffix(f".{os.getpid()}")
-            torch.save({name: value for name, value in vars(found).items() if name != "_normalizer"}, draft)
-            draft.replace(path)
+            with replacing(path) as draft:
+                torch.save({name: value for name, value in vars(found).items() if name != "_normalizer"}, draft)
         found._normalizer = student_tokenizer.backend_tokenizer.normalizer
         return found
 

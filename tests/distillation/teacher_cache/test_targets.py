@@ -1,0 +1,134 @@
+"""A cache gives what the teacher gave, epoch by epoch."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForMaskedLM, TrainerState
+
+from distillation import run
+from distillation.config.errors import UserError
+from distillation.teacher_cache import storage, targets
+from distillation.teacher_cache.storage import SEED
+from tests import gradients
+
+STEP = dict(max_steps=1, learning_rate=0.0, max_grad_norm=0.0, per_device_train_batch_size=8)
+alignments = pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
+
+
+def first_step(trainer):
+    """The gradients and the log of one step."""
+    (seen,) = gradients.of_each_step(trainer)
+    return seen, trainer.state.log_history[0]
+
+
+def halved(trainer):
+    """A trainer with the masks of a cache, whose teacher's outputs are in half precision as in a cache."""
+    trainer.data_collator.seed = SEED
+    targets._take_states(trainer)
+    query = trainer.targets
+
+    def in_half_precision(inputs):
+        found = query(inputs)
+        found.logits = found.logits.half()
+        found.hidden_states = {view: [s.half() for s in states] for view, states in found.hidden_states.items()}
+        found.attentions = [maps.half() for maps in found.attentions]
+        return found
+
+    trainer.targets = in_half_precision
+    return trainer
+
+
+@alignments
+def test_a_cached_step_is_the_step_with_the_teacher(make_trainer, alignment):
+    """Loss and every gradient, for all five terms: the row of one position must not be read at another."""
+    objective = dict(weight_kl=2.0, weight_attention=100.0, weight_hidden_mse=0.5, hidden_layers="average")
+    options = dict(objective=objective, alignment=alignment, **STEP)
+    expected, its_log = first_step(halved(make_trainer("with", **options)))
+    trainer = make_trainer("without", cache={}, **options)
+    assert trainer.teacher is None
+    seen, log = first_step(trainer)
+    gradients.assert_same(seen, expected, tolerance=1e-4)  # in another batch a few values round the other way
+    for term in ("loss", *trainer.objective.terms):
+        assert log[term] == pytest.approx(its_log[term], rel=1e-5)
+
+
+@alignments
+def test_only_half_precision_is_lost(make_trainer, alignment):
+    """Against the trainer as it is, in evaluation too."""
+    options = dict(alignment=alignment, **STEP)
+    plain = make_trainer("with", **options)
+    plain.data_collator.seed = SEED
+    expected, its_log = first_step(plain)
+    trainer = make_trainer("without", cache={}, **options)
+    seen, log = first_step(trainer)
+    gradients.assert_same(seen, expected, tolerance=0.01)
+    evaluated, its_evaluation = trainer.evaluate(), plain.evaluate()
+    for term in plain.objective.terms:
+        assert log[term] == pytest.approx(its_log[term], rel=2e-3)
+        assert evaluated[f"eval_{term}"] == pytest.approx(its_evaluation[f"eval_{term}"], rel=2e-3)
+
+
+@pytest.mark.parametrize("terms", [dict(weight_kl=1.0, weight_cosine=0.0), dict(weight_kl=0.0, weight_cosine=1.0)])
+def test_a_run_of_fewer_terms_learns_the_same_from_a_cache_of_more(make_trainer, terms):
+    """Without the KL it reads neither states nor positions; the masks are the same."""
+    make_trainer("all", cache={}, objective=dict(weight_kl=1.0, weight_cosine=1.0))
+    plain = make_trainer("plain", objective=terms, **STEP)
+    plain.data_collator.seed = SEED
+    shared = make_trainer("shared", cache={}, objective=terms, **STEP)
+    assert shared.teacher is None
+    gradients.assert_same(first_step(shared)[0], first_step(plain)[0], tolerance=0.01)
+
+
+def test_epochs_come_in_turn_with_masks_of_their_own_and_of_no_seed(make_trainer):
+    """Else a later epoch would hide other words than those that the teacher was asked about."""
+    cache, seen = {"teacher_cache_epochs": 2}, []
+    trainer, other = make_trainer(cache=cache), make_trainer("other", cache=cache, seed=7)
+    for one, epoch in ((trainer, 0), (trainer, 1), (trainer, 2), (trainer, 3), (other, 0)):
+        one.callback_handler.on_epoch_begin(one.args, TrainerState(epoch=epoch), one.control)
+        seen.append(one.data_collator([one.train_dataset[i] for i in range(20)])["student"]["input_ids"])
+    for a, b, alike in ((0, 1, False), (0, 2, True), (1, 3, True), (0, 4, True)):
+        assert torch.equal(seen[a], seen[b]) == alike
+
+
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer):
+    """In the second epoch, which has masks of its own, on a cache that is there already."""
+    options = dict(cache={"teacher_cache_epochs": 2}, alignment="match", per_device_train_batch_size=64, max_steps=10)
+    options |= dict(learning_rate=1e-3, save_strategy="steps", save_steps=8)
+    whole = make_trainer("whole", **options)
+    whole.train()
+    resumed = make_trainer("resumed", **options)
+    resumed.train(resume_from_checkpoint=str(Path(whole.args.output_dir, "checkpoint-8")))
+    assert whole.state.epoch > 1
+    gradients.assert_same(dict(resumed.model.state_dict()), dict(whole.model.state_dict()), tolerance=1e-7)
+
+
+@alignments
+def test_batches_without_a_position_train_all_the_same(make_trainer, alignment):
+    """Of short texts with few masks, hours into a run."""
+    objective = dict(weight_kl=1, weight_mlm=0, weight_cosine=0, kl_positions="masked")
+    options = dict(objective=objective, masking=dict(masking_probability=1e-9), alignment=alignment)
+    trainer = make_trainer(cache={}, **options, **STEP)
+    assert not any(gradient.any() for gradient in first_step(trainer)[0].values())
+
+
+def test_states_that_half_precision_cannot_hold_are_refused(make_trainer, monkeypatch):
+    """Infinite targets would train towards nothing."""
+    monkeypatch.setattr(targets, "_compact", lambda tensor: (1e5 + tensor).half().numpy())
+    with pytest.raises(UserError, match="half precision"):
+        make_trainer(cache={})
+
+
+def test_the_command_fills_a_cache_and_another_student_reads_it(tmp_path, teacher_folder, corpus_file, monkeypatch):
+    """From a recipe's key to a student that loads; a cache and a stream exclude each other."""
+    argv = ["--teacher_name_or_path", str(teacher_folder), "--train_file", str(corpus_file), "--student_layers", "2"]
+    argv += ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--max_steps", "2"]
+    argv += ["--weight_cosine", "0", "--weight_attention", "0", "--teacher_cache", str(tmp_path / "cache")]
+    run.main([*argv, "--output_dir", str(tmp_path / "first")])
+    monkeypatch.setattr(storage, "_rows", None)  # the teacher is not asked again
+    other = ["--student_hidden_size", "16", "--student_layers", "4", "--seed", "3", "--temperature", "1"]
+    run.main([*argv, *other, "--output_dir", str(tmp_path / "second")])
+    assert AutoModelForMaskedLM.from_pretrained(tmp_path / "second").config.n_layers == 4
+    with pytest.raises(SystemExit):
+        run.main([*argv, "--streaming", "true", "--output_dir", str(tmp_path / "third")])
+    assert not (tmp_path / "third").exists()
