@@ -22,7 +22,7 @@ class EvaluationArguments:
     """Which models, and where the figures go."""
 
     model_name_or_path: list[str] = key(REQUIRED, "Masked LMs: Hub ids or folders, one or more.", path="source")
-    batch_size: int = key(64, "Examples in a forward pass.")
+    batch_size: int = key(64, "Examples in a forward pass.", least=1)
     output: str | None = key(None, "JSON file for the figures.")
 
 
@@ -31,8 +31,6 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, load, evaluate, print a table and one line of JSON."""
     arguments, data_args = parse_recipe(EvaluationArguments, DataArguments, argv=argv)
     names = arguments.model_name_or_path
-    if arguments.batch_size < 1:
-        raise UserError(f"`batch_size` must be at least 1, got {arguments.batch_size}")
     if arguments.output and not os.path.isdir(os.path.dirname(os.path.abspath(arguments.output))):
         raise UserError(f"`output` {arguments.output!r}: its folder does not exist")
     if arguments.output and os.path.isdir(arguments.output):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from distillation.config.command_line import check_choices, key
+from distillation.config.command_line import check_values, key
 from distillation.config.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,11 +20,13 @@ class ModelArguments:
     student_vocabulary: str | None = key(
         None, "Tokenizer of the student, a folder, a Hub id, or `demo`; the teacher's unless given.", path="source"
     )
-    student_layers: int = key(6, "Transformer layers of the student.")
-    student_hidden_size: int | None = key(None, "Width of the student; the teacher's unless given.")
-    student_attention_heads: int | None = key(None, "Attention heads of the student; the teacher's unless given.")
+    student_layers: int = key(6, "Transformer layers of the student.", least=1)
+    student_hidden_size: int | None = key(None, "Width of the student; the teacher's unless given.", least=1)
+    student_attention_heads: int | None = key(
+        None, "Attention heads of the student; the teacher's unless given.", least=1
+    )
     student_intermediate_size: int | None = key(
-        None, "Width inside its feed-forward layers; unless given, the teacher's, or 4 x its own width."
+        None, "Width inside its feed-forward layers; unless given, the teacher's, or 4 x its own width.", least=1
     )
     student_initialisation: Literal["average", "select", "embeddings", "random"] = key(
         "average",
@@ -36,10 +38,7 @@ class ModelArguments:
     )
 
     def __post_init__(self):
-        check_choices(self)
-        for name in ("student_layers", "student_hidden_size", "student_attention_heads", "student_intermediate_size"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise UserError(f"`{name}` must be at least 1, got {getattr(self, name)}")
+        check_values(self)
 
 
 @dataclass
@@ -55,21 +54,20 @@ class DataArguments:
     dataset_name: str | None = key(None, "Hub id of a data set, instead of `train_file`.")
     dataset_config_name: str | None = key(None, "Configuration of that data set.")
     text_column: str = key("text", "Column that holds the text.")
-    validation_lines: int = key(2000, "Lines to set aside without a `validation_file`; a tenth of them at most.")
-    max_length: int = key(128, "Tokens of an example, special tokens included; longer lines are cut between words.")
+    validation_lines: int = key(
+        2000, "Lines to set aside without a `validation_file`; a tenth of them at most.", least=1
+    )
+    max_length: int = key(
+        128, "Tokens of an example, special tokens included; longer lines are cut between words.", least=8
+    )
     max_unknown: float = key(0.05, "Largest share of unknown tokens that is not an error.")
-    preprocessing_num_workers: int | None = key(None, "Processes that clean and tokenize.")
+    preprocessing_num_workers: int | None = key(None, "Processes that clean and tokenize.", least=0)
     streaming: bool = key(
         False, "Read the corpus as it is needed, never held in memory or on disk; needs `max_steps`."
     )
 
     def __post_init__(self):
-        if self.max_length < 8:
-            raise UserError(f"`max_length` must be at least 8 tokens, got {self.max_length}")
-        if self.validation_lines < 1:
-            raise UserError(f"`validation_lines` must be at least 1, got {self.validation_lines}")
-        if (self.preprocessing_num_workers or 0) < 0:
-            raise UserError(f"`preprocessing_num_workers` must not be negative, got {self.preprocessing_num_workers}")
+        check_values(self)
 
 
 @dataclass
@@ -80,14 +78,12 @@ class MaskingArguments:
     masking_probability: float = key(
         0.15, "Expected share of units drawn; of ten, eight are masked and one is replaced at random."
     )
-    rarity_smoothing: float = key(0.0, "Draw a token with weight count ** -this (XLM: 0.7); 0 draws evenly.")
+    rarity_smoothing: float = key(0.0, "Draw a token with weight count ** -this (XLM: 0.7); 0 draws evenly.", least=0)
 
     def __post_init__(self):
-        check_choices(self)
+        check_values(self)
         if not 0 < self.masking_probability < 1:
             raise UserError(f"`masking_probability` must lie between 0 and 1, got {self.masking_probability:g}")
-        if self.rarity_smoothing < 0:
-            raise UserError(f"`rarity_smoothing` must not be negative, got {self.rarity_smoothing:g}")
 
 
 @dataclass
@@ -99,11 +95,11 @@ class ObjectiveArguments:
         "One vocabulary, or two: compared at tokens that both have (`match`), or in the teacher's vocabulary, its "
         "tokens spelt in the student's (`reduce`).",
     )
-    weight_kl: float = key(2.0, "Weight of KL(teacher || student) of the softened token distributions.")
-    weight_mlm: float = key(1.0, "Weight of the masked-LM cross-entropy.")
-    weight_cosine: float = key(1.0, "Weight of 1 - cosine of hidden states.")
-    weight_attention: float = key(100.0, "Weight of the MSE of attention maps, which is of order 0.01.")
-    weight_hidden_mse: float = key(0.0, "Weight of the MSE of hidden states.")
+    weight_kl: float = key(2.0, "Weight of KL(teacher || student) of the softened token distributions.", least=0)
+    weight_mlm: float = key(1.0, "Weight of the masked-LM cross-entropy.", least=0)
+    weight_cosine: float = key(1.0, "Weight of 1 - cosine of hidden states.", least=0)
+    weight_attention: float = key(100.0, "Weight of the MSE of attention maps, which is of order 0.01.", least=0)
+    weight_hidden_mse: float = key(0.0, "Weight of the MSE of hidden states.", least=0)
     temperature: float = key(2.0, "Divides both models' logits before the softmax of the KL.")
     vocabulary_map: Literal["ordered", "pieces", "pieces_logsumexp", "shared"] | None = key(
         None,
@@ -133,10 +129,7 @@ class ObjectiveArguments:
     def __post_init__(self):
         if self.kl_positions is None:
             self.kl_positions = "masked" if self.alignment == "same" else "all"
-        check_choices(self)
-        for term in TERMS:
-            if self.weight(term) < 0:
-                raise UserError(f"`weight_{term}` must not be negative, got {self.weight(term):g}")
+        check_values(self)
         if not self.terms:
             raise UserError("every weight is 0: give at least one of " + ", ".join(f"`weight_{t}`" for t in TERMS))
         if self.temperature <= 0:
@@ -220,11 +213,10 @@ class CacheArguments:
     teacher_cache: str | None = key(
         None, "Folder for it: filled in one pass, and from then on read in place of running the teacher."
     )
-    teacher_cache_epochs: int = key(1, "Epochs with masks of their own; later ones take them in turn.")
+    teacher_cache_epochs: int = key(1, "Epochs with masks of their own; later ones take them in turn.", least=1)
 
     def __post_init__(self):
-        if self.teacher_cache_epochs < 1:
-            raise UserError(f"`teacher_cache_epochs` must be at least 1, got {self.teacher_cache_epochs}")
+        check_values(self)
         if self.teacher_cache_epochs > 1 and self.teacher_cache is None:
             raise UserError("`teacher_cache_epochs` is of a cache: name its folder as `teacher_cache`")
 
@@ -266,15 +258,14 @@ class TeacherArguments:
         None, "Tokenizer of the teacher; trained on the corpus unless given.", path="source"
     )
     vocab_size: int = key(16_000, "Entries of a trained vocabulary, special tokens included.")
-    layers: int = key(6, "Transformer layers.")
-    hidden_size: int = key(256, "Width.")
-    attention_heads: int = key(4, "Attention heads; they divide the width.")
+    layers: int = key(6, "Transformer layers.", least=1)
+    hidden_size: int = key(256, "Width.", least=1)
+    attention_heads: int = key(4, "Attention heads; they divide the width.", least=1)
     intermediate_size: int | None = key(None, "Width inside the feed-forward layers; 4 x width unless given.")
     dropout: float = key(0.0, "Dropout of hidden states and attention maps.")
 
     def __post_init__(self):
-        if min(self.layers, self.hidden_size, self.attention_heads) < 1:
-            raise UserError("`layers`, `hidden_size`, and `attention_heads` must be at least 1")
+        check_values(self)
         if not 0 <= self.dropout < 1:
             raise UserError(f"`dropout` must be in [0, 1), got {self.dropout:g}")
         if self.hidden_size % self.attention_heads:

@@ -19,30 +19,47 @@ CONFIG = "config"
 DEMO = "demo"  # the value that stands for the embedded demo
 
 
-def key(default: Any, help: str, *, path: Literal["corpus", "source"] | None = None, positional: bool = False) -> Any:
+def key(
+    default: Any,
+    help: str,
+    *,
+    least: float | None = None,
+    path: Literal["corpus", "source"] | None = None,
+    positional: bool = False,
+) -> Any:
     """Declare a key of a recipe and of the command line as a field of a dataclass; its type is the annotation.
 
     The types are str, int, float, bool, Path, `Literal` of one of these for choices, `list` of one of these for
     several values, and each of them `| None`.
 
     default: `REQUIRED` for a key that has to be given; a list is copied.
+    least: the smallest number that makes sense.
     path: the value names a `corpus` (a file, folder, or glob) or a `source` (a folder or an id on the Hub); a path
         where nothing is becomes an error before anything is loaded.
     positional: values without the key's name in front, as in `report.py RUNS...`.
     """
-    metadata = {"help": help, "path": path, "positional": positional}
+    metadata = {"help": help, "least": least, "path": path, "positional": positional}
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def check_choices(arguments: Any) -> None:
-    """Raise UserError for a value that its `Literal` lacks, in arguments made in Python: nothing else checks those."""
-    for name, hint in get_type_hints(type(arguments)).items():
-        inner, optional, _ = _parts(hint)
-        value = getattr(arguments, name)
-        if get_origin(inner) is Literal and value not in get_args(inner) and not (optional and value is None):
-            raise UserError(f"`{name}` is {value!r}; choose one of {', '.join(map(str, get_args(inner)))}")
+def check_values(arguments: Any) -> None:
+    """Raise UserError for a value that its `Literal` lacks, and for a number below the least that makes sense.
+
+    On a command line every key is checked so. Dataclasses that are made in Python as well call it themselves.
+    """
+    hints = get_type_hints(type(arguments))
+    for field in dataclasses.fields(arguments):
+        inner, _, is_list = _parts(hints[field.name])
+        value, least = getattr(arguments, field.name), field.metadata.get("least")
+        for one in value if is_list else [value]:
+            if one is None:
+                continue
+            if get_origin(inner) is Literal and one not in get_args(inner):
+                raise UserError(f"`{field.name}` is {one!r}; choose one of {', '.join(map(str, get_args(inner)))}")
+            if least is not None and not one >= least:
+                raise UserError(f"`{field.name}` must be at least {least}, got {one}")
 
 
 class CommandLine(argparse.ArgumentParser):
@@ -117,6 +134,7 @@ class KeyParser(CommandLine):
                 if required and not given.get(field.name):
                     raise UserError(f"`{field.name}` is missing: {field.metadata['help']}")
             instance = argument_type(**{field.name: given[field.name] for field in fields if field.name in given})
+            check_values(instance)
             check_paths(instance)
             instances.append(instance)
         return instances, further

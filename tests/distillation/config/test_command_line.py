@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from distillation.config.command_line import REQUIRED, check_choices, check_output, is_path, key
+from distillation.config.command_line import REQUIRED, check_output, check_values, is_path, key
 from distillation.config.errors import UserError
 from distillation.config.recipe import parse_recipe
 
@@ -20,12 +20,13 @@ class Kinds:
     flag: bool = key(False, "Whether.")
     on: bool = key(True, "Whether not.")
     maybe: bool | None = key(None, "Whether, perhaps.")
-    limit: int | None = key(None, "At most.")
+    limit: int | None = key(None, "At most.", least=-1)
+    parts: list[Literal["random", "chosen"]] = key(["random"], "Of which.")
     classes: Literal[2, 3] = key(2, "How many.")
     way: Literal["match", "reduce"] | None = key(None, "Which.")
 
     def __post_init__(self):
-        check_choices(self)
+        check_values(self)
 
 
 @dataclass
@@ -59,6 +60,7 @@ def refusal(*argv, types=(Kinds,)):
         (["--flag", "--on", "false", "--maybe=yes"], {"flag": True, "on": False, "maybe": True}),
         (["--limit", "-1"], {"limit": -1}),
         (["--classes", "3", "--way", "match"], {"classes": 3, "way": "match"}),
+        (["--parts", "chosen", "random"], {"parts": ["chosen", "random"]}),
     ],
 )
 def test_values_of_every_kind(argv, expected):
@@ -75,8 +77,10 @@ def test_values_of_every_kind(argv, expected):
         (["--lim", "3"], "unknown key `lim`; did you mean `limit`?"),  # short for one key today, for two tomorrow
         (["--limit", "2.5"], "`limit`: invalid int value: '2.5'"),
         (["--limit"], "`limit`: expected one argument"),
+        (["--limit", "-2"], "`limit` must be at least -1, got -2"),
         (["--flag", "perhaps"], "`flag`: 'perhaps' is neither true nor false"),
         (["--classes", "4"], "`classes`: invalid choice: 4 (choose from 2, 3)"),
+        (["--parts", "all"], "`parts`: invalid choice: 'all' (choose from 'random', 'chosen')"),
         (["--config"], "`config`: expected one argument"),
     ],
 )
@@ -98,6 +102,8 @@ def test_choices_hold_for_arguments_made_in_python():
     assert Kinds(way="reduce").way == "reduce"
     with pytest.raises(UserError, match="`way` is 'index'; choose one of match, reduce"):
         Kinds(way="index")
+    with pytest.raises(UserError, match="`parts` is 'all'; choose one of random, chosen"):
+        Kinds(parts=["random", "all"])
 
 
 def test_a_path_where_nothing_is(tmp_path, monkeypatch):

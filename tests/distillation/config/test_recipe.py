@@ -88,7 +88,7 @@ def test_values_of_every_kind(recipe, text, expected):
         ("max_length: 4", ["`max_length`", "at least 8", "4"]),
         ("temperature: 0", ["`temperature`", "positive"]),
         ("masking_probability: 1", ["`masking_probability`", "between 0 and 1"]),
-        ("weight_kl: -1", ["`weight_kl`", "negative"]),
+        ("weight_kl: -1", ["`weight_kl`", "at least 0", "-1"]),
         ("weight_kl: 0\nweight_mlm: 0\nweight_cosine: 0\nweight_attention: 0", ["every weight is 0", "`weight_kl`"]),
         ("teacher_input: clean", ["`teacher_input: clean`", "`kl_positions: all`"]),
         ("mlm_inputs: both", ["`mlm_inputs: both`", "`alignment: reduce`", "`weight_mlm`"]),
