@@ -20,18 +20,8 @@ SCRIPTS = [
     for path in sorted((ROOT / stage).rglob("*.py"))
     if MAIN in path.read_text(encoding="utf-8")
 ]
-HEAVY = [
-    "torch",
-    "transformers",
-    "datasets",
-    "accelerate",
-    "evaluate",
-    "huggingface_hub",
-    "scipy",
-    "sklearn",
-    "pandas",
-]
-HEAVY += ["matplotlib", "onnx", "onnxruntime", "openvino", "tensorboard"]
+HEAVY = ["torch", "transformers", "datasets", "accelerate", "evaluate", "huggingface_hub", "scipy", "sklearn"]
+HEAVY += ["pandas", "matplotlib", "onnx", "onnxruntime", "openvino", "tensorboard"]
 OF_ALL = [["--help"], ["--xyzzy", "1"], ["--config", "nowhere.yaml"]]
 TUNED = ["--model_name_or_path", "me/model", "--data_dir", "demo"]
 OF_ONE = {  # a bad choice, and a file or folder that does not exist
@@ -48,6 +38,8 @@ OF_ONE = {  # a bad choice, and a file or folder that does not exist
     "benchmarks/export.py": [[], ["--output_dir", "new", "--model_name_or_path", "./nowhere"]],
     "benchmarks/training_step.py": [["--alignment", "some"], ["--recipes", "nowhere"]],
     "benchmarks/cross_vocabulary_kl.py": [["--device", "some"], ["--rounds", "0"]],
+    "benchmarks/quality.py": [["--variants", "weight"], ["--kl_positions", "some"], ["--train_file", "nowhere.txt"]],
+    "benchmarks/compare.py": [[], ["--models", "nowhere", "--baseline", "nowhere"]],
     "benchmarks/scores.py": [[], ["nowhere"]],
     "benchmarks/report.py": [[], ["nowhere", "--output_dir", "new"]],
     "distillation/run_evaluation.py": [[], ["--model_name_or_path", "./nowhere"]],
@@ -114,6 +106,10 @@ def test_a_script_starts_light(script, answers):
         else:
             assert code == 2 and err.startswith("error: ") and err.count("\n") == 1, (argv, code, err)
             assert argv[-2:-1] != ["--xyzzy"] or "unknown key `xyzzy`" in err, (argv, err)
+
+
+def test_every_script_has_mistakes_of_its_own():
+    assert OF_ONE.keys() == set(SCRIPTS)
 
 
 def test_a_script_as_a_file_from_another_folder(tmp_path):
