@@ -1,6 +1,6 @@
 """The laws of cutting lines into examples and units."""
 
-import functools
+import copy
 import os
 import subprocess
 import sys
@@ -47,23 +47,20 @@ def as_dataset(*lines):
     return Dataset.from_dict({"text": list(lines)})
 
 
-def test_load_corpus_joins_the_steps(corpus_file, corpus_lines, tokenizer):
-    """What is set aside must not be trained on, and both parts are read by the same tokenizer."""
-    corpus = load_corpus(DataArguments(train_file=str(corpus_file), max_length=64), [tokenizer], "token")
-    aside = corpus.validation_lines["text"][:]
-    assert len(aside) == 40 and set(aside) < set(corpus_lines)
-    assert [tokenizer.encode(line) for line in aside] == corpus.validation["input_ids"][:]
-    trained = {tuple(ids) for ids in corpus.train["input_ids"]}
-    assert trained == {tuple(tokenizer.encode(line)) for line in set(corpus_lines) - set(aside)}
-
-
-def test_validation_file_leaves_the_corpus_whole(tmp_path, corpus_file, tokenizer):
-    """With held-out text of its own a corpus must lose no line."""
-    held_out = tmp_path / "v.txt"
-    held_out.write_text("Где стол?\nГде столы?\n", encoding="utf-8")
-    arguments = DataArguments(train_file=str(corpus_file), validation_file=str(held_out))
-    corpus = load_corpus(arguments, [tokenizer], "token")
-    assert (len(corpus.train), corpus.validation_lines["text"][:]) == (400, ["Где стол?", "Где столы?"])
+def test_a_corpus_is_trained_on_but_for_what_is_held_out(tmp_path, corpus_file, corpus_lines, tokenizer):
+    """Whether it is set aside or in a file of its own; both parts are read by the same tokenizer."""
+    (tmp_path / "v.txt").write_text(f"Где столы?\n{corpus_lines[7]}\n", encoding="utf-8")
+    for named in ({}, {"validation_file": str(tmp_path / "v.txt")}):
+        arguments = DataArguments(train_file=str(corpus_file), max_length=64, **named)
+        corpus = load_corpus(arguments, [tokenizer], "token")
+        apart = corpus.validation_lines["text"][:]
+        assert (
+            apart == ["Где столы?", corpus_lines[7]] if named else len(apart) == 40 and set(apart) < set(corpus_lines)
+        )
+        assert corpus.validation["input_ids"][:] == [tokenizer.encode(line) for line in apart]
+        trained = [tuple(ids) for ids in corpus.train["input_ids"]]
+        assert set(trained) == {tuple(tokenizer.encode(line)) for line in set(corpus_lines) - set(apart)}
+        assert len(trained) == len(set(corpus_lines) - set(apart))
 
 
 def test_a_tokenizer_of_another_language_is_refused(corpus_lines):
@@ -72,14 +69,9 @@ def test_a_tokenizer_of_another_language_is_refused(corpus_lines):
     examples = tokenize(as_dataset(*corpus_lines), [latin], "word", 64)
     with pytest.raises(UserError, match=r"\d% of the corpus are unknown tokens.*`max_unknown` \(0.05\)"):
         check_unknown(examples, "input_ids", latin, 0.05)
-    check_unknown(examples, "input_ids", latin, 1.0)
-
-
-def test_unknown_tokens_up_to_the_limit_pass():
-    """Hand-worked: one token of five is unknown, special tokens included."""
     small = build_tokenizer([*SPECIAL_TOKENS, "да", "нет"], 64)
     examples = tokenize(as_dataset("да 中 нет"), [small], "word", 64)
-    check_unknown(examples, "input_ids", small, 0.2)
+    check_unknown(examples, "input_ids", small, 0.2)  # one of five, special tokens included
     with pytest.raises(UserError, match="20.0%"):
         check_unknown(examples, "input_ids", small, 0.19)
 
@@ -106,24 +98,6 @@ def test_a_token_across_a_word_border_grows_the_unit():
     # " съел" with its space straddles only the start of "съел", so the unit grows to the end of "йод".
     assert units.tolist() == [[0, 2], [2, 6], [6, 11]]
     assert data._units(text, [np.array([(0, 3), (3, 6), (7, 11)])], "word").tolist() == [[0, 3], [3, 6], [7, 11]]
-
-
-def test_equal_inputs_are_read_from_the_cache(corpus_file, corpus_lines, monkeypatch):
-    """Tokenizing a large corpus takes hours: once. A stale cache would train on examples of another recipe."""
-    build = functools.partial(build_tokenizer, [*SPECIAL_TOKENS, *"абвгдеё"], 64)
-    lines = load_lines(DataArguments(), str(corpus_file), None)
-    first = tokenize(lines, [build()], "word", 16)
-    others = [
-        tokenize(lines, [build()], "word", 17),
-        tokenize(lines, [build()], "token", 16),
-        tokenize(lines, [build_tokenizer([*SPECIAL_TOKENS, *"абв"], 64)], "word", 16),
-    ]
-    assert len({x._fingerprint for x in [first, *others]}) == 4
-    monkeypatch.setattr(data, "_encode", lambda *args, **keys: pytest.fail("tokenized again"))
-    lines = load_lines(DataArguments(), str(corpus_file), None)
-    again = tokenize(lines, [build()], "word", 16)
-    assert again._fingerprint == first._fingerprint
-    assert again["input_ids"][:] == first["input_ids"][:]
 
 
 @pytest.fixture(scope="session")
@@ -249,25 +223,13 @@ def test_lines_do_not_touch_each_other(readers):
         assert [row | {"id": row["id"] % data.CUTS_PER_LINE} for row in rows] == list(alone)
 
 
-def test_processes_do_not_change_the_examples(corpus_file, tokenizer):
-    """Ids that count from 0 in each process would give many lines the same mask."""
-    lines = load_lines(DataArguments(), str(corpus_file), None)
-    one = tokenize(lines, [tokenizer], "word", 20)
-    two = tokenize(as_dataset(*lines["text"]), [tokenizer], "word", 20, num_proc=2)
-    assert two["id"][:] == one["id"][:] and len(set(one["id"])) == len(one)
-    assert two["input_ids"][:] == one["input_ids"][:]
-
-
-def test_special_tokens_spelt_in_a_text_are_words(tokenizer):
-    """A corpus about language models says "[MASK]"; its id would be a mask that was never drawn, and a label."""
+def test_what_a_text_spells_or_a_tokenizer_drops_is_no_special_unit(tokenizer, byte_tokenizer):
+    """A corpus about language models says "[MASK]": its id would be a mask that was never drawn, and a label.
+    WordPiece drops a lone zero-width joiner: drawn, it would hide nothing from one of the models."""
     (example,) = tokenize(as_dataset("он [MASK] и [SEP] да"), [tokenizer], "word", 64)
     ids = example["input_ids"]
     assert tokenizer.mask_token_id not in ids
     assert ids.count(tokenizer.sep_token_id) == 1 and ids[-1] == tokenizer.sep_token_id
-
-
-def test_characters_that_a_tokenizer_drops_are_no_unit(tokenizer, byte_tokenizer):
-    """WordPiece drops a lone zero-width joiner: drawn, it would hide nothing from one of the models."""
     for tokenizers in ([tokenizer], [byte_tokenizer, tokenizer]):
         (example,) = tokenize(as_dataset("он \u200d да"), tokenizers, "word", 64)
         assert len(example["unit_characters"]) == 2
@@ -336,21 +298,25 @@ def test_every_input_fits_and_columns_survive_the_cuts(readers, maps, kind, text
                 )
 
 
-@pytest.mark.parametrize("alignment", ["match", "reduce"])
-def test_aligned_examples_are_cached_and_the_same_in_every_process(readers, maps, corpus_file, alignment, monkeypatch):
-    """The columns of another alignment, or of another student, must not come out of the cache."""
+@pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
+def test_examples_are_cached_and_the_same_in_every_process(readers, maps, corpus_file, alignment, monkeypatch):
+    """Tokenizing a large corpus takes hours: once. Examples of another recipe must not come out of the cache, nor may
+    ids count from 0 in each process: many lines would have the same mask."""
     lines = load_lines(DataArguments(), str(corpus_file), None)
-    pair, kind = [readers["WordPiece"], readers["byte-level BPE"]], "byte-level BPE"
-    encode = functools.partial(tokenize, lines, masking_unit="word", max_length=32)
-    one = encode(pair, alignment=alignment, vocabulary=maps[kind])
-    two = tokenize(
-        as_dataset(*lines["text"]), pair, "word", 32, num_proc=2, alignment=alignment, vocabulary=maps[kind]
-    )
-    assert two[:] == one[:]
-    other = encode([pair[0], readers["Unigram"]], alignment=alignment, vocabulary=maps["Unigram"])
-    assert len({one._fingerprint, other._fingerprint, encode(pair)._fingerprint}) == 3
+
+    def encode(kind="byte-level BPE", lines=lines, **changed):
+        pair = [copy.deepcopy(readers["WordPiece"]), readers[kind]]
+        how = dict(masking_unit="word", max_length=20, alignment=alignment, vocabulary=maps[kind]) | changed
+        return tokenize(lines, pair[:1] if how["alignment"] == "same" else pair, **how)
+
+    one = encode()
+    assert encode(lines=as_dataset(*lines["text"]), num_proc=2)[:] == one[:] and len(set(one["id"])) == len(one)
+    others = [encode(max_length=21), encode(alignment="reduce" if alignment == "match" else "match")]
+    others += [encode("Unigram", alignment="match"), encode(alignment="same", masking_unit="token")]
+    assert len({x._fingerprint for x in (one, *others)}) == 5
     monkeypatch.setattr(data, "_encode", lambda *args, **keys: pytest.fail("tokenized again"))
-    assert encode(pair, alignment=alignment, vocabulary=maps[kind])._fingerprint == one._fingerprint
+    lines = load_lines(DataArguments(), str(corpus_file), None)
+    assert encode(lines=lines)._fingerprint == one._fingerprint
 
 
 @pytest.mark.parametrize("alignment", ["match", "reduce"])

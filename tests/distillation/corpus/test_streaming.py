@@ -153,24 +153,21 @@ def test_the_order_is_drawn_by_seed_epoch_and_block(tmp_path, corpus_file, token
 
 
 def test_files_come_in_another_order_in_another_epoch(tmp_path, corpus_lines, tokenizer):
-    """The last file of one epoch is not always the last; and the stream knows which epoch it is in."""
+    """The last file of one epoch is not always the last."""
     for number in range(4):
         write(tmp_path, f"{number}.txt", corpus_lines[number * 20 : number * 20 + 20])
     stream = make_stream(tmp_path, tokenizer)
     orders = {tuple(file for _, file, _ in stream._blocks(0, Position(epoch))) for epoch in range(5)}
     assert len(orders) > 1 and all(sorted(order) == [0, 1, 2, 3] for order in orders)
-    stream.advance(Position(epoch=3))
-    assert stream.epoch == 3
 
 
 def test_batches_are_of_like_length_where_the_recipe_says_so(corpus_file, tokenizer):
     """Padding is paid for like text."""
-
-    def spread(sampling):
+    spread = {}
+    for sampling in ("group_by_length", "random"):
         batches = epoch_of(make_stream(corpus_file, tokenizer, sampling=sampling))
-        return np.mean([np.ptp([example["length"] for example in batch]) for batch in batches])
-
-    assert spread("group_by_length") < spread("random") / 2
+        spread[sampling] = np.mean([np.ptp([example["length"] for example in batch]) for batch in batches])
+    assert spread["group_by_length"] < spread["random"] / 2
 
 
 def test_every_epoch_draws_masks_of_its_own(corpus_file, tokenizer):
@@ -215,20 +212,16 @@ def test_workers_are_shards_that_take_turns(corpus_file, tokenizer):
             assert torch.equal(batch["student"]["input_ids"], other["student"]["input_ids"])
 
 
-def test_a_shard_without_a_block_in_one_epoch_has_one_in_another(tmp_path, tokenizer):
-    """A tiny corpus is the first thing that a newcomer tries, and a process that waits for ever tells nothing."""
-    (tmp_path / "c.txt").write_text("Где стол?\n" * 20)
-    stream = make_stream(tmp_path / "c.txt", tokenizer, ranks=3)
-    assert [next(stream.read(shard, Position()))[0].epoch for shard in range(3)] == [0, 1, 2]
-
-
-def test_a_share_without_text_is_refused(tmp_path, tokenizer):
-    """It would be read for ever."""
+def test_a_shard_without_a_block_waits_for_another_epoch_or_ends(tmp_path, tokenizer):
+    """A tiny corpus is the first thing that a newcomer tries, and a process that reads for ever tells nothing."""
     (tmp_path / "a.txt").write_text("Где стол?\n" * 20)
+    stream = make_stream(tmp_path / "a.txt", tokenizer, ranks=3)
+    assert [next(stream.read(shard, Position()))[0].epoch for shard in range(3)] == [0, 1, 2]
+    stream.advance(Position(epoch=3))
+    assert stream.epoch == 3
     (tmp_path / "b.txt").write_text("\n\n")
-    stream = make_stream(tmp_path, tokenizer, ranks=2)
     with pytest.raises(UserError, match="no usable line"):
-        next(stream.read(1, Position()))
+        next(make_stream(tmp_path, tokenizer, ranks=2).read(1, Position()))
 
 
 # From a corpus to a trained student
@@ -345,27 +338,21 @@ def test_bad_input_is_refused_at_the_start(tmp_path, tokenizer, name, content, k
     assert "\n" not in str(caught.value)
 
 
-def test_bad_bytes_are_mended_and_counted(tmp_path, tokenizer, caplog):
-    """Neither at the start nor later may they stop a run of days, or go unsaid."""
+def test_bad_bytes_are_counted_and_a_torn_archive_is_refused_by_name(tmp_path, corpus_file, tokenizer, caplog):
+    """Bad bytes may neither stop a run of days nor go unsaid; a tear shows hours into a run, in a loader's worker."""
     (tmp_path / "c.txt").write_bytes(
         "целая\n".encode() * 100 + "до".encode() + b"\xff\xfe" + "м\nцел\0ая\n\n".encode()
     )
-    stream = make_stream(tmp_path / "c.txt", tokenizer)
     with caplog.at_level(logging.WARNING, "distillation"):
-        rows = stream.read(0, Position())
+        rows = make_stream(tmp_path / "c.txt", tokenizer).read(0, Position())
         assert sum(len(next(rows)[1]) for _ in range(13)) == 102 and not caplog.messages
         assert next(rows)[0].epoch == 1
     (message,) = caplog.messages
     for part in ("1 empty lines", "1 lines with invalid UTF-8", "1 lines with NUL"):
         assert part in message
-
-
-def test_an_archive_torn_far_from_its_start_is_refused_by_name(tmp_path, corpus_file, tokenizer):
-    """It shows hours into a run, in a worker of the data loader."""
-    path = tmp_path / "c.txt.gz"
-    path.write_bytes(corpus_file.read_bytes()[:-20])
-    with pytest.raises(UserError, match=r"c\.txt\.gz.* cannot be read as text"):
-        epoch_of(make_stream(path, tokenizer))
+    (tmp_path / "torn.txt.gz").write_bytes(corpus_file.read_bytes()[:-20])
+    with pytest.raises(UserError, match=r"torn\.txt\.gz.* cannot be read as text"):
+        epoch_of(make_stream(tmp_path / "torn.txt.gz", tokenizer))
 
 
 def test_the_command_streams_and_goes_on(tmp_path, teacher_folder, corpus_file, capsys):
