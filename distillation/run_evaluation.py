@@ -4,7 +4,6 @@ python distillation/run_evaluation.py --model_name_or_path outputs/student outpu
 """
 
 import json
-import os.path
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from distillation.config.arguments import DataArguments
-from distillation.config.command_line import REQUIRED, key
+from distillation.config.command_line import REQUIRED, check_output_file, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 
@@ -31,10 +30,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, load, evaluate, print a table and one line of JSON."""
     arguments, data_args = parse_recipe(EvaluationArguments, DataArguments, argv=argv)
     names = arguments.model_name_or_path
-    if arguments.output and not os.path.isdir(os.path.dirname(os.path.abspath(arguments.output))):
-        raise UserError(f"`output` {arguments.output!r}: its folder does not exist")
-    if arguments.output and os.path.isdir(arguments.output):
-        raise UserError(f"`output` {arguments.output!r} is a folder: name a file")
+    check_output_file(arguments.output)
     import torch  # heavy imports only where the arguments are right
 
     from distillation.demo.resolve import resolve_demo

@@ -1,10 +1,9 @@
 """What the scripts that measure have in common on their command lines. Imports nothing heavy."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from distillation.config.command_line import key
+from distillation.config.command_line import check_output_file, key
 from distillation.config.errors import UserError
 
 
@@ -17,8 +16,7 @@ class TimingArguments:
 
     def __post_init__(self):
         check_positive(self, "rounds")
-        if self.output and (Path(self.output).is_dir() or not Path(self.output).resolve().parent.is_dir()):
-            raise UserError(f"`output` {self.output!r} is a folder, or in none: name a file in a folder that exists")
+        check_output_file(self.output)
 
 
 def check_positive(arguments: Any, *names: str) -> None:

@@ -195,6 +195,12 @@ def check_output(folder: str | Path) -> None:
             raise UserError(f"`output_dir` {str(folder)!r}: {str(path)!r} is a file: name a folder")
 
 
+def check_output_file(file: str | Path | None) -> None:
+    """Raise UserError for an `output` that is a folder, or in none that exists."""
+    if file and (Path(file).is_dir() or not Path(file).absolute().parent.is_dir()):
+        raise UserError(f"`output` {str(file)!r} is a folder, or in none: name a file in a folder that exists")
+
+
 def check_paths(arguments: Any) -> None:
     """Raise UserError for a value that is clearly a path, where nothing is."""
     for field in dataclasses.fields(arguments):

@@ -63,9 +63,11 @@ def check_training(args: "TrainingArguments") -> None:
         raise UserError("several GPUs and one process: start with `accelerate launch`, or show it one GPU")
     if args.push_to_hub and not args.hub_model_id:
         raise UserError("`push_to_hub` needs `hub_model_id`, the repository to push to")
-    for name in ("per_device_train_batch_size", "per_device_eval_batch_size", "gradient_accumulation_steps"):
-        if getattr(args, name) < 1:
-            raise UserError(f"`{name}` must be at least 1, got {getattr(args, name)}")
+    batches = ("per_device_train_batch_size", "per_device_eval_batch_size")
+    for name in (*batches, "gradient_accumulation_steps", "eval_accumulation_steps"):
+        value = getattr(args, name)
+        if value is not None and value < 1:
+            raise UserError(f"`{name}` must be at least 1, got {value}")
     for name in ("seed", "data_seed"):
         if not 0 <= (getattr(args, name) or 0) < SEEDS:
             raise UserError(f"`{name}` must lie between 0 and 2 ** 32 - 1, got {getattr(args, name)}")

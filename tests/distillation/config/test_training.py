@@ -65,6 +65,8 @@ def test_misspelt_fields_get_the_nearest_of_all_keys():
         (["--report_to", "nobody"], "nobody is not supported"),
         (["--data_seed", "-1"], "`data_seed` must lie between"),
         (["--per_device_train_batch_size", "0"], "`per_device_train_batch_size` must be at least 1"),
+        (["--eval_accumulation_steps", "0"], "`eval_accumulation_steps` must be at least 1"),
+        (["--dataloader_prefetch_factor", "2"], "dataloader_prefetch_factor"),
         (["--push_to_hub", "true"], "`hub_model_id`"),
         (["--use_liger_kernel", "true"], "`use_liger_kernel` has no effect"),
         (["--save_only_model", "true"], "`save_only_model`"),
