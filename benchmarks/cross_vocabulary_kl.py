@@ -9,7 +9,7 @@ memory are measured: `measure.py`. What is compared with: `kl_baselines.py`.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from benchmarks.timing.options import TimingArguments, check_device, check_positive
-from benchmarks.timing.rounds import advice, range_text, ratio, ratio_text, time_ratio, time_text, verdict
+from benchmarks.timing.rounds import advice, range_text, ratio_text, time_ratio, time_text, verdict
 from distillation.config.command_line import key
 from distillation.config.errors import cli_entry
 from distillation.config.recipe import parse_recipe
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 TEMPERATURE = 2.0
 AIMS = {"dense": 10, "index trick": 5, "csr": 3}  # times as fast as each of these
-SMALLER = 10  # times less memory
 DENSE = 4 * 2**30  # bytes: a larger dense matrix is left out
 
 
@@ -49,28 +48,23 @@ class KLArguments:
 
 @cli_entry
 def main(argv: list[str] | None = None) -> dict[str, Any]:
-    """Measure every pair of vocabularies and number of positions; print the tables and one line of JSON."""
+    """Measure every pair of vocabularies and number of positions; print the table and one line of JSON."""
     arguments, timing = parse_recipe(KLArguments, TimingArguments, argv=argv)
     check_device(arguments.device)
     import torch
 
-    from benchmarks.timing.measure import hardware, show, side_by_side
+    from benchmarks.timing.measure import hardware, show
     from benchmarks.timing.synthetic import RandomMap
 
     device = torch.device(arguments.device)
-    figures: dict[str, Any] = {"hardware": hardware(device), "rows": [], "ratios": []}
+    rows = []
     for size in arguments.student_sizes:
         vocabulary = RandomMap(arguments.teacher_size, size)
         for positions in arguments.positions:
-            calls = ways(vocabulary, positions, device)
-            for call in calls.values():  # a first call is slower
-                call()
-            measured = side_by_side(calls, timing.rounds, device)
             case = {"student_size": size, "positions": positions}
-            rows = [case | {"way": name} | vars(found) | verdict(found.seconds) for name, found in measured.items()]
-            figures["rows"] += rows
-            figures["ratios"] += ratios(rows)
-    show(tables(figures), figures, timing.output)
+            rows += [case | row for row in measure(ways(vocabulary, positions, device), timing.rounds, device)]
+    figures = {"hardware": hardware(device), "rows": rows}
+    show(table(rows), figures, timing.output)
     return figures
 
 
@@ -81,7 +75,7 @@ def ways(vocabulary: "RandomMap", positions: int, device: "torch.device") -> dic
     from benchmarks.timing.kl_baselines import csr, dense, index_trick, kl
     from distillation.vocabularies.cross_vocabulary_kl import VocabularyKL
 
-    generator = torch.Generator().manual_seed(1)
+    generator, ids = torch.Generator().manual_seed(1), vocabulary.mapped_teacher_ids
 
     def logits(rows: int, width: int) -> torch.Tensor:
         return 3 * torch.randn(rows, width, generator=generator).to(device)
@@ -91,7 +85,6 @@ def ways(vocabulary: "RandomMap", positions: int, device: "torch.device") -> dic
 
     teacher = logits(positions, vocabulary.teacher_size)
     student = logits(positions, vocabulary.student_size).requires_grad_()
-    ids = vocabulary.mapped_teacher_ids
     baselines = {"dense": dense, "index trick": index_trick, "csr": csr}
     if 4 * len(ids) * vocabulary.student_size > DENSE:
         del baselines["dense"]
@@ -107,36 +100,29 @@ def ways(vocabulary: "RandomMap", positions: int, device: "torch.device") -> dic
     return calls
 
 
-def ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each of our ways against each baseline of the same case."""
-    return [
-        {key: row[key] for key in ("student_size", "positions", "way")}
-        | {"baseline": other["way"], "aim": AIMS[other["way"]]}
-        | {"faster": time_ratio(row["seconds"], other["seconds"]), "smaller": ratio(row["mib"], other["mib"])}
-        for row in rows
-        for other in rows
-        if row["way"] not in AIMS and other["way"] in AIMS
-    ]
+def measure(calls: Mapping[str, Callable[[], Any]], rounds: int, device: "torch.device") -> Iterator[dict[str, Any]]:
+    """A row for each way; ours with their ratios to the others."""
+    from benchmarks.timing.measure import side_by_side
+
+    for call in calls.values():  # a first call is slower
+        call()
+    measured = side_by_side(calls, rounds, device)
+    for name, found in measured.items():
+        others = [] if name in AIMS else [other for other in AIMS if other in measured]
+        faster = {other: time_ratio(found.seconds, measured[other].seconds) for other in others}
+        yield {"way": name} | vars(found) | verdict(found.seconds) | {"faster": faster}
 
 
-def tables(figures: dict[str, Any]) -> str:
-    """What each way takes, then how ours compares; medians with the least and the largest."""
-    case = ("student_size", "positions", "way")
-    taken = [
-        [*(row[key] for key in case), time_text(row["seconds"]), range_text(row["mib"])] for row in figures["rows"]
-    ]
-    compared = [
-        [
-            *(row[key] for key in (*case, "baseline")),
-            f"{ratio_text(row['faster'], 1)} ({row['aim']})",
-            ratio_text(row["smaller"], 1, "not measured"),
-        ]
-        for row in figures["ratios"]
-    ]
-    head = ["student vocabulary", "positions", "way"]
-    aims = ["against", "times as fast (aim)", f"times less memory (aim {SMALLER})"]
-    both = markdown_table([*head, "ms", "peak MiB"], taken), markdown_table([*head, *aims], compared)
-    return "\n\n".join(filter(None, [*both, advice(row["seconds"] for row in figures["rows"])]))
+def table(rows: list[dict[str, Any]]) -> str:
+    """Medians with the least and the largest, and how many times as fast ours are as each of the others."""
+    head = ["student vocabulary", "positions", "way", "ms", "peak MiB"]
+    head += [f"times as fast as {name} (aim {aim})" for name, aim in AIMS.items()]
+    cells = []
+    for row in rows:
+        ratios = [ratio_text(row["faster"][name], 1) if name in row["faster"] else "" for name in AIMS]
+        measured = [time_text(row["seconds"]), range_text(row["mib"])]
+        cells.append([row["student_size"], row["positions"], row["way"], *measured, *ratios])
+    return "\n\n".join(filter(None, [markdown_table(head, cells), advice(row["seconds"] for row in rows)]))
 
 
 if __name__ == "__main__":

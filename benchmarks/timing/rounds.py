@@ -26,16 +26,11 @@ def verdict(rounds: Sequence[float]) -> dict[str, Any]:
 
 
 def time_ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float] | None:
-    """`ratio` of seconds; None where either is not steady."""
-    return ratio(ours, theirs) if is_steady(ours) and is_steady(theirs) else None
-
-
-def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float] | None:
     """How many times more theirs is: the ratio of the medians, and the least and the largest of a round.
 
-    None where nothing was measured.
+    None where either is not steady.
     """
-    if not ours:
+    if not (is_steady(ours) and is_steady(theirs)):
         return None
     each = [b / a for a, b in zip(ours, theirs, strict=True)]
     return {"median": statistics.median(theirs) / statistics.median(ours), "min": min(each), "max": max(each)}
@@ -52,10 +47,10 @@ def range_text(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.0f} [{min(values):.0f}, {max(values):.0f}]" if values else "not measured"
 
 
-def ratio_text(found: dict[str, float] | None, digits: int = 2, absent: str = "busy") -> str:
+def ratio_text(found: dict[str, float] | None, digits: int = 2) -> str:
     """A ratio for a table."""
     if found is None:
-        return absent
+        return "busy"
     median, least, largest = (f"{found[name]:.{digits}f}" for name in ("median", "min", "max"))
     return f"{median} [{least}, {largest}]"
 
