@@ -15,7 +15,6 @@ has allocated. The bound is explained in `roofline.py`.
 
 import sys
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -74,19 +73,11 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     show(speed.table([row | {"hardware": "here"} for row in rows]), figures, timing.output)
     if busy := advice(row["seconds"] for row in rows if "error" not in row):
         print(f"warning: {busy}", file=sys.stderr)
-    if failed := failures(rows):
-        print("\n".join(failed), file=sys.stderr)
+    failed = [f"error: {row['model']} by {row['backend']}: {row['error']}" for row in rows if "error" in row]
+    if failed:  # a sentence a model and backend, however many its rows are
+        print(*dict.fromkeys(failed), sep="\n", file=sys.stderr)
         raise SystemExit(1)
     return figures
-
-
-def failures(rows: Iterable[dict[str, Any]]) -> list[str]:
-    """What could not be measured: a sentence for each reason, with the backends that have it."""
-    backends: dict[tuple[str, str], dict[str, None]] = {}
-    for row in rows:
-        if "error" in row:
-            backends.setdefault((row["model"], row["error"]), {})[row["backend"]] = None
-    return [f"error: {model} by {', '.join(names)}: {error}" for (model, error), names in backends.items()]
 
 
 if __name__ == "__main__":

@@ -58,23 +58,16 @@ def facts(system: System, row: Row) -> Row:
 def measure(rows: list[Row], arguments: "InferenceArguments", rounds: int, folder: Path) -> Machine:
     """Fill in the rows: build each model, then time all of them in turns; what the machine did at its best."""
     machine, precisions = Machine({}, 0.0), {BACKENDS[name].precision for name in arguments.backends}
-    with tqdm(total=len(rows) * (1 + rounds), desc="Building", disable=None) as steps:
-        built: dict[tuple, Row] = {}
-        for row in rows:
-            steps.update()
-            if "error" in row:
-                continue
-            key = row["model"], row["head"], row["backend"]
-            if key not in built:
-                built[key] = _built(row, folder / str(len(built)))
-            row |= built[key] | {"seconds": [], "peak_mib": []}
-        steps.set_description("Timing")
-        for _ in range(rounds):
-            machine = machine.best(measure_machine(precisions, torch.device(arguments.device)))
-            for row in rows:
-                steps.update()
-                if "error" not in row:
-                    _time(row, arguments)
+    built: dict[tuple, Row] = {}
+    for row in tqdm([row for row in rows if "error" not in row], "Building", disable=None):
+        key = row["model"], row["head"], row["backend"]
+        if key not in built:
+            built[key] = _built(row, folder / str(len(built)))
+        row |= built[key] | {"seconds": [], "peak_mib": []}
+    for _ in range(rounds):
+        machine = machine.best(measure_machine(precisions, torch.device(arguments.device)))
+        for row in tqdm([row for row in rows if "error" not in row], "Timing", disable=None):
+            _time(row, arguments)
     for row in rows:
         for key in ("folder", "vocabulary"):
             row.pop(key, None)

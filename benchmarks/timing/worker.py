@@ -3,8 +3,9 @@
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -75,33 +76,18 @@ def in_process(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict
     """
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(sender, function, arguments))
-    process.start()
-    sender.close()
-    try:
-        result, error = receiver.recv()
-    except EOFError:
-        process.join()
-        killed = process.exitcode == -9
-        reason = "out of memory: the system killed it" if killed else f"it ended with code {process.exitcode}"
-        raise UserError(reason) from None
-    process.join()
-    if error:
-        raise UserError(error)
-    return result
+    with ProcessPoolExecutor(1, context) as pool:
+        try:
+            return pool.submit(_answer, function, arguments).result()
+        except BrokenProcessPool:
+            raise UserError("its process was killed: out of memory, most likely") from None
 
 
-def _answer(sender: Connection, function: Callable[..., dict[str, Any]], arguments: tuple) -> None:
+def _answer(function: Callable[..., dict[str, Any]], arguments: tuple) -> dict[str, Any]:
     transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
     try:
-        sender.send((function(*arguments), None))
-    except Exception as error:  # whatever it is, it is this row's, and the others go on
-        sender.send((None, _reason(error)))
-
-
-def _reason(error: Exception) -> str:
-    text = one_line(error)
-    scarce = isinstance(error, MemoryError) or any(sign in text for sign in SCARCE)
-    return "out of memory" if scarce else text or type(error).__name__
+        return function(*arguments)
+    except Exception as error:  # of any type: the other rows go on
+        text = one_line(error)
+        scarce = isinstance(error, MemoryError) or any(sign in text for sign in SCARCE)
+        raise UserError("out of memory" if scarce else text) from None

@@ -74,14 +74,9 @@ def test_a_masked_lm_from_checkpoint_to_folder(student_folder, held_out, corpus_
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["--backend", "torch"], "`backend`"),
-        (["--model_name_or_path", "./no/where"], "`model_name_or_path` './no/where' does not exist"),
-        (["--model_name_or_path", "{headless}"], "`model_name_or_path`.* is a BertModel"),
-        (["--model_name_or_path", ""], "`model_name_or_path` is missing"),
-        (["--output_dir", "{foreign}"], "`output_dir`.* holds something else"),
-        (["--output_dir", "{foreign}/thesis.txt"], "`output_dir`.* holds something else"),
-        (["--validation_file", "no/text.txt"], "no/text.txt"),
-        (["--nonsense", "1"], "unknown key `nonsense`"),
+        (["--model_name_or_path", "{here}/headless"], "`model_name_or_path`.* is a BertModel"),
+        (["--output_dir", "{here}/foreign"], "`output_dir`.* holds something else"),
+        (["--output_dir", "{here}/foreign/thesis.txt"], "`output_dir`.* holds something else"),
     ],
 )
 def test_refused(argv, message, student_folder, tokenizer, tmp_path, capsys):
@@ -91,9 +86,8 @@ def test_refused(argv, message, student_folder, tokenizer, tmp_path, capsys):
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "thesis.txt").write_text("years of work")
     before = sorted(tmp_path.rglob("*"))
-    places = {"headless": str(tmp_path / "headless"), "foreign": str(tmp_path / "foreign")}
     keys = {"--model_name_or_path": str(student_folder), "--output_dir": str(tmp_path / "new")}
-    keys |= {argv[0]: argv[1].format(**places)}
+    keys |= {argv[0]: argv[1].format(here=tmp_path)}
     with pytest.raises(SystemExit, match="2"):
         export.main([word for pair in keys.items() for word in pair])
     (sentence,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]

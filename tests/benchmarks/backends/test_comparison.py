@@ -12,8 +12,7 @@ from transformers import (
 )
 
 from benchmarks.backends.comparison import compare_masked_lm, compare_on_lines
-from tests.benchmarks.stand_ins import blind, running
-from tests.benchmarks.tiny_models import SHAPE, lively
+from tests.benchmarks.tiny_models import SHAPE, blind, lively, running
 
 
 def lines(texts):

@@ -13,8 +13,7 @@ from distillation.models.loading import load_with_head, save_pretrained
 from finetuning.sets import make_task
 from finetuning.splits import Part
 from finetuning.trainer import TaskTrainer
-from tests.benchmarks.stand_ins import backwards, running
-from tests.benchmarks.tiny_models import SHAPE, lively
+from tests.benchmarks.tiny_models import SHAPE, backwards, lively, running
 
 
 @pytest.fixture

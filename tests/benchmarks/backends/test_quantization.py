@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.backends.in_onnxruntime import session
-from benchmarks.backends.quantization import by_row, quantize_onnx, quantize_tables
+from benchmarks.backends.quantization import by_row, quantize_tables
 from tests.benchmarks.tiny_models import VOCABULARY, batch, outputs_of
 
 TOKENS, WIDTH = 50, 16
@@ -91,22 +91,6 @@ def test_a_table_that_something_else_reads_stays(nodes):
     before = model.SerializeToString()
     quantize_tables(model)
     assert model.SerializeToString() == before
-
-
-def test_a_projection_of_its_own(tmp_path):
-    """One that shares nothing is quantised like any product, with a scale for each column."""
-    model = graph(
-        LOOKUP, ("MatMul", ["states", "own"], ["out"], {}), table=weight(TOKENS, WIDTH), own=weight(70, WIDTH, 1).T
-    )
-    onnx.save(model, tmp_path / "float.onnx")
-    quantize_onnx(tmp_path / "float.onnx", tmp_path / "int8.onnx")
-    found, expected = onnx.load(tmp_path / "int8.onnx"), run(model)
-    assert sorted(one.shape for one in kept(found).values() if one.dtype == np.int8 and one.size > 70) == [
-        (WIDTH, 70),
-        (TOKENS, WIDTH),
-    ]
-    error = np.abs(run(found) - expected).max((0, 1)) / np.abs(expected).max((0, 1))
-    assert error.max() < 0.2
 
 
 def test_a_whole_model(built, masked_lm):

@@ -1,5 +1,6 @@
 """The bound: operations and weights of a forward pass counted by hand, and the slower of two roads."""
 
+import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, BertModel, DistilBertConfig, DistilBertModel
 
@@ -17,16 +18,8 @@ WEIGHTS = LAYERS * LAYER + 2 * WIDTH  # and the norm of the embeddings, whose ta
 HEAD_WEIGHTS = WIDTH * WIDTH + WIDTH + 2 * WIDTH + TOKENS * WIDTH + TOKENS
 
 
-def bert(**more):
-    return BertConfig(
-        vocab_size=TOKENS,
-        hidden_size=WIDTH,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS,
-        intermediate_size=INNER,
-        max_position_embeddings=16,
-        **more,
-    )
+SIZES = {"vocab_size": TOKENS, "hidden_size": WIDTH, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS}
+SIZES |= {"intermediate_size": INNER, "max_position_embeddings": 16}
 
 
 def skeleton(model_class, config, **more):
@@ -35,28 +28,20 @@ def skeleton(model_class, config, **more):
 
 
 def test_an_encoder_by_hand():
-    encoder = skeleton(BertModel, bert(), add_pooling_layer=False)
+    """The work grows with the batch, the weights do not."""
+    encoder = skeleton(BertModel, BertConfig(**SIZES), add_pooling_layer=False)
     assert work(encoder, BATCH, LENGTH) == (PROJECTIONS + MAPS, WEIGHTS)
+    assert work(encoder, 3 * BATCH, LENGTH) == (3 * (PROJECTIONS + MAPS), WEIGHTS)
     config = DistilBertConfig(vocab_size=TOKENS, dim=WIDTH, n_layers=LAYERS, n_heads=HEADS, hidden_dim=INNER)
     assert work(skeleton(DistilBertModel, config), BATCH, LENGTH) == (PROJECTIONS + MAPS, WEIGHTS)
 
 
-def test_a_projection_that_shares_its_table_reads_it():
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_projection_reads_its_table(tied):
     """Rows that are looked up cost nothing, but a product with the whole table reads all of it."""
-    model = skeleton(BertForMaskedLM, bert())
-    assert work(model, BATCH, LENGTH) == (PROJECTIONS + MAPS + HEAD, WEIGHTS + HEAD_WEIGHTS)
-
-
-def test_a_projection_of_its_own_reads_as_much():
-    """The table of tokens is only looked up then. Its model has one more bias, which nothing adds."""
-    model = skeleton(BertForMaskedLM, bert(tie_word_embeddings=False))
-    assert work(model, BATCH, LENGTH) == (PROJECTIONS + MAPS + HEAD, WEIGHTS + HEAD_WEIGHTS + TOKENS)
-
-
-def test_work_grows_with_the_batch_and_weights_do_not():
-    model = skeleton(BertModel, bert())
-    (flops, weights), (more, same) = (work(model, size, LENGTH) for size in (1, 16))
-    assert (more, same) == (16 * flops, weights)
+    model = skeleton(BertForMaskedLM, BertConfig(tie_word_embeddings=tied, **SIZES))
+    bias = 0 if tied else TOKENS  # one that nothing adds
+    assert work(model, BATCH, LENGTH) == (PROJECTIONS + MAPS + HEAD, WEIGHTS + HEAD_WEIGHTS + bias)
 
 
 def test_the_slower_road_is_the_bound():

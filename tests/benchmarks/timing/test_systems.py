@@ -1,7 +1,5 @@
 """What is measured: the published shapes to the last parameter, and one sentence for what cannot be loaded."""
 
-import json
-
 import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassification
@@ -52,12 +50,9 @@ def test_names():
 def test_random_weights_are_the_same_each_time(file, head):
     """Each process of a measurement loads the model anew."""
     system = System("one", file(TINY))
-    torch.manual_seed(7)
-    one = system.load(head)
-    two = system.load(head)
+    one, two = system.load(head), system.load(head)
     assert not one.training and one.num_parameters() == system.skeleton(head).num_parameters()
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
-    assert sum(weight.std() > 0 for weight in one.parameters() if weight.dim() > 1) > 8
 
 
 def test_trained_weights_are_loaded(tmp_path):
@@ -80,15 +75,10 @@ def test_what_a_recipe_says_and_what_it_leaves_to_the_teacher(file):
     ("text", "message"),
     [
         ("weight_kl: 1.0\n", r"one\.yaml is neither a recipe \(`student_layers`\) nor a shape"),
-        ("just words\n", "must be a mapping"),
         ("a: [\n", "one.yaml is not valid YAML"),
         ("student_layers: 2\n", "names no `teacher_name_or_path`"),
         (TEACHER + "student_layers: 2\nstudent_vocabulary: some/words\n", "'some/words'.*does not tell its size"),
-        (TEACHER + "student_layers: 2\nstudent_hidden_size: 100\n", "`student_attention_heads` .12. must divide"),
-        ("teacher_name_or_path: no/where\nstudent_layers: 2\n", "'no/where' cannot be loaded"),
-        (TEACHER + "student_layers: two\n", r"one\.yaml' describes no model"),
         ("model_type: nonsense\n", r"one\.yaml' describes no model.*nonsense"),
-        ("model_type: bert\nhidden_size: wide\n", r"one\.yaml' describes no model"),
         ("model_type: bert\nhidden_size: 10\n", "one.yaml' has no head for encoder: .*10"),
     ],
 )
@@ -97,13 +87,3 @@ def test_files_that_describe_no_model(file, text, message):
     with pytest.raises(UserError, match=message) as caught:
         System("one", file(text)).skeleton("encoder")
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("method", ["load", "skeleton"])
-def test_checkpoints_that_cannot_be_opened(method, tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", **SHAPE}), encoding="utf-8")
-    with pytest.raises(UserError, match="'no/where' cannot be loaded"):
-        getattr(System("one", "no/where"), method)("encoder")
-    (tmp_path / "model.safetensors").write_text("torn")
-    with pytest.raises(UserError, match=f"'{tmp_path}' cannot be loaded"):
-        System("one", str(tmp_path)).load("encoder")
