@@ -47,6 +47,7 @@ OF_ONE = {  # a bad choice, and a file or folder that does not exist
     "finetuning/run_paraphraser.py": [["--classes", "4"], ["--model_name_or_path", "./nowhere"]],
     "finetuning/run_collection3.py": [["--entity_types", "4"], ["--task_teacher", "./nowhere"]],
     "finetuning/run_sberquad.py": [["--seeds", "one"]],
+    "finetuning/run_benchmarks.py": [[], ["--tasks", "glue", "--models", "me/model", "--output_dir", "new"]],
     "finetuning/run_russian_superglue.py": [[*TUNED, "--task", "glue"]],
 }
 CALLS = [(script, argv) for script in SCRIPTS for argv in OF_ALL + OF_ONE.get(script, [])]
