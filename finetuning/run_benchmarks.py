@@ -83,11 +83,14 @@ def main(argv: list[str] | None = None) -> None:
     rows = rows_of(arguments)
     settings = {task: settings_of(task, arguments, rest) for task in dict.fromkeys(arguments.tasks)}
     results, failed = run_all(rows, settings)
+    message = f"{len(failed)} of {len(rows) * len(settings)} runs failed: {'; '.join(failed)}"
+    if len(failed) == len(rows) * len(settings):
+        raise UserError(message)
     if next(iter(settings.values())).training.process_index == 0:
         write_json(Path(arguments.output_dir, TABLE), {"results": results, "failed": failed})
         print(table(results))
     if failed:
-        raise UserError(f"{len(failed)} runs failed, and all others are finished: {'; '.join(failed)}")
+        raise SystemExit(message)  # exit code 1: the others are finished
 
 
 def parse_benchmarks(argv: list[str] | None) -> tuple[BenchmarksArguments, dict[str, list[str]]]:

@@ -1,7 +1,5 @@
 """Checkpoints by benchmarks in one command: every cell is the run of the task's own script, and none is lost."""
 
-import contextlib
-import io
 import json
 import shutil
 from pathlib import Path
@@ -33,11 +31,10 @@ def argv(tmp_path_factory, teacher_folder, benchmarks):
 
 @pytest.fixture(scope="module")
 def failed(argv):
-    """Runs all of it once; the sentence at its end."""
-    with pytest.raises(SystemExit) as ended, contextlib.redirect_stderr(io.StringIO()) as error:
+    """Runs all of it once; the sentence at its end, which makes exit code 1."""
+    with pytest.raises(SystemExit) as ended:
         run_benchmarks.main(argv)
-    assert ended.value.code == 2
-    return error.getvalue().splitlines()[-1]
+    return ended.value.code
 
 
 def results_of(argv, *names):
@@ -47,7 +44,7 @@ def results_of(argv, *names):
 
 def test_a_run_that_fails_is_named_and_the_others_go_on(failed, argv, teacher_folder):
     found = results_of(argv, "benchmarks.json")
-    assert "4 runs failed" in failed and "broken on rusentiment: `model_name_or_path`" in failed
+    assert "4 of 12 runs failed" in failed and "broken on rusentiment: `model_name_or_path`" in failed
     assert [name.split(":")[0] for name in found["failed"]] == [
         f"{name} on {task}" for task in ("rusentiment", "terra") for name in ("broken", "broken, with a task teacher")
     ]

@@ -6,7 +6,14 @@ from typing import Any
 from benchmarks import cross_vocabulary_kl, export, inference, quality, report, scores, training_step
 from distillation import run, run_evaluation, run_publish, run_teacher, run_vocabulary
 from distillation.config.arguments import ARGUMENTS, CardArguments, DataArguments
-from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_russian_superglue, run_sberquad
+from finetuning import (
+    run_benchmarks,
+    run_collection3,
+    run_paraphraser,
+    run_rusentiment,
+    run_russian_superglue,
+    run_sberquad,
+)
 from finetuning.arguments import ARGUMENTS as TUNING
 from finetuning.sets import collection3, paraphraser, rusentiment, russian_superglue, sberquad
 from tests.fuzz.case import Entry
@@ -92,6 +99,18 @@ ENTRIES = (
         russian_superglue.Options,
         task="terra",
         submission="{here}/output.zip",
+    ),
+    Entry(
+        "finetuning.run_benchmarks",
+        run_benchmarks.main,
+        TRAINING
+        | {"save_strategy": "steps", "eval_strategy": "steps", "max_length": 48}
+        | {"tasks": "rusentiment", "models": TEACHER, "data_dir": "{good}/data/rusentiment"},
+        types=(run_benchmarks.BenchmarksArguments,),
+        models=("models",),
+        yamls=("config",),
+        folders={"data_dir": "data/rusentiment"},
+        fails=1,
     ),
     _benchmark(
         export,
