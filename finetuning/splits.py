@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distillation.config.command_line import DEMO
 from distillation.config.errors import UserError
-from finetuning.formats.locate import DEMO, is_demo
+from finetuning.formats.locate import is_demo
 from finetuning.tasks.base import Encoded, Row, Task
 
 logger = logging.getLogger(__name__)

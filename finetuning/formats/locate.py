@@ -7,10 +7,10 @@ import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from distillation.config.command_line import DEMO
 from distillation.config.errors import UserError, one_line
 
-DEMO = "demo"  # the value of `data_dir` that means the checked-in small sets
-DEMO_FOLDER = Path(__file__).resolve().parents[1] / "demo"  # a folder a benchmark, in its native format
+DEMO_FOLDER = Path(__file__).resolve().parents[1] / "demo"  # a folder a benchmark, small, in its native format
 # Where the Hub keeps a converted copy of data sets that used to need a loading script.
 CONVERTED = "refs/convert/parquet"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")

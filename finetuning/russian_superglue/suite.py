@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from distillation.config.command_line import DEMO
 from distillation.config.errors import UserError
 from distillation.runs.files import RESULTS, write_json
 from distillation.runs.resume import is_resumed, names_checkpoint
 from finetuning.arguments import Settings, TaskTeacherArguments
 from finetuning.experiment import check, over_seeds, run
-from finetuning.formats.locate import DEMO
 from finetuning.russian_superglue.readers import read
 from finetuning.russian_superglue.report import majority
 from finetuning.russian_superglue.submission import write_task, zip_submission

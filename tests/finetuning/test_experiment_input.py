@@ -9,7 +9,6 @@ import pytest
 
 from finetuning import run_collection3, run_paraphraser, run_rusentiment, run_sberquad
 from finetuning.sets import rusentiment
-from tests.finetuning.demo_sets import small_demo
 
 MAINS = {
     "rusentiment": run_rusentiment.main,
@@ -19,21 +18,13 @@ MAINS = {
 }
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("benchmarks")
-    for name in MAINS:
-        small_demo(name, folder, 40, 12)
-    return folder
-
-
 @pytest.fixture
-def refused(tmp_path, teacher_folder, data, capsys):
+def refused(tmp_path, teacher_folder, benchmarks, capsys):
     """A function that runs a script in vain and returns its sentence; None leaves a key out."""
 
     def run(name="rusentiment", **keys):
         output = tmp_path / "output"
-        common = dict(model_name_or_path=teacher_folder, data_dir=data / name, output_dir=output, use_cpu="true")
+        common = dict(model_name_or_path=teacher_folder, data_dir=benchmarks / name, output_dir=output, use_cpu="true")
         argv = []
         for key, value in {**common, "max_length": 48, "max_steps": 1, **keys}.items():
             if value is not None:
@@ -49,20 +40,6 @@ def refused(tmp_path, teacher_folder, data, capsys):
         return last
 
     return run
-
-
-@pytest.fixture
-def changed(tmp_path, data):
-    """A function that gives a copy of a benchmark in which a file's text went through a function."""
-
-    def change(name, file, function):
-        folder = tmp_path / "changed"
-        shutil.copytree(data / name, folder)
-        text = (folder / file).read_text(encoding="utf-8")
-        (folder / file).write_text(function(text), encoding="utf-8", newline="")
-        return folder
-
-    return change
 
 
 @pytest.mark.parametrize(
@@ -122,73 +99,50 @@ def test_an_output_that_is_a_file(refused, tmp_path):
     assert (tmp_path / "output").read_text() == "mine"
 
 
-def test_a_label_that_is_none(refused, changed):
-    folder = changed("rusentiment", "rusentiment_test.csv", lambda text: text + "angry,Ужас\n")
-    assert re.search("rusentiment_test.csv:[0-9]+: label 'angry'", refused(data_dir=folder))
+POSTS = "rusentiment_random_posts.csv"
+TAG = ("\tO\n", "\tB-BIRD\n", 1)
 
 
-def test_a_tag_that_is_none(refused, changed):
-    folder = changed("collection3", "valid.txt", lambda text: text.replace("\tO\n", "\tB-BIRD\n", 1))
-    assert "'B-BIRD'" in refused("collection3", data_dir=folder)
-
-
-def test_an_entity_outside_of_its_text(refused, tmp_path):
-    for part in ("train", "test"):
-        folder = tmp_path / "brat" / part
-        folder.mkdir(parents=True)
-        (folder / "one.txt").write_text("Анна ушла.", encoding="utf-8")
-        (folder / "one.ann").write_text("T1\tPER 0 4\tАнна\n" if part == "test" else "T1\tPER 20 24\tАнна\n")
-    assert "one.ann:1" in refused("collection3", data_dir=tmp_path / "brat")
-
-
-def test_an_answer_that_its_context_does_not_hold(refused, changed):
-    def other(text):
-        content = json.loads(text)
-        content["data"][0]["paragraphs"][0]["qas"][0]["answers"][0]["text"] = "Нигде и никогда"
-        return json.dumps(content, ensure_ascii=False)
-
-    folder = changed("sberquad", "train-v1.1.json", other)
-    assert "does not hold the answer 'Нигде и никогда'" in refused("sberquad", data_dir=folder)
-
-
-@pytest.mark.parametrize(
-    ("name", "file", "empty"),
-    [
-        ("rusentiment", "rusentiment_random_posts.csv", "label,text\n"),
-        ("paraphraser", "paraphrases_gold.xml", "<data><corpus></corpus></data>"),
-        ("collection3", "test.txt", "\n\n"),
-        ("sberquad", "dev-v1.1.json", '{"data": []}'),
-    ],
-)
-def test_an_empty_part(refused, changed, name, file, empty):
-    assert file in refused(name, data_dir=changed(name, file, lambda text: empty))
-
-
-@pytest.mark.parametrize(
-    ("name", "file"),
-    [
-        ("rusentiment", "rusentiment_random_posts.csv"),
-        ("paraphraser", "paraphrases.xml"),
-        ("sberquad", "train-v1.1.json"),
-    ],
-)
-def test_a_file_that_was_cut(refused, changed, name, file):
+def half(text):
     """As an interrupted download leaves it."""
-
-    def cut(text):
-        return text[: text.rindex('"')] if file.endswith("csv") else text[: len(text) // 2]
-
-    assert f"{file}:" in refused(name, data_dir=changed(name, file, cut))
+    return text[: text.rindex('"', 0, len(text) // 2) + 2]
 
 
-def test_too_few_texts_to_hold_some_out(refused, changed):
-    folder = changed("rusentiment", "rusentiment_random_posts.csv", lambda text: "label,text\nneutral,Да\n")
-    assert "too few different texts" in refused(data_dir=folder)
+@pytest.mark.parametrize(
+    ("name", "file", "change", "sentence"),
+    [
+        ("rusentiment", "rusentiment_test.csv", lambda text: text + "angry,Ужас\n", r"test.csv:\d+: label 'angry'"),
+        (
+            "collection3",
+            "valid.txt",
+            lambda text: text.replace(*TAG),
+            r"valid.txt:\d+: .*'B-BIRD'",
+        ),
+        ("sberquad", "train-v1.1.json", lambda text: text.replace('"text": "', '"text": "Нигде ', 1), "does not hold"),
+        ("paraphraser", "paraphrases_gold.xml", lambda text: "<data/>", "gold.xml: no rows"),
+        ("collection3", "test.txt", lambda text: "\n\n", "test.txt has no sentence"),
+        ("rusentiment", POSTS, half, r"posts.csv:\d+: no CSV"),
+        ("paraphraser", "paraphrases.xml", half, "paraphrases.xml: broken XML"),
+        ("sberquad", "dev-v1.1.json", half, "dev-v1.1.json: broken JSON"),
+        (
+            "rusentiment",
+            POSTS,
+            lambda text: "label,text\nskip,Да\n",
+            "too few different texts",
+        ),
+    ],
+)
+def test_files_that_are_damaged(refused, benchmarks, tmp_path, name, file, change, sentence):
+    folder = shutil.copytree(benchmarks / name, tmp_path / "changed")
+    text = (folder / file).read_text(encoding="utf-8")
+    (folder / file).write_text(change(text), encoding="utf-8", newline="")
+    assert re.search(sentence, refused(name, data_dir=folder))
 
 
-def test_a_training_part_that_is_the_test_part(refused, changed, data):
-    test = (data / "rusentiment" / "rusentiment_test.csv").read_text(encoding="utf-8")
-    folder = changed("rusentiment", "rusentiment_random_posts.csv", lambda text: test)
+def test_a_training_part_that_is_the_test_part(refused, benchmarks, tmp_path):
+    """What is left is nothing to train on."""
+    folder = shutil.copytree(benchmarks / "rusentiment", tmp_path / "changed")
+    shutil.copy(folder / "rusentiment_test.csv", folder / POSTS)
     assert "`data_dir`" in refused(data_dir=folder)
 
 

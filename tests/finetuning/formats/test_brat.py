@@ -48,20 +48,19 @@ def test_a_document_is_a_row(read_one):
     }
 
 
-def test_offsets_count_both_characters_of_a_line_end(read_one):
-    row = read_one("МОСКВА\r\n\r\nАнна", "LOC 0 6\tМОСКВА", "PER 10 14\tАнна")
-    assert found(row) == [("LOC", "МОСКВА"), ("PER", "Анна")]
-
-
-@pytest.mark.parametrize("text", ["МОСКВА\n\nАнна\n", "МОСКВА\r\n\nАнна\n"])
-def test_lost_carriage_returns_are_restored(read_one, text):
-    """Copies often lack them: every entity after the first line would lie elsewhere."""
-    row = read_one(text, "PER 10 14\tАнна")
-    assert row["text"] == "МОСКВА\r\n\r\nАнна\r\n" and found(row) == [("PER", "Анна")]
-
-
-def test_line_feeds_that_fit_stay(read_one):
-    assert read_one("МОСКВА\n\nАнна\n", "PER 8 12\tАнна")["text"] == "МОСКВА\n\nАнна\n"
+@pytest.mark.parametrize(
+    ("text", "entity", "restored"),
+    [
+        ("МОСКВА\r\n\r\nАнна", "PER 10 14\tАнна", "МОСКВА\r\n\r\nАнна"),  # offsets count both characters of a line end
+        ("МОСКВА\n\nАнна\n", "PER 10 14\tАнна", "МОСКВА\r\n\r\nАнна\r\n"),  # copies often lack the CRs
+        ("МОСКВА\r\n\nАнна\n", "PER 10 14\tАнна", "МОСКВА\r\n\r\nАнна\r\n"),
+        ("МОСКВА\n\nАнна\n", "PER 8 12\tАнна", "МОСКВА\n\nАнна\n"),  # what fits stays
+    ],
+)
+def test_line_ends_are_those_that_were_annotated(read_one, text, entity, restored):
+    """Every entity after the first line would lie elsewhere."""
+    row = read_one(text, entity)
+    assert row["text"] == restored and found(row) == [("PER", "Анна")]
 
 
 @pytest.mark.parametrize("surface", ["Анна Вега", "Анна  Вега", "Анна Вега "])
@@ -69,28 +68,27 @@ def test_a_line_break_may_stand_as_a_space(read_one, surface):
     assert found(read_one("Анна\r\nВега\r\n", f"PER 0 11\t{surface}")) == [("PER", "Анна\r\nВега")]
 
 
-def test_types_are_read_as_told(read_one):
+NOTES = ("#1\tAnnotatorNotes T1\tдля T2", "R1\tKnows Arg1:T1 Arg2:T2", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "lines", "tags"),
+    [
+        ("Анна Вега", ["PER 5 9\tВега", "PER 0 4\tАнна"], ["B-PER", "B-PER"]),  # neighbours of one type stay two
+        ("Анна Вега", [*NOTES, "PER 0 4\tАнна"], ["B-PER", "O"]),  # lines of other kinds are no entities
+        # Offsets that miss a word by a letter must not lose the entity, which takes the words it begins or ends in.
+        ("Общество ТАСС", ["ORG 0 7\tОбществ", "MEDIA 9 13\tТАСС"], ["B-ORG", "B-MEDIA"]),
+        ("корреспондентуТАСС", ["MEDIA 14 18\tТАСС"], ["B-MEDIA"]),
+        # An entity in pieces is read as the stretch between them.
+        ("севера и юга страны", ["LOC 0 6;13 19\tсевера страны"], ["B-LOC", "I-LOC", "I-LOC", "I-LOC"]),
+    ],
+)
+def test_tags(read_one, text, lines, tags):
+    assert read_one(text, *lines)["tags"] == tags
+
+
+def test_types_are_read_as_asked(read_one):
     assert read_one("США ", "GEOPOLIT 0 3\tСША", types={"GEOPOLIT": "LOC"})["tags"] == ["B-LOC"]
-
-
-def test_lines_of_other_kinds_are_no_entities(read_one):
-    row = read_one("Анна Вега", "#1\tAnnotatorNotes T1\tдля T2", "R1\tKnows Arg1:T1 Arg2:T2", "PER 0 4\tАнна", "")
-    assert row["tags"] == ["B-PER", "O"]
-
-
-def test_neighbours_of_one_type_stay_two(read_one):
-    assert read_one("Анна Вега", "PER 5 9\tВега", "PER 0 4\tАнна")["tags"] == ["B-PER", "B-PER"]
-
-
-def test_an_entity_takes_the_words_that_it_begins_or_ends_in(read_one):
-    """Offsets that miss a word by a letter must not lose the entity."""
-    row = read_one("Общества инвесторов корреспондентуТАСС", "ORG 0 18\tОбщества инвесторо", "MEDIA 34 38\tТАСС")
-    assert row["tags"] == ["B-ORG", "I-ORG", "B-MEDIA"]
-
-
-def test_an_entity_in_pieces_is_read_as_the_stretch_between_them(read_one):
-    row = read_one("севера и юга страны", "LOC 0 6;13 19\tсевера страны", "LOC 9 12;13 19\tюга страны")
-    assert row["tags"] == ["B-LOC", "I-LOC", "I-LOC", "I-LOC"]
 
 
 def test_of_overlapping_entities_the_longer_stays(read_one, caplog):
@@ -139,10 +137,9 @@ def test_a_wrong_line_is_named(read_one, line, problem):
 
 @pytest.mark.parametrize("lost", [".ann", ".txt"])
 def test_a_missing_partner_is_named(tmp_path, lost):
-    for name in ("train", "test"):
-        write(tmp_path / name, "a", "слово")
-    write(tmp_path / "train", "b", "слово")
-    (tmp_path / "train" / f"b{lost}").unlink()
+    write(tmp_path, "a", "слово")
+    write(tmp_path, "b", "слово")
+    (tmp_path / f"b{lost}").unlink()
     with pytest.raises(UserError, match=rf"b\{lost} is missing"):
         brat.read(tmp_path, SAME)
 
@@ -151,14 +148,9 @@ def test_folders_of_splits(tmp_path):
     write(tmp_path / "train", "a", "слово")
     with pytest.raises(UserError, match="test has no document"):
         brat.read(tmp_path, SAME)
-    write(tmp_path / "test", "b", "слово")
-    assert list(brat.read(tmp_path, SAME)) == ["train", "test"]
-    write(tmp_path / "valid", "c", "слово")
-    assert {split: rows[0]["id"] for split, rows in brat.read(tmp_path, SAME).items()} == {
-        "train": "a",
-        "validation": "c",
-        "test": "b",
-    }
+    for folder, split in (("test", "test"), ("valid", "validation")):
+        write(tmp_path / folder, "b", "слово")
+        assert split in brat.read(tmp_path, SAME)
 
 
 @pytest.mark.parametrize(("documents", "sizes"), [(2, [1, 1]), (3, [1, 1, 1]), (30, [24, 3, 3])])

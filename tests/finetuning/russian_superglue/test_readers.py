@@ -2,6 +2,7 @@
 
 import copy
 import json
+from pathlib import Path
 
 import datasets
 import pytest
@@ -11,113 +12,10 @@ from distillation.config.errors import UserError
 from finetuning.russian_superglue.readers import HUB, read
 from finetuning.russian_superglue.tasks import LABELS, NAMES
 
-NEWS = "В Осло приехал Кит.\n@highlight\nКит из США пел."
-# A labelled line of each task as its files have it, and the row that is made of it.
-LINES = {
-    "lidirus": {
-        "idx": "7",
-        "label": "not_entailment",
-        "sentence1": "Кот спит.",
-        "sentence2": "Кот ест.",
-        "logic": "Negation;Conditionals",
-    },
-    "rcb": {"premise": "Кот.", "label": "neutral", "hypothesis": "Пёс.", "verb": "быть", "negation": "x", "idx": 7},
-    "parus": {"premise": "Дождь.", "choice1": "А.", "choice2": "Б.", "question": "effect", "label": 1, "idx": 7},
-    "muserc": {
-        "idx": 7,
-        "passage": {
-            "text": '"(1) Кот спит. (2) Пёс ест."',
-            "questions": [{"question": "Кто?", "answers": [{"idx": 3, "text": "Кот", "label": 1}], "idx": 2}],
-        },
-    },
-    "terra": {"premise": "Кот спит.", "hypothesis": "Спит кот.", "label": "entailment", "idx": 7},
-    "russe": {
-        "idx": 7,
-        "word": "кот",
-        "sentence1": "Вот коты, вот",
-        "sentence2": "Где кот",
-        "start1": 4,
-        "end1": 9,
-        "start2": 4,
-        "end2": 8,
-        "label": False,
-        "gold_sense1": 1,
-        "gold_sense2": 2,
-    },
-    "rwsd": {
-        "text": "Том, потом Тома: он спит.",
-        "target": {"span1_text": "Том", "span1_index": 0, "span2_text": "он спит", "span2_index": 3},
-        "label": True,
-        "idx": 7,
-    },
-    "danetqa": {"question": "Спит ли кот?", "passage": "Кот спит.", "label": True, "idx": 7},
-    "rucos": {
-        "idx": 7,
-        "passage": {
-            "text": NEWS,
-            "entities": [{"start": s, "end": e} for s, e in ((2, 6), (15, 18), (31, 34), (38, 41))],
-        },
-        "qas": [{"query": "Пел @placeholder.", "answers": [{"start": 31, "end": 34, "text": "Кит"}], "idx": 2}],
-    },
-}
-ROWS = {
-    "lidirus": {"id": "7", "idx": 7, "text": "Кот спит.", "text_2": "Кот ест.", "label": "not_entailment"},
-    "rcb": {"id": "7", "idx": 7, "text": "Кот.", "text_2": "Пёс.", "label": "neutral"},
-    "parus": {"id": "7", "idx": 7, "text": "Дождь.", "question": "effect", "choices": ["А.", "Б."], "label": 1},
-    "muserc": {
-        "id": "7-2-3",
-        "idx": [7, 2, 3],
-        "text": "Кто?",
-        "answer": "Кот",
-        "text_2": "Кот спит. Пёс ест.",
-        "label": "1",
-    },
-    "terra": {"id": "7", "idx": 7, "text": "Кот спит.", "text_2": "Спит кот.", "label": "entailment"},
-    "russe": {
-        "id": "7",
-        "idx": 7,
-        "word": "кот",
-        "text": "Вот коты, вот",
-        "text_2": "Где кот",
-        "span": [4, 8],
-        "span_2": [4, 7],
-        "label": "false",
-    },
-    "rwsd": {
-        "id": "7",
-        "idx": 7,
-        "text": "Том, потом Тома: он спит.",
-        "span": [0, 3],
-        "span_2": [17, 24],
-        "span_text": "Том",
-        "span_2_text": "он спит",
-        "label": "true",
-    },
-    "danetqa": {"id": "7", "idx": 7, "text": "Спит ли кот?", "text_2": "Кот спит.", "label": "true"},
-    "rucos": {
-        "id": "7-2",
-        "idx": 7,
-        "text": "В Осло приехал Кит.\nКит из США пел.",
-        "query": "Пел @placeholder.",
-        "choices": ["Осло", "Кит", "США"],
-        "answers": ["Кит"],
-        "label": 1,
-    },
-}
-
-
-def unlabelled(task):
-    """The line as the test file has it."""
-
-    def bare(content):
-        if isinstance(content, list):
-            return [bare(member) for member in content]
-        hidden = ("label", "answers") if task == "rucos" else ("label",)
-        if isinstance(content, dict):
-            return {key: bare(member) for key, member in content.items() if key not in hidden}
-        return content
-
-    return bare(LINES[task])
+# By task: a line of its files, that line in a test file, its row on the Hub, and the row that is made of each.
+EXAMPLES = json.loads(Path(__file__).with_name("examples.json").read_text(encoding="utf-8"))
+LINES = {task: example["line"] for task, example in EXAMPLES.items()}
+ROWS = {task: example["row"] for task, example in EXAMPLES.items()}
 
 
 def file(*lines):
@@ -153,29 +51,11 @@ def parts_of(task):
 
 @pytest.mark.parametrize("task", NAMES)
 def test_parts(tmp_path, task):
-    data_dir = folder(tmp_path, task, test=[unlabelled(task)])
+    data_dir = folder(tmp_path, task, test=[EXAMPLES[task]["hidden"]])
     assert read(task, data_dir) == parts_of(task)
     if task != "lidirus":
         (tmp_path / NAMES[task] / "test.jsonl").unlink()
         assert set(read(task, data_dir)) == {"train", "test"}
-
-
-def on_the_hub(task):
-    """Labelled and unlabelled rows with the columns of the public loader."""
-    line = LINES[task]
-    if task == "muserc":
-        (question,), idx = line["passage"]["questions"], {"paragraph": 7, "question": 2, "answer": 3}
-        flat = {"paragraph": line["passage"]["text"], "question": question["question"], "answer": "Кот", "idx": idx}
-        label = 1
-    elif task == "rucos":
-        flat = {"passage": NEWS, "query": "Пел @placeholder.", "entities": ["Осло", "Кит", "Кит", "США"]}
-        return flat | {"answers": ["Кит"], "idx": {"passage": 7, "query": 2}}
-    else:
-        flat = {**line, **line.get("target", {}), "idx": 7}
-        flat.pop("target", None)
-        label = {"parus": 1, "russe": 0, "rwsd": 1, "danetqa": 1}.get(task)
-        label = LABELS[task].index(flat["label"]) if label is None else label
-    return flat | {"label": label}
 
 
 def hub(task, row, names):
@@ -200,7 +80,7 @@ def test_the_hub_gives_the_same_rows(monkeypatch, task, named):
         names = {"parus": ["choice1", "choice2"]}.get(config, list(LABELS[config]))
         if LABELS[config] == ("false", "true") or config == "muserc":
             names = ["False", "True"]
-        return hub(config, on_the_hub(config), names if named else None)
+        return hub(config, EXAMPLES[config]["hub"], names if named else None)
 
     monkeypatch.setattr(datasets, "load_dataset", load)
     assert read(task, HUB) == parts_of(task)
@@ -209,13 +89,13 @@ def test_the_hub_gives_the_same_rows(monkeypatch, task, named):
 
 def test_the_hub_may_number_labels_otherwise(monkeypatch):
     """The names say what a number means; our own order would turn every answer round."""
-    row = on_the_hub("terra") | {"label": 1}
+    row = EXAMPLES["terra"]["hub"] | {"label": 1}
     monkeypatch.setattr(datasets, "load_dataset", lambda *which: hub("terra", row, ["not_entailment", "entailment"]))
     assert read("terra", HUB)["train"] == [ROWS["terra"]]
 
 
 def test_an_unlabelled_row_of_the_hub_is_refused_where_labels_are_needed(monkeypatch):
-    row = on_the_hub("terra") | {"label": -1}
+    row = EXAMPLES["terra"]["hub"] | {"label": -1}
     monkeypatch.setattr(datasets, "load_dataset", lambda *which: hub("terra", row, ["entailment", "not_entailment"]))
     with pytest.raises(UserError, match=r"super_glue \(terra, train\), row 0: label -1 is none of entailment"):
         read("terra", HUB)
