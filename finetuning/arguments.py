@@ -24,16 +24,14 @@ class FinetuningArguments:
 
     model_name_or_path: str = key(REQUIRED, "Checkpoint to fine-tune: a Hub id or a folder.", path="source")
     data_dir: str = key(REQUIRED, "Folder of the benchmark's own files, its id on the Hub, or `demo`.", path="source")
-    max_length: int = key(512, "Tokens of an input; fewer where the model has fewer positions.")
-    early_stopping_patience: int = key(0, "Evaluations without a better score after which to stop; 0 for never.")
+    max_length: int = key(512, "Tokens of an input; fewer where the model has fewer positions.", least=16)
+    early_stopping_patience: int = key(
+        0, "Evaluations without a better score after which to stop; 0 for never.", least=0
+    )
     seeds: list[int] = key([], "Several runs, a folder each, and their mean; instead of `seed`.")
     random_weights: bool = key(False, "Start the model from random weights: the floor to compare with.")
 
     def __post_init__(self):
-        if self.max_length < 16:
-            raise UserError(f"`max_length` must be at least 16, got {self.max_length}")
-        if self.early_stopping_patience < 0:
-            raise UserError(f"`early_stopping_patience` must not be negative, got {self.early_stopping_patience}")
         if len(set(self.seeds)) < len(self.seeds) or not all(0 <= seed < SEEDS for seed in self.seeds):
             raise UserError(f"`seeds` must be different numbers from 0 to 2 ** 32 - 1, got {self.seeds}")
 

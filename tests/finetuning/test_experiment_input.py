@@ -62,7 +62,7 @@ def refused(tmp_path, teacher_folder, benchmarks, capsys):
         (dict(temperature=2), "`temperature` has no effect without `task_teacher`"),
         (dict(weight_kl=0, task_teacher="x"), "`weight_kl` must be positive"),
         (dict(temperature="nan", task_teacher="x"), "`temperature` must be positive"),
-        (dict(early_stopping_patience=-1), "`early_stopping_patience` must not be negative"),
+        (dict(early_stopping_patience=-1), "`early_stopping_patience` must be at least 0"),
         (dict(dataloader_drop_last="true"), "`dataloader_drop_last`"),
         (dict(early_stopping_patience=2, load_best_model_at_end="false"), "`load_best_model_at_end: true`"),
         (dict(eval_strategy="no"), "strategy"),
