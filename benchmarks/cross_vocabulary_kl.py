@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from benchmarks.timing.options import TimingArguments, check_device, check_positive
+from benchmarks.timing.options import TimingArguments, check_device
 from benchmarks.timing.rounds import advice, range_text, ratio_text, time_ratio, time_text, verdict
 from distillation.config.command_line import key
 from distillation.config.errors import cli_entry
@@ -37,13 +37,10 @@ DENSE = 4 * 2**30  # bytes: a larger dense matrix is left out
 class KLArguments:
     """Sizes."""
 
-    teacher_size: int = key(119_547, "Tokens of the teacher's vocabulary.")
-    student_sizes: list[int] = key([5031, 30_522], "Tokens of the student's.")
-    positions: list[int] = key([64, 512], "Positions whose divergence is summed.")
+    teacher_size: int = key(119_547, "Tokens of the teacher's vocabulary.", least=1)
+    student_sizes: list[int] = key([5031, 30_522], "Tokens of the student's.", least=1)
+    positions: list[int] = key([64, 512], "Positions whose divergence is summed.", least=1)
     device: Literal["cpu", "cuda"] = key("cpu", "What it runs on.")
-
-    def __post_init__(self):
-        check_positive(self, "teacher_size", "student_sizes", "positions")
 
 
 @cli_entry

@@ -22,7 +22,7 @@ from typing import Any, Literal
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from benchmarks.backends.registry import BACKENDS
-from benchmarks.timing.options import TimingArguments, check_device, check_positive
+from benchmarks.timing.options import TimingArguments, check_device
 from benchmarks.timing.published import SYSTEMS
 from benchmarks.timing.rounds import advice
 from distillation.config.command_line import key
@@ -37,15 +37,14 @@ class InferenceArguments:
     models: list[str] = key([], "Folders, Hub ids, or YAML files; the published systems unless given.", path="source")
     heads: list[Literal["encoder", "masked-lm", "classification"]] = key(["encoder"], "What stands on the encoder.")
     backends: list[Literal[tuple(BACKENDS)]] = key(["torch", "onnx", "onnx-int8"], "What runs the model.")
-    batch_sizes: list[int] = key([1, 16], "Sequences together.")
-    sequence_lengths: list[int] = key([512], "Tokens of a sequence.")
+    batch_sizes: list[int] = key([1, 16], "Sequences together.", least=1)
+    sequence_lengths: list[int] = key([512], "Tokens of a sequence.", least=1)
     device: Literal["cpu", "cuda"] = key("cpu", "What it runs on.")
-    threads: int | None = key(None, "Of a CPU; unless given, as many as PyTorch takes.")
-    seconds: float = key(1.0, "At least so long a row runs in each round.")
+    threads: int | None = key(None, "Of a CPU; unless given, as many as PyTorch takes.", least=1)
+    seconds: float = key(1.0, "At least so long a row runs in each round.", least=0)
 
     def __post_init__(self):
         self.models = self.models or [str(path) for path in SYSTEMS]
-        check_positive(self, "batch_sizes", "sequence_lengths", "seconds", *(["threads"] if self.threads else []))
 
 
 @cli_entry
