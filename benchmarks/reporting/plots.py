@@ -1,12 +1,13 @@
 """The pictures of a report: what training did, how fast models answer, what quality costs."""
 
 import math
+import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, StrMethodFormatter
 
 from benchmarks.reporting.speed import Timing, figure, is_steady, milliseconds
 from benchmarks.scores import Score
@@ -54,7 +55,9 @@ def speed_bars(panels: Mapping[str, Sequence[Timing]]) -> Figure:
     """A panel for each input, a bar for each model and backend; a thin line goes from the least to the largest of the
     rounds, a black tick stands at the least time that the hardware allows. Rounds that do not agree are left out."""
     backends = list(dict.fromkeys(row["backend"] for rows in panels.values() for row in rows))
-    picture, grid = _panels(panels, 5.5, 0.24 * max(map(len, panels.values())) + 1.2, columns=2)
+    picture, grid = _panels(
+        [textwrap.fill(title, 70) for title in panels], 5.5, 0.24 * max(map(len, panels.values())) + 1.2, columns=2
+    )
     for axes, rows in zip(grid, panels.values(), strict=True):
         rows = [row for row in rows if is_steady(row)]
         for place, row in enumerate(rows):
@@ -82,10 +85,14 @@ def quality_against_cost(costs: Sequence[tuple[Score, float]], cost: str) -> Fig
         axes, (colour, marker) = panels[tasks.index(score.task)], _look(models.index(score.model), MARKERS)
         place = value, score.value, score.deviation or 0
         axes.errorbar(*place, color=colour, fmt=marker, markersize=8, capsize=3, label=score.model)
+    large = max(value for _, value in costs) >= 1000
     for axes in panels:
+        axes.sharex(panels[0])
         axes.margins(0.2)
         axes.set(xlabel=cost, xscale="log", ylabel="%")
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(EngFormatter(sep="") if large else StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     return _with_legend(picture)
 
 
@@ -96,6 +103,7 @@ def _panels(titles: Sequence[str], width: float, height: float, columns: int = 3
     panels = [picture.add_subplot(rows, columns, place + 1, title=title) for place, title in enumerate(titles)]
     for axes in panels:
         axes.grid(color="0.92")
+        axes.title.set_size("medium")
         axes.set_axisbelow(True)
     return picture, panels
 
