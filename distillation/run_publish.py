@@ -5,6 +5,7 @@ python distillation/run_publish.py --checkpoint outputs/tiny-5k --results output
 python distillation/run_publish.py --checkpoint outputs/tiny-5k --hub_model_id NAME --hub_private_repo true
 """
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     folder, results = finished(arguments.checkpoint)
     from distillation.hub.measured import exported, gather, take_exported, what_is_measured
     from distillation.hub.publishing import card_of, warn_of_licence
-    from distillation.hub.push import Repository, push, reserve
+    from distillation.hub.push import push, reserve
 
     given = {"language": card_args.language, "license": card_args.license, "base_model": card_args.base_model}
     results |= {key: value for key, value in given.items() if value}
@@ -56,28 +57,26 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.onnx:
         measured["exported"] = exported(folder, arguments.onnx)
     card_of(folder, results, measured, None)  # what cannot be told is refused before anything is written
-    repository = None
     if arguments.hub_model_id:
-        options = (arguments.hub_token, arguments.hub_private_repo, arguments.hub_revision, card_args.hub_overwrite)
-        repository = reserve(Repository(arguments.hub_model_id, *options), folder / WEIGHTS)
+        reserve(arguments, card_args.hub_overwrite, folder / WEIGHTS)
     if arguments.onnx:
         take_exported(folder, arguments.onnx, measured["exported"])
     if arguments.results:
         write_json(folder / MEASURED, {key: measured[key] for key in ("scores", "speed")})
     write_json(folder / RESULTS, results)
-    write_text(folder / CARD, card_of(folder, results, measured, repository and repository.name))
+    write_text(folder / CARD, card_of(folder, results, measured, arguments.hub_model_id))
     print(f"card written: {folder / CARD}")
-    if repository:
-        print(f"pushed to {push(folder, repository)}")
+    if arguments.hub_model_id:
+        print(f"pushed to {push(folder, arguments, card_args.hub_overwrite)}")
 
 
 def finished(checkpoint: Path) -> tuple[Path, dict[str, Any]]:
     """A finished folder and its results. Raises UserError for any other."""
-    folder = checkpoint.resolve()
-    if missing := [name for name in FILES if not (folder / name).is_file()]:
+    folder = Path(os.path.abspath(checkpoint))
+    if missing := [name for name in FILES if not os.path.isfile(folder / name)]:
         raise UserError(f"`checkpoint` {str(checkpoint)!r} has no {missing[0]}: name the folder of one finished run")
     results = read_json(folder / RESULTS)
-    if not isinstance(results, dict) or "seeds" in results:
+    if not isinstance(results, dict) or not isinstance(results.get("recipe"), dict) or "seeds" in results:
         raise UserError(f"`checkpoint` {str(checkpoint)!r}: its {RESULTS} is not of one run; name the folder of one")
     return folder, results
 

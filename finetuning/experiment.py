@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainingArgum
 from distillation.config.errors import UserError
 from distillation.hub.card import PARTS, figure, metric_names
 from distillation.hub.publishing import card_facts, check_push, save_card
-from distillation.hub.push import Repository, push
+from distillation.hub.push import push
 from distillation.models.loading import load_tokenizer_of
 from distillation.runs.agreement import writing
 from distillation.runs.files import (
@@ -71,7 +71,7 @@ def run(task: Task, settings: Settings) -> dict[str, Any]:
         print(table(results))
         print(f"saved to {folder}")
         if settings.training.push_to_hub:
-            print(f"pushed to {push(folder, Repository.of(settings.training, settings.card.hub_overwrite))}")
+            print(f"pushed to {push(folder, settings.training, settings.card.hub_overwrite)}")
     return results
 
 

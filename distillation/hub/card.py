@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
@@ -36,6 +37,8 @@ def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any],
 
     name: of the repository; results: `all_results.json`; config: `config.json` with `model_max_length` of the
     tokenizer's; measured: `measured.json`, and as `exported` what is known of the exported model.
+
+    Raises ValueError, or what Python raises, for results that lack something.
     """
     results = without_folders(results)
     recipe, distilled = results["recipe"], is_distilled(results["recipe"])
@@ -50,22 +53,24 @@ def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any],
         "source": results["base_model"] or Path(results.get("model") or recipe.get("teacher_name_or_path") or "").name,
         "is_random": recipe.get("random_weights") or recipe.get("student_initialisation") == "random",
         "is_distilled": distilled,
-        "shape": _shape(config),
+        "config": config,
         "exported": measured.get("exported"),
         "held_out": held_out and held_out_table(held_out),
-        "hidden_words": held_out and held_out[THIS]["masked_words"],
+        "hidden_words": results.get("student_heldout_masked_words", results.get("teacher_heldout_masked_words")),
         "own_scores": None if held_out else _own_scores(results),
         "scores": _scores(measured.get("scores", [])),
         "speed": _speed(speed),
         "compared": _compared(speed),
         "machines": ", and ".join(dict.fromkeys(f"{row['device']} ({row['hardware']})" for row in speed)),
-        "max_length": config.get("model_max_length"),
-        "trained_length": recipe.get("max_length"),
         "terms": _terms(results) if distilled else None,
         "versions": ", ".join(f"{library} {version}" for library, version in results["versions"].items()),
-        "recipe": yaml.safe_dump(dict(recipe), allow_unicode=True, sort_keys=False).rstrip(),
+        "recipe_yaml": yaml.safe_dump(dict(recipe), allow_unicode=True, sort_keys=False).rstrip(),
     }
-    return f"{ModelCard.from_template(_front_matter(name, results, measured), template_path=TEMPLATE, **values)}\n"
+    try:
+        card = ModelCard.from_template(_front_matter(name, results, measured), template_path=TEMPLATE, **values)
+    except jinja2.TemplateError as error:
+        raise ValueError(f"the card lacks something: {error}") from None
+    return f"{card}\n"
 
 
 def is_distilled(recipe: Mapping[str, Any]) -> bool:
@@ -150,21 +155,11 @@ def _task_results(score: Mapping[str, Any], how: str) -> list[EvalResult]:
     ]
 
 
-def _shape(config: Mapping[str, Any]) -> dict[str, Any]:
-    """As BERT calls it, or DistilBERT."""
-    return {
-        "layers": config.get("num_hidden_layers", config.get("n_layers")),
-        "width": config.get("hidden_size", config.get("dim")),
-        "heads": config.get("num_attention_heads", config.get("n_heads")),
-        "tokens": config.get("vocab_size"),
-    }
-
-
 def _held_out(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """The figures of held-out text by the model that they are of; those of a teacher made from scratch are its own."""
     names = HELD_OUT if "student_heldout_loss" in results else {"teacher": THIS}
     return {
-        title: {metric: results[f"{model}_heldout_{metric}"] for metric in (*METRICS, "masked_words")}
+        title: {metric: results[f"{model}_heldout_{metric}"] for metric in METRICS}
         for model, title in names.items()
         if f"{model}_heldout_loss" in results
     }

@@ -63,12 +63,9 @@ class _Model:
         self.weights = sha256(folder / WEIGHTS)
         self.teacher = results["recipe"].get("teacher_name_or_path")
 
-    def is_at(self, source: str) -> bool:
-        return Path(source).resolve() == self.folder
-
     def name(self, source: str) -> str:
         """What a model is called that results know by this folder or Hub id."""
-        if self.is_at(source):
+        if Path(source).resolve() == self.folder:
             return THIS
         return "teacher" if source == self.teacher else Path(source).name
 

@@ -7,14 +7,21 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 from huggingface_hub import ModelCard
 
-from distillation.config.errors import UserError, one_line
 from distillation.hub.card import model_card
 from distillation.hub.measured import what_is_measured
-from distillation.hub.push import Repository, push, reserve
-from distillation.runs.files import CARD, RESULTS, WEIGHTS, held_out_table, read_json, write_json, write_text
+from distillation.hub.push import push, reserve
+from distillation.runs.files import (
+    CARD,
+    RESULTS,
+    WEIGHTS,
+    as_written,
+    held_out_table,
+    read_json,
+    write_json,
+    write_text,
+)
 
 if TYPE_CHECKING:  # a finished folder is published without them
     from transformers import Trainer, TrainingArguments
@@ -55,15 +62,14 @@ def publish(
     print(held_out_table(held_out))
     print(f"saved to {folder}")
     if to_hub:
-        print(f"pushed to {push(folder, Repository.of(training, card_args.hub_overwrite))}")
+        print(f"pushed to {push(folder, training, card_args.hub_overwrite)}")
 
 
 def check_push(training: "TrainingArguments", card_args: "CardArguments") -> None:
     """Before a run: make sure of the repository that it is to be pushed to, and complete its name."""
     if training.push_to_hub and training.process_index == 0:
         # What goes on may have been pushed before: whether it replaces another model is known at the end.
-        overwrite = card_args.hub_overwrite or bool(training.resume_from_checkpoint)
-        training.hub_model_id = reserve(Repository.of(training, overwrite)).name
+        reserve(training, card_args.hub_overwrite or bool(training.resume_from_checkpoint))
 
 
 def card_facts(folder: Path, source: str | None, card_args: "CardArguments") -> dict[str, Any]:
@@ -111,16 +117,10 @@ def card_of(folder: Path, results: Mapping[str, Any], measured: Mapping[str, Any
 
     Raises UserError for results that are not as this version writes them.
     """
-    try:
-        tokenizer = read_json(folder / "tokenizer_config.json")
-        config = read_json(folder / "config.json") | {"model_max_length": tokenizer["model_max_length"]}
+    tokenizer, config = read_json(folder / "tokenizer_config.json"), read_json(folder / "config.json")
+    with as_written(folder / RESULTS):
+        config |= {"model_max_length": tokenizer["model_max_length"]}
         return model_card(name or folder.resolve().name, results, config, measured)
-    except UserError:
-        raise
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, jinja2.TemplateError) as error:
-        raise UserError(
-            f"{folder}: its result files are not as this version writes them ({one_line(repr(error))}): run again"
-        ) from None
 
 
 def save_card(folder: Path, results: Mapping[str, Any], name: str | None) -> None:

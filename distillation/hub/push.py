@@ -1,14 +1,12 @@
 """The Hub: what of a finished folder goes there, in one commit, and what is found out before a run begins."""
 
-import dataclasses
 import shlex
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
@@ -25,9 +23,6 @@ from distillation.runs.files import (
     without_folders,
     write_json,
 )
-
-if TYPE_CHECKING:
-    from transformers import TrainingArguments
 
 # Of all that a folder holds only this may go to the Hub: never the teacher, an optimiser, projections, or pickled
 # arguments.
@@ -50,69 +45,54 @@ MAY_NAME_FOLDERS = (RESULTS, MEASURED, EXPORTED.name)  # of this machine
 REPLACED = [*PUBLISHED, "*.safetensors", "*.bin", "*.onnx", "*.h5", "*.msgpack", "*.gguf", "*.pt"]
 
 
-@dataclass(frozen=True)
-class Repository:
-    """Where a model goes, and on which terms."""
+class Target(Protocol):
+    """Where a model goes: `TrainingArguments`, or the arguments of `run_publish.py`."""
 
-    name: str  # with or without its owner
-    token: str | None = field(default=None, repr=False)
-    private: bool | None = None
-    revision: str | None = None  # a branch
-    overwrite: bool = False  # whether it may replace another model
-
-    @classmethod
-    def of(cls, training: "TrainingArguments", overwrite: bool) -> "Repository":
-        """The one that a run's arguments name."""
-        options = training.hub_token, training.hub_private_repo, training.hub_revision
-        return cls(training.hub_model_id, *options, overwrite)
-
-    def command(self, folder: Path) -> str:
-        """What publishes a finished folder here; the token stays with its owner."""
-        words = ["python", "distillation/run_publish.py", "--checkpoint", str(folder), "--hub_model_id", self.name]
-        words += ["--hub_private_repo", str(self.private).lower()] if self.private is not None else []
-        words += ["--hub_revision", self.revision] if self.revision else []
-        return shlex.join(words + ["--hub_overwrite", "true"] * self.overwrite)
+    hub_model_id: str  # with or without its owner
+    hub_token: str | None
+    hub_private_repo: bool | None
+    hub_revision: str | None  # a branch
 
 
-def reserve(repository: Repository, weights: Path | None = None) -> Repository:
-    """Make sure of a repository, before a run or before a push: it is there, or made, and may be written.
+def reserve(target: Target, overwrite: bool, weights: Path | None = None) -> None:
+    """Make sure of a repository, before a run or before a push: it is there, or made, and may be written. The owner is
+    added to its name.
 
-    weights: of the model that will be pushed; None if they are yet to be trained. Returns it with its whole name.
+    overwrite: whether another model there may be replaced; weights: of the model that will be pushed; None if they are
+    yet to be trained.
 
     Raises UserError for a refused token, a name that is another's, a repository that holds another model, and one
     that is public where a private one is wanted.
     """
-    with _in_a_sentence(repository):
-        api = HfApi(token=repository.token)
-        name = api.create_repo(repository.name, private=repository.private, exist_ok=True).repo_id
-        if repository.revision:
-            api.create_branch(name, branch=repository.revision, exist_ok=True)
+    with _in_a_sentence(target):
+        api, branch = HfApi(token=target.hub_token), target.hub_revision
+        name = api.create_repo(target.hub_model_id, private=target.hub_private_repo, exist_ok=True).repo_id
+        if branch:
+            api.create_branch(name, branch=branch, exist_ok=True)
         api.auth_check(name, write=True)  # `create_repo` is content with a repository that others own
-        found = api.model_info(name, revision=repository.revision, files_metadata=True)
-        if repository.private and not found.private:
+        found = api.model_info(name, revision=branch, files_metadata=True)
+        if target.hub_private_repo and not found.private:
             raise UserError(
                 f"`hub_private_repo`: {name} is there and public: make it private in its settings, or name another"
             )
         there = {file.rfilename: file.lfs and file.lfs.sha256 for file in found.siblings}
         same = weights is not None and there.get(weights.name) == sha256(weights)
         # A branch with nothing of its own is where the main one is, which stays as it is.
-        empty = not there.keys() - {".gitattributes"} or (
-            repository.revision and found.sha == api.model_info(name).sha
-        )
-        if not (empty or same or repository.overwrite):
+        empty = not there.keys() - {".gitattributes"} or (branch and found.sha == api.model_info(name).sha)
+        if not (empty or same or overwrite):
             raise UserError(
                 f"`hub_model_id`: {name} holds another model, or other files: name another repository, or replace "
                 "them (their history stays) by `--hub_overwrite true`"
             )
-    return dataclasses.replace(repository, name=name)
+    target.hub_model_id = name
 
 
-def push(folder: Path, repository: Repository) -> str:
+def push(folder: Path, target: Target, overwrite: bool) -> str:
     """Put a finished folder on the Hub, in one commit; the repository's whole name.
 
     Raises UserError where it cannot be done; the folder stays as it is, and a second attempt sends what is missing.
     """
-    with _in_a_sentence(repository, folder), tempfile.TemporaryDirectory() as staged:
+    with _in_a_sentence(target, _command(folder, target, overwrite)), tempfile.TemporaryDirectory() as staged:
         for path in published_files(folder):
             copy = Path(staged, path.relative_to(folder))
             if path.name in MAY_NAME_FOLDERS:
@@ -120,15 +100,15 @@ def push(folder: Path, repository: Repository) -> str:
             else:
                 copy.parent.mkdir(exist_ok=True)
                 copy.symlink_to(path.resolve())
-        repository = reserve(repository, folder / WEIGHTS)
-        HfApi(token=repository.token).upload_folder(
-            repo_id=repository.name,
+        reserve(target, overwrite, folder / WEIGHTS)
+        HfApi(token=target.hub_token).upload_folder(
+            repo_id=target.hub_model_id,
             folder_path=staged,
-            revision=repository.revision,
+            revision=target.hub_revision,
             delete_patterns=REPLACED,
             commit_message="Model, tokenizer, card, and results",
         )
-    return repository.name
+    return target.hub_model_id
 
 
 def published_files(folder: Path) -> list[Path]:
@@ -136,25 +116,31 @@ def published_files(folder: Path) -> list[Path]:
     return sorted({path for pattern in PUBLISHED for path in folder.glob(pattern) if path.is_file()})
 
 
-@contextmanager
-def _in_a_sentence(repository: Repository, folder: Path | None = None) -> Iterator[None]:
-    """Make a sentence of whatever the Hub, or the way there, objects to.
+def _command(folder: Path, target: Target, overwrite: bool) -> str:
+    """What publishes a finished folder; the token stays with its owner."""
+    options: dict[str, Any] = {"checkpoint": folder, "hub_model_id": target.hub_model_id}
+    options |= {name: getattr(target, name) for name in ("hub_private_repo", "hub_revision")}
+    options["hub_overwrite"] = overwrite or None
+    words = [[f"--{name}", str(value)] for name, value in options.items() if value is not None]
+    return shlex.join(["python", "distillation/run_publish.py", *(word for both in words for word in both)])
 
-    folder: the finished model, which is not lost.
-    """
+
+@contextmanager
+def _in_a_sentence(target: Target, again: str | None = None) -> Iterator[None]:
+    """Make a sentence of whatever the Hub, or the way there, objects to. again: the command that pushes once more."""
     try:
         yield
     except Exception as error:  # the client raises many types, its transport more
-        text = str(error) if isinstance(error, UserError) else _sentence(error, repository)
-        if folder is not None:
+        text = str(error) if isinstance(error, UserError) else _sentence(error, target)
+        if again:
             print(file=sys.stderr)  # behind the bar of what was being sent
-            text += f". The model is complete in {folder}; to publish it: {repository.command(folder)}"
+            text += f". The model is complete on this machine; to publish it: {again}"
         raise UserError(text) from None
 
 
-def _sentence(error: Exception, repository: Repository) -> str:
+def _sentence(error: Exception, target: Target) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
-    text, name = one_line(error).replace(repository.token or "\0", "***"), f"`hub_model_id` {repository.name!r}"
+    text, name = one_line(error).replace(target.hub_token or "\0", "***"), f"`hub_model_id` {target.hub_model_id!r}"
     if isinstance(error, OfflineModeIsEnabled):
         return "`push_to_hub`: HF_HUB_OFFLINE is set, which keeps the Hub away: unset it"
     if CARD in text:
