@@ -16,7 +16,7 @@ from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast  #
 
 from distillation.models.loading import save_pretrained  # noqa: E402
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, train_tokenizer  # noqa: E402
-from tests.hub import TOKEN, Hub  # noqa: E402
+from tests.hub_stand_in import TOKEN, Hub  # noqa: E402
 from tests.texts import demo_lines  # noqa: E402
 
 datasets.disable_progress_bars()

@@ -15,7 +15,7 @@ from distillation import run, run_publish, run_teacher
 from distillation.hub.push import published_files
 from distillation.runs import files
 from distillation.runs.files import sha256
-from tests.hub import OWNER, TOKEN, Stored
+from tests.hub_stand_in import OWNER, TOKEN, Stored
 
 NAME = f"{OWNER}/tiny"
 # What lies in a folder and is nobody's business.
