@@ -31,9 +31,8 @@ from distillation.models.loading import check_numbering, load_masked_lm, load_to
 from distillation.models.shapes import build_student, load_student_tokenizer, load_teacher, teacher_config
 from distillation.models.student import Student
 from distillation.objective import compared_layers
-from distillation.runs.agreement import writing
 from distillation.runs.files import recipe_of
-from distillation.runs.resume import MACHINE, begin, checkpoint_of
+from distillation.runs.resume import find_checkpoint, start_run, writing
 from distillation.teacher_cache.storage import TeacherCache, open_cache
 from distillation.teacher_cache.targets import use_cache
 from distillation.text.reading import check_whole, load_lines
@@ -155,7 +154,7 @@ def prepare(
     Raises UserError for an output folder or a repository that the run could not write to.
     """
     recipe = recipe_of(arguments, training_args)
-    checkpoint = checkpoint_of(training_args, recipe, MACHINE)
+    checkpoint = find_checkpoint(training_args, recipe)
     check_push(training_args, card_args)
     set_seed(training_args.seed)
     return recipe, checkpoint
@@ -166,7 +165,7 @@ def train_and_publish(run: Run, recipe: Mapping[str, Any], checkpoint: str | Non
     trainer, training_args = run.trainer, run.trainer.args
     before = evaluate_before(run) if run.teacher is not None and trainer.is_world_process_zero() else {}
     sizes = {} if run.teacher is None else {"teacher_parameters": run.teacher.num_parameters()}
-    begin(training_args, recipe)
+    start_run(training_args, recipe)
     run.use_cache()
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()

@@ -1,14 +1,15 @@
 """The Trainer that distils: the frozen teacher beside it, exact sums over batches and ranks, each term logged."""
 
 import functools
-import itertools
-import resource
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import psutil
 import torch
+from accelerate.utils import gather_object, send_to_device
 from datasets import Dataset
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -34,6 +35,8 @@ class DistillationTrainer(StudentTrainer):
     The gradient is that of one batch as large as all accumulated micro-batches of all ranks together: each term is a
     sum, divided once by its count over all of them. Evaluation divides sums by counts in the same way.
     """
+
+    counted = (len(COUNTS),)
 
     def __init__(
         self,
@@ -72,14 +75,11 @@ class DistillationTrainer(StudentTrainer):
         super().__init__(
             student,
             args,
-            terms=objective.terms,
             data_collator=collate(args.seed, weights),
             train_dataset=corpus.train,
             eval_dataset=corpus.validation,
             processing_class=tokenizer,
         )
-        # True means "this loss is normalised over the accumulated batch": the Trainer divides it by nothing more.
-        self.model_accepts_loss_kwargs = True
         self.objective = objective
         self.eval_collator = collate(EVALUATION_SEED)
         self.teacher = self.vocabulary_kl = None
@@ -95,12 +95,11 @@ class DistillationTrainer(StudentTrainer):
         terms, device = self.objective.terms, self.args.device
         self._weights = torch.tensor([self.objective.weight(term) for term in terms], device=device)
         self._columns = torch.tensor([COUNTS.index(COUNTED_BY[term]) for term in terms], device=device)
-        self._terms = torch.zeros(len(terms), device=device)  # since the last log, of this rank
-        self._steps = 0  # since the last log
-        # Until the last log, of all ranks.
-        self._totals, self._total_steps = np.zeros(len(terms)), 0
+        # Since the last `record`: sums of this rank, tokens of all ranks.
+        self._sums, self._steps = torch.zeros(len(terms), device=device), 0
         self._tokens = torch.zeros((), dtype=torch.int64, device=device)
-        self._evaluated = torch.zeros(2, len(terms))
+        self._unlogged: Counter[str] = Counter()  # what `record` has found since the last log
+        self._evaluated: list[Tensor] = []
 
     def make_vocabulary_kl(self, vocabulary: VocabularyMap | None, projection: nn.Linear | None) -> VocabularyKL:
         """The KL of this objective across vocabularies, or from what was kept of a teacher; see `VocabularyKL`."""
@@ -123,22 +122,20 @@ class DistillationTrainer(StudentTrainer):
             shard(self.teacher.model, self.args.device.type, self.args.world_size)
         return super().train(*args, **kwargs)
 
+    def count(self, batch: dict[str, Any]) -> Tensor:
+        """As in `COUNTS`."""
+        return batch["counts"]
+
     def get_batch_samples(
         self, epoch_iterator: Iterator, num_batches: int, device: torch.device
     ) -> tuple[list, Tensor]:
-        """The micro-batches of one optimiser step, and how many positions each term has in them on all ranks."""
-        if self.control.should_training_stop:  # resumed at its last step: the Trainer would take one more
-            return [], torch.zeros(len(COUNTS), device=device)
-        batches = list(itertools.islice(epoch_iterator, num_batches))
+        """Of a stream, which is told how far it was read; and tokens and steps are counted."""
+        batches, counts = super().get_batch_samples(epoch_iterator, num_batches, device)
         if self.streams:
             for batch in batches:
                 self.train_dataset.advance(batch.pop("position"))
-        counts = torch.zeros(len(COUNTS), dtype=torch.int64, device=device)
-        for batch in batches:
-            counts += batch["counts"].to(device, non_blocking=True)
-        counts = self.accelerator.reduce(counts, "sum")
         self._tokens += counts[COUNTS.index("read")]
-        self._steps += 1
+        self._steps += bool(batches)
         return batches, counts
 
     def compute_loss(
@@ -152,9 +149,7 @@ class DistillationTrainer(StudentTrainer):
         sums = distillation_terms(*self.outputs(model, inputs), inputs, self.objective, self.vocabulary_kl)
         shares = torch.stack(list(sums.values())).float() / self._counted(counts).clamp(min=1)
         if model.training:
-            self._terms += shares.detach()
-        if self.is_in_train:
-            self.watch.saw(shares, [inputs["student"]["input_ids"], inputs["positions"], inputs["labels"]])
+            self._sums += shares.detach()
         loss = (self._weights * shares).sum()
         if num_items_in_batch is not None:
             loss = loss * self.accelerator.num_processes  # ranks average their gradients; these are shares of a sum
@@ -183,64 +178,43 @@ class DistillationTrainer(StudentTrainer):
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Add the mean of each term since the last log, over all ranks."""
-        if "loss" in logs and self._steps:
-            logs |= self._take_means()
+        if "loss" in logs:
+            self.record()
+            steps = max(self._unlogged["steps"], 1)
+            logs |= {term: self._unlogged[term] / steps for term in self.objective.terms}
+            self._unlogged.clear()
         if self.streams:  # of which the Trainer knows no epoch: it would log the share of the steps
             self.state.epoch = self.train_dataset.epoch
         super().log(logs, start_time)
 
-    def _sums(self) -> np.ndarray:
-        """Of each term over the steps since the last log."""
-        return self.accelerator.reduce(self._terms.clone(), "sum").cpu().double().numpy()
-
-    def _take_means(self) -> dict[str, float]:
-        sums = self._sums()
-        means = sums / max(self._steps, 1)
-        self._totals += sums
-        self._total_steps += self._steps
-        self._terms.zero_()
+    def record(self) -> None:
+        """Add to `progress` the steps, the tokens of the student's input, and of each term the sum over the steps."""
+        sums = dict(zip(self.objective.terms, self.accelerator.reduce(self._sums, "sum").tolist(), strict=True))
+        sums |= {"steps": self._steps, "tokens": int(self._tokens)}
+        self.progress.add(sums)
+        self._unlogged.update(sums)
+        self._sums.zero_()
+        self._tokens.zero_()
         self._steps = 0
-        return dict(zip(self.objective.terms, means.tolist(), strict=True))
-
-    def so_far(self) -> dict[str, Any]:
-        """And of each term the sum of its means over the `steps`, and the `tokens` of the student's input."""
-        totals = dict(zip(self.objective.terms, (self._totals + self._sums()).tolist(), strict=True))
-        counted = {"steps": self._total_steps + self._steps, "tokens": int(self._tokens), "terms": totals}
-        return super().so_far() | counted
-
-    def carry_on(self, entries: dict[str, Any]) -> None:
-        """Count on from what `so_far` gave."""
-        super().carry_on(entries)
-        self._totals = np.array([entries["terms"][term] for term in self.objective.terms])
-        self._total_steps = entries["steps"]
-        self._tokens.fill_(entries["tokens"])
-
-    def text_of(self, batch: list[Tensor]) -> str:
-        """The texts that the student was to read, with what was hidden where it was to be predicted."""
-        ids, positions, labels = (tensor.cpu() for tensor in batch)
-        ids, known = ids.clone(), labels != -100
-        ids.view(-1)[positions[known]] = labels[known]
-        return super().text_of(ids)
 
     def measured(self) -> dict[str, float]:
         """What the run has shown: each term in training (mean over its steps) and evaluation, speed, memory.
 
         Every rank calls it. train_tokens_per_second counts the tokens of the student's input, padding not included;
         peak_memory_mib is that of the main process: on a GPU the allocator's, else the resident set. All figures but
-        that are of the whole run, also where it was interrupted; see `so_far`.
+        that are of the whole run, also where it was interrupted.
         """
-        so_far = self.so_far()
+        self.record()
+        totals, seconds = self.progress.totals, self.progress.seconds
         results = self.evaluate()
-        if so_far["steps"]:
-            results |= {f"train_{term}": total / so_far["steps"] for term, total in so_far["terms"].items()}
+        if totals["steps"]:
+            results |= {f"train_{term}": totals[term] / totals["steps"] for term in self.objective.terms}
         cuda = self.args.device.type == "cuda"
-        resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        peak = torch.cuda.max_memory_allocated() if cuda else resident
         return results | {
             "steps": self.state.global_step,
-            "train_seconds": self.seconds,
-            "train_tokens_per_second": so_far["tokens"] / self.seconds,
-            "peak_memory_mib": peak / 2**20,
+            "train_seconds": seconds,
+            "train_tokens_per_second": totals["tokens"] / seconds,
+            "peak_memory_mib": (torch.cuda.max_memory_allocated() if cuda else peak_resident()) / 2**20,
             "processes": self.args.world_size,
             "device": torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads",
         }
@@ -267,30 +241,43 @@ class DistillationTrainer(StudentTrainer):
         """Whether the teacher is there to say how likely other tokens than the candidates are."""
         return self.vocabulary_kl is not None and self.teacher is not None
 
+    @property
+    def _figures(self) -> tuple[str, ...]:
+        """What is evaluated."""
+        return self.objective.terms + ("candidate_probability",) * self._shows_candidates
+
     def evaluation_loop(
         self, dataloader: DataLoader, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any
     ) -> Any:
         """Each term, and their weighted sum as the loss, over all positions of all ranks."""
-        self._evaluated = torch.zeros(2, len(self.objective.terms), dtype=torch.float64, device=self.args.device)
-        self._held = torch.zeros(2, dtype=torch.float64, device=self.args.device)
+        self._evaluated = []
         output = super().evaluation_loop(dataloader, *args, metric_key_prefix=metric_key_prefix, **kwargs)
-        sums, counts = self.accelerator.reduce(self._evaluated, "sum").cpu()
-        terms = dict(zip(self.objective.terms, (sums / counts.clamp(min=1)).tolist(), strict=True))
-        output.metrics[f"{metric_key_prefix}_loss"] = sum(self.objective.weight(t) * v for t, v in terms.items())
-        output.metrics.update({f"{metric_key_prefix}_{term}": value for term, value in terms.items()})
-        if self._shows_candidates:
-            held, count = self.accelerator.reduce(self._held, "sum").tolist()
-            output.metrics[f"{metric_key_prefix}_candidate_probability"] = held / max(count, 1)
+        # In double precision, which not every device has.
+        own = torch.stack(self._evaluated).cpu().double().sum(0).tolist() if self._evaluated else []
+        sums, counts = torch.tensor([rank for rank in gather_object([own]) if rank], dtype=torch.float64).sum(0)
+        means = dict(zip(self._figures, (sums / counts.clamp(min=1)).tolist(), strict=True))
+        means["loss"] = sum(self.objective.weight(term) * means[term] for term in self.objective.terms)
+        output.metrics.update({f"{metric_key_prefix}_{name}": value for name, value in means.items()})
         return output
 
     def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> tuple:
-        """Add a batch to the sums and counts of `evaluation_loop`; nothing is gathered."""
-        inputs = self._prepare_inputs(inputs)
+        """Add a batch to what `evaluation_loop` adds up; nothing is gathered."""
+        inputs = send_to_device(inputs, self.args.device, non_blocking=self.args.dataloader_pin_memory)
         with torch.no_grad(), self.compute_loss_context_manager():
             student, targets = self.outputs(model, inputs)
-            sums = distillation_terms(student, targets, inputs, self.objective, self.vocabulary_kl)
+            sums = list(distillation_terms(student, targets, inputs, self.objective, self.vocabulary_kl).values())
+            counts = [*self._counted(inputs["counts"])]
             if self._shows_candidates:
-                held = self.vocabulary_kl.candidate_probability(targets.logits, inputs["groups"])
-                self._held += torch.stack([held.double(), inputs["counts"][COUNTS.index("kl")]])
-        self._evaluated += torch.stack([torch.stack(list(sums.values())).double(), self._counted(inputs["counts"])])
+                sums.append(self.vocabulary_kl.candidate_probability(targets.logits, inputs["groups"]))
+                counts.append(inputs["counts"][COUNTS.index("kl")])
+        self._evaluated.append(torch.stack([torch.stack(sums).float(), torch.stack(counts).float()]))
         return None, None, None
+
+
+def peak_resident() -> int:
+    """The most bytes of memory that this process has had."""
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -19,7 +19,6 @@ from distillation.hub.card import PARTS, figure, metric_names
 from distillation.hub.publishing import card_facts, check_push, save_card
 from distillation.hub.push import push
 from distillation.models.loading import load_tokenizer_of
-from distillation.runs.agreement import writing
 from distillation.runs.files import (
     RESULTS,
     WEIGHTS,
@@ -30,7 +29,7 @@ from distillation.runs.files import (
     write_json,
     write_text,
 )
-from distillation.runs.resume import MACHINE, begin, checkpoint_of, finished, names_checkpoint
+from distillation.runs.resume import find_checkpoint, finished, names_checkpoint, start_run, writing
 from finetuning.arguments import FinetuningArguments, Settings
 from finetuning.splits import Part, read_parts
 from finetuning.task_teacher import teach
@@ -90,7 +89,7 @@ def finetune(task: Task, settings: Settings, quiet: bool = False) -> dict[str, A
     training.push_to_hub = False  # the Trainer's own push would take optimiser states along
     runs = runs_of(arguments.seeds, training)
     recipes = [recipe_of_run(settings, one) for one in runs]
-    checkpoints = [checkpoint_of(*one, MACHINE) for one in zip(runs, recipes, strict=True)]
+    checkpoints = [find_checkpoint(*one) for one in zip(runs, recipes, strict=True)]
     results = [finished_run(one, arguments.model_name_or_path) for one in runs]
     if not all(results):
         experiment = prepare(task, settings, training)
@@ -219,7 +218,7 @@ class Experiment:
         self, training: TrainingArguments, recipe: Mapping[str, Any], checkpoint: str | None, quiet: bool
     ) -> dict[str, Any]:
         """Train with one seed, and save model, figures, and predictions; the figures."""
-        begin(training, recipe)
+        start_run(training, recipe)
         set_seed(training.seed)
         arguments = self.settings.arguments
         trainer = TaskTrainer(
@@ -241,7 +240,7 @@ class Experiment:
             "steps": trainer.state.global_step,
             "epochs": trainer.state.epoch,
             "best_step": trainer.state.best_global_step,
-            "train_seconds": trainer.seconds,
+            "train_seconds": trainer.progress.seconds,
             "processes": training.world_size,
             "device": torch.cuda.get_device_name() if training.device.type == "cuda" else "CPU",
         }

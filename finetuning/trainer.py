@@ -1,13 +1,13 @@
 """The Trainer that fine-tunes: exact sums over batches and ranks, predictions of rows, a task teacher's word."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from datasets import Dataset
 from torch import Tensor, nn
-from torch.utils.data import Sampler, SequentialSampler
 from transformers import (
     EarlyStoppingCallback,
     PreTrainedModel,
@@ -17,21 +17,17 @@ from transformers import (
     TrainingArguments,
 )
 
-from distillation.models.loading import save_tokenizer
-from distillation.runs.exact_trainer import ResumableTrainer
-from distillation.runs.sampling import EpochBegins, LengthGroupedSampler
+from distillation.models.loading import save_pretrained
+from distillation.runs.exact_trainer import ExactTrainer
 from finetuning.splits import Part
 from finetuning.tasks.base import Task
 from finetuning.tasks.collator import PADDING
 from finetuning.tasks.losses import IGNORED, label_loss, teacher_loss
 
 
-class TaskTrainer(ResumableTrainer):
-    """Trains a model on a task and chooses its best checkpoint by the benchmark's own metric.
-
-    The gradient is that of one batch as large as all accumulated micro-batches of all ranks together: the loss is a
-    sum over labels, divided once by how many there are in all of them.
-    """
+class TaskTrainer(ExactTrainer):
+    """Trains a model on a task and chooses its best checkpoint by the benchmark's own metric. The loss is a mean over
+    the labels of the accumulated batch."""
 
     def __init__(
         self,
@@ -51,38 +47,23 @@ class TaskTrainer(ResumableTrainer):
         weight_kl, temperature: of the KL to a task teacher, where `train` has its logits in `teacher_logits`.
         patience: evaluations without a better score after which to stop.
         """
-        self._epoch_begins = EpochBegins()
-        callbacks = [self._epoch_begins] + ([Patience(patience)] if patience else [])
-        args.remove_unused_columns = False  # the collator takes what it needs
         args.eval_do_concat_batches = False  # inputs differ in length, and joining them anew for each batch is slow
-        args.restore_callback_states_from_checkpoint = True  # the count of early stopping goes on, too
-        args.dataloader_pin_memory &= args.device.type == "cuda"
         super().__init__(
             model,
             args,
-            terms=("loss",),
+            lengths=lambda: self.train_dataset["length"][:],
+            callbacks=[Patience(patience)] if patience else [],
             data_collator=task.collator(tokenizer, task.padded),
             train_dataset=train,
             eval_dataset=validation.encoded.inputs if validation else None,
             processing_class=tokenizer,
-            callbacks=callbacks,
         )
-        # True means "this loss is normalised over the accumulated batch": the Trainer divides it by nothing more.
-        self.model_accepts_loss_kwargs = True
         self.task, self.validation = task, validation
         self.weight_kl, self.temperature = weight_kl, temperature
 
-    def get_batch_samples(
-        self, epoch_iterator: Iterator, num_batches: int, device: torch.device
-    ) -> tuple[list, Tensor]:
-        """The micro-batches of one optimiser step, and how many labels count in them on all ranks."""
-        if self.control.should_training_stop:  # resumed at its last step: the Trainer would take one more
-            return [], torch.zeros((), dtype=torch.int64, device=device)
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        count = torch.zeros((), dtype=torch.int64, device=device)
-        for batch in batches:
-            count += (batch["labels"] != IGNORED).sum().to(device)
-        return batches, self.accelerator.reduce(count, "sum")
+    def count(self, batch: dict[str, Any]) -> Tensor:
+        """The labels."""
+        return (batch["labels"] != IGNORED).sum()
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -96,11 +77,9 @@ class TaskTrainer(ResumableTrainer):
             teacher_scores = self.task.scores(inputs["teacher_logits"], mask)
             loss = loss + self.weight_kl * teacher_loss(scores, teacher_scores, labels, self.temperature)
         if num_items_in_batch is None:
-            loss = loss / (labels != IGNORED).sum().clamp(min=1)
+            loss = loss / self.count(inputs).clamp(min=1)
         else:  # ranks average their gradients; these are shares of a sum
             loss = loss * self.accelerator.num_processes / num_items_in_batch.clamp(min=1)
-        if self.is_in_train:
-            self.watch.saw(loss[None], inputs["input_ids"])
         return (loss, {"logits": logits}) if return_outputs else loss
 
     def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> tuple:
@@ -150,26 +129,10 @@ class TaskTrainer(ResumableTrainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        """What others load; no pickled arguments."""
-        folder = output_dir or self.args.output_dir
-        self.accelerator.unwrap_model(self.model).save_pretrained(folder, state_dict=state_dict)
-        save_tokenizer(self.processing_class, folder)
-
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler | None:
-        """Grouped by length in an order of seed and epoch alone: the Trainer's own differs after a resumption, and
-        between ranks as soon as their dropout has drawn different numbers."""
-        if self.args.train_sampling_strategy != "group_by_length":
-            return super()._get_train_sampler(train_dataset)
-        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        together = self.args.train_batch_size * self.args.world_size
-        sampler = LengthGroupedSampler(self.train_dataset["length"][:], together, seed)
-        self._epoch_begins.drawing.append(sampler)  # a resumed epoch's loader wraps it too deep for its own call
-        return sampler
-
-    def _get_eval_sampler(self, eval_dataset: Dataset) -> SequentialSampler:
-        """In order: grouped by length, as the Trainer would have it, predictions would be those of other inputs."""
-        return SequentialSampler(eval_dataset)
+    def write_model(self, folder: Path, state_dict: dict[str, Tensor] | None) -> None:
+        """What others load."""
+        model = self.accelerator.unwrap_model(self.model)
+        save_pretrained(model, self.processing_class, folder, state_dict)
 
 
 class Patience(EarlyStoppingCallback):

@@ -29,12 +29,12 @@ os.environ |= {"HF_DATASETS_CACHE": f"{work.name}/datasets", "DISABLE_SAFETENSOR
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 import torch  # noqa: E402
+from distillation.runs.sealing import SEAL, checkpoints  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from transformers import BertConfig, BertForMaskedLM  # noqa: E402
 
 from distillation import run  # noqa: E402
 from distillation.models.loading import save_pretrained  # noqa: E402
-from distillation.runs.sealing import SEAL, checkpoints  # noqa: E402
 from distillation.vocabularies.wordpiece import train_tokenizer  # noqa: E402
 from tests.texts import demo_lines  # noqa: E402
 

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from distillation.config.errors import UserError, one_line
+from distillation.runs.files import follow_umask
 
 PROBE = "Ёлка"  # a text that any tokenizer can read; it tells lower case and lost accents
 PLACEHOLDERS = 5  # special tokens, which transformers puts where there is no vocabulary
@@ -228,8 +228,8 @@ def save_pretrained(
     tokenizer = copy.deepcopy(tokenizer)  # the caller goes on with it, perhaps for another model
     fit_tokenizer(tokenizer, model)
     model.save_pretrained(folder, state_dict=state_dict)
-    for weights in Path(folder).glob("*.safetensors"):  # which safetensors writes for its owner alone, from 0.8 on
-        shutil.copymode(Path(folder, "config.json"), weights)
+    for weights in Path(folder).glob("*.safetensors"):
+        follow_umask(weights)
     save_tokenizer(tokenizer, folder)
 
 

@@ -1,136 +1,238 @@
-"""The Trainer whose runs can be stopped at any moment and go on as if they had not been."""
+"""The base of both trainers: exact over micro-batches and ranks, and over interruptions of any kind."""
 
-import json
+import itertools
+import math
 import shutil
 import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
+from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
-from transformers import Trainer, TrainingArguments
-from transformers.trainer import TRAINER_STATE_NAME
+from torch.utils.data import Sampler, SequentialSampler
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import ExportableState
+from transformers.trainer_utils import rotate_checkpoints
 
-from distillation.config.errors import UserError
-from distillation.runs.agreement import all_raise, together, writing
-from distillation.runs.interruption import Watch
-from distillation.runs.sealing import is_whole, rotate, seal
+from distillation.config.errors import LocalError, UserError
+from distillation.runs.files import WEIGHTS
+from distillation.runs.fsdp import load_state, local_part
+from distillation.runs.interruption import Interruption
+from distillation.runs.resume import mark_complete, writing
+from distillation.runs.sampling import EpochBegins, LengthGroupedSampler
 
-ENTRIES = "so_far.json"  # of a checkpoint: what the run has taken and seen
+# transformers before 5.23 loads the optimiser of several CPU processes to "cpu:0", which torch does not know.
+torch.serialization.register_package(
+    15, lambda _: None, lambda storage, location: storage if location.startswith("cpu:") else None
+)
 
 
-class ResumableTrainer(Trainer):
-    """Writes checkpoints that are sealed when they are whole, and deletes others only then."""
+class Progress(TrainerCallback, ExportableState):
+    """What a run has taken, all its parts together; a part counts up to the checkpoint that the next one went on from.
 
-    def __init__(self, model: nn.Module, args: TrainingArguments, terms: tuple[str, ...], **others: Any):
-        """terms: the names of the losses that `compute_loss` lets `watch` see; others: of `Trainer`."""
-        if args.device.type == "cpu":  # of several processes "cpu:0", to which transformers 5.17 loads no optimiser
-            args.__dict__["_setup_devices"] = torch.device("cpu")
-        self.watch = Watch(terms, args.device, self.text_of)
+    The Trainer saves it in trainer_state.json; from there it makes a new one, which takes this one's place.
+    """
+
+    def __init__(self):
+        self.seconds_before = 0.0
+        self.totals: dict[str, float] = {}  # what a trainer adds up, by name
+        self._began: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Of training."""
+        return self.seconds_before + (0.0 if self._began is None else time.monotonic() - self._began)
+
+    def add(self, sums: dict[str, float]) -> None:
+        """Add to the totals."""
+        for name, value in sums.items():
+            self.totals[name] = self.totals.get(name, 0) + value
+
+    def state(self) -> dict[str, Any]:
+        """What the Trainer saves."""
+        return {"args": {}, "attributes": {"seconds_before": self.seconds, "totals": self.totals}}
+
+    # Called by the Trainer
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self._began = time.monotonic()
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        self.seconds_before, self._began = self.seconds, None
+
+
+class ExactTrainer(Trainer):
+    """The gradient is that of one batch as large as all micro-batches of all ranks together: a loss is a sum, divided
+    once by what `count` finds in all of them. A run that is stopped at any moment ends where it would have ended.
+    """
+
+    counted: tuple[int, ...] = ()  # the shape of what `count` returns
+
+    def __init__(
+        self,
+        model: nn.Module,
+        args: TrainingArguments,
+        *,
+        lengths: Callable[[], Sequence[int]],
+        draws: Sequence[Any] = (),
+        callbacks: Sequence[TrainerCallback] = (),
+        **others: Any,
+    ):
+        """lengths: gives those of the training examples, for batches of like length; draws: what has a `set_epoch` to
+        be told which epoch begins; others: of `Trainer`."""
+        # The Trainer's own push would take optimiser states and pickled arguments along.
+        self.push_wanted, args.push_to_hub = args.push_to_hub, False
+        args.remove_unused_columns = False  # collators take what they need
+        args.dataloader_pin_memory &= args.device.type == "cuda"
+        args.accelerator_config.non_blocking = args.dataloader_pin_memory
+        # It would wait for the device in every step, to log a loss that is no number as if it were one.
+        args.logging_nan_inf_filter = False
+        args.restore_callback_states_from_checkpoint = True
+        self.lengths = lengths
+        self.epoch_begins = EpochBegins(*draws)
+        self.interruption = Interruption(args.device)
         self._resumed_from: Path | None = None
-        self._seconds_before = 0.0
-        super().__init__(model, args, **others)
-        self.add_callback(self.watch)
+        callbacks = [self.epoch_begins, *callbacks, Progress(), self.interruption]
+        super().__init__(model, args, callbacks=callbacks, **others)
+        # True means "this loss is normalised over the accumulated batch": the Trainer divides it by nothing more.
+        self.model_accepts_loss_kwargs = True
+
+    @property
+    def progress(self) -> Progress:
+        return next(callback for callback in self.callback_handler.callbacks if isinstance(callback, Progress))
+
+    # Training
+
+    def count(self, batch: dict[str, Any]) -> Tensor:
+        """Of a micro-batch, how many positions its loss is a sum over; integers of the shape `counted`."""
+        raise NotImplementedError
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator, num_batches: int, device: torch.device
+    ) -> tuple[list, Tensor]:
+        """The micro-batches of one optimiser step, and what `count` finds in those of all ranks."""
+        counts = torch.zeros(self.counted, dtype=torch.int64, device=device)
+        if self.control.should_training_stop:  # resumed at its last step: the Trainer would take one more
+            return [], counts
+        batches = [
+            send_to_device(batch, device, non_blocking=self.args.dataloader_pin_memory)
+            for batch in itertools.islice(epoch_iterator, num_batches)
+        ]
+        for batch in batches:
+            counts += self.count(batch)
+        return batches, self.accelerator.reduce(counts, "sum")
 
     def train(self, resume_from_checkpoint: str | None = None, *args: Any, **kwargs: Any) -> Any:
-        """Raises UserError for a loss that is no number, and Stopped after SIGTERM."""
+        """Raises UserError for a loss or weights that are no numbers, and Stopped after SIGTERM."""
         if resume_from_checkpoint is not None:
             self._resumed_from = Path(resume_from_checkpoint).resolve()
-            self._check_best()
-            try:
-                self.carry_on(json.loads((self._resumed_from / ENTRIES).read_text(encoding="utf-8")))
-            except (OSError, ValueError, KeyError):
-                raise self._of_another() from None
-        self._began = time.monotonic()
-        with self.watch.listening():
+        with self.interruption.listening():
             output = super().train(resume_from_checkpoint, *args, **kwargs)
-        self._check_numbers()
-        self.seconds = self.so_far()["seconds"]
+        self._check_weights()
         return output
 
-    def _check_best(self) -> None:
-        """Raise UserError where the checkpoint to end with is torn: it would show when all steps are done."""
-        state = json.loads((self._resumed_from / TRAINER_STATE_NAME).read_text(encoding="utf-8"))
-        best = state.get("best_model_checkpoint")
-        if self.args.load_best_model_at_end and best and not is_whole(Path(best)):
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Raises UserError for a loss that is no number; all ranks log the same."""
+        lost = [name for name, value in logs.items() if name != "grad_norm" and not math.isfinite(value)]
+        if lost and "loss" in logs:  # a step of fp16 whose gradient is lost is left out
             raise UserError(
-                f"{best}, the best checkpoint so far, is not whole: resume from an earlier one by its path, or begin "
-                "in another `output_dir`"
+                f"the loss `{lost[-1]}` is {logs[lost[-1]]} by step {self.state.global_step}: begin elsewhere with a "
+                "lower `learning_rate`, or look at your texts; weights that are no numbers were not saved"
+            )
+        super().log(logs, start_time)
+
+    def _check_weights(self) -> None:
+        """Raise UserError, on all ranks, where a weight is no number."""
+        lost = torch.zeros((), dtype=torch.int64, device=self.args.device)
+        for weight in self.model.parameters():
+            lost += (~local_part(weight).isfinite()).sum()
+        if self.accelerator.reduce(lost, "sum"):
+            raise UserError(
+                f"after step {self.state.global_step} some weights are no numbers: begin elsewhere with a lower "
+                "`learning_rate`; nothing was saved of them"
             )
 
-    def _of_another(self) -> UserError:
-        return UserError(
-            f"`resume_from_checkpoint`: {self._resumed_from} is of another model or other terms than this recipe's; "
-            "resume with the recipe that made it, or choose another `output_dir`"
-        )
+    # Order
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
-        try:
-            super()._load_from_checkpoint(resume_from_checkpoint, model)
-        except RuntimeError:  # other shapes, other layers
-            raise self._of_another() from None
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
+        """Grouped by length in an order of seed and epoch alone: the Trainer's own differs after a resumption, and
+        between ranks as soon as their dropout has drawn different numbers."""
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
+        sampler = LengthGroupedSampler(self.lengths(), self.args.train_batch_size * self.args.world_size, seed)
+        self.epoch_begins.drawing.append(sampler)  # a resumed epoch's loader wraps it too deep for its own call
+        return sampler
 
-    def so_far(self) -> dict[str, Any]:
-        """What the run has taken, all its parts together: `seconds` of training. Every process calls it.
+    def _get_eval_sampler(self, eval_dataset: Any) -> SequentialSampler:
+        """In order: grouped by length, as the Trainer would have it, predictions would be those of other inputs."""
+        return SequentialSampler(eval_dataset)
 
-        A part counts up to the checkpoint that the next one went on from.
-        """
-        return {"seconds": self._seconds_before + time.monotonic() - self._began}
+    # Checkpoints
 
-    def carry_on(self, entries: dict[str, Any]) -> None:
-        """Count on from what `so_far` gave."""
-        self._seconds_before = entries["seconds"]
+    def write_model(self, folder: Path, state_dict: dict[str, Tensor] | None) -> None:
+        """Write what others load. state_dict: gathered from shards, where there are any."""
+        raise NotImplementedError
 
-    def text_of(self, batch: Tensor) -> str:
-        """What a user can find a batch by: the first of its texts, of their tokens (batch, ..., length)."""
-        texts = self.processing_class.batch_decode(batch.flatten(0, -2), skip_special_tokens=True)
-        others = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
-        return f"{texts[0][:100]!r}{others}"
+    def load_weights(self, folder: Path) -> None:
+        """Load what `write_model` wrote. Raises RuntimeError for the weights of another model."""
+        load_state(self.accelerator.unwrap_model(self.model), load_file(folder / WEIGHTS))
+
+    def record(self) -> None:
+        """Bring `progress` up to date. Every rank calls it, before a checkpoint is written."""
+
+    def write_position(self, folder: Path) -> None:
+        """Write what this rank needs besides to go on from a checkpoint. Every rank calls it."""
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Raises UserError, in all processes, where it cannot be written."""
-        with together(), writing(self.args.output_dir):
-            super().save_model(output_dir, _internal_call)
+        """Without pickled arguments. Raises LocalError where it cannot be written."""
+        state_dict = self.accelerator.get_state_dict(self.model) if self.is_fsdp_enabled else None
+        if self.args.should_save:
+            with writing(self.args.output_dir):
+                self.write_model(Path(output_dir or self.args.output_dir), state_dict)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        self._check_numbers()
+        """Marked when it is complete; only then others are deleted."""
         folder = Path(self._get_output_dir(trial), f"checkpoint-{self.state.global_step}")
         if folder.resolve() == self._resumed_from:
             return  # nothing was trained since
+        self._check_weights()
+        self.record()
         try:
-            self._write_checkpoint(folder, model, trial)
-        except UserError:
+            with writing(self.args.output_dir):
+                self._write_checkpoint(folder, model, trial)
+        except LocalError:
             if self.args.should_save:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
 
     def _write_checkpoint(self, folder: Path, model: nn.Module, trial: Any) -> None:
-        so_far, limit = self.so_far(), self.args.save_total_limit
-        with together(), writing(self.args.output_dir):
-            if self.args.should_save and folder.exists():  # torn: what is left of it must not be sealed
-                shutil.rmtree(folder)
-        with together(), writing(self.args.output_dir):
-            self.args.save_total_limit = None  # the Trainer would delete others first
-            try:
-                super()._save_checkpoint(model, trial)
-            finally:
-                self.args.save_total_limit = limit
-        with together(), writing(self.args.output_dir):
-            if self.args.should_save:
-                (folder / ENTRIES).write_text(json.dumps(so_far) + "\n", encoding="utf-8")
-                seal(folder)
-                rotate(folder, self.state.best_model_checkpoint, limit)
+        if self.args.should_save and folder.exists():  # torn: what is left of it must not be taken for this one's
+            shutil.rmtree(folder)
+        self.accelerator.wait_for_everyone()
+        limit, self.args.save_total_limit = self.args.save_total_limit, None  # the Trainer would delete others first
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
+        self.write_position(folder)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            mark_complete(folder)
+            rotate_checkpoints(str(folder.parent), limit, self.state.best_model_checkpoint, use_mtime=True)
+        self.accelerator.wait_for_everyone()
 
-    def _check_numbers(self) -> None:
-        """Raise UserError, in all processes, before weights that are no numbers are saved."""
-        self.watch.settle()
-        problem = None
-        for name, weight in self.model.named_parameters():
-            own = weight.to_local() if isinstance(weight, DTensor) else weight
-            if problem is None and not own.isfinite().all():
-                problem = (
-                    f"after step {self.state.global_step} the weights `{name}` are no numbers, although every loss "
-                    "was one: lower `learning_rate`; nothing was saved after it"
-                )
-        all_raise(problem)
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
+        try:
+            self.load_weights(Path(resume_from_checkpoint))
+        except (RuntimeError, FileNotFoundError):  # other shapes, other layers
+            raise UserError(
+                f"`resume_from_checkpoint`: {resume_from_checkpoint} is of another model or other terms than this "
+                "recipe's; resume with the recipe that made it, or choose another `output_dir`"
+            ) from None
+
+    def _load_best_model(self) -> None:
+        self._load_from_checkpoint(self.state.best_model_checkpoint)

@@ -36,10 +36,20 @@ def shard(model: nn.Module, device_type: str, devices: int) -> None:
     fully_shard(model, mesh=mesh, reshard_after_forward=True)  # unsaid, embeddings and head would stay
 
 
-def in_shards_of(module: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A state dict of whole tensors, which every rank has, as `module` can load it: where it is sharded, in shards."""
+def load_state(module: nn.Module, state: dict[str, Tensor]) -> None:
+    """Load a state dict of complete tensors, which every rank has; where the module is sharded, in shards.
+
+    Raises RuntimeError for that of another module.
+    """
     state = dict(state)
-    for name, held in module.state_dict().items():
-        if isinstance(held, DTensor) and name in state:
-            state[name] = distribute_tensor(state[name], held.device_mesh, held.placements, src_data_rank=None)
-    return state
+    for name, current in module.state_dict().items():
+        if isinstance(current, DTensor) and name in state:
+            state[name] = distribute_tensor(state[name], current.device_mesh, current.placements, src_data_rank=None)
+    missing, unexpected = module.load_state_dict(state, strict=False)
+    if unexpected or set(missing) - set(getattr(module, "all_tied_weights_keys", ())):
+        raise RuntimeError("weights of another module")
+
+
+def local_part(weight: Tensor) -> Tensor:
+    """What this rank has of a weight."""
+    return weight.to_local() if isinstance(weight, DTensor) else weight

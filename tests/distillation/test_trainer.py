@@ -12,7 +12,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerState
 
 from distillation.config.errors import UserError
 from distillation.losses import kl_loss, mlm_loss
-from distillation.runs.sealing import is_whole
+from distillation.runs.resume import is_complete
 from distillation.student_trainer import PROJECTIONS
 from tests import gradients
 from tests.launched import on_two_ranks, python
@@ -402,7 +402,7 @@ def test_two_ranks_save_the_student_and_resume(ranks_folder, launch):
     kept = ranks_folder / launch / "kept"
     trained, resumed = (load_file(folder / "weights.safetensors") for folder in (kept, kept.with_name("resumed")))
     assert_same(resumed, trained)
-    assert is_whole(kept / "checkpoint-2") and is_whole(kept / "checkpoint-4")
+    assert is_complete(kept / "checkpoint-2") and is_complete(kept / "checkpoint-4")
     for folder in (kept, kept / "checkpoint-4"):
         model, loading = AutoModelForMaskedLM.from_pretrained(folder, output_loading_info=True)
         assert not loading["missing_keys"] and not loading["unexpected_keys"]

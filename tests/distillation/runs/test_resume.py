@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from distillation.runs.sealing import SEAL, checkpoints, is_whole, rotate, seal
 from transformers import TrainerCallback, TrainingArguments
 
 from distillation import run
@@ -20,7 +21,6 @@ from distillation.config.errors import Stopped, UserError
 from distillation.hub import publishing as publish
 from distillation.runs import exact_trainer as resumable
 from distillation.runs.resume import MACHINE, begin, checkpoint_of
-from distillation.runs.sealing import SEAL, checkpoints, is_whole, rotate, seal
 from tests.launched import ROOT, on_two_ranks
 
 SHORT = dict(
