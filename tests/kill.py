@@ -17,26 +17,26 @@ import os
 import random
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-work = tempfile.TemporaryDirectory(prefix="kill-")
-os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-os.environ |= {"HF_DATASETS_CACHE": f"{work.name}/datasets", "DISABLE_SAFETENSORS_CONVERSION": "1"}
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+if __name__ == "__main__":
+    work = tempfile.TemporaryDirectory(prefix="kill-")
+    os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    os.environ |= {"HF_DATASETS_CACHE": f"{work.name}/datasets", "DISABLE_SAFETENSORS_CONVERSION": "1"}
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 import torch  # noqa: E402
-from distillation.runs.sealing import SEAL, checkpoints  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from transformers import BertConfig, BertForMaskedLM  # noqa: E402
 
 from distillation import run  # noqa: E402
 from distillation.models.loading import save_pretrained  # noqa: E402
+from distillation.runs.resume import COMPLETE, checkpoints  # noqa: E402
 from distillation.vocabularies.wordpiece import train_tokenizer  # noqa: E402
-from tests.texts import demo_lines  # noqa: E402
+from tests.launched import ranks, running, start, wait  # noqa: E402
 
 MODES = {  # processes, further options
     "memory-1": (1, ["--alignment", "reduce", "--dataloader_num_workers", "2"]),
@@ -46,10 +46,10 @@ MODES = {  # processes, further options
 }
 STEPS = 24
 STATES = ("optimizer.pt", "scheduler.pt")
-OPTIONS = f"""--student_layers 2 --student_hidden_size 16 --student_initialisation random --masking_unit word
+OPTIONS = """--student_layers 2 --student_hidden_size 16 --student_initialisation random --masking_unit word
 --max_length 32 --validation_lines 20 --gradient_accumulation_steps 2 --per_device_train_batch_size 4 --seed 5
---train_sampling_strategy group_by_length --learning_rate 0.001 --max_steps {STEPS} --save_steps 2 --save_total_limit 2
---logging_steps 3 --use_cpu true --disable_tqdm true""".split()
+--train_sampling_strategy group_by_length --learning_rate 0.001 --save_steps 2 --save_total_limit 2 --logging_steps 3
+--use_cpu true --disable_tqdm true""".split()
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     folder = Path(work.name)
-    wait([child({}, folder / "inputs.log", make_inputs, folder)])
+    wait(start([{}], folder / "inputs.log", make_inputs, folder))
     rows = [try_mode(mode, folder, arguments) for mode in arguments.modes]
     print(f"{'mode':<14}{'runs':>6}{'kills':>8}{'in a save':>12}{'torn, skipped':>16}{'equal':>8}{'seconds':>10}")
     for row in rows:
@@ -76,7 +76,9 @@ def main() -> None:
 
 def make_inputs(folder: Path) -> None:
     """A corpus, a teacher, and a smaller vocabulary."""
-    lines = demo_lines(150)
+    draw = random.Random(3)
+    words = ["".join(draw.choices("абвгдежзиклмнопрст", k=draw.randint(2, 7))) for _ in range(300)]
+    lines = [" ".join(draw.choices(words, k=draw.randint(3, 12))) for _ in range(150)]
     (folder / "corpus.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     tokenizer = train_tokenizer(lines, vocab_size=300, max_length=64)
     train_tokenizer(lines, vocab_size=200, max_length=64).save_pretrained(folder / "vocabulary")
@@ -89,28 +91,29 @@ def make_inputs(folder: Path) -> None:
 def try_mode(mode: str, folder: Path, arguments: argparse.Namespace) -> dict:
     """The runs of a mode, and how they ended."""
     began, output = time.monotonic(), folder / mode
-    whole = wait(start(mode, folder, output / "whole"))
+    output.mkdir()
+    codes = wait(begin(mode, folder, output / "undisturbed"))
     duration = time.monotonic() - began
-    if any(whole):
-        sys.exit(f"{mode} fails undisturbed:\n" + (output / "whole.log").read_text(encoding="utf-8"))
+    if any(codes):
+        sys.exit(f"{mode} fails undisturbed:\n" + (output / "undisturbed.log").read_text(encoding="utf-8"))
     row = {"mode": mode, "runs": arguments.runs, "kills": 0, "kills_in_a_save": 0, "torn_skipped": 0, "equal": 0}
     for number in range(arguments.runs):
         draw = random.Random(f"{arguments.seed} {mode} {number}")
         tried = output / str(number)
         wanted, kills = draw.randint(1, arguments.kills), 0
         while kills < wanted:
-            if strike(start(mode, folder, tried), tried, draw, duration):
+            if strike(begin(mode, folder, tried), tried, draw, duration):
                 kills += 1
-                row["kills_in_a_save"] += bool(unsealed(tried))
+                row["kills_in_a_save"] += bool(unmarked(tried))
             elif kills:
                 break  # it had ended before
             else:
                 shutil.rmtree(tried, ignore_errors=True)  # a run that nobody disturbed shows nothing
         row["kills"] += kills
-        codes = wait(start(mode, folder, tried))
+        codes = wait(begin(mode, folder, tried))
         log = tried.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
-        row["torn_skipped"] += log.count("is not whole and is skipped") // len(codes)  # each process says so
-        equal = not any(codes) and same(output / "whole", tried)
+        row["torn_skipped"] += log.count("is not complete and is skipped") // len(codes)  # each process says so
+        equal = not any(codes) and same(output / "undisturbed", tried)
         row["equal"] += equal
         if not equal:
             print(f"{mode}, run {number}: codes {codes}\n{log[-3000:]}", file=sys.stderr)
@@ -118,49 +121,17 @@ def try_mode(mode: str, folder: Path, arguments: argparse.Namespace) -> dict:
     return row | {"seconds": time.monotonic() - began}
 
 
-def start(mode: str, folder: Path, output: Path) -> list[int]:
+def begin(mode: str, folder: Path, output: Path) -> list[int]:
     """The processes of a run, begun or resumed."""
-    processes, options = MODES[mode]
-    argv = ["--teacher_name_or_path", str(folder / "teacher"), "--student_vocabulary", str(folder / "vocabulary")]
-    argv += ["--train_file", str(folder / "corpus.txt"), *OPTIONS, *options, "--output_dir", str(output)]
-    argv += ["--resume_from_checkpoint", "true"]
-    output.parent.mkdir(exist_ok=True)
-    log = output.parent / f"{output.name}.log"
-    if processes == 1:
-        return [child({}, log, run.main, argv)]
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    together = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    together |= {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes)}
-    ranks = [{"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]
-    return [child(together | rank, log, run.main, argv) for rank in ranks]
+    places = (folder / "teacher", folder / "vocabulary", folder / "corpus.txt", output)
+    return start(ranks(MODES[mode][0]), f"{output}.log", run.main, words(mode, *places))
 
 
-def child(environment: dict[str, str], log: Path, function, *arguments) -> int:
-    """A process that has imported everything already. Its data loader's workers die with its group."""
-    process = os.fork()
-    if process:
-        with contextlib.suppress(PermissionError):  # it was faster
-            os.setpgid(process, process)  # so that it can be killed from its first moment
-        return process
-    code = 1
-    try:
-        os.setpgid(0, 0)
-        target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(target, 1)
-        os.dup2(target, 2)
-        os.environ |= environment
-        function(*arguments)
-        code = 0
-    except SystemExit as ended:
-        code = ended.code
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+def words(mode: str, teacher: Path, vocabulary: Path, corpus: Path, output: Path, steps: int = STEPS) -> list[str]:
+    """The command line of a run."""
+    argv = ["--teacher_name_or_path", str(teacher), "--student_vocabulary", str(vocabulary), "--max_steps", str(steps)]
+    argv += ["--train_file", str(corpus), "--output_dir", str(output), *OPTIONS, *MODES[mode][1]]
+    return [*argv, "--resume_from_checkpoint", "true"]
 
 
 def strike(processes: list[int], output: Path, draw: random.Random, duration: float) -> bool:
@@ -171,7 +142,7 @@ def strike(processes: list[int], output: Path, draw: random.Random, duration: fl
         seen: set[str] = {folder.name for folder in checkpoints(output)}
         last, moment = seen, time.monotonic() + 2 * duration
         while time.monotonic() < moment and running(processes):
-            torn = unsealed(output)
+            torn = unmarked(output)
             if torn and torn not in last:
                 last = last | {torn}
                 if len(last - seen) >= after:
@@ -181,34 +152,22 @@ def strike(processes: list[int], output: Path, draw: random.Random, duration: fl
         time.sleep(0.001)
     alive = running(processes)
     for process in draw.sample(processes, len(processes)):  # not quite at once
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         time.sleep(draw.uniform(0, 0.01))
     wait(processes)
     return alive
 
 
-def unsealed(output: Path) -> str | None:
-    """The newest checkpoint, if it is not sealed."""
+def unmarked(output: Path) -> str | None:
+    """The newest checkpoint, if it is not marked as complete."""
     newest = next(iter(checkpoints(output)), None)
-    return newest.name if newest is not None and not (newest / SEAL).exists() else None
-
-
-def running(processes: list[int]) -> bool:
-    """Whether each of them is; they are left to be waited for."""
-    return all(os.waitid(os.P_PID, one, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None for one in processes)
-
-
-def wait(processes: list[int]) -> list[int]:
-    """The exit codes."""
-    return [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
+    return newest.name if newest is not None and not (newest / COMPLETE).exists() else None
 
 
 def same(one: Path, other: Path) -> bool:
     """Whether two runs ended with the same model and the same last checkpoint."""
-    last = f"checkpoint-{STEPS}"
+    last = checkpoints(one)[0].name
     files = ("model.safetensors", f"{last}/model.safetensors", f"{last}/projections.safetensors")
     if not all((one / file).read_bytes() == (other / file).read_bytes() for file in files):
         return False

@@ -1,22 +1,76 @@
-"""Runs scripts of the tests in processes of their own, alone or on two ranks."""
+"""Processes forked from this one, which has imported everything already: alone, or as the ranks of one run."""
 
+import contextlib
 import os
-import subprocess
 import sys
 from pathlib import Path
+
+from accelerate.commands.launch import _validate_launch_command, launch_command_parser
+from accelerate.state import AcceleratorState, GradientState
+from accelerate.utils.launch import prepare_multi_gpu_env
+from accelerate.utils.other import get_free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def on_two_ranks(name="two_cpu_ranks"):
-    """The words after `python` that launch a script on two ranks in fp32, as one of the launch files has them."""
-    config = ROOT / f"distillation/launch/{name}.yaml"
-    words = ["-m", "accelerate.commands.launch", "--config_file", config, "--num_processes", "2"]
-    return [*words, "--mixed_precision", "no", "--main_process_port", "0"]
+def ranks(count=2, launch="two_cpu_ranks"):
+    """The environment of each of `count` ranks in fp32, as `accelerate launch` makes it of a launch file."""
+    if count == 1:
+        return [{}]
+    config = str(ROOT / f"distillation/launch/{launch}.yaml")
+    words = ["--config_file", config, "--num_processes", str(count), "--mixed_precision", "no", "script.py"]
+    args, *_ = _validate_launch_command(launch_command_parser().parse_args(words))
+    args.main_process_port = get_free_port()
+    environment = prepare_multi_gpu_env(args)
+    environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(args.main_process_port)}
+    environment |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    return [environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
 
 
-def python(*words):
-    """Fail with the last words of what fails, which `check=True` would bury under its logs."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    ended = subprocess.run([sys.executable, *map(str, words)], env=environment, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr[-5000:]
+def start(environments, log, function, *arguments):
+    """The process ids of forks that call a function, one for each of the environments; `log` takes all they print."""
+    return [_fork(environment, log, function, *arguments) for environment in environments]
+
+
+def _fork(environment, log, function, *arguments):
+    process = os.fork()
+    if process:
+        with contextlib.suppress(PermissionError):  # it was faster
+            os.setpgid(process, process)  # so that it can be killed from its first moment, with its workers
+        return process
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(target, 1)
+        os.dup2(target, 2)
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # pytest has its own
+        os.environ |= environment
+        AcceleratorState._reset_state(reset_partial_state=True)  # of the process that it was forked from
+        GradientState._reset_state()
+        function(*arguments)
+        code = 0
+    except SystemExit as ended:
+        code = ended.code
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code or 0)
+
+
+def running(processes):
+    """Whether each of them is; they are left to be waited for."""
+    return all(os.waitid(os.P_PID, one, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None for one in processes)
+
+
+def wait(processes):
+    """The exit codes."""
+    return [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
+
+
+def run(environments, log, function, *arguments):
+    """Call a function in forks and wait for them. Fails with the last words of what fails."""
+    codes = wait(start(environments, log, function, *arguments))
+    assert not any(codes), f"codes {codes}\n" + Path(log).read_text(encoding="utf-8", errors="replace")[-5000:]

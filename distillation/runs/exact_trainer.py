@@ -137,7 +137,7 @@ class ExactTrainer(Trainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Raises UserError for a loss that is no number; all ranks log the same."""
         lost = [name for name, value in logs.items() if name != "grad_norm" and not math.isfinite(value)]
-        if lost and "loss" in logs:  # a step of fp16 whose gradient is lost is left out
+        if lost and ("loss" in logs or "train_loss" in logs):  # a gradient of fp16 may be lost: its step is left out
             raise UserError(
                 f"the loss `{lost[-1]}` is {logs[lost[-1]]} by step {self.state.global_step}: begin elsewhere with a "
                 "lower `learning_rate`, or look at your texts; weights that are no numbers were not saved"

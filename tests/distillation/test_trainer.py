@@ -8,14 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerState
+from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from distillation.config.errors import UserError
 from distillation.losses import kl_loss, mlm_loss
-from distillation.runs.resume import is_complete
 from distillation.student_trainer import PROJECTIONS
 from tests import gradients
-from tests.launched import on_two_ranks, python
 
 
 def gradients_of_one_step(trainer):
@@ -310,15 +308,6 @@ def test_every_epoch_draws_masks_of_its_own(make_trainer):
     assert trainer.state.epoch > 1 and int(trainer.data_collator.epoch) == 1
 
 
-def test_the_order_of_a_resumed_epoch_is_that_epochs_on_every_rank(make_trainer):
-    """accelerate wraps the sampler once for the ranks and once more to skip what was trained: `set_epoch` of the
-    loader reaches through one of them, and the rest of the epoch would come in the order of the first."""
-    trainer = make_trainer(train_sampling_strategy="group_by_length")
-    sampler = trainer._get_train_sampler()
-    trainer.callback_handler.on_epoch_begin(trainer.args, TrainerState(epoch=2.5), trainer.control)
-    assert sampler.epoch == 2
-
-
 def test_the_best_checkpoint_is_what_is_loaded_at_the_end(make_trainer):
     """The stock Trainer would look for other names and load nothing, silently."""
     trainer = make_trainer(
@@ -370,70 +359,11 @@ def test_measured_results(make_trainer):
     assert results["steps"] == 3 and results["train_tokens_per_second"] > 0 and results["peak_memory_mib"] > 0
 
 
-@pytest.fixture(scope="module")
-def ranks_folder(tmp_path_factory, teacher_folder, student_vocabulary, corpus_file):
-    """What ranks.py made in one process (`one`), on two ranks, and on two that hold shards."""
-    script, output = Path(__file__).with_name("ranks.py"), tmp_path_factory.mktemp("ranks")
-    common = [script, teacher_folder, student_vocabulary, corpus_file]
-    python(*common, output / "one", 8)
-    for name in ("two_cpu_ranks", "fsdp"):
-        python(*on_two_ranks(name), *common, output / name, 4)
-    return output
-
-
-@pytest.mark.parametrize("launch", ["two_cpu_ranks", "fsdp"])
-def test_two_ranks_are_one(ranks_folder, launch):
-    """Two processes with batches of 4 give the gradients, losses, and figures of one process with batches of 8."""
-    for run in ("same", "reduce", "streamed", *(["cached"] if launch == "two_cpu_ranks" else [])):
-        folders = [ranks_folder / name / run for name in ("one", launch)]
-        one, two = (load_file(folder / "weights.safetensors") for folder in folders)
-        assert_same(two, one)
-        logs = [json.loads((folder / "logs.json").read_text()) for folder in folders]
-        assert logs[0].keys() == logs[1].keys() and logs[0]["processes"] == 1 and logs[1]["processes"] == 2
-        for name in (key for key in logs[0] if key.startswith(("train_", "eval_")) and "second" not in key):
-            if not name.endswith("runtime"):
-                assert logs[1][name] == pytest.approx(logs[0][name], rel=1e-4), name
-        assert logs[1]["held_of_teacher"] == (1 if launch == "two_cpu_ranks" else pytest.approx(0.5, rel=0.01))
-
-
-@pytest.mark.parametrize("launch", ["two_cpu_ranks", "fsdp"])
-def test_two_ranks_save_the_student_and_resume(ranks_folder, launch):
-    """In shards, weights have other names and places than in the files that others load."""
-    kept = ranks_folder / launch / "kept"
-    trained, resumed = (load_file(folder / "weights.safetensors") for folder in (kept, kept.with_name("resumed")))
-    assert_same(resumed, trained)
-    assert is_complete(kept / "checkpoint-2") and is_complete(kept / "checkpoint-4")
-    for folder in (kept, kept / "checkpoint-4"):
-        model, loading = AutoModelForMaskedLM.from_pretrained(folder, output_loading_info=True)
-        assert not loading["missing_keys"] and not loading["unexpected_keys"]
-        weights = load_file(folder / "model.safetensors")
-        assert set(weights) == set(load_file(ranks_folder / "one/kept/model.safetensors"))
-        assert all(torch.equal(weight, trained[f"model.{name}"]) for name, weight in weights.items())
-    for name, weight in load_file(kept / "checkpoint-4" / PROJECTIONS).items():
-        assert torch.equal(weight, trained.pop(f"projections.{name}"))
-    assert not any(name.startswith("projections.") for name in trained)
-
-
 def test_rare_tokens_are_drawn_where_the_recipe_says_so(make_trainer):
     """Weights that never reach the collator would leave the published masking undone, silently."""
     assert make_trainer().data_collator.token_weights is None
     weights = make_trainer("rare", masking=dict(rarity_smoothing=0.7)).data_collator.token_weights
     assert len(weights) == 300 and weights.max() == 1 and 0 < weights.min() < 0.1
-
-
-def test_figures_of_a_run_resumed_at_its_end_are_those_of_the_run(make_trainer):
-    """Without a step of its own it has nothing else to tell: zeros would stand on its card."""
-    options = dict(max_steps=2, per_device_train_batch_size=8, save_strategy="steps", save_steps=2)
-    first = make_trainer("whole", **options)
-    first.train()
-    again = make_trainer("whole", **options)
-    again.train(resume_from_checkpoint=str(Path(first.args.output_dir, "checkpoint-2")))
-    assert again.state.global_step == 2, "the stock Trainer takes one step more"
-    assert_same(dict(again.model.state_dict()), dict(first.model.state_dict()), tolerance=1e-9)
-    results, found = first.measured(), again.measured()
-    for term in first.objective.terms:
-        assert found[f"train_{term}"] == results[f"train_{term}"] > 0
-    assert found["train_seconds"] > 0 and found["train_tokens_per_second"] > 0
 
 
 @pytest.mark.parametrize(

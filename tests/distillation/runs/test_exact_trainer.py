@@ -1,0 +1,224 @@
+"""Exact over micro-batches, ranks, and interruptions; one sentence for what is no number or cannot be written."""
+
+import functools
+import io
+import json
+import os
+import resource
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import TrainerState
+
+from distillation.config.errors import LocalError, UserError
+from distillation.runs import exact_trainer
+from distillation.runs.resume import checkpoints, is_complete, mark_complete
+from tests import gradients, launched
+from tests.distillation.runs.tiny import assert_same_ends, make, train
+
+assert_same = functools.partial(gradients.assert_same, tolerance=1e-5)
+STILL = dict(dropout=0.0, learning_rate=0.0, max_grad_norm=0.0, save_strategy="no", train_sampling_strategy="random")
+
+
+def in_order(folder):
+    return [path.name for path in reversed(checkpoints(folder))]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_accumulation_is_one_large_batch(tmp_path, batch_size):
+    """Means of means are not the mean where micro-batches have different counts; the last of an epoch has fewer."""
+    options = dict(STILL, max_steps=-1, num_train_epochs=1, logging_steps=1)
+    single = make(tmp_path, per_device_train_batch_size=20, **options)
+    parts = dict(per_device_train_batch_size=batch_size, gradient_accumulation_steps=20 // batch_size)
+    parted = make(tmp_path, **parts, **options)
+    expected, found = gradients.of_each_step(single), gradients.of_each_step(parted)
+    assert len(expected) == len(found) == 3
+    for one, other in zip(found, expected, strict=True):
+        assert_same(one, other)
+    losses = [[log["loss"] for log in trainer.state.log_history if "loss" in log] for trainer in (single, parted)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
+def test_two_ranks_are_one(tmp_path):
+    """Their gradients are averaged, their counts summed; each writes its random numbers."""
+
+    def trained(folder, batch_size):
+        options = dict(dropout=0.0, optim="sgd", per_device_train_batch_size=batch_size, max_steps=6, logging_steps=1)
+        options |= dict(gradient_accumulation_steps=2, train_sampling_strategy="group_by_length")
+        trainer = train(folder, **options)
+        trainer.save_model()
+        resumed = train(folder, checkpoint=folder / "checkpoint-2", **options)
+        assert_same(dict(resumed.model.state_dict()), dict(trainer.model.state_dict()))
+
+    trained(tmp_path / "one", 8)
+    launched.run(launched.ranks(2), tmp_path / "log", trained, tmp_path / "two", 4)
+    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
+    assert_same(two, one)
+    last = checkpoints(tmp_path / "two")[0]
+    assert {"rng_state_0.pth", "rng_state_1.pth"} <= {path.name for path in last.iterdir()} and is_complete(last)
+    states = [json.loads((tmp_path / name / last.name / "trainer_state.json").read_text()) for name in ("one", "two")]
+    losses = [[log["loss"] for log in state["log_history"]] for state in states]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+
+
+@pytest.mark.parametrize("sampling", ["random", "group_by_length"])
+@pytest.mark.parametrize("steps", [4, 6])  # 6 steps an epoch: in the midst of one, and between two
+def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path, sampling, steps):
+    """Order, dropout, optimiser, and scheduler must all come back, in the second epoch too."""
+    options = dict(train_sampling_strategy=sampling)
+    undisturbed = train(tmp_path / "undisturbed", **options)
+    resumed = train(tmp_path / "resumed", checkpoint=tmp_path / f"undisturbed/checkpoint-{steps}", **options)
+    assert_same_ends(resumed, undisturbed)
+
+
+def test_the_order_of_a_resumed_epoch_is_that_epochs_on_every_rank(tmp_path):
+    """The loader of several ranks does not reach the sampler of a resumed epoch, which would be that of the first; and
+    what dropout drew on one rank must not change its order."""
+    trainer = make(tmp_path)
+    sampler = trainer._get_train_sampler()
+    trainer.callback_handler.on_epoch_begin(trainer.args, TrainerState(epoch=2.5), trainer.control)
+    assert sampler.epoch == 2
+    order = list(sampler)
+    torch.rand(7)
+    assert list(sampler) == order and sorted(order) == list(range(len(trainer.train_dataset)))
+
+
+def test_a_run_resumed_at_its_end_takes_no_step_and_keeps_its_figures(tmp_path):
+    """The stock Trainer takes one more; a run without a step of its own has nothing else to show."""
+    first = train(tmp_path, max_steps=2)
+    again = train(tmp_path, checkpoint=tmp_path / "checkpoint-2", max_steps=2)
+    assert again.state.global_step == 2
+    assert_same_ends(again, first)
+    assert again.progress.totals == first.progress.totals == {"checkpoints": 1}
+
+
+def test_progress_is_that_of_all_parts(tmp_path):
+    """Steps of all parts beside the seconds of the last one made a run look many times as fast."""
+    train(tmp_path / "first")
+    state = json.loads((tmp_path / "first/checkpoint-4/trainer_state.json").read_text())
+    before = state["stateful_callbacks"]["Progress"]["attributes"]
+    assert before["totals"] == {"checkpoints": 2} and before["seconds_before"] > 0
+    before["seconds_before"] = 1000.0
+    (tmp_path / "first/checkpoint-4/trainer_state.json").write_text(json.dumps(state))
+    resumed = train(tmp_path / "resumed", checkpoint=tmp_path / "first/checkpoint-4")
+    assert resumed.progress.totals == {"checkpoints": 5} and 1000 < resumed.progress.seconds < 1100
+
+
+def test_states_load_to_the_device_of_a_cpu_rank():
+    """transformers before 5.23 loads the optimiser of several CPU processes to "cpu:0"."""
+    file = io.BytesIO()
+    torch.save({"step": torch.ones(2)}, file)
+    file.seek(0)
+    assert torch.equal(torch.load(file, map_location="cpu:0", weights_only=True)["step"], torch.ones(2))
+
+
+# Checkpoints
+
+
+def test_no_checkpoint_is_deleted_before_the_next_is_complete(tmp_path, monkeypatch):
+    """Killed in between, a run would have none."""
+    found = []
+
+    def watched(folder):
+        found.append([path.name for path in checkpoints(folder.parent) if is_complete(path)])
+        mark_complete(folder)
+
+    monkeypatch.setattr(exact_trainer, "mark_complete", watched)
+    train(tmp_path, save_total_limit=1, max_steps=6)
+    assert found == [[], ["checkpoint-2"], ["checkpoint-4"]] and in_order(tmp_path) == ["checkpoint-6"]
+
+
+def test_the_best_checkpoint_is_kept_and_loaded(tmp_path):
+    """By its number it would be deleted; at the end its weights count, also where an earlier part wrote it."""
+    options = dict(eval_strategy="steps", eval_steps=2, load_best_model_at_end=True, save_total_limit=1)
+
+    def worsen():
+        with torch.no_grad():
+            trainer.model.layer.weight.mul_(100)
+
+    trainer = make(tmp_path, at=(3, worsen), max_steps=6, **options)
+    trainer.train()
+    assert trainer.state.best_model_checkpoint == str(tmp_path / "checkpoint-2")
+    assert set(in_order(tmp_path)) >= {"checkpoint-2"} and is_complete(tmp_path / "checkpoint-2")
+    best = load_file(tmp_path / "checkpoint-2" / "model.safetensors")
+    assert all(torch.equal(weight, best[name]) for name, weight in trainer.model.state_dict().items())
+
+
+def test_what_is_left_of_a_torn_checkpoint_is_not_taken_for_its_own(tmp_path):
+    """A file of another run, or half a file, would be marked as complete."""
+    (tmp_path / "checkpoint-4").mkdir()
+    (tmp_path / "checkpoint-4" / "stale").write_text("half a file")
+    train(tmp_path)
+    assert is_complete(tmp_path / "checkpoint-4") and not (tmp_path / "checkpoint-4" / "stale").exists()
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    train(tmp_path, max_steps=2)
+    other = make(tmp_path)
+    other.model.layer = torch.nn.Linear(8, 3)
+    with pytest.raises(UserError, match="`resume_from_checkpoint`.*checkpoint-2 is of another model"):
+        other.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2"))
+
+
+# What is no number
+
+
+def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
+    """Where it is logged. Before that nothing is saved of its weights."""
+    options = dict(learning_rate=1e38, lr_scheduler_type="constant")
+    with pytest.raises(UserError, match=r"the loss `loss` is (nan|inf) by step 3: .*lower `learning_rate`"):
+        train(tmp_path, logging_steps=3, save_steps=50, **options)
+    with pytest.raises(UserError, match="the loss `train_loss` is"):
+        train(tmp_path, logging_steps=50, save_strategy="no", **options)
+    with pytest.raises(UserError, match="after step 2 some weights are no numbers"):
+        train(tmp_path, logging_steps=50, **options)
+    assert not checkpoints(tmp_path)
+
+
+def test_weights_that_are_no_numbers_are_not_saved(tmp_path):
+    """Gradients may be lost where every loss is a number."""
+
+    def lose():
+        with torch.no_grad():
+            trainer.model.layer.bias[0] = torch.inf
+
+    trainer = make(tmp_path, at=(4, lose))
+    with pytest.raises(UserError, match="after step 4 some weights are no numbers"):
+        trainer.train()
+    assert in_order(tmp_path) == ["checkpoint-2"]
+
+
+# Folders that cannot be written
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt"])
+def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, file):
+    """One sentence says what is left, and the run goes on from there."""
+    train(tmp_path / "undisturbed", max_steps=4)
+    sizes = sorted(path.stat().st_size for path in (tmp_path / "undisturbed/checkpoint-2").iterdir())
+    size = (tmp_path / "undisturbed/checkpoint-2" / file).stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def fill_up():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (max([s for s in sizes if s < size], default=1), hard))
+
+    try:
+        with pytest.raises(LocalError) as caught:
+            train(tmp_path / "run", at=(3, fill_up), max_steps=4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    folder = str(tmp_path / "run")
+    assert f"`output_dir` {folder!r} cannot be written" in str(caught.value) and "\n" not in str(caught.value)
+    assert "go on from checkpoint-2, which is whole, by `--resume_from_checkpoint true`" in str(caught.value)
+    assert in_order(folder) == ["checkpoint-2"] and is_complete(Path(folder, "checkpoint-2"))
+    resumed = train(folder, checkpoint=Path(folder, "checkpoint-2"), max_steps=4)
+    assert_same_ends(resumed, train(tmp_path / "again", max_steps=4))
+
+
+def test_a_model_that_cannot_be_written_in_the_end(tmp_path):
+    trainer = train(tmp_path / "run", max_steps=2)
+    os.mkdir(tmp_path / "run" / "model.safetensors")
+    with pytest.raises(LocalError, match="cannot be written.*go on from checkpoint-2, which is whole"):
+        trainer.save_model()

@@ -1,0 +1,61 @@
+"""SIGTERM ends a run in good order, on all ranks after the same step; and the run goes on."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from distillation.config.errors import Stopped, cli_entry
+from distillation.runs.resume import checkpoints, is_complete
+from tests import launched
+from tests.distillation.runs.tiny import assert_same_ends, train
+
+
+def terminate():
+    signal.raise_signal(signal.SIGTERM)
+
+
+def test_sigterm_writes_a_checkpoint_and_the_run_goes_on_from_it(tmp_path):
+    """And who was there before listens again afterwards."""
+    former = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with pytest.raises(
+            Stopped, match="after step 4.*checkpoint-4 is written.*--resume_from_checkpoint true"
+        ) as stop:
+            train(tmp_path / "stopped", at=(3, terminate), save_steps=5)
+        assert stop.value.code == 143 and signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+        assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    assert [folder.name for folder in checkpoints(tmp_path / "stopped")] == ["checkpoint-4"]
+    resumed = train(tmp_path / "stopped", checkpoint=tmp_path / "stopped/checkpoint-4")
+    assert_same_ends(resumed, train(tmp_path / "undisturbed"))
+
+
+def test_sigterm_at_the_end_of_an_epoch_comes_after_what_is_due_there(tmp_path):
+    """A checkpoint of the last step would be resumed in the next epoch, without the evaluation of this one."""
+    options = dict(max_steps=-1, num_train_epochs=2, save_strategy="epoch", eval_strategy="epoch")
+    with pytest.raises(Stopped):
+        train(tmp_path, at=(5, terminate), **options)  # of 6
+    state = json.loads((tmp_path / "checkpoint-6" / "trainer_state.json").read_text())
+    assert any("eval_loss" in log for log in state["log_history"])
+
+
+def test_one_of_two_ranks_is_signalled(tmp_path):
+    """Both stop after the same step, and one prints; their data loaders' workers have inherited the signal's mask."""
+
+    @cli_entry
+    def endless(argv):
+        train(tmp_path / "run", max_steps=10**6, save_steps=2, save_total_limit=2, dataloader_num_workers=1)
+
+    processes = launched.start(launched.ranks(2), tmp_path / "log", endless, None)
+    deadline = time.monotonic() + 120
+    while not any(map(is_complete, checkpoints(tmp_path / "run"))) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(processes[1], signal.SIGTERM)
+    assert launched.wait(processes) == [143, 143], (tmp_path / "log").read_text()
+    last, printed = checkpoints(tmp_path / "run")[0], (tmp_path / "log").read_text()
+    assert printed.count("stopped by SIGTERM after step") == 1 and f"{last} is written" in printed
+    assert is_complete(last) and (last / "rng_state_1.pth").exists()

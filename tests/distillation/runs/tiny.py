@@ -1,0 +1,109 @@
+"""The smallest model that an ExactTrainer trains: a dozen runs a second."""
+
+import torch
+from datasets import Dataset
+from safetensors.torch import save_file
+from torch import nn
+from transformers import TrainerCallback, TrainingArguments
+
+from distillation.runs.exact_trainer import ExactTrainer
+from distillation.runs.files import WEIGHTS
+
+
+class Net(nn.Module):
+    """Dropout, so that random numbers must come back; as many weights as a full disk needs."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.dropout = nn.Linear(8, 40), nn.Dropout(0.2)
+
+    def forward(self, x):
+        return self.dropout(self.layer(x)).mean(-1)
+
+
+class TinyTrainer(ExactTrainer):
+    """The mean squared error of the values that count, of which examples have different numbers."""
+
+    def count(self, batch):
+        return batch["mask"].sum()
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        count = self.count(inputs) if num_items_in_batch is None else num_items_in_batch / self.args.world_size
+        loss = ((model(inputs["x"]) - inputs["y"]).square() * inputs["mask"]).sum() / count
+        return (loss, {}) if return_outputs else loss
+
+    def write_model(self, folder, state_dict):
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(self.accelerator.unwrap_model(self.model).state_dict(), folder / WEIGHTS)
+
+    def evaluate(self, *_, **__):
+        with torch.no_grad():
+            metrics = {"eval_loss": self.compute_loss(self.model.eval(), collate(list(self.eval_dataset))).item()}
+        self.log(metrics)
+        return metrics
+
+    def record(self):
+        self.progress.add({"checkpoints": 1})
+
+
+def collate(examples):
+    """Examples of up to three vectors, padded with zeros."""
+    batch = {"x": torch.zeros(len(examples), 3, 8), "y": torch.zeros(len(examples), 3)}
+    batch["mask"] = torch.zeros(len(examples), 3, dtype=torch.int64)
+    for row, example in enumerate(examples):
+        batch["x"][row, : example["length"]] = torch.tensor(example["x"])
+        batch["y"][row, : example["length"]] = torch.tensor(example["y"])
+        batch["mask"][row, : example["length"]] = 1
+    return batch
+
+
+def examples(count=48):
+    """Each with 1 to 3 vectors and their values."""
+    torch.manual_seed(0)
+    lengths = [1 + index % 3 for index in range(count)]
+    x = [torch.randn(length, 8) for length in lengths]
+    columns = {"x": [one.tolist() for one in x], "y": [one.sum(-1).tolist() for one in x], "length": lengths}
+    return Dataset.from_dict(columns)
+
+
+class At(TrainerCallback):
+    """Does something at the end of a step, before what the trainer does there."""
+
+    def __init__(self, step, action):
+        self.step, self.action = step, action
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            self.action()
+
+
+def make(folder, at=None, dropout=0.2, **options):
+    """A trainer; at: a step and what happens in it."""
+    torch.manual_seed(1)
+    model, dataset = Net(), examples()
+    model.dropout.p = dropout
+    defaults = dict(use_cpu=True, disable_tqdm=True, report_to="none", save_strategy="steps", save_steps=2, seed=1)
+    defaults |= dict(per_device_train_batch_size=8, learning_rate=0.1, max_steps=10, logging_steps=2)
+    defaults |= dict(train_sampling_strategy="group_by_length")
+    return TinyTrainer(
+        model,
+        TrainingArguments(str(folder), **{**defaults, **options}),
+        lengths=lambda: dataset["length"][:],
+        callbacks=[At(*at)] if at else [],
+        data_collator=collate,
+        train_dataset=dataset,
+        eval_dataset=dataset,
+    )
+
+
+def train(folder, checkpoint=None, **options):
+    """What `make` makes, trained."""
+    trainer = make(folder, **options)
+    trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+    return trainer
+
+
+def assert_same_ends(one, other):
+    """To the bit."""
+    expected = other.model.state_dict()
+    assert all(torch.equal(weight, expected[name]) for name, weight in one.model.state_dict().items())
