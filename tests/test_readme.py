@@ -29,10 +29,11 @@ def commands():
         yield from (
             (page, line)
             for line in lines
-            if line.startswith(("./run", "tests/run", "python ", "accelerate ", "benchmarks/studies/any", "benchmarks/studies/two"))
+            if line.startswith(STARTS)
         )
 
 
+STARTS = ("./run", "tests/run", "python ", "accelerate ", "benchmarks/studies/any", "benchmarks/studies/two")
 COMMANDS = list(dict.fromkeys(commands()))
 
 
