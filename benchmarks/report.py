@@ -25,6 +25,7 @@ SCORES = "Scores on the test parts, in per cent; mean ± standard deviation over
 SPEED = """Times as fast as the largest model with the backend "torch" on the same input. Where a spread is told, the
 machine was busy: measure again on idle cores."""
 BARS = "How long one batch takes: a bar a model and backend; the black tick is the bound set by the hardware."
+SIZES = "Size on disk against the time of one answer: a point a model and backend."
 QUALITY = "A point a model, its standard deviation over seeds as a line."
 
 
@@ -84,6 +85,9 @@ def report(
         parts += ["## Inference", speed.table(timings), SPEED]
     if panels := speed.panels(timings):
         parts += drawn("speed", plots.speed_bars(panels), BARS)
+    single = [row for row in next(iter(panels.values()), []) if row["batch_size"] == 1 and speed.is_steady(row)]
+    if len(single) > 1:
+        parts += drawn("size-and-speed", plots.size_and_speed(single), SIZES)
     words = [(one, mean_and_deviation(one.figures["masked_word_accuracy"])) for one in variants]
     qualities = [
         scores.Score(one.name, "held-out words", 100 * mean, 100 * deviation, one.parameters, one.source)

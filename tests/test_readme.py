@@ -26,11 +26,7 @@ def commands():
         text = (ROOT / page).read_text(encoding="utf-8")
         blocks = re.findall(r"```bash\n(.*?)```", text, flags=re.S) + re.findall(r"`([^`\n]+(?:\n[^`\n]+)?)`", text)
         lines = [line.split(" # ")[0].strip() for one in blocks for line in one.replace("\\\n", " ").splitlines()]
-        yield from (
-            (page, line)
-            for line in lines
-            if line.startswith(STARTS)
-        )
+        yield from ((page, line) for line in lines if line.startswith(STARTS))
 
 
 STARTS = ("./run", "tests/run", "python ", "accelerate ", "benchmarks/studies/any", "benchmarks/studies/two")
