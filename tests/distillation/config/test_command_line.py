@@ -144,5 +144,5 @@ def test_help_lists_keys_with_defaults(capsys):
         parse_recipe(Kinds, argv=["--help"])
     printed = capsys.readouterr().out
     assert caught.value.code == 0
-    for text in ("--config FILE.yaml", "--names [STR ...]", "100 % of them. ['a']", "{random,chosen}", "RUNS ..."):
+    for text in ("--config FILE.yaml", "--names [STR ...]", "100 % of them. [a]", "{random,chosen}", "RUNS ..."):
         assert text in printed, printed
