@@ -85,7 +85,8 @@ def report(
         parts += ["## Inference", speed.table(timings), SPEED]
     if panels := speed.panels(timings):
         parts += drawn("speed", plots.speed_bars(panels), BARS)
-    single = [row for row in next(iter(panels.values()), []) if row["batch_size"] == 1 and speed.is_steady(row)]
+    sized = [row for row in next(iter(panels.values()), []) if row.get("mib") and speed.is_steady(row)]
+    single = [row for row in sized if row["batch_size"] == 1]
     if len(single) > 1:
         parts += drawn("size-and-speed", plots.size_and_speed(single), SIZES)
     words = [(one, mean_and_deviation(one.figures["masked_word_accuracy"])) for one in variants]
