@@ -46,11 +46,13 @@ def main(argv: list[str] | None = None) -> None:
     check_output(str(arguments.output_dir))
     files = [path for path in arguments.runs if path.is_file() and path.name != RESULTS]
     runs = find_runs([path for path in arguments.runs if path not in files])
-    found = held_out.variants(runs), scores.scores(runs), [row for file in files for row in timings_of(file)]
-    if not any(found):
-        raise UserError(f"no results in {', '.join(map(str, arguments.runs))}: name folders of finished runs")
-    arguments.output_dir.mkdir(parents=True, exist_ok=True)
-    write_text(arguments.output_dir / "report.md", "\n\n".join(report(*found, arguments.output_dir)) + "\n")
+    named = ", ".join(map(str, arguments.runs))
+    with as_written(named):
+        found = held_out.variants(runs), scores.scores(runs), [row for file in files for row in timings_of(file)]
+        if not any(found):
+            raise UserError(f"no results in {named}: name folders of finished runs")
+        text = "\n\n".join(report(*found, arguments.output_dir)) + "\n"
+    write_text(arguments.output_dir / "report.md", text)
     print(arguments.output_dir / "report.md")
 
 
@@ -59,9 +61,7 @@ def timings_of(file: Path) -> list[speed.Timing]:
     content = read_json(file)
     with as_written(file):
         hardware = ", ".join(f"{name} {value}" for name, value in content["hardware"].items())
-        rows = [row | {"hardware": hardware} for row in content["rows"]]
-        speed.table(rows)  # what lacks a figure is found here
-    return rows
+        return [row | {"hardware": hardware} for row in content["rows"]]
 
 
 def report(
@@ -71,6 +71,7 @@ def report(
     from benchmarks.reporting import plots  # matplotlib takes a second
 
     def drawn(name: str, picture: plots.Figure, says: str) -> list[str]:
+        folder.mkdir(parents=True, exist_ok=True)
         picture.savefig(folder / f"{name}.png")
         return [says, f"![{name}]({name}.png)"]
 

@@ -157,7 +157,7 @@ def test_latency_is_of_the_longest_input_with_the_fastest_backend():
         ("torn/all_results.json", "{", "cannot be read as JSON"),
         ("list/all_results.json", "[]", "is not as results are"),
         ("none/all_results.json", "{}", "no results in"),
-        ("half/all_results.json", '{"teacher_heldout_loss": 1, "recipe": {}}', "is not as results are"),
+        ("half/all_results.json", '{"student_heldout_loss": 1, "recipe": {}}', "is not as results are"),
         ("timed.json", '{"hardware": {}, "rows": [{"model": "x"}]}', "is not as results are"),
         ("timed.json", '{"rows": []}', "is not as results are"),
     ],
