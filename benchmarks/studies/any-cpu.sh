@@ -45,22 +45,22 @@ cost tiny-500-mlm "${tiny_500[@]}" "${mlm[@]}"
 
 # A tiny model is slower to learn, and faster at it: more epochs, and higher rates.
 for model in teacher small small-mlm; do
-    finetune rusentiment rusentiment 1 "3.0e-4 1.0e-3" "$model"
-    finetune danetqa russian_superglue 3 "3.0e-4 1.0e-3" "$model"
-    finetune paraphraser paraphraser 3 "3.0e-4 1.0e-3" "$model"
+    finetune rusentiment 1 "3.0e-4 1.0e-3" "$model"
+    finetune danetqa 3 "3.0e-4 1.0e-3" "$model"
+    finetune paraphraser 3 "3.0e-4 1.0e-3" "$model"
 done
 for model in tiny-2k-match tiny-2k-mlm tiny-500-match tiny-500-reduce tiny-500-mlm tiny-500-mlm-compute; do
-    finetune rusentiment rusentiment 2 "1.0e-3 3.0e-3" "$model"
-    finetune danetqa russian_superglue 6 "1.0e-3 3.0e-3" "$model"
-    finetune paraphraser paraphraser 6 "1.0e-3 3.0e-3" "$model"
+    finetune rusentiment 2 "1.0e-3 3.0e-3" "$model"
+    finetune danetqa 6 "1.0e-3 3.0e-3" "$model"
+    finetune paraphraser 6 "1.0e-3 3.0e-3" "$model"
 done
-random=-random finetune rusentiment rusentiment 2 "1.0e-3 3.0e-3" tiny-500-match --random_weights true
-random=-random finetune danetqa russian_superglue 6 "1.0e-3 3.0e-3" tiny-500-match --random_weights true
-random=-random finetune paraphraser paraphraser 6 "1.0e-3 3.0e-3" tiny-500-match --random_weights true
+random=-random finetune rusentiment 2 "1.0e-3 3.0e-3" tiny-500-match
+random=-random finetune danetqa 6 "1.0e-3 3.0e-3" tiny-500-match
+random=-random finetune paraphraser 6 "1.0e-3 3.0e-3" tiny-500-match
 # Can a teacher of this size do these at all? Only then would its students tell anything.
-finetune sberquad xquad_ru 2 "3.0e-4 1.0e-3" teacher
-finetune terra russian_superglue 3 "3.0e-4 1.0e-3" teacher
-finetune russe russian_superglue 1 "3.0e-4 1.0e-3" teacher
+finetune sberquad 2 "3.0e-4 1.0e-3" teacher
+finetune terra 3 "3.0e-4 1.0e-3" teacher
+finetune russe 1 "3.0e-4 1.0e-3" teacher
 
 compare teacher small
 compare small-mlm small # at equal steps

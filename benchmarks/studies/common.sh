@@ -21,7 +21,7 @@ pids=()
 run() { # FOLDER SCRIPT [--KEY VALUE ...]: what the script says goes to FOLDER/run.log
     local folder=$1 script=$2
     shift 2
-    [ ! -f "$folder/all_results.json" ] || return 0
+    if [ -f "$folder/all_results.json" ] || grep -qs '"failed": \[\]' "$folder/benchmarks.json"; then return; fi
     mkdir -p "$folder"
     printf '%(%H:%M)T %s\n' -1 "${folder#"$output/"}"
     python "$script" "$@" "${device[@]}" "${rehearsal[@]}" --output_dir "$folder" --disable_tqdm true \
@@ -125,17 +125,23 @@ evaluate() { # all models together: which words are hidden depends on how all to
         --output "$output/evaluation.json" --model_name_or_path "$output/teacher" "$output"/*/seed-*
 }
 
-finetune() { # TASK FOLDER EPOCHS RATES MODEL [--KEY VALUE ...]: three seeds, each from another seed of the student
-    local task=$1 folder=$2 epochs=$3 rates=$4 model=$5 rate seed start
-    shift 5
+finetune() { # TASK EPOCHS RATES MODEL [--KEY VALUE ...]: three seeds, which start from the seeds of the student in turn
+    local task=$1 epochs=$2 rates=$3 model=$4 rate start weights=--models
+    shift 4
+    [ -z "${random:-}" ] || weights=--random_weights # its shape alone: the floor
     for rate in $rates; do
-        for seed in 1 2 3; do
-            start=$output/$model/seed-$((2 - seed % 2))
-            [ -d "$start" ] || start=$output/$model # of the teacher there is one
-            meanwhile "$output/$model${random:-}/finetuned/$task-$rate-$seed" finetuning/run_benchmarks.py \
-                --tasks "$task" --models "$start" --data_dir "$data/$folder" --learning_rate "$rate" --seed "$seed" \
-                --num_train_epochs "$epochs" --max_length 128 --per_device_train_batch_size 32 \
-                --per_device_eval_batch_size 64 "$@"
+        for start in "$output/$model"/seed-* "$output/$model"; do
+            case $start in
+            */seed-1) seeds="1 3" ;;
+            */seed-2) seeds=2 ;;
+            *) seeds="1 2 3" ;;
+            esac
+            if [ -f "$start/config.json" ]; then
+                meanwhile "$output/$model${random:-}/finetuned/$task-$rate-${start##*/}" finetuning/run_benchmarks.py \
+                    --tasks "$task" "$weights" "$start" --data_dir "$data" "sberquad=$data/xquad_ru" --seeds $seeds \
+                    --learning_rate "$rate" --num_train_epochs "$epochs" --max_length 128 \
+                    --per_device_train_batch_size 32 --per_device_eval_batch_size 64 "$@"
+            fi
         done
     done
 }

@@ -73,21 +73,21 @@ cost tiny-5k-mlm "${tiny_5k[@]}" "${mlm[@]}"
 
 # A tiny model is slower to learn, and faster at it: more epochs, and higher rates.
 three() { # EPOCHS RATES MODEL ...: RuSentiment for so many epochs, the others for twice as many
-    finetune rusentiment rusentiment "$1" "$2" "${@:3}"
-    finetune paraphraser paraphraser $((2 * $1)) "$2" "${@:3}"
-    finetune collection3 collection3 $((2 * $1)) "$2" "${@:3}"
+    finetune rusentiment "$1" "$2" "${@:3}"
+    finetune paraphraser $((2 * $1)) "$2" "${@:3}"
+    finetune collection3 $((2 * $1)) "$2" "${@:3}"
 }
 for model in teacher small small-mlm small-mlm-compute; do three 2 "2.0e-4 6.0e-4" "$model"; done
 for vocabulary in 30k 5k; do
     for way in match reduce mlm mlm-compute; do three 4 "5.0e-4 1.5e-3 4.0e-3" "tiny-$vocabulary-$way"; done
 done
-random=-random three 2 "2.0e-4 6.0e-4" small --random_weights true
-random=-random three 4 "5.0e-4 1.5e-3 4.0e-3" tiny-5k-match --random_weights true
+random=-random three 2 "2.0e-4 6.0e-4" small
+random=-random three 4 "5.0e-4 1.5e-3 4.0e-3" tiny-5k-match
 # Can a teacher of this size do these at all? Only then would its students tell anything.
-finetune sberquad xquad_ru 4 "2.0e-4 6.0e-4" teacher
-finetune terra russian_superglue 4 "2.0e-4 6.0e-4" teacher
-finetune danetqa russian_superglue 4 "2.0e-4 6.0e-4" teacher
-finetune russe russian_superglue 1 "2.0e-4 6.0e-4" teacher
+finetune sberquad 4 "2.0e-4 6.0e-4" teacher
+finetune terra 4 "2.0e-4 6.0e-4" teacher
+finetune danetqa 4 "2.0e-4 6.0e-4" teacher
+finetune russe 1 "2.0e-4 6.0e-4" teacher
 
 compare teacher small
 compare small-mlm small # at equal steps

@@ -57,12 +57,12 @@ cost tiny-1k-mlm "${tiny_1k[@]}" "${mlm[@]}"
 
 # A tiny model is slower to learn, and faster at it: more epochs, higher rates, and fp32, which is faster there.
 for model in teacher small small-mlm small-mlm-compute; do
-    finetune collection3 collection3 3 "3.0e-4 1.0e-3" "$model" --bf16 true
+    finetune collection3 3 "3.0e-4 1.0e-3" "$model" --bf16 true
 done
 for model in tiny-4k-match tiny-4k-reduce tiny-4k-mlm tiny-1k-match tiny-1k-reduce tiny-1k-mlm tiny-1k-mlm-compute; do
-    finetune collection3 collection3 6 "1.0e-3 3.0e-3" "$model"
+    finetune collection3 6 "1.0e-3 3.0e-3" "$model"
 done
-random=-random finetune collection3 collection3 6 "1.0e-3 3.0e-3" tiny-1k-match --random_weights true
+random=-random finetune collection3 6 "1.0e-3 3.0e-3" tiny-1k-match
 
 compare teacher small
 compare small-mlm small # at equal steps

@@ -44,7 +44,7 @@ def task(options: Options) -> "Tagging":
         read=functools.partial(read, types=options.entity_types),
         write=write,
         metric=EntityScores(TYPES[options.entity_types]),
-        primary_metric="f1",
+        selects="f1",
     )
 
 

@@ -34,7 +34,7 @@ def task(options: Options) -> "QuestionAnswering":
         read=read,
         write=squad.write,
         metric=AnswerScores(),
-        primary_metric="f1",
+        selects="f1",
         per_cent=True,
         split="validation",
     )
