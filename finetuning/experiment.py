@@ -91,12 +91,11 @@ def finetune(task: Task, settings: Settings, quiet: bool = False) -> dict[str, A
     recipes = [recipe_of_run(settings, one) for one in runs]
     checkpoints = [find_checkpoint(*one) for one in zip(runs, recipes, strict=True)]
     results = [finished_run(one, arguments.model_name_or_path) for one in runs]
-    if not all(results):
-        experiment = prepare(task, settings, training)
-        check_push(settings.training, settings.card)
-        training.hub_model_id = settings.training.hub_model_id  # complete now
-        todo = zip(results, runs, recipes, checkpoints, strict=True)
-        results = [found or experiment.run(*one, quiet) for found, *one in todo]
+    experiment = None if all(results) else prepare(task, settings, training)
+    check_push(settings.training, settings.card)
+    training.hub_model_id = settings.training.hub_model_id  # complete now
+    todo = zip(results, runs, recipes, checkpoints, strict=True)
+    results = [found or experiment.run(*one, quiet) for found, *one in todo]
     if not arguments.seeds:
         return results[0]
     merged = over_seeds(results)
@@ -127,10 +126,8 @@ def weights_of(model: str) -> str | None:
 
 def recipe_of_run(settings: Settings, training: TrainingArguments) -> dict[str, Any]:
     """The keys that make this one run again."""
-    training = copy.copy(training)
-    training.resume_from_checkpoint = None
     arguments = dataclasses.replace(settings.arguments, seeds=[])
-    recipe = recipe_of((arguments, settings.teacher, settings.options), training) | {"seed": training.seed}
+    recipe = recipe_of((arguments, settings.teacher, settings.options), training)
     return {key: value for key, value in recipe.items() if value not in (None, [])}
 
 
@@ -160,18 +157,13 @@ def prepare(task: Task, settings: Settings, training: TrainingArguments) -> "Exp
         "parameters": model.num_parameters(),
         "max_length": max_length,
         "truncated": truncated,
-        "chosen_by": chosen_by(training),
+        "chosen_by": "nothing: it is the last",
     }
+    if training.load_best_model_at_end:
+        facts["chosen_by"] = f"`{training.metric_for_best_model}` on the validation part"
     if settings.teacher.task_teacher:
         facts["task_teacher"] = teach(task, settings.teacher, parts, max_length, training)
     return Experiment(task, settings, parts, tokenizer, facts)
-
-
-def chosen_by(training: TrainingArguments) -> str:
-    """What makes a checkpoint the one that is kept."""
-    if not training.load_best_model_at_end:
-        return "nothing: it is the last"
-    return f"`{training.metric_for_best_model}` on the validation part"
 
 
 def check(arguments: FinetuningArguments, training: TrainingArguments, task: Task) -> None:
@@ -194,14 +186,10 @@ def check(arguments: FinetuningArguments, training: TrainingArguments, task: Tas
 
 def runs_of(seeds: Sequence[int], training: TrainingArguments) -> list[TrainingArguments]:
     """The training arguments of each run: one, or one a seed in a folder of its own."""
-    if not seeds:
-        return [training]
-    runs = []
-    for seed in seeds:
-        run = copy.copy(training)
+    runs = [copy.copy(training) for _ in seeds]
+    for run, seed in zip(runs, seeds, strict=True):
         run.seed, run.output_dir = seed, str(Path(training.output_dir, f"seed-{seed}"))
-        runs.append(run)
-    return runs
+    return runs or [training]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
@@ -65,8 +65,7 @@ class BenchmarksArguments:
         return [f"--data_dir={found}"] if found else []
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A row of the table, and the folder of its runs."""
 
     model: str
@@ -118,7 +117,7 @@ def rows_of(arguments: BenchmarksArguments) -> list[Row]:
 
     taught = [model for model in arguments.models if arguments.task_teacher not in (None, model)]
     return [
-        *map(row, arguments.models),
+        *(row(model) for model in arguments.models),
         *(row(model, ", random weights", "-random", random_weights=True) for model in arguments.random_weights),
         *(row(model, ", with a task teacher", "-taught", taught=True) for model in taught),
     ]
