@@ -26,10 +26,9 @@ from distillation.corpus.examples import load_corpus
 from distillation.corpus.streaming import stream_corpus
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
 from distillation.hub.publishing import check_push, publish
-from distillation.models.layer_groups import Projections
 from distillation.models.loading import check_numbering, load_masked_lm, load_tokenizer
 from distillation.models.shapes import build_student, load_student_tokenizer, load_teacher, teacher_config
-from distillation.models.student import Student
+from distillation.models.student import Projections, Student
 from distillation.objective import compared_layers
 from distillation.runs.files import recipe_of
 from distillation.runs.resume import find_checkpoint, start_run, writing

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from distillation.config.errors import UserError
 from distillation.corpus.examples import lengths, tokenize
 from distillation.corpus.masking import EVALUATION_SEED, KEEP, draw_actions
-from distillation.models.student import Runner
+from distillation.models.mlm_head import Runner
 
 PROBABILITY = 0.15
 ROWS = ("id", "input_ids", "units", "unit_characters")

@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 from distillation import losses
 from distillation.config.arguments import ObjectiveArguments
 from distillation.models.layer_groups import mean, means_of
-from distillation.models.student import Outputs
+from distillation.models.mlm_head import Outputs
 from distillation.models.teacher import Targets
 from distillation.vocabularies.cross_vocabulary_kl import VocabularyKL
 from distillation.vocabularies.token_pooling import map_by_index, mean_by_index

@@ -19,7 +19,8 @@ from distillation.config.arguments import MaskingArguments, ObjectiveArguments
 from distillation.config.training import check_training
 from distillation.corpus.examples import Corpus, lengths
 from distillation.corpus.masking import COUNTS, EVALUATION_SEED, MaskingCollator, rarity_weights
-from distillation.models.student import Outputs, Student
+from distillation.models.mlm_head import Outputs
+from distillation.models.student import Student
 from distillation.models.teacher import Targets, Teacher
 from distillation.objective import COUNTED_BY, distillation_terms
 from distillation.runs.fsdp import shard

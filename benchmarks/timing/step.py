@@ -13,7 +13,7 @@ from benchmarks.timing.rounds import is_steady, time_ratio
 from distillation.assembly import build_run
 from distillation.config.arguments import ARGUMENTS
 from distillation.config.recipe import parse_recipe
-from distillation.models.student import Outputs
+from distillation.models.mlm_head import Outputs
 from distillation.trainer import DistillationTrainer
 
 

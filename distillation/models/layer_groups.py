@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 
 def layer_groups(teacher_layers: int, student_layers: int) -> list[range]:
@@ -37,28 +36,3 @@ def mean(tensors: Sequence[Tensor]) -> Tensor:
     for tensor in tensors[1:]:
         total = total + tensor
     return total / len(tensors)
-
-
-class Projections(nn.ModuleDict):
-    """One learned linear map for each student layer that is compared with a teacher of another width."""
-
-    def __init__(self, layers: Sequence[int] = (), student_width: int = 0, teacher_width: int = 0):
-        needed = layers if student_width != teacher_width else ()
-        super().__init__({str(layer): nn.Linear(student_width, teacher_width) for layer in needed})
-
-    def forward(self, layer: int, states: Tensor) -> Tensor:
-        """Student states (..., student width) of a layer as (..., teacher width); unchanged if the widths agree."""
-        return self[str(layer)](states) if str(layer) in self else states
-
-
-def check_maps(attentions: Sequence[Tensor] | None, layers: int, who: str) -> None:
-    """Raise RuntimeError unless there is one attention map for each layer.
-
-    Implementations other than eager return an empty tuple, and a sum over it would be a loss of zero.
-    """
-    found = len(attentions or ())
-    if found != layers or any(not torch.is_tensor(a) for a in attentions):
-        raise RuntimeError(
-            f"the {who} returned {found} attention maps for {layers} layers; "
-            "load it with attn_implementation='eager' while `weight_attention` is not 0"
-        )

@@ -25,7 +25,7 @@ from distillation.models.loading import (
     load_tokenizer,
     position_count,
 )
-from distillation.models.mlm_head import check_entry, head_entry
+from distillation.models.mlm_head import Runner
 from distillation.vocabularies.mapping import VocabularyMap, normalised
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def load_teacher(
     if max_length > positions:
         raise UserError(f"`max_length` {max_length} exceeds the {positions} positions of the teacher; lower it")
     sample = dict(tokenizer(SAMPLE[0], return_tensors="pt", truncation=True, max_length=max_length))
-    check_entry(teacher, head_entry(teacher, sample), sample)
+    Runner(teacher).check(sample, objective.needs_attentions)
     return teacher, tokenizer
 
 

@@ -1,27 +1,24 @@
 """The module that trains: the student and, for a narrower one, the projections to the teacher's width."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 
-from distillation.models.layer_groups import Projections, check_maps
-from distillation.models.mlm_head import forward_at, head_entry, vocabulary_projection
+from distillation.models.mlm_head import Outputs, Runner
 
 
-@dataclass
-class Outputs:
-    """What the terms compare. `hidden_states` and `attentions` have one entry a layer, without the embeddings.
+class Projections(nn.ModuleDict):
+    """One learned linear map for each student layer that is compared with a teacher of another width."""
 
-    In place of `logits` a teacher of another vocabulary has the states that enter its projection to that.
-    """
+    def __init__(self, layers: Sequence[int] = (), student_width: int = 0, teacher_width: int = 0):
+        needed = layers if student_width != teacher_width else ()
+        super().__init__({str(layer): nn.Linear(student_width, teacher_width) for layer in needed})
 
-    logits: Tensor | None
-    hidden_states: tuple[Tensor, ...] | None
-    attentions: tuple[Tensor, ...] | None
+    def forward(self, layer: int, states: Tensor) -> Tensor:
+        """Student states (..., student width) of a layer as (..., teacher width); unchanged if the widths agree."""
+        return self[str(layer)](states) if str(layer) in self else states
 
 
 class Student(nn.Module):
@@ -34,12 +31,16 @@ class Student(nn.Module):
         self.runner = Runner(model)
 
     @property
-    def config(self):
+    def config(self) -> PreTrainedConfig:
         return self.model.config
 
+    # What the Trainer calls on its model for `gradient_checkpointing: true`, before and from transformers 5.23 on.
+
     def gradient_checkpointing_enable(self, **options: Any) -> None:
-        """What the Trainer calls on its model for `gradient_checkpointing: true`."""
         self.model.gradient_checkpointing_enable(**options)
+
+    def activation_checkpointing_enable(self, **options: Any) -> None:
+        self.model.activation_checkpointing_enable(**options)
 
     def forward(
         self, inputs: Mapping[str, Tensor], positions: Tensor, hidden_states: bool, attentions: bool, rows: int
@@ -52,36 +53,3 @@ class Student(nn.Module):
         if attentions:
             outputs.attentions = tuple(maps[-rows:] for maps in outputs.attentions)
         return outputs
-
-
-class Runner:
-    """Runs a masked LM, student or teacher, with its head at chosen positions."""
-
-    def __init__(self, model: PreTrainedModel, logits: bool = True):
-        """logits: False to have the states that enter the projection to the vocabulary in their place, where the
-        model has such a layer (`projection` is its name, or None)."""
-        self.model = model
-        sample = {"input_ids": torch.zeros(1, 2, dtype=torch.long, device=model.device)}
-        self.entry = head_entry(model, sample)
-        self.projection = None if logits else vocabulary_projection(model, sample)
-
-    def __call__(
-        self, inputs: Mapping[str, Tensor], positions: Tensor, hidden_states: bool, attentions: bool
-    ) -> Outputs:
-        outputs = forward_at(
-            self.model,
-            self.entry,
-            positions,
-            self.projection,
-            output_hidden_states=hidden_states,
-            output_attentions=attentions,
-            **inputs,
-        )
-        layers = self.model.config.num_hidden_layers
-        if attentions:
-            check_maps(outputs.attentions, layers, type(self.model).__name__)
-        return Outputs(
-            outputs.logits,
-            outputs.hidden_states[-layers:] if hidden_states else None,
-            outputs.attentions if attentions else None,
-        )

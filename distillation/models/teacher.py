@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 
 from distillation.config.arguments import ObjectiveArguments
 from distillation.models.layer_groups import group_means, layer_groups, means_of
-from distillation.models.student import Outputs, Runner
+from distillation.models.mlm_head import Outputs, Runner
 
 
 @dataclass

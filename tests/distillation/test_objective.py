@@ -8,7 +8,7 @@ import torch
 from distillation.config.arguments import TERMS, ObjectiveArguments
 from distillation.config.errors import UserError
 from distillation.models.layer_groups import mean
-from distillation.models.student import Outputs
+from distillation.models.mlm_head import Outputs
 from distillation.models.teacher import targets_of
 from distillation.objective import compared_layers, distillation_terms
 

@@ -1,11 +1,11 @@
-"""Groups of layers, their means, and projections."""
+"""Groups of layers, and their means."""
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distillation.models.layer_groups import Projections, check_maps, group_means, layer_groups, mean
+from distillation.models.layer_groups import group_means, layer_groups, mean
 
 
 def test_groups_by_hand():
@@ -30,21 +30,3 @@ def test_means_by_hand():
     layers = [torch.full((2,), float(v)) for v in (1, 3, 10, 20)]
     assert [m.tolist() for m in group_means(layers, layer_groups(4, 2))] == [[2, 2], [15, 15]]
     assert mean(layers).tolist() == [8.5, 8.5]
-
-
-def test_projections_only_where_widths_differ():
-    """A projection between equal widths would change what the published recipes compare."""
-    states = torch.randn(2, 3, 8)
-    assert len(Projections([0, 1], 8, 8)) == 0
-    assert torch.equal(Projections([0, 1], 8, 8)(1, states), states)
-    wider = Projections([1], 8, 12)
-    assert wider(1, states).shape == (2, 3, 12)
-    assert wider(0, states) is states  # nothing compares layer 0
-
-
-def test_maps_that_are_missing_are_an_error():
-    """Without eager attention the tuple is empty, and a loss over it would silently be zero."""
-    check_maps((torch.ones(1), torch.ones(1)), 2, "student")
-    for maps in ((), None, (torch.ones(1),), (torch.ones(1), None)):
-        with pytest.raises(RuntimeError, match="weight_attention"):
-            check_maps(maps, 2, "student")

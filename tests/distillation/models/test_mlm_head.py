@@ -19,10 +19,11 @@ from transformers import (
     XLMRobertaForMaskedLM,
 )
 
-from distillation.models.mlm_head import check_entry, forward_at, head_entry
-from distillation.models.student import Runner
+from distillation.config.errors import UserError
+from distillation.models.mlm_head import Runner, check_maps, find_head, forward_at_positions
 from distillation.vocabularies.candidate_scores import TeacherRows
 
+NONE = torch.zeros(0, dtype=torch.long)
 SHAPE = dict(vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24)
 MODELS = {
     "bert": lambda: BertForMaskedLM(BertConfig(**SHAPE, max_position_embeddings=16)),
@@ -59,14 +60,14 @@ def sample():
 def test_same_logits_and_gradients_as_full_logits(model, sample):
     """Positions selected too late are slow; selected in the wrong layout they are wrong without an error."""
     positions = torch.tensor([0, 4, 2, 9, 15])
-    entry = head_entry(model, sample)
-    check_entry(model, entry, sample)
+    head = find_head(model, sample)
+    Runner(model).check(sample, attentions=False)
 
     full = model(**sample).logits.flatten(0, 1)[positions]
     full.square().sum().backward()
     expected = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
-    chosen = forward_at(model, entry, positions, **sample).logits
+    chosen = forward_at_positions(model, head, positions, **sample).logits
     chosen.square().sum().backward()
 
     assert chosen.shape == (5, 50)
@@ -78,11 +79,11 @@ def test_same_logits_and_gradients_as_full_logits(model, sample):
 
 def test_the_model_is_left_as_it_was(model, sample):
     """A hook that stayed would cut the logits of every later call."""
-    entry = head_entry(model, sample)
+    head = find_head(model, sample)
     before = model(**sample).logits
-    forward_at(model, entry, torch.tensor([1]), **sample)
+    forward_at_positions(model, head, torch.tensor([1]), **sample)
     with pytest.raises(IndexError):
-        forward_at(model, entry, torch.tensor([10_000]), **sample)
+        forward_at_positions(model, head, torch.tensor([10_000]), **sample)
     torch.testing.assert_close(model(**sample).logits, before)
 
 
@@ -106,12 +107,22 @@ def test_rows_of_the_projection_give_the_logits_of_their_tokens(model, sample, d
 
 def test_no_position_at_all(model, sample):
     """A batch in which nothing was hidden still has to run, forward and backward."""
-    logits = forward_at(model, head_entry(model, sample), torch.zeros(0, dtype=torch.long), **sample).logits
+    logits = forward_at_positions(model, find_head(model, sample), NONE, **sample).logits
     assert logits.shape == (0, 50)
     logits.sum().backward()
 
 
-def test_a_wrong_entry_is_found_out(model, sample):
+def test_a_head_at_the_wrong_place_is_found_out(model, sample):
     """The check at start-up is what a new architecture relies on."""
-    with pytest.raises(RuntimeError, match="cannot be evaluated at chosen positions"):
-        check_entry(model, torch.nn.Identity(), sample)
+    runner = Runner(model)
+    runner.head = torch.nn.Identity()
+    with pytest.raises(UserError, match="cannot be evaluated at chosen positions: give a model of another arch"):
+        runner.check(sample, attentions=False)
+
+
+@pytest.mark.parametrize("maps", [(), None, (torch.ones(1),), (torch.ones(1), None)])
+def test_maps_that_are_missing_are_an_error(maps):
+    """Without eager attention the tuple is empty, and a loss over it would silently be zero."""
+    check_maps((torch.ones(1), torch.ones(1)), 2, "student")
+    with pytest.raises(UserError, match="weight_attention"):
+        check_maps(maps, 2, "student")

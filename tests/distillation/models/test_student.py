@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers import DistilBertConfig, DistilBertForMaskedLM
 
-from distillation.models.layer_groups import Projections
-from distillation.models.student import Student
+from distillation.config.errors import UserError
+from distillation.models.student import Projections, Student
 
 INPUTS = {"input_ids": torch.tensor([[4, 5, 6, 0]]), "attention_mask": torch.tensor([[1, 1, 1, 0]])}
 POSITIONS = torch.tensor([2, 0])
@@ -53,5 +53,15 @@ def test_projections_lead_to_the_teachers_width(make_student):
 
 def test_missing_maps_are_an_error_and_not_a_loss_of_zero(make_student):
     """sdpa answers with an empty tuple."""
-    with pytest.raises(RuntimeError, match="0 attention maps for 3 layers"):
+    with pytest.raises(UserError, match="gives 0 of them for 3 layers"):
         make_student(attention="sdpa")(INPUTS, POSITIONS, hidden_states=False, attentions=True, rows=1)
+
+
+def test_projections_only_where_widths_differ():
+    """A projection between equal widths would change what the published recipes compare."""
+    states = torch.randn(2, 3, 8)
+    assert len(Projections([0, 1], 8, 8)) == 0
+    assert torch.equal(Projections([0, 1], 8, 8)(1, states), states)
+    wider = Projections([1], 8, 12)
+    assert wider(1, states).shape == (2, 3, 12)
+    assert wider(0, states) is states  # nothing compares layer 0
