@@ -62,6 +62,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         draft = Path(beside, path.name)
         yield draft
         follow_umask(draft)
+        if path.exists() and path.is_dir() != draft.is_dir():
+            raise UserError(f"{path} is a {'folder' if path.is_dir() else 'file'}: remove it, or name another place")
         if path.is_dir():  # a folder with files cannot be replaced in one step
             path.rename(Path(beside, "replaced"))
         draft.replace(path)

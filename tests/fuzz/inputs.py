@@ -18,12 +18,15 @@ from tests.texts import demo_lines
 
 WIDTH, LAYERS, LENGTH = 32, 2, 64
 FIGURES = {
-    f"{model}_heldout_{metric}": 0.5 for model in ("teacher", "student_before", "student") for metric in METRICS
+    f"{model}_heldout_{metric}": 0.5
+    for model in ("teacher", "student_before", "student")
+    for metric in (*METRICS, "masked_words")
 }
 RESULTS = FIGURES | {"parameters": 1000, "teacher_parameters": 9000, "model_bytes": 4000, "steps": 10, "processes": 1}
 RESULTS |= {"train_seconds": 1.5, "train_tokens_per_second": 10.0, "device": "CPU", "versions": {"torch": "2"}}
 RESULTS |= {"eval_kl": 0.5, "eval_mlm": 0.5, "pipeline_tag": "fill-mask", "dataset": None, "language": "ru"}
-RESULTS |= {"license": "mit", "base_model": None, "recipe": {"teacher_name_or_path": "x/teacher", "weight_kl": 2.0}}
+RESULTS |= {"license": "mit", "base_model": None}
+RESULTS |= {"recipe": {"teacher_name_or_path": "x/teacher", "weight_kl": 2.0, "weight_mlm": 1.0}}
 
 
 @cache

@@ -32,7 +32,8 @@ HEAVY = (
     "distillation.assembly",
     "distillation.run_publish",
     "finetuning.experiment",
-    "benchmarks.backends.deployed",
+    "benchmarks.backends.comparison",
+    "benchmarks.reporting.plots",
 )
 
 

@@ -46,6 +46,14 @@ def test_a_folder_is_replaced_only_by_a_complete_one(tmp_path):
     assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == ["folder", "folder/second"]
 
 
+def test_a_file_does_not_take_the_place_of_a_folder(tmp_path):
+    """What somebody keeps there would be gone."""
+    (tmp_path / "README.md").mkdir()
+    with pytest.raises(UserError, match="README.md is a folder"):
+        files.write_text(tmp_path / "README.md", "card")
+    assert (tmp_path / "README.md").is_dir()
+
+
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
 def test_others_may_read_what_the_umask_lets_them(tmp_path, umask, mode):
     """safetensors writes for the owner alone: a server under another account could not read the model."""
