@@ -32,6 +32,7 @@ def people() -> list[tuple[str, dict[str, Any], str]]:
     evaluation, across = "distillation.run_evaluation", {"student_vocabulary": "{good}/vocabulary"}
     return [
         (run, {"teacher_name_or_path": None}, REFUSED),
+        (run, {"teacher_name_or_path": "{here}/absent"}, REFUSED),
         (run, {"train_file": None}, REFUSED),
         (run, {"train_file": "{here}/absent.txt"}, REFUSED),
         (run, {"output_dir": None}, REFUSED),
@@ -44,6 +45,8 @@ def people() -> list[tuple[str, dict[str, Any], str]]:
         (run, {"teacher_input": "clean", "kl_positions": "masked"}, REFUSED),
         (run, {"max_length": 65}, REFUSED),
         (run, {"student_layers": 7}, REFUSED),
+        (run, {"label_smoothing_factor": 0.1}, REFUSED),
+        (run, {"validation_lines": 0}, REFUSED),
         (run, {"student_attention_heads": 5}, REFUSED),
         (run, {"student_attention_heads": 8}, REFUSED),
         (run, {"streaming": "true", "max_steps": None}, REFUSED),
