@@ -25,6 +25,7 @@ SCORES = "Scores on the test parts, in per cent; mean ± standard deviation over
 SPEED = """Times as fast as the largest model with the backend "torch" on the same input. Where a spread is told, the
 machine was busy: measure again on idle cores."""
 BARS = "How long one batch takes: a bar a model and backend; the black tick is the bound set by the hardware."
+SIZES = "Size on disk against the time of one answer: a point a model and backend."
 QUALITY = "A point a model, its standard deviation over seeds as a line."
 
 
@@ -45,11 +46,13 @@ def main(argv: list[str] | None = None) -> None:
     check_output(str(arguments.output_dir))
     files = [path for path in arguments.runs if path.is_file() and path.name != RESULTS]
     runs = find_runs([path for path in arguments.runs if path not in files])
-    found = held_out.variants(runs), scores.scores(runs), [row for file in files for row in timings_of(file)]
-    if not any(found):
-        raise UserError(f"no results in {', '.join(map(str, arguments.runs))}: name folders of finished runs")
-    arguments.output_dir.mkdir(parents=True, exist_ok=True)
-    write_text(arguments.output_dir / "report.md", "\n\n".join(report(*found, arguments.output_dir)) + "\n")
+    named = ", ".join(map(str, arguments.runs))
+    with as_written(named):
+        found = held_out.variants(runs), scores.scores(runs), [row for file in files for row in timings_of(file)]
+        if not any(found):
+            raise UserError(f"no results in {named}: name folders of finished runs")
+        text = "\n\n".join(report(*found, arguments.output_dir)) + "\n"
+    write_text(arguments.output_dir / "report.md", text)
     print(arguments.output_dir / "report.md")
 
 
@@ -58,9 +61,7 @@ def timings_of(file: Path) -> list[speed.Timing]:
     content = read_json(file)
     with as_written(file):
         hardware = ", ".join(f"{name} {value}" for name, value in content["hardware"].items())
-        rows = [row | {"hardware": hardware} for row in content["rows"]]
-        speed.table(rows)  # what lacks a figure is found here
-    return rows
+        return [row | {"hardware": hardware} for row in content["rows"]]
 
 
 def report(
@@ -70,6 +71,7 @@ def report(
     from benchmarks.reporting import plots  # matplotlib takes a second
 
     def drawn(name: str, picture: plots.Figure, says: str) -> list[str]:
+        folder.mkdir(parents=True, exist_ok=True)
         picture.savefig(folder / f"{name}.png")
         return [says, f"![{name}]({name}.png)"]
 
@@ -84,6 +86,10 @@ def report(
         parts += ["## Inference", speed.table(timings), SPEED]
     if panels := speed.panels(timings):
         parts += drawn("speed", plots.speed_bars(panels), BARS)
+    sized = [row for row in next(iter(panels.values()), []) if row.get("mib") and speed.is_steady(row)]
+    single = [row for row in sized if row["batch_size"] == 1]
+    if len(single) > 1:
+        parts += drawn("size-and-speed", plots.size_and_speed(single), SIZES)
     words = [(one, mean_and_deviation(one.figures["masked_word_accuracy"])) for one in variants]
     qualities = [
         scores.Score(one.name, "held-out words", 100 * mean, 100 * deviation, one.parameters, one.source)

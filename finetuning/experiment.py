@@ -170,7 +170,7 @@ def check(arguments: FinetuningArguments, training: TrainingArguments, task: Tas
     """Raise UserError for settings that contradict each other; put the task's own metric where none is named."""
     metric = training.metric_for_best_model
     if metric == "benchmark":
-        training.metric_for_best_model = task.chooses or task.selects
+        training.metric_for_best_model = task.selection_metric or task.primary_metric
     elif metric != "loss" and metric not in task.metric.names:
         known = ", ".join(["loss", *task.metric.names])
         raise UserError(f"`metric_for_best_model` is {metric!r}; {task.name} has {known}")

@@ -60,7 +60,7 @@ def read_parts(task: Task, data_dir: str) -> tuple[dict[str, list], dict[str, An
     if absent:
         logger.warning("%s: train has no example of %s", task.name, ", ".join(sorted(absent)))
     known = {task.texts(row) for row in parts["train"]}
-    facts = {"task": task.name, "metric": task.selects, "per_cent": task.per_cent, "split": task.split}
+    facts = {"task": task.name, "metric": task.primary_metric, "per_cent": task.per_cent, "split": task.split}
     facts |= {"examples": sizes, "left_out": left_out}
     facts |= {"demo": is_demo(data_dir), "dataset": None if data_dir == DEMO or Path(data_dir).exists() else data_dir}
     return parts, facts | {"texts_also_in_train": sum(task.texts(row) in known for row in parts["test"])}

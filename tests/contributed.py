@@ -9,7 +9,7 @@ from distillation import losses, run
 from distillation.config.arguments import TERMS
 from distillation.config.errors import UserError
 from finetuning import run_rucola
-from finetuning.formats import rucola
+from finetuning.sets import make_task, rucola
 
 COMMON = ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--max_steps", "8"]
 COMMON += ["--learning_rate", "1e-2", "--logging_steps", "1", "--report_to", "none"]
@@ -59,7 +59,7 @@ def test_rucola_is_scored(rucola_folder, teacher_folder, tmp_path):
     results = json.loads((tmp_path / "out" / "all_results.json").read_text(encoding="utf-8"))
     assert results["metric"] == "matthews_correlation" and -1 <= results["test_matthews_correlation"] <= 1
     assert results["task"] == "rucola" and results["steps"] == 8 and results["examples"]["test"] == 24
-    assert results["recipe"]["early_stopping_patience"] == 3
+    assert results["recipe"]["early_stopping_patience"] == 3 and make_task("rucola").labels == rucola.LABELS
     lines = (tmp_path / "out" / "test_predictions.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == '"id","acceptable"' and len(lines) == 25 and lines[1].startswith('"80","')
 

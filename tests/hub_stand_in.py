@@ -57,32 +57,35 @@ class _Handler(BaseHTTPRequestHandler):
     server: Hub
     protocol_version = "HTTP/1.1"
 
+    NAME, AT = r"(?P<name>[^/]+/[^/]+)", r"(?P<revision>[^/]+)"
     ROUTES = (
         ("POST", r"/api/repos/create", "create"),
         ("POST", r"/api/validate-yaml", "validate"),
-        ("GET", r"/api/models/(?P<name>[^/]+/[^/]+)/auth-check/write", "may_write"),
-        ("GET", r"/api/models/(?P<name>[^/]+/[^/]+)(?:/revision/(?P<revision>[^/]+))?", "info"),
-        ("GET", r"/api/models/(?P<name>[^/]+/[^/]+)/tree/(?P<revision>[^/]+)", "tree"),
-        ("POST", r"/api/models/(?P<name>[^/]+/[^/]+)/branch/(?P<revision>[^/]+)", "branch"),
-        ("POST", r"/api/models/(?P<name>[^/]+/[^/]+)/preupload/(?P<revision>[^/]+)", "preupload"),
-        ("POST", r"/api/models/(?P<name>[^/]+/[^/]+)/commit/(?P<revision>[^/]+)", "commit"),
-        ("POST", r"/(?P<name>[^/]+/[^/]+)\.git/info/lfs/objects/batch", "batch"),
+        ("GET", rf"/api/models/{NAME}/auth-check/write", "may_write"),
+        ("GET", rf"/api/models/{NAME}(?:/revision/{AT})?", "info"),
+        ("GET", rf"/api/models/{NAME}/tree/{AT}", "tree"),
+        ("POST", rf"/api/models/{NAME}/branch/{AT}", "branch"),
+        ("POST", rf"/api/models/{NAME}/preupload/{AT}", "preupload"),
+        ("POST", rf"/api/models/{NAME}/commit/{AT}", "commit"),
+        ("POST", rf"/{NAME}\.git/info/lfs/objects/batch", "batch"),
         ("PUT", r"/large/(?P<oid>[0-9a-f]{64})", "upload"),
-        ("(GET|HEAD)", r"/(?P<name>[^/]+/[^/]+)/resolve/(?P<revision>[^/]+)/(?P<file>.+)", "resolve"),
+        ("(GET|HEAD)", rf"/{NAME}/resolve/{AT}/(?P<file>.+)", "resolve"),
     )
+    WRITES = ("may_write", "branch", "preupload", "commit", "batch")
 
     def answer(self) -> None:
-        path = unquote(urlsplit(self.path).path)
+        path, length = unquote(urlsplit(self.path).path), int(self.headers.get("Content-Length", 0))
         if self.server.cut(self.command, path):
-            self.rfile.read(min(1000, int(self.headers.get("Content-Length", 0))))
+            self.rfile.read(min(1000, length))
             self.close_connection = True
             return self.connection.close()
-        length = int(self.headers.get("Content-Length", 0))
         self.body = self.rfile.read(length)
         for method, pattern, name in self.ROUTES:
             found = re.fullmatch(pattern, path)
             if found and re.fullmatch(method, self.command):
-                return getattr(self, name)(**found.groupdict())
+                if not (name in self.WRITES and self.refused(found["name"])):
+                    getattr(self, name)(**found.groupdict())
+                return
         self.send(404, {"error": f"no such address: {path}"})
 
     do_GET = do_HEAD = do_POST = do_PUT = answer
@@ -127,8 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send(200, {"errors": [], "warnings": []})
 
     def may_write(self, name: str) -> None:
-        if not self.refused(name):
-            self.send(200, {})
+        self.send(200, {})
 
     def info(self, name: str, revision: str | None) -> None:
         stored = self.server.repositories.get(name)
@@ -147,8 +149,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send(200, [{"type": "file", "path": file, "size": len(files[file]), "oid": "0"} for file in files])
 
     def branch(self, name: str, revision: str) -> None:
-        if self.refused(name):
-            return
         stored = self.server.repositories[name]
         if revision in stored.branches:
             return self.send(409, {"error": "Reference already exists"})
@@ -156,21 +156,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.send(200, {})
 
     def preupload(self, name: str, revision: str) -> None:
-        if self.refused(name):
-            return
-        files = [
-            {
-                "path": file["path"],
-                "uploadMode": "lfs" if file["path"].endswith(LARGE) else "regular",
-                "shouldIgnore": False,
-            }
-            for file in json.loads(self.body)["files"]
-        ]
-        self.send(200, {"files": files})
+        paths = [file["path"] for file in json.loads(self.body)["files"]]
+        modes = ["lfs" if path.endswith(LARGE) else "regular" for path in paths]
+        files = zip(paths, modes, strict=True)
+        self.send(200, {"files": [{"path": path, "uploadMode": mode, "shouldIgnore": False} for path, mode in files]})
 
     def batch(self, name: str) -> None:
-        if self.refused(name):
-            return
         objects = []
         for wanted in json.loads(self.body)["objects"]:
             missing = wanted["oid"] not in self.server.large
@@ -185,8 +176,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send(200, {})
 
     def commit(self, name: str, revision: str) -> None:
-        if self.refused(name):
-            return
         stored = self.server.repositories[name]
         for line in map(json.loads, self.body.splitlines()):
             value = line["value"]

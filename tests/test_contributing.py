@@ -63,7 +63,7 @@ def passed(project):
 
 
 def test_the_page_has_an_example_of_each_kind():
-    assert {RECIPE, "finetuning/readers/rucola.py", "finetuning/run_rucola.py", "finetuning/recipes/rucola.yaml"} == {
+    assert {RECIPE, "finetuning/sets/rucola.py", "finetuning/run_rucola.py", "finetuning/recipes/rucola.yaml"} == {
         *FILES
     }
     changed = re.findall(r"^--- (.*)", CHANGES, flags=re.M)
@@ -101,7 +101,7 @@ def test_the_term_is_trained_with(passed):
 def test_the_task_is_fine_tuned_on(passed):
     passed("contributed.py::test_rucola_is_scored")
     passed("contributed.py::test_rucola_refuses_a_wrong_label_by_its_line")
-    passed("test_imports.py::test_direction[finetuning/readers/rucola.py]")
+    passed("test_imports.py::test_direction[finetuning/sets/rucola.py]")
 
 
 @pytest.mark.parametrize("command", re.findall(r"^python benchmarks/.*", COMMANDS, flags=re.M))

@@ -36,30 +36,27 @@ class Variant(NamedTuple):
 
 
 def variants(runs: Mapping[Path, Mapping[str, Any]]) -> list[Variant]:
-    """Of the distillation runs among these: teachers made from scratch, then students, each after its teacher."""
-    groups: dict[tuple[bool, str], dict[int, Path]] = {}  # by recipe, a run a seed
+    """Of the runs among these that trained a student, after its teacher."""
+    groups: dict[str, dict[int, Path]] = {}  # by recipe, a run a seed
     for folder, run in runs.items():
-        if "teacher_heldout_loss" in run:
+        if "student_heldout_loss" in run:
             with as_written(folder / RESULTS):
-                recipe = json.dumps({key: run["recipe"][key] for key in sorted({*run["recipe"]} - {*OF_ONE_RUN})})
-                of_recipe = groups.setdefault(("student_heldout_loss" in run, recipe), {})
+                recipe = {name: value for name, value in run["recipe"].items() if name not in OF_ONE_RUN}
+                of_recipe = groups.setdefault(json.dumps(recipe, sort_keys=True), {})
                 of_recipe.setdefault(run["recipe"].get("seed"), folder)
     root = os.path.commonpath([folder.parent for seeds in groups.values() for folder in seeds.values()] or ["."])
     found: dict[str, Variant] = {}
-    for (is_student, _), seeds in sorted(groups.items(), key=lambda group: group[0][0]):
-        first, *others = folders = list(seeds.values())
-        with as_written(first / RESULTS):
-            members = [runs[folder] for folder in folders]
-            if is_student:
-                source, size = members[0]["recipe"]["teacher_name_or_path"], members[0]["teacher_parameters"]
-                teacher = Variant(Path(source).name, source, size, "", _figures("teacher", members[:1]))
-                found.setdefault(teacher.name, teacher)
-            name = os.path.relpath(first, root)
+    for folders in (list(seeds.values()) for seeds in groups.values()):
+        with as_written(folders[0] / RESULTS):
+            first, *others = members = [runs[folder] for folder in folders]
+            source = first["recipe"]["teacher_name_or_path"]
+            teacher = Path(source).name, source, int(first["teacher_parameters"]), "", _figures("teacher", [first])
+            found.setdefault(teacher[0], Variant(*teacher))
+            name = os.path.relpath(folders[0], root)
             name = re.sub(r"[-_/](seed[-_]?)?\d+$", "", name) if others else name
-            figures = _figures("student" if is_student else "teacher", members)
             logs = [read_json(folder / STATE)["log_history"] for folder in folders if (folder / STATE).is_file()]
-            size, steps = members[0]["parameters"], members[0]["steps"]
-            found[name] = Variant(name, str(first), size, steps, figures, logs if is_student else ())
+            known = str(folders[0]), int(first["parameters"]), first["steps"], _figures("student", members), logs
+            found[name] = Variant(name, *known)
     return list(found.values())
 
 

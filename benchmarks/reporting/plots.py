@@ -76,6 +76,27 @@ def speed_bars(panels: Mapping[str, Sequence[Timing]]) -> Figure:
     return _with_legend(picture)
 
 
+def size_and_speed(rows: Sequence[Timing]) -> Figure:
+    """A point a model and backend: size on disk against the time of an answer. A thin line joins a model's points; its
+    name stands at the slowest."""
+    backends = list(dict.fromkeys(row["backend"] for row in rows))
+    picture = Figure((8, 5), dpi=150, layout="constrained")
+    axes = picture.add_subplot(xscale="log", yscale="log", xlabel="ms for one answer", ylabel="MiB on disk")
+    for model in dict.fromkeys(row["model"] for row in rows):
+        points = sorted((milliseconds(row), row["mib"]) for row in rows if row["model"] == model)
+        axes.plot(*zip(*points, strict=True), color="0.8", linewidth=1, zorder=0)
+        axes.annotate(model, points[-1], (7, 0), textcoords="offset points", va="center", fontsize=8)
+    for row in rows:
+        colour, marker = _look(backends.index(row["backend"]), MARKERS)
+        axes.plot(milliseconds(row), row["mib"], marker, color=colour, label=row["backend"], linestyle="")
+    axes.grid(color="0.92")
+    axes.margins(0.1)
+    axes.set_xlim(right=6 * axes.get_xlim()[1])  # room for the last name
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    return _with_legend(picture)
+
+
 def quality_against_cost(costs: Sequence[tuple[Score, float]], cost: str) -> Figure:
     """A panel a task, a point a model, its deviation over seeds as a line. costs: scores and what they cost."""
     models = list(dict.fromkeys(score.model for score, _ in costs))

@@ -7,6 +7,7 @@ import glob
 import os
 import re
 import sys
+import textwrap
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -80,40 +81,40 @@ class KeyParser(CommandLine):
     def __init__(self, *argument_types: type, further: Iterable[str] = ()):
         """further: names of keys with any number of values of any type."""
         own = {name for argument_type in argument_types for name in argument_type.__dataclass_fields__}
-        further = sorted(set(further) - own)
-        listed = "every field of transformers.TrainingArguments is a key as well:\n  " + "\n  ".join(_lines(further))
-        usage = None if _positional(argument_types) else "%(prog)s [--config FILE.yaml] [--KEY VALUE ...]"
-        super().__init__(usage=usage, epilog=listed if further else None)
-        self.add_argument(
-            "--config", nargs=1, default=argparse.SUPPRESS, metavar="FILE.yaml", help="Recipe: a YAML file of keys."
-        )
-        self._argument_types, self._further = argument_types, [CONFIG, *further]
+        self._argument_types, self._further = argument_types, sorted(set(further) - own)
+        super().__init__(argument_default=argparse.SUPPRESS)
+        self.add_argument(f"--{CONFIG}", nargs=1, metavar="FILE.yaml", help="Recipe: a YAML file of keys and values.")
         for argument_type in argument_types:
             hints = get_type_hints(argument_type)
             for field in dataclasses.fields(argument_type):
                 self._add(field, hints[field.name])
-        for name in further:
-            self.add_argument(f"--{name}", nargs="*", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        values = [f" {action.metavar} ..." for action in self._get_positional_actions()]
+        self.usage = "%(prog)s [--KEY VALUE ...]" + "".join(values)
+        for name in self._further:
+            self.add_argument(f"--{name}", nargs="*", help=argparse.SUPPRESS)
+        if self._further:
+            self.epilog = (
+                "further keys; those of training are fields of transformers.TrainingArguments:\n"
+                + textwrap.fill(" ".join(self._further), 100, initial_indent="  ", subsequent_indent="  ")
+            )
 
     def _add(self, field: dataclasses.Field, hint: Any) -> None:
         inner, _, is_list = _parts(hint)
-        text = field.metadata.get("help", "").replace("%", "%%")
-        if field.default not in (dataclasses.MISSING, None):
-            text += f" [{field.default}]"
-        elif field.default_factory is not dataclasses.MISSING and field.default_factory():
-            text += f" [{' '.join(map(str, field.default_factory()))}]"
-        options: dict[str, Any] = {"help": text, "default": argparse.SUPPRESS, "type": inner}
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        default = " ".join(map(str, default)) if is_list and default is not REQUIRED else default
+        shown = "" if default in (REQUIRED, None, "") else f" [{default}]"
+        options: dict[str, Any] = {"help": field.metadata["help"].replace("%", "%%") + shown, "type": inner}
         if get_origin(inner) is Literal:
             options |= {"choices": get_args(inner), "type": type(get_args(inner)[0])}
         elif inner is bool:
             options |= {"type": _boolean, "nargs": "?", "const": True, "metavar": "true|false"}
         else:
             options["metavar"] = inner.__name__.upper()
-        if field.metadata.get("positional"):
-            options |= {"metavar": field.name.upper()}
-            self.add_argument(field.name, nargs="*" if is_list else "?", **options)
-        else:
-            self.add_argument(f"--{field.name}", **options | ({"nargs": "*"} if is_list else {}))
+        if is_list:
+            options["nargs"] = "*"
+        if field.metadata["positional"]:
+            options["metavar"] = field.name.upper()
+        self.add_argument(field.name if field.metadata["positional"] else f"--{field.name}", **options)
 
     def parse(self, tokens: list[str]) -> tuple[list[Any], dict[str, list[str]]]:
         """(an instance of each dataclass, the words of the further keys and of `config` that were given).
@@ -125,7 +126,7 @@ class KeyParser(CommandLine):
         if unknown:
             raise UserError(self._unknown(unknown[0]))
         given = vars(parsed)
-        further = {name: given[name] for name in self._further if name in given}
+        further = {name: given[name] for name in (CONFIG, *self._further) if name in given}
         instances = []
         for argument_type in self._argument_types:
             fields = dataclasses.fields(argument_type)
@@ -146,20 +147,6 @@ class KeyParser(CommandLine):
         known = [option.lstrip("-") for action in self._actions for option in action.option_strings]
         near = difflib.get_close_matches(name, known, n=1)
         return f"unknown key `{name}`" + (f"; did you mean `{near[0]}`?" if near else "; --help lists the keys")
-
-
-def _positional(argument_types: Iterable[type]) -> bool:
-    return any(field.metadata.get("positional") for one in argument_types for field in dataclasses.fields(one))
-
-
-def _lines(names: list[str], width: int = 100) -> list[str]:
-    """Names in lines of at most that many characters."""
-    lines = [""]
-    for name in names:
-        if len(lines[-1]) + len(name) > width:
-            lines.append("")
-        lines[-1] += f"{name} "
-    return lines
 
 
 def _parts(hint: Any) -> tuple[Any, bool, bool]:

@@ -47,7 +47,7 @@ def make_task(name: str) -> "Task":
         read=functools.partial(readers.read, name),
         write=functools.partial(submission.write_task, name),
         metric=metrics.metric(name),
-        selects=metrics.METRICS[name][0],
+        primary_metric=metrics.METRICS[name][0],
         split="validation",  # the labels of the test part are kept secret
         **options,
     )
@@ -61,9 +61,9 @@ def _kind(name: str) -> tuple[type["Task"], dict[str, Any]]:
     from finetuning.tasks.multiple_choice import MultipleChoice
 
     labels = {"labels": LABELS[name]}
-    about_a_passage = {"first_is_asked": True}  # the passage is what may be cut
+    about_a_passage = {"truncate_second_only": True}  # the passage is what may be cut
     if name == "muserc":
-        return AnswerToQuestion, labels | about_a_passage | {"chooses": ROC_AUC}
+        return AnswerToQuestion, labels | about_a_passage | {"selection_metric": ROC_AUC}
     if name in ("russe", "rwsd"):
         # What is asked about is two words. Marks around them need no head of their own, as pooled spans would, so
         # that any sequence classifier of any architecture will do.

@@ -44,7 +44,7 @@ def task(options: Options) -> "Tagging":
         read=functools.partial(read, types=options.entity_types),
         write=write,
         metric=EntityScores(TYPES[options.entity_types]),
-        selects="f1",
+        primary_metric="f1",
     )
 
 

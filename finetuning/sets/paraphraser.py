@@ -49,7 +49,7 @@ def task(options: Options) -> "TextClassification":
         read=functools.partial(read, classes=options.classes),
         write=write,
         metric=LabelScores(labels, "accuracy", f1),
-        selects=f1,
+        primary_metric=f1,
     )
 
 

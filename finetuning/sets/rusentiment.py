@@ -38,7 +38,7 @@ def task(options: Options) -> "TextClassification":
         read=functools.partial(read, parts=tuple(options.train_parts)),
         write=write,
         metric=LabelScores(LABELS, "accuracy", "f1_weighted", "f1_macro"),
-        selects="f1_weighted",
+        primary_metric="f1_weighted",
     )
 
 

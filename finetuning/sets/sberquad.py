@@ -34,7 +34,7 @@ def task(options: Options) -> "QuestionAnswering":
         read=read,
         write=squad.write,
         metric=AnswerScores(),
-        selects="f1",
+        primary_metric="f1",
         per_cent=True,
         split="validation",
     )

@@ -41,8 +41,8 @@ class Task(ABC):
     read: Callable[[str], dict[str, list[Row]]]
     write: Callable[[Path, Sequence[Row], Sequence], Path]  # predictions in the benchmark's own format
     metric: evaluate.Metric
-    selects: str  # the metric that it is known by, and that chooses a checkpoint
-    chooses: str | None = None  # the metric that chooses a checkpoint, if another does
+    primary_metric: str  # the figure that the benchmark goes by
+    selection_metric: str | None = None  # the figure that chooses a checkpoint, where another does
     per_cent: bool = False  # whether its figures are per cent, and not shares of 1
     split: str = "test"  # what the benchmark calls the part that is reported
 
@@ -106,7 +106,7 @@ class Task(ABC):
         """The benchmark's metrics, the one it goes by first."""
         answers = [prediction["prediction"] for prediction in predictions]
         figures = self.metric.compute(predictions=answers, references=self.references(rows))
-        return {self.selects: figures[self.selects]} | figures
+        return {self.primary_metric: figures[self.primary_metric]} | figures
 
 
 def input_columns(encoding: Mapping[str, Any]) -> dict[str, list]:

@@ -17,7 +17,7 @@ from finetuning.tasks.text_pairs import tokenize_pairs
 class TextClassification(Task):
     """Rows have `id`, `text`, perhaps `text_2`, and `label`: one of the task's, or None where it is not known."""
 
-    first_is_asked: bool = False  # whether `text` is a question about `text_2`
+    truncate_second_only: bool = False  # whether `text` is a question about `text_2`
 
     model_class: ClassVar[type] = AutoModelForSequenceClassification
     pipeline_tag: ClassVar[str] = "text-classification"
@@ -32,7 +32,7 @@ class TextClassification(Task):
         texts = [row["text"] for row in rows]
         if "text_2" in rows[0]:
             others = [row["text_2"] for row in rows]
-            encoding, truncated = tokenize_pairs(tokenizer, texts, others, max_length, self.first_is_asked)
+            encoding, truncated = tokenize_pairs(tokenizer, texts, others, max_length, self.truncate_second_only)
         else:
             encoding = tokenizer(texts, truncation=True, max_length=max_length)
             truncated = sum(bool(one.overflowing) for one in encoding.encodings)

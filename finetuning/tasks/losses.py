@@ -3,6 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor
 
+from distillation.losses import kl_loss
+
 IGNORED = -100  # a label that does not count
 NEVER = -1e4  # the score of a class that cannot be: infinity would make the KL of it NaN
 
@@ -22,6 +24,4 @@ def teacher_loss(scores: Tensor, teacher_scores: Tensor, labels: Tensor, tempera
     Hinton et al., arXiv 1503.02531.
     """
     counts = (labels != IGNORED) & ~teacher_scores.isnan().any(-1)
-    student = F.log_softmax(scores[counts].float() / temperature, -1)
-    teacher = F.log_softmax(teacher_scores[counts].float() / temperature, -1)
-    return temperature**2 * F.kl_div(student, teacher, reduction="sum", log_target=True)
+    return kl_loss(scores[counts], teacher_scores[counts], temperature, reduction="sum")

@@ -27,7 +27,7 @@ class MultipleChoice(Task):
     answer: Callable[[Row, int], Any]  # a choice by its number as the metric wants it
     right: Callable[[Row], Any]  # the right answer as the metric wants it
 
-    first_is_asked: bool = False  # whether the first text of a pair is a question about the second
+    truncate_second_only: bool = False  # whether the first text of a pair is a question about the second
 
     model_class: ClassVar[type] = AutoModelForMultipleChoice
     pipeline_tag: ClassVar[str] = "multiple-choice"
@@ -44,7 +44,7 @@ class MultipleChoice(Task):
         cut = 0
         for row in rows:
             first, second = zip(*self.pairs(row), strict=True)
-            encoding, shown_in_part = tokenize_pairs(tokenizer, first, second, max_length, self.first_is_asked)
+            encoding, shown_in_part = tokenize_pairs(tokenizer, first, second, max_length, self.truncate_second_only)
             for name, choices in input_columns(encoding).items():
                 columns.setdefault(name, []).append(max(choices) if name == "length" else choices)
             cut += shown_in_part > 0

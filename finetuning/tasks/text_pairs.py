@@ -12,17 +12,17 @@ def tokenize_pairs(
     first: Sequence[str],
     second: Sequence[str],
     max_length: int,
-    first_is_asked: bool,
+    truncate_second_only: bool,
 ) -> tuple[BatchEncoding, int]:
     """The inputs, and how many of them show only a part of a text.
 
-    first_is_asked: the first text is a question about the second, which is what is cut then; the question only where
-    it would take more than three quarters of the input. Else the longer text is cut first.
+    truncate_second_only: the first text is a question about the second, and is cut only where it would take more than
+        three quarters of the input. Else the longer text is cut first.
     """
     cut = 0
-    if first_is_asked:
+    if truncate_second_only:
         first, cut = shortened(first, tokenizer, asked_limit(max_length))
-    truncation = "only_second" if first_is_asked else True
+    truncation = "only_second" if truncate_second_only else True
     encoding = tokenizer(list(first), list(second), truncation=truncation, max_length=max_length)
     return encoding, max(cut, sum(bool(one.overflowing) for one in encoding.encodings))
 

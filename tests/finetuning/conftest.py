@@ -85,20 +85,22 @@ def tasks():
             name="letters",
             labels=tuple("abc"),
             metric=LabelScores("abc", "accuracy", "f1_macro"),
-            selects="f1_macro",
+            primary_metric="f1_macro",
             **rest,
         ),
-        "tagging": Tagging(name="names", labels=bio_tags(TYPES), metric=EntityScores(TYPES), selects="f1", **rest),
+        "tagging": Tagging(
+            name="names", labels=bio_tags(TYPES), metric=EntityScores(TYPES), primary_metric="f1", **rest
+        ),
         "multiple_choice": MultipleChoice(
             name="next",
             metric=LabelScores((), "accuracy"),
-            selects="accuracy",
+            primary_metric="accuracy",
             pairs=lambda row: [(row["text"], choice) for choice in row["choices"]],
             answer=lambda row, choice: str(choice),
             right=lambda row: str(row["label"]),
             **rest,
         ),
-        "question_answering": QuestionAnswering(name="questions", metric=AnswerScores(), selects="f1", **rest),
+        "question_answering": QuestionAnswering(name="questions", metric=AnswerScores(), primary_metric="f1", **rest),
     }
 
 

@@ -49,7 +49,7 @@ def test_each_kind_of_task_has_its_own_metric(name, source, teacher_folder, toke
     trainer = TaskTrainer(made.model, settings, task=task, train=None, validation=part, tokenizer=made.tokenizer)
     reported, _ = trainer.measure(part)
     assert found["pytorch"] == found["exported"] == {key: reported[key] for key in reported.keys() - {"loss"}}
-    assert task.selects in found["pytorch"]
+    assert task.primary_metric in found["pytorch"]
     assert found["compared"] == f"{len(rows)} predictions on the {task.split} part of {name}"
     assert (found["agreement"], found["largest_difference"]) == (1, 0)
 

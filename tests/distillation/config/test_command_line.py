@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from distillation.config.command_line import REQUIRED, check_output, check_values, is_path, key
+from distillation.config.command_line import REQUIRED, check_output, check_output_file, check_values, is_path, key
 from distillation.config.errors import UserError
 from distillation.config.recipe import parse_recipe
 
@@ -17,13 +17,12 @@ class Kinds:
 
     runs: list[Path] = key([], "Folders.", positional=True)
     names: list[str] = key(["a"], "Names, 100 % of them.")
+    parts: list[Literal["random", "chosen"]] = key(["random"], "Of which.")
     flag: bool = key(False, "Whether.")
-    on: bool = key(True, "Whether not.")
+    kept: bool = key(True, "Whether not.")
     maybe: bool | None = key(None, "Whether, perhaps.")
     limit: int | None = key(None, "At most.", least=-1)
-    parts: list[Literal["random", "chosen"]] = key(["random"], "Of which.")
     classes: Literal[2, 3] = key(2, "How many.")
-    way: Literal["match", "reduce"] | None = key(None, "Which.")
 
     def __post_init__(self):
         check_values(self)
@@ -38,34 +37,45 @@ class Paths:
     models: list[str] = key([], "Models.", path="source")
 
 
-def parse(*argv, types=(Kinds,)):
-    (parsed,) = parse_recipe(*types, argv=list(argv))
-    return parsed
-
-
 def refusal(*argv, types=(Kinds,)):
     with pytest.raises(UserError) as caught:
-        parse(*argv, types=types)
+        parse_recipe(*types, argv=list(argv))
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("argv", "expected"),
+    ("argv", "yaml", "expected"),
     [
-        ([], {"runs": [], "names": ["a"], "flag": False, "on": True, "maybe": None, "limit": None, "classes": 2}),
-        (["a/b", "c"], {"runs": [Path("a/b"), Path("c")]}),
-        (["--names", "a", "b c"], {"names": ["a", "b c"]}),
-        (["--names=-a"], {"names": ["-a"]}),
-        (["--flag", "--on", "false", "--maybe=yes"], {"flag": True, "on": False, "maybe": True}),
-        (["--limit", "-1"], {"limit": -1}),
-        (["--classes", "3", "--way", "match"], {"classes": 3, "way": "match"}),
-        (["--parts", "chosen", "random"], {"parts": ["chosen", "random"]}),
+        ([], "limit: null", {"runs": [], "names": ["a"], "flag": False, "kept": True, "limit": None, "classes": 2}),
+        (["--names", "a", "b c", "3"], "names: [a, 'b c', 3]", {"names": ["a", "b c", "3"]}),
+        (["--names=-a"], "names: -a", {"names": ["-a"]}),
+        (["--names"], "names: []", {"names": []}),
+        (
+            ["--flag", "--kept", "false", "--maybe=yes"],
+            "{flag: yes, kept: no, maybe: true}",
+            {"flag": True, "kept": False},
+        ),
+        (["--limit", "-1"], "limit: -1", {"limit": -1}),
+        (
+            ["--classes", "3", "--parts", "chosen"],
+            "{classes: 3, parts: [chosen]}",
+            {"classes": 3, "parts": ["chosen"]},
+        ),
+        (["--names=ёж, йод"], "names: ['ёж, йод']", {"names": ["ёж, йод"]}),
     ],
 )
-def test_values_of_every_kind(argv, expected):
-    found = parse(*argv)
-    assert {name: getattr(found, name) for name in expected} == expected
+def test_values_of_every_kind(argv, yaml, expected, tmp_path):
+    """A recipe passes through the same parser as the command line, and must come out as YAML meant it."""
+    (tmp_path / "recipe.yaml").write_text(yaml, encoding="utf-8")
+    for words in (argv, ["--config", str(tmp_path / "recipe.yaml")]):
+        (found,) = parse_recipe(Kinds, argv=words)
+        assert {name: getattr(found, name) for name in expected} == expected
+
+
+def test_values_without_a_key():
+    (found,) = parse_recipe(Kinds, argv=["a/b", "c", "--limit", "3"])
+    assert found.runs == [Path("a/b"), Path("c")] and found.limit == 3
 
 
 @pytest.mark.parametrize(
@@ -88,22 +98,21 @@ def test_mistakes_are_named_by_key(argv, message):
     assert refusal(*argv) == message
 
 
-def test_values_without_a_key_are_refused():
+def test_what_is_missing_or_too_much():
     """`run.py corpus.txt` looks as if it should work."""
     assert "unexpected argument 'corpus.txt'" in refusal("corpus.txt", types=(Paths,))
-
-
-def test_a_key_that_has_to_be_given():
     assert refusal(types=(Paths,)) == "`output` is missing: File for the figures."
 
 
-def test_choices_hold_for_arguments_made_in_python():
+def test_choices_and_limits_hold_for_arguments_made_in_python():
     """A loop over variants in a notebook meets no parser."""
-    assert Kinds(way="reduce").way == "reduce"
-    with pytest.raises(UserError, match="`way` is 'index'; choose one of match, reduce"):
-        Kinds(way="index")
-    with pytest.raises(UserError, match="`parts` is 'all'; choose one of random, chosen"):
-        Kinds(parts=["random", "all"])
+    for keys, message in (
+        (dict(classes=4), "`classes` is 4; choose one of 2, 3"),
+        (dict(parts=["random", "all"]), "`parts` is 'all'; choose one of random, chosen"),
+        (dict(limit=-2), "`limit` must be at least -1"),
+    ):
+        with pytest.raises(UserError, match=message):
+            Kinds(**keys)
 
 
 def test_a_path_where_nothing_is(tmp_path, monkeypatch):
@@ -112,7 +121,7 @@ def test_a_path_where_nothing_is(tmp_path, monkeypatch):
     (tmp_path / "outputs").mkdir()
     (tmp_path / "lines.txt").touch()
     for corpus in ("lines.txt", "*.txt", "demo", str(tmp_path)):
-        assert parse("--output=a", "--corpus", corpus, types=(Paths,)).corpus == corpus
+        assert parse_recipe(Paths, argv=["--output=a", "--corpus", corpus])[0].corpus == corpus
     assert "`corpus` 'line.txt' does not exist" in refusal("--output=a", "--corpus=line.txt", types=(Paths,))
     assert "`corpus` 'a/*.txt' does not exist" in refusal("--output=a", "--corpus=a/*.txt", types=(Paths,))
     models = refusal("--output=a", "--models", "outputs", "owner/name", "outputs/tiny", types=(Paths,))
@@ -121,17 +130,19 @@ def test_a_path_where_nothing_is(tmp_path, monkeypatch):
     assert [is_path(name) for name in (*paths, "owner/name", "name")] == [True] * 6 + [False] * 2
 
 
-def test_an_output_inside_a_file(tmp_path):
+def test_an_output_that_cannot_be(tmp_path):
     (tmp_path / "file").touch()
     check_output(tmp_path / "folder" / "run")
-    with pytest.raises(UserError, match="is a file: name a folder"):
-        check_output(str(tmp_path / "file" / "run"))
+    check_output_file(tmp_path / "figures.json")
+    for check, path in ((check_output, "file/run"), (check_output_file, "no/x.json"), (check_output_file, "")):
+        with pytest.raises(UserError, match="name a f"):
+            check(tmp_path / path)
 
 
 def test_help_lists_keys_with_defaults(capsys):
     with pytest.raises(SystemExit) as caught:
-        parse("--help")
+        parse_recipe(Kinds, argv=["--help"])
     printed = capsys.readouterr().out
     assert caught.value.code == 0
-    for text in ("--config FILE.yaml", "--names [STR ...]", "100 % of them. [a]", "{match,reduce}", "RUNS ..."):
+    for text in ("--config FILE.yaml", "--names [STR ...]", "100 % of them. [a]", "{random,chosen}", "RUNS ..."):
         assert text in printed, printed

@@ -120,6 +120,10 @@ def test_a_run_that_learned_from_no_teacher_is_no_distillation():
     assert "as a masked LM alone, its first weights made of `teacher`" in card.text
     alone = model_card("me/tiny", results | {"recipe": recipe | {"student_initialisation": "random"}}, CONFIG, {})
     assert "as a masked LM alone." in alone
+    scratch = {name: value for name, value in results.items() if not name.startswith(("student", "teacher_p"))}
+    scratch = ModelCard(model_card("me/teacher", scratch | {"recipe": {}, "language": ["ru", "uk"]}, CONFIG, {}))
+    assert "trained from scratch" in scratch.text and scratch.data.language == ["ru", "uk"]
+    assert tables(scratch.text)["Held-out text"][0]["held-out text"] == "this model"
 
 
 def test_what_the_hub_reads():
@@ -181,9 +185,6 @@ def test_a_fine_tuned_model(tag, texts, has):
     code = re.search(r"```python\n(.*?)```", card.text, flags=re.S).group(1)
     compile(code, "card", "exec")
     assert has in code and '"me/tiny"' in code
-
-
-def test_a_fine_tuned_model_with_random_first_weights():
     text = model_card("x", BASE | OWN | {"recipe": {"random_weights": True}}, {}, {})
     assert "With the shape of `student` and random first weights" in text
 

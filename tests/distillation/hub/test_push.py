@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard, hf_hub_download
 from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
-from distillation import run, run_publish, run_teacher
+from distillation import run, run_publish
 from distillation.hub.push import published_files
 from distillation.runs import files
 from distillation.runs.files import sha256
@@ -84,16 +84,6 @@ def test_a_run_pushes_what_others_load(hub, recipe, tmp_path):
     assert card.data.pipeline_tag == "fill-mask" and f'model="{NAME}"' in card.text
 
 
-def test_a_teacher_made_from_scratch(hub, corpus_file, tmp_path):
-    argv = ["--train_file", str(corpus_file), "--layers", "1", "--hidden_size", "16", "--vocab_size", "300"]
-    argv += ["--max_length", "32", "--max_steps", "1", "--use_cpu", "true", "--disable_tqdm", "true"]
-    keys = ["--push_to_hub", "true", "--hub_model_id", "teacher", "--language", "ru", "uk", "--license", "mit"]
-    run_teacher.main([*argv, *keys, "--output_dir", str(tmp_path / "teacher")])
-    card = ModelCard.load(f"{OWNER}/teacher")
-    assert card.data.language == ["ru", "uk"] and card.data.license == "mit"
-    assert "trained from scratch" in card.text and "knowledge-distillation" not in card.data.tags
-
-
 def test_nothing_else_leaves_the_machine(hub, student):
     for name in PRIVATE:
         path = student / name
@@ -109,15 +99,21 @@ def test_nothing_else_leaves_the_machine(hub, student):
 
 
 @pytest.mark.parametrize(
-    "name, token, said",
-    [("tiny", "hf_wrong", "token"), ("someone/tiny", TOKEN, "another's"), ("no name!", TOKEN, "`hub_model_id`")],
-    ids=["refused token", "another's name", "no name"],
+    "name, token, resumes, said",
+    [
+        ("tiny", "hf_wrong", False, "refuses the token"),
+        ("tiny", "hf_wrong", True, "refuses the token"),
+        ("someone/tiny", TOKEN, False, "another's"),
+        ("no name!", TOKEN, False, "`hub_model_id`"),
+    ],
 )
-def test_a_run_that_may_not_push_ends_before_it_trains(hub, recipe, tmp_path, capsys, monkeypatch, name, token, said):
-    """Days later it would be too late."""
+def test_a_run_that_may_not_push_ends_before_it_trains(
+    hub, recipe, tmp_path, capsys, monkeypatch, name, token, resumes, said
+):
+    """Days later it would be too late. Jobs that may be stopped always say that they go on."""
     monkeypatch.setenv("HF_TOKEN", token)
     keys = ["--push_to_hub", "true", "--hub_model_id", name, "--output_dir", str(tmp_path / "student")]
-    assert said in refusal(capsys, run.main, [*recipe, *keys])
+    assert said in refusal(capsys, run.main, [*recipe, *keys, *["--resume_from_checkpoint", "true"] * resumes])
     assert not (tmp_path / "student").exists()
 
 
@@ -183,13 +179,6 @@ def test_a_repository_that_will_not_do(hub, student, capsys):
     assert "another's" in refusal(capsys, lambda: push(student, name="someone/tiny"))
     assert "public" in refusal(capsys, push, student, "--hub_private_repo", "true")
     assert not any(stored.files for stored in hub.repositories.values())
-
-
-def test_a_run_that_goes_on_is_checked_too(hub, recipe, student, capsys, monkeypatch):
-    """Jobs that may be stopped always say that they go on."""
-    keys = ["--push_to_hub", "true", "--hub_model_id", "tiny", "--resume_from_checkpoint", "true"]
-    monkeypatch.setenv("HF_TOKEN", "hf_wrong")
-    assert "refuses the token" in refusal(capsys, run.main, [*recipe, *keys, "--output_dir", str(student)])
 
 
 def test_a_token_that_is_given_is_not_told(hub, student, capsys, monkeypatch):

@@ -1,40 +1,16 @@
-"""The figures are those of the official scripts, by hand and by scikit-learn."""
+"""The figures are those of the official scripts, by hand."""
 
-import math
 import random
 
 import pytest
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
 from finetuning.russian_superglue.metrics import METRICS, metric, overall, references, score
 from finetuning.russian_superglue.tasks import LABELS, NAMES
 
 
-def drawn(labels, number=200, seed=0):
-    draw = random.Random(seed)
-    return [[draw.choice(labels) for _ in range(number)] for _ in range(2)]
-
-
 def test_every_task_has_official_figures():
     assert list(METRICS) == list(NAMES)
     assert all(set(METRICS[task]) <= set(metric(task).names) for task in NAMES)
-
-
-def test_matthews_correlation_by_hand():
-    """Of 3 entailments 2 are found, of 2 others 1: (2·1 − 1·1) / √(3·3·2·2)."""
-    right = ["entailment"] * 3 + ["not_entailment"] * 2
-    said = ["entailment", "entailment", "not_entailment", "not_entailment", "entailment"]
-    figures = metric("lidirus").compute(predictions=said, references=right)
-    assert figures == {"matthews_correlation": pytest.approx(1 / 6)}
-    assert metric("lidirus").compute(predictions=right, references=right) == {"matthews_correlation": 1}
-    turned = [LABELS["lidirus"][1 - LABELS["lidirus"].index(label)] for label in right]
-    assert metric("lidirus").compute(predictions=turned, references=right) == {"matthews_correlation": -1}
-
-
-def test_matthews_correlation_of_one_answer_is_nothing():
-    """A majority baseline divides by zero in the formula; it is worth 0 and no NaN in a mean."""
-    right = ["entailment", "not_entailment"]
-    assert metric("lidirus").compute(predictions=["entailment"] * 2, references=right)["matthews_correlation"] == 0
 
 
 def test_answers_of_muserc_by_hand():
@@ -49,11 +25,7 @@ def test_answers_of_muserc_by_hand():
 def test_questions_of_muserc_need_not_stand_together():
     rows = [{"question": question, "label": "1"} for question in "abab"]
     assert metric("muserc").compute(predictions=["1", "1", "0", "1"], references=rows)["exact_match"] == 0.5
-
-
-def test_nothing_said_to_be_right():
-    rows = [{"question": "a", "label": "1"}, {"question": "b", "label": "0"}]
-    assert metric("muserc").compute(predictions=["0", "0"], references=rows) == {"f1a": 0, "exact_match": 0.5}
+    assert metric("muserc").compute(predictions=["0"] * 4, references=rows) == {"f1a": 0, "exact_match": 0}
 
 
 def test_answers_of_rucos_by_hand():
@@ -62,21 +34,6 @@ def test_answers_of_rucos_by_hand():
     right = [["США", "ес"], ["Клинсман"], ["Рим", "Мюнхен"], []]
     figures = metric("rucos").compute(predictions=said, references=right)
     assert figures == {"f1": pytest.approx((1 + 2 / 3) / 4), "exact_match": 0.25}
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_as_scikit_learn_has_it(seed):
-    right, said = drawn(LABELS["rcb"], seed=seed)
-    figures = metric("rcb").compute(predictions=said, references=right)
-    assert math.isclose(figures["f1_macro"], f1_score(right, said, average="macro"))
-    assert figures["accuracy"] == accuracy_score(right, said)
-    right, said = drawn(LABELS["lidirus"], seed=seed)
-    figures = metric("lidirus").compute(predictions=said, references=right)
-    assert math.isclose(figures["matthews_correlation"], matthews_corrcoef(right, said))
-    right, said = drawn(LABELS["muserc"], seed=seed)
-    rows = [{"question": str(place // 4), "label": label} for place, label in enumerate(right)]
-    figures = metric("muserc").compute(predictions=said, references=rows)
-    assert math.isclose(figures["f1a"], f1_score(list(map(int, right)), list(map(int, said))))
 
 
 @pytest.mark.parametrize("task", NAMES)

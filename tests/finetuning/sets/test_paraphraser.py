@@ -94,17 +94,10 @@ def test_the_hub_gives_the_same_rows(tmp_path, monkeypatch, kind):
         assert read(HUB, classes) == read(folder(tmp_path), classes)
 
 
-@pytest.mark.parametrize(
-    ("column", "values", "message"),
-    [
-        ("class", [0, 5, 1], r"ru_paraphraser \(train\), row 1: class '5'"),
-        ("text_1", ["да", None, "нет"], r"ru_paraphraser \(train\), row 1: no `text_1`"),
-    ],
-)
-def test_wrong_rows_of_the_hub_are_refused_by_row(monkeypatch, column, values, message):
-    rows = Dataset.from_dict(COLUMNS | {column: values})
+def test_wrong_rows_of_the_hub_are_refused_by_row(monkeypatch):
+    rows = Dataset.from_dict(COLUMNS | {"text_1": ["да", None, "нет"]})
     monkeypatch.setattr(datasets, "load_dataset", lambda name: DatasetDict(train=rows, test=rows))
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=r"ru_paraphraser \(train\), row 1: no `text_1`"):
         read(HUB)
 
 

@@ -13,7 +13,7 @@ from finetuning.sets import REGISTRY, make_task
 def test_a_name_gives_the_task_that_is_called_so(name):
     """A result file knows its task by this name alone: export and tables would score another benchmark."""
     task = make_task(name)
-    assert task.name == name and task.selects in task.metric.names
+    assert task.name == name and task.primary_metric in task.metric.names
 
 
 def test_keys_of_a_finished_run_make_its_task():

@@ -12,7 +12,9 @@ from finetuning.tasks.marked_words import MARKS, SPECIAL_TOKENS, MarkedWords, fi
 def task():
     rest = dict(read=lambda folder: {}, write=lambda folder, rows, predictions: folder)
     labels = ("false", "true")
-    return MarkedWords(name="words", labels=labels, metric=LabelScores(labels, "accuracy"), selects="accuracy", **rest)
+    return MarkedWords(
+        name="words", labels=labels, metric=LabelScores(labels, "accuracy"), primary_metric="accuracy", **rest
+    )
 
 
 def test_marks_in_two_texts():
