@@ -196,7 +196,7 @@ class ExactTrainer(Trainer):
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Marked when it is complete; only then others are deleted."""
-        folder = Path(self._get_output_dir(trial), f"checkpoint-{self.state.global_step}")
+        folder = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
         if folder.resolve() == self._resumed_from:
             return  # nothing was trained since
         self._check_weights()

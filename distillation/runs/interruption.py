@@ -21,7 +21,7 @@ class Interruption(TrainerCallback):
     def __init__(self, device: torch.device):
         self.stopping = False  # at the next checkpoint
         self._signalled = False
-        self._flags = torch.tensor([0, 1], dtype=torch.int32, device=device)  # made in a step, it would be a copy
+        self._device = device
         self._asked: tuple | None = None
 
     @contextmanager
@@ -78,7 +78,7 @@ class Interruption(TrainerCallback):
 
     def _ask(self) -> None:
         pending = hasattr(signal, "sigpending") and signal.SIGTERM in signal.sigpending()
-        answer = self._flags[int(self._signalled or pending)].clone()
+        answer = torch.full((), int(self._signalled or pending), dtype=torch.int32, device=self._device)  # no copy
         if torch.distributed.is_initialized():
             torch.distributed.all_reduce(answer, torch.distributed.ReduceOp.MAX)
         cuda = answer.device.type == "cuda"

@@ -7,7 +7,6 @@ import torch
 
 from distillation.config.arguments import TERMS, ObjectiveArguments
 from distillation.config.errors import UserError
-from distillation.models.layer_groups import mean
 from distillation.models.mlm_head import Outputs
 from distillation.models.teacher import targets_of
 from distillation.objective import compared_layers, distillation_terms
@@ -32,21 +31,15 @@ def terms(student, teacher, labels=None, **objective):
     return distillation_terms(student, targets_of(teacher, objective, layers), batch, objective)
 
 
-def test_hidden_mse_by_groups_by_hand():
-    """Student layers 1 and 0 against means 2 and 5: (1 + 25) / 2, at two positions."""
-    sums = terms(Outputs(None, states(1, 0), None), Outputs(None, states(1, 3, 4, 6), None), weight_hidden_mse=1)
-    assert sums.keys() == {"hidden_mse"} and sums["hidden_mse"].item() == pytest.approx(2 * (1 + 25) / 2)
-
-
-def test_hidden_mse_of_averages_by_hand():
-    """Means 0.5 and 3.5 over all layers, of any number: 9 at two positions."""
-    sums = terms(
-        Outputs(None, states(1, 0), None),
-        Outputs(None, states(1, 3, 4, 6, 3.5), None),
-        weight_hidden_mse=1,
-        hidden_layers="average",
-    )
-    assert sums["hidden_mse"].item() == pytest.approx(2 * 9)
+@pytest.mark.parametrize(
+    ("view", "layers", "expected"),
+    [("groups", (1, 3, 4, 6), (1 + 25) / 2), ("average", (1, 3, 4, 6, 3.5), 9)],
+)
+def test_hidden_mse_by_hand(view, layers, expected):
+    """Student layers 1 and 0 against means 2 and 5; or means 0.5 and 3.5 over all layers, of any number."""
+    outputs = Outputs(None, states(1, 0), None), Outputs(None, states(*layers), None)
+    sums = terms(*outputs, weight_hidden_mse=1, hidden_layers=view)
+    assert sums.keys() == {"hidden_mse"} and sums["hidden_mse"].item() == pytest.approx(2 * expected)
 
 
 def test_cosine_of_the_last_layers_alone():
@@ -137,14 +130,6 @@ def test_contradictions_are_refused(keys, named):
 def test_a_clean_teacher_is_allowed_where_it_is_not_asked_for_the_answer():
     assert ObjectiveArguments(teacher_input="clean", kl_positions="all").terms
     assert ObjectiveArguments(teacher_input="clean", weight_kl=0).terms
-
-
-def test_mean_of_layers_needs_no_stack():
-    """The same as a stacked mean, with gradients to every layer."""
-    tensors = [torch.randn(2, 3, requires_grad=True) for _ in range(3)]
-    torch.testing.assert_close(mean(tensors), torch.stack(tensors).mean(0))
-    mean(tensors).sum().backward()
-    assert all(torch.allclose(t.grad, torch.tensor(1 / 3)) for t in tensors)
 
 
 @pytest.mark.parametrize("alignment", ["match", "reduce"])

@@ -30,15 +30,12 @@ STEP = dict(max_steps=1, learning_rate=0.0, max_grad_norm=0.0, train_sampling_st
 
 
 @alignments
-@pytest.mark.parametrize("batch_size", [2, 1])
-def test_accumulation_is_one_large_batch(make_trainer, batch_size, alignment):
+def test_accumulation_is_one_large_batch(make_trainer, alignment):
     """The Trainer's own handling multiplies such a loss by the number of micro-batches, and means of means are not
     the mean where they hold different numbers of masked tokens."""
     options = dict(alignment=alignment, **STEP)
     whole = make_trainer(per_device_train_batch_size=8, **options)
-    parts = make_trainer(
-        per_device_train_batch_size=batch_size, gradient_accumulation_steps=8 // batch_size, **options
-    )
+    parts = make_trainer(per_device_train_batch_size=2, gradient_accumulation_steps=4, **options)
     counts = [int(whole.data_collator([row])["counts"][1]) for row in whole.train_dataset.select(range(8))]
     assert len(set(counts)) > 1, "the test needs uneven numbers of masked tokens"
     assert_same(gradients_of_one_step(parts), gradients_of_one_step(whole))
@@ -211,21 +208,21 @@ def test_every_objective_learns(make_trainer, objective):
     trainer = make_trainer(
         alignment=objective.pop("alignment", "same"),
         objective=objective,
-        per_device_train_batch_size=64,
-        max_steps=20,
-        learning_rate=3e-3,
+        per_device_train_batch_size=32,
+        max_steps=12,
+        learning_rate=5e-3,
         lr_scheduler_type="constant",
     )
     trainer.train()
     losses = [log["loss"] for log in trainer.state.log_history if "loss" in log]
-    assert sum(losses[-5:]) < sum(losses[:5])
+    assert sum(losses[-4:]) < sum(losses[:4])
     assert trainer.objective.terms == tuple(
         t for t in ("kl", "mlm", "cosine", "attention", "hidden_mse") if t in trainer.state.log_history[0]
     )
 
 
 @alignments
-@pytest.mark.parametrize("batch_size", [1, 7, 100])
+@pytest.mark.parametrize("batch_size", [1, 7])
 def test_evaluation_does_not_depend_on_the_batch(make_trainer, batch_size, alignment):
     """Means of batch means weigh a token by the company it is in."""
     trainer = make_trainer(per_device_eval_batch_size=batch_size, alignment=alignment)
@@ -279,7 +276,7 @@ def test_what_is_saved_loads_and_is_the_student(make_trainer):
 
 @pytest.mark.parametrize(
     ("sampling", "alignment"),
-    [("random", "same"), ("group_by_length", "same"), ("random", "match"), ("group_by_length", "reduce")],
+    [("random", "same"), ("group_by_length", "reduce")],
 )
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer, sampling, alignment):
     """Order, masks, optimiser, scheduler, and projections must all come back, in the second epoch too."""

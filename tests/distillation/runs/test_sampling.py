@@ -1,7 +1,6 @@
 """The order of examples: like lengths together, batches shuffled."""
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,9 +59,3 @@ def test_the_order_depends_on_seed_and_epoch_alone():
     sampler.set_epoch(0)
     assert list(sampler) == first
     assert list(LengthGroupedSampler(LENGTHS, 8, seed=4)) != first
-
-
-@pytest.mark.parametrize("size", [1, 7, 8, 9])
-def test_fewer_examples_than_a_batch(size):
-    """A tiny corpus is the first thing that a newcomer tries."""
-    assert sorted(LengthGroupedSampler([5] * size, 8, seed=0)) == list(range(size))
