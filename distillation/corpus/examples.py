@@ -10,7 +10,7 @@ An example is a row of
 * `length`: tokens of the longest input, for length-grouped batches.
 
 Of a second tokenizer, `teacher_input_ids` and `teacher_units` hold its reading of the same characters; a unit is the
-same characters in both. What there is besides across vocabularies: see `pairing.py`.
+same characters in both. Across vocabularies there is more: see `token_alignment.py`.
 """
 
 import functools
@@ -33,7 +33,7 @@ from distillation.config.errors import UserError
 from distillation.corpus import cutting
 from distillation.text.reading import load_lines
 from distillation.text.sampling import SAMPLE, evenly_spaced, split_validation, without_repeats
-from distillation.vocabularies import token_alignment as pairing
+from distillation.vocabularies import token_alignment
 from distillation.vocabularies.mapping import VocabularyMap
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def tokenize(
     prefixes = prefixes[: len(tokenizers)]
     columns = {"id": Value("int64"), "unit_characters": List(Value("int32")), "length": Value("int32")}
     columns |= {f"{prefix}{name}": List(Value("int32")) for prefix in prefixes for name in ("input_ids", "units")}
-    columns |= {name: List(Value(kind)) for name, kind in pairing.COLUMNS[alignment].items()}
+    columns |= {name: List(Value(kind)) for name, kind in token_alignment.COLUMNS[alignment].items()}
     # Fast tokenizers do not hash alike in every process; what they are made of does.
     made_by = [(tokenizer.backend_tokenizer.to_str(), tokenizer.special_tokens_map) for tokenizer in tokenizers]
     how = dict(masking_unit=masking_unit, max_length=max_length, alignment=alignment)
@@ -191,7 +191,7 @@ def _encode(
     for start in starts:  # a tokenizer may drop characters: what one model does not see cannot be hidden from it
         units = units[np.bincount(_belonging(start, units) + 1, minlength=len(units) + 1)[1:] > 0]
     limits = [max_length - len(reader.before) - len(reader.after) for reader in readers.values()]
-    pairs = {} if alignment == "same" else pairing.pair(text, *tokens, alignment, vocabulary)
+    pairs = {} if alignment == "same" else token_alignment.pair(text, *tokens, alignment, vocabulary)
     inputs, rooms = starts, limits  # that have to fit
     if alignment == "reduce":
         inputs = [*starts, np.repeat(starts[1], vocabulary.sizes.numpy()[pairs["spellings"]])]
@@ -225,8 +225,8 @@ def _encode(
     partners = {theirs: ours for ours, theirs in vocabulary.special_ids}
     specials = [(reader.before, reader.after) for reader in readers.values()]
     if alignment == "match":
-        return examples | pairing.cut_matches(pairs, *specials, *spans, partners)
-    return examples | pairing.cut_spellings(pairs, specials[1], spans[1], partners)
+        return examples | token_alignment.cut_matches(pairs, *specials, *spans, partners)
+    return examples | token_alignment.cut_spellings(pairs, specials[1], spans[1], partners)
 
 
 def _units(text: str, offsets: list[np.ndarray], masking_unit: str) -> np.ndarray:
@@ -270,7 +270,7 @@ def check_examples(
     for column, tokenizer in zip(("input_ids", "teacher_input_ids"), tokenizers, strict=False):
         check_unknown(examples, column, tokenizer, max_unknown)
     if alignment != "same":
-        pairing.check_compared(examples)
+        token_alignment.check_compared(examples)
 
 
 def check_unknown(examples: Dataset, column: str, tokenizer: PreTrainedTokenizerBase, max_unknown: float) -> None:

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from distillation.config.arguments import MaskingArguments, ObjectiveArguments
 from distillation.vocabularies.mapping import VocabularyMap
 
-KEEP, MASK, RANDOM, SHOW = 0, 1, 2, 3  # SHOW: drawn, to be predicted, but left as it is
+KEEP, MASK, RANDOM, UNCHANGED = 0, 1, 2, 3  # UNCHANGED: drawn, to be predicted, but left as it is
 EVALUATION_SEED = 2205  # held-out text is masked alike in every evaluation of every run
 COUNTS = ("kl", "mlm", "tokens", "pairs", "read")  # read: tokens of the student's own input; the others: of a term
 
@@ -56,8 +56,8 @@ class MaskingCollator:
         self.objective = objective
         self.seed = seed
         self.token_weights = token_weights
-        self.student = Hiding(tokenizer)
-        self.teacher = self.student if teacher_tokenizer is None else Hiding(teacher_tokenizer)
+        self.student = TokenHider(tokenizer)
+        self.teacher = self.student if teacher_tokenizer is None else TokenHider(teacher_tokenizer)
         self.alignment = objective.alignment_in_use
         if self.alignment != "same":
             self.vocabulary = vocabulary
@@ -70,7 +70,7 @@ class MaskingCollator:
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         read = {"same": self._read_same, "match": self._read_match, "reduce": self._read_reduce}[self.alignment]
-        readings = []
+        masked = []
         for example in examples:
             epoch = example.get("epoch", int(self.epoch))  # an example of a stream says which it is
             generator = np.random.default_rng((self.seed, epoch, example["id"]))
@@ -78,8 +78,8 @@ class MaskingCollator:
             actions = self._actions(ids, units, generator)
             own = _of_units(actions, units)
             hidden = self.student.hide(ids, own, generator)
-            readings.append(read(example, ids, own, hidden, actions, generator))
-        return self._batch(readings)
+            masked.append(read(example, ids, own, hidden, actions, generator))
+        return self._batch(masked)
 
     def _actions(self, ids: np.ndarray, units: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """What happens to each unit."""
@@ -90,14 +90,14 @@ class MaskingCollator:
             weights = np.bincount(units[inside], weights=self.token_weights[ids[inside]]) / np.maximum(sizes, 1)
         return draw_actions(int(units.max(initial=-1)) + 1, weights, self.masking.masking_probability, generator)
 
-    def _read_same(self, example, ids, own, hidden, actions, generator) -> "Reading":
+    def _read_same(self, example, ids, own, hidden, actions, generator) -> "MaskedExample":
         """Both models read one sequence of tokens."""
         chosen = self.student.is_ordinary[ids]  # a teacher has nothing to say about a word unknown to it
         kl = np.flatnonzero(self._kl(chosen, own, generator))
         shown = hidden if self.objective.teacher_input == "masked" else ids
-        return Reading(hidden, _labels(ids, own), shown, np.ones(len(ids), bool), kl, kl, np.ones(len(kl), int))
+        return MaskedExample(hidden, _labels(ids, own), shown, np.ones(len(ids), bool), kl, kl, np.ones(len(kl), int))
 
-    def _read_match(self, example, ids, own, hidden, actions, generator) -> "Reading":
+    def _read_match(self, example, ids, own, hidden, actions, generator) -> "MaskedExample":
         """Each model reads its own tokens; the student's are compared where the teacher has the same one."""
         theirs, teacher_actions, shown = self._read_teacher(example, actions, generator)
         matches = np.asarray(example["matches"])
@@ -107,9 +107,9 @@ class MaskingCollator:
         chosen = self._kl(compared & self.is_comparable[theirs], teacher_actions, generator)
         kl = np.flatnonzero((matches >= 0) & chosen[matches])
         ones = np.ones(len(kl), int)
-        return Reading(hidden, _labels(ids, own), shown, compared, matches[kl], kl, ones, teacher_index=matches)
+        return MaskedExample(hidden, _labels(ids, own), shown, compared, matches[kl], kl, ones, teacher_index=matches)
 
-    def _read_reduce(self, example, ids, own, hidden, actions, generator) -> "Reading":
+    def _read_reduce(self, example, ids, own, hidden, actions, generator) -> "MaskedExample":
         """The student also reads the teacher's tokens, each spelt in its own pieces and hidden as the token is."""
         theirs, teacher_actions, shown = self._read_teacher(example, actions, generator)
         spellings = torch.as_tensor(example["spellings"])
@@ -126,7 +126,7 @@ class MaskingCollator:
         index = np.arange(len(theirs)).repeat(sizes)
         begins = sizes.cumsum() - sizes
         inputs = dict(teacher_index=index, spelt=pieces, spelt_labels=spelt_labels)
-        return Reading(hidden, _labels(ids, own), shown, compared, kl, begins[kl], sizes[kl], **inputs)
+        return MaskedExample(hidden, _labels(ids, own), shown, compared, kl, begins[kl], sizes[kl], **inputs)
 
     def _read_teacher(self, example, actions, generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The teacher's tokens, what happens to each, and its input."""
@@ -145,17 +145,17 @@ class MaskingCollator:
             chosen = chosen & (generator.random(len(chosen)) < self.objective.kl_position_fraction)
         return chosen
 
-    def _batch(self, readings: list["Reading"]) -> dict[str, Any]:
-        own = [reading.student for reading in readings]
-        spelt = [reading.spelt for reading in readings if reading.spelt is not None]
+    def _batch(self, masked: list["MaskedExample"]) -> dict[str, Any]:
+        own = [example.student for example in masked]
+        spelt = [example.spelt for example in masked if example.spelt is not None]
         student = _inputs(own + spelt, self.student.pad_token_id)
-        teacher = _inputs([reading.teacher for reading in readings], self.teacher.pad_token_id)
+        teacher = _inputs([example.teacher for example in masked], self.teacher.pad_token_id)
         (rows, length), (count, teacher_length) = student["input_ids"].shape, teacher["input_ids"].shape
 
-        begins = _flat([reading.kl_begins for reading in readings], rows - count, length)
-        sizes = np.concatenate([reading.kl_sizes for reading in readings])
-        known = [reading.labels for reading in readings]
-        known += [reading.spelt_labels for reading in readings if reading.spelt_labels is not None]
+        begins = _flat([example.kl_begins for example in masked], rows - count, length)
+        sizes = np.concatenate([example.kl_sizes for example in masked])
+        known = [example.labels for example in masked]
+        known += [example.spelt_labels for example in masked if example.spelt_labels is not None]
         labels = _stacked(known, -100, (rows, length)).ravel()
         hidden = labels != -100
         counts = [len(sizes), hidden.sum()]
@@ -167,7 +167,7 @@ class MaskingCollator:
             hidden[:] = False
         hidden[kl] = False  # has its place already
         positions = np.concatenate([kl, np.flatnonzero(hidden)])
-        compared = _stacked([reading.compared for reading in readings], False, (count, teacher_length))
+        compared = _stacked([example.compared for example in masked], False, (count, teacher_length))
         counts += [compared.sum(), np.square(compared.sum(1)).sum(), student["attention_mask"][:count].sum()]
         batch = {
             "student": student,
@@ -175,19 +175,19 @@ class MaskingCollator:
             "positions": torch.from_numpy(positions),
             "labels": torch.from_numpy(labels[positions]),
             "unlabelled": int((labels[kl] == -100).sum()),
-            "teacher_positions": torch.from_numpy(_flat([r.kl for r in readings], 0, teacher_length)[order]),
+            "teacher_positions": torch.from_numpy(_flat([one.kl for one in masked], 0, teacher_length)[order]),
             "groups": tuple(zip(*(a.tolist() for a in np.unique(sizes, return_counts=True)), strict=True)),
             "compared": torch.from_numpy(compared),
             "counts": torch.tensor(counts, dtype=torch.int64),
         }
         if self.alignment != "same":
-            index = _stacked([reading.teacher_index for reading in readings], -1, (count, length))
+            index = _stacked([example.teacher_index for example in masked], -1, (count, length))
             batch["teacher_index"] = torch.from_numpy(index)
         return batch
 
 
 @dataclass
-class Reading:
+class MaskedExample:
     """What both models read of one example, and where they are compared."""
 
     student: np.ndarray  # tokens of the student's own input
@@ -202,7 +202,7 @@ class Reading:
     spelt_labels: np.ndarray | None = None  # the true tokens there, if it has labels
 
 
-class Hiding:
+class TokenHider:
     """What a tokenizer puts in the place of hidden tokens."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
@@ -253,7 +253,7 @@ def _flat(positions: list[np.ndarray], first_row: int, length: int) -> np.ndarra
 def draw_actions(
     units: int, weights: np.ndarray | None, probability: float, generator: np.random.Generator
 ) -> np.ndarray:
-    """For each unit KEEP, MASK (80 % of those drawn), RANDOM (10 %), or SHOW (10 %).
+    """For each unit KEEP, MASK (80 % of those drawn), RANDOM (10 %), or UNCHANGED (10 %).
 
     probability: the expected share drawn. The number drawn is that share rounded up or down at random, so that
     short texts are neither always nor never touched. weights: (units,) relative chances, without replacement.
@@ -264,7 +264,7 @@ def draw_actions(
     if count:
         arrivals = generator.exponential(size=units)  # the first `count` of a race: weighted, without replacement
         drawn = np.argsort(arrivals if weights is None else arrivals / weights)[:count]
-        actions[drawn] = generator.choice([MASK, RANDOM, SHOW], size=count, p=[0.8, 0.1, 0.1])
+        actions[drawn] = generator.choice([MASK, RANDOM, UNCHANGED], size=count, p=[0.8, 0.1, 0.1])
     return actions
 
 

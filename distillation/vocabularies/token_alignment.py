@@ -2,7 +2,7 @@
 
 * `match`: `matches`, for each of the student's tokens the teacher's (an index into `teacher_input_ids`) that is the
   same token on the same characters, or -1;
-* `reduce`: `spellings`, for each of the teacher's tokens how it is spelt in this text (see `alignment.spelt`), and
+* `reduce`: `spellings`, for each of the teacher's tokens how it is spelt in this text (see `mapping.spelt`), and
   `comparable`, whether the models can be compared there.
 
 Special tokens are paired by role.

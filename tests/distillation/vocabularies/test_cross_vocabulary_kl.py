@@ -99,22 +99,15 @@ def test_value_and_gradient_are_those_of_the_definition(choice, chunk, temperatu
 
 
 @choices
-def test_no_position_is_a_zero_with_a_gradient(choice):
-    """Where nothing was hidden in a batch, `backward` needs a graph all the same, and ranks wait for each other."""
-    logits, states, projection, _ = inputs(choice)
-    total = made(choice, projection)(logits[:0], states[:0], ())
-    total.backward()
-    assert total.item() == 0 and not logits.grad.any()
-    assert made(choice, projection).candidate_probability(states[:0], ()).item() == 0
-
-
-@choices
-def test_without_a_gradient_the_value_is_the_same(choice):
-    """As an evaluation asks for it."""
+def test_no_position_is_a_zero_and_no_gradient_the_same_value(choice):
+    """Where nothing was hidden in a batch, `backward` needs a graph all the same, and ranks wait for each other; an
+    evaluation asks for no gradient."""
     logits, states, projection, groups = inputs(choice)
     term = made(choice, projection)
-    with torch.no_grad():
-        assert term(logits, states, groups).item() == pytest.approx(term(logits.detach(), states, groups).item())
+    total = term(logits[:0], states[:0], ())
+    total.backward()
+    assert total.item() == 0 and not logits.grad.any()
+    assert term.candidate_probability(states[:0], ()).item() == 0
     assert term(logits, states, groups).item() == pytest.approx(term(logits.detach(), states, groups).item())
 
 
@@ -167,26 +160,17 @@ def test_one_vocabulary_is_plain_kl(choice):
 
 
 @choices
-def test_the_order_of_the_students_vocabulary_does_not_matter(choice):
-    """Ids are names."""
+def test_neither_the_order_of_ids_nor_a_constant_added_to_logits_matters(choice):
+    """Ids are names. A sum of raw logits over more pieces would grow with the constant, and long tokens with them."""
     logits, states, projection, groups = inputs(choice, torch.float64)
+    expected = made(choice, projection, torch.float64)(logits, states, groups).item()
     order = torch.randperm(len(OURS), generator=torch.Generator().manual_seed(3))
     shuffled = build_tokenizer([*SPECIAL_TOKENS, *(OURS[i] for i in order)], 64)
-    moved = logits[:, torch.cat([torch.arange(5), order + 5])]
     known = VocabularyMap(shuffled, tokenizers()[1])
+    moved = logits[:, torch.cat([torch.arange(5), order + 5])]
+    moved = moved + torch.linspace(-9, 9, len(logits), dtype=torch.float64)[:, None]
     actual = made(choice, projection, torch.float64, known)(moved, states, groups)
-    expected = made(choice, projection, torch.float64)(logits, states, groups)
-    assert actual.item() == pytest.approx(expected.item(), rel=1e-12)
-
-
-@choices
-def test_a_constant_added_to_all_logits_does_not_matter(choice):
-    """A sum of raw logits over more pieces would grow with it, and long tokens with them."""
-    logits, states, projection, groups = inputs(choice, torch.float64)
-    term = made(choice, projection, torch.float64)
-    shifts = torch.linspace(-9, 9, len(logits), dtype=torch.float64)[:, None]
-    expected = term(logits, states, groups).item()
-    assert term(logits + shifts, states, groups).item() == pytest.approx(expected, rel=1e-10)
+    assert actual.item() == pytest.approx(expected, rel=1e-10)
 
 
 @choices
@@ -225,46 +209,33 @@ def test_candidate_probability_by_definition(choice, monkeypatch):
         assert held.item() == pytest.approx(expected, rel=1e-5)
 
 
-def low_precision(choice, device):
-    """Value and gradient as a bf16 run has them."""
-    logits, states, projection, groups = inputs(choice)
-    logits = logits.detach().to(device).requires_grad_()
-    term = made(choice, projection.to(device), torch.bfloat16, temperature=2.0, device=device)
-    with torch.autocast(device, dtype=torch.bfloat16):
-        total = term(logits.bfloat16(), states.to(device).bfloat16(), groups)
-    assert total.dtype == torch.float32
-    (gradient,) = torch.autograd.grad(total, logits)
-    return total.item(), gradient.cpu()
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 
 
 @choices
 @pytest.mark.parametrize(
-    "device",
-    ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))],
+    ("device", "dtype", "tolerance"),
+    [
+        ("cpu", torch.bfloat16, 0.03),
+        pytest.param("cuda", torch.bfloat16, 0.03, marks=GPU),
+        pytest.param("cuda", torch.float32, 1e-4, marks=GPU),
+    ],
+    ids=str,
 )
-def test_bf16_is_close_to_fp32(choice, device):
-    """Logits come in bf16; sums and softmax over the candidates are taken in fp32 all the same."""
+def test_other_devices_and_bf16_agree_with_fp32(choice, device, dtype, tolerance, monkeypatch):
+    """Sparse products and chunks differ by device. Logits come in bf16; sums and softmax are in fp32 all the same."""
+    monkeypatch.setattr(vocabulary_kl, "GPU_CHUNK", 4)
     logits, states, projection, groups = inputs(choice)
     expected = made(choice, projection, temperature=2.0)(logits, states, groups)
     (wanted,) = torch.autograd.grad(expected, logits)
-    total, gradient = low_precision(choice, device)
-    assert total == pytest.approx(expected.item(), rel=0.02)
-    assert (gradient - wanted).norm() < 0.03 * wanted.norm()
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@choices
-def test_a_gpu_agrees_with_the_processor(choice, monkeypatch):
-    """Sparse products differ by device; chunks do too."""
-    monkeypatch.setattr(vocabulary_kl, "GPU_CHUNK", 4)
-    logits, states, projection, groups = inputs(choice)
-    expected = made(choice, projection)(logits, states, groups)
-    (wanted,) = torch.autograd.grad(expected, logits)
-    moved = logits.detach().cuda().requires_grad_()
-    actual = made(choice, projection.cuda(), device="cuda")(moved, states.cuda(), groups)
-    (gradient,) = torch.autograd.grad(actual, moved)
-    assert actual.item() == pytest.approx(expected.item(), rel=1e-4)
-    torch.testing.assert_close(gradient.cpu(), wanted, rtol=1e-3, atol=1e-4)
+    moved = logits.detach().to(device).requires_grad_()
+    term = made(choice, projection.to(device), dtype, temperature=2.0, device=device)
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        total = term(moved.to(dtype), states.to(device, dtype), groups)
+    (gradient,) = torch.autograd.grad(total, moved)
+    assert total.dtype == torch.float32
+    assert total.item() == pytest.approx(expected.item(), rel=tolerance)
+    assert (gradient.cpu() - wanted).norm() < tolerance * wanted.norm()
 
 
 @pytest.mark.parametrize("choice", [("match", "ordered", "mean"), ("reduce", "ordered", "mean")], ids=" ".join)
