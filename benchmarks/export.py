@@ -34,7 +34,7 @@ class ExportArguments:
     backend: FORMATS = key("onnx-int8", "What the model becomes.")
     validation_file: str = key("demo", "Text to check it on: a corpus, or `demo`.", path="corpus")
     data_dir: str | None = key(None, "Where the data of its benchmark are now.", path="source")
-    max_length: int = key(128, "Tokens of a line when it is checked.")
+    max_length: int = key(128, "Tokens of a line when it is checked.", least=8)
 
     def __post_init__(self):
         folder = Path(self.output_dir)

@@ -1,10 +1,7 @@
 """ONNX Runtime, in fp32 or with dynamically quantised int8 products."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
-
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when ONNX Runtime is imported; else it reports home
 
 import onnxruntime
 import torch

@@ -68,8 +68,9 @@ def _least(call: Callable[[], object], device: torch.device) -> float:
 
 
 def _product_by_onnx(precision: str, threads: int) -> Callable[[], object]:
-    import onnxruntime
     from onnx import TensorProto, helper, numpy_helper
+
+    from benchmarks.backends.in_onnxruntime import session
 
     generator = np.random.default_rng(0)
     if precision == "int8":
@@ -87,10 +88,8 @@ def _product_by_onnx(precision: str, threads: int) -> Callable[[], object]:
         [numpy_helper.from_array(right, "right")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return lambda: session.run(None, {"left": left})
+    opened = session(model.SerializeToString(), threads)
+    return lambda: opened.run(None, {"left": left})
 
 
 def work(model: PreTrainedModel, batch_size: int, length: int) -> tuple[int, int]:

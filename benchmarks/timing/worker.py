@@ -3,9 +3,8 @@
 import statistics
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -76,18 +75,25 @@ def in_process(function: Callable[..., dict[str, Any]], *arguments: Any) -> dict
     """
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(1, context) as pool:
-        try:
-            return pool.submit(_answer, function, arguments).result()
-        except BrokenProcessPool:
-            raise UserError("its process was killed: out of memory, most likely") from None
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(sender, function, arguments))
+    process.start()
+    sender.close()
+    try:
+        result, error = receiver.recv()
+    except EOFError:
+        result, error = {}, "its process was killed: out of memory, most likely"
+    process.join()
+    if error:
+        raise UserError(error)
+    return result
 
 
-def _answer(function: Callable[..., dict[str, Any]], arguments: tuple) -> dict[str, Any]:
+def _answer(sender: Connection, function: Callable[..., dict[str, Any]], arguments: tuple) -> None:
     transformers.utils.logging.disable_progress_bar()
     try:
-        return function(*arguments)
+        sender.send((function(*arguments), None))
     except Exception as error:  # of any type: the other rows go on
         text = one_line(error)
         scarce = isinstance(error, MemoryError) or any(sign in text for sign in SCARCE)
-        raise UserError("out of memory" if scarce else text) from None
+        sender.send((None, "out of memory" if scarce else text))
