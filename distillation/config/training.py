@@ -87,7 +87,9 @@ def _check_parts(args: "TrainingArguments") -> None:
 
     for callback in get_reporting_integration_callbacks(args.report_to):
         callback()
-    Trainer.get_optimizer_cls_and_kwargs(args)
-    optimizer = torch.optim.SGD([torch.zeros(1)])
-    options = {"num_warmup_steps": 0, "num_training_steps": 2, "scheduler_specific_kwargs": args.lr_scheduler_kwargs}
-    get_scheduler(args.lr_scheduler_type, optimizer, **options)
+    kind, options = Trainer.get_optimizer_cls_and_kwargs(args)
+    if kind.__module__.startswith("torch."):  # others want the layers of a model
+        kind([torch.zeros(1)], **options)
+    optimizer, options = torch.optim.SGD([torch.zeros(1)]), {"scheduler_specific_kwargs": args.lr_scheduler_kwargs}
+    steps = {"num_warmup_steps": args.get_warmup_steps(2), "num_training_steps": 2}
+    get_scheduler(args.lr_scheduler_type, optimizer, **steps, **options)

@@ -84,7 +84,8 @@ def checkpoints(entry: Entry) -> Cases:
     for key in entry.models:
         for name, (change, expected) in by_hand().items():
             # What is wrong with the weights does not matter where only the tokenizer is read.
-            expected = expected if key in WHOLE_MODELS and entry.fails == 2 else EITHER
+            reads_weights = key in WHOLE_MODELS and entry.name != "distillation.run_vocabulary"
+            expected = expected if reads_weights and entry.fails == 2 else EITHER
             yield Case(entry, f"{key}-{name}", _changes(key), copying(change), expected)
         for name, value in (("absent", "{here}/absent"), ("no-such-id", "no/such/model"), ("nothing", "")):
             yield Case(entry, f"{key}-{name}", _changes(key) | {key: value})

@@ -14,7 +14,7 @@ from tests.fuzz.damage import RECIPES
 WRONG = {
     "bool": ("perhaps", "2"),
     "float": ("fast", "nan", "inf", "-1", "0", "1e400", ""),
-    "int": ("many", "-1", "0", "1.5", "nan", "100000000000000000000", ""),
+    "int": ("many", "-1", "0", "1.5", "nan", ""),
     "list": ("", "nonsense", "\x00"),
     "dict": ("{", "[1]", "nonsense", '{"nonsense": 1}'),
     "str": ("nonsense", "", "..", "Ё" * 140, "a\x00b", "{good}/corpus.txt"),
@@ -37,7 +37,7 @@ def people() -> list[tuple[str, dict[str, Any], str]]:
         (run, {"train_file": "{here}/absent.txt"}, REFUSED),
         (run, {"output_dir": None}, REFUSED),
         (run, {"dataset_name": "some/thing"}, REFUSED),
-        (run, {"validation_file": "{good}/corpus.txt"}, SURVIVED),
+        (run, {"validation_file": "{good}/corpus.txt"}, REFUSED),
         (run, {f"weight_{term}": 0 for term in ("kl", "mlm", "cosine", "attention")}, REFUSED),
         (run, across, REFUSED),
         (run, {"alignment": "match"} | across, REFUSED),
