@@ -239,23 +239,20 @@ class Stream(IterableDataset):
 
         Raises UserError for a checkpoint of another kind of run, or of another number of processes or workers.
         """
-        path = self._file(folder)
-        try:
-            state = json.loads(path.read_text(encoding="utf-8"))
-            made_by, consumed = dict(state["made_by"]), int(state["consumed"])
-            positions = [Position(*position) for position in state["positions"]]
-        except (OSError, ValueError, KeyError, TypeError):
+        path, made_by = self._file(folder), self._made_by()
+        if not path.exists():
             raise LocalError(
-                f"`resume_from_checkpoint`: {path} is missing or damaged: resume a run that was made with `streaming` "
-                "by as many processes, without `save_only_model`"
-            ) from None
-        for name, now in self._made_by().items():
-            if made_by.get(name) != now:
-                raise UserError(
-                    f"`resume_from_checkpoint`: {folder} was made with {made_by.get(name)} as {name} and not {now}, "
-                    "for which it has no place in the stream: resume as it was made, or choose another `output_dir`"
-                )
-        self.consumed, self.positions = consumed, positions
+                f"`resume_from_checkpoint`: {path} is missing: resume a run that was made with `streaming` by as many "
+                "processes"
+            )
+        state = json.loads(path.read_text(encoding="utf-8"))
+        changed = [f"{name} {now}" for name, now in made_by.items() if state["made_by"].get(name) != now]
+        if changed:
+            raise UserError(
+                f"`resume_from_checkpoint`: {folder} has no place in the stream for {', '.join(changed)}: resume as "
+                "it was made, or choose another `output_dir`"
+            )
+        self.consumed, self.positions = state["consumed"], [Position(*one) for one in state["positions"]]
 
     def _file(self, folder: str | Path) -> Path:
         return Path(folder, FILES.replace("*", str(self.rank)))
@@ -263,10 +260,10 @@ class Stream(IterableDataset):
     def _made_by(self) -> dict[str, Any]:
         """What a position depends on, by the names that a user knows."""
         return {
-            "number of processes": self.ranks,
+            "processes": self.ranks,
             "`dataloader_num_workers`": self.workers,
             "`per_device_train_batch_size`": self.batch_size,
-            "number of corpus files": len(self.source),
+            "corpus files": len(self.source),
             "`seed` or `data_seed`": self.seed,
             "`train_sampling_strategy`": self.sampling,
         }

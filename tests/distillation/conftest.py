@@ -20,7 +20,9 @@ FOUR_TERMS = dict(weight_kl=2.0, weight_mlm=1.0, weight_cosine=1.0, weight_atten
 def make_trainer(tmp_path, teacher_folder, student_vocabulary, corpus_file):
     """A function that builds a trainer; its keywords are keys of a recipe."""
 
-    def make(folder="run", model=None, objective=None, masking=None, alignment="same", cache=None, **training):
+    def make(
+        folder="run", model=None, objective=None, masking=None, alignment="same", cache=None, data=None, **training
+    ):
         torch.manual_seed(0)
         terms = FOUR_TERMS if objective is None else {"weight_attention": 0, **objective}
         objective = ObjectiveArguments(alignment=alignment, **terms)
@@ -28,7 +30,7 @@ def make_trainer(tmp_path, teacher_folder, student_vocabulary, corpus_file):
             other = dict(student_vocabulary=str(student_vocabulary), student_initialisation="random")
             model = {**other, **(model or {})}
         model_args = ModelArguments(teacher_name_or_path=str(teacher_folder), student_layers=2, **(model or {}))
-        data_args = DataArguments(train_file=str(corpus_file), max_length=32)
+        data_args = DataArguments(train_file=str(corpus_file), max_length=32, **(data or {}))
         masking = MaskingArguments(masking_unit="word", **(masking or {}))
         cache_args = CacheArguments()
         if cache is not None:

@@ -18,14 +18,7 @@ from datasets import Dataset
 from transformers import AutoModelForMaskedLM, TrainingArguments
 
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
-from distillation.assembly import build_run
-from distillation.config.arguments import (
-    CacheArguments,
-    DataArguments,
-    MaskingArguments,
-    ModelArguments,
-    ObjectiveArguments,
-)
+from distillation.config.arguments import DataArguments, MaskingArguments, ObjectiveArguments
 from distillation.config.errors import UserError
 from distillation.corpus.examples import encoder, load_corpus
 from distillation.corpus.masking import MaskingCollator
@@ -227,63 +220,33 @@ def test_a_shard_without_a_block_waits_for_another_epoch_or_ends(tmp_path, token
 # From a corpus to a trained student
 
 
-@pytest.fixture
-def make_trainer(tmp_path, teacher_folder, corpus_file):
-    """A function that builds a trainer of small blocks, dropout included; its keywords are keys of a recipe."""
-
-    def make(folder, **training):
-        torch.manual_seed(0)
-        defaults = dict(learning_rate=1e-3, disable_tqdm=True, logging_steps=1, save_strategy="no", max_steps=12)
-        run = build_run(
-            ModelArguments(teacher_name_or_path=str(teacher_folder), student_layers=2),
-            DataArguments(train_file=str(corpus_file), max_length=32, streaming=True),
-            MaskingArguments(rarity_smoothing=0.7),
-            ObjectiveArguments(weight_attention=0),
-            CacheArguments(),
-            arguments_for(tmp_path / folder, **{**defaults, **training}),
-        )
-        run.trainer.train_dataset.source.block = BLOCK
-        return run.trainer
-
-    return make
-
-
 @pytest.mark.parametrize(("workers", "sampling"), [(0, "random"), (2, "group_by_length")])
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer, workers, sampling):
     """Resumed within a block, with an odd number of batches behind it: the workers have other turns then."""
-    options = dict(dataloader_num_workers=workers, train_sampling_strategy=sampling, per_device_train_batch_size=12)
-    options |= dict(save_strategy="steps", save_steps=7)
-    whole = make_trainer("whole", **options)
+
+    def make(folder, **changed):
+        options = dict(
+            dataloader_num_workers=workers, train_sampling_strategy=sampling, per_device_train_batch_size=12
+        )
+        options |= dict(save_strategy="steps", save_steps=7, max_steps=12, learning_rate=1e-3) | changed
+        options |= dict(masking=dict(rarity_smoothing=0.7), data=dict(streaming=True))
+        trainer = make_trainer(folder, **options)
+        trainer.train_dataset.source.block = BLOCK
+        return trainer
+
+    whole = make("whole")
     whole.train()
     checkpoint = Path(whole.args.output_dir, "checkpoint-7")
     state = json.loads((checkpoint / "stream-0.json").read_text(encoding="utf-8"))
     assert state["consumed"] == 7 and all(0 < batches < 6 for *_, batches in state["positions"]), "within a block"
-    resumed = make_trainer("resumed", **options)
+    resumed = make("resumed")
     resumed.train(resume_from_checkpoint=str(checkpoint))
     gradients.assert_same(dict(resumed.model.state_dict()), dict(whole.model.state_dict()), tolerance=1e-7)
     assert resumed.train_dataset.consumed == whole.train_dataset.consumed == 12, "no batch was made to be passed over"
     assert {log["epoch"] for log in resumed.state.log_history} == {0}, "not the share of the steps since then"
-    other = make_trainer("other", **{**options, "dataloader_num_workers": 1})
-    with pytest.raises(UserError, match=rf"made with {workers} as `dataloader_num_workers` and not 1"):
-        other.train(resume_from_checkpoint=str(checkpoint))
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda text: text[:40], "missing or damaged"),
-        (lambda text: text.replace('processes": 1', 'processes": 2'), "made with 2 as number of processes and not 1"),
-        (lambda text: text.replace('batch_size`": 8', 'batch_size`": 9'), "9 as `per_device_train_batch_size`"),
-    ],
-)
-def test_a_checkpoint_of_another_run_is_refused(tmp_path, corpus_file, tokenizer, damage, message):
-    """Going on at the wrong place would repeat one part of a corpus and never see another."""
-    stream = make_stream(corpus_file, tokenizer)
-    stream.save(tmp_path)
-    path = tmp_path / "stream-0.json"
-    path.write_text(damage(path.read_text()))
-    with pytest.raises(UserError, match=message):
-        stream.load(tmp_path)
+    changed = dict(dataloader_num_workers=1, per_device_train_batch_size=9)
+    with pytest.raises(UserError, match="place in the stream .*`dataloader_num_workers` 1.*_batch_size` 9"):
+        make("other", **changed).train(resume_from_checkpoint=str(checkpoint))
 
 
 def test_held_out_lines_and_their_repeats_are_never_trained_on(tmp_path, corpus_lines, tokenizer, caplog):
