@@ -163,6 +163,7 @@ def test_ends_of_entities_may_be_their_last_character(tmp_path):
         # With a space or a stop behind them they are as published, and they are compared without: one choice, not two.
         (((2, 7), (15, 19), (31, 34), (18, 19)), ["Осло", "Кит."]),
         (((-3, -1), (15, 18), (400, 402)), ["Кит"]),  # those outside the passage are left out
+        (((2, 6), (15, 18), (31, 34), (38, 40)), ["Осло", "Кит", "СШ"]),  # one slip does not turn the reading of all
     ],
 )
 def test_entities_that_are_no_complete_words(tmp_path, places, choices):
