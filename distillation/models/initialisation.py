@@ -14,7 +14,7 @@ from transformers import DistilBertConfig, DistilBertForMaskedLM, PretrainedConf
 
 from distillation.config.errors import UserError
 from distillation.models.layer_groups import layer_groups, mean
-from distillation.models.narrowing import narrow
+from distillation.models.narrowing import narrow_model
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def initialise(
         weights |= _layers(source, theirs, ours.n_layers, how) | _head(source)
     if vocabulary is not None:
         weights |= _translated(weights, vocabulary)
-    weights = narrow(weights, ours, theirs.num_attention_heads, projection)
+    weights = narrow_model(weights, ours, theirs.num_attention_heads, projection)
     missing, unexpected = student.load_state_dict(weights, strict=False)
     assert not unexpected, unexpected
     assert not with_layers or set(missing) <= {"vocab_projector.weight"}, missing  # the tied matrix

@@ -62,12 +62,8 @@ def load_masked_lm(name_or_path: str, key: str, attn_implementation: str = "sdpa
     # BART and T5 are in the mapping as well, but they write a text instead of filling one in.
     if type(config) not in AutoModelForMaskedLM._model_mapping or config.is_encoder_decoder:
         raise UserError(f"`{key}` {name_or_path!r} is not a masked language model; give one, such as a BERT")
-    model = load_trained(
-        AutoModelForMaskedLM, name_or_path, key, config=config, attn_implementation=attn_implementation
-    )
-    if getattr(config, "num_hidden_layers", 1) < 1:
-        raise UserError(f"`{key}` {name_or_path!r} has no layers: give a trained masked LM")
-    return model
+    options = dict(config=config, attn_implementation=attn_implementation)
+    return load_trained(AutoModelForMaskedLM, name_or_path, key, **options)
 
 
 def load_as_saved(name_or_path: str, key: str, heads: tuple[str, ...] = ("",), **options: Any) -> PreTrainedModel:

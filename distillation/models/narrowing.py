@@ -16,7 +16,7 @@ _READERS = (*_EMBEDDINGS, "q_lin", "k_lin", "v_lin", "lin1", "vocab_transform") 
 _WRITERS = ("out_lin", "lin2", "vocab_transform")  # their rows are
 
 
-def narrow(weights: Mapping[str, Tensor], config: DistilBertConfig, heads: int, how: str) -> dict[str, Tensor]:
+def narrow_model(weights: Mapping[str, Tensor], config: DistilBertConfig, heads: int, how: str) -> dict[str, Tensor]:
     """Weights of a DistilBERT with `heads` heads, all or some (word embeddings at least), in the shapes of `config`.
 
     Where the residual stream gets narrower, word embeddings are centred and get the deviation of fresh ones. Of equal
@@ -85,7 +85,7 @@ def factors(left: Tensor, right: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     return rows @ (u[..., :rank] * roots[..., None, :]), (roots[..., None] * v[..., :rank, :]) @ columns.mT
 
 
-def inner_units(first: Tensor, second: Tensor, count: int, how: str) -> Tensor:
+def select_ffn_units(first: Tensor, second: Tensor, count: int, how: str) -> Tensor:
     """Which units of a feed-forward layer stay. first: (units, width); second: (width, units).
 
     pca: those with the largest product of the norms of what they read and what they write.
@@ -127,7 +127,7 @@ def _narrow_attention(
 
 def _narrow_feed_forward(weights: dict[str, Tensor], prefix: str, count: int, how: str) -> None:
     first, second = f"{prefix}.lin1.weight", f"{prefix}.lin2.weight"
-    kept = inner_units(weights[first], weights[second], count, how)
+    kept = select_ffn_units(weights[first], weights[second], count, how)
     weights[first], weights[second] = weights[first][kept], weights[second][:, kept]
     weights[f"{prefix}.lin1.bias"] = weights[f"{prefix}.lin1.bias"][kept]
 

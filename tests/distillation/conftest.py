@@ -1,7 +1,10 @@
 """A trainer of tiny models, for all tests that train."""
 
+import os
+
 import pytest
 import torch
+from accelerate import DistributedType
 from transformers import TrainingArguments
 
 from distillation.assembly import build_run
@@ -37,6 +40,9 @@ def make_trainer(tmp_path, teacher_folder, student_vocabulary, corpus_file):
             cache_args = CacheArguments(**{"teacher_cache": str(tmp_path / "cache"), **cache})
         defaults = dict(output_dir=str(tmp_path / folder), use_cpu=True, report_to="none", save_strategy="no", seed=1)
         training_args = TrainingArguments(**{**defaults, "disable_tqdm": True, "logging_steps": 1, **training})
+        if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+            # accelerate hands out shards where it believes that the devices are GPUs; the device stays what it is.
+            training_args.distributed_state.distributed_type = DistributedType.MULTI_GPU
         run = build_run(model_args, data_args, masking, objective, cache_args, training_args)
         for module in run.trainer.model.modules():
             if isinstance(module, torch.nn.Dropout):

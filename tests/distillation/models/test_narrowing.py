@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import pad
 from transformers import DistilBertConfig, DistilBertForMaskedLM
 
-from distillation.models.narrowing import factors, inner_units, narrow, narrow_heads, residual_basis
+from distillation.models.narrowing import factors, narrow_heads, narrow_model, residual_basis, select_ffn_units
 
 WIDTH, NARROW = 12, 8
 
@@ -98,14 +98,14 @@ def test_the_best_factors_lose_the_tail_of_the_singular_values(rank):
 def test_inner_units_by_hand():
     """Products 6, 1, 20, 8: pca keeps the units 2 and 3, in their order."""
     first, second = torch.tensor([[3.0], [1], [4], [8]]), torch.tensor([[2.0, 1, 5, 1]])
-    assert inner_units(first, second, 2, "pca").tolist() == [2, 3]
-    assert inner_units(first, second, 2, "crop").tolist() == [0, 1]
+    assert select_ffn_units(first, second, 2, "pca").tolist() == [2, 3]
+    assert select_ffn_units(first, second, 2, "crop").tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("how", ["crop", "pca"])
 def test_of_equal_shapes_nothing_changes(how):
     network = randomised(model())
-    narrowed = narrow(network.state_dict(), network.config, 2, how)
+    narrowed = narrow_model(network.state_dict(), network.config, 2, how)
     assert all(torch.equal(narrowed[name], weight) for name, weight in network.state_dict().items())
 
 
@@ -149,7 +149,7 @@ def test_a_teacher_that_uses_a_part_of_its_width_is_reproduced():
     """
     small = randomised(model(dim=NARROW, hidden_dim=16))
     teacher, student = embedded(small), model(dim=NARROW, hidden_dim=16)
-    narrowed = narrow(teacher.state_dict(), student.config, 2, "pca")
+    narrowed = narrow_model(teacher.state_dict(), student.config, 2, "pca")
     del narrowed["vocab_projector.weight"]  # tied
     gains = [name for name in narrowed if "norm" in name.lower() and name.endswith("weight")]
     narrowed |= {name: narrowed[name] * (WIDTH / NARROW) ** 0.5 for name in gains}
