@@ -23,11 +23,12 @@ def test_roc_auc_tells_where_the_official_figures_do_not(chances, figures):
 
 
 def test_the_answer_stays_however_long_the_question(tokenizer):
-    """Without it the answers of a question are one input with different labels."""
-    row = muserc_row(0, "1", scale=20)
-    (ids,) = make_task("muserc").encode([row], tokenizer, 64).inputs["input_ids"]
-    answer = tokenizer.decode(tokenizer(row["answer"], add_special_tokens=False)["input_ids"])
-    assert answer in tokenizer.decode(ids).split("[SEP]")[0] and len(ids) <= 64
+    """Without it the answers of a question are one input with different labels. Of a long answer the start stays."""
+    for row in (muserc_row(0, "1", scale=20), muserc_row(0, "1") | {"answer": "В Туле. " * 20}):
+        (ids,) = make_task("muserc").encode([row], tokenizer, 64).inputs["input_ids"]
+        asked = tokenizer.decode(ids).split("[SEP]")[0]
+        assert tokenizer.decode(tokenizer("В Туле.", add_special_tokens=False)["input_ids"]) in asked
+        assert asked.startswith("[CLS] Где") and len(ids) <= 64
 
 
 @pytest.mark.parametrize("name", ["muserc", "danetqa"])
