@@ -268,9 +268,10 @@ def test_what_chooses_is_the_benchmarks_own_metric_or_another(fine_tune, tmp_pat
     """Of the best epoch, not of the last."""
     keys = dict(num_train_epochs=4, metric_for_best_model=choice, learning_rate=2e-2)
     results = fine_tune("rusentiment", tmp_path, **keys)
-    logs = json.loads((tmp_path / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
-    values = [log[f"eval_{metric}"] for log in logs if f"eval_{metric}" in log]
+    state = json.loads((tmp_path / "trainer_state.json").read_text(encoding="utf-8"))
+    values = [log[f"eval_{metric}"] for log in state["log_history"] if f"eval_{metric}" in log]
     best = min(values) if metric == "loss" else max(values)
+    assert state["best_metric"] == best and f"`{metric}`" in results["chosen_by"]
     assert len(set(values)) > 1 and results[f"validation_{metric}"] == pytest.approx(best, rel=1e-5)
 
 
