@@ -46,7 +46,7 @@ class DataArguments:
     """The corpus and how it is cut into examples."""
 
     train_file: str | None = key(
-        None, "Corpus: a .txt .jsonl .csv .parquet (or .gz) file, folder, glob, or `demo`.", path="corpus"
+        None, "Corpus: a .txt .jsonl .csv .parquet (or .gz, .zst) file, folder, glob, or `demo`.", path="corpus"
     )
     validation_file: str | None = key(
         None, "Held-out text; lines are set aside from the corpus unless given.", path="corpus"
