@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
-from distillation.runs.files import RESULTS, markdown_table, mean_text, read_json
+from distillation.runs.files import RESULTS, as_written, markdown_table, mean_text, read_json
 
 PREDICTIONS = "test_predictions.jsonl"
 ALIKE = 1  # points: models are called alike if all of the interval is within this, either way
@@ -52,8 +52,10 @@ class Run:
     validation: float  # the benchmark's metric on the validation part
 
     def predictions(self) -> list[dict[str, Any]]:
-        """Of the test part, with the right answers."""
-        return [json.loads(line) for line in (self.folder / PREDICTIONS).read_text("utf-8").splitlines()]
+        """Of the test part, with the right answers. Raises UserError for a file that is not as it was written."""
+        path = self.folder / PREDICTIONS
+        with as_written(path):
+            return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 @cli_entry
@@ -104,9 +106,11 @@ def runs_of(model: Path) -> dict[str, list[Run]]:
 def _runs(model: Path) -> Iterator[Run]:
     for path in sorted(model.rglob(PREDICTIONS)):
         results = read_json(path.parent / RESULTS)
-        metric = results["metric"]
-        rate, validation = results["recipe"]["learning_rate"], results[f"validation_{metric}"]
-        yield Run(path.parent, results["task"], metric, rate, results["seed"], validation)
+        with as_written(path.parent / RESULTS):
+            metric = results["metric"]
+            rate, validation = results["recipe"]["learning_rate"], results[f"validation_{metric}"]
+            run = Run(path.parent, results["task"], metric, rate, results["seed"], validation)
+        yield run
 
 
 def _validation(seeds: Mapping[int, Run]) -> float:

@@ -54,7 +54,13 @@ def _with_config(argv: list[str]) -> list[str]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML itself takes the last."""
+    """Refuses a key that stands twice, of which YAML itself takes the last, and aliases, which can stand for millions
+    of values or hold themselves."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "write the value out", self.peek_event().start_mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         for key, count in Counter(str(key.value) for key, _ in node.value).items():

@@ -106,7 +106,7 @@ def as_written(path: str | Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, RecursionError) as error:
         raise UserError(
             f"{path} is not as results are ({one_line(repr(error))}): make it anew, or leave it out"
         ) from None

@@ -41,10 +41,9 @@ def by_hand() -> dict[str, tuple[Change, str]]:
         found[f"tokenizer_config.json-{name}"] = damaged("tokenizer_config.json", DAMAGES[name]), EITHER
     for name, stand_in in STAND_INS.items():
         expected = REFUSED if name != "locked" else EITHER
-        if name != "a-pipe":  # which every program would wait for
-            for file in (CONFIG, WEIGHTS):
-                found[f"{file}-{name}"] = replaced(file, stand_in), expected
-            found[f"tokenizer.json-{name}"] = replaced(TOKENIZER, stand_in), EITHER
+        for file in (CONFIG, WEIGHTS):
+            found[f"{file}-{name}"] = replaced(file, stand_in), expected
+        found[f"tokenizer.json-{name}"] = replaced(TOKENIZER, stand_in), EITHER
     return found | {
         "an-empty-folder": (_emptied, REFUSED),
         "no-tokenizer": (_without(*OF_TOKENIZER, "vocab.txt"), REFUSED),

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import random
 import shutil
 from collections.abc import Callable
@@ -126,7 +125,6 @@ STAND_INS: dict[str, Callable[[Path], None]] = {
     "a-dangling-link": lambda path: path.symlink_to(path.with_name("absent")),
     "a-link-to-itself": lambda path: path.symlink_to(path),
     "locked": _locked,
-    "a-pipe": os.mkfifo,
 }
 
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

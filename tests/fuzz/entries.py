@@ -3,7 +3,7 @@
 from types import ModuleType
 from typing import Any
 
-from benchmarks import cross_vocabulary_kl, export, inference, quality, report, scores, training_step
+from benchmarks import compare, cross_vocabulary_kl, export, inference, quality, report, scores, training_step
 from distillation import run, run_evaluation, run_publish, run_teacher, run_vocabulary
 from distillation.config.arguments import ARGUMENTS, CardArguments, DataArguments
 from finetuning import (
@@ -130,6 +130,12 @@ ENTRIES = (
     ),
     _benchmark(report, {"": "{good}/results", "output_dir": FOLDER}, folders={"": "results"}),
     _benchmark(scores, {"": "{good}/results"}, folders={"": "results"}),
+    _benchmark(
+        compare,
+        {"models": "{good}/results", "baseline": "{good}/results"},
+        types=(compare.CompareArguments,),
+        folders={"models": "results"},
+    ),
     _benchmark(quality, {"output_dir": FOLDER, "seeds": 0, "train_file": "{good}/absent"}, fails=1),
     _benchmark(
         training_step,

@@ -13,7 +13,12 @@ FILES = {
     "data/collection3": ("train.txt", "test.txt"),
     "data/sberquad": ("train-v1.1.json", "dev-v1.1.json"),
     "data/russian_superglue": ("TERRa/train.jsonl", "TERRa/test.jsonl"),
-    "results": ("student/all_results.json", "student/trainer_state.json", "tuned/all_results.json", "timed.json"),
+    "results": (
+        "student/all_results.json",
+        "student/trainer_state.json",
+        "tuned/all_results.json",
+        "tuned/test_predictions.jsonl",
+    ),
     "finished": ("all_results.json", "config.json", "tokenizer_config.json", "README.md"),
 }
 

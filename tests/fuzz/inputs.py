@@ -60,8 +60,11 @@ def make_results(folder: Path) -> None:
         _save(folder / place / "all_results.json", RESULTS)
     log = [{"step": 5, "loss": 3.0, "kl": 1.0}, {"step": 10, "loss": 2.0, "kl": 0.5}, {"step": 10, "eval_kl": 0.6}]
     _save(folder / "results" / "student" / "trainer_state.json", {"log_history": log})
-    tuned = {"task": "terra", "metric": "f1", "test_f1": 0.5, "parameters": 1000, "recipe": {}}
-    _save(folder / "results" / "tuned" / "all_results.json", {**tuned, "model": "results/student"})
+    tuned = {"task": "terra", "metric": "accuracy", "test_accuracy": 0.5, "validation_accuracy": 0.5, "seed": 1}
+    tuned |= {"parameters": 1000, "recipe": {"learning_rate": 0.1}, "model": "results/student"}
+    _save(folder / "results" / "tuned" / "all_results.json", tuned)
+    answer = {"id": 1, "prediction": "entailment", "reference": "entailment", "scores": {"entailment": 1.0}}
+    _save(folder / "results" / "tuned" / "test_predictions.jsonl", answer)
     row = {"model": "student", "source": "results/student", "head": "encoder", "backend": "torch", "device": "cpu"}
     row |= {"batch_size": 1, "sequence_length": 8, "parameters": 1000, "seconds": [0.001, 0.002], "mib": 1.0}
     _save(folder / "results" / "timed.json", {"hardware": hardware(torch.device("cpu")), "rows": [row]})

@@ -74,6 +74,7 @@ def test_wrong_values_are_refused_by_key(recipe, text, words):
         ("a: [1\nb: 2", "is not valid YAML"),
         ("a: 1\n\tb: 2", "is not valid YAML"),
         ("max_length: 32\nmax_length: 64\n", "`max_length` stands there twice"),
+        ("a: &a [1, 2]\nb: [*a, *a]\n", "write the value out"),
         ("max_length: !!python/object/apply:os.system [exit]\n", "is not valid YAML"),
     ],
 )
