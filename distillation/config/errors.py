@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES}
+NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG}
 HALF = 290  # characters of a sentence that are always shown, at its start and at its end
 STAGES = ("distillation", "finetuning", "benchmarks")
 
