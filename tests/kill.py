@@ -32,7 +32,10 @@ import torch  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 from transformers import BertConfig, BertForMaskedLM  # noqa: E402
 
-from distillation import run  # noqa: E402
+from distillation import (  # noqa: E402
+    assembly,  # noqa: F401 (what `run.main` imports: forks have it then)
+    run,
+)
 from distillation.models.loading import save_pretrained  # noqa: E402
 from distillation.runs.resume import COMPLETE, checkpoints  # noqa: E402
 from distillation.vocabularies.wordpiece import train_tokenizer  # noqa: E402
