@@ -120,7 +120,7 @@ def compare(source: Source, deployed: Deployed, may_use_lines: bool) -> dict[str
     if run:
         try:
             task = make_task(run["task"], run["recipe"])
-            length = min(run["recipe"].get("max_length", 512), tokenizer.model_max_length)
+            length = min(run.get("max_length", 512), tokenizer.model_max_length)
             return compare_on_task(model, deployed, tokenizer, task, str(run["data_dir"]), length)
         except UserError as error:
             if not may_use_lines:

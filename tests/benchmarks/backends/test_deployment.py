@@ -39,8 +39,7 @@ def test_each_kind_of_task_has_its_own_metric(name, source, teacher_folder, toke
     """Those of Russian SuperGLUE were once checked on lines of text, for no script had their name."""
     task = make_task(name)
     model = load_with_head(task.model_class, str(teacher_folder), "model_name_or_path", task.labels)
-    recipe = {"data_dir": "demo", "max_length": 48, "task": name}
-    made = source(model, tokenizer, {"task": name, "recipe": recipe})
+    made = source(model, tokenizer, {"task": name, "max_length": 48, "recipe": {"data_dir": "demo", "task": name}})
     found = compare(made, running(made.model), may_use_lines=False)
 
     rows = task.read("demo")["test"]
