@@ -6,29 +6,18 @@ Kept beside the model as `measured.json`, with nothing of the machine but the na
 import logging
 import shutil
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from distillation.config.errors import UserError
 from distillation.hub.card import THIS
-from distillation.runs.files import (
-    EXPORTED,
-    MEASURED,
-    RESULTS,
-    WEIGHTS,
-    as_written,
-    find_runs,
-    read_json,
-    replacing,
-    sha256,
-    without_folders,
-    write_json,
-)
+from distillation.runs import files
 
 logger = logging.getLogger(__name__)
 
 ONNX = {"onnx": "model.onnx", "onnx-int8": "model_int8.onnx"}  # by the backend, as the Hub has these names
+OF_TASK = ("pipeline_tag", "dataset", "split", "demo", "per_cent")
 SETTING = ("head", "backend", "device", "batch_size", "sequence_length", "parameters")
 
 
@@ -41,92 +30,71 @@ def gather(folder: Path, results: Mapping[str, Any], paths: Sequence[Path]) -> d
     Raises UserError for a path without results, for results of what stood in the folder before, and for a score or a
     timing that two files have.
     """
-    model = _Model(folder.resolve(), results)
-    files = [path for path in paths if path.is_file() and path.name != RESULTS]
-    runs = find_runs([path for path in paths if path not in files])
-    found: dict[tuple, tuple[Path, dict[str, Any]]] = {}
-    for path, one in [*_runs_of(model, runs), *(one for file in files for one in _of_file(model, file))]:
-        key = tuple(one[name] for name in ("model", "task", *SETTING, "hardware") if name in one)
-        if key in found:
-            both = f"{found[key][0]} and {path} both have {', '.join(map(str, key))}"
-            raise UserError(f"`results`: {both}: name one of them")
-        found[key] = path, one
-    scores = [one for _, one in found.values() if "task" in one]
-    return {"scores": scores, "speed": [one for _, one in found.values() if "task" not in one]}
 
-
-class _Model:
-    """The finished model, and what other models are called beside it."""
-
-    def __init__(self, folder: Path, results: Mapping[str, Any]):
-        self.folder, self.results = folder, results
-        self.weights = sha256(folder / WEIGHTS)
-        self.teacher = results["recipe"].get("teacher_name_or_path")
-
-    def name(self, source: str) -> str:
-        """What a model is called that results know by this folder or Hub id."""
-        if Path(source).resolve() == self.folder:
+    def name_of(source: str) -> str:
+        if Path(source).resolve() == folder.resolve():
             return THIS
-        return "teacher" if source == self.teacher else Path(source).name
+        return "teacher" if source == results["recipe"].get("teacher_name_or_path") else Path(source).name
+
+    single = [path for path in paths if path.is_file() and path.name != files.RESULTS]
+    runs = files.find_runs([path for path in paths if path not in single])
+    found: dict[str, list[dict[str, Any]]] = {"scores": [], "speed": []}
+    origins: dict[tuple, Path] = {}
+    for path, kind, one in [
+        *_scores(folder.resolve(), results.get("task"), runs, name_of),
+        *(one for file in single for one in _of_file(file, name_of)),
+    ]:
+        key = tuple(one[name] for name in ("model", "task", *SETTING, "hardware") if name in one)
+        if key in origins:
+            both = f"{origins[key]} and {path} both have {', '.join(map(str, key))}"
+            raise UserError(f"`results`: {both}: name one of them")
+        origins[key] = path
+        found[kind].append(one)
+    return found
 
 
-def _runs_of(model: _Model, runs: Mapping[Path, Mapping[str, Any]]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    own_task = model.results.get("task")
-    runs = {folder: run for folder, run in runs.items() if "task" in run}
+def _scores(
+    own: Path, own_task: str | None, runs: Mapping[Path, Mapping[str, Any]], name_of: Callable[[str], str]
+) -> Iterator[tuple[Path, str, dict[str, Any]]]:
+    """What fine-tuned models say of their tasks, on the test part. A model is known by its weights."""
+    weights = files.sha256(own / files.WEIGHTS)
     for folder, run in runs.items():
-        with as_written(folder / RESULTS):
-            if folder != model.folder and own_task in (None, run["task"]):
-                # LiDiRus is answered by the model that was fine-tuned on TERRa.
-                began = runs.get(Path(run["model"]).resolve(), run)
-                name = THIS if began.get("weights") == model.weights else model.name(began["model"])
-                if name == THIS and began.get("weights") not in (None, model.weights):
-                    raise UserError(
-                        f"`results`: {folder} began with other weights than {model.folder} has now: fine-tune again"
-                    )
-                name += ", random weights" * bool(run["recipe"].get("random_weights"))
-                name += ", with a task teacher" * ("task_teacher" in run)
-                yield folder, _score(name, run)
+        if folder == own or "task" not in run or own_task not in (None, run["task"]):
+            continue
+        with files.as_written(folder / files.RESULTS):
+            # LiDiRus is answered by the model that was fine-tuned on TERRa.
+            began = runs.get(Path(run["model"]).resolve(), run)
+            began = began if "task" in began else run
+            name = THIS if began.get("weights") == weights else name_of(began["model"])
+            if name == THIS and began.get("weights") not in (None, weights):
+                raise UserError(f"`results`: {folder} began with other weights than {own} has now: fine-tune again")
+            name += ", random weights" * bool(run["recipe"].get("random_weights"))
+            name += ", with a task teacher" * ("task_teacher" in run)
+            test = {key.removeprefix("test_"): float(value) for key, value in run.items() if key.startswith("test_")}
+            score = {"model": name, "task": run["task"], "metric": run["metric"]}
+            score |= {"seeds": run.get("seeds") or [run["seed"]], "test": {run["metric"]: test[run["metric"]], **test}}
+            yield folder, "scores", score | {key: run.get(key) for key in OF_TASK}
 
 
-def _score(name: str, run: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run says of a model on the test part of its task."""
-    figures = {key.removeprefix("test_"): float(value) for key, value in run.items() if key.startswith("test_")}
-    return {
-        "model": name,
-        "task": run["task"],
-        "metric": run["metric"],
-        "seeds": run.get("seeds") or [run["seed"]],
-        "test": {run["metric"]: figures[run["metric"]], **figures},
-        **{key: run.get(key) for key in ("pipeline_tag", "dataset", "split", "demo", "per_cent")},
-    }
-
-
-def _of_file(model: _Model, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+def _of_file(path: Path, name_of: Callable[[str], str]) -> Iterator[tuple[Path, str, dict[str, Any]]]:
     """The rows of a file of timings, or the scores without a model of a Russian SuperGLUE."""
-    content = read_json(path)
-    with as_written(path):
+    content = files.read_json(path)
+    with files.as_written(path):
         if "rows" not in content:
             for task, figures in content["tasks"].items():
                 for who, name in (("majority", "the commonest label"), ("random", "chance")):
-                    metric = next(iter(figures[who]))
-                    test = {"model": name, "task": task, "metric": metric, "seeds": [], "test": figures[who]}
-                    yield path, test
+                    score = {"model": name, "task": task, "metric": next(iter(figures[who])), "seeds": []}
+                    yield path, "scores", score | {"test": figures[who]}
             return
         hardware = ", ".join(f"{name} {value}" for name, value in content["hardware"].items())
         rows = [row for row in content["rows"] if "error" not in row]
-        for row in rows:
-            if row.get("steady"):
-                yield path, _speed(model.name(row["source"]), row) | {"hardware": hardware}
+        for row in (row for row in rows if row.get("steady")):
+            known = {key: row[key] for key in (*SETTING, "mib")} | {"hardware": hardware}
+            took = 1000 * statistics.median(row["seconds"])
+            yield path, "speed", known | {"model": name_of(row["source"]), "milliseconds": took}
         if busy := sum(not row.get("steady") for row in rows):
-            logger.warning(
-                "%s: %d of %d timings are left out, whose rounds differ too much: measure again on idle cores",
-                path, busy, len(rows),
-            )  # fmt: skip
-
-
-def _speed(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    milliseconds = 1000 * statistics.median(row["seconds"])
-    return {"model": name, **{key: row[key] for key in SETTING}, "mib": row["mib"], "milliseconds": milliseconds}
+            advice = "timings are left out, whose rounds differ too much: measure again on idle cores"
+            logger.warning("%s: %d of %d %s", path, busy, len(rows), advice)
 
 
 def exported(folder: Path, source: Path) -> dict[str, Any]:
@@ -135,7 +103,7 @@ def exported(folder: Path, source: Path) -> dict[str, Any]:
     Raises UserError for a folder of another kind or of another model.
     """
     try:
-        found = read_json(source / EXPORTED.name)
+        found = files.read_json(source / files.EXPORTED.name)
         name, weights = ONNX[found["backend"]], found["weights"]
     except (UserError, LookupError, TypeError):
         raise UserError(
@@ -143,23 +111,23 @@ def exported(folder: Path, source: Path) -> dict[str, Any]:
         ) from None
     if not (source / "model.onnx").is_file():
         raise UserError(f"`onnx` {str(source)!r} has no model.onnx: export the model again")
-    if weights != sha256(folder / WEIGHTS):
+    if weights != files.sha256(folder / files.WEIGHTS):
         raise UserError(f"`onnx` {str(source)!r} was made of other weights than {folder} has now: export it again")
-    return without_folders(found) | {"file": name}
+    return files.without_folders(found) | {"file": name}
 
 
 def take_exported(folder: Path, source: Path, found: Mapping[str, Any]) -> None:
     """Put an exported model beside the one that it was made of, in the place of an earlier one."""
-    with replacing(folder / EXPORTED.parent) as draft:
+    with files.replacing(folder / files.EXPORTED.parent) as draft:
         draft.mkdir()
         shutil.copyfile(source / "model.onnx", draft / found["file"])
-        write_json(draft / EXPORTED.name, found)
+        files.write_json(draft / files.EXPORTED.name, found)
 
 
 def what_is_measured(folder: Path) -> dict[str, Any]:
     """`measured.json` of a folder, and as `exported` its `onnx/export.json`; empty where there is neither."""
-    with as_written(folder / MEASURED):
-        measured = dict(read_json(folder / MEASURED)) if (folder / MEASURED).is_file() else {}
-    if (folder / EXPORTED).is_file():
-        measured["exported"] = read_json(folder / EXPORTED)
+    with files.as_written(folder / files.MEASURED):
+        measured = dict(files.read_json(folder / files.MEASURED)) if (folder / files.MEASURED).is_file() else {}
+    if (folder / files.EXPORTED).is_file():
+        measured["exported"] = files.read_json(folder / files.EXPORTED)
     return measured

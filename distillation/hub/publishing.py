@@ -46,16 +46,10 @@ def publish(
     Only the main process calls it, after the model is saved. results: what was measured in training, and the sizes of
     the models; held_out: for each model the figures of `evaluate_masked_lm`; recipe: of `recipe_of`.
     """
-    folder, training = Path(trainer.args.output_dir), trainer.args
+    folder, training, data = Path(trainer.args.output_dir), trainer.args, recipe["dataset_name"]
     flat = {f"{model}_heldout_{name}": value for model, figures in held_out.items() for name, value in figures.items()}
-    everything = {
-        **results,
-        **flat,
-        "pipeline_tag": "fill-mask",
-        "dataset": recipe["dataset_name"] if recipe["dataset_name"] and on_hub(recipe["dataset_name"]) else None,
-        **card_facts(folder, recipe.get("teacher_name_or_path"), card_args),
-        "recipe": recipe,
-    }
+    everything = {**results, **flat, "pipeline_tag": "fill-mask", "dataset": data if data and on_hub(data) else None}
+    everything |= card_facts(folder, recipe.get("teacher_name_or_path"), card_args) | {"recipe": recipe}
     trainer.save_state()
     write_json(folder / RESULTS, everything)
     save_card(folder, everything, training.hub_model_id)
@@ -103,11 +97,8 @@ def on_hub(name: str) -> bool:
 
 def _front_matter(source: str) -> dict[str, Any]:
     """Of another model's card; empty where there is none."""
-    path = Path(source, CARD)
-    if Path(source).exists() and not path.is_file():
-        return {}
     try:
-        return ModelCard.load(path if path.is_file() else source).data.to_dict()
+        return ModelCard.load(Path(source, CARD) if Path(source).exists() else source).data.to_dict()
     except Exception:  # no network, no card, a card that is no card: nothing depends on it
         return {}
 

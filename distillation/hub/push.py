@@ -1,4 +1,8 @@
-"""The Hub: what of a finished folder goes there, in one commit, and what is found out before a run begins."""
+"""The Hub: what of a finished folder goes there, in one commit, and what is found out before a run begins.
+
+A `target` says where: `TrainingArguments`, or the arguments of `run_publish.py`, with `hub_model_id` (with or without
+its owner), `hub_token`, `hub_private_repo`, and `hub_revision` (a branch).
+"""
 
 import shlex
 import sys
@@ -6,55 +10,25 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
 
 from distillation.config.errors import UserError, one_line
-from distillation.runs.files import (
-    CARD,
-    EXPORTED,
-    MEASURED,
-    RESULTS,
-    WEIGHTS,
-    read_json,
-    sha256,
-    without_folders,
-    write_json,
-)
+from distillation.runs import files
 
 # Of all that a folder holds only this may go to the Hub: never the teacher, an optimiser, projections, or pickled
 # arguments.
-PUBLISHED = (
-    "config.json",
-    "generation_config.json",
-    WEIGHTS,
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.txt",
-    CARD,
-    RESULTS,
-    MEASURED,
-    str(EXPORTED),
-    "onnx/*.onnx",
-)
-MAY_NAME_FOLDERS = (RESULTS, MEASURED, EXPORTED.name)  # of this machine
+PUBLISHED = (files.WEIGHTS, files.CARD, files.RESULTS, files.MEASURED, str(files.EXPORTED), "onnx/*.onnx")
+PUBLISHED += ("config.json", "generation_config.json", "special_tokens_map.json", "vocab.txt", "tokenizer.json")
+PUBLISHED += ("tokenizer_config.json",)
+MAY_NAME_FOLDERS = (files.RESULTS, files.MEASURED, files.EXPORTED.name)  # of this machine
 # What goes from the repository unless it is sent again: weights of another model must not stay beside these.
 REPLACED = [*PUBLISHED, "*.safetensors", "*.bin", "*.onnx", "*.h5", "*.msgpack", "*.gguf", "*.pt"]
 
 
-class Target(Protocol):
-    """Where a model goes: `TrainingArguments`, or the arguments of `run_publish.py`."""
-
-    hub_model_id: str  # with or without its owner
-    hub_token: str | None
-    hub_private_repo: bool | None
-    hub_revision: str | None  # a branch
-
-
-def reserve(target: Target, overwrite: bool, weights: Path | None = None) -> None:
+def reserve(target: Any, overwrite: bool, weights: Path | None = None) -> None:
     """Make sure of a repository, before a run or before a push: it is there, or made, and may be written. The owner is
     added to its name.
 
@@ -76,7 +50,7 @@ def reserve(target: Target, overwrite: bool, weights: Path | None = None) -> Non
                 f"`hub_private_repo`: {name} is there and public: make it private in its settings, or name another"
             )
         there = {file.rfilename: file.lfs and file.lfs.sha256 for file in found.siblings}
-        same = weights is not None and there.get(weights.name) == sha256(weights)
+        same = weights is not None and there.get(weights.name) == files.sha256(weights)
         # A branch with nothing of its own is where the main one is, which stays as it is.
         empty = not there.keys() - {".gitattributes"} or (branch and found.sha == api.model_info(name).sha)
         if not (empty or same or overwrite):
@@ -87,7 +61,7 @@ def reserve(target: Target, overwrite: bool, weights: Path | None = None) -> Non
     target.hub_model_id = name
 
 
-def push(folder: Path, target: Target, overwrite: bool) -> str:
+def push(folder: Path, target: Any, overwrite: bool) -> str:
     """Put a finished folder on the Hub, in one commit; the repository's whole name.
 
     Raises UserError where it cannot be done; the folder stays as it is, and a second attempt sends what is missing.
@@ -96,11 +70,11 @@ def push(folder: Path, target: Target, overwrite: bool) -> str:
         for path in published_files(folder):
             copy = Path(staged, path.relative_to(folder))
             if path.name in MAY_NAME_FOLDERS:
-                write_json(copy, without_folders(read_json(path)))
+                files.write_json(copy, files.without_folders(files.read_json(path)))
             else:
                 copy.parent.mkdir(exist_ok=True)
                 copy.symlink_to(path.resolve())
-        reserve(target, overwrite, folder / WEIGHTS)
+        reserve(target, overwrite, folder / files.WEIGHTS)
         HfApi(token=target.hub_token).upload_folder(
             repo_id=target.hub_model_id,
             folder_path=staged,
@@ -116,7 +90,7 @@ def published_files(folder: Path) -> list[Path]:
     return sorted({path for pattern in PUBLISHED for path in folder.glob(pattern) if path.is_file()})
 
 
-def _command(folder: Path, target: Target, overwrite: bool) -> str:
+def _command(folder: Path, target: Any, overwrite: bool) -> str:
     """What publishes a finished folder; the token stays with its owner."""
     options: dict[str, Any] = {"checkpoint": folder, "hub_model_id": target.hub_model_id}
     options |= {name: getattr(target, name) for name in ("hub_private_repo", "hub_revision")}
@@ -126,7 +100,7 @@ def _command(folder: Path, target: Target, overwrite: bool) -> str:
 
 
 @contextmanager
-def _in_a_sentence(target: Target, again: str | None = None) -> Iterator[None]:
+def _in_a_sentence(target: Any, again: str | None = None) -> Iterator[None]:
     """Make a sentence of whatever the Hub, or the way there, objects to. again: the command that pushes once more."""
     try:
         yield
@@ -138,12 +112,12 @@ def _in_a_sentence(target: Target, again: str | None = None) -> Iterator[None]:
         raise UserError(text) from None
 
 
-def _sentence(error: Exception, target: Target) -> str:
+def _sentence(error: Exception, target: Any) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     text, name = one_line(error).replace(target.hub_token or "\0", "***"), f"`hub_model_id` {target.hub_model_id!r}"
     if isinstance(error, OfflineModeIsEnabled):
         return "`push_to_hub`: HF_HUB_OFFLINE is set, which keeps the Hub away: unset it"
-    if CARD in text:
+    if files.CARD in text:
         return f"the Hub refuses the card: give `license` and `language` as it knows them ({text})"
     if isinstance(error, HFValidationError):
         return f"{name} is no name of a repository: {text}"
