@@ -205,17 +205,6 @@ def test_two_ranks_are_one(tmp_path, make_trainer, tasks, parts):
         assert_same(*(load_file(folder / "model.safetensors") for folder in reversed(folders)))
 
 
-def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer):
-    """Of what is saved and loaded here; the rest is the base's."""
-    options = dict(dropout=0.1, per_device_train_batch_size=16, num_train_epochs=2, learning_rate=1e-3)
-    options |= dict(save_strategy="steps", save_steps=5, train_sampling_strategy="group_by_length")
-    undisturbed = make_trainer(folder="undisturbed", **options)
-    undisturbed.train()
-    resumed = make_trainer(folder="resumed", **options)
-    resumed.train(resume_from_checkpoint=str(Path(undisturbed.args.output_dir, "checkpoint-5")))
-    assert_same(dict(resumed.model.state_dict()), dict(undisturbed.model.state_dict()), tolerance=1e-6)
-
-
 @kinds
 def test_what_is_saved_loads_and_is_the_model(make_trainer, kind):
     """The point of a run is a folder that `AutoModelFor...` and `AutoTokenizer` open, without pickled arguments."""
