@@ -185,24 +185,6 @@ def test_labels_and_positions_agree_on_a_corpus(examples, tokenizer, objective):
     }
 
 
-def test_whole_words_share_their_fate(examples, tokenizer):
-    """A word hidden in part is given away by its other part."""
-    collate = collator(tokenizer, seed=5)
-    seen = set()
-    for one in examples:
-        batch = collate([one])
-        masked, ids = batch["student"]["input_ids"][0].numpy(), np.array(one["input_ids"])
-        drawn = np.zeros(len(ids), dtype=bool)
-        drawn[batch["positions"].numpy()] = True
-        for unit in range(max(one["units"]) + 1):
-            of_unit = np.array(one["units"]) == unit
-            assert drawn[of_unit].all() or not drawn[of_unit].any()
-            hidden = masked[of_unit] == tokenizer.mask_token_id
-            assert hidden.all() or not hidden.any()
-            seen.add((bool(drawn[of_unit].any()), bool(hidden.any()), of_unit.sum() > 1))
-    assert {(True, True, True), (True, False, True), (False, False, True)} <= seen
-
-
 def test_special_tokens_are_neither_hidden_nor_drawn_as_random(letters):
     """A model that meets [PAD] in the middle of a text learns what it will never see again."""
     collate = collator(letters, masking={"masking_probability": 0.9})
@@ -214,36 +196,6 @@ def test_special_tokens_are_neither_hidden_nor_drawn_as_random(letters):
         assert not {0, 4} & set(batch["positions"].tolist())
         random |= set(ids[1:-1]) - {HIDDEN}
     assert random == set(range(5, 15))
-
-
-def test_masks_depend_on_seed_epoch_and_example_alone(examples, tokenizer):
-    """Else a resumed run, or one on other ranks, would train on other masks than the run it continues."""
-    collate = collator(tokenizer, kl_position_fraction=0.5, kl_positions="all")
-
-    def rows(batch):
-        length = batch["student"]["input_ids"].shape[1]
-        labels = dict(zip(batch["positions"].tolist(), batch["labels"].tolist(), strict=True))
-        kl = set(batch["teacher_positions"].tolist())
-        return [
-            [
-                (int(token), labels.get(row * length + i), row * length + i in kl)
-                for i, token in enumerate(ids[: int(mask.sum())])
-            ]
-            for row, (ids, mask) in enumerate(zip(*batch["student"].values(), strict=True))
-        ]
-
-    eight = sorted(examples, key=lambda one: one["length"])[::50]
-    assert len({one["length"] for one in eight}) > 3
-    together = rows(collate(eight))
-    assert together == [row for one in eight for row in rows(collate([one]))]
-    assert together[::-1] == rows(collate(eight[::-1]))
-    assert together == rows(collator(tokenizer, kl_position_fraction=0.5, kl_positions="all")(eight))
-    assert together != rows(collator(tokenizer, 1, kl_position_fraction=0.5, kl_positions="all")(eight))
-    collate.set_epoch(1)
-    second = rows(collate(eight))
-    assert together != second
-    collate.set_epoch(0)
-    assert together == rows(collate(eight))
 
 
 def test_epochs_reach_workers_that_outlive_them(examples, tokenizer):
@@ -363,54 +315,66 @@ def kinds(tokenizer, byte_tokenizer):
     return tokenizer, byte_tokenizer, VocabularyMap(tokenizer, byte_tokenizer)
 
 
-@pytest.mark.parametrize("alignment", ["match", "reduce"])
-def test_a_hidden_word_is_hidden_from_both_models(kinds, corpus_lines, alignment):
-    """One of three inputs that shows the word would give it away, or let the student guess what the teacher reads."""
-    collate, examples = across(kinds, alignment, corpus_lines[:60])
+@pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
+def test_a_hidden_word_is_hidden_from_all_inputs(kinds, corpus_lines, alignment):
+    """A word hidden in part, or shown by one of three inputs, is given away, or guessed by the student where the
+    teacher reads it."""
+    collate, examples = across(kinds, alignment, corpus_lines[:100], kl_positions="all")
     vocabulary, seen = kinds[2], set()
     for one in examples:
-        batch = collate([one])
-        units, theirs = np.array(one["units"]), np.array(one["teacher_units"])
-        inputs = [
-            (batch["student"]["input_ids"][0], units, HIDDEN),
-            (batch["teacher"]["input_ids"][0], theirs, HIDDEN),
-        ]
+        batch, units = collate([one]), np.array(one["units"])
+        theirs = units if alignment == "same" else np.array(one["teacher_units"])
+        inputs = [(batch["student"]["input_ids"][0], units), (batch["teacher"]["input_ids"][0], theirs)]
         if alignment == "reduce":
             sizes = vocabulary.sizes[torch.tensor(one["spellings"])].numpy()
-            inputs.append((batch["student"]["input_ids"][1], theirs.repeat(sizes), HIDDEN))
+            inputs.append((batch["student"]["input_ids"][1], theirs.repeat(sizes)))
+        own = batch["positions"][(batch["labels"] != -100) & (batch["positions"] < len(inputs[0][0]))]
+        labelled = np.isin(np.arange(len(units)), own)
         predicted = set(theirs[batch["teacher_positions"].numpy()].tolist())
         assert -1 not in predicted
         for unit in range(max(units) + 1):
-            shown = [(ids[: len(of)].numpy()[of == unit] == mask) for ids, of, mask in inputs]
-            assert len({bool(part.any()) for part in shown} | {bool(part.all()) for part in shown}) == 1
-            changed = (batch["student"]["input_ids"][0, : len(units)].numpy() != one["input_ids"])[units == unit].any()
-            if changed and not shown[0].any():  # replaced at random
+            shown = [ids[: len(of)].numpy()[of == unit] == HIDDEN for ids, of in inputs]
+            (hidden,) = {bool(part.any()) for part in shown} | {bool(part.all()) for part in shown}
+            (drawn,) = set(labelled[units == unit].tolist())
+            changed = (inputs[0][0][: len(units)].numpy() != one["input_ids"])[units == unit].any()
+            if changed and not hidden and alignment != "same":  # each model sees another word
                 assert unit not in predicted
-                seen.add("random")
-            seen.add((bool(shown[0].any()), unit in predicted))
-    assert {"random", (True, True), (False, True)} <= seen
+            seen.add((drawn, hidden, bool(changed), sum(units == unit) > 1))
+    fates = {(False, False, False), (True, False, False), (True, False, True), (True, True, True)}
+    assert {(*fate, True) for fate in fates} <= seen and all(fate[:3] in fates for fate in seen)
 
 
-@pytest.mark.parametrize("alignment", ["match", "reduce"])
-def test_draws_across_vocabularies_do_not_depend_on_the_batch(kinds, corpus_lines, alignment):
-    """Else accumulated or resumed steps would see other masks, other random words, and other KL positions."""
-    collate, examples = across(kinds, alignment, corpus_lines[:12], kl_position_fraction=0.5)
-    together, alone = collate(examples), [collate([one]) for one in examples]
-    rows, length = together["student"]["input_ids"].shape
-    teacher_length, chosen = together["compared"].shape[1], set()
-    for row, batch in enumerate(alone):
-        width, height = batch["compared"].shape[1], len(batch["student"]["input_ids"])
-        for name in ("input_ids", "attention_mask"):
-            for part, of in enumerate(range(row, rows, len(examples))):
-                size = batch["student"][name].shape[1]
-                assert torch.equal(together["student"][name][of, :size], batch["student"][name][part])
-            assert torch.equal(together["teacher"][name][row, :width], batch["teacher"][name][0])
-        assert height == rows // len(examples)
-        assert torch.equal(together["compared"][row, :width], batch["compared"][0])
-        assert torch.equal(together["teacher_index"][row, :size], batch["teacher_index"][0])
-        chosen |= {row * teacher_length + int(p) for p in batch["teacher_positions"]}
-    assert chosen == set(together["teacher_positions"].tolist())
-    assert torch.equal(together["counts"], sum(batch["counts"] for batch in alone))
+@pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
+def test_masks_depend_on_seed_epoch_and_example_alone(kinds, corpus_lines, alignment):
+    """Else accumulated or resumed steps, or those of other ranks, would see other masks, words, and KL positions."""
+    options = dict(kl_position_fraction=0.5, kl_positions="all")
+    collate, examples = across(kinds, alignment, corpus_lines[:12], **options)
+
+    def rows(collate, chosen=examples):
+        """Of each example all that the models read, predict, and compare."""
+        batch, count = collate(chosen), len(chosen)
+        inputs = [*batch["student"]["input_ids"].split(count), batch["teacher"]["input_ids"]]
+        masks = [*batch["student"]["attention_mask"].split(count), batch["teacher"]["attention_mask"]]
+        labels = torch.full((len(inputs) - 1, *inputs[0].shape), -100)
+        labels.view(-1)[batch["positions"]] = batch["labels"]
+        kl = torch.zeros_like(inputs[-1], dtype=torch.bool)
+        kl.view(-1)[batch["teacher_positions"]] = True
+        parts = [*zip(inputs, masks, strict=True), *((part, mask) for part, mask in zip(labels, masks, strict=False))]
+        parts += [(kl, masks[-1]), (batch["compared"], masks[-1])]
+        if alignment != "same":
+            parts.append((batch["teacher_index"], masks[-2]))
+        return [[part[row][mask[row].bool()].tolist() for part, mask in parts] for row in range(count)]
+
+    together = rows(collate)
+    assert together == [row for one in examples for row in rows(collate, [one])]
+    assert together[::-1] == rows(collate, examples[::-1])
+    assert together == rows(across(kinds, alignment, corpus_lines[:1], **options)[0])
+    assert together != rows(across(kinds, alignment, corpus_lines[:1], seed=1, **options)[0])
+    collate.set_epoch(1)
+    assert together != rows(collate)
+    collate.set_epoch(0)
+    assert together == rows(collate)
+    assert torch.equal(collate(examples)["counts"], sum(collate([one])["counts"] for one in examples))
 
 
 @pytest.mark.parametrize("alignment", ["match", "reduce"])

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import BertTokenizer, PreTrainedTokenizerFast
+from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from distillation.config.errors import UserError
 from distillation.corpus.examples import Reader
@@ -139,14 +140,10 @@ def _inside(tokenizer, surface):
 
 def byte_level(*surfaces):
     """Byte-level BPE with these entries (bytes, or text whose space belongs to the word) behind its special tokens."""
-    written = pre_tokenizers.ByteLevel.alphabet()
-    plain = sorted(c for c in written if ord(c) < 256) + sorted(c for c in written if ord(c) >= 256)
-    byte_of = dict(zip([*(ord(c) for c in plain if ord(c) < 256)], plain, strict=False))
-    others = [byte for byte in range(256) if byte not in byte_of]
-    byte_of |= dict(zip(others, [c for c in plain if ord(c) >= 256], strict=True))
+    written = bytes_to_unicode()
     specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     surfaces = [surface if isinstance(surface, bytes) else surface.encode() for surface in surfaces]
-    tokens = [*specials, *("".join(byte_of[byte] for byte in surface) for surface in surfaces)]
+    tokens = [*specials, *("".join(written[byte] for byte in surface) for surface in surfaces)]
     bare = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=[]))
     bare.pre_tokenizer, bare.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     roles = ("cls_token", "pad_token", "sep_token", "unk_token", "mask_token")
@@ -181,19 +178,12 @@ HAND = {  # what a byte-level token is in the student's pieces
 }
 
 
-@pytest.fixture(scope="module")
-def hand():
-    student = build_tokenizer(
-        [*SPECIALS, *("да ##да д ##н . , ##, ##. ... 中 ##中 да中 [unused1] ##[unused1]".split())], 64
-    )
-    teacher = byte_level(*HAND)
-    return student, teacher, VocabularyMap(student, teacher)
-
-
-def test_a_vocabulary_by_hand(hand):
+def test_a_vocabulary_by_hand():
     """Each kind of token that has gone wrong: a piece twice, marks, ideographs, bytes, and what no text holds. Special
     tokens are paired by role; the student reads one unknown token where it has no pieces."""
-    student, teacher, vocabulary = hand
+    entries = "да ##да д ##н . , ##, ##. ... 中 ##中 да中 [unused1] ##[unused1]".split()
+    student, teacher = build_tokenizer([*SPECIALS, *entries], 64), byte_level(*HAND)
+    vocabulary = VocabularyMap(student, teacher)
     assert (vocabulary.teacher_size, vocabulary.student_size) == (5 + len(HAND), len(student))
     expected, shared, mapped = torch.zeros(vocabulary.teacher_size, len(student)), [], []
     for index, pieces in enumerate(HAND.values(), start=5):
