@@ -3,44 +3,32 @@
 import pytest
 
 from distillation.config.arguments import CardArguments
-from distillation.hub import publishing as publish
+from distillation.hub.publishing import card_facts
 
 CARD = "---\nlanguage: [ru, uk]\nlicense: cc-by-4.0\n---\n# teacher\n"
+KNOWN = {"language": ["be"], "license": "mit", "base_model": "me/teacher"}
 
 
-@pytest.fixture
-def made_of(tmp_path):
-    """The facts of a student whose teacher's card holds a text; None for no card."""
-    teacher, student = tmp_path / "teacher", tmp_path / "student"
-    for folder in (teacher, student):
-        folder.mkdir()
-    (student / "model.safetensors").write_bytes(b"12345")
-
-    def facts(card, source=teacher, **options):
-        if card is not None:
-            (teacher / "README.md").write_text(card, encoding="utf-8")
-        return publish.card_facts(student, str(source), CardArguments(**options))
-
-    return facts
-
-
-def test_languages_and_licence_are_the_teachers(made_of):
-    """A student of a teacher under a licence that asks for something may not be given away under one that does not."""
-    facts = made_of(CARD)
-    assert facts["language"] == ["ru", "uk"] and facts["license"] == "cc-by-4.0" and facts["model_bytes"] == 5
-
-
-def test_the_user_knows_better(made_of):
-    facts = made_of(CARD, language=["be"], license="mit", base_model="me/teacher")
-    assert (facts["language"], facts["license"], facts["base_model"]) == (["be"], "mit", "me/teacher")
-
-
-@pytest.mark.parametrize("card", [None, "# no front matter", "---\n- [\n---\n", "\x00"])
-def test_a_teacher_without_a_card(made_of, card):
-    facts = made_of(card)
-    assert (facts["language"], facts["license"], facts["base_model"]) == ("ru", "unknown", None)
-
-
-def test_a_teacher_on_the_hub_that_cannot_be_asked(made_of):
-    facts = made_of(None, source="someone/teacher")
-    assert facts["base_model"] == "someone/teacher" and facts["license"] == "unknown"
+@pytest.mark.parametrize(
+    ("card", "source", "given", "expected"),
+    [
+        # Of a teacher under a licence that asks for something no student may be given away under one that does not.
+        (CARD, "teacher", {}, (["ru", "uk"], "cc-by-4.0", None)),
+        (CARD, "teacher", KNOWN, tuple(KNOWN.values())),
+        (None, "teacher", {}, ("ru", "unknown", None)),
+        ("---\n- [\n---\n", "teacher", {}, ("ru", "unknown", None)),
+        ("\x00", "teacher", {}, ("ru", "unknown", None)),
+        (None, "someone/asleep", {}, ("ru", "unknown", "someone/asleep")),
+    ],
+)
+def test_languages_licence_and_name_are_the_teachers_unless_the_user_knows_better(
+    tmp_path, monkeypatch, card, source, given, expected
+):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("teacher", "student"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "student" / "model.safetensors").write_bytes(b"12345")
+    if card is not None:
+        (tmp_path / "teacher" / "README.md").write_text(card, encoding="utf-8")
+    facts = card_facts(tmp_path / "student", source, CardArguments(**given))
+    assert (facts["language"], facts["license"], facts["base_model"], facts["model_bytes"]) == (*expected, 5)

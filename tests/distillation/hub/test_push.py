@@ -12,7 +12,6 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from distillation import run, run_publish
-from distillation.hub.push import published_files
 from distillation.runs import files
 from distillation.runs.files import sha256
 from tests.hub_stand_in import OWNER, TOKEN, Stored
@@ -22,6 +21,7 @@ NAME = f"{OWNER}/tiny"
 PRIVATE = ["training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "recipe.json"]
 PRIVATE += ["projections.safetensors", "teacher/model.safetensors", "checkpoint-2/model.safetensors", "runs/events"]
 PRIVATE += ["pytorch_model.bin", "onnx/notes.txt", "test_predictions.jsonl", ".env", "model.safetensors.part"]
+EARLIER = {"measured.json", "onnx/export.json", "onnx/model.onnx"}
 
 SCORE = {"task": "letters", "metric": "accuracy", "seed": 1, "test_accuracy": 0.625, "recipe": {}}
 EXPORT = {"backend": "onnx-int8", "bytes": {"model.onnx": 5}, "largest_difference": 0.125, "agreement": 0.75}
@@ -37,7 +37,6 @@ def recipe(teacher_folder, corpus_file):
 
 @pytest.fixture(scope="module")
 def finished(recipe, tmp_path_factory):
-    """A student that nobody has pushed."""
     folder = tmp_path_factory.mktemp("finished") / "student"
     run.main([*recipe, "--output_dir", str(folder)])
     return folder
@@ -45,6 +44,7 @@ def finished(recipe, tmp_path_factory):
 
 @pytest.fixture
 def student(finished, tmp_path):
+    """A student that nobody has pushed."""
     return shutil.copytree(finished, tmp_path / "student")
 
 
@@ -69,15 +69,18 @@ def contents(folder):
 
 
 def test_a_run_pushes_what_others_load(hub, recipe, tmp_path):
+    """And nothing that was measured of an earlier model in the same folder."""
     output = tmp_path / "student"
+    (output / "onnx").mkdir(parents=True)
+    for name in EARLIER:
+        (output / name).write_text('{"scores": [{"model": "this model"}]}')
     keys = ["--push_to_hub", "true", "--hub_model_id", "tiny", "--hub_private_repo", "true"]
     run.main([*recipe, *keys, "--output_dir", str(output)])
     stored = hub.repositories[NAME]
     assert stored.private and len(stored.commits) == 1
-    assert set(stored.files) == {str(path.relative_to(output)) for path in published_files(output)}
+    assert {"config.json", "all_results.json"} < set(stored.files) and not EARLIER & set(stored.files)
     loaded, tokenizer = AutoModelForMaskedLM.from_pretrained(NAME), AutoTokenizer.from_pretrained(NAME)
-    ours = load_file(output / "model.safetensors")
-    theirs = loaded.state_dict()
+    ours, theirs = load_file(output / "model.safetensors"), loaded.state_dict()
     assert all(torch.equal(theirs[name], tensor) for name, tensor in ours.items())
     assert tokenizer.get_vocab() == AutoTokenizer.from_pretrained(output).get_vocab()
     card = ModelCard.load(NAME)
@@ -101,10 +104,9 @@ def test_nothing_else_leaves_the_machine(hub, student):
 @pytest.mark.parametrize(
     "name, token, resumes, said",
     [
-        ("tiny", "hf_wrong", False, "refuses the token"),
-        ("tiny", "hf_wrong", True, "refuses the token"),
-        ("someone/tiny", TOKEN, False, "another's"),
-        ("no name!", TOKEN, False, "`hub_model_id`"),
+        ("tiny", "hf_wrong", ["--resume_from_checkpoint", "true"], "refuses the token"),
+        ("someone/tiny", TOKEN, [], "another's"),
+        ("no name!", TOKEN, [], "`hub_model_id`"),
     ],
 )
 def test_a_run_that_may_not_push_ends_before_it_trains(
@@ -113,19 +115,8 @@ def test_a_run_that_may_not_push_ends_before_it_trains(
     """Days later it would be too late. Jobs that may be stopped always say that they go on."""
     monkeypatch.setenv("HF_TOKEN", token)
     keys = ["--push_to_hub", "true", "--hub_model_id", name, "--output_dir", str(tmp_path / "student")]
-    assert said in refusal(capsys, run.main, [*recipe, *keys, *["--resume_from_checkpoint", "true"] * resumes])
+    assert said in refusal(capsys, run.main, [*recipe, *keys, *resumes])
     assert not (tmp_path / "student").exists()
-
-
-def test_what_was_measured_of_an_earlier_model_is_not_this_ones(hub, recipe, finished, tmp_path):
-    output = tmp_path / "student"
-    output.mkdir()
-    (output / "onnx").mkdir()
-    for name in ("measured.json", "onnx/export.json"):
-        (output / name).write_text('{"scores": [{"model": "this model"}]}')
-    (output / "onnx" / "model.onnx").write_bytes(b"another")
-    run.main([*recipe, "--output_dir", str(output), "--push_to_hub", "true", "--hub_model_id", "tiny"])
-    assert not {"measured.json", "onnx/export.json", "onnx/model.onnx"} & set(hub.repositories[NAME].files)
 
 
 def test_a_name_that_another_model_has(hub, recipe, student, capsys):
@@ -156,19 +147,17 @@ def test_a_cut_connection_loses_nothing_and_can_be_tried_again(hub, student, cap
     assert hub.repositories[NAME].private, "a model that nobody should see"
     assert hub.uploads == 1, "what had arrived was sent once more"
     assert len(hub.repositories[NAME].commits) == 1
-    after = contents(student)
-    assert {path: after[path] for path in before if path.name != "README.md"} == {
-        path: content for path, content in before.items() if path.name != "README.md"
-    }
+    after, card = contents(student), student / "README.md"
+    assert after | {card: b""} == before | {card: b""}
     AutoModelForMaskedLM.from_pretrained(NAME)
 
 
 def test_a_branch(hub, student):
-    other = Stored(files={"model.safetensors": b"other", "onnx/model.onnx": b"old"})
-    hub.repositories[NAME] = other
+    other = {"model.safetensors": b"other", "onnx/model.onnx": b"old"}
+    stored = hub.repositories[NAME] = Stored(files=dict(other))
     push(student, "--hub_revision", "trial")
-    assert other.files == {"model.safetensors": b"other", "onnx/model.onnx": b"old"}
-    trial = other.branches["trial"]
+    assert stored.files == other
+    trial = stored.branches["trial"]
     assert trial["model.safetensors"] == (student / "model.safetensors").read_bytes()
     assert "onnx/model.onnx" not in trial, "what the branch began with is another model's"
 
@@ -210,12 +199,9 @@ def test_what_was_measured_since_goes_along(hub, student, tmp_path, capsys):
     assert "`onnx`" in refusal(capsys, push, student, *options)
 
 
-def test_without_a_repository_only_the_card_is_written(hub, student):
+def test_without_a_repository_only_the_card_is_written_and_only_of_a_finished_folder(hub, student, tmp_path, capsys):
     run_publish.main(["--checkpoint", str(student), "--license", "cc-by-4.0"])
-    assert ModelCard.load(student / "README.md").data.license == "cc-by-4.0" and not hub.repositories
-
-
-def test_what_is_no_finished_folder(hub, finished, tmp_path, capsys):
-    for folder in (tmp_path, tmp_path / "missing", finished / "checkpoint-2"):
+    assert ModelCard.load(student / "README.md").data.license == "cc-by-4.0"
+    for folder in (tmp_path, tmp_path / "missing", student / "checkpoint-2"):
         assert "`checkpoint`" in refusal(capsys, push, folder)
     assert not hub.repositories
