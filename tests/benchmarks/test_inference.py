@@ -40,19 +40,7 @@ def test_one_failure_does_not_end_the_others(small_machine, tmp_path, capfd):
     """There is a sentence for it; what was measured is written all the same."""
     output, saved = tmp_path / "speed.json", str(tmp_path / "tiny")
     lively(BertForMaskedLM, BertConfig(vocab_size=300, **SHAPE)).save_pretrained(saved)
-    argv = [
-        "--models",
-        saved,
-        "no/where",
-        "--heads",
-        "masked-lm",
-        "--backends",
-        "torch",
-        "torch-bf16",
-        "--batch_sizes",
-        "1",
-        "3",
-    ]
+    argv = f"--models {saved} no/where --heads masked-lm --backends torch torch-bf16 --batch_sizes 1 3".split()
     with pytest.raises(SystemExit, match="1"):
         inference.main([*argv, *QUICK, "--output", str(output)])
     printed, complained = capfd.readouterr()

@@ -8,8 +8,6 @@ from benchmarks.backends.comparison import Deployed
 
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
 VOCABULARY, POSITIONS = 2000, 128  # so many tokens that the table is most of the model
-
-
 NAMES = ("input_ids", "token_type_ids", "attention_mask")
 
 

@@ -6,8 +6,6 @@ import onnxruntime
 import pytest
 import torch
 from transformers import (
-    AlbertConfig,
-    AlbertModel,
     DebertaV2Config,
     DebertaV2Model,
     ElectraConfig,
@@ -16,8 +14,6 @@ from transformers import (
     ModernBertForQuestionAnswering,
     RobertaConfig,
     RobertaForMultipleChoice,
-    XLMRobertaConfig,
-    XLMRobertaModel,
 )
 
 from benchmarks.backends.graph_export import FUSED, export_onnx, fuse_attention
@@ -97,9 +93,7 @@ def test_one_file_without_a_trace_of_this_machine(exported):
 @pytest.mark.parametrize(
     ("model_class", "config", "fused"),
     [
-        (AlbertModel, AlbertConfig(embedding_size=16, **POSITIONAL, **SHAPE), True),
         (ElectraModel, ElectraConfig(embedding_size=16, **POSITIONAL, **SHAPE), True),
-        (XLMRobertaModel, XLMRobertaConfig(**POSITIONAL, **SHAPE), True),
         (DebertaV2Model, DebertaV2Config(**POSITIONAL, **SHAPE, relative_attention=True, pos_att_type=["p2c"]), False),
         (*MODERNBERT, False),
     ],
