@@ -57,15 +57,22 @@ def side_by_side(calls: dict[str, Callable[[], Any]], rounds: int, device: torch
 
 def hardware(device: torch.device) -> dict[str, Any]:
     """What the figures depend on besides the code."""
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    name, flags = re.search(r"model name\s*: (.*)", text), re.search(r"flags\s*: (.*)", text)
-    found = {"cpu": name[1] if name else platform.processor(), "threads": torch.get_num_threads()}
-    if flags:
-        found["instructions"] = " ".join(flag for flag in INSTRUCTIONS if flag in flags[1].split())
+    found = {"cpu": _cpuinfo("model name") or platform.processor(), "threads": torch.get_num_threads()}
+    found["instructions"] = " ".join(instructions())
     if device.type == "cuda":
         found["gpu"] = torch.cuda.get_device_name(device)
     return found | {"torch": torch.__version__}
+
+
+def instructions() -> list[str]:
+    """Of `INSTRUCTIONS` those that the processor has, as far as the system tells."""
+    return [name for name in INSTRUCTIONS if name in _cpuinfo("flags").split()]
+
+
+def _cpuinfo(key: str) -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    found = re.search(rf"{key}\s*: (.*)", cpuinfo.read_text() if cpuinfo.exists() else "")
+    return found[1] if found else ""
 
 
 def show(tables: str, figures: dict[str, Any], output: str | None) -> None:

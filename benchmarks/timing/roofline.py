@@ -68,26 +68,21 @@ def _least(call: Callable[[], object], device: torch.device) -> float:
 
 
 def _product_by_onnx(precision: str, threads: int) -> Callable[[], object]:
-    from onnx import TensorProto, helper, numpy_helper
+    import onnx
 
     from benchmarks.backends.in_onnxruntime import session
 
-    generator = np.random.default_rng(0)
+    draw = np.random.default_rng(0)
     if precision == "int8":
-        node, given, found = "MatMulInteger", TensorProto.UINT8, TensorProto.INT32
-        left = generator.integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
-        right = generator.integers(-128, 128, (SIDE, SIDE), dtype=np.int8)
+        kind, given, found = "MatMulInteger", "uint8", "int32"
+        left, right = (draw.integers(0, 256, (SIDE, SIDE)).astype(dtype) for dtype in (np.uint8, np.int8))
     else:
-        node, given, found = "MatMul", TensorProto.FLOAT, TensorProto.FLOAT
-        left, right = generator.standard_normal((2, SIDE, SIDE), dtype=np.float32)
-    graph = helper.make_graph(
-        [helper.make_node(node, ["left", "right"], ["product"])],
-        "product",
-        [helper.make_tensor_value_info("left", given, [SIDE, SIDE])],
-        [helper.make_tensor_value_info("product", found, [SIDE, SIDE])],
-        [numpy_helper.from_array(right, "right")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+        kind, given, found = "MatMul", "float", "float"
+        left, right = draw.standard_normal((2, SIDE, SIDE), dtype=np.float32)
+    shape = f"[{SIDE}, {SIDE}]"
+    graph = f"product ({given}{shape} left) => ({found}{shape} product) {{ product = {kind}(left, right) }}"
+    model = onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["": 20]> {graph}')
+    model.graph.initializer.append(onnx.numpy_helper.from_array(right, "right"))
     opened = session(model.SerializeToString(), threads)
     return lambda: opened.run(None, {"left": left})
 

@@ -1,10 +1,12 @@
 """All ways to run a model run the same model, and say what they need."""
 
 import importlib.util
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
+from benchmarks.backends import in_onnxruntime
 from benchmarks.backends.graph import arrays
 from benchmarks.backends.registry import BACKENDS
 from distillation.config.errors import UserError
@@ -62,3 +64,12 @@ def test_devices(monkeypatch):
         else:
             with pytest.raises(UserError, match=f"`{name}` runs on cpu only"):
                 backend.check("cuda")
+
+
+@pytest.mark.parametrize(("known", "precise"), [(["avx2"], True), (["avx2", "avx512_vnni"], False)])
+def test_int8_overflows_nowhere(known, precise, built, monkeypatch):
+    """Without VNNI sums of products saturate, unless the session is asked not to; with it that only takes longer."""
+    monkeypatch.setattr(in_onnxruntime, "instructions", lambda: known)
+    options = in_onnxruntime.session(built("onnx-int8") / "model.onnx", 1).get_session_options()
+    with nullcontext() if precise else pytest.raises(RuntimeError, match="does not have"):
+        assert options.get_session_config_entry("session.x64quantprecision") == "1"
