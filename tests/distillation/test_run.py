@@ -1,35 +1,22 @@
 """The scripts from end to end, on small inputs: what they write, and what they say of bad input."""
 
-import contextlib
-import io
 import json
 import shutil
-from types import SimpleNamespace
 
 import pytest
 import torch
+import transformers
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from transformers import (
-    AutoModelForMaskedLM,
-    AutoTokenizer,
-    BertConfig,
-    BertForMaskedLM,
-    ModernBertConfig,
-    ModernBertForMaskedLM,
-    RobertaConfig,
-    RobertaForMaskedLM,
-    XLMRobertaConfig,
-    XLMRobertaForMaskedLM,
-    pipeline,
-)
+from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
 from distillation.models.loading import save_pretrained
-from distillation.runs.files import METRICS, read_json
+from distillation.runs.files import read_json
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
 COMMON = ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--per_device_train_batch_size", "16"]
 WRITTEN = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "README.md"}
+TERMS = ("kl", "mlm", "cosine", "attention")
 WRITTEN |= {"all_results.json", "recipe.json", "trainer_state.json"}
 
 
@@ -42,13 +29,10 @@ def keys(teacher_folder, corpus_file):
 
 @pytest.fixture(scope="module")
 def finished(keys, tmp_path_factory):
-    """That run: its output folder, its results, and what it printed."""
-    folder, printed = tmp_path_factory.mktemp("run") / "student", io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        run.main(
-            [*keys, "--report_to", "tensorboard", "--resume_from_checkpoint", "true", "--output_dir", str(folder)]
-        )
-    return SimpleNamespace(folder=folder, results=read_json(folder / "all_results.json"), printed=printed.getvalue())
+    """The output folder of that run."""
+    folder = tmp_path_factory.mktemp("run") / "student"
+    run.main([*keys, "--report_to", "tensorboard", "--resume_from_checkpoint", "true", "--output_dir", str(folder)])
+    return folder
 
 
 @pytest.fixture
@@ -65,52 +49,39 @@ def refusal(capsys):
     return refused
 
 
+def has_all_terms(results):
+    figures = (results[f"{stage}_{term}"] for stage in ("train", "eval") for term in TERMS)
+    return all(figure > 0 for figure in figures)
+
+
 def test_distillation_writes_what_is_promised(finished):
-    """With `--resume_from_checkpoint true` and nothing to resume from it starts afresh."""
-    written = {path.name for path in finished.folder.iterdir()}
-    assert written == WRITTEN | {"checkpoint-2", "checkpoint-4", "runs"}
-    results = finished.results
-    for term in ("kl", "mlm", "cosine", "attention"):
-        assert results[f"train_{term}"] > 0 and results[f"eval_{term}"] > 0
+    """With `--resume_from_checkpoint true` and nothing to resume from it starts afresh. The model loads as any other;
+    the card holds the measured figures; TensorBoard gets every term."""
+    assert {path.name for path in finished.iterdir()} == WRITTEN | {"checkpoint-2", "checkpoint-4", "runs"}
+    results, card = read_json(finished / "all_results.json"), (finished / "README.md").read_text(encoding="utf-8")
+    assert has_all_terms(results) and results["recipe"]["max_steps"] == 4
     for model in ("teacher", "student_before", "student"):
-        assert all(results[f"{model}_heldout_{name}"] >= 0 for name in METRICS)
-    assert results["recipe"]["weight_attention"] == 100 and results["recipe"]["max_steps"] == 4
-    assert f"{results['student_heldout_loss']:.3f}" in finished.printed and "student before" in finished.printed
-
-
-def test_the_model_loads_as_any_other(finished):
-    model = AutoModelForMaskedLM.from_pretrained(finished.folder)
-    assert finished.results["parameters"] == model.num_parameters()
-    tokens = (finished.folder / "vocab.txt").read_text(encoding="utf-8").splitlines()
-    assert tokens == AutoTokenizer.from_pretrained(finished.folder).convert_ids_to_tokens(range(len(tokens)))
-    assert len(pipeline("fill-mask", model=str(finished.folder))("Актриса [MASK] конфету.")) == 5
-
-
-def test_the_card_holds_the_measured_figures(finished):
-    """A number typed by hand, or of another run, would stand on the Hub for years."""
-    card = (finished.folder / "README.md").read_text(encoding="utf-8")
-    for model in ("teacher", "student_before", "student"):
-        assert f"{finished.results[f'{model}_heldout_loss']:.3f}" in card
-    assert f"{finished.results['parameters']:,} parameters" in card and "weight_attention: 100.0" in card
-    assert card.startswith("---\n") and "pipeline_tag: fill-mask" in card
-
-
-def test_tensorboard_gets_every_term(finished):
+        assert f"{results[f'{model}_heldout_loss']:.3f}" in card
+    assert card.startswith("---\n") and f"{results['parameters']:,} parameters" in card
+    assert results["parameters"] == AutoModelForMaskedLM.from_pretrained(finished).num_parameters()
+    tokens = (finished / "vocab.txt").read_text(encoding="utf-8").splitlines()
+    assert tokens == AutoTokenizer.from_pretrained(finished).convert_ids_to_tokens(range(len(tokens)))
+    assert len(pipeline("fill-mask", model=str(finished))("Актриса [MASK] конфету.")) == 5
     tags = set()
-    for events in finished.folder.rglob("events.out.tfevents.*"):  # one of training, one of the evaluation after it
+    for events in finished.rglob("events.out.tfevents.*"):  # one of training, one of the evaluation after it
         accumulator = EventAccumulator(str(events))
         accumulator.Reload()
         tags |= set(accumulator.Tags()["scalars"])
-    assert {f"{stage}/{term}" for stage in ("train", "eval") for term in ("kl", "mlm", "cosine", "attention")} <= tags
+    assert {f"{stage}/{term}" for stage in ("train", "eval") for term in TERMS} <= tags
 
 
 def test_resume_true_continues_from_the_newest_complete_checkpoint(finished, keys, tmp_path, caplog):
-    folder = shutil.copytree(finished.folder, tmp_path / "student")
+    folder = shutil.copytree(finished, tmp_path / "student")
     shutil.rmtree(folder / "checkpoint-4")
     (folder / "checkpoint-9").mkdir()  # torn: a run was killed while it wrote
     (folder / "model.safetensors").unlink()
     run.main([*keys, "--resume_from_checkpoint", "true", "--output_dir", str(folder)])
-    assert (folder / "model.safetensors").read_bytes() == (finished.folder / "model.safetensors").read_bytes()
+    assert (folder / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
     assert "checkpoint-9 is not" in caplog.text and "checkpoint-2" in caplog.text
 
 
@@ -122,15 +93,6 @@ def test_a_student_of_masked_lm_training_alone(keys, tmp_path):
     assert "train_mlm" in results and "train_kl" not in results
 
 
-SHAPE = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, pad_token_id=0)
-TEACHERS = {
-    "BERT": ("tokenizer", BertConfig, BertForMaskedLM),
-    "RoBERTa": ("byte_tokenizer", RobertaConfig, RobertaForMaskedLM),
-    "XLM-R": ("unigram_tokenizer", XLMRobertaConfig, XLMRobertaForMaskedLM),
-    "ModernBERT": ("byte_tokenizer", ModernBertConfig, ModernBertForMaskedLM),
-}
-
-
 @pytest.fixture
 def across(keys, student_vocabulary):
     """The arguments of a run whose student has a vocabulary of its own."""
@@ -139,24 +101,28 @@ def across(keys, student_vocabulary):
 
 
 @pytest.mark.parametrize(
-    ("kind", "alignment"), [("BERT", "reduce"), ("RoBERTa", "match"), ("XLM-R", "reduce"), ("ModernBERT", "match")]
+    ("kind", "fixture", "alignment"),
+    [
+        ("Bert", "tokenizer", "reduce"),
+        ("Roberta", "byte_tokenizer", "match"),
+        ("XLMRoberta", "unigram_tokenizer", "reduce"),
+        ("ModernBert", "byte_tokenizer", "match"),
+    ],
 )
-def test_distillation_across_vocabularies(across, kind, alignment, tmp_path, request):
+def test_distillation_across_vocabularies(across, kind, fixture, alignment, tmp_path, request):
     """All four terms for each kind of teacher, from its files to a student that loads."""
-    fixture, config, model = TEACHERS[kind]
     tokenizer = request.getfixturevalue(fixture)
-    special = dict(bos_token_id=2, eos_token_id=3, cls_token_id=2, sep_token_id=3)
+    shape = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, pad_token_id=0)
+    shape |= dict(vocab_size=len(tokenizer), max_position_embeddings=65, bos_token_id=2, eos_token_id=3)
     torch.manual_seed(0)
-    teacher = model(config(vocab_size=len(tokenizer), max_position_embeddings=65, **SHAPE, **special))
+    config = getattr(transformers, f"{kind}Config")(cls_token_id=2, sep_token_id=3, **shape)
+    teacher = getattr(transformers, f"{kind}ForMaskedLM")(config)
     save_pretrained(teacher, tokenizer, tmp_path / "teacher")
     argv = [*across, "--teacher_name_or_path", str(tmp_path / "teacher"), "--alignment", alignment]
     run.main([*argv, "--max_steps", "2", "--output_dir", str(tmp_path / "student")])
     assert {path.name for path in (tmp_path / "student").iterdir()} == WRITTEN
     results = read_json(tmp_path / "student" / "all_results.json")
-    for term in ("kl", "mlm", "cosine", "attention"):
-        assert results[f"train_{term}"] > 0 and results[f"eval_{term}"] > 0
-    assert 0 < results["eval_candidate_probability"] < 1
-    assert len(AutoTokenizer.from_pretrained(tmp_path / "student")) == 200
+    assert has_all_terms(results) and 0 < results["eval_candidate_probability"] < 1
     assert AutoModelForMaskedLM.from_pretrained(tmp_path / "student").config.vocab_size == 200
 
 
@@ -175,9 +141,8 @@ def test_a_teacher_from_scratch(corpus_file, tmp_path):
 def test_evaluation_of_several_models(teacher_folder, corpus_file, tmp_path, capsys, refusal):
     argv = ["--model_name_or_path", str(teacher_folder), str(teacher_folder), "--validation_file", str(corpus_file)]
     run_evaluation.main([*argv, "--max_length", "32", "--output", str(tmp_path / "figures.json")])
-    figures = read_json(tmp_path / "figures.json")
-    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == figures
-    assert figures[str(teacher_folder)]["masked_words"] > 100
+    figures = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert read_json(tmp_path / "figures.json") == figures and figures[str(teacher_folder)]["masked_words"] > 100
     assert "`max_length` 128 exceeds the 64 positions" in refusal(run_evaluation, argv)
 
 
@@ -196,16 +161,6 @@ def test_a_vocabulary(corpus_file, teacher_folder, tmp_path, capsys, refusal):
     assert "`vocab_size` 30 cannot hold" in refusal(run_vocabulary, few) and not (tmp_path / "none").exists()
 
 
-BAD = {  # what only the corpus shows; `tests/fuzz` has what people get wrong on the command line
-    "an empty corpus": (["--train_file", "{here}/blank.txt"], "no usable line"),
-    "too little held out": (["--validation_file", "{here}/short.txt"], "too short to hide a word"),
-    "a corpus of another script": (["--train_file", "{here}/latin.txt"], "max_unknown"),
-}
-BAD_ACROSS = {
-    "a vocabulary of another script": (["--student_vocabulary", "{here}/latin"], "`student_vocabulary` shares"),
-}
-
-
 @pytest.fixture(scope="module")
 def bad_inputs(tmp_path_factory):
     """Texts and a vocabulary that no run can use."""
@@ -217,16 +172,21 @@ def bad_inputs(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("case", [*BAD, *BAD_ACROSS])
-def test_bad_input_ends_with_one_sentence_and_nothing_written(case, keys, across, bad_inputs, refusal, tmp_path):
+@pytest.mark.parametrize(
+    ("script", "key", "file", "says"),
+    [  # what only the corpus shows; `tests/fuzz` has what people get wrong on the command line
+        (run, "train_file", "blank.txt", "no usable line"),
+        (run, "validation_file", "short.txt", "too short to hide a word"),
+        (run, "train_file", "latin.txt", "max_unknown"),
+        (run, "student_vocabulary", "latin", "`student_vocabulary` shares"),
+        (run_teacher, "validation_file", "short.txt", "too short to hide a word"),
+    ],
+)
+def test_bad_input_ends_with_one_sentence_and_nothing_written(
+    script, key, file, says, keys, across, bad_inputs, refusal, tmp_path
+):
     """Found out after training, it would cost the training; shared marks alone would pass for a distilled model."""
-    extra, named = {**BAD, **BAD_ACROSS}[case]
-    argv = [*(across if case in BAD_ACROSS else keys), "--output_dir", tmp_path / "student"]
-    assert named in refusal(run, [*argv, *(word.format(here=bad_inputs) for word in extra)])
+    argv = across if key == "student_vocabulary" else keys
+    argv = [*COMMON, *keys[2:4], "--vocab_size", "300"] if script is run_teacher else argv
+    assert says in refusal(script, [*argv, f"--{key}", bad_inputs / file, "--output_dir", tmp_path / "student"])
     assert not (tmp_path / "student").exists()
-
-
-def test_a_teacher_is_refused_held_out_text_too_short_to_hide_a_word(keys, bad_inputs, refusal, tmp_path):
-    argv = [*COMMON, *keys[2:4], "--vocab_size", "300", "--output_dir", tmp_path / "teacher"]
-    assert "too short to hide" in refusal(run_teacher, [*argv, "--validation_file", bad_inputs / "short.txt"])
-    assert not (tmp_path / "teacher").exists()
