@@ -52,14 +52,12 @@ def check_values(arguments: Any) -> None:
     """
     hints = get_type_hints(type(arguments))
     for field in dataclasses.fields(arguments):
-        inner, _, is_list = _parts(hints[field.name])
+        inner, _ = _parts(hints[field.name])
         value, least = getattr(arguments, field.name), field.metadata.get("least")
-        for one in value if is_list else [value]:
-            if one is None:
-                continue
-            if get_origin(inner) is Literal and one not in get_args(inner):
+        for one in value if isinstance(value, list) else [value]:
+            if one is not None and get_origin(inner) is Literal and one not in get_args(inner):
                 raise UserError(f"`{field.name}` is {one!r}; choose one of {', '.join(map(str, get_args(inner)))}")
-            if least is not None and not one >= least:
+            if one is not None and least is not None and not one >= least:
                 raise UserError(f"`{field.name}` must be at least {least}, got {one}")
 
 
@@ -67,9 +65,9 @@ class CommandLine(argparse.ArgumentParser):
     """A parser whose errors are UserErrors, and whose keys are not abbreviated."""
 
     def __init__(self, **options: Any):
-        text = options.pop("description", None) or sys.modules["__main__"].__doc__
-        formatter = argparse.RawDescriptionHelpFormatter
-        super().__init__(**{"allow_abbrev": False, "formatter_class": formatter, "description": text, **options})
+        defaults = {"allow_abbrev": False, "usage": "%(prog)s [--KEY VALUE ...]"}
+        defaults |= {"formatter_class": argparse.RawDescriptionHelpFormatter}
+        super().__init__(**defaults | options | {"description": sys.modules["__main__"].__doc__})
 
     def error(self, message: str) -> None:
         raise UserError(one_line(re.sub(r"^argument (?:--)?(\w+)[^:]*:", r"`\1`:", message)))
@@ -88,20 +86,16 @@ class KeyParser(CommandLine):
             hints = get_type_hints(argument_type)
             for field in dataclasses.fields(argument_type):
                 self._add(field, hints[field.name])
-        values = [f" {action.metavar} ..." for action in self._get_positional_actions()]
-        self.usage = "%(prog)s [--KEY VALUE ...]" + "".join(values)
         for name in self._further:
             self.add_argument(f"--{name}", nargs="*", help=argparse.SUPPRESS)
         if self._further:
-            self.epilog = (
-                "further keys; those of training are fields of transformers.TrainingArguments:\n"
-                + textwrap.fill(" ".join(self._further), 100, initial_indent="  ", subsequent_indent="  ")
-            )
+            text = "further keys; those of training are fields of transformers.TrainingArguments: "
+            self.epilog = textwrap.fill(text + " ".join(self._further), 100)
 
     def _add(self, field: dataclasses.Field, hint: Any) -> None:
-        inner, _, is_list = _parts(hint)
+        inner, is_list = _parts(hint)
         default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-        default = " ".join(map(str, default)) if is_list and default is not REQUIRED else default
+        default = " ".join(map(str, default)) if isinstance(default, list) else default
         shown = "" if default in (REQUIRED, None, "") else f" [{default}]"
         options: dict[str, Any] = {"help": field.metadata["help"].replace("%", "%%") + shown, "type": inner}
         if get_origin(inner) is Literal:
@@ -112,8 +106,6 @@ class KeyParser(CommandLine):
             options["metavar"] = inner.__name__.upper()
         if is_list:
             options["nargs"] = "*"
-        if field.metadata["positional"]:
-            options["metavar"] = field.name.upper()
         self.add_argument(field.name if field.metadata["positional"] else f"--{field.name}", **options)
 
     def parse(self, tokens: list[str]) -> tuple[list[Any], dict[str, list[str]]]:
@@ -124,10 +116,13 @@ class KeyParser(CommandLine):
         """
         parsed, unknown = self.parse_known_args(tokens)
         if unknown:
-            raise UserError(self._unknown(unknown[0]))
-        given = vars(parsed)
-        further = {name: given[name] for name in (CONFIG, *self._further) if name in given}
-        instances = []
+            name = unknown[0].split("=")[0].lstrip("-")
+            known = [option.lstrip("-") for action in self._actions for option in action.option_strings]
+            near = difflib.get_close_matches(name, known, n=1)
+            raise UserError(
+                f"unknown key `{name}`" + (f"; did you mean `{near[0]}`?" if near else "; --help lists the keys")
+            )
+        given, instances = vars(parsed), []
         for argument_type in self._argument_types:
             fields = dataclasses.fields(argument_type)
             for field in fields:
@@ -138,26 +133,14 @@ class KeyParser(CommandLine):
             check_values(instance)
             check_paths(instance)
             instances.append(instance)
-        return instances, further
-
-    def _unknown(self, token: str) -> str:
-        name = token.split("=")[0].lstrip("-")
-        if not token.startswith("--"):
-            return f"unexpected argument {token!r}: every value follows its key, as in `--train_file corpus.txt.gz`"
-        known = [option.lstrip("-") for action in self._actions for option in action.option_strings]
-        near = difflib.get_close_matches(name, known, n=1)
-        return f"unknown key `{name}`" + (f"; did you mean `{near[0]}`?" if near else "; --help lists the keys")
+        return instances, {name: given[name] for name in (CONFIG, *self._further) if name in given}
 
 
-def _parts(hint: Any) -> tuple[Any, bool, bool]:
-    """(the type of one value, whether None is allowed, whether there are several values)."""
-    optional = False
+def _parts(hint: Any) -> tuple[Any, bool]:
+    """(the type of one value, whether there are several values)."""
     if get_origin(hint) in (Union, types.UnionType):
         (hint,) = (part for part in get_args(hint) if part is not type(None))
-        optional = True
-    if get_origin(hint) is list:
-        return get_args(hint)[0], optional, True
-    return hint, optional, False
+    return (get_args(hint)[0], True) if get_origin(hint) is list else (hint, False)
 
 
 def _boolean(text: str) -> bool:

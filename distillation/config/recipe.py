@@ -39,18 +39,15 @@ def parse_recipe(
     if not argv and default is not None:
         argv = ["--config", str(default)]
     parser = KeyParser(*argument_types, further=training_arguments.field_names() if training else ())
-    instances, further = parser.parse(_with_config(argv))
+    config = CommandLine(add_help=False)
+    config.add_argument("--config", type=Path)
+    recipe, words = config.parse_known_args(argv)
+    if recipe.config:  # its words stand first, so that those of the command line win
+        words = [*_words(read_recipe(recipe.config)), *words]
+    instances, further = parser.parse(words)
     if training:
         instances.append(training_arguments.parse(further, None if training is True else training))
     return tuple(instances)
-
-
-def _with_config(argv: list[str]) -> list[str]:
-    """The words of the recipe that `--config` names, then those of the command line, which win."""
-    parser = CommandLine(add_help=False)
-    parser.add_argument("--config")
-    config, rest = parser.parse_known_args(argv)
-    return [*(_words(read_recipe(Path(config.config))) if config.config else []), *rest]
 
 
 class _Loader(yaml.SafeLoader):
@@ -90,7 +87,6 @@ def _words(recipe: dict[str, Any]) -> list[str]:
     """Spell a recipe as a command line, so that both go through the same types and choices."""
     given = {}
     for name, value in recipe.items():
-        if value is not None:  # `key:` with nothing behind it keeps the default
-            values = value if isinstance(value, list) else [value]
-            given[name] = [json.dumps(item) if isinstance(item, dict | bool) else str(item) for item in values]
-    return words_of(given)
+        values = value if isinstance(value, list) else [value]
+        given[name] = [json.dumps(item) if isinstance(item, dict | bool) else str(item) for item in values]
+    return words_of({name: words for name, words in given.items() if recipe[name] is not None})  # else the default

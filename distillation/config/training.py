@@ -21,11 +21,8 @@ def field_names() -> list[str]:
     (folder,) = importlib.util.find_spec("transformers").submodule_search_locations
     source = ast.parse(Path(folder, "training_args.py").read_text(encoding="utf-8"))
     (found,) = (node for node in source.body if isinstance(node, ast.ClassDef) and node.name == "TrainingArguments")
-    return [
-        node.target.id
-        for node in found.body
-        if isinstance(node, ast.AnnAssign) and "init=False" not in ast.unparse(node)
-    ]
+    fields = [node for node in found.body if isinstance(node, ast.AnnAssign)]
+    return [field.target.id for field in fields if "init=False" not in ast.unparse(field)]
 
 
 def parse(
@@ -44,9 +41,7 @@ def parse(
 
     try:
         parser = Parser(dataclass_types=subclass() if subclass else TrainingArguments)
-        arguments, unused = parser.parse_args_into_dataclasses(words_of(given), return_remaining_strings=True)
-        if unused:
-            raise UserError(f"unexpected argument {unused[0]!r}: every value follows its key")
+        (arguments,) = parser.parse_args_into_dataclasses(words_of(given))
         check_training(arguments)
         _check_parts(arguments)
     except UserError:
@@ -65,9 +60,8 @@ def check_training(args: "TrainingArguments") -> None:
         raise UserError("`push_to_hub` needs `hub_model_id`, the repository to push to")
     batches = ("per_device_train_batch_size", "per_device_eval_batch_size")
     for name in (*batches, "gradient_accumulation_steps", "eval_accumulation_steps"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise UserError(f"`{name}` must be at least 1, got {value}")
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise UserError(f"`{name}` must be at least 1, got {getattr(args, name)}")
     for name in ("seed", "data_seed"):
         if not 0 <= (getattr(args, name) or 0) < SEEDS:
             raise UserError(f"`{name}` must lie between 0 and 2 ** 32 - 1, got {getattr(args, name)}")

@@ -85,7 +85,7 @@ def test_mistakes_are_named_by_key(argv, message):
 def test_values_without_a_key_and_what_is_missing():
     """`run.py corpus.txt` looks as if it should work."""
     assert parse_recipe(Kinds, argv=["a/b", "c", "--limit", "3"])[0].runs == [Path("a/b"), Path("c")]
-    assert "'corpus.txt'" in refusal("corpus.txt", types=(Paths,))
+    assert "`corpus.txt`" in refusal("corpus.txt", types=(Paths,))
     assert refusal(types=(Paths,)) == "`output` is missing: File for the figures."
 
 

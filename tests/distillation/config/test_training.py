@@ -54,6 +54,7 @@ def test_a_subclass_has_defaults_of_its_own(tmp_path):
     [
         (["--learning_rate", "fast"], "`learning_rate`: invalid float value: 'fast'"),
         (["--learning_rat", "1"], "unknown key `learning_rat`; did you mean `learning_rate`?"),
+        (["--seed", "1", "corpus.txt"], "'corpus.txt'"),
         (["--lr_scheduler_kwargs", '{"beauty": 1}'], "beauty"),
         (["--lr_scheduler_type", "warmup_stable_decay"], "num_decay_steps"),
         (["--optim", "adamw_bnb_8bit"], "bitsandbytes"),
