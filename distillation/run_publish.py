@@ -28,9 +28,7 @@ class PublishArguments:
 
     checkpoint: Path = key(REQUIRED, "Folder of a finished run.")
     results: list[Path] = key(
-        [],
-        "Folders of fine-tuned models, russian_superglue.json, files of benchmarks/inference.py: what the card says "
-        "of scores and speed.",
+        [], "Folders of fine-tuned models, russian_superglue.json, files of benchmarks/inference.py: scores and speed."
     )
     onnx: Path | None = key(None, "Folder of benchmarks/export.py: its model goes along.")
     hub_model_id: str | None = key(None, "Repository on the Hub; unless given, the card is written and nothing sent.")
@@ -48,8 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     from distillation.hub.publishing import card_of, warn_of_licence
     from distillation.hub.push import push, reserve
 
-    given = {"language": card_args.language, "license": card_args.license, "base_model": card_args.base_model}
-    results |= {key: value for key, value in given.items() if value}
+    results |= {key: value for key in ("language", "license", "base_model") if (value := getattr(card_args, key))}
     warn_of_licence(results.get("license"))
     measured = what_is_measured(folder)
     if arguments.results:

@@ -21,9 +21,7 @@ class VocabularyArguments:
 
     output_dir: str = key(REQUIRED, "Folder for the tokenizer and its figures.")
     vocab_size: int = key(5000, "Entries, special tokens included: exactly that many.")
-    teacher_name_or_path: str | None = key(
-        None, "A model whose tokenizer to compare with: a Hub id or a folder.", path="source"
-    )
+    teacher_name_or_path: str | None = key(None, "Whose tokenizer to compare with: a Hub id, a folder.", path="source")
     max_positions: int = key(512, "Longest input that the tokenizer announces.")
 
 
@@ -37,15 +35,14 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     check_output(arguments.output_dir)
     from distillation.demo.resolve import resolve_demo  # heavy imports only where the arguments are right
     from distillation.models.loading import load_tokenizer, save_tokenizer
-    from distillation.runs.files import write_json
+    from distillation.runs.files import markdown_table, write_json
     from distillation.text.reading import check_whole, load_lines
     from distillation.text.sampling import split_validation
     from distillation.vocabularies.wordpiece import measure, sample_texts, train_tokenizer
 
     check_whole(data_args, "to train a vocabulary: leave it out")
-    teacher = None
-    if arguments.teacher_name_or_path:
-        teacher = load_tokenizer(arguments.teacher_name_or_path, "teacher_name_or_path")
+    name = arguments.teacher_name_or_path
+    teacher = load_tokenizer(name, "teacher_name_or_path") if name else None
     resolve_demo(data_args)
     lines = load_lines(data_args, data_args.train_file, data_args.dataset_name)
     if data_args.validation_file:
@@ -60,12 +57,9 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     folder = Path(arguments.output_dir)
     save_tokenizer(tokenizer, folder)
     write_json(folder / "vocabulary.json", figures)
-    print(f"{'held-out text':12}{'entries':>10}{'tokens per word':>18}{'unknown tokens':>17}{'words with one':>17}")
-    for name, values in figures.items():
-        print(
-            f"{name:13}{values['entries']:10,}{values['tokens_per_word']:18.3f}"
-            f"{values['unknown_tokens']:17.3%}{values['unknown_words']:17.3%}"
-        )
+    shown = {"entries": ",", "tokens_per_word": ".3f", "unknown_tokens": ".3%", "unknown_words": ".3%"}
+    rows = [[name, *(format(values[key], how) for key, how in shown.items())] for name, values in figures.items()]
+    print(markdown_table(["held-out text", *(key.replace("_", " ") for key in shown)], rows))
     print(f"saved to {folder}")
     return figures
 

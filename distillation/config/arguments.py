@@ -15,16 +15,14 @@ class ModelArguments:
     """The teacher, and the shape and first weights of the student."""
 
     teacher_name_or_path: str | None = key(
-        None, "Masked LM to learn from: a Hub id, a folder, or `demo`.", path="source"
+        None, "Masked LM to learn from: a Hub id, folder, or `demo`.", path="source"
     )
     student_vocabulary: str | None = key(
         None, "Tokenizer of the student, a folder, a Hub id, or `demo`; the teacher's unless given.", path="source"
     )
     student_layers: int = key(6, "Transformer layers of the student.", least=1)
     student_hidden_size: int | None = key(None, "Width of the student; the teacher's unless given.", least=1)
-    student_attention_heads: int | None = key(
-        None, "Attention heads of the student; the teacher's unless given.", least=1
-    )
+    student_attention_heads: int | None = key(None, "Its attention heads; the teacher's unless given.", least=1)
     student_intermediate_size: int | None = key(
         None, "Width inside its feed-forward layers; unless given, the teacher's, or 4 x its own width.", least=1
     )
@@ -48,23 +46,15 @@ class DataArguments:
     train_file: str | None = key(
         None, "Corpus: a .txt .jsonl .csv .parquet (or .gz, .zst) file, folder, glob, or `demo`.", path="corpus"
     )
-    validation_file: str | None = key(
-        None, "Held-out text; lines are set aside from the corpus unless given.", path="corpus"
-    )
+    validation_file: str | None = key(None, "Held-out text; lines of the corpus unless given.", path="corpus")
     dataset_name: str | None = key(None, "Hub id of a data set, instead of `train_file`.")
     dataset_config_name: str | None = key(None, "Configuration of that data set.")
     text_column: str = key("text", "Column that holds the text.")
-    validation_lines: int = key(
-        2000, "Lines to set aside without a `validation_file`; a tenth of them at most.", least=1
-    )
-    max_length: int = key(
-        128, "Tokens of an example, special tokens included; longer lines are cut between words.", least=8
-    )
+    validation_lines: int = key(2000, "Lines to set aside without a `validation_file`; a tenth at most.", least=1)
+    max_length: int = key(128, "Tokens of an example, special ones included; longer lines are cut.", least=8)
     max_unknown: float = key(0.05, "Largest share of unknown tokens that is not an error.")
     preprocessing_num_workers: int | None = key(None, "Processes that clean and tokenize.", least=0)
-    streaming: bool = key(
-        False, "Read the corpus as it is needed, never held in memory or on disk; needs `max_steps`."
-    )
+    streaming: bool = key(False, "Read the corpus as it is needed, never held as a whole; needs `max_steps`.")
 
     def __post_init__(self):
         check_values(self)
@@ -106,19 +96,13 @@ class ObjectiveArguments:
         "How `reduce` scores a teacher token by its pieces: each in its place (unless given), or pooled and summed or "
         "log-sum-exp'ed; or pooled, over tokens that both have.",
     )
-    reduce_pooling: Literal["mean", "sum"] | None = key(
-        None, "How `reduce` pools the places of a token's pieces; mean unless given."
-    )
+    reduce_pooling: Literal["mean", "sum"] | None = key(None, "How it pools the places of pieces; mean unless given.")
     kl_positions: Literal["masked", "all"] | None = key(
         None, "Tokens at which the KL is taken; unless given, `masked` for one vocabulary and `all` across two."
     )
     kl_position_fraction: float = key(1.0, "Random share of these tokens that is used: cheaper, unbiased.")
-    cosine_layers: Literal["groups", "last"] = key(
-        "groups", "Each layer with its group's mean, or the two last layers."
-    )
-    hidden_layers: Literal["groups", "average"] = key(
-        "groups", "For the MSE: each layer with its group's mean, or the means of all."
-    )
+    cosine_layers: Literal["groups", "last"] = key("groups", "Each layer with its group's mean, or the two last ones.")
+    hidden_layers: Literal["groups", "average"] = key("groups", "For the MSE: the same, or the means of all layers.")
     teacher_input: Literal["masked", "clean"] = key("masked", "Whether the teacher sees the masked or the clean text.")
     mlm_inputs: Literal["own", "both"] = key(
         "own",
@@ -180,10 +164,7 @@ class ObjectiveArguments:
     @property
     def hidden_views(self) -> tuple[str, ...]:
         """The ways in which a term compares layers: of their `groups`, the `last`, the `average` of all."""
-        views = {
-            "cosine": self.cosine_layers,
-            "hidden_mse": self.hidden_layers,
-        }
+        views = {"cosine": self.cosine_layers, "hidden_mse": self.hidden_layers}
         return tuple(dict.fromkeys(view for term, view in views.items() if term in self.terms))
 
     @property
@@ -201,18 +182,14 @@ class ObjectiveArguments:
 
 
 BOTH_INPUTS = ("reduce", ("mlm",), "masked")
-TERMS = tuple(
-    key.removeprefix("weight_") for key in ObjectiveArguments.__dataclass_fields__ if key.startswith("weight_")
-)
+TERMS = tuple(name[7:] for name in ObjectiveArguments.__dataclass_fields__ if name.startswith("weight_"))
 
 
 @dataclass
 class CacheArguments:
     """What a teacher says of a corpus, kept on disk."""
 
-    teacher_cache: str | None = key(
-        None, "Folder for it: filled in one pass, and from then on read in place of running the teacher."
-    )
+    teacher_cache: str | None = key(None, "Folder for it: filled in one pass, then read in place of the teacher.")
     teacher_cache_epochs: int = key(1, "Epochs with masks of their own; later ones take them in turn.", least=1)
 
     def __post_init__(self):
@@ -242,8 +219,7 @@ def check_masking(masking: MaskingArguments, objective: ObjectiveArguments) -> N
 
 def check_best(training: "TrainingArguments", objective: ObjectiveArguments) -> None:
     """Raise UserError for a choice of the best checkpoint by what is not measured: it would end the first epoch."""
-    known = [*objective.terms, "loss"]
-    metric = training.metric_for_best_model
+    known, metric = [*objective.terms, "loss"], training.metric_for_best_model
     if metric is not None and metric.removeprefix("eval_") not in known:
         raise UserError(f"`metric_for_best_model` is {metric!r}; choose one of {', '.join(known)}")
     if training.save_strategy == "best" and training.eval_strategy == "no":
@@ -254,9 +230,7 @@ def check_best(training: "TrainingArguments", objective: ObjectiveArguments) -> 
 class TeacherArguments:
     """The shape of a teacher trained from scratch, and its vocabulary."""
 
-    tokenizer_name_or_path: str | None = key(
-        None, "Tokenizer of the teacher; trained on the corpus unless given.", path="source"
-    )
+    tokenizer_name_or_path: str | None = key(None, "Tokenizer; trained on the corpus unless given.", path="source")
     vocab_size: int = key(16_000, "Entries of a trained vocabulary, special tokens included.")
     layers: int = key(6, "Transformer layers.", least=1)
     hidden_size: int = key(256, "Width.", least=1)
@@ -270,15 +244,9 @@ class TeacherArguments:
             raise UserError(f"`dropout` must be in [0, 1), got {self.dropout:g}")
         if self.hidden_size % self.attention_heads:
             raise UserError(
-                f"`attention_heads` ({self.attention_heads}) must divide `hidden_size` ({self.hidden_size})"
+                f"`hidden_size` {self.hidden_size} is no multiple of `attention_heads` {self.attention_heads}"
             )
 
 
-ARGUMENTS = (  # of run.py
-    ModelArguments,
-    DataArguments,
-    MaskingArguments,
-    ObjectiveArguments,
-    CacheArguments,
-    CardArguments,
-)
+# Of run.py.
+ARGUMENTS = (ModelArguments, DataArguments, MaskingArguments, ObjectiveArguments, CacheArguments, CardArguments)

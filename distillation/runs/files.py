@@ -28,23 +28,9 @@ METRICS = ("loss", "loss_per_character", "masked_token_accuracy", "masked_word_a
 HEADINGS = ("loss", "loss per character", "token accuracy", "word accuracy")
 # Of `TrainingArguments` what decides the weights: told even where it is the default.
 HYPERPARAMETERS = (
-    "learning_rate",
-    "lr_scheduler_type",
-    "lr_scheduler_kwargs",
-    "warmup_steps",
-    "num_train_epochs",
-    "max_steps",
-    "per_device_train_batch_size",
-    "gradient_accumulation_steps",
-    "optim",
-    "adam_beta1",
-    "adam_beta2",
-    "adam_epsilon",
-    "weight_decay",
-    "max_grad_norm",
-    "bf16",
-    "fp16",
-    "seed",
+    *("learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "num_train_epochs", "max_steps"),
+    *("per_device_train_batch_size", "gradient_accumulation_steps", "optim", "adam_beta1", "adam_beta2"),
+    *("adam_epsilon", "weight_decay", "max_grad_norm", "bf16", "fp16", "seed"),
 )
 # Keys that are no part of what makes a run again.
 NO_RECIPE = ("resume_from_checkpoint", "push_to_hub", "hub_")
@@ -107,9 +93,8 @@ def as_written(path: str | Path) -> Iterator[None]:
     except UserError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, RecursionError) as error:
-        raise UserError(
-            f"{path} is not as results are ({one_line(repr(error))}): make it anew, or leave it out"
-        ) from None
+        why = one_line(repr(error))
+        raise UserError(f"{path} is not as results are ({why}): make it anew, or leave it out") from None
 
 
 def find_runs(paths: Iterable[Path]) -> dict[Path, dict[str, Any]]:
@@ -125,19 +110,17 @@ def find_runs(paths: Iterable[Path]) -> dict[Path, dict[str, Any]]:
         if not files:
             raise UserError(f"{path} has no {RESULTS}: name folders of finished runs")
         for file in files:
-            found[file.parent.resolve()] = read_json(file)
-            if not isinstance(found[file.parent.resolve()], dict):
-                raise UserError(f"{file} is not as results are: make it anew, or leave it out")
+            with as_written(file):
+                found[file.parent.resolve()] = dict(read_json(file).items())
     return {folder: run for folder, run in found.items() if "seeds" not in found.get(folder.parent, {})}
 
 
 def markdown_table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
     """A Markdown table, a line a row."""
-    return "\n".join([_line(header), "|---" * len(header) + "|", *map(_line, rows)])
-
-
-def _line(cells: Sequence[Any]) -> str:
-    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
+    first, *lines = [
+        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in (header, *rows)
+    ]
+    return "\n".join([first, "|---" * len(header) + "|", *lines])
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
@@ -158,10 +141,8 @@ def metric_text(name: str, values: Sequence[float]) -> str:
 
 def held_out_table(figures: Mapping[str, Mapping[str, float]]) -> str:
     """The figures of held-out text, a row a model."""
-    rows = [
-        [name.replace("_", " "), *(metric_text(metric, [values[metric]]) for metric in METRICS)]
-        for name, values in figures.items()
-    ]
+    cells = {name: [metric_text(metric, [of[metric]]) for metric in METRICS] for name, of in figures.items()}
+    rows = [[name.replace("_", " "), *row] for name, row in cells.items()]
     return markdown_table(["held-out text", *HEADINGS], rows)
 
 
