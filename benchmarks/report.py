@@ -47,21 +47,19 @@ def main(argv: list[str] | None = None) -> None:
     files = [path for path in arguments.runs if path.is_file() and path.name != RESULTS]
     runs = find_runs([path for path in arguments.runs if path not in files])
     named = ", ".join(map(str, arguments.runs))
+    timings = []
+    for file in files:
+        with as_written(file):
+            content = read_json(file)
+            hardware = ", ".join(f"{name} {value}" for name, value in content["hardware"].items())
+            timings += [row | {"hardware": hardware} for row in content["rows"]]
     with as_written(named):
-        found = held_out.variants(runs), scores.scores(runs), [row for file in files for row in timings_of(file)]
+        found = held_out.variants(runs), scores.scores(runs), timings
         if not any(found):
             raise UserError(f"no results in {named}: name folders of finished runs")
         text = "\n\n".join(report(*found, arguments.output_dir)) + "\n"
     write_text(arguments.output_dir / "report.md", text)
     print(arguments.output_dir / "report.md")
-
-
-def timings_of(file: Path) -> list[speed.Timing]:
-    """The rows of a file of inference results, each with the hardware."""
-    content = read_json(file)
-    with as_written(file):
-        hardware = ", ".join(f"{name} {value}" for name, value in content["hardware"].items())
-        return [row | {"hardware": hardware} for row in content["rows"]]
 
 
 def report(
@@ -86,18 +84,17 @@ def report(
         parts += ["## Inference", speed.table(timings), SPEED]
     if panels := speed.panels(timings):
         parts += drawn("speed", plots.speed_bars(panels), BARS)
-    sized = [row for row in next(iter(panels.values()), []) if row.get("mib") and speed.is_steady(row)]
-    single = [row for row in sized if row["batch_size"] == 1]
+    first = next(iter(panels.values()), [])
+    single = [row for row in first if row.get("mib") and speed.is_steady(row) and row["batch_size"] == 1]
     if len(single) > 1:
         parts += drawn("size-and-speed", plots.size_and_speed(single), SIZES)
-    words = [(one, mean_and_deviation(one.figures["masked_word_accuracy"])) for one in variants]
-    qualities = [
-        scores.Score(one.name, "held-out words", 100 * mean, 100 * deviation, one.parameters, one.source)
-        for one, (mean, deviation) in words
-    ] + list(tuned)
+    qualities = list(tuned)
+    for one in variants:
+        right, deviation = (100 * value for value in mean_and_deviation(one.figures["masked_word_accuracy"]))
+        qualities.append(scores.Score(one.name, "held-out words", right, deviation, one.parameters, one.source))
     took, setting = speed.latencies(timings)
     by_size = [(score, score.parameters) for score in qualities]
-    by_latency = [(score, took[ms]) for score in qualities if (ms := str(Path(score.source).resolve())) in took]
+    by_latency = [(score, took[of]) for score in qualities if (of := str(Path(score.source).resolve())) in took]
     for heading, found, cost in (("size", by_size, "parameters"), ("latency", by_latency, setting)):
         if found:
             picture = plots.quality_against_cost(found, cost)

@@ -65,15 +65,9 @@ def scores(runs: Mapping[Path, Mapping[str, Any]]) -> list[Score]:
             name = Path(source).name if last_names[Path(source).name] == 1 else source
             name += ", random weights" * bool(run["recipe"].get("random_weights"))
             name += ", with a task teacher" * ("task_teacher" in run)
-            deviation = run.get(f"test_{metric}_std")
-            score = Score(
-                name,
-                f"{run['task']}, {metric}",
-                float(run[f"test_{metric}"]) * scale,
-                None if deviation is None else float(deviation) * scale,
-                int(run["parameters"]),
-                source,
-            )
+            value, deviation = float(run[f"test_{metric}"]) * scale, run.get(f"test_{metric}_std")
+            deviation = None if deviation is None else float(deviation) * scale
+            score = Score(name, f"{run['task']}, {metric}", value, deviation, int(run["parameters"]), source)
         other, _ = found.setdefault((score.model, score.task), (folder, score))
         if other != folder:
             raise UserError(f"{name} on {run['task']}: both {other} and {folder} have results; name one of them")
@@ -86,11 +80,9 @@ def table(found: Sequence[Score]) -> str:
     rows: dict[str, dict[str, Score]] = {}
     for score in found:
         rows.setdefault(score.model, {})[score.task] = score
-    lines = []
-    for model, cells in rows.items():
-        # With the head of the first task: those of others differ by a few numbers a class.
-        parameters = f"{next(iter(cells.values())).parameters / 1e6:.1f} M"
-        lines.append([model, parameters, *(cells.get(task, "") for task in tasks)])
+    # Parameters with the head of the first task: those of others differ by a few numbers a class.
+    size = {model: f"{next(iter(cells.values())).parameters / 1e6:.1f} M" for model, cells in rows.items()}
+    lines = [[model, size[model], *(cells.get(task, "") for task in tasks)] for model, cells in rows.items()]
     return markdown_table(["model", "parameters", *tasks], lines)
 
 

@@ -7,16 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from distillation.runs.files import (
-    HEADINGS,
-    METRICS,
-    RESULTS,
-    STATE,
-    as_written,
-    markdown_table,
-    metric_text,
-    read_json,
-)
+from distillation.runs import files
+from distillation.runs.files import HEADINGS, METRICS, as_written, metric_text
 
 OF_ONE_RUN = ("seed", "data_seed", "output_dir")  # keys in which runs of one variant differ
 
@@ -40,21 +32,25 @@ def variants(runs: Mapping[Path, Mapping[str, Any]]) -> list[Variant]:
     groups: dict[str, dict[int, Path]] = {}  # by recipe, a run a seed
     for folder, run in runs.items():
         if "student_heldout_loss" in run:
-            with as_written(folder / RESULTS):
+            with as_written(folder / files.RESULTS):
                 recipe = {name: value for name, value in run["recipe"].items() if name not in OF_ONE_RUN}
                 of_recipe = groups.setdefault(json.dumps(recipe, sort_keys=True), {})
                 of_recipe.setdefault(run["recipe"].get("seed"), folder)
     root = os.path.commonpath([folder.parent for seeds in groups.values() for folder in seeds.values()] or ["."])
     found: dict[str, Variant] = {}
     for folders in (list(seeds.values()) for seeds in groups.values()):
-        with as_written(folders[0] / RESULTS):
+        with as_written(folders[0] / files.RESULTS):
             first, *others = members = [runs[folder] for folder in folders]
             source = first["recipe"]["teacher_name_or_path"]
             teacher = Path(source).name, source, int(first["teacher_parameters"]), "", _figures("teacher", [first])
             found.setdefault(teacher[0], Variant(*teacher))
             name = os.path.relpath(folders[0], root)
             name = re.sub(r"[-_/](seed[-_]?)?\d+$", "", name) if others else name
-            logs = [read_json(folder / STATE)["log_history"] for folder in folders if (folder / STATE).is_file()]
+            logs = [
+                files.read_json(folder / files.STATE)["log_history"]
+                for folder in folders
+                if (folder / files.STATE).is_file()
+            ]
             known = str(folders[0]), int(first["parameters"]), first["steps"], _figures("student", members), logs
             found[name] = Variant(name, *known)
     return list(found.values())
@@ -71,4 +67,4 @@ def table(found: Sequence[Variant]) -> str:
         + [metric_text(metric, one.figures[metric]) for metric in METRICS]
         for one in found
     ]
-    return markdown_table(["model", "parameters", "steps", "seeds", *HEADINGS], lines)
+    return files.markdown_table(["model", "parameters", "steps", "seeds", *HEADINGS], lines)

@@ -4,6 +4,7 @@ import math
 import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -43,10 +44,9 @@ def training_curves(variants: Mapping[str, Sequence[Log]]) -> Figure:
 def _over_runs(runs: Sequence[Log], name: str) -> list[Sequence[float]]:
     """Of what was logged under a name: steps, means, and means less and plus the deviation."""
     values: dict[float, list[float]] = defaultdict(list)
-    for log in runs:
-        for entry in log:
-            if name in entry:
-                values[entry["step"]].append(entry[name])
+    for entry in chain(*runs):
+        if name in entry:
+            values[entry["step"]].append(entry[name])
     rows = [(step, *mean_and_deviation(values[step])) for step in sorted(values)]
     return list(zip(*((step, mean, mean - off, mean + off) for step, mean, off in rows), strict=True)) or [()] * 4
 
@@ -55,9 +55,8 @@ def speed_bars(panels: Mapping[str, Sequence[Timing]]) -> Figure:
     """A panel for each input, a bar for each model and backend; a thin line goes from the least to the largest of the
     rounds, a black tick stands at the least time that the hardware allows. Rounds that do not agree are left out."""
     backends = list(dict.fromkeys(row["backend"] for rows in panels.values() for row in rows))
-    picture, grid = _panels(
-        [textwrap.fill(title, 70) for title in panels], 5.5, 0.24 * max(map(len, panels.values())) + 1.2, columns=2
-    )
+    height = 0.24 * max(map(len, panels.values())) + 1.2
+    picture, grid = _panels([textwrap.fill(title, 70) for title in panels], 5.5, height, columns=2)
     for axes, rows in zip(grid, panels.values(), strict=True):
         rows = [row for row in rows if is_steady(row)]
         for place, row in enumerate(rows):
@@ -132,9 +131,9 @@ def _panels(titles: Sequence[str], width: float, height: float, columns: int = 3
 def _with_legend(picture: Figure) -> Figure:
     """One for all panels, below them."""
     found = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in picture.axes]
-    handles = {label: line for labels in found for line, label in labels}
-    ways = {"loc": "outside lower center", "ncols": min(4, len(handles)), "frameon": False}
-    picture.legend(handles.values(), handles.keys(), **ways)
+    handles = {label: line for line, label in chain(*found)}
+    columns = min(4, len(handles))
+    picture.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=columns, frameon=False)
     return picture
 
 

@@ -55,9 +55,8 @@ def table(timings: Sequence[Timing]) -> str:
 
 def _cells(row: Timing, slowest: float | None) -> list[str]:
     found, bound, mib, peak = milliseconds(row), row.get("bound_seconds"), row.get("mib"), row.get("peak_mib")
-    least, largest = 1000 * min(row["seconds"]), 1000 * max(row["seconds"])
+    least, largest = (figure(1000 * end(row["seconds"])) for end in (min, max))
     steady = is_steady(row)
-    spread = "" if steady else f" spread {figure(row['spread'])}x"
     return [
         row["model"],
         f"{row['parameters']:,}" if "parameters" in row else "",
@@ -65,7 +64,7 @@ def _cells(row: Timing, slowest: float | None) -> list[str]:
         f"{row['batch_size']} x {row['sequence_length']}",
         row["backend"] if row["device"] == "cpu" else f"{row['backend']}, {row['device']}",
         f"{mib:.1f}" if mib else "",
-        f"{figure(found)} [{figure(least)}, {figure(largest)}]{spread}",
+        f"{figure(found)} [{least}, {largest}]" + ("" if steady else f" spread {figure(row['spread'])}x"),
         figure(1000 * row["batch_size"] / found) if steady else "",
         f"{slowest / found:.2f}" if slowest and steady else "",
         f"{1000 * bound / found:.0%}" if bound and steady else "",
