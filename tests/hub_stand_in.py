@@ -19,10 +19,10 @@ LARGE = (".safetensors", ".onnx")
 
 @dataclass
 class Stored:
-    """One repository: the files of each branch, and all commits' messages."""
+    """One repository: the files of the main branch and of the others, and all commits' messages."""
 
     private: bool = False
-    files: dict[str, bytes] = field(default_factory=dict)  # of the main branch
+    files: dict[str, bytes] = field(default_factory=dict)
     commits: list[str] = field(default_factory=list)
     branches: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
@@ -57,20 +57,20 @@ class _Handler(BaseHTTPRequestHandler):
     server: Hub
     protocol_version = "HTTP/1.1"
 
-    NAME, AT = r"(?P<name>[^/]+/[^/]+)", r"(?P<revision>[^/]+)"
-    ROUTES = (
-        ("POST", r"/api/repos/create", "create"),
-        ("POST", r"/api/validate-yaml", "validate"),
-        ("GET", rf"/api/models/{NAME}/auth-check/write", "may_write"),
-        ("GET", rf"/api/models/{NAME}(?:/revision/{AT})?", "info"),
-        ("GET", rf"/api/models/{NAME}/tree/{AT}", "tree"),
-        ("POST", rf"/api/models/{NAME}/branch/{AT}", "branch"),
-        ("POST", rf"/api/models/{NAME}/preupload/{AT}", "preupload"),
-        ("POST", rf"/api/models/{NAME}/commit/{AT}", "commit"),
-        ("POST", rf"/{NAME}\.git/info/lfs/objects/batch", "batch"),
-        ("PUT", r"/large/(?P<oid>[0-9a-f]{64})", "upload"),
-        ("(GET|HEAD)", rf"/{NAME}/resolve/{AT}/(?P<file>.+)", "resolve"),
-    )
+    MODEL, AT = r"/api/models/(?P<name>[^/]+/[^/]+)", r"/(?P<revision>[^/]+)"
+    ROUTES = {
+        "POST /api/repos/create": "create",
+        "POST /api/validate-yaml": "validate",
+        f"GET {MODEL}/auth-check/write": "may_write",
+        f"GET {MODEL}(?:/revision{AT})?": "info",
+        f"GET {MODEL}/tree{AT}": "tree",
+        f"POST {MODEL}/branch{AT}": "branch",
+        f"POST {MODEL}/preupload{AT}": "preupload",
+        f"POST {MODEL}/commit{AT}": "commit",
+        r"POST /(?P<name>[^/]+/[^/]+)\.git/info/lfs/objects/batch": "batch",
+        "PUT /large/(?P<oid>[0-9a-f]{64})": "upload",
+        f"(?:GET|HEAD) /(?P<name>[^/]+/[^/]+)/resolve{AT}/(?P<file>.+)": "resolve",
+    }
     WRITES = ("may_write", "branch", "preupload", "commit", "batch")
 
     def answer(self) -> None:
@@ -80,9 +80,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return self.connection.close()
         self.body = self.rfile.read(length)
-        for method, pattern, name in self.ROUTES:
-            found = re.fullmatch(pattern, path)
-            if found and re.fullmatch(method, self.command):
+        for pattern, name in self.ROUTES.items():
+            if found := re.fullmatch(pattern, f"{self.command} {path}"):
                 if not (name in self.WRITES and self.refused(found["name"])):
                     getattr(self, name)(**found.groupdict())
                 return
@@ -123,26 +122,23 @@ class _Handler(BaseHTTPRequestHandler):
         there = name in self.server.repositories
         private = asked.get("visibility") == "private" or bool(asked.get("private"))  # clients of 2.x, and of 1.x
         self.server.repositories.setdefault(name, Stored(private))
-        answer = {"url": f"{self.server.url}/{name}", "id": name}
-        self.send(409, answer | {"error": "You already created this model repo"}) if there else self.send(200, answer)
+        answer = {"url": f"{self.server.url}/{name}", "id": name, "error": "You already created this model repo"}
+        self.send(409 if there else 200, answer)
 
-    def validate(self) -> None:
+    def validate(self, **_) -> None:
         self.send(200, {"errors": [], "warnings": []})
 
-    def may_write(self, name: str) -> None:
-        self.send(200, {})
+    may_write = validate
 
     def info(self, name: str, revision: str | None) -> None:
         stored = self.server.repositories.get(name)
         if stored is None or (stored.private and self.headers.get("Authorization") != f"Bearer {TOKEN}"):
             return self.send(401, {"error": "Repository not found"}, X_Error_Code="RepoNotFound")
-        siblings = [{"rfilename": ".gitattributes"}]
-        for file, content in stored.at(revision).items():
+        files, siblings = stored.at(revision), [{"rfilename": ".gitattributes"}]
+        for file, content in files.items():
             large = {"lfs": {"sha256": _sha(content), "size": len(content), "pointerSize": 1}}
             siblings.append({"rfilename": file} | (large if file.endswith(LARGE) else {}))
-        self.send(
-            200, {"id": name, "private": stored.private, "sha": _commit(stored.at(revision)), "siblings": siblings}
-        )
+        self.send(200, {"id": name, "private": stored.private, "sha": _commit(files), "siblings": siblings})
 
     def tree(self, name: str, revision: str) -> None:
         files = self.server.repositories[name].at(revision)
@@ -156,17 +152,17 @@ class _Handler(BaseHTTPRequestHandler):
         self.send(200, {})
 
     def preupload(self, name: str, revision: str) -> None:
-        paths = [file["path"] for file in json.loads(self.body)["files"]]
-        modes = ["lfs" if path.endswith(LARGE) else "regular" for path in paths]
-        files = zip(paths, modes, strict=True)
-        self.send(200, {"files": [{"path": path, "uploadMode": mode, "shouldIgnore": False} for path, mode in files]})
+        files = [{"path": file["path"], "shouldIgnore": False} for file in json.loads(self.body)["files"]]
+        self.send(
+            200,
+            {"files": [one | {"uploadMode": "lfs" if one["path"].endswith(LARGE) else "regular"} for one in files]},
+        )
 
     def batch(self, name: str) -> None:
-        objects = []
-        for wanted in json.loads(self.body)["objects"]:
-            missing = wanted["oid"] not in self.server.large
-            actions = {"upload": {"href": f"{self.server.url}/large/{wanted['oid']}"}} if missing else {}
-            objects.append(wanted | ({"actions": actions} if missing else {}))
+        objects = json.loads(self.body)["objects"]
+        for wanted in objects:
+            if wanted["oid"] not in self.server.large:
+                wanted["actions"] = {"upload": {"href": f"{self.server.url}/large/{wanted['oid']}"}}
         self.send(200, {"transfer": "basic", "objects": objects})
 
     def upload(self, oid: str) -> None:
@@ -177,17 +173,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def commit(self, name: str, revision: str) -> None:
         stored = self.server.repositories[name]
+        files = stored.at(revision)
         for line in map(json.loads, self.body.splitlines()):
-            value = line["value"]
-            if line["key"] == "header":
-                stored.commits.append(value["summary"])
-            elif line["key"] == "file":
-                stored.at(revision)[value["path"]] = base64.b64decode(value["content"])
-            elif line["key"] == "lfsFile":
-                stored.at(revision)[value["path"]] = self.server.large[value["oid"]]
-            elif line["key"] == "deletedFile":
-                del stored.at(revision)[value["path"]]
-        oid = _commit(stored.at(revision))
+            match line["key"], line["value"]:
+                case "header", value:
+                    stored.commits.append(value["summary"])
+                case "file", value:
+                    files[value["path"]] = base64.b64decode(value["content"])
+                case "lfsFile", value:
+                    files[value["path"]] = self.server.large[value["oid"]]
+                case "deletedFile", value:
+                    del files[value["path"]]
+        oid = _commit(files)
         url = f"{self.server.url}/{name}/commit/{oid}"
         self.send(200, {"success": True, "commitOid": oid, "commitUrl": url, "pullRequestUrl": None, "hookOutput": ""})
 
