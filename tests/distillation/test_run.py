@@ -1,7 +1,6 @@
 """The scripts from end to end, on small inputs: what they write, and what they say of bad input."""
 
 import json
-import shutil
 
 import pytest
 import torch
@@ -73,24 +72,6 @@ def test_distillation_writes_what_is_promised(finished):
         accumulator.Reload()
         tags |= set(accumulator.Tags()["scalars"])
     assert {f"{stage}/{term}" for stage in ("train", "eval") for term in TERMS} <= tags
-
-
-def test_resume_true_continues_from_the_newest_complete_checkpoint(finished, keys, tmp_path, caplog):
-    folder = shutil.copytree(finished, tmp_path / "student")
-    shutil.rmtree(folder / "checkpoint-4")
-    (folder / "checkpoint-9").mkdir()  # torn: a run was killed while it wrote
-    (folder / "model.safetensors").unlink()
-    run.main([*keys, "--resume_from_checkpoint", "true", "--output_dir", str(folder)])
-    assert (folder / "model.safetensors").read_bytes() == (finished / "model.safetensors").read_bytes()
-    assert "checkpoint-9 is not" in caplog.text and "checkpoint-2" in caplog.text
-
-
-def test_a_student_of_masked_lm_training_alone(keys, tmp_path):
-    """The baseline of every comparison is the same command with weights of zero."""
-    off = ["--weight_kl", "0", "--weight_cosine", "0", "--weight_attention", "0", "--save_strategy", "no"]
-    run.main([*keys, *off, "--max_steps", "1", "--output_dir", str(tmp_path)])
-    results = read_json(tmp_path / "all_results.json")
-    assert "train_mlm" in results and "train_kl" not in results
 
 
 @pytest.fixture

@@ -89,11 +89,11 @@ def test_values_without_a_key_and_what_is_missing():
     assert refusal(types=(Paths,)) == "`output` is missing: File for the figures."
 
 
-def test_choices_and_limits_hold_for_arguments_made_in_python():
+@pytest.mark.parametrize("keys", [dict(classes=4), dict(parts=["random", "all"]), dict(limit=-2)])
+def test_choices_and_limits_hold_for_arguments_made_in_python(keys):
     """A loop over variants in a notebook meets no parser."""
-    for keys in (dict(classes=4), dict(parts=["random", "all"]), dict(limit=-2)):
-        with pytest.raises(UserError, match=f"`{next(iter(keys))}`"):
-            Kinds(**keys)
+    with pytest.raises(UserError, match=f"`{next(iter(keys))}`"):
+        Kinds(**keys)
 
 
 def test_a_path_where_nothing_is(tmp_path, monkeypatch):
@@ -118,11 +118,3 @@ def test_an_output_that_cannot_be(tmp_path):
     for check, path in ((check_output, "file/run"), (check_output_file, "no/x.json"), (check_output_file, "")):
         with pytest.raises(UserError, match="name a f"):
             check(tmp_path / path)
-
-
-def test_help_lists_keys_with_defaults(capsys):
-    with pytest.raises(SystemExit):
-        parse_recipe(Kinds, argv=["--help"])
-    printed = capsys.readouterr().out
-    for text in ("--config FILE.yaml", "--names", "100 % of them. [a]", "{random,chosen}"):
-        assert text in printed, printed

@@ -19,13 +19,6 @@ def recipe(tmp_path):
     return write
 
 
-def refusal(*argv):
-    with pytest.raises(UserError) as caught:
-        parse_recipe(*OURS, argv=list(argv))
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
 def test_command_line_over_recipe_over_default(recipe):
     """A recipe that wins over the command line would make sweeps repeat one run."""
     path = recipe("student_layers: 3\ntemperature: 4\nkl_positions: all\n")
@@ -43,46 +36,29 @@ def test_the_default_recipe_runs_where_nothing_is_said(recipe):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("temprature: 3", ["unknown key `temprature`; did you mean `temperature`?"]),
-        ("kl_positions: some", ["`kl_positions`", "some", "masked", "all"]),
-        ("max_length: [16, 32]", ["32"]),
-        ("max_length: true", ["`max_length`", "true"]),
-        ("max_length: 4", ["`max_length`", "at least 8", "4"]),
-        ("temperature: 0", ["`temperature`", "positive"]),
-        ("masking_probability: 1", ["`masking_probability`", "between 0 and 1"]),
-        ("weight_kl: -1", ["`weight_kl`", "at least 0", "-1"]),
-        ("weight_kl: 0\nweight_mlm: 0\nweight_cosine: 0\nweight_attention: 0", ["every weight is 0", "`weight_kl`"]),
-        ("teacher_input: clean", ["`teacher_input: clean`", "`kl_positions: all`"]),
-        ("mlm_inputs: both", ["`mlm_inputs: both`", "`alignment: reduce`", "`weight_mlm`"]),
-    ],
-)
-def test_wrong_values_are_refused_by_key(recipe, text, words):
-    """A value found wrong after hours of preparation is found too late."""
-    message = refusal("--config", recipe(text))
-    assert all(word in message for word in words), message
-
-
-@pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("kl_positions: some", "`kl_positions`: invalid choice: 'some'"),
+        ("max_length: true", "`max_length`: invalid int value: 'true'"),
+        ("max_length: 4", "`max_length` must be at least 8, got 4"),
+        ("masking_probability: 1", "`masking_probability` must lie between 0 and 1"),
+        ("mlm_inputs: both", "`mlm_inputs: both` is of masked-LM training alone"),
         ("- a\n- b\n", "must be a mapping of keys to values, got list"),
         ("a: [1\nb: 2", "is not valid YAML"),
         ("max_length: 32\nmax_length: 64\n", "`max_length` stands there twice"),
         ("a: &a [1, 2]\nb: [*a, *a]\n", "write the value out"),
         ("max_length: !!python/object/apply:os.system [exit]\n", "is not valid YAML"),
+        (b"\xff\xfe\x00", "is not valid YAML"),
+        (None, "cannot be read"),
     ],
 )
-def test_files_that_are_no_recipe_are_refused_by_name(recipe, text, message):
-    """YAML's own messages run over many lines and name neither key nor file; of two keys it takes the last."""
-    path = recipe(text)
-    found = refusal("--config", path)
-    assert f"--config {path} " in found and message in found
-
-
-def test_recipes_that_cannot_be_read_are_refused_by_name(tmp_path):
-    """The path in the message shows where it was looked for."""
-    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
-    for name, says in (("no.yaml", "cannot be read"), (".", "cannot be read"), ("binary.yaml", "is not valid YAML")):
-        assert f"--config {tmp_path / name} {says}" in refusal("--config", str(tmp_path / name))
+def test_wrong_values_and_files_that_are_no_recipe(tmp_path, text, message):
+    """A value found wrong after hours of preparation is found too late. YAML's own messages run over many lines and
+    name neither key nor file; of two keys it takes the last."""
+    path = tmp_path / "recipe.yaml"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError) as caught:
+        parse_recipe(*OURS, argv=["--config", str(path)])
+    said = str(caught.value)
+    assert message in said and "\n" not in said and (said[0] == "`" or f"--config {path} " in said)

@@ -39,16 +39,6 @@ def test_values_reach_the_trainer_as_what_they_mean(tmp_path):
     assert {*training.given, "max_length"} == {line.split(":")[0] for line in text.splitlines()} | {"use_cpu"}
 
 
-def test_a_subclass_has_defaults_of_its_own(tmp_path):
-    @dataclasses.dataclass
-    class Sparing(TrainingArguments):
-        save_strategy: str = "no"
-
-    argv = [f"--output_dir={tmp_path}", "--use_cpu", "true"]
-    (training,) = parse_recipe(argv=argv, training=lambda: Sparing)
-    assert isinstance(training, Sparing) and training.save_strategy == "no"
-
-
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
