@@ -13,7 +13,7 @@ output=$(realpath -m "$2")
 rehearsal=()
 [ "${3:-}" != --rehearse ] || rehearsal=(--max_steps 2 --warmup_steps 0)
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-export HF_HUB_DISABLE_PROGRESS_BARS=1 TOKENIZERS_PARALLELISM=false
+export HF_HUB_DISABLE_PROGRESS_BARS=1 TOKENIZERS_PARALLELISM=false OMP_WAIT_POLICY=passive
 jobs=2    # trainings at a time, which share the cores
 device=() # keys that say where to compute
 pids=()
