@@ -37,7 +37,6 @@ class Part:
 @functools.lru_cache(maxsize=1)  # several models are trained on the same
 def read_parts(task: Task, data_dir: str) -> tuple[dict[str, list], dict[str, Any]]:
     """The rows of `train`, `validation`, `test`, and perhaps `submission`, and facts about them for the results.
-
     Raises UserError for a part that is missing or empty.
     """
     parts = task.read(data_dir)

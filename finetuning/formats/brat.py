@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 FOLDERS = {"train": "train", "validation": "valid", "test": "test"}  # splits and where their documents may lie
 WORD = re.compile(r"\w+|[^\w\s]")
-ENTITY = re.compile(r"T\S*\t(\S+) (\d{1,9} \d{1,9}(?:;\d{1,9} \d{1,9})*)\t(.*)")
+ENTITY = re.compile(r"T\S*\t(\S+) (\d{1,9}) (\d{1,9})\t(.*)")
 
 
 class Entity(NamedTuple):
@@ -24,17 +24,9 @@ class Entity(NamedTuple):
 
     line: str
     type: str
-    fragments: list[tuple[int, int]]
+    start: int
+    end: int
     surface: str
-
-    def stretch(self) -> tuple[int, int]:
-        """From the first fragment to the last: BIO tags know no gaps."""
-        return min(self.fragments)[0], max(end for _, end in self.fragments)
-
-    def length(self) -> int:
-        """In characters."""
-        start, end = self.stretch()
-        return end - start
 
 
 def is_brat(folder: Path) -> bool:
@@ -50,7 +42,6 @@ def read(folder: Path, types: Mapping[str, str]) -> dict[str, list[dict]]:
     `tags`, of which one is an entity's where word and entity have a character in common, so that an entity that
     begins or ends inside a word takes the whole word.
     types: the entity types that the files may have, each with the type to read it as.
-
     Raises UserError for a file without its partner and with the line of a wrong or misplaced entity.
     """
     rows: dict[str, list[dict]] = {}
@@ -91,14 +82,12 @@ def _documents(folder: Path) -> dict[str, list[Path]]:
 
 def _texts(folder: Path) -> list[Path]:
     """The `.txt` files of a folder by name; each has its `.ann`."""
-    found: dict[str, set[str]] = {}
-    for path in folder.glob("*"):
-        if path.suffix in (".txt", ".ann"):
-            found.setdefault(path.stem, set()).add(path.suffix)
-    for name in sorted(found):
-        for suffix in {".txt", ".ann"} - found[name]:
-            raise UserError(f"{folder / name}{suffix} is missing; brat documents are pairs of NAME.txt and NAME.ann")
-    return [folder / f"{name}.txt" for name in sorted(found)]
+    found = {path for path in folder.glob("*") if path.suffix in (".txt", ".ann")}
+    for path in sorted(found):
+        partner = path.with_suffix(".ann" if path.suffix == ".txt" else ".txt")
+        if partner not in found:
+            raise UserError(f"{partner} is missing; brat documents are pairs of NAME.txt and NAME.ann")
+    return sorted((path for path in found if path.suffix == ".txt"), key=lambda path: path.stem)
 
 
 def _entities(path: Path, types: Mapping[str, str]) -> list[Entity]:
@@ -110,11 +99,9 @@ def _entities(path: Path, types: Mapping[str, str]) -> list[Entity]:
         match = ENTITY.fullmatch(line)
         if not match:
             raise UserError(f"{place}: expected `T1<TAB>TYPE START END<TAB>SURFACE`, got {line!r}")
-        kind, offsets, surface = match.groups()
-        if kind not in types:
-            raise UserError(f"{place}: unknown entity type {kind!r}; known are {', '.join(types)}")
-        fragments = [tuple(map(int, fragment.split(" "))) for fragment in offsets.split(";")]
-        entities.append(Entity(place, kind, fragments, surface))
+        if match[1] not in types:
+            raise UserError(f"{place}: unknown entity type {match[1]!r}; known are {', '.join(types)}")
+        entities.append(Entity(place, match[1], int(match[2]), int(match[3]), match[4]))
     return entities
 
 
@@ -122,28 +109,23 @@ def _annotated(text: str, entities: list[Entity]) -> str:
     """The text that the entities were marked in: as it is, or with the CR of every line end restored.
 
     Copies of such documents lose the CRs, which the offsets count.
-
     Raises UserError with the first entity that does not fit.
     """
-    misfit = next((entity for entity in entities if not _fits(entity, text)), None)
-    if misfit is None:
-        return text
     restored = re.sub(r"(?<!\r)\n", "\r\n", text)
-    if all(_fits(entity, restored) for entity in entities):
-        return restored
-    start, end = misfit.stretch()
+    for candidate in (text, restored):
+        if all(_fits(entity, candidate) for entity in entities):
+            return candidate
+    line, _, start, end, surface = next(entity for entity in entities if not _fits(entity, text))
     raise UserError(
-        f"{misfit.line}: the text of {len(text):,} characters has {text[start:end]!r} at {start} {end} and not "
-        f"{misfit.surface!r}; give the `.txt` file with the line ends it was annotated with, or correct the line"
+        f"{line}: the text of {len(text):,} characters has {text[start:end]!r} at {start} {end} and not "
+        f"{surface!r}; give the `.txt` file with the line ends it was annotated with, or correct the line"
     )
 
 
 def _fits(entity: Entity, text: str) -> bool:
     """Whether an entity's surface stands where it says, of white space only that there is some."""
-    if any(not start < end <= len(text) for start, end in entity.fragments):
-        return False
-    found = " ".join(text[start:end] for start, end in entity.fragments).split()
-    return bool(found) and found == entity.surface.split()
+    found = text[entity.start : entity.end].split()
+    return entity.end <= len(text) and bool(found) and found == entity.surface.split()
 
 
 def _spans(entities: list[Entity], words: list[list[int]], types: Mapping[str, str]) -> list[tuple[str, int, int]]:
@@ -151,9 +133,8 @@ def _spans(entities: list[Entity], words: list[list[int]], types: Mapping[str, s
     starts, ends = [start for start, _ in words], [end for _, end in words]
     taken: set[int] = set()
     spans = []
-    for entity in sorted(entities, key=Entity.length, reverse=True):  # the sort is stable
-        start, end = entity.stretch()
-        first, after = bisect_right(ends, start), bisect_left(starts, end)
+    for entity in sorted(entities, key=lambda entity: entity.start - entity.end):  # the sort is stable
+        first, after = bisect_right(ends, entity.start), bisect_left(starts, entity.end)
         if taken.isdisjoint(range(first, after)):
             taken.update(range(first, after))
             spans.append((types[entity.type], first, after))

@@ -15,7 +15,6 @@ def read(path: Path, split: str, types: Mapping[str, str]) -> list[dict]:
     """One row for each sentence of a file; its `id` is the split and a number from 0.
 
     types: the entity types that the file may have, each with the type to read it as.
-
     Raises UserError with the line that is no `token<TAB>tag`, or for a file without any.
     """
     known, sentences, ended = bio_tags(types), [], True

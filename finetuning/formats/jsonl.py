@@ -21,10 +21,7 @@ def parse(place: str | Path, text: str) -> Any:
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
-    """The place and the content of each line that is not blank.
-
-    Raises UserError for a file that cannot be read and a line that is no JSON.
-    """
+    """The place and the content of each line that is not blank. Raises UserError for a line that is no JSON."""
     # Not splitlines: JSON may hold U+2028 and its like inside strings.
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():

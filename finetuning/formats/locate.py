@@ -20,7 +20,6 @@ def local_folder(data_dir: str, benchmark: str, hub: str | None, *names: str) ->
     """The folder that `data_dir` means, or None if it is a Hub id.
 
     benchmark: its name in the demo; hub: its own Hub id, None if it has none; names: what a folder should hold.
-
     Raises UserError if `data_dir` is neither.
     """
     if data_dir == DEMO:
@@ -43,7 +42,6 @@ def load_from_hub(name: str, columns: Sequence[str], splits: Sequence[str], conf
     """A data set on the Hub: `datasets.Dataset` by split.
 
     columns: those that the named splits must have; config: which of several sets under one name.
-
     Raises UserError if it cannot be had, or lacks one of the splits or one of their columns.
     """
     import datasets
@@ -58,12 +56,9 @@ def load_from_hub(name: str, columns: Sequence[str], splits: Sequence[str], conf
         reason = one_line(error)
         raise UserError(f"`data_dir` {name!r} is no folder and cannot be loaded from the Hub: {reason}") from None
     for split in splits:
-        if split not in loaded:
-            raise UserError(f"`data_dir` {name!r} has no split {split!r}: {sorted(loaded)}")
-        for column in columns:
-            if column not in loaded[split].column_names:
-                present = loaded[split].column_names
-                raise UserError(f"`data_dir` {name!r}: split {split} has no column {column!r}: {present}")
+        present = loaded[split].column_names if split in loaded else []
+        if missing := [column for column in columns if column not in present]:
+            raise UserError(f"`data_dir` {name!r}: split {split} has no column {missing[0]!r}; it has {present}")
     return loaded
 
 
@@ -73,31 +68,15 @@ def has(folder: Path, name: str) -> bool:
 
 
 def find(folder: Path, *names: str) -> list[Path]:
-    """The files of a folder by name; a name may stand with `.gz`.
-
-    Raises UserError that lists the files looked for if one is missing.
-    """
+    """The files of a folder by name, plain or as `.gz`. Raises UserError that lists them if one is missing."""
     for name in names:
         if not has(folder, name):
             raise UserError(f"`data_dir` {str(folder)!r} lacks {name}; looked for {', '.join(names)}, also as .gz")
     return [folder / name if (folder / name).is_file() else folder / f"{name}.gz" for name in names]
 
 
-def find_either(folder: Path, *sets: Sequence[str]) -> list[Path]:
-    """The files of the first set of names of which a folder holds a part.
-
-    Raises UserError that lists the files looked for if that set is incomplete, or no set is there.
-    """
-    for names in sets:
-        if any(has(folder, name) for name in names):
-            return find(folder, *names)
-    looked_for = ", or ".join(" and ".join(names) for names in sets)
-    raise UserError(f"`data_dir` {str(folder)!r} lacks the benchmark's files; looked for {looked_for}")
-
-
 def read_text(path: Path) -> str:
     """A UTF-8 file as it is: line ends are not translated, since offsets may count them.
-
     Raises UserError with the line of the first byte that is not UTF-8.
     """
     try:

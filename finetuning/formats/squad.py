@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +20,15 @@ COLUMNS = ("id", "context", "question", "answers")
 def read(path: Path) -> list[dict]:
     """The questions of a file, as `rows` has them.
 
-    A `.json` file holds articles or a list of flat rows, a `.jsonl` file a flat row in each line; a flat row has
-    COLUMNS.
-
+    A `.json` file holds articles or a list of flat rows, a `.jsonl` file a flat row in each line, with COLUMNS.
     Raises UserError for JSON that is damaged, and as `rows`, by line or id.
     """
     if path.name.removesuffix(".gz").endswith(".jsonl"):
         return rows(str(path), json_lines(path))
     content = parse(path, read_text(path))
     questions = content if isinstance(content, list) else _questions(path, content)
-    return rows(str(path), ((f"{path}: question {_id(one, n)}", one) for n, one in enumerate(questions, start=1)))
+    ids = [one.get("id") if isinstance(one, dict) else number for number, one in enumerate(questions, start=1)]
+    return rows(str(path), ((f"{path}: question {key}", one) for key, one in zip(ids, questions, strict=True)))
 
 
 def rows(name: str, raws: Iterable[tuple[str, Any]]) -> list[dict]:
@@ -37,7 +37,6 @@ def rows(name: str, raws: Iterable[tuple[str, Any]]) -> list[dict]:
     A context is left as it is, since `start` counts its characters. A question without a right answer has no answers.
     An answer that does not stand at its start is taken at the nearest place of its text; one line of the log says how
     often.
-
     Raises UserError for a question that lacks a key, has a value of the wrong type, repeats an id, or has an answer
     that its context does not hold, by its place.
     """
@@ -86,19 +85,12 @@ def _questions(path: Path, content: Any) -> list[dict]:
         raise UserError(f"{path} has not the layout of SQuAD ({error}); {remedy}") from None
 
 
-def _id(raw: Any, number: int) -> Any:
-    """What a question is found by in its file."""
-    return raw.get("id", number) if isinstance(raw, dict) else number
-
-
 def _answers(raw: dict) -> list[tuple[str, int]]:
     """Texts and starts of the answers, which are a list of pairs in articles and a pair of lists in flat rows."""
     answers = value(raw, "answers", list | dict)
     if isinstance(answers, dict):
-        texts, starts = value(answers, "text", list), value(answers, "answer_start", list)
-        if len(texts) != len(starts):
-            raise Wrong(f"{len(texts)} texts of answers and {len(starts)} starts; give every text its start")
-        answers = [{"text": text, "answer_start": start} for text, start in zip(texts, starts, strict=True)]
+        pairs = zip_longest(value(answers, "text", list), value(answers, "answer_start", list))
+        answers = [{"text": text, "answer_start": start} for text, start in pairs]
     return [(value(answer, "text", str), value(answer, "answer_start", int)) for answer in answers]
 
 

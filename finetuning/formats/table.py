@@ -13,7 +13,6 @@ def records(path: Path, columns: Sequence[str], **choices: Sequence[str]) -> Ite
     """The cells of each row, by column; lines with nothing on them are passed over.
 
     columns: those that must be there, and not be blank; choices: of a column, what may stand in it.
-
     Raises UserError for a row that does not fit, by the line that it ends on, for quotes that do not close, by the
     line that they open on, and for no rows.
     """
@@ -29,16 +28,16 @@ def records(path: Path, columns: Sequence[str], **choices: Sequence[str]) -> Ite
             last = reader.line_num
             if None in cells or None in cells.values():
                 raise UserError(f"{path}:{last}: not {len(reader.fieldnames)} cells; quote texts that hold commas")
-            for column, known in choices.items():
+            for column in columns:
+                known = choices.get(column, [cells[column]])
                 if cells[column] not in known:
                     raise UserError(f"{path}:{last}: {column} {cells[column]!r} is none of {', '.join(known)}")
-            for column in columns:
                 if not cells[column].strip():
                     raise UserError(f"{path}:{last}: the {column} is blank; fill it in or delete the row")
             yield cells
     except csv.Error as error:
-        place = f"{path}:{last + 1}"
-        raise UserError(f"{place}: no CSV ({error}); mend the row's quotes or fetch the file again") from None
+        remedy = "mend the row's quotes or fetch the file again"
+        raise UserError(f"{path}:{last + 1}: no CSV ({error}); {remedy}") from None
     if last == header:
         raise UserError(f"{path}: no rows below the header; fetch the file again")
 

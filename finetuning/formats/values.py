@@ -5,8 +5,6 @@ from typing import Any
 
 from distillation.config.errors import UserError
 
-LONGEST = 20  # digits of a number that is spelled as a string
-
 
 class Wrong(Exception):
     """What is wrong with one row; `collect` adds where the row stands."""
@@ -17,7 +15,6 @@ def collect(name: str, raws: Iterable[tuple[str, Any]], make: Callable[[Any], It
 
     name: of the file, or of the split on the Hub; raws: what each row, or some of them, is made of, with its place;
     make: gives the rows of one of these, and raises Wrong if it cannot.
-
     Raises UserError with the place of what is wrong and of an `id` that is repeated, and for a part without rows.
     """
     rows: dict[str, dict] = {}
@@ -40,11 +37,9 @@ def numbered(name: str, rows: Iterable[Any]) -> Iterable[tuple[str, Any]]:
 
 
 def value(raw: Any, key: str, kind: Any) -> Any:
-    """What an object has under a key.
+    """What an object has under a key. Raises Wrong if that is absent or of another type; a truth value is no number.
 
-    kind: its type, or several as in `str | int`; a truth value is no number.
-
-    Raises Wrong if that is absent or of another type.
+    kind: its type, or several as in `str | int`.
     """
     if not isinstance(raw, Mapping):
         raise Wrong(f"{type(raw).__name__} and no object with `{key}`; mend the row")
@@ -62,9 +57,9 @@ def text(raw: Any, key: str) -> str:
 
 
 def number(raw: Any, key: str = "idx") -> int:
-    """An integer, which may be spelled as a string. Raises Wrong if it is absent or none."""
-    found = raw.get(key) if isinstance(raw, Mapping) else None
-    if isinstance(found, str) and found.strip().isdecimal() and len(found) < LONGEST:
+    """An integer, which may be spelled as a string, as in LiDiRus."""
+    found = value(raw, key, int | str)
+    if isinstance(found, str) and found.isdecimal() and len(found) < 20:
         return int(found)
     return value(raw, key, int)
 
@@ -75,9 +70,7 @@ def label(
     """The place of a row's label in `names`; None if it has none, or -1 as on the Hub.
 
     A label may be a name, its place, or a truth value if the names are, each as such or as a string.
-
     labelled: whether every row must have one; others: other names of the same labels.
-
     Raises Wrong for another label, and for none where there must be one.
     """
     found = raw.get("label")
@@ -86,7 +79,8 @@ def label(
     if found is None:
         raise Wrong("no `label`; fill it in or delete the row")
     spelling = str(found).strip().lower()  # so that JSON's true and the string are one
-    for known in (names, [str(place) for place in range(len(names))], others):
-        if spelling in known:
-            return known.index(spelling)
-    raise Wrong(f"label {found!r} is none of {', '.join(names)}; mend the row")
+    numbers = [str(place) for place in range(len(names))]
+    places = {name: place for known in (others, numbers, names) for place, name in enumerate(known)}
+    if spelling not in places:
+        raise Wrong(f"label {found!r} is none of {', '.join(names)}; mend the row")
+    return places[spelling]

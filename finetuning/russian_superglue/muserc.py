@@ -32,14 +32,12 @@ class AnswerToQuestion(TextClassification):
 
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
         """An input a row: question and answer, then the passage. Of a long question the end goes, never the answer."""
-        answers, _ = shortened([row["answer"] for row in rows], tokenizer, 4 * asked_limit(max_length) // 5)
-        lengths = [len(ids) for ids in tokenizer(answers, add_special_tokens=False)["input_ids"]]
-        left = [asked_limit(max_length) - length for length in lengths]
+        limit = asked_limit(max_length)
+        answers, _ = shortened([row["answer"] for row in rows], tokenizer, 4 * limit // 5)
+        left = [limit - len(ids) for ids in tokenizer(answers, add_special_tokens=False)["input_ids"]]
         questions, _ = shortened([row["text"] for row in rows], tokenizer, left)
-        asked = [
-            {**row, "text": f"{question} {answer}"}
-            for row, question, answer in zip(rows, questions, answers, strict=True)
-        ]
+        trios = zip(rows, questions, answers, strict=True)
+        asked = [row | {"text": f"{question} {answer}"} for row, question, answer in trios]
         return super().encode(asked, tokenizer, max_length)
 
     def references(self, rows: Sequence[Row]) -> list[dict[str, str]]:

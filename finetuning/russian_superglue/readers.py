@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetuning.formats.jsonl import json_lines
@@ -17,11 +16,7 @@ if TYPE_CHECKING:
 HUB = "RussianNLP/russian_super_glue"
 # Of each part: its official file, and its split on the Hub. The official validation part is the one to report, since
 # the labels of the official test part are kept secret.
-PARTS = {
-    "train": ("train.jsonl", "train"),
-    "test": ("val.jsonl", "validation"),
-    "submission": ("test.jsonl", "test"),
-}
+PARTS = {"train": ("train", "train"), "test": ("val", "validation"), "submission": ("test", "test")}
 COLUMNS = {task: ("idx", "label", *keys) for task, keys in rows.PAIRS.items()} | {
     "parus": ("idx", "label", "premise", "question", "choice1", "choice2"),
     "muserc": ("idx", "label", "paragraph", "question", "answer"),
@@ -31,6 +26,7 @@ COLUMNS = {task: ("idx", "label", *keys) for task, keys in rows.PAIRS.items()} |
 }
 ROWS = {task: functools.partial(rows.pair, task) for task in rows.PAIRS}
 ROWS |= {"parus": rows.parus, "muserc": rows.muserc, "russe": rows.russe, "rwsd": rows.rwsd, "rucos": rucos.rucos}
+NESTED = {"muserc": rows.muserc_answers, "rucos": rucos.queries}  # several rows, as the Hub has them, of one line
 
 
 def read(task: str, data_dir: str) -> dict[str, list[dict]]:
@@ -42,48 +38,28 @@ def read(task: str, data_dir: str) -> dict[str, list[dict]]:
     task: one of NAMES. Its function in ROWS says which keys its rows have; an `id` is a string.
     data_dir: a folder with the official folders such as `TERRa`, or a Hub id such as HUB. The file of "submission" may
         be absent.
-
     Raises UserError for a missing file, a file that is damaged or empty, and a row that lacks a key, has an unknown
     label, or repeats an `idx`, by its line.
     """
     folder = local_folder(data_dir, "russian_superglue", HUB, *NAMES.values())
-    parts = _from_hub(task, data_dir) if folder is None else _from_files(task, folder)
+    name, parts = NAMES[task], {}
+    if folder is None:
+        splits = {"test": "test"} if task == "lidirus" else {part: split for part, (_, split) in PARTS.items()}
+        loaded = load_from_hub(data_dir, COLUMNS[task], tuple(splits.values()), config=task)
+        for part, split in splits.items():
+            place = f"{data_dir} ({task}, {split})"
+            parts[part] = _rows(task, part, place, numbered(place, _with_names(loaded[split])))
+    else:
+        files = {part: f"{name}/{file}.jsonl" for part, (file, _) in PARTS.items()}
+        if task == "lidirus":
+            files = {"test": f"{name}/{name}.jsonl"}
+        elif not has(folder, files["submission"]):
+            del files["submission"]
+        for part, path in zip(files, find(folder, *files.values()), strict=True):
+            parts[part] = _rows(task, part, str(path), json_lines(path), NESTED.get(task))
     if task == "lidirus":
         parts = {"train": read("terra", data_dir)["train"], **parts, "submission": parts["test"]}
     return parts
-
-
-def _from_files(task: str, folder: Path) -> dict[str, list[dict]]:
-    name = NAMES[task]
-    files = {part: f"{name}/{file}" for part, (file, _) in PARTS.items()}
-    if task == "lidirus":
-        files = {"test": f"{name}/{name}.jsonl"}
-    elif not has(folder, files["submission"]):
-        del files["submission"]
-    return {
-        part: _from_file(task, part, path) for part, path in zip(files, find(folder, *files.values()), strict=True)
-    }
-
-
-def _from_file(task: str, part: str, path: Path) -> list[dict]:
-    raws = list(json_lines(path))
-    if task == "muserc":
-        nested = rows.muserc_answers
-    elif task == "rucos":
-        nested = functools.partial(rucos.queries, inside=rucos.ends_are_inside(raw for _, raw in raws))
-    else:
-        nested = None
-    return _rows(task, part, str(path), raws, nested)
-
-
-def _from_hub(task: str, data_dir: str) -> dict[str, list[dict]]:
-    splits = {"test": "test"} if task == "lidirus" else {part: split for part, (_, split) in PARTS.items()}
-    loaded = load_from_hub(data_dir, COLUMNS[task], tuple(splits.values()), config=task)
-    names = {part: f"{data_dir} ({task}, {split})" for part, split in splits.items()}
-    return {
-        part: _rows(task, part, names[part], numbered(names[part], _with_names(loaded[split])))
-        for part, split in splits.items()
-    }
 
 
 def _with_names(table: "datasets.Dataset") -> Iterator[dict]:
@@ -94,12 +70,8 @@ def _with_names(table: "datasets.Dataset") -> Iterator[dict]:
 
 
 def _rows(
-    task: str,
-    part: str,
-    name: str,
-    raws: Iterable[tuple[str, Any]],
-    nested: Callable[[Any], list] | None = None,
+    task: str, part: str, name: str, raws: Iterable[tuple[str, Any]], nested: Callable[[Any], list] | None = None
 ) -> list[dict]:
-    """Rows of one part. nested: makes several rows, as the Hub has them, of one line."""
-    labelled = part != "submission"
-    return collect(name, raws, lambda raw: [ROWS[task](one, labelled) for one in (nested(raw) if nested else [raw])])
+    """Rows of one part."""
+    make = functools.partial(ROWS[task], labelled=part != "submission")
+    return collect(name, raws, lambda raw: map(make, nested(raw) if nested else [raw]))

@@ -104,7 +104,6 @@ def word_at(sentence: str, start: int, end: int, lemma: str) -> list[int]:
     """Where the complete word begins and ends of which a span is a part, or which it holds with what is around it.
 
     Of several words in the span the one that begins most like the lemma, of none the nearest one.
-
     Raises Wrong for a sentence without words.
     """
     words = [match.span() for match in WORD.finditer(sentence)]

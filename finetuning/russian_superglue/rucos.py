@@ -11,48 +11,21 @@ from finetuning.russian_superglue.tasks import PLACEHOLDER
 HIGHLIGHT = re.compile(r"\s*@highlight\s*")
 
 
-def ends_are_inside(raws: Iterable[Any]) -> bool:
-    """Whether more entities of a file are complete words if `end` is their last character than if it is behind that.
-
-    The reader of the sister task ReCoRD reads it in the first way, the official scripts of RuCoS in the second.
-    """
-    whole = [0, 0]
-    for raw in raws:
-        try:
-            content, places = value(value(raw, "passage", dict), "text", str), _places(raw)
-        except Wrong:
-            continue  # `queries` will raise it
-        for start, end in places:
-            for inside in (0, 1):
-                whole[inside] += _is_whole(content, start, end + inside)
-    return whole[1] > whole[0]
-
-
-def _is_whole(content: str, start: int, end: int) -> bool:
-    """Whether a span begins and ends where words do."""
-    if not 0 <= start < end <= len(content):
-        return False
-    around = content[max(start - 1, 0) : start], content[end : end + 1]
-    return content[start].isalnum() and content[end - 1].isalnum() and not any(map(str.isalnum, around))
-
-
-def queries(raw: Any, inside: bool) -> list[dict]:
+def queries(raw: Any) -> list[dict]:
     """A row of the Hub for each query of a passage of a file, whose entities are places of its text.
-
-    inside: whether the `end` of an entity is its last character.
-
     Raises Wrong for an absent key and for a passage without queries.
     """
-    content = value(value(raw, "passage", dict), "text", str)
-    entities = [content[start : max(end + inside, 0)] for start, end in _places(raw)]
-    queries = value(raw, "qas", list)
-    if not queries:
-        raise Wrong("`qas` is empty; fill it in or delete the row")
-    found = []
-    for query in queries:
+    passage, found = value(raw, "passage", dict), []
+    content = value(passage, "text", str)
+    places = [(number(entity, "start"), number(entity, "end")) for entity in value(passage, "entities", list)]
+    # As the official scripts read them: `end` is behind the last character.
+    entities = [content[start : max(end, 0)] for start, end in places]
+    for query in value(raw, "qas", list):
         texts = {"passage": content, "query": value(query, "query", str)}
         idx = {"passage": number(raw), "query": number(query)}
         found.append({"idx": idx, **texts, "entities": entities, "answers": _answers(query)})
+    if not found:
+        raise Wrong("`qas` is empty; fill it in or delete the row")
     return found
 
 
@@ -62,17 +35,11 @@ def _answers(query: Mapping[str, Any]) -> list[str]:
     return [value(answer, "text", str) for answer in answers]
 
 
-def _places(raw: Any) -> list[tuple[int, int]]:
-    entities = value(value(raw, "passage", dict), "entities", list)
-    return [(number(entity, "start"), number(entity, "end")) for entity in entities]
-
-
 def rucos(raw: Mapping[str, Any], labelled: bool) -> dict:
     """`id`, `idx`, the passage as `text`, `query`, `choices`, the right `answers`, the first right choice as `label`.
 
     `choices` are the distinct entities in order; the label is None where none of them is an answer. `idx` is the
     passage's, by which submissions go, since a passage has one query; `id` tells several apart.
-
     Raises Wrong for an absent key, a query that leaves nothing out, no entity, and no answer if `labelled`.
     """
     ids, query = value(raw, "idx", dict), text(raw, "query")

@@ -51,7 +51,6 @@ def zip_submission(path: Path, files: Mapping[str, Path]) -> Path:
     """Write the zip. Equal files give equal bytes.
 
     files: what `write_task` wrote, by task.
-
     Raises UserError for a task without a file: the leaderboard takes all nine or nothing.
     """
     missing = [NAMES[task] for task in NAMES if task not in files or not Path(files[task]).is_file()]

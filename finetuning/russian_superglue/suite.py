@@ -28,7 +28,6 @@ def has_data(name: str, data_dir: str) -> bool:
 
 def available(data_dir: str) -> list[str]:
     """The tasks whose data are there; which are not, the log says.
-
     Raises UserError for a folder without any.
     """
     found = [name for name in NAMES if has_data(name, data_dir)]

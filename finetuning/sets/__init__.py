@@ -22,7 +22,6 @@ def make_task(name: str, recipe: Mapping[str, Any] | None = None) -> "Task":
     """A task by its name.
 
     recipe: the keys of a run, as its `all_results.json` has them; those that the set does not know do not matter.
-
     Raises UserError for a name that is none, or a key's value that the set does not have.
     """
     module = set_of(name)

@@ -59,7 +59,6 @@ def read(data_dir: str, types: int = 3) -> dict[str, list[dict]]:
     A row is a sentence, of brat files a document: `id`, `text`, `words` as [start, end] in the text, `tags`.
     data_dir: a folder with train.txt, test.txt, and perhaps valid.txt, or with brat documents, or a Hub id.
     types: 3, or 5 to tell GEOPOLIT from LOC and MEDIA from ORG.
-
     Raises UserError for what is missing and with the file and line, or row, of what is wrong.
     """
     read_as = {kind: kind if kind in TYPES[types] else COARSER[kind] for kind in TYPES[5]}

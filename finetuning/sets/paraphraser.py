@@ -16,18 +16,15 @@ if TYPE_CHECKING:
     from finetuning.tasks.classification import TextClassification
 
 HUB = "merionum/ru_paraphraser"
-FILES = ("paraphrases.xml", "paraphrases_gold.xml")
+FILES = {"train": "paraphrases.xml", "test": "paraphrases_gold.xml"}
 FIELDS = ("id", "text_1", "text_2", "class")
-# By the number of classes: its labels, and the label of each class of the files.
-LABELS = {
-    2: ("not paraphrase", "paraphrase"),
+# By the number of classes: what the classes -1, 0, and 1 of the files are called.
+NAMES = {
+    2: ("not paraphrase", "paraphrase", "paraphrase"),
     3: ("not paraphrase", "loose paraphrase", "strict paraphrase"),
 }
-_LABEL_OF = {
-    2: {"-1": "not paraphrase", "0": "paraphrase", "1": "paraphrase"},
-    3: {"-1": "not paraphrase", "0": "loose paraphrase", "1": "strict paraphrase"},
-}
-_CLASS_OF = {"not paraphrase": "-1", "loose paraphrase": "0", "strict paraphrase": "1", "paraphrase": "1"}
+LABELS = {classes: tuple(dict.fromkeys(names)) for classes, names in NAMES.items()}
+CLASSES = ("-1", "0", "1")
 
 
 @dataclass
@@ -58,17 +55,16 @@ def read(data_dir: str, classes: int = 2) -> dict[str, list[dict]]:
 
     data_dir: a folder with FILES, or a Hub id such as HUB.
     classes: 3, or 2, where loose and strict paraphrases are one class.
-
     Raises UserError for a missing file, one that is no XML, and a pair that is wrong, by its id.
     """
-    folder = local_folder(data_dir, "paraphraser", HUB, *FILES)
-    make = functools.partial(_row, classes=classes)
+    folder = local_folder(data_dir, "paraphraser", HUB, *FILES.values())
     if folder is None:
-        splits = load_from_hub(data_dir, FIELDS, ("train", "test"))
-        names = {split: f"{data_dir} ({split})" for split in ("train", "test")}
-        return {split: collect(name, numbered(name, splits[split]), make) for split, name in names.items()}
-    train, test = find(folder, *FILES)
-    return {"train": collect(str(train), _pairs(train), make), "test": collect(str(test), _pairs(test), make)}
+        splits = load_from_hub(data_dir, FIELDS, tuple(FILES))
+        raws = {f"{data_dir} ({split})": numbered(f"{data_dir} ({split})", splits[split]) for split in FILES}
+    else:
+        raws = {str(path): _pairs(path) for path in find(folder, *FILES.values())}
+    make = functools.partial(_row, names=NAMES[classes])
+    return {split: collect(place, pairs, make) for split, (place, pairs) in zip(FILES, raws.items(), strict=True)}
 
 
 def write(folder: Path, rows: Sequence[dict], predictions: Sequence[str]) -> Path:
@@ -76,12 +72,13 @@ def write(folder: Path, rows: Sequence[dict], predictions: Sequence[str]) -> Pat
 
     Of three classes they are -1, 0 and 1; of two, -1 and 1, where 1 stands for paraphrases of both kinds.
     """
+    classes = {name: number for names in NAMES.values() for name, number in zip(names, CLASSES, strict=True)}
     folder.mkdir(parents=True, exist_ok=True)
     data = ElementTree.Element("data")
     corpus = ElementTree.SubElement(data, "corpus")
     for row, label in zip(rows, predictions, strict=True):
         item = ElementTree.SubElement(corpus, "paraphrase")
-        for name, text in zip(FIELDS, (row["id"], row["text"], row["text_2"], _CLASS_OF[label]), strict=True):
+        for name, text in zip(FIELDS, (row["id"], row["text"], row["text_2"], classes[label]), strict=True):
             ElementTree.SubElement(item, "value", name=name).text = text
     ElementTree.indent(data)
     path = folder / "test_predictions.xml"
@@ -101,12 +98,12 @@ def _pairs(path: Path) -> Iterator[tuple[str, dict]]:
         yield f"{path}: pair {values.get('id') or number}", values
 
 
-def _row(raw: Mapping[str, Any], classes: int) -> list[dict]:
+def _row(raw: Mapping[str, Any], names: Sequence[str]) -> list[dict]:
     values = {field: str(value(raw, field, str | int)).strip() for field in FIELDS}
     blank = [field for field in FIELDS if not values[field]]
     if blank:
         raise Wrong(f"no `{blank[0]}`; fill it in or delete the pair")
-    if values["class"] not in _LABEL_OF[classes]:
+    if values["class"] not in CLASSES:
         raise Wrong(f"class {values['class']!r} is none of -1, 0, 1; mend the pair")
-    label = _LABEL_OF[classes][values["class"]]
+    label = names[CLASSES.index(values["class"])]
     return [{"id": values["id"], "text": values["text_1"], "text_2": values["text_2"], "label": label}]

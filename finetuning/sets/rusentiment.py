@@ -46,7 +46,6 @@ def read(data_dir: str, parts: Sequence[str] = ("random",)) -> dict[str, list[di
     """The splits "train" and "test", rows of `id`, `text`, and `label`, one of LABELS; there is no validation split.
 
     parts: the parts that training rows come from, in this order. An id is the part's name and the row's number.
-
     Raises UserError for a missing file, and a file that is damaged, by its line.
     """
     folder = local_folder(data_dir, "rusentiment", None, *PARTS.values(), TEST)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from finetuning.formats import squad
-from finetuning.formats.locate import find_either, load_from_hub, local_folder
+from finetuning.formats.locate import find, has, load_from_hub, local_folder
 from finetuning.formats.values import numbered
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ def read(data_dir: str) -> dict[str, list[dict]]:
 
     data_dir: a folder with one pair of FILES, or a Hub id such as HUB. "test" is the part for development: answers of
         the test part proper are hidden.
-
     Raises UserError for a missing file, and for what is wrong in one.
     """
     folder = local_folder(data_dir, "sberquad", HUB, *FILES[0])
     if folder is not None:
-        return dict(zip(("train", "test"), map(squad.read, find_either(folder, *FILES)), strict=True))
+        names = next((names for names in FILES if has(folder, names[0])), FILES[0])
+        return {part: squad.read(path) for part, path in zip(("train", "test"), find(folder, *names), strict=True)}
     splits = load_from_hub(data_dir, squad.COLUMNS, ("train", "validation"))
-    names = {"train": "train", "test": "validation"}
-    places = {part: f"{data_dir} ({split})" for part, split in names.items()}
-    return {part: squad.rows(places[part], numbered(places[part], splits[split])) for part, split in names.items()}
+    places = {"train": f"{data_dir} (train)", "test": f"{data_dir} (validation)"}
+    tables = {"train": splits["train"], "test": splits["validation"]}
+    return {part: squad.rows(place, numbered(place, tables[part])) for part, place in places.items()}

@@ -46,32 +46,20 @@ def refused(tmp_path, teacher_folder, benchmarks, capsys):
     ("keys", "sentence"),
     [
         (dict(model_name_or_path=None), "`model_name_or_path` is missing"),
-        (dict(data_dir=None), "`data_dir` is missing"),
         (dict(learning_rat=1), "unknown key `learning_rat`; did you mean `learning_rate`"),
-        (dict(learning_rate="fast"), "learning_rate"),
         (dict(metric_for_best_model="f2"), "`metric_for_best_model` is 'f2'.*f1_weighted"),
         (dict(seeds=[1, 1]), "`seeds` must be different"),
-        (dict(seeds=[1, -2]), "`seeds`"),
-        (dict(seed=-1), "`seed`"),
         (dict(seeds=[1, 2], push_to_hub="true", hub_model_id="me/model"), "`push_to_hub`.*`seeds`"),
         (dict(seeds=[1, 2], resume_from_checkpoint="some/checkpoint-1"), "`resume_from_checkpoint`.*`true`"),
-        (dict(resume_from_checkpoint="some/checkpoint-1"), "`resume_from_checkpoint`"),
-        (dict(push_to_hub="true"), "`hub_model_id`"),
         (dict(max_length=15), "`max_length` must be at least 16"),
         (dict(weight_kl=1), "`weight_kl` has no effect without `task_teacher`"),
-        (dict(temperature=2), "`temperature` has no effect without `task_teacher`"),
-        (dict(weight_kl=0, task_teacher="x"), "`weight_kl` must be positive"),
         (dict(temperature="nan", task_teacher="x"), "`temperature` must be positive"),
-        (dict(early_stopping_patience=-1), "`early_stopping_patience` must be at least 0"),
         (dict(dataloader_drop_last="true"), "`dataloader_drop_last`"),
         (dict(early_stopping_patience=2, load_best_model_at_end="false"), "`load_best_model_at_end: true`"),
-        (dict(eval_strategy="no"), "strategy"),
         (dict(label_smoothing_factor=0.1), "`label_smoothing_factor`"),
         (dict(train_parts="all"), "`train_parts`"),
         (dict(config="absent.yaml"), "absent.yaml cannot be read"),
-        (dict(model_name_or_path="absent"), "`model_name_or_path` 'absent' cannot be loaded"),
         (dict(model_name_or_path="no/such/model"), "`model_name_or_path` 'no/such/model' does not exist"),
-        (dict(task_teacher="absent"), "`task_teacher` 'absent' cannot be loaded"),
         (dict(data_dir="absent"), "`data_dir` 'absent' is no folder"),
     ],
     ids=str,
@@ -139,13 +127,6 @@ def test_files_that_are_damaged(refused, benchmarks, tmp_path, name, file, chang
     assert re.search(sentence, refused(name, data_dir=folder))
 
 
-def test_a_training_part_that_is_the_test_part(refused, benchmarks, tmp_path):
-    """What is left is nothing to train on."""
-    folder = shutil.copytree(benchmarks / "rusentiment", tmp_path / "changed")
-    shutil.copy(folder / "rusentiment_test.csv", folder / POSTS)
-    assert "`data_dir`" in refused(data_dir=folder)
-
-
 @pytest.mark.parametrize("key", ["model_name_or_path", "task_teacher"])
 def test_a_model_without_a_tokenizer(refused, tmp_path, teacher_folder, key):
     bare = tmp_path / "bare"
@@ -161,9 +142,3 @@ def test_a_model_without_a_tokenizer(refused, tmp_path, teacher_folder, key):
         assert "fine-tune it on" in refused(task_teacher=bare)
     else:
         assert "tokenizer" in refused(model_name_or_path=bare)
-
-
-def test_a_teacher_that_knows_no_task(refused, teacher_folder):
-    """A masked LM, whose head would be random."""
-    assert "fine-tune it on rusentiment first" in refused(task_teacher=teacher_folder)
-    assert "fine-tune it on sberquad first" in refused("sberquad", task_teacher=teacher_folder)

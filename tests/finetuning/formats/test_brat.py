@@ -53,7 +53,6 @@ def test_a_document_is_a_row(read_one):
     [
         ("МОСКВА\r\n\r\nАнна", "PER 10 14\tАнна", "МОСКВА\r\n\r\nАнна"),  # offsets count both characters of a line end
         ("МОСКВА\n\nАнна\n", "PER 10 14\tАнна", "МОСКВА\r\n\r\nАнна\r\n"),  # copies often lack the CRs
-        ("МОСКВА\r\n\nАнна\n", "PER 10 14\tАнна", "МОСКВА\r\n\r\nАнна\r\n"),
         ("МОСКВА\n\nАнна\n", "PER 8 12\tАнна", "МОСКВА\n\nАнна\n"),  # what fits stays
     ],
 )
@@ -63,9 +62,8 @@ def test_line_ends_are_those_that_were_annotated(read_one, text, entity, restore
     assert row["text"] == restored and found(row) == [("PER", "Анна")]
 
 
-@pytest.mark.parametrize("surface", ["Анна Вега", "Анна  Вега", "Анна Вега "])
-def test_a_line_break_may_stand_as_a_space(read_one, surface):
-    assert found(read_one("Анна\r\nВега\r\n", f"PER 0 11\t{surface}")) == [("PER", "Анна\r\nВега")]
+def test_a_line_break_may_stand_as_a_space(read_one):
+    assert found(read_one("Анна\r\nВега\r\n", "PER 0 11\tАнна  Вега ")) == [("PER", "Анна\r\nВега")]
 
 
 NOTES = ("#1\tAnnotatorNotes T1\tдля T2", "R1\tKnows Arg1:T1 Arg2:T2", "")
@@ -79,16 +77,10 @@ NOTES = ("#1\tAnnotatorNotes T1\tдля T2", "R1\tKnows Arg1:T1 Arg2:T2", "")
         # Offsets that miss a word by a letter must not lose the entity, which takes the words it begins or ends in.
         ("Общество ТАСС", ["ORG 0 7\tОбществ", "MEDIA 9 13\tТАСС"], ["B-ORG", "B-MEDIA"]),
         ("корреспондентуТАСС", ["MEDIA 14 18\tТАСС"], ["B-MEDIA"]),
-        # An entity in pieces is read as the stretch between them.
-        ("севера и юга страны", ["LOC 0 6;13 19\tсевера страны"], ["B-LOC", "I-LOC", "I-LOC", "I-LOC"]),
     ],
 )
 def test_tags(read_one, text, lines, tags):
     assert read_one(text, *lines)["tags"] == tags
-
-
-def test_types_are_read_as_asked(read_one):
-    assert read_one("США ", "GEOPOLIT 0 3\tСША", types={"GEOPOLIT": "LOC"})["tags"] == ["B-LOC"]
 
 
 def test_of_overlapping_entities_the_longer_stays(read_one, caplog):
@@ -120,13 +112,9 @@ def test_entities_on_word_borders_come_back(tmp_path_factory, pieces):
     ("line", "problem"),
     [
         ("PER 0 4\tАнны", "the text of 9 characters has 'Анна' at 0 4 and not 'Анны'"),
-        ("PER 5 19\tВега", "of 9 characters has 'Вега' at 5 19 and not 'Вега'"),
         ("PER 4 5\t ", "has ' ' at 4 5 and not ' '"),
-        ("PER 4 4\t", "has '' at 4 4 and not ''"),
-        ("PER 5 4\tАнна", "not 'Анна'"),
         ("PERSON 0 4\tАнна", "unknown entity type 'PERSON'; known are PER, ORG"),
         ("PER 0 x\tАнна", "expected `T1<TAB>TYPE START END<TAB>SURFACE`"),
-        ("PER 0 4", "expected `T1<TAB>TYPE START END<TAB>SURFACE`"),
     ],
 )
 def test_a_wrong_line_is_named(read_one, line, problem):

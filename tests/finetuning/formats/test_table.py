@@ -19,14 +19,7 @@ def read(path, content):
 
 
 @pytest.mark.parametrize(
-    "content",
-    [
-        "text,label\nда,skip\n",
-        "\ufefflabel,text\r\nskip,да\r\n",
-        "label,text\n\nskip,да\n\n",
-        'label,text\n"skip","да"',
-    ],
-    ids=["swapped", "windows", "empty lines", "no line end"],
+    "content", ["text,label\nда,skip\n", "\ufefflabel,text\r\nskip,да\r\n", 'label,text\n\n"skip","да"']
 )
 def test_columns_go_by_name(tmp_path, content):
     """Files that were saved again by other programs hold the same rows."""
@@ -37,14 +30,10 @@ def test_columns_go_by_name(tmp_path, content):
     ("content", "message"),
     [
         ("", ":1: the header has no column `label`; make it label,text"),
-        ("label,text\n", ": no rows below the header"),
-        ("label,body\nskip,да\n", ":1: the header has no column `text`"),
         ('label,text\nskip,"а\nб"\nskip,да,нет\n', ":4: not 2 cells; quote texts that hold commas"),
-        ("label,text\nskip,да\nneut", ":3: not 2 cells"),
         ("label,text\nskip,да\nsad,да\n", ":3: label 'sad' is none of skip, speech"),
         ('label,text\nskip,"\n "\n', ":3: the text is blank; fill it in or delete the row"),
         ('label,text\nskip,"а\nб"\nskip,"cut\nhere\n', ":4: no CSV (unexpected end of data); mend the row's quotes"),
-        ('label,text\nskip,да\nskip,"а"б\n', ":3: no CSV"),
         ('label,text\nskip,"' + "а" * 200_000 + '"\n', ":2: no CSV (field larger"),
     ],
 )

@@ -1,10 +1,7 @@
 """RuSentiment: posts of the parts that are asked for, and predictions in the layout of its files."""
 
-import gzip
-
 import pytest
 
-from distillation.config.errors import UserError
 from finetuning.sets.rusentiment import PARTS, TEST, read, write
 
 FILES = {
@@ -35,7 +32,6 @@ def test_rows_are_the_records_of_the_files(tmp_path):
 @pytest.mark.parametrize(
     ("parts", "ids"),
     [
-        (("random",), ["random-0", "random-1"]),
         (("preselected",), ["preselected-0"]),
         (["random", "preselected"], ["random-0", "random-1", "preselected-0"]),
     ],
@@ -45,15 +41,6 @@ def test_training_rows_come_from_the_parts(tmp_path, parts, ids):
     rows = read(folder(tmp_path, *(PARTS[part] for part in PARTS if part not in parts)), parts)
     assert [row["id"] for row in rows["train"]] == ids
     assert [row["id"] for row in rows["test"]] == ["test-0"]
-
-
-def test_packed_files_are_read_and_missing_ones_are_refused(tmp_path):
-    with pytest.raises(UserError, match=f"lacks {TEST}; looked for {PARTS['random']}, {TEST}"):
-        read(folder(tmp_path, TEST))
-    (tmp_path / f"{TEST}.gz").write_bytes(gzip.compress(FILES[TEST].encode()))
-    assert len(read(str(tmp_path))["test"]) == 1
-    with pytest.raises(UserError, match="'owner/name' is no folder"):  # the benchmark is not on the Hub
-        read("owner/name")
 
 
 def test_predictions_are_a_file_of_the_benchmark(tmp_path):
