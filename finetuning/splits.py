@@ -76,7 +76,7 @@ def without_repeats(
     answers = defaultdict(set)
     for row in rows:
         answers[texts(row)].add(answer(row))
-    left_out = Counter({"in_test": 0, "repeated": 0, "conflicting": 0})
+    left_out = {"in_test": 0, "repeated": 0, "conflicting": 0}
     kept, seen = [], set()
     for row in rows:
         key = texts(row)
@@ -89,7 +89,7 @@ def without_repeats(
         else:
             kept.append(row)
             seen.add(key)
-    return kept, dict(left_out)
+    return kept, left_out
 
 
 def held_out(rows: Sequence[Row], texts: Texts) -> tuple[list[Row], list[Row]]:

@@ -69,8 +69,9 @@ class EntityAnswerScores(Metric):
 
 def metric(task: str) -> Metric:
     """The metric that gives the figures of METRICS."""
-    kinds = {"muserc": AnswerChoiceScores, "rucos": EntityAnswerScores}
-    return kinds[task]() if task in kinds else LabelScores(LABELS[task], *METRICS[task])
+    if task == "muserc":
+        return AnswerChoiceScores()
+    return EntityAnswerScores() if task == "rucos" else LabelScores(LABELS[task], *METRICS[task])
 
 
 def references(task: str, rows: Sequence[Mapping[str, Any]]) -> list:
@@ -91,10 +92,6 @@ def score(task: str, rows: Sequence[Mapping[str, Any]], predictions: Sequence[An
 
 
 def overall(scores: Mapping[str, Mapping[str, float]]) -> float:
-    """The mean over tasks, where a task with two official figures counts as their mean.
-
-    scores: the figures of each task by name; those that are none of its METRICS do not count.
-    """
-    return statistics.fmean(
-        statistics.fmean(figures[name] for name in METRICS[task]) for task, figures in scores.items()
-    )
+    """The mean over tasks, of the mean of each task's METRICS; scores: the figures of each task by name."""
+    means = [statistics.fmean(figures[name] for name in METRICS[task]) for task, figures in scores.items()]
+    return statistics.fmean(means)

@@ -28,13 +28,8 @@ def majority(task: str, train: Rows, rows: Rows) -> list[Any]:
 def random_score(task: str, rows: Rows, repetitions: int = 100, seed: int = 0) -> dict[str, float]:
     """The mean figures of that many draws of even chances, on labelled rows."""
     draw = random.Random(seed)
-    drawn = []
-    for _ in range(repetitions):
-        if task == "rucos":
-            answers = [draw.choice(row["choices"]) for row in rows]
-        else:
-            answers = draw.choices(_labels(task), k=len(rows))
-        drawn.append(score(task, rows, answers))
+    choices = [row["choices"] if task == "rucos" else _labels(task) for row in rows]
+    drawn = [score(task, rows, [draw.choices(some)[0] for some in choices]) for _ in range(repetitions)]
     return {name: statistics.fmean(figures[name] for figures in drawn) for name in METRICS[task]}
 
 
@@ -44,10 +39,7 @@ def _labels(task: str) -> list[Any]:
 
 
 def compare(results: Mapping[str, Mapping[str, Any]], data_dir: str) -> dict[str, Any]:
-    """The figures of each task and over all of them: of the model, the commonest label, and chance.
-
-    results: of `run` for each task.
-    """
+    """The figures of each task and over all of them; results: of `run` for each task."""
     tasks = {}
     for name, found in results.items():
         rows = read(name, data_dir)
@@ -85,8 +77,5 @@ def save(report: Mapping[str, Any], folder: Path) -> None:
 
 
 def _figures(values: Mapping[str, float], deviations: Mapping[str, float | None]) -> str:
-    def text(name: str) -> str:
-        deviation = deviations.get(name)
-        return f"{100 * values[name]:.1f}" + ("" if deviation is None else f" ± {100 * deviation:.1f}")
-
-    return " / ".join(map(text, values))
+    spread = {name: f" ± {100 * one:.1f}" for name, one in deviations.items() if one is not None}
+    return " / ".join(f"{100 * figure:.1f}{spread.get(name, '')}" for name, figure in values.items())

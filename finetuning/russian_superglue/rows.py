@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from finetuning.formats.values import Wrong, label, number, text, value
-from finetuning.russian_superglue.tasks import LABELS
+from finetuning.russian_superglue.tasks import LABELS, QUERY
 
 # The keys of the two texts.
 PAIRS = {
@@ -19,7 +19,6 @@ PAIRS = {
     "rcb": ("premise", "hypothesis"),
     "danetqa": ("question", "passage"),
 }
-QUESTIONS = ("cause", "effect")
 WORD = re.compile(r"[\w\u0300\u0301]+")  # with marks of stress
 # Years stand in brackets, too, so that a number of a sentence has two digits at most.
 SENTENCE_NUMBER = re.compile(r"[^\S\n]*\(\d{1,2}\)[^\S\n]*")
@@ -28,16 +27,15 @@ QUOTED = re.compile(r'"\s*\(\d{1,2}\)')
 
 def pair(task: str, raw: Mapping[str, Any], labelled: bool) -> dict:
     """Of PAIRS: `text`, `text_2`, and the name of the label."""
-    first, second = PAIRS[task]
-    texts = {"text": text(raw, first), "text_2": text(raw, second)}
-    return {**_idx(raw), **texts, "label": _label_name(task, raw, labelled)}
+    first, second = (text(raw, name) for name in PAIRS[task])
+    return {**_idx(raw), "text": first, "text_2": second, "label": _label_name(task, raw, labelled)}
 
 
 def parus(raw: Mapping[str, Any], labelled: bool) -> dict:
-    """`text`, `question`, one of QUESTIONS, two `choices`, and the number of the right one as `label`."""
+    """`text`, `question`, one of QUERY, two `choices`, and the number of the right one as `label`."""
     question = text(raw, "question")
-    if question not in QUESTIONS:
-        raise Wrong(f"question {question!r} is none of {', '.join(QUESTIONS)}; mend the row")
+    if question not in QUERY:
+        raise Wrong(f"question {question!r} is none of {', '.join(QUERY)}; mend the row")
     return {
         **_idx(raw),
         "text": text(raw, "premise"),
@@ -65,19 +63,12 @@ def muserc(raw: Mapping[str, Any], labelled: bool) -> dict:
 def muserc_answers(raw: Any) -> list[dict]:
     """A passage of a file, which nests questions and answers, as rows of the Hub."""
     whole, found = value(raw, "passage", dict), []
-    for question in _members(whole, "questions"):
-        for answer in _members(question, "answers"):
+    for question in value(whole, "questions", list):
+        for answer in value(question, "answers", list):
             idx = {"paragraph": number(raw), "question": number(question), "answer": number(answer)}
             texts = {"question": text(question, "question"), "answer": text(answer, "text")}
             found.append({"idx": idx, "paragraph": value(whole, "text", str), **texts, "label": answer.get("label")})
     return found
-
-
-def _members(holder: Any, key: str) -> list:
-    members = value(holder, key, list)
-    if not members:
-        raise Wrong(f"`{key}` is empty; fill it in or delete the row")
-    return members
 
 
 def passage(numbered: str) -> str:
@@ -90,14 +81,12 @@ def passage(numbered: str) -> str:
 
 def russe(raw: Mapping[str, Any], labelled: bool) -> dict:
     """`word`, `text`, `text_2`, the places of the word in them as `span` and `span_2`, and the name of the label."""
-    word = text(raw, "word")
-    texts = [value(raw, f"sentence{which}", str) for which in (1, 2)]
-    spans = [
-        word_at(sentence, number(raw, f"start{which}"), number(raw, f"end{which}"), word)
-        for which, sentence in enumerate(texts, start=1)
-    ]
-    places = {"text": texts[0], "text_2": texts[1], "span": spans[0], "span_2": spans[1]}
-    return {**_idx(raw), "word": word, **places, "label": _label_name("russe", raw, labelled)}
+    row = {**_idx(raw), "word": text(raw, "word")}
+    for which, ending in ((1, ""), (2, "_2")):
+        sentence = row[f"text{ending}"] = value(raw, f"sentence{which}", str)
+        start, end = number(raw, f"start{which}"), number(raw, f"end{which}")
+        row[f"span{ending}"] = word_at(sentence, start, end, row["word"])
+    return row | {"label": _label_name("russe", raw, labelled)}
 
 
 def word_at(sentence: str, start: int, end: int, lemma: str) -> list[int]:
@@ -112,24 +101,19 @@ def word_at(sentence: str, start: int, end: int, lemma: str) -> list[int]:
     touched = [(first, last) for first, last in words if first < end and start < last]
     if not touched:
         return list(min(words, key=lambda span: max(span[0] - start, start - span[1])))
-    return list(max(touched, key=lambda span: _common_start(sentence[slice(*span)], lemma)))
-
-
-def _common_start(word: str, lemma: str) -> int:
-    return len(os.path.commonprefix([word.lower(), lemma.lower()]))
+    alike = [len(os.path.commonprefix([sentence[slice(*span)].lower(), lemma.lower()])) for span in touched]
+    return list(touched[alike.index(max(alike))])
 
 
 def rwsd(raw: Mapping[str, Any], labelled: bool) -> dict:
     """`text`, the places of two phrases, `span` and `span_2`, the phrases, `span_text` and `span_2_text`, and the name
     of the label: whether the second speaks of the first. Files nest the phrases in `target`, the Hub does not."""
     target = raw if isinstance(raw, Mapping) and "span1_text" in raw else value(raw, "target", dict)
-    sentence, phrases = value(raw, "text", str), [text(target, f"span{which}_text") for which in (1, 2)]
-    spans = [
-        phrase_at(sentence, phrase, number(target, f"span{which}_index"))
-        for which, phrase in enumerate(phrases, start=1)
-    ]
-    places = {"span": spans[0], "span_2": spans[1], "span_text": phrases[0], "span_2_text": phrases[1]}
-    return {**_idx(raw), "text": sentence, **places, "label": _label_name("rwsd", raw, labelled)}
+    row = {**_idx(raw), "text": value(raw, "text", str)}
+    for which, name in ((1, "span"), (2, "span_2")):
+        phrase = row[f"{name}_text"] = text(target, f"span{which}_text")
+        row[name] = phrase_at(row["text"], phrase, number(target, f"span{which}_index"))
+    return row | {"label": _label_name("rwsd", raw, labelled)}
 
 
 def phrase_at(sentence: str, phrase: str, index: int) -> list[int]:
@@ -139,23 +123,21 @@ def phrase_at(sentence: str, phrase: str, index: int) -> list[int]:
     Words are what white space divides.
     """
     words = [match.span() for match in re.finditer(r"\S+", sentence)]
-    if not words:
-        return [0, 0]
+    if not words or not phrase:
+        raise Wrong("no word in the sentence or the phrase; mend or delete the row")
     index = min(max(index, 0), len(words) - 1)
-    start = words[index][0]
-    literal = re.escape(phrase)
-    for pattern in (rf"(?<!\w){literal}(?!\w)", literal) if phrase else ():
+    start, literal = words[index][0], re.escape(phrase)
+    for pattern in (rf"(?<!\w){literal}(?!\w)", literal):
         found = [match.span() for match in re.finditer(pattern, sentence, re.IGNORECASE)]
         if found:
             return list(min(found, key=lambda span: abs(span[0] - start)))
-    end = words[min(index + max(len(phrase.split()), 1), len(words)) - 1][1]
+    end = words[min(index + len(phrase.split()), len(words)) - 1][1]
     inside = [match.span() for match in WORD.finditer(sentence, start, end)]
     return [inside[0][0], inside[-1][1]] if inside else [start, end]
 
 
 def _idx(raw: Any) -> dict[str, Any]:
-    idx = number(raw)
-    return {"id": str(idx), "idx": idx}
+    return {"id": str(number(raw)), "idx": number(raw)}
 
 
 def _label_name(task: str, raw: Mapping[str, Any], labelled: bool, others: Sequence[str] = ()) -> str | None:

@@ -12,6 +12,7 @@ from distillation.runs.files import replacing, write_text
 from finetuning.russian_superglue.tasks import NAMES
 
 FOLDER = "submission"  # inside of the zip
+SPELLING = {"rwsd": str.capitalize, "parus": int, "muserc": int}  # as the sample has it; of the others as it is
 
 
 def write_task(task: str, folder: Path, rows: Sequence[Mapping[str, Any]], predictions: Sequence[Any]) -> Path:
@@ -19,28 +20,20 @@ def write_task(task: str, folder: Path, rows: Sequence[Mapping[str, Any]], predi
 
     predictions: labels; of PARus the number of the choice, of RuCoS the text of an entity.
     """
-    answers = zip((row["idx"] for row in rows), predictions, strict=True)
+    answers = zip((row["idx"] for row in rows), map(SPELLING.get(task, str), predictions), strict=True)
     ordered = sorted(answers, key=lambda answer: answer[0])
-    lines = (
-        _nested(ordered) if task == "muserc" else [{"idx": idx, "label": _label(task, one)} for idx, one in ordered]
-    )
+    lines = _nested(ordered) if task == "muserc" else [{"idx": idx, "label": label} for idx, label in ordered]
     path = folder / f"{NAMES[task]}.jsonl"
     write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
     return path
 
 
-def _label(task: str, prediction: Any) -> Any:
-    if task == "rwsd":
-        return prediction.capitalize()  # the sample spells its labels so, and only here
-    return int(prediction) if task == "parus" else prediction
-
-
-def _nested(answers: Sequence[tuple[Sequence[int], str]]) -> list[dict]:
+def _nested(answers: Sequence[tuple[Sequence[int], int]]) -> list[dict]:
     """Answers of MuSeRC, in order, in their questions, and these in their passages."""
     lines = []
     for passage, of_passage in groupby(answers, key=lambda answer: answer[0][0]):
         questions = [
-            {"idx": question, "answers": [{"idx": idx[2], "label": int(label)} for idx, label in of_question]}
+            {"idx": question, "answers": [{"idx": idx[2], "label": label} for idx, label in of_question]}
             for question, of_question in groupby(of_passage, key=lambda answer: answer[0][1])
         ]
         lines.append({"idx": passage, "passage": {"questions": questions}})

@@ -27,9 +27,7 @@ def has_data(name: str, data_dir: str) -> bool:
 
 
 def available(data_dir: str) -> list[str]:
-    """The tasks whose data are there; which are not, the log says.
-    Raises UserError for a folder without any.
-    """
+    """The tasks whose data are there; which are not, the log says. Raises UserError for a folder without any."""
     found = [name for name in NAMES if has_data(name, data_dir)]
     if not found:
         raise UserError(f"`data_dir` {data_dir!r} has none of the folders {', '.join(NAMES.values())}")
@@ -51,17 +49,12 @@ def run_task(name: str, settings: Settings, folder: Path, terra: Path | None = N
     if name != "lidirus" or terra is None:
         return run(make_task(name), settings)
     seeds = settings.arguments.seeds
-    results = [_answer(settings, terra / own, folder / own, seed) for own, seed in _runs(seeds, training.seed)]
     if not seeds:
-        return results[0]
+        return _answer(settings, terra, folder, training.seed)
+    results = [_answer(settings, terra / f"seed-{seed}", folder / f"seed-{seed}", seed) for seed in seeds]
     merged = over_seeds(results) | {"model": str(terra)}
     write_json(folder / RESULTS, merged)
     return merged
-
-
-def _runs(seeds: Sequence[int], seed: int) -> list[tuple[str, int]]:
-    """The folder and seed of each run."""
-    return [(f"seed-{one}", one) for one in seeds] if seeds else [("", seed)]
 
 
 def _answer(settings: Settings, model: Path, folder: Path, seed: int) -> dict[str, Any]:
@@ -100,10 +93,10 @@ def write_submission(path: Path, data_dir: str, folders: Mapping[str, Path], wor
     folders: of each task that was run the one with its answers. Of the others the commonest label answers, and where
     there are no data either the file is empty, which the log says; work: a folder for these.
     """
-    files = {}
+    files = {name: folders.get(name, work) / f"{official}.jsonl" for name, official in NAMES.items()}
     for name in NAMES:
-        answered = name in folders and (folders[name] / "submission_predictions.jsonl").exists()
-        files[name] = folders[name] / f"{NAMES[name]}.jsonl" if answered else _baseline_file(name, data_dir, work)
+        if not (name in folders and (folders[name] / "submission_predictions.jsonl").exists()):
+            files[name] = _baseline_file(name, data_dir, work)
     zip_submission(path, files)
     print(f"submission written to {path}")
 
