@@ -72,24 +72,6 @@ def test_kl_pairs_the_first_positions():
     assert sums["mlm"].item() == pytest.approx(0, abs=1e-6)
 
 
-def test_attention_by_groups_by_hand():
-    """Maps 0.5 and 0 against means 0.5 and 0.2 of two groups: 0.04 / 2 at each of four pairs."""
-    maps = {value: torch.full((1, 2, 3, 3), value) for value in (0.0, 0.1, 0.3, 0.4, 0.5, 0.6)}
-    sums = terms(
-        Outputs(None, None, (maps[0.5], maps[0.0])),
-        Outputs(None, None, (maps[0.4], maps[0.6], maps[0.1], maps[0.3])),
-        weight_attention=1,
-    )
-    assert sums["attention"].item() == pytest.approx(4 * 0.04 / 2)
-
-
-def test_terms_come_in_one_order():
-    """The trainer pairs them with weights and counts by their order."""
-    outputs = Outputs(torch.zeros(1, 2), states(1, 1), (torch.ones(1, 1, 3, 3),) * 2)
-    sums = terms(outputs, outputs, torch.tensor([0]), **dict.fromkeys(OFF, 1.0))
-    assert tuple(sums) == TERMS
-
-
 def test_layers_that_are_compared():
     assert compared_layers(ObjectiveArguments(**{**OFF, "weight_mlm": 1}), 3) == []
     assert compared_layers(ObjectiveArguments(**{**OFF, "weight_cosine": 1}), 3) == [0, 1, 2]

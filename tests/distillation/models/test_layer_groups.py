@@ -8,12 +8,6 @@ from hypothesis import strategies as st
 from distillation.models.layer_groups import group_means, layer_groups, mean
 
 
-def test_groups_by_hand():
-    """The cards' wording: each of 6 students layers learns from 2 consecutive teacher layers, each of 2 from 6."""
-    assert layer_groups(12, 6) == [range(0, 2), range(2, 4), range(4, 6), range(6, 8), range(8, 10), range(10, 12)]
-    assert layer_groups(12, 2) == [range(0, 6), range(6, 12)]
-
-
 @given(size=st.integers(1, 8), groups=st.integers(1, 8))
 def test_groups_tile_the_teacher_in_order(size, groups):
     """A layer left out or used twice would shift every later target."""

@@ -2,22 +2,7 @@
 
 import pytest
 import torch
-from transformers import (
-    BertConfig,
-    BertForMaskedLM,
-    DebertaV2Config,
-    DebertaV2ForMaskedLM,
-    DistilBertConfig,
-    DistilBertForMaskedLM,
-    ElectraConfig,
-    ElectraForMaskedLM,
-    ModernBertConfig,
-    ModernBertForMaskedLM,
-    RobertaConfig,
-    RobertaForMaskedLM,
-    XLMRobertaConfig,
-    XLMRobertaForMaskedLM,
-)
+import transformers
 
 from distillation.config.errors import UserError
 from distillation.models.mlm_head import Runner, check_maps, find_head, forward_at_positions
@@ -25,28 +10,25 @@ from distillation.vocabularies.candidate_scores import TeacherRows
 
 NONE = torch.zeros(0, dtype=torch.long)
 SHAPE = dict(vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24)
+SPECIAL = dict(pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2)
 MODELS = {
-    "bert": lambda: BertForMaskedLM(BertConfig(**SHAPE, max_position_embeddings=16)),
-    "roberta": lambda: RobertaForMaskedLM(RobertaConfig(**SHAPE, max_position_embeddings=18)),
-    "xlm-roberta": lambda: XLMRobertaForMaskedLM(XLMRobertaConfig(**SHAPE, max_position_embeddings=18)),
-    "electra": lambda: ElectraForMaskedLM(ElectraConfig(**SHAPE, embedding_size=8, max_position_embeddings=16)),
-    "deberta-v2": lambda: DebertaV2ForMaskedLM(DebertaV2Config(**SHAPE, max_position_embeddings=16)),
-    "deberta-v2, new head": lambda: DebertaV2ForMaskedLM(
-        DebertaV2Config(**SHAPE, max_position_embeddings=16, legacy=False)
-    ),
-    "modernbert": lambda: ModernBertForMaskedLM(
-        ModernBertConfig(**SHAPE, pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2)
-    ),
-    "distilbert": lambda: DistilBertForMaskedLM(
-        DistilBertConfig(vocab_size=50, dim=16, n_layers=2, n_heads=2, hidden_dim=24, max_position_embeddings=16)
-    ),
+    "Bert": SHAPE,
+    "Roberta": SHAPE,
+    "XLMRoberta": SHAPE,
+    "Electra": SHAPE | dict(embedding_size=8),
+    "DebertaV2": SHAPE,
+    "DebertaV2 new head": SHAPE | dict(legacy=False),
+    "ModernBert": SHAPE | SPECIAL,
+    "DistilBert": dict(vocab_size=50, dim=16, n_layers=2, n_heads=2, hidden_dim=24),
 }
 
 
 @pytest.fixture(params=MODELS)
 def model(request):
     torch.manual_seed(0)
-    return MODELS[request.param]().eval()
+    name = request.param.split()[0]
+    config = getattr(transformers, f"{name}Config")(**MODELS[request.param], max_position_embeddings=18)
+    return getattr(transformers, f"{name}ForMaskedLM")(config).eval()
 
 
 @pytest.fixture

@@ -69,13 +69,6 @@ def test_what_is_no_json_is_a_sentence(tmp_path):
             files.read_json(tmp_path / name)
 
 
-def test_tables_and_means():
-    table = files.markdown_table(["model", "KL(a || b)"], [["tiny", files.mean_text([1.0, 2.0, 3.0], 2)]])
-    assert table == "| model | KL(a \\|\\| b) |\n|---|---|\n| tiny | 2.00 ± 1.00 |"
-    held_out = files.held_out_table({"student_before": dict.fromkeys(files.METRICS, 0.25)})
-    assert held_out.splitlines()[-1] == "| student before | 0.250 | 0.250 | 25.0 % | 25.0 % |"
-
-
 def test_absolute_paths_are_cut_to_their_last_name():
     values = {"a": "/home/me/corpus.txt", "b": ["outputs/teacher", {"c": ("/x/y", 1, None)}], "d": "me/tiny"}
     cut = {"a": "corpus.txt", "b": ["outputs/teacher", {"c": ["y", 1, None]}], "d": "me/tiny"}
