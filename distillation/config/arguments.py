@@ -164,7 +164,10 @@ class ObjectiveArguments:
     @property
     def hidden_views(self) -> tuple[str, ...]:
         """The ways in which a term compares layers: of their `groups`, the `last`, the `average` of all."""
-        views = {"cosine": self.cosine_layers, "hidden_mse": self.hidden_layers}
+        views = {
+            "cosine": self.cosine_layers,
+            "hidden_mse": self.hidden_layers,
+        }
         return tuple(dict.fromkeys(view for term, view in views.items() if term in self.terms))
 
     @property
