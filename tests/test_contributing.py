@@ -79,8 +79,9 @@ def test_examples_are_in_style(project):
 
 def test_the_recipe_runs(project, passed, teacher_folder, corpus_file, tmp_path):
     """By the command that it begins with."""
-    passed("distillation/test_recipes.py::test_every_recipe_parses[four-layers]")
-    passed("distillation/test_recipes.py::test_a_recipe_begins_with_the_command_that_runs_it[four-layers]")
+    passed(
+        "distillation/test_recipes.py::test_every_recipe_parses_and_begins_with_the_command_that_runs_it[four-layers]"
+    )
     command = (project / RECIPE).read_text(encoding="utf-8").splitlines()[0]
     argv = command.removeprefix("# accelerate launch distillation/run.py ").split()
     argv[argv.index(RECIPE)], argv[argv.index("corpus.txt.gz")] = str(project / RECIPE), str(corpus_file)
