@@ -68,12 +68,6 @@ def test_keys(refused, keys, sentence):
     assert re.search(sentence, refused(**keys))
 
 
-def test_keys_of_one_task(refused):
-    assert "`classes`: invalid choice: 4 (choose from 2, 3)" in refused("paraphraser", classes=4)
-    assert "`entity_types`: invalid choice: 4 (choose from 3, 5)" in refused("collection3", entity_types=4)
-    assert "unknown key `classes`" in refused("sberquad", classes=2)
-
-
 @pytest.mark.parametrize("name", MAINS)
 def test_a_folder_of_something_else(refused, tmp_path, name):
     (tmp_path / "else").mkdir()

@@ -2,7 +2,6 @@
 
 import pytest
 
-from finetuning.russian_superglue.metrics import score
 from finetuning.russian_superglue.report import majority, random_score
 
 
@@ -28,13 +27,6 @@ ENTITIES = [
 )
 def test_the_commonest_label(task, train, label):
     assert majority(task, rows(*train), rows(None, None)) == [label, label]
-
-
-def test_the_first_entity():
-    """Of «Кит» and «Юрген Кит» F1 is 2·1 / 3."""
-    answers = majority("rucos", [], ENTITIES)
-    assert answers == ["Осло", "Кит"]
-    assert score("rucos", ENTITIES, answers) == {"f1": pytest.approx((1 + 2 / 3) / 2), "exact_match": 0.5}
 
 
 def test_scores_of_chance():

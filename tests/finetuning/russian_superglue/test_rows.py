@@ -21,11 +21,6 @@ def test_labels_of_every_type(task, spellings, place):
     assert [label({"label": spelling}, LABELS[task]) for spelling in spellings] == [place] * len(spellings)
 
 
-@pytest.mark.parametrize("hidden", [{}, {"label": None}, {"label": -1}])
-def test_hidden_labels(hidden):
-    assert label(hidden, LABELS["terra"], labelled=False) is None
-
-
 @pytest.mark.parametrize(
     ("numbered", "bare"),
     [
