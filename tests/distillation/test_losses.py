@@ -13,11 +13,13 @@ LOG3 = math.log(3)
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
 def test_kl_by_hand(temperature):
     """softmax(log 3, 0) = (3/4, 1/4) against (1/2, 1/2), from teacher to student; T^2 multiplies."""
-    student, teacher = torch.zeros(1, 2), torch.tensor([[temperature * LOG3, 0.0]])
+    student, teacher = torch.zeros(1, 2, requires_grad=True), torch.tensor([[temperature * LOG3, 0.0]])
+    losses.kl_loss(student, teacher, temperature).backward()
+    torch.testing.assert_close(student.grad, temperature * torch.tensor([[0.5 - 0.75, 0.5 - 0.25]]))
     expected = temperature**2 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5))
     assert losses.kl_loss(student, teacher, temperature).item() == pytest.approx(expected, rel=1e-6)
     swapped = temperature**2 * (0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25))
-    assert losses.kl_loss(teacher, student, temperature).item() == pytest.approx(swapped, rel=1e-5)
+    assert losses.kl_loss(teacher, student.detach(), temperature).item() == pytest.approx(swapped, rel=1e-5)
 
 
 def test_kl_is_computed_in_fp32_whatever_comes_in():

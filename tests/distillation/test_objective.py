@@ -58,7 +58,7 @@ def test_cosine_of_the_last_layers_alone():
 
 def test_kl_pairs_the_first_positions():
     """The student has logits at more positions than the teacher: those of masked tokens outside the KL come last."""
-    student = torch.tensor([[0.0, 0.0], [50.0, -50.0]])
+    student = torch.tensor([[0.0, 0.0], [50.0, -50.0]], requires_grad=True)
     teacher = torch.tensor([[math.log(3), 0.0]])
     sums = terms(
         Outputs(student, None, None),
@@ -70,6 +70,8 @@ def test_kl_pairs_the_first_positions():
     )
     assert sums["kl"].item() == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5), rel=1e-5)
     assert sums["mlm"].item() == pytest.approx(0, abs=1e-6)
+    (sums["kl"] + sums["mlm"]).backward()  # the rows of both terms overlap
+    torch.testing.assert_close(student.grad, torch.tensor([[-0.25, 0.25], [0.0, 0.0]]))
 
 
 def test_layers_that_are_compared():
