@@ -12,7 +12,7 @@ import os
 import re
 import runpy
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,18 +122,22 @@ def results_of(folder: Path, words: list[str]) -> dict[str, float]:
 @contextmanager
 def printed_to(log: Path) -> Iterator[None]:
     """Meanwhile, everything that is printed goes to a file, also by loggers that hold an open stream."""
-    streams = (sys.stdout, sys.stderr)
-    kept = [os.dup(number) for number in (1, 2)]
-    with open(log, "ab") as file:
-        for number in (1, 2):
-            os.dup2(file.fileno(), number)
-    try:
-        yield
-    finally:
-        for number, stream, copy in zip((1, 2), streams, kept, strict=True):
+    streams = {1: sys.stdout, 2: sys.stderr}
+    copies = {number: os.dup(number) for number in streams}
+
+    def point_to(files: Mapping[int, int]) -> None:
+        for number, stream in streams.items():
             stream.flush()
-            os.dup2(copy, number)
-            os.close(copy)
+            os.dup2(files[number], number)
+
+    with open(log, "ab") as file:
+        point_to(dict.fromkeys(streams, file.fileno()))
+        try:
+            yield
+        finally:
+            point_to(copies)
+    for copy in copies.values():
+        os.close(copy)
 
 
 def summarise(results: dict[tuple[str, int], dict[str, float]]) -> dict[str, dict[str, list[float]]]:
