@@ -70,7 +70,7 @@ def ways(vocabulary: "RandomMap", positions: int, device: "torch.device") -> dic
     import torch
 
     from benchmarks.timing.kl_baselines import csr, dense, index_trick, kl
-    from distillation.vocabularies.cross_vocabulary_kl import VocabularyKL
+    from distillation.vocabularies.cross_vocabulary_kl import CandidateKL
 
     generator, ids = torch.Generator().manual_seed(1), vocabulary.mapped_teacher_ids
 
@@ -92,7 +92,7 @@ def ways(vocabulary: "RandomMap", positions: int, device: "torch.device") -> dic
     groups = vocabulary.frequent_groups(positions, generator)
     rows = logits(sum(k * count for k, count in groups), vocabulary.student_size).requires_grad_()
     for name, given, at in (("pieces", student, [(1, positions)]), ("ordered", rows, groups)):
-        ours = VocabularyKL(vocabulary, None, "reduce", name, temperature=TEMPERATURE, device=device)
+        ours = CandidateKL(vocabulary, None, "reduce", name, temperature=TEMPERATURE, device=device)
         calls[name] = gradient(ours, given, teacher, at)
     return calls
 

@@ -12,8 +12,8 @@ from distillation.config.arguments import ObjectiveArguments
 from distillation.models.layer_groups import mean, means_of
 from distillation.models.mlm_head import Outputs
 from distillation.models.teacher import Targets
-from distillation.vocabularies.cross_vocabulary_kl import VocabularyKL
-from distillation.vocabularies.token_pooling import map_by_index, mean_by_index
+from distillation.vocabularies.cross_vocabulary_kl import CandidateKL
+from distillation.vocabularies.token_pooling import pool_attention, pool_states
 
 # What each term is a mean over, as the collator counts it.
 COUNTED_BY = {
@@ -30,7 +30,7 @@ def distillation_terms(
     targets: Targets | None,
     batch: Mapping[str, Any],
     objective: ObjectiveArguments,
-    vocabulary_kl: VocabularyKL | None = None,
+    vocabulary_kl: CandidateKL | None = None,
 ) -> dict[str, Tensor]:
     """The sum of each term that counts over the positions of a batch, which `batch["counts"]` counts (`COUNTED_BY`).
 
@@ -102,9 +102,9 @@ def on_teacher_positions(
     index, length = batch["teacher_index"], batch["compared"].shape[1]
     states, maps, theirs = student.hidden_states, student.attentions, targets.attentions
     if states is not None:
-        states = tuple(mean_by_index(s, index, length) for s in states)
+        states = tuple(pool_states(s, index, length) for s in states)
     if maps is not None:
-        maps = tuple(map_by_index(m, index, length) for m in maps)
+        maps = tuple(pool_attention(m, index, length) for m in maps)
     if maps is not None and alignment == "match":
         maps, theirs = ([_renormalised(m, batch["compared"]) for m in either] for either in (maps, theirs))
     return Outputs(student.logits, states, maps), Targets(targets.logits, targets.hidden_states, theirs)

@@ -26,7 +26,7 @@ from distillation.objective import COUNTED_BY, distillation_terms
 from distillation.runs.fsdp import shard
 from distillation.student_trainer import StudentTrainer
 from distillation.teacher_cache.targets import CACHED, cached_targets
-from distillation.vocabularies.cross_vocabulary_kl import VocabularyKL
+from distillation.vocabularies.cross_vocabulary_kl import CandidateKL
 from distillation.vocabularies.mapping import VocabularyMap
 
 
@@ -102,9 +102,9 @@ class DistillationTrainer(StudentTrainer):
         self._unlogged: Counter[str] = Counter()  # what `record` has found since the last log
         self._evaluated: list[Tensor] = []
 
-    def make_vocabulary_kl(self, vocabulary: VocabularyMap | None, projection: nn.Linear | None) -> VocabularyKL:
-        """The KL of this objective across vocabularies, or from what was kept of a teacher; see `VocabularyKL`."""
-        return VocabularyKL(
+    def make_vocabulary_kl(self, vocabulary: VocabularyMap | None, projection: nn.Linear | None) -> CandidateKL:
+        """The KL of this objective across vocabularies, or from what was kept of a teacher; see `CandidateKL`."""
+        return CandidateKL(
             vocabulary,
             projection,
             self.objective.alignment,

@@ -29,19 +29,20 @@ class Candidates:
         """ids: (tokens,), ascending; make_score: of those of them (candidates,) that stand for all with their
         spelling; make_rows: of any."""
         first = vocabulary.first_spelt_so[ids]
-        candidates, twins = ids[first == ids], ids[first != ids]
+        candidates, duplicates = ids[first == ids], ids[first != ids]
         self.rows = make_rows(candidates)
         device = self.rows.ids.device
         self.score, self.all_ids = make_score(candidates).to(device), ids.to(device)
-        twin_of, order = torch.searchsorted(candidates, first[first != ids]).sort(stable=True)
-        nth = torch.arange(len(order)) - torch.searchsorted(twin_of, twin_of)  # of one candidate's twins
-        self.rounds = [(twin_of[nth == n].to(device), make_rows(twins[order[nth == n]])) for n in nth.unique()]
+        spelling, order = torch.searchsorted(candidates, first[first != ids]).sort(stable=True)
+        nth = torch.arange(len(order)) - torch.searchsorted(spelling, spelling)  # of those of one candidate
+        duplicates = duplicates[order]
+        self.chunks = [(spelling[nth == n].to(device), make_rows(duplicates[nth == n])) for n in nth.unique()]
 
     def logits(self, states: Tensor) -> Tensor:
         """The teacher's logits (candidates, positions) for states (positions, width)."""
         logits = self.rows(states)
-        for twin_of, rows in self.rounds:
-            logits[twin_of] = torch.logaddexp(logits[twin_of], rows(states))
+        for spelling, rows in self.chunks:
+            logits[spelling] = torch.logaddexp(logits[spelling], rows(states))
         return logits
 
 
@@ -63,7 +64,7 @@ class TeacherRows:
         return torch.addmm(self.bias, self.weight, states.to(self.weight.dtype).t())
 
 
-class Whole:
+class FullVocabulary:
     """Where both models have one vocabulary: all its tokens, with logits for scores on both sides."""
 
     def __init__(self, rows: "TeacherRows | None"):
@@ -86,13 +87,15 @@ def candidates_by_pieces(
     """Those at positions whose teacher token has k pieces; under the key 0 where they do not depend on k."""
     size, ids = vocabulary.student_size, vocabulary.mapped_teacher_ids
 
-    def in_place(chosen: Tensor) -> Bags:  # the values of a position are k rows of the student, one after the other
+    def in_place(
+        chosen: Tensor,
+    ) -> PieceSum:  # a position has k rows of the student, one after the other
         k = int(vocabulary.piece_counts[chosen[0]])
-        return Bags(vocabulary.pieces_of(chosen).reshape(-1, k) + torch.arange(k) * size, k * size)
+        return PieceSum(vocabulary.pieces_of(chosen).reshape(-1, k) + torch.arange(k) * size, k * size)
 
     def pooled(chosen: Tensor) -> Score:
         counts = vocabulary.piece_counts[chosen]
-        bags = Bags(vocabulary.pieces_of(chosen), size, counts)
+        bags = PieceSum(vocabulary.pieces_of(chosen), size, counts)
         return LogSumExp(bags) if vocabulary_map == "pieces_logsumexp" else bags
 
     if alignment == "match" or vocabulary_map == "shared":
@@ -119,7 +122,7 @@ class Score(ABC):
     def __call__(self, values: Tensor) -> tuple[Tensor, Pullback]: ...
 
 
-class Bags(Score):
+class PieceSum(Score):
     """z_v = sum of the values in bag v: a product with a sparse matrix of ones, exact in both directions."""
 
     def __init__(self, entries: Tensor, width: int, sizes: Tensor | None = None):
@@ -138,7 +141,7 @@ class Bags(Score):
 class LogSumExp(Score):
     """z_v = log sum of the exponentials of the values in bag v."""
 
-    def __init__(self, bags: Bags):
+    def __init__(self, bags: PieceSum):
         self.bags = bags
 
     def __call__(self, values: Tensor) -> tuple[Tensor, Pullback]:

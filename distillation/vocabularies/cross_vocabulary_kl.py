@@ -23,14 +23,20 @@ from torch.autograd.function import once_differentiable
 from torch.distributed.tensor import DTensor
 
 from distillation.losses import softmax_kl_
-from distillation.vocabularies.candidate_scores import Candidates, Score, TeacherRows, Whole, candidates_by_pieces
+from distillation.vocabularies.candidate_scores import (
+    Candidates,
+    FullVocabulary,
+    Score,
+    TeacherRows,
+    candidates_by_pieces,
+)
 from distillation.vocabularies.mapping import VocabularyMap
 
 CHUNK = 32  # positions: a few buffers of candidates x positions that stay in the allocator's reach
 GPU_CHUNK = 256  # enough to keep a GPU busy
 
 
-class VocabularyKL:
+class CandidateKL:
     """KL from a teacher's predictions to those of a student with another vocabulary, summed over positions."""
 
     def __init__(
@@ -58,8 +64,8 @@ class VocabularyKL:
         self.pool = torch.sum if reduce_pooling == "sum" else torch.mean
         rows = functools.partial(TeacherRows, projection=projection, device=device, dtype=dtype)
         if vocabulary is None:
-            whole = Whole(None if projection is None else rows(torch.arange(projection.out_features)))
-            self.candidates: dict[int, Candidates | Whole] = {0: whole}
+            whole = FullVocabulary(None if projection is None else rows(torch.arange(projection.out_features)))
+            self.candidates: dict[int, Candidates | FullVocabulary] = {0: whole}
         else:
             self.candidates = candidates_by_pieces(vocabulary, alignment, vocabulary_map, rows)
 
@@ -91,7 +97,7 @@ class VocabularyKL:
         def chunk(rows: slice, part: Tensor, gradient: Tensor | None) -> Tensor:
             return _chunk_kl(part, candidates.score, candidates.logits(teacher[rows]), self.temperature, gradient)
 
-        return ChunkedKL.apply(values, chunk, self.temperature)
+        return ChunkedCandidateKL.apply(values, chunk, self.temperature)
 
     @torch.no_grad()
     def candidate_probability(self, teacher_states: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
@@ -114,7 +120,7 @@ class VocabularyKL:
         return lambda states: F.linear(states.to(weight.dtype), weight, bias).float()
 
 
-class ChunkedKL(torch.autograd.Function):
+class ChunkedCandidateKL(torch.autograd.Function):
     """T^2 sum_i KL(softmax(t_i / T) || softmax(z_i / T)), z made of values, with its gradient in the values."""
 
     @staticmethod

@@ -4,16 +4,16 @@ import torch
 from torch import Tensor
 
 
-def mean_by_index(states: Tensor, index: Tensor, length: int) -> Tensor:
+def pool_states(states: Tensor, index: Tensor, length: int) -> Tensor:
     """The mean of the states (batch, student length, width) that belong to each teacher position: (batch, length,
     width). index: (batch, student length), a teacher position or -1 for none; 0 where there is nothing."""
     with torch.autocast(states.device.type, enabled=False):
         return _means(_belongs(index, length)) @ states.float()
 
 
-def map_by_index(maps: Tensor, index: Tensor, length: int) -> Tensor:
+def pool_attention(maps: Tensor, index: Tensor, length: int) -> Tensor:
     """Attention maps (batch, heads, student length, student length) as (batch, heads, length, length): the mean over
-    the positions that look, the sum over those that are looked at. index: as for `mean_by_index`."""
+    the positions that look, the sum over those that are looked at. index: as for `pool_states`."""
     belongs = _belongs(index, length)[:, None]
     with torch.autocast(maps.device.type, enabled=False):
         return _means(belongs) @ (maps.float() @ belongs.mT)

@@ -8,7 +8,7 @@ from benchmarks import cross_vocabulary_kl
 from benchmarks.timing.kl_baselines import dense, kl
 from benchmarks.timing.rounds import time_ratio
 from benchmarks.timing.synthetic import RandomMap
-from distillation.vocabularies.cross_vocabulary_kl import VocabularyKL
+from distillation.vocabularies.cross_vocabulary_kl import CandidateKL
 
 QUICK = ["--teacher_size", "500", "--student_sizes", "40", "120", "--positions", "6", "--rounds", "2"]
 
@@ -18,7 +18,7 @@ def test_ours_stay_exact_over_many_candidates():
     vocabulary, generator = RandomMap(20_000, 300), torch.Generator().manual_seed(1)
     values = (3 * torch.randn(4, 300, generator=generator)).requires_grad_()
     teacher = 3 * torch.randn(4, 20_000, generator=generator)
-    loss = VocabularyKL(vocabulary, None, "reduce", "pieces", temperature=2.0)
+    loss = CandidateKL(vocabulary, None, "reduce", "pieces", temperature=2.0)
     (found,) = torch.autograd.grad(loss(values, teacher, [(1, 4)]), values)
     slow = kl(dense(vocabulary, torch.device("cpu")), vocabulary.mapped_teacher_ids, 2.0)
     exact_values = values.detach().double().requires_grad_()

@@ -8,8 +8,8 @@ from torch import nn
 
 from distillation.losses import kl_loss
 from distillation.vocabularies import cross_vocabulary_kl as vocabulary_kl
-from distillation.vocabularies.candidate_scores import Bags, LogSumExp
-from distillation.vocabularies.cross_vocabulary_kl import ChunkedKL, VocabularyKL
+from distillation.vocabularies.candidate_scores import LogSumExp, PieceSum
+from distillation.vocabularies.cross_vocabulary_kl import CandidateKL, ChunkedCandidateKL
 from distillation.vocabularies.mapping import VocabularyMap
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
@@ -77,7 +77,7 @@ def reference(known, choice, logits, teacher_logits, groups, temperature=1.0):
 
 
 def made(choice, projection, dtype=torch.float32, known=None, **others):
-    return VocabularyKL(known or vocabulary(), projection, *choice, dtype=dtype, **others)
+    return CandidateKL(known or vocabulary(), projection, *choice, dtype=dtype, **others)
 
 
 @choices
@@ -112,8 +112,8 @@ def test_no_position_is_a_zero_and_no_gradient_the_same_value(choice):
 
 
 SCORES = {
-    "bags of two": lambda: Bags(torch.tensor([[0, 2], [3, 3], [2, 4]]), 6),
-    "bags of all sizes": lambda: Bags(torch.tensor([1, 4, 4, 4, 0, 1, 2]), 6, torch.tensor([1, 3, 3])),
+    "bags of two": lambda: PieceSum(torch.tensor([[0, 2], [3, 3], [2, 4]]), 6),
+    "bags of all sizes": lambda: PieceSum(torch.tensor([1, 4, 4, 4, 0, 1, 2]), 6, torch.tensor([1, 3, 3])),
     "sums of exponentials": lambda: LogSumExp(SCORES["bags of all sizes"]()),
 }
 
@@ -130,7 +130,7 @@ def test_gradient_by_finite_differences(score, monkeypatch):
     def chunk(rows, part, gradient):
         return vocabulary_kl._chunk_kl(part, made_once, teacher[:, rows].clone(), 2.0, gradient)
 
-    assert torch.autograd.gradcheck(lambda v: ChunkedKL.apply(v, chunk, 2.0), [values])
+    assert torch.autograd.gradcheck(lambda v: ChunkedCandidateKL.apply(v, chunk, 2.0), [values])
 
 
 def test_states_of_one_vocabulary_give_plain_kl():
@@ -138,7 +138,7 @@ def test_states_of_one_vocabulary_give_plain_kl():
     torch.manual_seed(0)
     student, teacher = torch.randn(1, 20, requires_grad=True), torch.randn(1, 20)
     before = student.detach().clone(), teacher.clone()
-    actual = VocabularyKL(None, None, temperature=2.0)(student, teacher, ((1, 1),))
+    actual = CandidateKL(None, None, temperature=2.0)(student, teacher, ((1, 1),))
     assert actual.item() == pytest.approx(kl_loss(student, teacher, 2.0).item(), rel=1e-5)
     assert torch.equal(student, before[0]) and torch.equal(teacher, before[1])
 

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distillation.vocabularies.token_pooling import map_by_index, mean_by_index
+from distillation.vocabularies.token_pooling import pool_attention, pool_states
 
 slow = settings(max_examples=60, deadline=None, derandomize=True)
 indices = st.lists(st.lists(st.integers(-1, 3), min_size=5, max_size=5), min_size=2, max_size=2).map(torch.tensor)
@@ -21,7 +21,7 @@ def test_states_are_means_over_pieces(index, seed):
             belonging = [states[b, s] for s in range(5) if index[b, s] == t]
             if belonging:
                 expected[b, t] = sum(belonging) / len(belonging)
-    assert_same_with_gradients(mean_by_index(states, index, 4), expected, states)
+    assert_same_with_gradients(pool_states(states, index, 4), expected, states)
 
 
 @slow
@@ -39,7 +39,7 @@ def test_maps_are_means_of_sums(index, seed):
                     for k in range(5):
                         if index[b, k] == u:
                             expected[b, :, t, u] += maps[b, :, s, k] / len(lookers)
-    actual = map_by_index(maps, index, 4)
+    actual = pool_attention(maps, index, 4)
     for b in range(2):
         if (index[b] >= 0).all():
             looking = index[b].unique()
@@ -62,7 +62,7 @@ def test_one_piece_each_is_a_selection():
     """With `match` a state is the student's own, to the last bit."""
     states, maps = torch.randn(1, 4, 3), torch.randn(1, 2, 4, 4)
     index = torch.tensor([[2, -1, 0, -1]])
-    assert torch.equal(mean_by_index(states, index, 3)[0, [2, 0]], states[0, [0, 2]])
-    picked = map_by_index(maps, index, 3)[0]
+    assert torch.equal(pool_states(states, index, 3)[0, [2, 0]], states[0, [0, 2]])
+    picked = pool_attention(maps, index, 3)[0]
     assert torch.equal(picked[:, [2, 0]][:, :, [2, 0]], maps[0][:, [0, 2]][:, :, [0, 2]])
     assert not picked[:, 1].any() and not picked[:, :, 1].any()
