@@ -21,7 +21,7 @@ from distillation.corpus.masking import EVALUATION_SEED, KEEP, draw_actions
 from distillation.models.mlm_head import Runner
 
 PROBABILITY = 0.15
-ROWS = ("id", "input_ids", "units", "unit_characters")
+ROWS = ("id", "input_ids", "word_ids", "word_characters")
 
 
 def held_out_examples(lines: Dataset, tokenizers: Sequence[PreTrainedTokenizerBase], max_length: int) -> list[Dataset]:
@@ -31,12 +31,12 @@ def held_out_examples(lines: Dataset, tokenizers: Sequence[PreTrainedTokenizerBa
     """
     prefixes = [f"{index}_" for index in range(len(tokenizers))]
     joint = tokenize(lines, tokenizers, "word", max_length, prefixes=prefixes)
-    if not any((_drawn(row["id"], row["unit_characters"]) != KEEP).any() for row in joint):
+    if not any((_drawn(row["id"], row["word_characters"]) != KEEP).any() for row in joint):
         raise UserError("the held-out text is too short to hide a word: give more of it as `validation_file`")
     joint = joint.select(np.argsort(lengths(joint), kind="stable"))  # batches of little padding
     return [
-        joint.select_columns(["id", f"{prefix}input_ids", f"{prefix}units", "unit_characters"]).rename_columns(
-            {f"{prefix}input_ids": "input_ids", f"{prefix}units": "units"}
+        joint.select_columns(["id", f"{prefix}input_ids", f"{prefix}word_ids", "word_characters"]).rename_columns(
+            {f"{prefix}input_ids": "input_ids", f"{prefix}word_ids": "word_ids"}
         )
         for prefix in prefixes
     ]
@@ -113,12 +113,12 @@ def _hide(rows: dict[str, list], tokenizer: PreTrainedTokenizerBase):
     ids = np.full(shape, tokenizer.pad_token_id)
     attention_mask, word = np.zeros(shape, dtype=np.int64), np.full(shape, -1)
     characters = words = 0
-    for row, (key, tokens, units, sizes) in enumerate(zip(*(rows[c] for c in ROWS), strict=True)):
+    for row, (key, tokens, word_ids, sizes) in enumerate(zip(*(rows[c] for c in ROWS), strict=True)):
         drawn = _drawn(key, sizes) != KEEP
-        units = np.asarray(units)
+        word_ids = np.asarray(word_ids)
         ids[row, : len(tokens)] = tokens
         attention_mask[row, : len(tokens)] = 1
-        word[row, : len(tokens)] = np.where((units >= 0) & np.append(drawn, False)[units], words + units, -1)
+        word[row, : len(tokens)] = np.where((word_ids >= 0) & np.append(drawn, False)[word_ids], words + word_ids, -1)
         words += len(sizes)
         characters += np.asarray(sizes)[drawn].sum()
     positions = np.flatnonzero(word >= 0)

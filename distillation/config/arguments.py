@@ -66,7 +66,7 @@ class MaskingArguments:
 
     masking_unit: Literal["token", "word"] = key("token", "What is drawn: single tokens, or whole words.")
     masking_probability: float = key(
-        0.15, "Expected share of units drawn; of ten, eight are masked and one is replaced at random."
+        0.15, "Expected share of words or tokens drawn; of ten, eight are masked and one is replaced at random."
     )
     rarity_smoothing: float = key(0.0, "Draw a token with weight count ** -this (XLM: 0.7); 0 draws evenly.", least=0)
 

@@ -1,16 +1,16 @@
-"""Lines of a corpus become tokenized examples: cut at word boundaries, grouped into units to mask.
+"""Lines of a corpus become tokenized examples: cut at word boundaries, grouped into words.
 
 An example is a row of
 
 * `id`: the same for the same line and cut, whatever the batch, rank, or epoch;
 * `input_ids`: tokens of the first tokenizer, special tokens included;
-* `units`: for each token the unit (word or token) it belongs to, counted from 0, or -1 for tokens that are never
-  masked (special tokens);
-* `unit_characters`: the number of characters of each unit;
+* `word_ids`: for each token its word (with `masking_unit: token`, the token itself), counted from 0, or -1 for tokens
+  that are never masked (special tokens);
+* `word_characters`: the number of characters of each word;
 * `length`: tokens of the longest input, for length-grouped batches.
 
-Of a second tokenizer, `teacher_input_ids` and `teacher_units` hold its reading of the same characters; a unit is the
-same characters in both. Across vocabularies there is more: see `token_alignment.py`.
+Of a second tokenizer, `teacher_input_ids` and `teacher_word_ids` hold its reading of the same characters; a word
+is the same characters in both. Across vocabularies there is more: see `token_alignment.py`.
 """
 
 import functools
@@ -38,7 +38,7 @@ from distillation.vocabularies.mapping import VocabularyMap
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1  # of the columns: another number makes cached examples stale
+FORMAT = 2  # of the columns: another number makes cached examples stale
 CUTS_PER_LINE = 2**24  # ids of examples: line * CUTS_PER_LINE + cut
 _PUNCTUATION = r"\p{P}!-/:-@\[-`{-~"  # BERT's notion: Unicode punctuation and every ASCII symbol
 _WORD = regex.compile(rf"[^\s{_PUNCTUATION}]+|[{_PUNCTUATION}]")
@@ -102,12 +102,12 @@ def tokenize(
 ) -> Dataset:
     """Tokenize lines with one or more tokenizers and cut them into examples; see the head of this file.
 
-    prefixes: of the columns `input_ids` and `units`, one for each tokenizer; vocabulary: of the first two tokenizers,
-    where the alignment is `match` or `reduce`.
+    prefixes: of the columns `input_ids` and `word_ids`, one for each tokenizer; vocabulary: of the first two
+    tokenizers, where the alignment is `match` or `reduce`.
     """
     prefixes = prefixes[: len(tokenizers)]
-    columns = {"id": Value("int64"), "unit_characters": List(Value("int32")), "length": Value("int32")}
-    columns |= {f"{prefix}{name}": List(Value("int32")) for prefix in prefixes for name in ("input_ids", "units")}
+    columns = {"id": Value("int64"), "word_characters": List(Value("int32")), "length": Value("int32")}
+    columns |= {f"{prefix}{name}": List(Value("int32")) for prefix in prefixes for name in ("input_ids", "word_ids")}
     columns |= {name: List(Value(kind)) for name, kind in token_alignment.COLUMNS[alignment].items()}
     # Fast tokenizers do not hash alike in every process; what they are made of does.
     made_by = [(tokenizer.backend_tokenizer.to_str(), tokenizer.special_tokens_map) for tokenizer in tokenizers]
@@ -187,9 +187,9 @@ def _encode(
     borders = np.cumsum([0, *(len(line) + 1 for line in batch["text"])])
     tokens = [reader.read(batch["text"], borders) for reader in readers.values()]
     starts = [offsets[:, 0] for _, offsets in tokens]
-    units = _units(text, [offsets for _, offsets in tokens], masking_unit)
+    words = _words(text, [offsets for _, offsets in tokens], masking_unit)
     for start in starts:  # a tokenizer may drop characters: what one model does not see cannot be hidden from it
-        units = units[np.bincount(_belonging(start, units) + 1, minlength=len(units) + 1)[1:] > 0]
+        words = words[np.bincount(_belonging(start, words) + 1, minlength=len(words) + 1)[1:] > 0]
     limits = [max_length - len(reader.before) - len(reader.after) for reader in readers.values()]
     pairs = {} if alignment == "same" else token_alignment.pair(text, *tokens, alignment, vocabulary)
     inputs, rooms = starts, limits  # that have to fit
@@ -198,24 +198,24 @@ def _encode(
         rooms = [*limits, limits[1]]
     ids, firsts, lasts = [], [], []
     for index, *line in zip(indices, borders[:-1], borders[1:], cutting.fitting(borders, inputs, rooms), strict=True):
-        for cut, (first, last) in enumerate(cutting.cuts(text, *line, units[:, 0], inputs, rooms)):
+        for cut, (first, last) in enumerate(cutting.cuts(text, *line, words[:, 0], inputs, rooms)):
             ids.append(index * CUTS_PER_LINE + cut)
             firsts.append(first)
             lasts.append(last)
-    since, until = np.searchsorted(units[:, 1], firsts, "right"), np.searchsorted(units[:, 0], lasts)
-    examples = {"id": ids, "unit_characters": [], "length": np.zeros(len(ids), dtype=np.int64)}
+    since, until = np.searchsorted(words[:, 1], firsts, "right"), np.searchsorted(words[:, 0], lasts)
+    examples = {"id": ids, "word_characters": [], "length": np.zeros(len(ids), dtype=np.int64)}
     for a, b, first, last in zip(since, until, firsts, lasts, strict=True):
-        examples["unit_characters"].append(np.diff(np.clip(units[a:b], first, last)).ravel())
+        examples["word_characters"].append(np.diff(np.clip(words[a:b], first, last)).ravel())
     spans = [list(zip(*(np.searchsorted(s, ends) for ends in (firsts, lasts)), strict=True)) for s in inputs]
     for (prefix, reader), (token_ids, _), start, cuts in zip(readers.items(), tokens, starts, spans, strict=False):
-        belongs = _belonging(start, units)
+        belongs = _belonging(start, words)
         around = len(reader.before), len(reader.after)
         examples[f"{prefix}input_ids"] = [
             np.concatenate([reader.before, token_ids[a:b], reader.after]) for a, b in cuts
         ]
-        examples[f"{prefix}units"] = [
-            np.concatenate([[-1] * around[0], np.maximum(belongs[a:b] - unit, -1), [-1] * around[1]])
-            for (a, b), unit in zip(cuts, since, strict=True)
+        examples[f"{prefix}word_ids"] = [
+            np.concatenate([[-1] * around[0], np.maximum(belongs[a:b] - word, -1), [-1] * around[1]])
+            for (a, b), word in zip(cuts, since, strict=True)
         ]
     around = [max_length - room for room in rooms]
     for cuts, specials in zip(spans, around, strict=True):
@@ -229,8 +229,8 @@ def _encode(
     return examples | token_alignment.cut_spellings(pairs, specials[1], spans[1], partners)
 
 
-def _units(text: str, offsets: list[np.ndarray], masking_unit: str) -> np.ndarray:
-    """Spans (units, 2) of the characters to mask together, in order.
+def _words(text: str, offsets: list[np.ndarray], masking_unit: str) -> np.ndarray:
+    """Spans (words, 2) of the characters to mask together, in order.
 
     A token stands for itself; a word is grown to the nearest borders that no token of any tokenization straddles.
     offsets: for each tokenization the characters (tokens, 2) where its tokens start and end.
@@ -249,12 +249,12 @@ def _units(text: str, offsets: list[np.ndarray], masking_unit: str) -> np.ndarra
     return np.stack([borders[of_word], borders[of_word + 1]], axis=1)
 
 
-def _belonging(starts: np.ndarray, units: np.ndarray) -> np.ndarray:
-    """For each token the index of the unit that its first character lies in, -1 for none."""
-    if not len(units):
+def _belonging(starts: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """For each token the index of the word that its first character lies in, -1 for none."""
+    if not len(words):
         return np.full(len(starts), -1)
-    index = np.searchsorted(units[:, 0], starts, side="right") - 1
-    return np.where((index >= 0) & (starts < units[index, 1]), index, -1)
+    index = np.searchsorted(words[:, 0], starts, side="right") - 1
+    return np.where((index >= 0) & (starts < words[index, 1]), index, -1)
 
 
 def lengths(examples: Any) -> np.ndarray:

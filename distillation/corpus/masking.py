@@ -74,21 +74,21 @@ class MaskingCollator:
         for example in examples:
             epoch = example.get("epoch", int(self.epoch))  # an example of a stream says which it is
             generator = np.random.default_rng((self.seed, epoch, example["id"]))
-            ids, units = np.asarray(example["input_ids"]), np.asarray(example["units"])
-            actions = self._actions(ids, units, generator)
-            own = _of_units(actions, units)
+            ids, word_ids = np.asarray(example["input_ids"]), np.asarray(example["word_ids"])
+            actions = self._actions(ids, word_ids, generator)
+            own = _of_words(actions, word_ids)
             hidden = self.student.hide(ids, own, generator)
             masked.append(read(example, ids, own, hidden, actions, generator))
         return self._batch(masked)
 
-    def _actions(self, ids: np.ndarray, units: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """What happens to each unit."""
+    def _actions(self, ids: np.ndarray, word_ids: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+        """What happens to each word."""
         weights = None
         if self.token_weights is not None:
-            inside = units >= 0
-            sizes = np.bincount(units[inside])
-            weights = np.bincount(units[inside], weights=self.token_weights[ids[inside]]) / np.maximum(sizes, 1)
-        return draw_actions(int(units.max(initial=-1)) + 1, weights, self.masking.masking_probability, generator)
+            inside = word_ids >= 0
+            sizes = np.bincount(word_ids[inside])
+            weights = np.bincount(word_ids[inside], weights=self.token_weights[ids[inside]]) / np.maximum(sizes, 1)
+        return draw_actions(int(word_ids.max(initial=-1)) + 1, weights, self.masking.masking_probability, generator)
 
     def _read_same(self, example, ids, own, hidden, actions, generator) -> "MaskedExample":
         """Both models read one sequence of tokens."""
@@ -131,7 +131,7 @@ class MaskingCollator:
     def _read_teacher(self, example, actions, generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The teacher's tokens, what happens to each, and its input."""
         theirs = np.asarray(example["teacher_input_ids"])
-        teacher_actions = _of_units(actions, np.asarray(example["teacher_units"]))
+        teacher_actions = _of_words(actions, np.asarray(example["teacher_word_ids"]))
         clean = self.objective.teacher_input == "clean"
         return theirs, teacher_actions, theirs if clean else self.teacher.hide(theirs, teacher_actions, generator)
 
@@ -219,9 +219,9 @@ class TokenHider:
         return hidden
 
 
-def _of_units(actions: np.ndarray, units: np.ndarray) -> np.ndarray:
-    """What happens to each token: every token of a unit shares the unit's fate; special tokens have none."""
-    return np.where(units >= 0, np.append(actions, KEEP)[units], KEEP)
+def _of_words(actions: np.ndarray, word_ids: np.ndarray) -> np.ndarray:
+    """What happens to each token: every token of a word shares its fate; special tokens have none."""
+    return np.where(word_ids >= 0, np.append(actions, KEEP)[word_ids], KEEP)
 
 
 def _labels(ids: np.ndarray, actions: np.ndarray) -> np.ndarray:
@@ -251,18 +251,18 @@ def _flat(positions: list[np.ndarray], first_row: int, length: int) -> np.ndarra
 
 
 def draw_actions(
-    units: int, weights: np.ndarray | None, probability: float, generator: np.random.Generator
+    words: int, weights: np.ndarray | None, probability: float, generator: np.random.Generator
 ) -> np.ndarray:
-    """For each unit KEEP, MASK (80 % of those drawn), RANDOM (10 %), or UNCHANGED (10 %).
+    """For each word KEEP, MASK (80 % of those drawn), RANDOM (10 %), or UNCHANGED (10 %).
 
     probability: the expected share drawn. The number drawn is that share rounded up or down at random, so that
-    short texts are neither always nor never touched. weights: (units,) relative chances, without replacement.
+    short texts are neither always nor never touched. weights: (words,) relative chances, without replacement.
     """
-    actions = np.full(units, KEEP)
-    expected = units * probability
+    actions = np.full(words, KEEP)
+    expected = words * probability
     count = int(expected) + (generator.random() < expected % 1)
     if count:
-        arrivals = generator.exponential(size=units)  # the first `count` of a race: weighted, without replacement
+        arrivals = generator.exponential(size=words)  # the first `count` of a race: weighted, without replacement
         drawn = np.argsort(arrivals if weights is None else arrivals / weights)[:count]
         actions[drawn] = generator.choice([MASK, RANDOM, UNCHANGED], size=count, p=[0.8, 0.1, 0.1])
     return actions

@@ -38,7 +38,7 @@ from distillation.runs.files import replacing, write_json
 logger = logging.getLogger(__name__)
 
 SEED = 2205  # of the masks
-FORMAT = 2  # of the rows, the masks, and the description: another number makes a cache unusable
+FORMAT = 3  # of the rows, the masks, and the description: another number makes a cache unusable
 DESCRIPTION = "cache.json"
 DIGESTS = ("format", "teacher", "tokenizers", "corpus", "numpy")  # in the description, without a meaning for people
 PART = 4096  # examples of a file: what an interrupted pass has to do again, at most

@@ -89,7 +89,7 @@ def check_compared(examples: Dataset) -> None:
     sample = evenly_spaced(examples, SAMPLE).with_format("numpy")
     by_match = "matches" in sample.column_names
     compared = np.concatenate(sample["matches" if by_match else "comparable"][:])
-    ordinary = np.concatenate(sample["units" if by_match else "teacher_units"][:]) >= 0
+    ordinary = np.concatenate(sample["word_ids" if by_match else "teacher_word_ids"][:]) >= 0
     share = (compared[ordinary] >= 0 if by_match else compared[ordinary]).mean()
     whose = "student's tokens are the teacher's too" if by_match else "teacher's tokens can be spelt in the student's"
     logger.info("%.1f %% of the %s, on the same characters", 100 * share, whose)

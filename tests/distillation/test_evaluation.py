@@ -40,23 +40,23 @@ def slowly(model, tokenizer, examples):
     """Example by example and word by word, with the logits of the whole sequence."""
     losses, hits, words, characters = [], [], [], 0
     for row in examples:
-        units = len(row["unit_characters"])
-        drawn = draw_actions(units, None, 0.15, np.random.default_rng((EVALUATION_SEED, row["id"]))) != KEEP
+        total = len(row["word_characters"])
+        drawn = draw_actions(total, None, 0.15, np.random.default_rng((EVALUATION_SEED, row["id"]))) != KEEP
         ids = torch.tensor([row["input_ids"]])
-        hidden = [i for i, unit in enumerate(row["units"]) if unit >= 0 and drawn[unit]]
+        hidden = [i for i, word in enumerate(row["word_ids"]) if word >= 0 and drawn[word]]
         masked = ids.clone()
         masked[0, hidden] = tokenizer.mask_token_id
         logits = model(input_ids=masked, attention_mask=torch.ones_like(masked)).logits[0]
-        for unit in range(units):
-            if drawn[unit]:
+        for word in range(total):
+            if drawn[word]:
                 right = []
-                for i in range(len(row["units"])):
-                    if row["units"][i] == unit:
+                for i in range(len(row["word_ids"])):
+                    if row["word_ids"][i] == word:
                         losses.append(-float(logits[i].log_softmax(-1)[ids[0, i]]))
                         hits.append(bool(logits[i].argmax() == ids[0, i]))
                         right.append(hits[-1] and int(ids[0, i]) != tokenizer.unk_token_id)
                 words.append(all(right))
-                characters += row["unit_characters"][unit]
+                characters += row["word_characters"][word]
     return {
         "loss": sum(losses) / len(losses),
         "loss_per_character": sum(losses) / characters,
@@ -120,7 +120,7 @@ def test_all_tokenizers_hide_the_same_words(lines, tokenizer, byte_tokenizer, un
         assert len({figures[name] for figures in found}) == 1
     assert len({figures["masked_tokens"] for figures in found}) > 1
     for rows, reader in zip(examples, tokenizers, strict=True):
-        assert rows.column_names == ["id", "input_ids", "units", "unit_characters"]
+        assert rows.column_names == ["id", "input_ids", "word_ids", "word_characters"]
         assert max(map(len, rows["input_ids"])) <= 48
         assert rows["input_ids"][0][0] == reader.cls_token_id
 

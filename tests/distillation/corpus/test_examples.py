@@ -1,4 +1,4 @@
-"""The laws of cutting lines into examples and units."""
+"""The laws of cutting lines into examples and words."""
 
 import copy
 import os
@@ -82,22 +82,22 @@ def test_a_literal_example():
     rows = tokenize(as_dataset("йод", "ёж-йод съел"), [small], "word", 64)
     assert rows["id"][:] == [0, 2**24]
     assert rows["input_ids"][:] == [[2, 8, 3], [2, 5, 6, 7, 8, 9, 3]]
-    assert rows["units"][:] == [[-1, 0, -1], [-1, 0, 0, 1, 2, 3, -1]]
-    assert rows["unit_characters"][:] == [[3], [2, 1, 3, 4]]
+    assert rows["word_ids"][:] == [[-1, 0, -1], [-1, 0, 0, 1, 2, 3, -1]]
+    assert rows["word_characters"][:] == [[3], [2, 1, 3, 4]]
     assert rows["length"][:] == [3, 7]
     tokens = tokenize(as_dataset("ёж-йод съел"), [small], "token", 64)
-    assert tokens["units"][:] == [[-1, 0, 1, 2, 3, 4, -1]]
-    assert tokens["unit_characters"][:] == [[1, 1, 1, 3, 4]]
+    assert tokens["word_ids"][:] == [[-1, 0, 1, 2, 3, 4, -1]]
+    assert tokens["word_characters"][:] == [[1, 1, 1, 3, 4]]
 
 
-def test_a_token_across_a_word_border_grows_the_unit():
+def test_a_token_across_a_word_border_grows_the_word():
     """Hand-worked: the second tokenizer has "-йо" as one token, so "ёж-йод" can only be hidden as "ёж" and "-йод"."""
     text = "ёж-йод съел"
     spans = [[(0, 1), (1, 2), (2, 3), (3, 6), (7, 11)], [(0, 2), (2, 5), (5, 6), (6, 11)]]
-    units = data._units(text, [np.array(s) for s in spans], "word")
-    # " съел" with its space straddles only the start of "съел", so the unit grows to the end of "йод".
-    assert units.tolist() == [[0, 2], [2, 6], [6, 11]]
-    assert data._units(text, [np.array([(0, 3), (3, 6), (7, 11)])], "word").tolist() == [[0, 3], [3, 6], [7, 11]]
+    words = data._words(text, [np.array(s) for s in spans], "word")
+    # " съел" with its space straddles only the start of "съел", so the word grows to the end of "йод".
+    assert words.tolist() == [[0, 2], [2, 6], [6, 11]]
+    assert data._words(text, [np.array([(0, 3), (3, 6), (7, 11)])], "word").tolist() == [[0, 3], [3, 6], [7, 11]]
 
 
 @pytest.fixture(scope="session")
@@ -120,12 +120,12 @@ def test_the_cuts_of_a_line_hold_all_its_tokens_once(readers, kind, unit, text, 
     if not whole:
         return
     assert [i for ids in rows["input_ids"] for i in ids[1:-1]] == whole
-    for ids, units, sizes, total in zip(
-        rows["input_ids"], rows["units"], rows["unit_characters"], rows["length"], strict=True
+    for ids, words, sizes, total in zip(
+        rows["input_ids"], rows["word_ids"], rows["word_characters"], rows["length"], strict=True
     ):
-        assert len(ids) == len(units) == total <= length
-        assert (ids[0], units[0], ids[-1], units[-1]) == (tokenizer.cls_token_id, -1, tokenizer.sep_token_id, -1)
-        assert set(units) <= set(range(-1, len(sizes)))
+        assert len(ids) == len(words) == total <= length
+        assert (ids[0], words[0], ids[-1], words[-1]) == (tokenizer.cls_token_id, -1, tokenizer.sep_token_id, -1)
+        assert set(words) <= set(range(-1, len(sizes)))
         assert min(sizes) > 0
     assert rows["id"][:] == list(range(len(rows)))
 
@@ -159,24 +159,24 @@ def test_units_are_the_same_characters_to_both_tokenizers(readers, kinds, text):
     spans = [reader(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"] for reader in pair]
     # What one tokenizer drops (control characters, a lone joiner) cannot be hidden from it.
     shown = [{start for start, _ in found} for found in spans]
-    units = [span for span in slow_units(text, spans) if all(starts & set(range(*span)) for starts in shown)]
-    assert len(rows) == bool(units)
-    if not units:
+    words = [span for span in slow_words(text, spans) if all(starts & set(range(*span)) for starts in shown)]
+    assert len(rows) == bool(words)
+    if not words:
         return
     (row,) = rows
-    assert row["unit_characters"] == [end - start for start, end in units]
-    for column, found in zip(("units", "teacher_units"), spans, strict=True):
+    assert row["word_characters"] == [end - start for start, end in words]
+    for column, found in zip(("word_ids", "teacher_word_ids"), spans, strict=True):
         assert row[column][0] == row[column][-1] == -1
-        for unit, (start, end) in zip(row[column][1:-1], found, strict=True):
-            assert unit == next((i for i, (a, b) in enumerate(units) if a <= start < b), -1)
-            if unit >= 0:
-                assert units[unit][0] <= start and end <= units[unit][1]
+        for word, (start, end) in zip(row[column][1:-1], found, strict=True):
+            assert word == next((i for i, (a, b) in enumerate(words) if a <= start < b), -1)
+            if word >= 0:
+                assert words[word][0] <= start and end <= words[word][1]
             else:
                 dropped = any(not starts & set(range(start, end)) for starts in shown)
                 assert text[start:end].isspace() or start == end or dropped
 
 
-def slow_units(text, spans):
+def slow_words(text, spans):
     """Words by character, joined with their neighbours over every border that lies inside a token."""
     words, start = [], None
     for i, c in enumerate(text):
@@ -232,8 +232,8 @@ def test_what_a_text_spells_or_a_tokenizer_drops_is_no_special_unit(tokenizer, b
     assert ids.count(tokenizer.sep_token_id) == 1 and ids[-1] == tokenizer.sep_token_id
     for tokenizers in ([tokenizer], [byte_tokenizer, tokenizer]):
         (example,) = tokenize(as_dataset("он \u200d да"), tokenizers, "word", 64)
-        assert len(example["unit_characters"]) == 2
-        assert {unit for unit in example["units"] if unit >= 0} == {0, 1}
+        assert len(example["word_characters"]) == 2
+        assert {word for word in example["word_ids"] if word >= 0} == {0, 1}
 
 
 # Across vocabularies
@@ -254,7 +254,7 @@ def test_columns_across_vocabularies_by_hand():
     (row,) = tokenize(lines, **columns, alignment="match")
     assert row["input_ids"] == [2, 5, 6, 5, 7, 8, 1, 3] and row["teacher_input_ids"] == [2, 5, 6, 7, 8, 9, 10, 11, 3]
     assert row["matches"] == [0, -1, -1, 2, 3, -1, -1, 8]
-    assert (row["units"], row["teacher_units"]) == ([-1, 0, 0, 1, 2, 3, 4, -1], [-1, 0, 1, 2, 3, 3, 3, 4, -1])
+    assert (row["word_ids"], row["teacher_word_ids"]) == ([-1, 0, 0, 1, 2, 3, 4, -1], [-1, 0, 1, 2, 3, 3, 3, 4, -1])
     (row,) = tokenize(lines, **columns, alignment="reduce")
     # 2 x id, and 1 more where a word begins.
     assert row["spellings"] == [4, 11, 13, 15, 17, 18, 20, 23, 6]

@@ -37,14 +37,14 @@ def collator(tokenizer, seed=0, weights=None, masking=None, **objective):
     )
 
 
-def example(key, *ids, units=None):
-    units = list(range(len(ids))) if units is None else units
-    return {"id": key, "input_ids": [CLS, *ids, SEP], "units": [-1, *units, -1]}
+def example(key, *ids, word_ids=None):
+    word_ids = list(range(len(ids))) if word_ids is None else word_ids
+    return {"id": key, "input_ids": [CLS, *ids, SEP], "word_ids": [-1, *word_ids, -1]}
 
 
 @pytest.fixture
 def fates(monkeypatch):
-    """Fixes what happens to the units of each example, in turn."""
+    """Fixes what happens to the words of each example, in turn."""
 
     def fix(*actions):
         turns = iter(actions)
@@ -59,22 +59,22 @@ def examples(tokenizer, corpus_lines):
 
 
 def test_expected_share_and_fates():
-    """15 % of the units, of these 80 % masked, 10 % random, 10 % shown: what every BERT was trained with."""
+    """15 % of the words, of these 80 % masked, 10 % random, 10 % shown: what every BERT was trained with."""
     drawn = np.concatenate([draw_actions(37, None, 0.15, np.random.default_rng((1, i))) for i in range(4000)])
     shares = np.bincount(drawn, minlength=4) / len(drawn)
-    # 22,200 units are drawn: the deviations are below 0.0003, and 0.003 of the fates.
+    # 22,200 words are drawn: the deviations are below 0.0003, and 0.003 of the fates.
     assert shares[KEEP] == pytest.approx(0.85, abs=0.001)
     assert shares[[MASK, RANDOM, UNCHANGED]] / 0.15 == pytest.approx([0.8, 0.1, 0.1], abs=0.01)
 
 
-@pytest.mark.parametrize("units", [0, 1, 2, 5, 7, 20])
-def test_short_texts_are_drawn_in_proportion(units):
+@pytest.mark.parametrize("words", [0, 1, 2, 5, 7, 20])
+def test_short_texts_are_drawn_in_proportion(words):
     """Rounding to the nearest would never touch a text of three words, and always one word of four. Examples of
     special tokens alone exist, and must not stop a run."""
-    counts = [(draw_actions(units, None, 0.15, np.random.default_rng((2, i))) != KEEP).sum() for i in range(8000)]
-    assert set(counts) == {int(units * 0.15), int(np.ceil(units * 0.15))}
-    assert np.mean(counts) == pytest.approx(units * 0.15, abs=0.02)
-    assert (draw_actions(units, None, 0.9999999, np.random.default_rng(0)) != KEEP).all()
+    counts = [(draw_actions(words, None, 0.15, np.random.default_rng((2, i))) != KEEP).sum() for i in range(8000)]
+    assert set(counts) == {int(words * 0.15), int(np.ceil(words * 0.15))}
+    assert np.mean(counts) == pytest.approx(words * 0.15, abs=0.02)
+    assert (draw_actions(words, None, 0.9999999, np.random.default_rng(0)) != KEEP).all()
 
 
 def test_weights_are_chances_relative_to_each_other():
@@ -97,14 +97,16 @@ def test_weight_of_a_unit_is_the_mean_of_its_tokens(letters, monkeypatch):
     seen = []
     monkeypatch.setattr(masking, "draw_actions", lambda n, w, *_: seen.append(w) or np.full(n, KEEP))
     weights = np.arange(len(letters), dtype=float)
-    collator(letters, weights=weights)([example(0, 5, 8, 9, units=[0, 0, 1])])
+    collator(letters, weights=weights)([example(0, 5, 8, 9, word_ids=[0, 0, 1])])
     assert seen[0] == pytest.approx([6.5, 9.0])
 
 
 def test_a_batch_by_hand(letters, fates):
     """Labels, positions, and counts that disagree would train the student on other tokens than those hidden."""
     fates([MASK, KEEP], [KEEP, UNCHANGED, RANDOM])
-    batch = collator(letters)([example(7, 5, 6, 7, units=[0, 0, 1]), example(8, 8, 9, 10, 11, units=[0, 1, -1, 2])])
+    batch = collator(letters)(
+        [example(7, 5, 6, 7, word_ids=[0, 0, 1]), example(8, 8, 9, 10, 11, word_ids=[0, 1, -1, 2])]
+    )
     student = batch["student"]["input_ids"]
     random = int(student[1, 4])
     assert student.tolist() == [[CLS, HIDDEN, HIDDEN, 7, SEP, PAD], [CLS, 8, 9, 10, random, SEP]]
@@ -322,24 +324,24 @@ def test_a_hidden_word_is_hidden_from_all_inputs(kinds, corpus_lines, alignment)
     collate, examples = across(kinds, alignment, corpus_lines[:100], kl_positions="all")
     vocabulary, seen = kinds[2], set()
     for one in examples:
-        batch, units = collate([one]), np.array(one["units"])
-        theirs = units if alignment == "same" else np.array(one["teacher_units"])
-        inputs = [(batch["student"]["input_ids"][0], units), (batch["teacher"]["input_ids"][0], theirs)]
+        batch, word_ids = collate([one]), np.array(one["word_ids"])
+        theirs = word_ids if alignment == "same" else np.array(one["teacher_word_ids"])
+        inputs = [(batch["student"]["input_ids"][0], word_ids), (batch["teacher"]["input_ids"][0], theirs)]
         if alignment == "reduce":
             sizes = vocabulary.sizes[torch.tensor(one["spellings"])].numpy()
             inputs.append((batch["student"]["input_ids"][1], theirs.repeat(sizes)))
         own = batch["positions"][(batch["labels"] != -100) & (batch["positions"] < len(inputs[0][0]))]
-        labelled = np.isin(np.arange(len(units)), own)
+        labelled = np.isin(np.arange(len(word_ids)), own)
         predicted = set(theirs[batch["teacher_positions"].numpy()].tolist())
         assert -1 not in predicted
-        for unit in range(max(units) + 1):
-            shown = [ids[: len(of)].numpy()[of == unit] == HIDDEN for ids, of in inputs]
+        for word in range(max(word_ids) + 1):
+            shown = [ids[: len(of)].numpy()[of == word] == HIDDEN for ids, of in inputs]
             (hidden,) = {bool(part.any()) for part in shown} | {bool(part.all()) for part in shown}
-            (drawn,) = set(labelled[units == unit].tolist())
-            changed = (inputs[0][0][: len(units)].numpy() != one["input_ids"])[units == unit].any()
+            (drawn,) = set(labelled[word_ids == word].tolist())
+            changed = (inputs[0][0][: len(word_ids)].numpy() != one["input_ids"])[word_ids == word].any()
             if changed and not hidden and alignment != "same":  # each model sees another word
-                assert unit not in predicted
-            seen.add((drawn, hidden, bool(changed), sum(units == unit) > 1))
+                assert word not in predicted
+            seen.add((drawn, hidden, bool(changed), sum(word_ids == word) > 1))
     fates = {(False, False, False), (True, False, False), (True, False, True), (True, True, True)}
     assert {(*fate, True) for fate in fates} <= seen and all(fate[:3] in fates for fate in seen)
 

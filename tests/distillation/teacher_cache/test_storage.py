@@ -89,7 +89,7 @@ def test_the_format_names_these_masks():
     batch = MaskingCollator(tokenizer, MaskingArguments(masking_unit="word"), objective, SEED)(rows)
     shown = [batch["teacher"]["input_ids"], batch["teacher_positions"].sort().values]
     digest = hashlib.sha256(repr([tensor.tolist() for tensor in shown]).encode()).hexdigest()[:16]
-    assert (storage.FORMAT, digest) == (2, "d46576d8bebe06b9")
+    assert (storage.FORMAT, digest) == (3, "d46576d8bebe06b9")
 
 
 def test_a_pass_that_cannot_be_written_ends_with_a_sentence(make_trainer, tmp_path, monkeypatch):

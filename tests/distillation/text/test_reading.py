@@ -152,7 +152,7 @@ def test_lines_of_ten_megabytes_are_cut_and_counted(tmp_path, caplog, word):
     assert "1 lines of over a million characters cut" in caplog.text
     examples = tokenize(lines, [tokenizer], "word", max_length=64)
     assert max(examples["length"][:]) <= 64
-    covered = sum(sum(sizes) for sizes in examples["unit_characters"])
+    covered = sum(sum(sizes) for sizes in examples["word_characters"])
     assert covered == len("до" + line.replace(" ", "") + "после")
 
 
