@@ -34,7 +34,7 @@ from distillation.runs.files import recipe_of
 from distillation.runs.resume import find_checkpoint, start_run, writing
 from distillation.teacher_cache.storage import TeacherCache, open_cache
 from distillation.teacher_cache.targets import use_cache
-from distillation.text.reading import check_whole, load_lines
+from distillation.text.reading import load_lines, refuse_streaming
 from distillation.trainer import DistillationTrainer
 from distillation.vocabularies.wordpiece import sample_texts, train_tokenizer
 
@@ -146,7 +146,7 @@ def _teacher_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments)
         tokenizer = load_tokenizer(teacher_args.tokenizer_name_or_path, "tokenizer_name_or_path")
         check_numbering(tokenizer)
         return tokenizer
-    check_whole(data_args, "to train a tokenizer: name a `tokenizer_name_or_path`, or leave `streaming` out")
+    refuse_streaming(data_args, "to train a tokenizer: name a `tokenizer_name_or_path`, or leave `streaming` out")
     lines = load_lines(data_args, data_args.train_file, data_args.dataset_name)
     return train_tokenizer(sample_texts(lines), teacher_args.vocab_size, data_args.max_length)
 

@@ -36,11 +36,11 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     from distillation.demo.resolve import resolve_demo  # heavy imports only where the arguments are right
     from distillation.models.loading import load_tokenizer, save_tokenizer
     from distillation.runs.files import markdown_table, write_json
-    from distillation.text.reading import check_whole, load_lines
+    from distillation.text.reading import load_lines, refuse_streaming
     from distillation.text.sampling import split_validation
     from distillation.vocabularies.wordpiece import measure, sample_texts, train_tokenizer
 
-    check_whole(data_args, "to train a vocabulary: leave it out")
+    refuse_streaming(data_args, "to train a vocabulary: leave it out")
     name = arguments.teacher_name_or_path
     teacher = load_tokenizer(name, "teacher_name_or_path") if name else None
     resolve_demo(data_args)

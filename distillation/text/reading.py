@@ -96,8 +96,8 @@ def check_column(column: str, columns: list[str], source: str) -> None:
         raise UserError(f"{source} has no column `{column}`; set `text_column` to one of {columns}")
 
 
-def check_whole(arguments: DataArguments, what: str) -> None:
-    """Refuse `streaming` where the corpus has to be there as a whole. what: for which purpose, and the remedy."""
+def refuse_streaming(arguments: DataArguments, what: str) -> None:
+    """Raise UserError if the key `streaming` is set. what: the purpose that needs all lines, and the remedy."""
     if arguments.streaming:
         raise UserError(f"`streaming` reads a corpus as training goes on, which does not serve {what}")
 
