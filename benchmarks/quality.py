@@ -22,10 +22,11 @@ sys.path.insert(0, str(ROOT))
 
 from tqdm.auto import tqdm
 
-from distillation.config.arguments import ARGUMENTS, TERMS
+from distillation.config.arguments import ARGUMENTS
 from distillation.config.command_line import KeyParser, check_output, key, words_of
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
+from distillation.config.terms import TERMS
 from distillation.config.training import field_names
 from distillation.runs.files import (
     HEADINGS,

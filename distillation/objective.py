@@ -9,20 +9,12 @@ from torch.autograd.function import once_differentiable
 
 from distillation import losses
 from distillation.config.arguments import ObjectiveArguments
+from distillation.config.terms import TERMS
 from distillation.models.layer_groups import mean, means_of
 from distillation.models.mlm_head import Outputs
 from distillation.models.teacher import Targets
 from distillation.vocabularies.cross_vocabulary_kl import CandidateKL
 from distillation.vocabularies.token_pooling import pool_attention, pool_states
-
-# What each term is a mean over, as the collator counts it.
-COUNTED_BY = {
-    "kl": "kl",
-    "mlm": "mlm",
-    "cosine": "tokens",
-    "attention": "pairs",
-    "hidden_mse": "tokens",
-}
 
 
 def distillation_terms(
@@ -32,7 +24,7 @@ def distillation_terms(
     objective: ObjectiveArguments,
     vocabulary_kl: CandidateKL | None = None,
 ) -> dict[str, Tensor]:
-    """The sum of each term that counts over the positions of a batch, which `batch["counts"]` counts (`COUNTED_BY`).
+    """The sum of each term that counts over the positions of a batch, which `batch["counts"]` counts.
 
     targets: None where the only term is mlm. vocabulary_kl: the KL across vocabularies, or from what was kept of a
     teacher; `targets.logits` is then what it takes. A mean over layers is part of the sum: the count is of positions.
@@ -46,26 +38,21 @@ def distillation_terms(
         rows = sum(k * count for k, count in batch["groups"])
         paired, labelled = _Overlapping.apply(student.logits, rows, batch["unlabelled"])
 
-    def kl() -> Tensor:
+    def total(term: str) -> Tensor:
+        loss, needs = getattr(losses, f"{term}_loss"), TERMS[term].needs
+        if needs == "labels":
+            return loss(labelled, batch["labels"][batch["unlabelled"] :], reduction="sum")
+        if needs == "maps":
+            return _over_layers(loss, student.attentions, targets.attentions, mask)
+        if needs == "states":
+            view = objective.view(term)
+            states = means_of(student.hidden_states, view, len(student.hidden_states))
+            return _over_layers(loss, states, targets.hidden_states[view], mask)
         if vocabulary_kl is not None:
             return vocabulary_kl(paired, targets.logits, batch["groups"])
-        return losses.kl_loss(paired, targets.logits, objective.temperature, reduction="sum")
+        return loss(paired, targets.logits, objective.temperature, reduction="sum")
 
-    def mlm() -> Tensor:
-        return losses.mlm_loss(labelled, batch["labels"][batch["unlabelled"] :], reduction="sum")
-
-    def hidden(loss: Callable[..., Tensor], view: str) -> Tensor:
-        ours = means_of(student.hidden_states, view, len(student.hidden_states))
-        return _over_layers(loss, ours, targets.hidden_states[view], mask)
-
-    sums = {
-        "kl": kl,
-        "mlm": mlm,
-        "cosine": lambda: hidden(losses.cosine_loss, objective.cosine_layers),
-        "attention": lambda: _over_layers(losses.attention_loss, student.attentions, targets.attentions, mask),
-        "hidden_mse": lambda: hidden(losses.hidden_mse_loss, objective.hidden_layers),
-    }
-    return {term: sums[term]() for term in objective.terms}
+    return {term: total(term) for term in objective.terms}
 
 
 class _Overlapping(torch.autograd.Function):

@@ -16,13 +16,14 @@ from torch.utils.data import DataLoader
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
 from distillation.config.arguments import MaskingArguments, ObjectiveArguments
+from distillation.config.terms import TERMS
 from distillation.config.training import check_training
 from distillation.corpus.examples import Corpus, lengths
 from distillation.corpus.masking import COUNTS, EVALUATION_SEED, MaskingCollator, rarity_weights
 from distillation.models.mlm_head import Outputs
 from distillation.models.student import Student
 from distillation.models.teacher import Targets, Teacher
-from distillation.objective import COUNTED_BY, distillation_terms
+from distillation.objective import distillation_terms
 from distillation.runs.fsdp import shard
 from distillation.student_trainer import StudentTrainer
 from distillation.teacher_cache.targets import CACHED, cached_targets
@@ -95,7 +96,7 @@ class DistillationTrainer(StudentTrainer):
         """What is added up, on the device beforehand: a tensor made in a step would have to be copied there."""
         terms, device = self.objective.terms, self.args.device
         self._weights = torch.tensor([self.objective.weight(term) for term in terms], device=device)
-        self._columns = torch.tensor([COUNTS.index(COUNTED_BY[term]) for term in terms], device=device)
+        self._columns = torch.tensor([COUNTS.index(TERMS[term].counted_by) for term in terms], device=device)
         # Since the last `record`: sums of this rank, tokens of all ranks.
         self._sums, self._steps = torch.zeros(len(terms), device=device), 0
         self._tokens = torch.zeros((), dtype=torch.int64, device=device)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from distillation import losses, run
-from distillation.config.arguments import TERMS
 from distillation.config.errors import UserError
+from distillation.config.terms import TERMS
 from finetuning import run_rucola
 from finetuning.sets import make_task, rucola
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, StrMethod
 
 from benchmarks.reporting.speed import Timing, figure, is_steady, milliseconds
 from benchmarks.scores import Score
-from distillation.config.arguments import TERMS
+from distillation.config.terms import TERMS
 from distillation.runs.files import mean_and_deviation
 
 # Okabe and Ito's palette, which colour-blind readers tell apart, without its yellow and black.

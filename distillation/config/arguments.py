@@ -1,10 +1,11 @@
 """What a recipe can say, one dataclass per concern. Every field of `TrainingArguments` is a key as well."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 from typing import TYPE_CHECKING, Literal
 
 from distillation.config.command_line import check_values, key
 from distillation.config.errors import UserError
+from distillation.config.terms import TERMS
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -76,8 +77,15 @@ class MaskingArguments:
             raise UserError(f"`masking_probability` must lie between 0 and 1, got {self.masking_probability:g}")
 
 
+# A key `weight_<name>` for each term.
+Weights = make_dataclass(
+    "Weights",
+    [(f"weight_{t.name}", float, key(t.weight, f"Weight of the term: {t.meaning}.", least=0)) for t in TERMS.values()],
+)
+
+
 @dataclass
-class ObjectiveArguments:
+class ObjectiveArguments(Weights):
     """The weighted terms of the loss. A term with weight 0 is neither computed nor logged."""
 
     alignment: Literal["same", "match", "reduce"] = key(
@@ -85,11 +93,6 @@ class ObjectiveArguments:
         "One vocabulary, or two: compared at tokens that both have (`match`), or in the teacher's vocabulary, its "
         "tokens spelt in the student's (`reduce`).",
     )
-    weight_kl: float = key(2.0, "Weight of KL(teacher || student) of the softened token distributions.", least=0)
-    weight_mlm: float = key(1.0, "Weight of the masked-LM cross-entropy.", least=0)
-    weight_cosine: float = key(1.0, "Weight of 1 - cosine of hidden states.", least=0)
-    weight_attention: float = key(100.0, "Weight of the MSE of attention maps, which is of order 0.01.", least=0)
-    weight_hidden_mse: float = key(0.0, "Weight of the MSE of hidden states.", least=0)
     temperature: float = key(2.0, "Divides both models' logits before the softmax of the KL.")
     vocabulary_map: Literal["ordered", "pieces", "pieces_logsumexp", "shared"] | None = key(
         None,
@@ -139,7 +142,7 @@ class ObjectiveArguments:
             )
 
     def weight(self, term: str) -> float:
-        """The weight of one of the `TERMS`."""
+        """The weight of a term."""
         return getattr(self, f"weight_{term}")
 
     @property
@@ -159,16 +162,16 @@ class ObjectiveArguments:
 
     @property
     def needs_logits(self) -> bool:
-        return "kl" in self.terms or "mlm" in self.terms
+        return any(TERMS[term].needs in ("predictions", "labels") for term in self.terms)
 
     @property
     def hidden_views(self) -> tuple[str, ...]:
         """The ways in which a term compares layers: of their `groups`, the `last`, the `average` of all."""
-        views = {
-            "cosine": self.cosine_layers,
-            "hidden_mse": self.hidden_layers,
-        }
-        return tuple(dict.fromkeys(view for term, view in views.items() if term in self.terms))
+        return tuple(dict.fromkeys(self.view(term) for term in self.terms if TERMS[term].needs == "states"))
+
+    def view(self, term: str) -> str:
+        """The way in which a term of hidden states compares layers."""
+        return getattr(self, TERMS[term].layers)
 
     @property
     def needs_hidden_states(self) -> bool:
@@ -176,7 +179,7 @@ class ObjectiveArguments:
 
     @property
     def needs_attentions(self) -> bool:
-        return "attention" in self.terms
+        return any(TERMS[term].needs == "maps" for term in self.terms)
 
     @property
     def uses_groups(self) -> bool:
@@ -185,7 +188,6 @@ class ObjectiveArguments:
 
 
 BOTH_INPUTS = ("reduce", ("mlm",), "masked")
-TERMS = tuple(name[7:] for name in ObjectiveArguments.__dataclass_fields__ if name.startswith("weight_"))
 
 
 @dataclass

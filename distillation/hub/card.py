@@ -12,7 +12,7 @@ import jinja2
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from distillation.config.arguments import TERMS, ObjectiveArguments
+from distillation.config.terms import TERMS
 from distillation.runs.files import METRICS, held_out_table, without_folders
 
 TEMPLATE = Path(__file__).with_name("card_template.md")
@@ -43,7 +43,6 @@ def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any],
     scores, speed = measured.get("scores", []), measured.get("speed", [])
     learned_from = [value for key, value in recipe.items() if key.startswith("weight_") and key != "weight_mlm"]
     distilled = bool(recipe.get("teacher_name_or_path")) and any(learned_from)
-    weights = ObjectiveArguments.__dataclass_fields__
     values = {
         "name": name,
         "title": name.split("/")[-1],
@@ -65,10 +64,10 @@ def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any],
         ),
         "speed": speed,
         "machines": ", and ".join(dict.fromkeys(f"{row['device']} ({row['hardware']})" for row in speed)),
-        "terms": {  # as the help of their weights has them
-            term: weights[f"weight_{term}"].metadata["help"].removeprefix("Weight of ").rstrip(".").split(",")[0]
-            for term in TERMS
-            if distilled and f"eval_{term}" in results
+        "terms": {
+            name: f"{term.meaning} ({term.citation})"
+            for name, term in TERMS.items()
+            if distilled and f"eval_{name}" in results
         },
         "versions": ", ".join(f"{library} {version}" for library, version in results["versions"].items()),
         "recipe_yaml": yaml.safe_dump(dict(recipe), allow_unicode=True, sort_keys=False).rstrip(),

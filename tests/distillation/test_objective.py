@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from distillation.config.arguments import TERMS, ObjectiveArguments
+from distillation.config.arguments import ObjectiveArguments
 from distillation.config.errors import UserError
+from distillation.config.terms import TERMS
 from distillation.models.mlm_head import Outputs
 from distillation.models.teacher import targets_of
 from distillation.objective import compared_layers, distillation_terms
