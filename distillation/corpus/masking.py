@@ -20,7 +20,7 @@ COUNTS = ("kl", "mlm", "tokens", "pairs", "read")  # read: tokens of the student
 
 
 class MaskingCollator:
-    """Draws what to hide anew in each epoch, and pads.
+    """Draws in each epoch anew what to hide, and pads.
 
     The draw depends on (seed, epoch, example id) alone: not on the batch, the rank, the worker, or a resumption.
 
@@ -50,7 +50,7 @@ class MaskingCollator:
     ):
         """token_weights: (vocabulary,) chances relative to each other, from `rarity_weights`; even unless given.
 
-        teacher_tokenizer, vocabulary: across vocabularies, the teacher's tokenizer and how its tokens are spelt.
+        teacher_tokenizer, vocabulary: across vocabularies, the teacher's tokenizer and the pieces of its tokens.
         """
         self.masking = masking
         self.objective = objective
@@ -65,20 +65,21 @@ class MaskingCollator:
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by workers that outlive an epoch
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch the next batches belong to."""
+        """Set the epoch of the next batches."""
         self.epoch.fill_(epoch)
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         read = {"same": self._read_same, "match": self._read_match, "reduce": self._read_reduce}[self.alignment]
         masked = []
         for example in examples:
-            epoch = example.get("epoch", int(self.epoch))  # an example of a stream says which it is
+            epoch = example.get("epoch", int(self.epoch))  # an example of a stream or a cache names its own
             generator = np.random.default_rng((self.seed, epoch, example["id"]))
             ids, word_ids = np.asarray(example["input_ids"]), np.asarray(example["word_ids"])
             actions = self._actions(ids, word_ids, generator)
             own = _of_words(actions, word_ids)
             hidden = self.student.hide(ids, own, generator)
-            masked.append(read(example, ids, own, hidden, actions, generator))
+            others = read(example, ids, own, hidden, actions, generator)
+            masked.append(MaskedExample(hidden, _labels(ids, own), *others))
         return self._batch(masked)
 
     def _actions(self, ids: np.ndarray, word_ids: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -90,50 +91,45 @@ class MaskingCollator:
             weights = np.bincount(word_ids[inside], weights=self.token_weights[ids[inside]]) / np.maximum(sizes, 1)
         return draw_actions(int(word_ids.max(initial=-1)) + 1, weights, self.masking.masking_probability, generator)
 
-    def _read_same(self, example, ids, own, hidden, actions, generator) -> "MaskedExample":
-        """Both models read one sequence of tokens."""
+    def _read_same(self, example, ids, own, hidden, actions, generator) -> tuple:
+        """Both models read one sequence of tokens. Here and below, the fields of `MaskedExample` after `labels`."""
         chosen = self.student.is_ordinary[ids]  # a teacher has nothing to say about a word unknown to it
         kl = np.flatnonzero(self._kl(chosen, own, generator))
         shown = hidden if self.objective.teacher_input == "masked" else ids
-        return MaskedExample(hidden, _labels(ids, own), shown, np.ones(len(ids), bool), kl, kl, np.ones(len(kl), int))
+        return shown, np.ones(len(ids), bool), kl, kl, np.ones(len(kl), int)
 
-    def _read_match(self, example, ids, own, hidden, actions, generator) -> "MaskedExample":
+    def _read_match(self, example, ids, own, hidden, actions, generator) -> tuple:
         """Each model reads its own tokens; the student's are compared where the teacher has the same one."""
-        theirs, teacher_actions, shown = self._read_teacher(example, actions, generator)
+        teacher_ids, teacher_actions, shown = self._read_teacher(example, actions, generator)
         matches = np.asarray(example["matches"])
-        compared = np.zeros(len(theirs), bool)
+        compared = np.zeros(len(teacher_ids), bool)
         compared[matches[matches >= 0]] = True
         compared &= teacher_actions != RANDOM  # each model would see another word
-        chosen = self._kl(compared & self.is_comparable[theirs], teacher_actions, generator)
+        chosen = self._kl(compared & self.is_comparable[teacher_ids], teacher_actions, generator)
         kl = np.flatnonzero((matches >= 0) & chosen[matches])
-        ones = np.ones(len(kl), int)
-        return MaskedExample(hidden, _labels(ids, own), shown, compared, matches[kl], kl, ones, teacher_index=matches)
+        return shown, compared, matches[kl], kl, np.ones(len(kl), int), matches
 
-    def _read_reduce(self, example, ids, own, hidden, actions, generator) -> "MaskedExample":
-        """The student also reads the teacher's tokens, each spelt in its own pieces and hidden as the token is."""
-        theirs, teacher_actions, shown = self._read_teacher(example, actions, generator)
+    def _read_reduce(self, example, ids, own, hidden, actions, generator) -> tuple:
+        """The student also reads the teacher's tokens, each in its own pieces and hidden as the token is."""
+        teacher_ids, teacher_actions, shown = self._read_teacher(example, actions, generator)
         spellings = torch.as_tensor(example["spellings"])
         sizes = self.vocabulary.sizes[spellings].numpy()
         pieces = self.vocabulary.spell(spellings).numpy()
-        spelt_labels = None
-        if self.objective.mlm_inputs == "both":
-            spelt_labels = _labels(pieces, teacher_actions.repeat(sizes))
+        labels = _labels(pieces, teacher_actions.repeat(sizes)) if self.objective.mlm_inputs == "both" else None
         compared = np.asarray(example["comparable"])
         if self.objective.teacher_input == "masked":
             pieces = self.student.hide(pieces, teacher_actions.repeat(sizes), generator)
             compared = compared & (teacher_actions != RANDOM)  # each model would see another word
-        kl = np.flatnonzero(self._kl(compared & self.is_comparable[theirs], teacher_actions, generator))
-        index = np.arange(len(theirs)).repeat(sizes)
-        begins = sizes.cumsum() - sizes
-        inputs = dict(teacher_index=index, spelt=pieces, spelt_labels=spelt_labels)
-        return MaskedExample(hidden, _labels(ids, own), shown, compared, kl, begins[kl], sizes[kl], **inputs)
+        kl = np.flatnonzero(self._kl(compared & self.is_comparable[teacher_ids], teacher_actions, generator))
+        index, starts = np.arange(len(teacher_ids)).repeat(sizes), sizes.cumsum() - sizes
+        return shown, compared, kl, starts[kl], sizes[kl], index, pieces, labels
 
     def _read_teacher(self, example, actions, generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The teacher's tokens, what happens to each, and its input."""
-        theirs = np.asarray(example["teacher_input_ids"])
-        teacher_actions = _of_words(actions, np.asarray(example["teacher_word_ids"]))
+        ids = np.asarray(example["teacher_input_ids"])
+        actions = _of_words(actions, np.asarray(example["teacher_word_ids"]))
         clean = self.objective.teacher_input == "clean"
-        return theirs, teacher_actions, theirs if clean else self.teacher.hide(theirs, teacher_actions, generator)
+        return ids, actions, ids if clean else self.teacher.hide(ids, actions, generator)
 
     def _kl(self, chosen: np.ndarray, actions: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Of the positions at which the KL could be taken, those at which it is."""
@@ -146,28 +142,25 @@ class MaskingCollator:
         return chosen
 
     def _batch(self, masked: list["MaskedExample"]) -> dict[str, Any]:
-        own = [example.student for example in masked]
-        spelt = [example.spelt for example in masked if example.spelt is not None]
-        student = _inputs(own + spelt, self.student.pad_token_id)
-        teacher = _inputs([example.teacher for example in masked], self.teacher.pad_token_id)
+        inputs = [one.student for one in masked] + [one.pieces for one in masked if one.pieces is not None]
+        student = _inputs(inputs, self.student.pad_token_id)
+        teacher = _inputs([one.teacher for one in masked], self.teacher.pad_token_id)
         (rows, length), (count, teacher_length) = student["input_ids"].shape, teacher["input_ids"].shape
 
-        begins = _flat([example.kl_begins for example in masked], rows - count, length)
-        sizes = np.concatenate([example.kl_sizes for example in masked])
-        known = [example.labels for example in masked]
-        known += [example.spelt_labels for example in masked if example.spelt_labels is not None]
-        labels = _stacked(known, -100, (rows, length)).ravel()
+        labels = [one.labels for one in masked] + [one.piece_labels for one in masked if one.piece_labels is not None]
+        labels = _stacked(labels, -100, (rows, length)).ravel()
+        starts = _flat([one.kl_starts for one in masked], rows - count, length)
+        sizes = np.concatenate([one.kl_sizes for one in masked])
         hidden = labels != -100
         counts = [len(sizes), hidden.sum()]
-        order = np.lexsort((hidden[begins], sizes))  # those with a label last: with a KL only one input has labels
-        sizes, begins = sizes[order], begins[order]
-        within = np.arange(sizes.sum()) - (sizes.cumsum() - sizes).repeat(sizes)
-        kl = begins.repeat(sizes) + within
+        order = np.lexsort((hidden[starts], sizes))  # those with a label last: with a KL only one input has labels
+        sizes, starts = sizes[order], starts[order]
+        kl = starts.repeat(sizes) + np.arange(sizes.sum()) - (sizes.cumsum() - sizes).repeat(sizes)
         if "mlm" not in self.objective.terms:
             hidden[:] = False
         hidden[kl] = False  # has its place already
         positions = np.concatenate([kl, np.flatnonzero(hidden)])
-        compared = _stacked([example.compared for example in masked], False, (count, teacher_length))
+        compared = _stacked([one.compared for one in masked], False, (count, teacher_length))
         counts += [compared.sum(), np.square(compared.sum(1)).sum(), student["attention_mask"][:count].sum()]
         batch = {
             "student": student,
@@ -181,7 +174,7 @@ class MaskingCollator:
             "counts": torch.tensor(counts, dtype=torch.int64),
         }
         if self.alignment != "same":
-            index = _stacked([example.teacher_index for example in masked], -1, (count, length))
+            index = _stacked([one.teacher_index for one in masked], -1, (count, length))
             batch["teacher_index"] = torch.from_numpy(index)
         return batch
 
@@ -194,12 +187,12 @@ class MaskedExample:
     labels: np.ndarray  # the true tokens there, -100 where nothing is hidden
     teacher: np.ndarray  # tokens of the teacher's input
     compared: np.ndarray  # whether each of them is compared
-    kl: np.ndarray  # at which of them the KL is taken
-    kl_begins: np.ndarray  # for each of these, where its student tokens begin,
+    kl: np.ndarray  # the positions among them at which the KL is taken
+    kl_starts: np.ndarray  # for each of these, where its student tokens start,
     kl_sizes: np.ndarray  # and how many there are
     teacher_index: np.ndarray | None = None  # for each token of the compared student input, the teacher's
-    spelt: np.ndarray | None = None  # tokens of the student's second input
-    spelt_labels: np.ndarray | None = None  # the true tokens there, if it has labels
+    pieces: np.ndarray | None = None  # tokens of the student's second input
+    piece_labels: np.ndarray | None = None  # the true tokens there, if it has labels
 
 
 class TokenHider:
@@ -220,7 +213,7 @@ class TokenHider:
 
 
 def _of_words(actions: np.ndarray, word_ids: np.ndarray) -> np.ndarray:
-    """What happens to each token: every token of a word shares its fate; special tokens have none."""
+    """What happens to each token: that of its word; nothing to special tokens."""
     return np.where(word_ids >= 0, np.append(actions, KEEP)[word_ids], KEEP)
 
 
@@ -229,7 +222,6 @@ def _labels(ids: np.ndarray, actions: np.ndarray) -> np.ndarray:
 
 
 def _inputs(rows: list[np.ndarray], pad_token_id: int) -> dict[str, Tensor]:
-    """What a model reads."""
     shape = (len(rows), max(map(len, rows)))
     return {
         "input_ids": torch.from_numpy(_stacked(rows, pad_token_id, shape)),
@@ -238,7 +230,7 @@ def _inputs(rows: list[np.ndarray], pad_token_id: int) -> dict[str, Tensor]:
 
 
 def _stacked(rows: list[np.ndarray], fill: int, shape: tuple[int, int]) -> np.ndarray:
-    """One below the other, the rest filled."""
+    """One below the other, padded with `fill`."""
     stack = np.full(shape, fill)
     for row, values in enumerate(rows):
         stack[row, : len(values)] = values

@@ -1,18 +1,17 @@
 """A corpus larger than memory and disk: lines are read, tokenized, and put in batches while training needs them.
 
 The corpus is a list of files (of a Hub data set: its shards), each cut into blocks of consecutive raw lines. Each
-worker of each process reads one shard, so there are S = processes x workers shards. Where the number of files is a
-multiple of S, a shard reads its own files alone. Else every shard reads all lines, which costs little beside
+worker of each process reads one shard, so there are S = processes x workers shards. If the number of files is a
+multiple of S, a shard reads its own files alone. Otherwise every shard reads all lines, which costs little beside
 tokenizing, and makes examples of every S-th block: a Hub data set should have a multiple of S files, or each shard
 downloads all of it.
 
-Blocks take the place of the shuffle buffer of `datasets`: what is in a block, and in what order, follows from its
-number and the epoch, so a stream is resumed exactly. Examples are shuffled within their block, and files within an
-epoch: shuffle a corpus that is sorted by topic beforehand. Memory holds one block for each shard, however large the
-corpus is.
+Blocks take the place of the shuffle buffer of `datasets`: the content and order of a block follow from its number and
+the epoch, so a stream is resumed exactly. Examples are shuffled within their block, and files within an epoch: shuffle
+a corpus that is sorted by topic beforehand. Memory holds one block for each shard, however large the corpus is.
 
 The stream has no end: a shard goes on with the next epoch by itself, so that no process waits for another, and each
-example says its epoch. A checkpoint holds a `Position` for each shard, as far as training has come and not the
+example names its epoch. A checkpoint holds a `Position` for each shard, as far as training has come and not the
 loader's workers. A resumed run reads the lines before it in the same file, and tokenizes at most one block of a shard
 again.
 """
@@ -33,12 +32,11 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import PreTrainedTokenizerBase, TrainingArguments
 
 from distillation.config.arguments import DataArguments
-from distillation.config.errors import LocalError, UserError
-from distillation.corpus.examples import Corpus, check_examples, encoder, tokenize
+from distillation.config.errors import UserError
+from distillation.corpus.examples import Corpus, Encoder, check_examples, tokenize
 from distillation.runs.files import write_json
 from distillation.runs.sampling import grouped_batches
-from distillation.text.blocks import Source, first_lines
-from distillation.text.reading import clean, count_flaws, load_lines, nothing_usable, warn_of_flaws
+from distillation.text.reading import Source, clean_lines, first_lines, load_lines, nothing_usable, warn_of_flaws
 from distillation.text.sampling import log_left_out, without_repeats
 from distillation.vocabularies.mapping import VocabularyMap
 
@@ -58,45 +56,47 @@ def stream_corpus(
     alignment: str = "same",
     vocabulary: VocabularyMap | None = None,
 ) -> Corpus:
-    """What `load_corpus` gives, with a `Stream` to train on; the corpus is judged by its first lines.
+    """Like `load_corpus`, with a `Stream` to train on; the corpus is judged by its first lines.
 
     Without a `validation_file` every tenth of the first 10 x `validation_lines` lines is held out: a sorted corpus
     should name a `validation_file`.
 
     Raises UserError for what cannot be streamed, and as `load_corpus` does.
     """
-    plan = _plan(training_args)
+    if training_args.max_steps <= 0:
+        raise UserError("`streaming` needs `max_steps`: nobody counts the corpus, so an epoch has no known end")
+    if training_args.auto_find_batch_size:
+        raise UserError("`streaming` needs a fixed batch: leave `auto_find_batch_size` out")
+    if training_args.train_sampling_strategy not in SAMPLINGS:
+        raise UserError(
+            f"`streaming` has no `train_sampling_strategy: {training_args.train_sampling_strategy}`; "
+            f"choose one of {', '.join(SAMPLINGS)}"
+        )
     source = Source(arguments)
-    aside = 0 if arguments.validation_file else 10 * arguments.validation_lines
-    lines = first_lines(source, max(EXAMINED, aside))
+    apart = 0 if arguments.validation_file else 10 * arguments.validation_lines
+    lines = first_lines(source, max(EXAMINED, apart))
     if arguments.validation_file:
         held_out = load_lines(arguments, arguments.validation_file, None)
-    elif lines[9:aside:10]:
-        held_out = Dataset.from_dict({"text": lines[9:aside:10]})
+    elif lines[9:apart:10]:
+        held_out = Dataset.from_dict({"text": lines[9:apart:10]})
     else:
         raise UserError(f"{source.name} has too few lines to set some aside: name a `validation_file`")
     first = without_repeats(Dataset.from_dict({"text": lines[:EXAMINED]}), held_out)
     how = dict(masking_unit=masking_unit, max_length=arguments.max_length, alignment=alignment, vocabulary=vocabulary)
     sample = tokenize(first, tokenizers, **how)
     check_examples(sample, tokenizers, alignment, arguments.max_unknown)
-    train = Stream(source, encoder(tokenizers, **how), frozenset(held_out["text"][:]), **plan)
+    train = Stream(
+        source,
+        Encoder(tokenizers, **how),
+        frozenset(held_out["text"][:]),
+        training_args.train_batch_size,
+        training_args.train_sampling_strategy,
+        training_args.seed if training_args.data_seed is None else training_args.data_seed,
+        training_args.process_index,
+        training_args.world_size,
+        training_args.dataloader_num_workers,
+    )
     return Corpus(train, tokenize(held_out, tokenizers, **how), held_out, sample)
-
-
-def _plan(args: TrainingArguments) -> dict[str, Any]:
-    """What batches a recipe asks for, and who reads which. Raises UserError for what cannot be streamed."""
-    if args.max_steps <= 0:
-        raise UserError("`streaming` needs `max_steps`: nobody counts the corpus, so an epoch has no known end")
-    sampling = str(getattr(args.train_sampling_strategy, "value", args.train_sampling_strategy))
-    if sampling not in SAMPLINGS:
-        raise UserError(
-            f"`streaming` has no `train_sampling_strategy: {sampling}`; choose one of {', '.join(SAMPLINGS)}"
-        )
-    if args.auto_find_batch_size:
-        raise UserError("`streaming` needs a fixed batch: leave `auto_find_batch_size` out")
-    seed = args.seed if args.data_seed is None else args.data_seed
-    shards = dict(rank=args.process_index, ranks=args.world_size, workers=args.dataloader_num_workers)
-    return dict(batch_size=args.train_batch_size, sampling=sampling, seed=seed, **shards)
 
 
 class Position(NamedTuple):
@@ -117,7 +117,7 @@ class Stream(IterableDataset):
     """
 
     source: Source
-    encode: Callable  # of `encoder`
+    encode: Encoder
     held_out: frozenset[str]  # lines that are not trained on
     batch_size: int
     sampling: str = "random"
@@ -127,25 +127,17 @@ class Stream(IterableDataset):
     workers: int = 0  # of the data loader
 
     def __post_init__(self):
+        self.lanes = max(1, self.workers)  # shards of this process
+        self.shards = self.ranks * self.lanes  # of all processes
         self.rewind()
 
-    @property
-    def lanes(self) -> int:
-        """Shards of this process."""
-        return max(1, self.workers)
-
-    @property
-    def shards(self) -> int:
-        """Shards of all processes."""
-        return self.ranks * self.lanes
-
     def rewind(self) -> None:
-        """Begin with the first line."""
+        """Start with the first line."""
         self.consumed = 0
         self.positions = [Position()] * self.lanes
 
     def advance(self, position: Position) -> None:
-        """Say that the next batch of the loader has been trained on."""
+        """Record that the next batch of the loader has been trained on."""
         self.positions[self.consumed % self.lanes] = position
         self.consumed += 1
 
@@ -155,7 +147,7 @@ class Stream(IterableDataset):
         return min(position.epoch for position in self.positions)
 
     def loader(self, collator: Callable[[Examples], dict[str, Any]], args: TrainingArguments) -> DataLoader:
-        """A data loader of collated batches, each with its `position`; it begins with the first line."""
+        """A data loader of collated batches, each with its `position`; it starts with the first line."""
         self.rewind()
         return DataLoader(
             self,
@@ -181,9 +173,10 @@ class Stream(IterableDataset):
         barren = 0  # epochs without a batch: a shard of many may have no block in an epoch of few
         while barren <= self.shards:
             barren, flaws, left_out = barren + 1, Counter(), 0
-            for here, file, texts in self._blocks(shard, start):
-                batches, found, apart = self._batches(here, file, texts)
-                flaws, left_out = flaws + found, left_out + apart
+            for here, file, values in self._blocks(shard, start):
+                lines, found = clean_lines(values)
+                batches = self._batches(here, file, lines)
+                flaws, left_out = flaws + found, left_out + sum(line in self.held_out for line in lines)
                 barren = 0 if batches else barren
                 behind = start.batches if here[:3] == start[:3] else 0
                 for count, batch in enumerate(batches[behind:], start=behind + 1):
@@ -195,7 +188,7 @@ class Stream(IterableDataset):
         raise nothing_usable(f"the share of process {self.rank} in {self.source.name}")
 
     def _blocks(self, shard: int, start: Position) -> Iterator[tuple[Position, int, list[str | None]]]:
-        """A shard's blocks in the rest of an epoch: position, file, raw lines. Those before are only passed over."""
+        """A shard's blocks in the rest of an epoch: position, file, raw lines. Earlier ones are only read past."""
         files = np.arange(len(self.source))
         own = len(files) % self.shards == 0
         files = files[shard :: self.shards] if own else files
@@ -207,30 +200,28 @@ class Stream(IterableDataset):
                 if is_its and (place, block) >= (start.place, start.block):
                     yield Position(start.epoch, place, block), file, lines.to_pylist()
 
-    def _batches(self, here: Position, file: int, texts: list[str | None]) -> tuple[list[Examples], Counter, int]:
-        """The batches of a block in their order, how many lines had which flaw, and how many are held out."""
-        cleaned = clean({"text": texts})
-        flaws, usable = count_flaws(cleaned), [row for row, text in enumerate(cleaned["text"]) if text]
-        rows = [row for row in usable if cleaned["text"][row] not in self.held_out]
-        examples = []
+    def _batches(self, here: Position, file: int, lines: list[str]) -> list[Examples]:
+        """The batches of a block in their order."""
+        rows = [row for row, line in enumerate(lines) if line not in self.held_out]
+        examples: Examples = []
         for part in (rows[first : first + TOKENIZED] for first in range(0, len(rows), TOKENIZED)):
             ids = [(here.block * self.source.block + row) * len(self.source) + file for row in part]
-            columns = self.encode({"text": [cleaned["text"][row] for row in part]}, ids, None)
+            columns = self.encode({"text": [lines[row] for row in part]}, ids)
             values = zip(*columns.values(), strict=True)
             examples += [dict(zip(columns, row, strict=True), epoch=here.epoch) for row in values]
-        order, size = np.arange(len(examples)), self.batch_size
         generator = np.random.default_rng((self.seed, here.epoch, file, here.block))
-        if self.sampling == "random":
-            generator.shuffle(order)
-        batches = [order[first : first + size] for first in range(0, len(order), size)]
         if self.sampling == "group_by_length":
-            batches = grouped_batches(np.array([example["length"] for example in examples]), size, generator)
-        return [[examples[index] for index in batch] for batch in batches], flaws, len(usable) - len(rows)
-
-    # Checkpoints
+            lengths = np.array([example["length"] for example in examples])
+            batches = grouped_batches(lengths, self.batch_size, generator)
+        else:
+            order = np.arange(len(examples))
+            if self.sampling == "random":
+                generator.shuffle(order)
+            batches = [order[first : first + self.batch_size] for first in range(0, len(order), self.batch_size)]
+        return [[examples[index] for index in batch] for batch in batches]
 
     def save(self, folder: str | Path) -> None:
-        """Write where the shards of this process stand."""
+        """Write to a checkpoint where the shards of this process stand."""
         state = {"made_by": self._made_by(), "consumed": self.consumed, "positions": self.positions}
         write_json(self._file(folder), state)
 
@@ -240,17 +231,13 @@ class Stream(IterableDataset):
         Raises UserError for a checkpoint of another kind of run, or of another number of processes or workers.
         """
         path, made_by = self._file(folder), self._made_by()
-        if not path.exists():
-            raise LocalError(
-                f"`resume_from_checkpoint`: {path} is missing: resume a run that was made with `streaming` by as many "
-                "processes"
-            )
-        state = json.loads(path.read_text(encoding="utf-8"))
+        # Without the file, the run had fewer processes or was not streamed: nothing is the same.
+        state = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"made_by": {}}
         changed = [f"{name} {now}" for name, now in made_by.items() if state["made_by"].get(name) != now]
         if changed:
             raise UserError(
                 f"`resume_from_checkpoint`: {folder} has no place in the stream for {', '.join(changed)}: resume as "
-                "it was made, or choose another `output_dir`"
+                "it was made, with `streaming` and as many processes, or choose another `output_dir`"
             )
         self.consumed, self.positions = state["consumed"], [Position(*one) for one in state["positions"]]
 

@@ -13,9 +13,9 @@ SAMPLE = 100_000  # lines or examples that stand for a whole corpus
 
 
 def split_validation(lines: Dataset, validation_lines: int) -> tuple[Dataset, Dataset]:
-    """Lines to train on and lines held out, a tenth of the corpus at most.
+    """Lines to train on, and held-out lines: at most a tenth of the corpus.
 
-    The choice depends on no seed, so that runs compare. No line to train on repeats one that is held out.
+    The choice depends on no seed, so that runs compare. No training line repeats a held-out one.
     """
     size = min(validation_lines, len(lines) // 10)
     if size < 1:
@@ -28,7 +28,7 @@ def split_validation(lines: Dataset, validation_lines: int) -> tuple[Dataset, Da
 
 
 def without_repeats(lines: Dataset, held_out: Dataset) -> Dataset:
-    """The lines that are not held out. Raises UserError where none is left."""
+    """The lines that are not held out. Raises UserError if there is none."""
     texts = set(held_out["text"][:])
     others = lines.filter(
         lambda batch: [text not in texts for text in batch],

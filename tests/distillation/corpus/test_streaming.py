@@ -20,11 +20,11 @@ from transformers import AutoModelForMaskedLM, TrainingArguments
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
 from distillation.config.arguments import DataArguments, MaskingArguments, ObjectiveArguments
 from distillation.config.errors import UserError
-from distillation.corpus.examples import encoder, load_corpus
+from distillation.corpus.examples import Encoder, load_corpus
 from distillation.corpus.masking import MaskingCollator
 from distillation.corpus.streaming import Position, Stream, stream_corpus
 from distillation.text import reading
-from distillation.text.blocks import Source, first_lines
+from distillation.text.reading import Source, first_lines
 from distillation.vocabularies.mapping import VocabularyMap
 from tests import gradients
 
@@ -50,7 +50,7 @@ def write(folder, name, lines):
 
 def make_stream(path, tokenizer, held_out=(), **plan):
     source = Source(DataArguments(train_file=str(path)), BLOCK)
-    return Stream(source, encoder([tokenizer], "word", 32), frozenset(held_out), **{"batch_size": 8, **plan})
+    return Stream(source, Encoder([tokenizer], "word", 32), frozenset(held_out), **{"batch_size": 8, **plan})
 
 
 def epoch_of(stream, shard=0, epoch=0):
