@@ -2,10 +2,10 @@
 
 python benchmarks/cross_vocabulary_kl.py --output kl.json
 
-From the student's logits (one piece a position, except for `ordered`) to their gradient, in fp32, the teacher's logits
-given to all alike. `ordered` has k rows at a position whose teacher token has k pieces, such tokens drawn by
-frequency. Vocabularies are drawn at random; a token's frequency is that of its place in the vocabulary. How time and
-memory are measured: `measure.py`. What is compared with: `kl_baselines.py`.
+A call goes from the student's logits to their gradient, in fp32; all get the same teacher logits. The student has one
+piece a position, and for `ordered` k rows at a position whose teacher token has k pieces, with tokens drawn by
+frequency. Vocabularies are drawn at random; a token's frequency is that of its place in the vocabulary.
+`timing/measure.py` says how time and memory are measured, `timing/kl_baselines.py` what is compared with.
 """
 
 import sys
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from benchmarks.timing.options import TimingArguments, check_device
-from benchmarks.timing.rounds import advice, range_text, ratio_text, time_ratio, time_text, verdict
+from benchmarks.timing import measure as timings
+from benchmarks.timing.measure import TimingArguments, ratio_text, time_ratio
 from distillation.config.command_line import key
 from distillation.config.errors import cli_entry
 from distillation.config.recipe import parse_recipe
@@ -47,10 +47,9 @@ class KLArguments:
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Measure every pair of vocabularies and number of positions; print the table and one line of JSON."""
     arguments, timing = parse_recipe(KLArguments, TimingArguments, argv=argv)
-    check_device(arguments.device)
+    timings.check_device(arguments.device)
     import torch
 
-    from benchmarks.timing.measure import hardware, show
     from benchmarks.timing.synthetic import RandomMap
 
     device = torch.device(arguments.device)
@@ -60,8 +59,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         for positions in arguments.positions:
             case = {"student_size": size, "positions": positions}
             rows += [case | row for row in measure(ways(vocabulary, positions, device), timing.rounds, device)]
-    figures = {"hardware": hardware(device), "rows": rows}
-    show(table(rows), figures, timing.output)
+    figures = {"hardware": timings.hardware(device), "rows": rows}
+    timings.show(table(rows), figures, timing.output)
     return figures
 
 
@@ -92,34 +91,31 @@ def ways(vocabulary: "RandomMap", positions: int, device: "torch.device") -> dic
     groups = vocabulary.frequent_groups(positions, generator)
     rows = logits(sum(k * count for k, count in groups), vocabulary.student_size).requires_grad_()
     for name, given, at in (("pieces", student, [(1, positions)]), ("ordered", rows, groups)):
-        ours = CandidateKL(vocabulary, None, "reduce", name, temperature=TEMPERATURE, device=device)
-        calls[name] = gradient(ours, given, teacher, at)
+        own = CandidateKL(vocabulary, None, "reduce", name, temperature=TEMPERATURE, device=device)
+        calls[name] = gradient(own, given, teacher, at)
     return calls
 
 
 def measure(calls: Mapping[str, Callable[[], Any]], rounds: int, device: "torch.device") -> Iterator[dict[str, Any]]:
-    """A row for each way; ours with their ratios to the others."""
-    from benchmarks.timing.measure import side_by_side
-
-    for call in calls.values():  # a first call is slower
-        call()
-    measured = side_by_side(calls, rounds, device)
+    """A row for each way; the project's own with their ratios to the others."""
+    measured = timings.side_by_side(calls, rounds, device)
     for name, found in measured.items():
         others = [] if name in AIMS else [other for other in AIMS if other in measured]
-        faster = {other: time_ratio(found.seconds, measured[other].seconds) for other in others}
-        yield {"way": name} | vars(found) | verdict(found.seconds) | {"faster": faster}
+        faster = {other: time_ratio(found["seconds"], measured[other]["seconds"]) for other in others}
+        yield {"way": name} | found | timings.verdict(found["seconds"]) | {"faster": faster}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Medians with the least and the largest, and how many times as fast ours are as each of the others."""
+    """Medians with the least and the largest, and how many times as fast the project's are as each of the others."""
     head = ["student vocabulary", "positions", "way", "ms", "peak MiB"]
     head += [f"times as fast as {name} (aim {aim})" for name, aim in AIMS.items()]
     cells = []
     for row in rows:
-        ratios = [ratio_text(row["faster"][name], 1) if name in row["faster"] else "" for name in AIMS]
-        measured = [time_text(row["seconds"]), range_text(row["mib"])]
+        ratios = [ratio_text(row["faster"][name]) if name in row["faster"] else "" for name in AIMS]
+        measured = [timings.time_text(row["seconds"]), timings.range_text(row["mib"])]
         cells.append([row["student_size"], row["positions"], row["way"], *measured, *ratios])
-    return "\n\n".join(filter(None, [markdown_table(head, cells), advice(row["seconds"] for row in rows)]))
+    busy = timings.advice(row["seconds"] for row in rows)
+    return "\n\n".join(filter(None, [markdown_table(head, cells), busy]))
 
 
 if __name__ == "__main__":

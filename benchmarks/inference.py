@@ -8,9 +8,10 @@ are as fast as trained ones. Without `--models` they are the systems of the Dist
 the default: random sequences of 512 tokens, alone (latency) and 16 together (throughput).
 
 Every row runs in a process of its own, several times: once in each round, in turn with all others. A time is the
-median of the rounds' medians, with the least and the largest; rounds that do not agree are no figure (`rounds.py`).
+median of the rounds' medians, with the least and the largest; rounds that do not agree are no figure
+(`timing/measure.py`).
 Peak memory is what such a process holds at most above one that has loaded nothing but libraries; on a GPU, what torch
-has allocated. The bound is explained in `roofline.py`.
+has allocated. `timing/roofline.py` explains the bound.
 """
 
 import sys
@@ -22,12 +23,21 @@ from typing import Any, Literal
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from benchmarks.backends.registry import BACKENDS
-from benchmarks.timing.options import TimingArguments, check_device
-from benchmarks.timing.published import SYSTEMS
-from benchmarks.timing.rounds import advice
+from benchmarks.timing import RECIPES, SHAPES
+from benchmarks.timing.measure import TimingArguments, advice, check_device, hardware, show
 from distillation.config.command_line import key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
+
+SYSTEMS = (  # of the model cards, largest first
+    SHAPES / "rubert-base-cased-conversational.yaml",
+    RECIPES / "distilrubert-base-cased-conversational.yaml",
+    RECIPES / "distilrubert-small-cased-conversational.yaml",
+    SHAPES / "rubert-tiny2.yaml",
+    SHAPES / "rubert-tiny.yaml",
+    RECIPES / "distilrubert-tiny-cased-conversational-v1.yaml",
+    RECIPES / "distilrubert-tiny-cased-conversational-5k.yaml",
+)
 
 
 @dataclass
@@ -58,7 +68,6 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     import torch
 
     from benchmarks.reporting import speed
-    from benchmarks.timing.measure import hardware, show
     from benchmarks.timing.rows import measure, plan
 
     arguments.threads = arguments.threads or torch.get_num_threads()

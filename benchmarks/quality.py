@@ -4,7 +4,7 @@ python benchmarks/quality.py --config distillation/recipes/demo.yaml --seeds 0 1
 python benchmarks/quality.py --config distillation/recipes/demo-match.yaml \\
     --variants mlm distilled kl_positions=masked alignment=reduce,vocabulary_map=ordered
 
-Every other option goes to distillation/run.py. All runs share one process. Finished ones are kept: the same command
+Every other option goes to distillation/run.py. All runs share one process. The same command skips finished runs, so it
 goes on after an interruption.
 """
 
@@ -22,25 +22,17 @@ sys.path.insert(0, str(ROOT))
 
 from tqdm.auto import tqdm
 
+from benchmarks.reporting.held_out import Figures, figures_of
 from distillation.config.arguments import ARGUMENTS
 from distillation.config.command_line import KeyParser, check_output, key, words_of
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 from distillation.config.terms import TERMS
 from distillation.config.training import field_names
-from distillation.runs.files import (
-    HEADINGS,
-    METRICS,
-    RESULTS,
-    markdown_table,
-    metric_text,
-    read_json,
-    write_json,
-    write_text,
-)
+from distillation.runs.files import HEADINGS, RESULTS, markdown_table, metric_text, read_json, write_json, write_text
 
 NO_TEACHER = {f"weight_{term}": "0" for term in TERMS if term != "mlm"}
-VARIANTS = {  # what each changes in the recipe; others say it themselves, as in `alignment=match,temperature=1`
+VARIANTS = {  # changes of the recipe; other variants are changes themselves, as in `alignment=match,temperature=1`
     "mlm": NO_TEACHER | {"weight_mlm": "1"},
     "distilled": {},
 }
@@ -101,7 +93,7 @@ def command(variant: str, seed: int, recipe: list[str], output_dir: Path) -> lis
 
 
 def results_of(folder: Path, words: list[str]) -> dict[str, float]:
-    """What a run found, which is made unless it is there.
+    """The results of a run, which is trained unless they are there.
 
     Raises UserError for a run that fails, and for a folder that another command made.
     """
@@ -122,43 +114,37 @@ def results_of(folder: Path, words: list[str]) -> dict[str, float]:
 
 @contextmanager
 def printed_to(log: Path) -> Iterator[None]:
-    """Meanwhile, everything that is printed goes to a file, also by loggers that hold an open stream."""
-    streams = {1: sys.stdout, 2: sys.stderr}
-    copies = {number: os.dup(number) for number in streams}
+    """Send everything that is printed to a file, also what loggers print that hold an open stream."""
 
-    def point_to(files: Mapping[int, int]) -> None:
-        for number, stream in streams.items():
+    def point_to(*files: int) -> None:
+        for number, (stream, file) in enumerate(zip((sys.stdout, sys.stderr), files, strict=True), start=1):
             stream.flush()
-            os.dup2(files[number], number)
+            os.dup2(file, number)
 
+    copies = os.dup(1), os.dup(2)
     with open(log, "ab") as file:
-        point_to(dict.fromkeys(streams, file.fileno()))
+        point_to(file.fileno(), file.fileno())
         try:
             yield
         finally:
-            point_to(copies)
-    for copy in copies.values():
+            point_to(*copies)
+    for copy in copies:
         os.close(copy)
 
 
-def summarise(results: dict[tuple[str, int], dict[str, float]]) -> dict[str, dict[str, list[float]]]:
+def summarise(results: Mapping[tuple[str, int], Mapping[str, float]]) -> dict[str, Figures]:
     """The held-out figures of each row of the table, a list over the seeds.
 
-    The teacher and the student before training come from the first run, and do not depend on the way of training.
+    The teacher and the student before training are those of the first run: all runs have the same.
     """
     first = next(iter(results.values()))
-    rows = {
-        name: {metric: [first[f"{name}_heldout_{metric}"]] for metric in METRICS}
-        for name in ("teacher", "student_before")
-    }
-    for (variant, _), values in results.items():
-        row = rows.setdefault(variant, {metric: [] for metric in METRICS})
-        for metric in METRICS:
-            row[metric].append(values[f"student_heldout_{metric}"])
+    rows = {role: figures_of(role, [first]) for role in ("teacher", "student_before")}
+    for variant in dict.fromkeys(variant for variant, _ in results):
+        rows[variant] = figures_of("student", [run for (name, _), run in results.items() if name == variant])
     return rows
 
 
-def table(figures: dict[str, dict[str, list[float]]]) -> str:
+def table(figures: Mapping[str, Figures]) -> str:
     """A Markdown table of means and, over several seeds, standard deviations."""
     rows = [
         [name.replace("_", " "), *(metric_text(*one) for one in row.items()), len(row["loss"])]

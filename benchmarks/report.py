@@ -22,9 +22,8 @@ that differ in their seed alone are one row: mean ± standard deviation."""
 CURVES = """The loss and its terms in training: a line a variant, the mean over its runs in a band of their standard
 deviation; dots are measured on held-out text."""
 SCORES = "Scores on the test parts, in per cent; mean ± standard deviation over seeds."
-SPEED = """Times as fast as the largest model with the backend "torch" on the same input. Where a spread is told, the
-machine was busy: measure again on idle cores."""
-BARS = "How long one batch takes: a bar a model and backend; the black tick is the bound set by the hardware."
+SPEED = """Times as fast as the largest model with the backend "torch" on the same input. A row with a spread comes
+from a busy machine: measure again on idle cores."""
 SIZES = "Size on disk against the time of one answer: a point a model and backend."
 QUALITY = "A point a model, its standard deviation over seeds as a line."
 
@@ -68,10 +67,10 @@ def report(
     """The paragraphs of the page; its pictures are written into the folder."""
     from benchmarks.reporting import plots  # matplotlib takes a second
 
-    def drawn(name: str, picture: plots.Figure, says: str) -> list[str]:
+    def drawn(name: str, picture: plots.Figure, caption: str) -> list[str]:
         folder.mkdir(parents=True, exist_ok=True)
         picture.savefig(folder / f"{name}.png")
-        return [says, f"![{name}]({name}.png)"]
+        return [caption, f"![{name}]({name}.png)"]
 
     parts = ["# Results"]
     if variants:
@@ -82,23 +81,24 @@ def report(
         parts += ["## Fine-tuning", scores.table(tuned), SCORES]
     if timings:
         parts += ["## Inference", speed.table(timings), SPEED]
-    if panels := speed.panels(timings):
-        parts += drawn("speed", plots.speed_bars(panels), BARS)
-    first = next(iter(panels.values()), [])
-    single = [row for row in first if row.get("mib") and speed.is_steady(row) and row["batch_size"] == 1]
-    if len(single) > 1:
-        parts += drawn("size-and-speed", plots.size_and_speed(single), SIZES)
+    single = speed.single_inputs(timings)
+    if len(sized := [row for row in single if row.get("mib")]) > 1:
+        parts += drawn("size-and-speed", plots.size_and_speed(sized), SIZES)
+
     qualities = list(tuned)
     for one in variants:
         right, deviation = (100 * value for value in mean_and_deviation(one.figures["masked_word_accuracy"]))
         qualities.append(scores.Score(one.name, "held-out words", right, deviation, one.parameters, one.source))
-    took, setting = speed.latencies(timings)
+    took: dict[Path, float] = {}  # by the model, with its fastest backend
+    for row in sorted(single, key=speed.milliseconds, reverse=True):
+        took[Path(row["source"]).resolve()] = speed.milliseconds(row)
     by_size = [(score, score.parameters) for score in qualities]
-    by_latency = [(score, took[of]) for score in qualities if (of := str(Path(score.source).resolve())) in took]
-    for heading, found, cost in (("size", by_size, "parameters"), ("latency", by_latency, setting)):
-        if found:
-            picture = plots.quality_against_cost(found, cost)
-            parts += [f"## Quality against {heading}", *drawn(f"quality-{heading}", picture, QUALITY)]
+    by_latency = [(score, took[path]) for score in qualities if (path := Path(score.source).resolve()) in took]
+    setting = f"ms for one input of {single[0]['sequence_length']} tokens" if single else ""
+    for name, costs, label in (("size", by_size, "parameters"), ("latency", by_latency, setting)):
+        if costs:
+            picture = plots.quality_against_cost(costs, label)
+            parts += [f"## Quality against {name}", *drawn(f"quality-{name}", picture, QUALITY)]
     return parts
 
 

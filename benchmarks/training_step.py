@@ -3,17 +3,17 @@
 python benchmarks/training_step.py --cached --output steps.json
 python benchmarks/training_step.py --recipes tiny-5k --teacher_name_or_path T --student_vocabulary V --train_file F
 
-Each recipe is a trainer as distillation/run.py builds it, with the recipe's student and, unless the command line or a
-recipe of one's own names a teacher and a corpus, a teacher of the published shape with random weights and texts of a
-made-up language; 8 examples of 128 tokens unless they say otherwise. Any key of a recipe may follow:
-`--max_length`, `--per_device_train_batch_size`, `--bf16`. What is measured (`step.py`):
+Each recipe is a trainer as distillation/run.py builds it, with the recipe's student. Unless the command line or a
+recipe of one's own names a teacher and a corpus, the teacher has the published shape and random weights, the text is
+of a synthetic language, and a batch has 8 examples of 128 tokens. Any key of a recipe may follow: `--max_length`,
+`--per_device_train_batch_size`, `--bf16`. What is measured (`timing/step.py`):
 
 * `step`: all that the Trainer does from examples to gradients; beside it its `input pipeline`, and the `optimiser`;
 * `floor`: the same teacher and student, forward and backward, with their heads at the positions and rows that the
   losses need: no loss, alignment, logging, or input pipeline;
 * with `--cached`, `cached`: the step that reads a teacher cache, which is filled first.
 
-They take turns in one process (`measure.py`); ratios are of medians, with the least and largest of a round.
+They take turns in one process (`timing/measure.py`); ratios are of medians, with the least and largest of a round.
 """
 
 import statistics
@@ -26,28 +26,20 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from benchmarks.timing.options import TimingArguments
-from benchmarks.timing.published import RECIPES, SHAPES
-from benchmarks.timing.rounds import advice, range_text, ratio_text, time_text
+from benchmarks.timing import RECIPES, SHAPES
+from benchmarks.timing.measure import TimingArguments, advice, hardware, range_text, ratio_text, show, time_text
 from distillation.config.arguments import ARGUMENTS
 from distillation.config.command_line import KeyParser, key
 from distillation.config.errors import UserError, cli_entry
-from distillation.config.recipe import read_recipe
+from distillation.config.recipe import parse_recipe, read_recipe
 from distillation.config.training import field_names
 from distillation.runs.files import markdown_table
 
-SIZES = {"max_length": "128", "per_device_train_batch_size": "8"}  # unless a recipe of one's own says them
-CHANGES = SIZES | {  # of a recipe, for one step
-    "gradient_accumulation_steps": "1",
-    "max_steps": "1",
-    "eval_strategy": "no",
-    "save_strategy": "no",
-    "disable_tqdm": "true",
-}
+SIZES = {"max_length": "128", "per_device_train_batch_size": "8"}  # unless a recipe of one's own has them
+ONE_STEP = {"gradient_accumulation_steps": "1", "max_steps": "1", "eval_strategy": "no", "save_strategy": "no"}
+ONE_STEP |= {"disable_tqdm": "true"}
 DEFAULT = ["distilrubert-small-cased-conversational", "tiny-5k", "tiny-5k:reduce"]
 DEFAULT += ["tiny-5k:match:weight_cosine=0:weight_attention=0"]
-
-
 TEACHER = SHAPES / "rubert-base-cased-conversational.yaml"
 
 
@@ -74,12 +66,11 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         commands = {name: command(name, changes, folder) for name in arguments.recipes}
-        for one in commands.values():  # what is wrong with a key is told before anything is loaded
-            KeyParser(*ARGUMENTS, further=field_names()).parse(one)
+        for one in commands.values():  # a wrong key is an error before anything is loaded
+            parse_recipe(*ARGUMENTS, argv=one, training=True)
         import torch
 
         from benchmarks.timing import synthetic
-        from benchmarks.timing.measure import hardware, show
         from benchmarks.timing.roofline import measure_machine
         from benchmarks.timing.step import measure
 
@@ -96,19 +87,19 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
 
 
 def command(name: str, changes: Mapping[str, Sequence[str]], folder: Path) -> list[str]:
-    """The command line of a run. What it would read and is not named gets an empty place in `folder`, to be made."""
+    """The command line of a run. Each input that is not named gets an empty place in `folder`, to be filled."""
     recipe, *own = name.split(":")
     path = Path(recipe) if recipe.endswith(".yaml") else RECIPES / f"{recipe}.yaml"
     keys = read_recipe(path, "--recipes")
-    named = set(changes) | (set() if path.parent == RECIPES else keys.keys())  # what one's own recipe names is there
-    values = {key: value for key, value in CHANGES.items() if not (key in SIZES and key in named)}
+    named = set(changes) | (set() if path.parent == RECIPES else keys.keys())  # inputs of one's own recipe are there
+    values = {key: value for key, value in SIZES.items() if key not in named} | ONE_STEP
     values |= {"output_dir": str(folder / "output")}
-    if "teacher_name_or_path" not in named:
-        values["teacher_name_or_path"] = str(folder / "teacher")
-        Path(values["teacher_name_or_path"]).mkdir(exist_ok=True)
+    made = {"teacher_name_or_path": "teacher"} if "teacher_name_or_path" not in named else {}
     if "student_vocabulary" in keys.keys() - named:
-        values["student_vocabulary"] = str(folder / Path(keys["student_vocabulary"]).name)
-        Path(values["student_vocabulary"]).mkdir(exist_ok=True)
+        made["student_vocabulary"] = Path(keys["student_vocabulary"]).name
+    for name, place in made.items():
+        (folder / place).mkdir(exist_ok=True)
+        values[name] = str(folder / place)
     if not {"train_file", "dataset_name"} & named:
         values["train_file"] = str(folder / "corpus.txt")
         Path(values["train_file"]).touch()
@@ -117,21 +108,20 @@ def command(name: str, changes: Mapping[str, Sequence[str]], folder: Path) -> li
     return ["--config", str(path), *(f"--{key}={value}" for key, value in values.items()), *words]
 
 
-def table(rows: list[dict[str, Any]], best_flops: dict[str, float]) -> str:
+def table(rows: Sequence[dict[str, Any]], best_flops: Mapping[str, float]) -> str:
     """A row a recipe. best_flops: of the machine, by precision."""
-    parts, names = list(rows[0]["seconds"]), list(rows[0]["ratios"])
-    head = ["recipe", *(f"{part}, ms" for part in parts), *names, "tokens/s", "of the machine's best"]
     cells = []
     for row in rows:
         step = statistics.median(row["seconds"]["step"])
         used = row["flops"] / step / best_flops[row["precision"]]
         rate = row["tokens"] / (step + statistics.median(row["seconds"]["optimiser"]))
-        figures = [f"{rate:.0f}", f"{used:.0%}"] if row["steady"]["step"] else ["busy"] * 2
-        times = [time_text(row["seconds"][part]) for part in parts]
-        mib = [range_text(row["mib"][part]) for part in ("step", "floor")]
-        cells.append([row["recipe"], *times, *(ratio_text(row["ratios"][name]) for name in names), *figures, *mib])
+        of_row = {"recipe": row["recipe"]} | {f"{part}, ms": time_text(one) for part, one in row["seconds"].items()}
+        of_row |= {name: ratio_text(ratio) for name, ratio in row["ratios"].items()}
+        rates = [f"{rate:.0f}", f"{used:.0%}"] if row["steady"]["step"] else ["busy"] * 2
+        of_row |= dict(zip(("tokens/s", "of the machine's best"), rates, strict=True))
+        cells.append(of_row | {f"MiB, {part}": range_text(row["mib"][part]) for part in ("step", "floor")})
     busy = advice(row["seconds"][part] for row in rows for part in ("step", "floor"))
-    return "\n\n".join(filter(None, [markdown_table([*head, "MiB, step", "MiB, floor"], cells), busy]))
+    return "\n\n".join(filter(None, [markdown_table(list(cells[0]), [list(row.values()) for row in cells]), busy]))
 
 
 if __name__ == "__main__":

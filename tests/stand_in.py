@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks import compare, export, inference, quality, report, scores
-from benchmarks.timing.options import TimingArguments
+from benchmarks.timing.measure import TimingArguments
 from distillation import run_evaluation, run_publish, run_teacher, run_vocabulary
 from distillation.config import arguments, training
 from distillation.config.command_line import KeyParser

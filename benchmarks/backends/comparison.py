@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,10 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 from transformers.modeling_outputs import ModelOutput
 
-from benchmarks.backends.graph import OUTPUTS, arrays
+from benchmarks.backends.graph_export import OUTPUTS, arrays, tensors
 from benchmarks.backends.registry import Run
 from distillation.evaluation import fill_in, held_out_examples
-from finetuning.splits import Part, read_parts
+from finetuning.splits import Part
 from finetuning.tasks.base import Task
 from finetuning.trainer import TaskTrainer
 
@@ -39,20 +38,20 @@ class Deployed(nn.Module):
         return ModelOutput({name: torch.from_numpy(one) for name, one in zip(self.names, found, strict=True)})
 
 
-@dataclass
 class Comparison:
     """differences: the largest of some logits each; alike: whether predictions agree."""
 
-    differences: list[float] = field(default_factory=list)
-    alike: list[np.ndarray] = field(default_factory=list)
+    def __init__(self):
+        self.differences: list[float] = []
+        self.alike: list[np.ndarray] = []
 
     def add(self, exported: Tensor, original: Tensor) -> None:
         """Logits (..., classes) of both."""
-        if len(exported):  # of short lines perhaps none is hidden in a batch
+        if len(exported):  # in a batch of short lines perhaps no token is hidden
             self.differences.append((exported - original).abs().max().item())
         self.alike.append((exported.argmax(-1) == original.argmax(-1)).flatten().numpy())
 
-    def found(self, what: str, figures: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    def found(self, what: str, **figures: Mapping[str, float]) -> dict[str, Any]:
         """For `export.json`. what: was predicted; figures: of both models."""
         alike = np.concatenate(self.alike)
         agreement = {"largest_difference": max(self.differences), "agreement": float(alike.mean())}
@@ -62,32 +61,30 @@ class Comparison:
 def compare_masked_lm(
     model: PreTrainedModel, deployed: Deployed, tokenizer: PreTrainedTokenizerBase, lines: Dataset, max_length: int
 ) -> dict[str, Any]:
-    """By the same hidden words of held-out text: both fill them in."""
+    """Both fill in the same hidden words of held-out text."""
     examples = held_out_examples(lines, [tokenizer], max_length)[0]
     comparison = Comparison()
 
-    def logits(one: nn.Module, batch: Mapping[str, np.ndarray], positions: np.ndarray) -> Tensor:
-        inputs = {name: torch.from_numpy(array) for name, array in batch.items()}
+    def original(batch: Mapping[str, np.ndarray], positions: np.ndarray, one: nn.Module = model) -> Tensor:
+        inputs = tensors(batch)
         inputs |= {name: torch.zeros_like(inputs["input_ids"]) for name in deployed.inputs if name not in inputs}
         with torch.inference_mode():
             return one(**inputs).logits.flatten(0, 1)[torch.from_numpy(positions)]
 
     def exported(batch: Mapping[str, np.ndarray], positions: np.ndarray) -> Tensor:
-        found = logits(deployed, batch, positions)
-        comparison.add(found, logits(model, batch, positions))
+        found = original(batch, positions, deployed)
+        comparison.add(found, original(batch, positions))
         return found
 
-    figures = {
-        "exported": fill_in(exported, tokenizer, examples, BATCH_SIZE),
-        "pytorch": fill_in(lambda *at: logits(model, *at), tokenizer, examples, BATCH_SIZE),
-    }
-    return comparison.found("hidden tokens of held-out text", figures)
+    both = {"exported": exported, "pytorch": original}
+    figures = {name: fill_in(logits, tokenizer, examples, BATCH_SIZE) for name, logits in both.items()}
+    return comparison.found("hidden tokens of held-out text", **figures)
 
 
 def compare_on_lines(
     model: PreTrainedModel, deployed: Deployed, tokenizer: PreTrainedTokenizerBase, lines: Dataset, max_length: int
 ) -> dict[str, Any]:
-    """By what both predict of lines of text. Lines of a batch are one another's choices, where a model chooses."""
+    """Both predict lines of text. For a model that chooses, the lines of a batch are the choices."""
     comparison = Comparison()
     chooses = model.config.architectures[0].endswith("ForMultipleChoice")
     for start in tqdm(range(0, len(lines), BATCH_SIZE), desc="Comparing", leave=False):
@@ -104,33 +101,23 @@ def compare_on_lines(
             elif logits[0].dim() == 3:  # labels of tokens
                 logits = [one[real] for one in logits]
             comparison.add(*logits)
-    return comparison.found("predictions on lines of text", {})
+    return comparison.found("predictions on lines of text")
 
 
 def compare_on_task(
-    model: PreTrainedModel,
-    deployed: Deployed,
-    tokenizer: PreTrainedTokenizerBase,
-    task: Task,
-    data_dir: str,
-    max_length: int,
+    model: PreTrainedModel, deployed: Deployed, tokenizer: PreTrainedTokenizerBase, task: Task, rows: list, length: int
 ) -> dict[str, Any]:
-    """By the metrics of a benchmark on the part that it reports.
-
-    Raises UserError for data that cannot be read.
-    """
-    parts, _ = read_parts(task, data_dir)
-    task, rows = task.adapted(parts["train"]), parts["test"]
-    part = Part(rows, task.encode(rows, tokenizer, max_length))
+    """By the metrics of a benchmark. rows: of the part that it reports; length: in tokens."""
+    part = Part(rows, task.encode(rows, tokenizer, length))
     settings = TrainingArguments("unused", per_device_eval_batch_size=BATCH_SIZE, use_cpu=True, report_to="none")
     settings.disable_tqdm = True
-    figures, answers, logits = {}, {}, {}
+    comparison, figures, answers, logits = Comparison(), {}, {}, {}
     for name, one in (("exported", deployed), ("pytorch", model)):
         trainer = TaskTrainer(one, copy.copy(settings), task=task, train=None, validation=part, tokenizer=tokenizer)
         logits[name] = trainer.logits(part.encoded.inputs)
         predictions = task.decode(rows, part.encoded, logits[name])
         figures[name] = task.score(rows, predictions)
         answers[name] = [prediction["prediction"] for prediction in predictions]
-    differences = [float(np.abs(ours - theirs).max()) for ours, theirs in zip(*logits.values(), strict=True)]
-    alike = np.array([ours == theirs for ours, theirs in zip(*answers.values(), strict=True)])
-    return Comparison(differences, [alike]).found(f"predictions on the {task.split} part of {task.name}", figures)
+    comparison.differences = [float(np.abs(one - other).max()) for one, other in zip(*logits.values(), strict=True)]
+    comparison.alike = [np.array([one == other for one, other in zip(*answers.values(), strict=True)])]
+    return comparison.found(f"predictions on the {task.split} part of {task.name}", **figures)

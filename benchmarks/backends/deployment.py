@@ -1,13 +1,11 @@
 """A checkpoint as a folder to deploy: one model file, its tokenizer and config, and what the export costs."""
 
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from datasets import Dataset
 
 from benchmarks.backends.comparison import Deployed, compare_masked_lm, compare_on_lines, compare_on_task
 from benchmarks.backends.registry import BACKENDS, Arrays
@@ -19,6 +17,7 @@ from distillation.models.loading import load_as_saved, load_tokenizer_of
 from distillation.runs.files import RESULTS, WEIGHTS, read_json, sha256, write_json
 from distillation.text.reading import load_lines
 from finetuning.sets import REGISTRY, make_task
+from finetuning.splits import read_parts
 
 if TYPE_CHECKING:
     from benchmarks.export import ExportArguments
@@ -36,7 +35,9 @@ logger = logging.getLogger(__name__)
 class Source:
     """What is exported: a model with the head that it has, its tokenizer, and lines of text to check on.
 
-    Raises UserError for what cannot be loaded or has another head.
+    `run`: the results of the benchmark that the model was fine-tuned on, with where its data are, or None.
+
+    Raises UserError for what cannot be loaded, has another head, or gets a `data_dir` without such a benchmark.
     """
 
     def __init__(self, arguments: "ExportArguments"):
@@ -46,36 +47,23 @@ class Source:
         roles = ("pad_token", "mask_token") if self.head.endswith(MASKED_LM) else ("pad_token",)
         self.tokenizer = load_tokenizer_of(self.model, name, KEY, roles)
         self.max_length = min(arguments.max_length, self.tokenizer.model_max_length)
-        self.lines = lines_of(arguments.validation_file)
-        self.run = benchmark_run(Path(name, RESULTS), arguments.data_dir)
-
-
-def lines_of(validation_file: str) -> Dataset:
-    """The first lines of a text."""
-    data = DataArguments(train_file=validation_file)
-    resolve_demo(data)
-    lines = load_lines(data, data.train_file, None)
-    return lines.select(range(min(LINES, len(lines))))
-
-
-def benchmark_run(path: Path, data_dir: str | None) -> Mapping[str, Any] | None:
-    """The results of a run that fine-tuned the model on a benchmark, with where its data are; None for other results.
-
-    Raises UserError for a `data_dir` without such a run.
-    """
-    results = read_json(path) if path.is_file() else None
-    if not isinstance(results, dict) or results.get("task") not in REGISTRY:
-        if data_dir:
+        data = DataArguments(train_file=arguments.validation_file)
+        resolve_demo(data)
+        lines = load_lines(data, data.train_file, None)
+        self.lines = lines.select(range(min(LINES, len(lines))))
+        path, self.run = Path(name, RESULTS), None
+        results = read_json(path) if path.is_file() else None
+        if isinstance(results, dict) and results.get("task") in REGISTRY:
+            recipe = results.get("recipe") or {}
+            self.run = results | {"recipe": recipe, "data_dir": arguments.data_dir or recipe.get("data_dir")}
+        elif arguments.data_dir:
             raise UserError(
                 f"`data_dir` is of no use: {path} does not tell of which benchmark of finetuning/ it would be"
             )
-        return None
-    recipe = results.get("recipe") or {}
-    return results | {"recipe": recipe, "data_dir": data_dir or recipe.get("data_dir")}
 
 
 def write(source: Source, arguments: "ExportArguments", folder: Path) -> dict[str, Any]:
-    """The whole folder; what `export.json` says."""
+    """Write the folder; the content of its `export.json`."""
     backend = BACKENDS[arguments.backend]
     samples = samples_of(source)
     backend.build(source.model, samples, folder)
@@ -120,8 +108,9 @@ def compare(source: Source, deployed: Deployed, may_use_lines: bool) -> dict[str
     if run:
         try:
             task = make_task(run["task"], run["recipe"])
-            length = min(run.get("max_length", 512), tokenizer.model_max_length)
-            return compare_on_task(model, deployed, tokenizer, task, str(run["data_dir"]), length)
+            parts, _ = read_parts(task, str(run["data_dir"]))
+            task, length = task.adapted(parts["train"]), min(run.get("max_length", 512), tokenizer.model_max_length)
+            return compare_on_task(model, deployed, tokenizer, task, parts["test"], length)
         except UserError as error:
             if not may_use_lines:
                 raise

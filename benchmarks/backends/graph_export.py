@@ -1,22 +1,26 @@
 """A model as an ONNX graph, with attention as one node wherever ONNX Runtime has a kernel for it.
 
 PyTorch's exporter writes attention as a dozen nodes that pass maps of heads x length x length through memory several
-times. ONNX Runtime's `MultiHeadAttention` runs over blocks that stay in the cache, but only without a mask; so padding
-becomes one more coordinate of queries and keys: 1 in each query, 0 or a large negative number in a key, which their
-product adds to the score.
+times. ONNX Runtime's `MultiHeadAttention` runs over blocks that stay in the cache, but only without a mask. So padding
+is encoded as one extra dimension of queries and keys: 1 in each query, 0 or a large negative number in a key, which
+their product adds to the score.
 """
 
+import contextlib
 import logging
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import onnx
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
-from benchmarks.backends.graph import Graph, quiet
+from benchmarks.backends.registry import Arrays
 
+OUTPUTS = ("last_hidden_state", "logits", "start_logits", "end_logits")
 OPSET = 20  # the first with Gelu
 FUSED = "onnx_multi_head_attention"
 HIDDEN = -1e5  # score of padding
@@ -24,38 +28,75 @@ HIDDEN = -1e5  # score of padding
 logger = logging.getLogger(__name__)
 
 
-def export_onnx(model: PreTrainedModel, inputs: dict[str, Tensor], path: Path) -> None:
+class Graph(nn.Module):
+    """A model as a function of tensors in a fixed order, which exporters take; it gives a tuple of tensors."""
+
+    def __init__(self, model: PreTrainedModel, inputs: Sequence[str]):
+        super().__init__()
+        self.model, self.inputs = model, inputs
+
+    def forward(self, *values: Tensor) -> tuple[Tensor, ...]:
+        outputs = self.model(**dict(zip(self.inputs, values, strict=True)))
+        return tuple(outputs[name] for name in OUTPUTS if name in outputs)
+
+
+def tensors(inputs: Arrays) -> dict[str, Tensor]:
+    """The same as tensors on the CPU."""
+    return {name: torch.from_numpy(array) for name, array in inputs.items()}
+
+
+def arrays(outputs: Sequence[Any]) -> list[np.ndarray]:
+    """Outputs of a run as arrays of their own, in fp32."""
+    return [torch.as_tensor(output).float().cpu().numpy().copy() for output in outputs]
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without an exporter's notes about packages that are not needed."""
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def export_onnx(model: PreTrainedModel, example: Arrays, path: Path) -> None:
     """Write the model as one file, for any batch and length.
 
-    inputs: an example, at least (2, 2), of choices (2, 2, 2), with padding. The inputs of the graph have their names,
+    example: inputs of at least (2, 2), of choices (2, 2, 2), with padding. The inputs of the graph have their names,
     its outputs those of the model's: `last_hidden_state`, `logits`, or `start_logits` and `end_logits`.
     """
-    wrapped = Graph(model.eval(), list(inputs))
-    names = wrapped.names(inputs)
+    inputs = tensors(example)
+    with torch.no_grad():
+        outputs = model.eval()(**inputs)
     axes = {axis: torch.export.Dim.DYNAMIC for axis in range(next(iter(inputs.values())).dim())}
     before = model.config._attn_implementation
     try:
         fuse_attention(model, inputs)
         with quiet():
             torch.onnx.export(
-                wrapped,
+                Graph(model, list(inputs)),
                 tuple(inputs.values()),
                 path,
                 dynamo=True,
                 opset_version=OPSET,
                 input_names=list(inputs),
-                output_names=names,
+                output_names=[name for name in OUTPUTS if name in outputs],
                 dynamic_shapes=(tuple(axes for _ in inputs),),
                 external_data=False,
                 verbose=False,
             )
     finally:
         model.set_attn_implementation(before)
-    strip(path)
+    _strip(path)
 
 
-def strip(path: Path) -> None:
+def _strip(path: Path) -> None:
     """Take out what the exporter notes about each node: a quarter of a megabyte, with paths of this machine."""
+    import onnx
+
     model = onnx.load(path)
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
@@ -93,10 +134,9 @@ def _fused(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attenti
     hidden = ((1 - attention_mask.to(query.dtype)) * (HIDDEN / scale))[:, None, :, None]
     query = torch.cat([query, torch.ones_like(query[..., :1])], dim=-1)
     key = torch.cat([key, hidden.expand(batch, heads, length, 1)], dim=-1)
-    flat = (tensor.transpose(1, 2).reshape(batch, length, -1) for tensor in (query, key, value))
     mixed = torch.onnx.ops.symbolic(
         "com.microsoft::MultiHeadAttention",
-        tuple(flat),
+        tuple(tensor.transpose(1, 2).reshape(batch, length, -1) for tensor in (query, key, value)),
         attrs={"num_heads": heads, "scale": scale},
         dtype=query.dtype,
         shape=(batch, length, heads * width),
@@ -105,9 +145,5 @@ def _fused(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attenti
     return mixed.reshape(batch, length, heads, width), None
 
 
-def _padding(*_: Any, attention_mask: Tensor | None = None, **__: Any) -> Tensor | None:
-    return attention_mask
-
-
 AttentionInterface.register(FUSED, _fused)
-AttentionMaskInterface.register(FUSED, _padding)
+AttentionMaskInterface.register(FUSED, lambda *_, attention_mask=None, **__: attention_mask)  # the padding itself

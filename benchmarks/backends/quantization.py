@@ -13,7 +13,7 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
-from benchmarks.backends.graph import quiet
+from benchmarks.backends.graph_export import quiet
 
 LARGEST = 127  # symmetric: zero stays zero
 LAST_AXIS = "last_axis"

@@ -1,20 +1,21 @@
-"""Ways to run a model, by name. Imports neither torch nor a runtime: those come with the module of a backend.
+"""Ways to run a model, by name. torch and the runtimes are imported by the methods that use them.
 
-Each backend builds what it needs in a folder, once, and opens that in any process. All take numpy arrays by name. They
-give the model's outputs in its order (`graph.OUTPUTS`), as tensors or arrays that the next call may overwrite;
-`graph.arrays` makes copies of them.
+Each backend builds its file in a folder, once, and opens that in any process. All take numpy arrays by name, and give
+the model's outputs in its order (`graph_export.OUTPUTS`), as tensors or arrays that the next call may overwrite;
+`graph_export.arrays` makes copies of them.
 """
 
-import importlib
 import importlib.util
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.timing.measure import instructions
 from distillation.config.errors import UserError
 
 if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
     from transformers import PreTrainedModel
 
 Arrays = Mapping[str, Any]  # of numpy
@@ -26,9 +27,8 @@ class Backend:
     """precision: in which matrices are multiplied; file: what it builds; needs: packages besides torch."""
 
     name: str
-    module: str  # of this package
     precision: str
-    file: str
+    file: str = ""
     needs: tuple[str, ...] = ()
     devices: tuple[str, ...] = ("cpu",)
 
@@ -42,29 +42,124 @@ class Backend:
 
     def build(self, model: "PreTrainedModel", samples: Iterable[Arrays], folder: Path) -> None:
         """Write the model. samples: inputs like those to come, the first of at least (2, 2) and with padding."""
-        self._module().build(self, model, samples, folder)
 
     def open(self, folder: Path, threads: int, device: str = "cpu") -> Run:
         """A built model, ready to run."""
-        return self._module().open_model(self, folder, threads, device)
-
-    def _module(self) -> Any:
-        return importlib.import_module(f"benchmarks.backends.{self.module}")
 
 
-PYTORCH = {"module": "in_pytorch", "file": "model.safetensors", "devices": ("cpu", "cuda")}
-ONNX = {"module": "in_onnxruntime", "file": "model.onnx", "needs": ("onnx", "onnxscript", "onnxruntime")}
-OPENVINO = {"module": "in_openvino", "file": "openvino_model.xml", "needs": ("openvino",)}
+@dataclass(frozen=True)
+class PyTorch(Backend):
+    """As it is (sdpa attention), or compiled."""
+
+    file: str = "model.safetensors"
+    devices: tuple[str, ...] = ("cpu", "cuda")
+
+    def build(self, model: "PreTrainedModel", samples: Iterable[Arrays], folder: Path) -> None:
+        (model.bfloat16() if self.precision == "bf16" else model).save_pretrained(folder)
+
+    def open(self, folder: Path, threads: int, device: str = "cpu") -> Run:
+        import torch
+
+        from benchmarks.backends.graph_export import OUTPUTS, tensors
+        from distillation.models.loading import load_as_saved
+
+        torch.set_num_threads(threads)
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        model = load_as_saved(str(folder), "models", dtype=dtype).to(device)
+        run = torch.compile(model) if self.name == "compile" else model
+
+        @torch.inference_mode()
+        def call(inputs: Arrays) -> Sequence[Any]:
+            outputs = run(**{name: one.to(device) for name, one in tensors(inputs).items()})
+            return [outputs[name] for name in OUTPUTS if name in outputs]
+
+        return call
+
+
+@dataclass(frozen=True)
+class OnnxRuntime(Backend):
+    """In fp32, or with dynamically quantised int8 products."""
+
+    file: str = "model.onnx"
+    needs: tuple[str, ...] = ("onnx", "onnxscript", "onnxruntime")
+
+    def build(self, model: "PreTrainedModel", samples: Iterable[Arrays], folder: Path) -> None:
+        from benchmarks.backends.graph_export import export_onnx
+        from benchmarks.backends.quantization import quantize_onnx
+
+        path = folder / self.file
+        export_onnx(model, next(iter(samples)), path)
+        if self.precision == "int8":
+            quantize_onnx(path, path)
+
+    def open(self, folder: Path, threads: int, device: str = "cpu") -> Run:
+        opened = session(folder / self.file, threads)
+        return lambda inputs: opened.run(None, dict(inputs))
+
+
+def session(model: Path | bytes, threads: int) -> "InferenceSession":
+    """On the CPU, and right in int8 on any processor."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    if not any("vnni" in name for name in instructions()):  # without VNNI int8 overflows; with it this takes longer
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+@dataclass(frozen=True)
+class OpenVINO(Backend):
+    """fp32, bf16 where the processor has it, or int8 with scales measured on samples."""
+
+    file: str = "openvino_model.xml"
+    needs: tuple[str, ...] = ("openvino",)
+
+    def build(self, model: "PreTrainedModel", samples: Iterable[Arrays], folder: Path) -> None:
+        import openvino
+
+        from benchmarks.backends.graph_export import Graph, quiet, tensors
+
+        samples = list(samples)
+        with quiet():
+            example = tuple(tensors(samples[0]).values())
+            converted = openvino.convert_model(Graph(model, list(samples[0])), example_input=example)
+        for port, name in zip(converted.inputs, samples[0], strict=True):
+            port.get_tensor().set_names({name})
+        if self.precision == "int8":
+            import nncf
+
+            data = nncf.Dataset(samples, lambda sample: tuple(sample.values()))
+            converted = nncf.quantize(converted, data, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(samples))
+        openvino.save_model(converted, folder / self.file, compress_to_fp16=False)
+
+    def open(self, folder: Path, threads: int, device: str = "cpu") -> Run:
+        import openvino
+
+        settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+        if self.precision != "int8":  # what is not int8 is then in what the processor does best
+            settings["INFERENCE_PRECISION_HINT"] = "f32" if self.precision == "fp32" else "bf16"
+        compiled = openvino.Core().compile_model(folder / self.file, "CPU", settings)
+        request = compiled.create_infer_request()
+
+        def call(inputs: Arrays) -> Sequence[Any]:
+            found = request.infer(dict(inputs), share_inputs=True, share_outputs=True)
+            return [found[port] for port in compiled.outputs]
+
+        return call
+
+
 BACKENDS = {
     backend.name: backend
     for backend in (
-        Backend("torch", precision="fp32", **PYTORCH),
-        Backend("torch-bf16", precision="bf16", **PYTORCH),
-        Backend("compile", precision="fp32", **PYTORCH),
-        Backend("onnx", precision="fp32", **ONNX),
-        Backend("onnx-int8", precision="int8", **ONNX),
-        Backend("openvino", precision="fp32", **OPENVINO),
-        Backend("openvino-bf16", precision="bf16", **OPENVINO),
-        Backend("openvino-int8", precision="int8", **OPENVINO | {"needs": ("openvino", "nncf")}),
+        PyTorch("torch", "fp32"),
+        PyTorch("torch-bf16", "bf16"),
+        PyTorch("compile", "fp32"),
+        OnnxRuntime("onnx", "fp32"),
+        OnnxRuntime("onnx-int8", "int8"),
+        OpenVINO("openvino", "fp32"),
+        OpenVINO("openvino-bf16", "bf16"),
+        OpenVINO("openvino-int8", "int8", needs=("openvino", "nncf")),
     )
 }

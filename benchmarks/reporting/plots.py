@@ -1,7 +1,5 @@
-"""The pictures of a report: what training did, how fast models answer, what quality costs."""
+"""The pictures of a report: what training did, how small and fast models are, what quality costs."""
 
-import math
-import textwrap
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -10,15 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, StrMethodFormatter
 
-from benchmarks.reporting.speed import Timing, figure, is_steady, milliseconds
+from benchmarks.reporting.speed import Timing, milliseconds
 from benchmarks.scores import Score
 from distillation.config.terms import TERMS
 from distillation.runs.files import mean_and_deviation
 
 # Okabe and Ito's palette, which colour-blind readers tell apart, without its yellow and black.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#7F7F7F")
-LINES, MARKERS, HATCHES = ("-", "--", ":", "-."), "os^D", ("", "///", "...", "xxx")
-WIDE = 20  # from what ratio on of the largest to the least an axis is logarithmic
+LINES, MARKERS = ("-", "--", ":", "-."), "os^D"
+WIDE = 20  # ratio of the largest value to the least from which an axis is logarithmic
 Log = Sequence[Mapping[str, float]]  # of `trainer_state.json`: a step, and what was logged then
 
 
@@ -37,42 +35,18 @@ def training_curves(variants: Mapping[str, Sequence[Log]]) -> Figure:
             axes.plot(*_over_runs(runs, f"eval_{name}")[:2], "o", color=colour, markeredgecolor="white")
         axes.set_xlabel("step")
         values = [value for line in axes.lines for value in line.get_ydata()]
-        axes.set_yscale("log" if _is_wide(values) else "linear")
+        axes.set_yscale("log" if values and 0 < WIDE * min(values) < max(values) else "linear")
     return _with_legend(picture)
 
 
 def _over_runs(runs: Sequence[Log], name: str) -> list[Sequence[float]]:
-    """Of what was logged under a name: steps, means, and means less and plus the deviation."""
+    """Of what was logged under a name: steps, means, and means minus and plus the deviation."""
     values: dict[float, list[float]] = defaultdict(list)
     for entry in chain(*runs):
         if name in entry:
             values[entry["step"]].append(entry[name])
     rows = [(step, *mean_and_deviation(values[step])) for step in sorted(values)]
     return list(zip(*((step, mean, mean - off, mean + off) for step, mean, off in rows), strict=True)) or [()] * 4
-
-
-def speed_bars(panels: Mapping[str, Sequence[Timing]]) -> Figure:
-    """A panel for each input, a bar for each model and backend; a thin line goes from the least to the largest of the
-    rounds, a black tick stands at the least time that the hardware allows. Rounds that do not agree are left out."""
-    backends = list(dict.fromkeys(row["backend"] for rows in panels.values() for row in rows))
-    height = 0.24 * max(map(len, panels.values())) + 1.2
-    picture, grid = _panels([textwrap.fill(title, 70) for title in panels], 5.5, height, columns=2)
-    for axes, rows in zip(grid, panels.values(), strict=True):
-        rows = [row for row in rows if is_steady(row)]
-        for place, row in enumerate(rows):
-            colour, hatch = _look(backends.index(row["backend"]), HATCHES)
-            took, ends = milliseconds(row), [1000 * min(row["seconds"]), 1000 * max(row["seconds"])]
-            axes.barh(place, took, 0.85, color=colour, hatch=hatch, edgecolor="white", label=row["backend"])
-            axes.plot(ends, [place] * 2, color="0.3", linewidth=1)
-            axes.annotate(figure(took), (ends[1], place), (3, 0), textcoords="offset points", va="center", fontsize=7)
-            if bound := row.get("bound_seconds"):
-                axes.plot([1000 * bound] * 2, [place - 0.4, place + 0.4], "k", linewidth=2, label="bound")
-        axes.set_yticks(range(len(rows)), [row["model"] for row in rows])
-        axes.invert_yaxis()  # the largest model on top
-        axes.set_xscale("log" if _is_wide([milliseconds(row) for row in rows]) else "linear")
-        axes.set_xlabel("ms (median)")
-        axes.margins(x=0.15)
-    return _with_legend(picture)
 
 
 def size_and_speed(rows: Sequence[Timing]) -> Figure:
@@ -116,9 +90,9 @@ def quality_against_cost(costs: Sequence[tuple[Score, float]], cost: str) -> Fig
     return _with_legend(picture)
 
 
-def _panels(titles: Sequence[str], width: float, height: float, columns: int = 3) -> tuple[Figure, list[Axes]]:
-    columns = min(columns, len(titles))
-    rows = math.ceil(len(titles) / columns)
+def _panels(titles: Sequence[str], width: float, height: float) -> tuple[Figure, list[Axes]]:
+    columns = min(3, len(titles))
+    rows = -(-len(titles) // columns)  # rounded up
     picture = Figure((max(width * columns, 7), height * rows + 0.8), dpi=150, layout="constrained")
     panels = [picture.add_subplot(rows, columns, place + 1, title=title) for place, title in enumerate(titles)]
     for axes in panels:
@@ -138,10 +112,5 @@ def _with_legend(picture: Figure) -> Figure:
 
 
 def _look(number: int, variants: Sequence[str]) -> tuple[str, str]:
-    """A colour, and when all are used up the next line, marker, or hatch."""
+    """A colour, and when all are used up the next line or marker."""
     return COLOURS[number % len(COLOURS)], variants[number // len(COLOURS) % len(variants)]
-
-
-def _is_wide(values: Sequence[float]) -> bool:
-    """Whether the least would vanish beside the largest."""
-    return bool(values) and 0 < WIDE * min(values) < max(values)

@@ -1,8 +1,8 @@
-"""How far a difference between two fine-tuned models is one of chance: a bootstrap over test examples and seeds.
+"""Is a difference between two fine-tuned models one of chance? A bootstrap over test examples and seeds.
 
 A score is a function of sums over examples, so that a resample is a product with a matrix of counts. Both models are
 scored on the same resampled examples (paired: Efron and Tibshirani 1993, chapter 13; Koehn 2004 for scores of a whole
-test set); the seeds of each are resampled too, so that what another seed would do counts as chance.
+test set). The seeds of each are resampled too: what another seed would do counts as chance.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,15 +15,12 @@ from finetuning.tasks import bio_spans as spans
 
 RESAMPLES = 2000
 SEED = 0
-METRICS = ("accuracy", "f1", "f1_weighted", "f1_macro", "exact_match")  # what `scorer` knows
+METRICS = ("accuracy", "f1", "f1_weighted", "f1_macro", "exact_match")  # those of `statistics_of`
 
-Predictions = Sequence[dict[str, Any]]  # of a test part, as `finetuning` saves them
-Score = Callable[[np.ndarray], np.ndarray]  # sums (..., k) -> scores (...)
+Score = Callable[[np.ndarray], np.ndarray]  # sums (..., k) -> scores (...), shares of 1
 
 
-def difference(
-    first: Sequence[np.ndarray], second: Sequence[np.ndarray], score: Score, resamples: int = RESAMPLES
-) -> dict[str, float]:
+def difference(first: Sequence[np.ndarray], second: Sequence[np.ndarray], score: Score) -> dict[str, float]:
     """The mean score over seeds of each model (`first`, `second`), their `difference`, and the ends of its 95 %
     interval, `low` and `high`. Of few seeds the interval is too narrow: resamples of n have (n - 1) / n of their
     variance.
@@ -33,68 +30,57 @@ def difference(
     both = np.stack(first), np.stack(second)
     count = both[0].shape[1]
     generator = np.random.default_rng(SEED)
-    weights = np.empty((resamples, count))  # how often an example is drawn
-    seeds = [np.empty((resamples, len(of_model)), dtype=int) for of_model in both]
-    for index in range(resamples):
-        weights[index] = np.bincount(generator.integers(count, size=count), minlength=count)
-        for drawn in seeds:
-            drawn[index] = generator.integers(drawn.shape[1], size=drawn.shape[1])
-    observed = [float(score(of_model.sum(1)).mean()) for of_model in both]
-    resampled = []
-    for of_model, drawn in zip(both, seeds, strict=True):
+    # How often each example is drawn: (resamples, examples).
+    weights = np.empty((RESAMPLES, count))
+    for row in weights:
+        row[:] = np.bincount(generator.integers(count, size=count), minlength=count)
+    observed, resampled = [], []
+    for of_model in both:
+        observed.append(float(score(of_model.sum(1)).mean()))
         of_all_seeds = score(np.tensordot(weights, of_model, (1, 1)))  # (resamples, seeds)
+        drawn = generator.integers(len(of_model), size=of_all_seeds.shape)
         resampled.append(np.take_along_axis(of_all_seeds, drawn, axis=1).mean(1))
-    low, high = np.quantile(resampled[0] - resampled[1], [0.025, 0.975])
-    ends = {"low": float(low), "high": float(high)}
-    return {"first": observed[0], "second": observed[1], "difference": observed[0] - observed[1], **ends}
+    low, high = map(float, np.quantile(resampled[0] - resampled[1], [0.025, 0.975]))
+    ends = {"difference": observed[0] - observed[1], "low": low, "high": high}
+    return {"first": observed[0], "second": observed[1], **ends}
 
 
-def statistics_of(metric: str, predictions: Predictions) -> np.ndarray:
-    """What a score is made of, for each example: (examples, k), to be summed and given to `scorer(metric, ...)`."""
-    if metric == "accuracy":
-        return np.array([[one["prediction"] == one["reference"], 1] for one in predictions], dtype=float)
-    if isinstance(predictions[0]["prediction"], list):
-        return np.array([_entities(one) for one in predictions], dtype=float)
-    if isinstance(predictions[0]["reference"], list):
-        score = word_f1 if metric == "f1" else lambda answer, right: normalised(answer) == normalised(right)
-        best = [max(score(p["prediction"], right) for right in p["reference"] or [""]) for p in predictions]
-        return np.array([[value, 1] for value in best], dtype=float)
-    labels = _labels(predictions)
-    cells = [labels.index(p["reference"]) * len(labels) + labels.index(p["prediction"]) for p in predictions]
-    return np.eye(len(labels) ** 2)[cells]  # of the matrix of confusion
+def statistics_of(metric: str, predictions: Sequence[dict[str, Any]]) -> tuple[np.ndarray, Score]:
+    """What a score is made of, (examples, k) to be summed over examples; the score as a function of such sums.
 
-
-def _labels(predictions: Predictions) -> list[str]:
-    """Those of a classification, in the order of its scores."""
-    return list(predictions[0]["scores"])
-
-
-def _entities(one: dict[str, Any]) -> tuple[int, int, int]:
-    """Of a sentence: entities found rightly, found, and there."""
-    found, there = set(spans.decode(one["prediction"])), set(spans.decode(one["reference"]))
-    return len(found & there), len(found), len(there)
-
-
-def scorer(metric: str, predictions: Predictions) -> Score:
-    """The benchmark's metric, one of METRICS, of sums of `statistics_of`; a share of 1.
-
-    predictions: of any model, for the kind of task.
+    metric: one of METRICS. predictions: of a test part, as `finetuning` saves them.
     """
-    if isinstance(predictions[0]["prediction"], list):
-        return lambda sums: _ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
-    if metric == "accuracy" or isinstance(predictions[0]["reference"], list):
-        return lambda sums: sums[..., 0] / sums[..., 1]
-    size = len(_labels(predictions))
+    pairs = [(one["prediction"], one["reference"]) for one in predictions]
+    if metric == "accuracy":
+        return np.array([[guess == right, 1] for guess, right in pairs], dtype=float), _share
+    if isinstance(pairs[0][0], list):  # labels of a sentence: entities found rightly, found, and there
+        entities = [(set(spans.decode(guess)), set(spans.decode(right))) for guess, right in pairs]
+        return np.array([[len(a & b), len(a), len(b)] for a, b in entities], dtype=float), _f1_of_entities
+    if isinstance(pairs[0][1], list):  # right answers to a question
+        score = word_f1 if metric == "f1" else lambda answer, right: normalised(answer) == normalised(right)
+        best = [max(score(guess, right) for right in rights or [""]) for guess, rights in pairs]
+        return np.array([[value, 1] for value in best], dtype=float), _share
+    labels = list(predictions[0]["scores"])  # in the order of the classification's scores
+    cells = [labels.index(right) * len(labels) + labels.index(guess) for guess, right in pairs]
+    return np.eye(len(labels) ** 2)[cells], lambda sums: _f1_of_labels(metric, sums)  # sums: a matrix of confusion
 
-    def f1_of_labels(sums: np.ndarray) -> np.ndarray:
-        table = sums.reshape(*sums.shape[:-1], size, size)  # reference, prediction
-        right, there, found = np.diagonal(table, axis1=-2, axis2=-1), table.sum(-1), table.sum(-2)
-        f1 = _ratio(2 * right, there + found)
-        if metric == "f1_weighted":
-            return (f1 * there).sum(-1) / there.sum(-1)
-        return f1.mean(-1) if metric == "f1_macro" else f1[..., -1]
 
-    return f1_of_labels
+def _share(sums: np.ndarray) -> np.ndarray:
+    return sums[..., 0] / sums[..., 1]
+
+
+def _f1_of_entities(sums: np.ndarray) -> np.ndarray:
+    return _ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
+
+
+def _f1_of_labels(metric: str, sums: np.ndarray) -> np.ndarray:
+    size = round(sums.shape[-1] ** 0.5)
+    table = sums.reshape(*sums.shape[:-1], size, size)  # reference, prediction
+    right, there, found = np.diagonal(table, axis1=-2, axis2=-1), table.sum(-1), table.sum(-2)
+    f1 = _ratio(2 * right, there + found)
+    if metric == "f1_weighted":
+        return (f1 * there).sum(-1) / there.sum(-1)
+    return f1.mean(-1) if metric == "f1_macro" else f1[..., -1]
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -1,11 +1,15 @@
-"""Time and memory of several ways to do one thing, side by side in one process.
+"""Time and memory of several calls side by side in one process, and what a table says of them.
 
-The ways take turns, A B C A B C: what else the machine does falls on all of them, and their ratio in a round is fair.
+The calls take turns, A B C A B C: what else the machine does slows all of them, so their ratio in a round is fair.
+Rounds that differ by more than a factor of `LIMIT` come from a busy machine. Their spread stands in the table; they go
+neither into a ratio nor on a card.
 
-Peak memory is what a call holds at most, its result included, above what was held before it. On a CPU it is read from
-the kernel's high-water mark of the resident set (VmHWM), which writing 5 to /proc/self/clear_refs sets back; what
-earlier calls have freed goes back to the kernel first (malloc_trim), so that no call lives on the memory of another.
-Where the system has no such mark, memory is not measured. On a GPU it is that of torch's allocator.
+Peak memory is the most that a call holds, its result included, above what was held before it. On a CPU it is the
+kernel's high-water mark of the resident set (VmHWM). Writing 5 to /proc/self/clear_refs sets the mark back; memory
+that earlier calls have freed goes back to the kernel first (malloc_trim), or a call would live on it. A system without
+such a mark gives no memory. On a GPU it is the peak of torch's allocator.
+
+torch is imported inside functions: scripts read their command line before it.
 """
 
 import ctypes
@@ -13,101 +17,181 @@ import gc
 import json
 import platform
 import re
+import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
+from distillation.config.command_line import check_output_file, key
+from distillation.config.errors import UserError
 from distillation.runs.files import write_json
 
-MIB, PAGE = 2**20, 4096  # bytes; less than a page cannot be seen
-# What products in int8 and bf16 live on.
+if TYPE_CHECKING:
+    import torch
+
+LIMIT = 1.5  # the largest round of a quiet machine over the least
+MIB = 2**20  # bytes
+PAGE = 4  # KiB
+# What the speed of products in int8 and bf16 depends on.
 INSTRUCTIONS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
 
 @dataclass
-class Measurement:
-    """One figure a round; `mib` stays empty where memory cannot be measured."""
+class TimingArguments:
+    """How often, and where the figures go."""
 
-    seconds: list[float] = field(default_factory=list)
-    mib: list[float] = field(default_factory=list)
+    rounds: int = key(5, "How often each is measured, in turn with all others.", least=1)
+    output: str | None = key(None, "JSON file for the figures.")
+
+    def __post_init__(self):
+        check_output_file(self.output)
 
 
-def side_by_side(calls: dict[str, Callable[[], Any]], rounds: int, device: torch.device) -> dict[str, Measurement]:
-    """Measure each call in each round. Each should have run before: a first call is slower."""
-    measurements = {name: Measurement() for name in calls}
+def check_device(device: str) -> None:
+    """Raise UserError for a GPU that torch does not find."""
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("`device` is cuda, and torch finds no GPU")
+
+
+def side_by_side(
+    calls: Mapping[str, Callable[[], Any]], rounds: int, device: "torch.device"
+) -> dict[str, dict[str, list[float]]]:
+    """`seconds` and `mib` of each call, one figure a round; no `mib` where memory cannot be measured.
+
+    An additional first round does not count: a first call is slower.
+    """
+    found = {name: {"seconds": [], "mib": []} for name in calls}
+    for call in calls.values():
+        call()
     gc.collect()
-    gc.freeze()  # what is there by now need not be looked through before each call
+    gc.freeze()  # objects made so far need not be looked through before each call
     for _ in range(rounds):
         for name, call in calls.items():
-            held = reset_peak(device)
+            peak = record_peak(device)
             start = time.perf_counter()
             result = call()
             synchronise(device)
-            measurements[name].seconds.append(time.perf_counter() - start)
-            if held is not None:
-                measurements[name].mib.append(max(peak(device) - held, PAGE) / MIB)
+            found[name]["seconds"].append(time.perf_counter() - start)
+            found[name]["mib"] += peak()
             del result
     gc.unfreeze()
-    return measurements
+    return found
 
 
-def hardware(device: torch.device) -> dict[str, Any]:
+def synchronise(device: "torch.device") -> None:
+    """Wait until a GPU has done its work."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def record_peak(device: "torch.device") -> Callable[[], list[float]]:
+    """A function that gives the peak from here on, in MiB above what is held now; no figure if that is unknown."""
+    import torch
+
+    gc.collect()
+    synchronise(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        held = torch.cuda.memory_allocated(device)
+        return lambda: [(torch.cuda.max_memory_allocated(device) - held) / MIB]
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")
+    except (AttributeError, OSError):
+        return list
+    held = int(_read("/proc/self/status", r"VmRSS:\s*(\d+)"))
+    # Less than a page cannot be seen.
+    return lambda: [max(int(_read("/proc/self/status", r"VmHWM:\s*(\d+)")) - held, PAGE) / 1024]
+
+
+def hardware(device: "torch.device") -> dict[str, Any]:
     """What the figures depend on besides the code."""
-    found = {"cpu": _cpuinfo("model name") or platform.processor(), "threads": torch.get_num_threads()}
-    found["instructions"] = " ".join(instructions())
+    import torch
+
+    found = {"cpu": _read("/proc/cpuinfo", r"model name\s*: (.*)") or platform.processor()}
+    found |= {"threads": torch.get_num_threads(), "instructions": " ".join(instructions())}
     if device.type == "cuda":
         found["gpu"] = torch.cuda.get_device_name(device)
     return found | {"torch": torch.__version__}
 
 
 def instructions() -> list[str]:
-    """Of `INSTRUCTIONS` those that the processor has, as far as the system tells."""
-    return [name for name in INSTRUCTIONS if name in _cpuinfo("flags").split()]
+    """Those of `INSTRUCTIONS` that the processor has, as far as the system tells."""
+    flags = _read("/proc/cpuinfo", r"flags\s*: (.*)").split()
+    return [name for name in INSTRUCTIONS if name in flags]
 
 
-def _cpuinfo(key: str) -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    found = re.search(rf"{key}\s*: (.*)", cpuinfo.read_text() if cpuinfo.exists() else "")
+def _read(file: str, pattern: str) -> str:
+    found = re.search(pattern, Path(file).read_text() if Path(file).exists() else "")
     return found[1] if found else ""
 
 
 def show(tables: str, figures: dict[str, Any], output: str | None) -> None:
-    """Tables for people, then one line of JSON for programs; the same JSON in a file, if one is named."""
+    """Print tables for people, then one line of JSON for programs. Write the JSON to a file if one is named."""
     print(tables)
     print(json.dumps(figures))
     if output:
         write_json(output, figures)
 
 
-def synchronise(device: torch.device) -> None:
-    """Wait until the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def spread(rounds: Sequence[float]) -> float:
+    """The largest round over the least."""
+    return max(rounds) / min(rounds)
 
 
-def reset_peak(device: torch.device) -> int | None:
-    """Bytes held now; from here on the peak counts. None: it cannot be measured."""
-    gc.collect()
-    synchronise(device)
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        return torch.cuda.memory_allocated(device)
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")
-    except (AttributeError, OSError):
+def is_steady(rounds: Sequence[float]) -> bool:
+    """Whether the rounds agree so well that their median is a figure."""
+    return spread(rounds) <= LIMIT
+
+
+def verdict(rounds: Sequence[float]) -> dict[str, Any]:
+    """For the JSON of a timed row: `spread`, and whether it is `steady`."""
+    return {"spread": round(spread(rounds), 3), "steady": is_steady(rounds)}
+
+
+def time_ratio(first: Sequence[float], second: Sequence[float]) -> dict[str, float] | None:
+    """How many times as long the second takes: the ratio of the medians, and the least and the largest of a round.
+
+    None where either is not steady.
+    """
+    if not (is_steady(first) and is_steady(second)):
         return None
-    return _status("VmRSS")
+    each = [b / a for a, b in zip(first, second, strict=True)]
+    return {"median": statistics.median(second) / statistics.median(first), "min": min(each), "max": max(each)}
 
 
-def peak(device: torch.device) -> int:
-    """Bytes held at most since `reset_peak`."""
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _status("VmHWM")
+def number_text(value: float) -> str:
+    """Three digits, or as many as a large number has before the point."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"
 
 
-def _status(key: str) -> int:
-    return 1024 * int(re.search(rf"{key}:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
+def range_text(values: Sequence[float]) -> str:
+    """The median, the least and the largest."""
+    return _three(statistics.median(values), min(values), max(values)) if values else "not measured"
+
+
+def _three(*numbers: float) -> str:
+    return "{} [{}, {}]".format(*map(number_text, numbers))
+
+
+def time_text(seconds: Sequence[float]) -> str:
+    """Milliseconds for a table; rounds that do not agree with their spread."""
+    text = range_text([1000 * one for one in seconds])
+    return text if is_steady(seconds) else f"{text} spread {number_text(spread(seconds))}x"
+
+
+def ratio_text(found: Mapping[str, float] | None) -> str:
+    """A ratio of `time_ratio` for a table."""
+    return "busy" if found is None else _three(found["median"], found["min"], found["max"])
+
+
+def advice(timings: Iterable[Sequence[float]]) -> str:
+    """What to do about rounds that do not agree; empty if all do."""
+    worst = max((spread(rounds) for rounds in timings if not is_steady(rounds)), default=None)
+    return "" if worst is None else f"rounds spread by {worst:.3g}x: the machine was busy; run again on idle cores"

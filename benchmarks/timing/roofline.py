@@ -1,12 +1,12 @@
-"""The least time that a machine needs for a model, from what it was measured to do at its best.
+"""The least time that a machine needs for a model, from its best measured rates.
 
-A forward pass multiplies matrices, and reads its weights once: it cannot be faster than the first takes at the rate of
-a large matrix product, nor than the second at that of a large copy. Everything else (softmax, activations, attention
-maps in memory) is left out, so the bound cannot be reached.
+A forward pass multiplies matrices and reads its weights once. So it takes at least the products' time at the rate of
+a large matrix product, and at least the weights' time at the rate of a large copy. Everything else (softmax,
+activations, attention maps in memory) is left out, so the bound cannot be reached.
 """
 
-import time
-from collections.abc import Callable
+import timeit
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,69 +29,61 @@ class Machine:
     flops: dict[str, float]
     bandwidth: float
 
-    def best(self, other: "Machine") -> "Machine":
-        """The better of two measurements: what else a machine does can only make it look worse."""
-        flops = {name: max(m.flops.get(name, 0.0) for m in (self, other)) for name in {**self.flops, **other.flops}}
-        return Machine(flops, max(self.bandwidth, other.bandwidth))
+    @staticmethod
+    def best(found: "Sequence[Machine]") -> "Machine":
+        """The best of several measurements: other work of a machine can only make it look slower."""
+        flops = {name: max(one.flops[name] for one in found) for name in found[0].flops}
+        return Machine(flops, max(one.bandwidth for one in found))
 
     def bound(self, flops: float, weights: float, precision: str) -> float | None:
         """Seconds for so many operations and weights; None where the precision was not measured."""
-        if precision not in self.flops:
-            return None
-        return max(flops / self.flops[precision], weights * BYTES[precision] / self.bandwidth)
+        rate = self.flops.get(precision)
+        return rate and max(flops / rate, weights * BYTES[precision] / self.bandwidth)
 
 
 def measure_machine(precisions: set[str], device: torch.device) -> Machine:
-    """What it does at its best, with the threads that torch has now: of PyTorch and ONNX Runtime the faster."""
-    products: dict[str, list[Callable[[], object]]] = {precision: [] for precision in precisions}
-    for precision in precisions - {"int8"}:
-        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        matrix = torch.randn(SIDE, SIDE).to(device, dtype)
-        products[precision].append(lambda matrix=matrix: matrix @ matrix)
-    for precision in precisions & {"fp32", "int8"} if device.type == "cpu" else ():
-        products[precision].append(_product_by_onnx(precision, torch.get_num_threads()))
-    seconds = {name: min(_least(call, device) for call in calls) for name, calls in products.items() if calls}
+    """The best rates with torch's present threads; for products the faster of PyTorch and ONNX Runtime."""
+
+    def least(call: Callable[[], object]) -> float:
+        return min(timeit.repeat(lambda: (call(), synchronise(device)), number=1, repeat=REPEATS))
+
+    rates: dict[str, float] = {}
+    for precision in precisions:
+        products: list[Callable[[], object]] = []
+        if precision != "int8":
+            dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+            matrix = torch.randn(SIDE, SIDE).to(device, dtype)
+            products.append(lambda matrix=matrix: matrix @ matrix)
+        if precision != "bf16" and device.type == "cpu":
+            products.append(_product_by_onnx(precision))
+        if products:
+            rates[precision] = 2 * SIDE**3 / min(map(least, products))
     source = torch.ones(COPIED // 4, device=device)
     target = torch.empty_like(source)
-    bandwidth = 2 * COPIED / _least(lambda: target.copy_(source), device)
-    return Machine({name: 2 * SIDE**3 / least for name, least in seconds.items()}, bandwidth)
+    return Machine(rates, 2 * COPIED / least(lambda: target.copy_(source)))
 
 
-def _least(call: Callable[[], object], device: torch.device) -> float:
-    seconds = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        call()
-        synchronise(device)
-        seconds.append(time.perf_counter() - start)
-    return min(seconds)
-
-
-def _product_by_onnx(precision: str, threads: int) -> Callable[[], object]:
+def _product_by_onnx(precision: str) -> Callable[[], object]:
     import onnx
 
-    from benchmarks.backends.in_onnxruntime import session
+    from benchmarks.backends.registry import session
 
-    draw = np.random.default_rng(0)
-    if precision == "int8":
-        kind, given, found = "MatMulInteger", "uint8", "int32"
-        left, right = (draw.integers(0, 256, (SIDE, SIDE)).astype(dtype) for dtype in (np.uint8, np.int8))
-    else:
-        kind, given, found = "MatMul", "float", "float"
-        left, right = draw.standard_normal((2, SIDE, SIDE), dtype=np.float32)
+    kinds = {"fp32": ("MatMul", "float", "float", "f4", "f4"), "int8": ("MatMulInteger", "uint8", "int32", "u1", "i1")}
+    kind, given, found, *types = kinds[precision]
+    left, right = (np.ones((SIDE, SIDE), dtype) for dtype in types)
     shape = f"[{SIDE}, {SIDE}]"
     graph = f"product ({given}{shape} left) => ({found}{shape} product) {{ product = {kind}(left, right) }}"
     model = onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["": 20]> {graph}')
     model.graph.initializer.append(onnx.numpy_helper.from_array(right, "right"))
-    opened = session(model.SerializeToString(), threads)
+    opened = session(model.SerializeToString(), torch.get_num_threads())
     return lambda: opened.run(None, {"left": left})
 
 
 def work(model: PreTrainedModel, batch_size: int, length: int) -> tuple[int, int]:
-    """Operations of a model's matrix products, attention's included, and how many weights they read.
+    """Operations of a model's matrix products, attention's included, and the number of weights that they read.
 
-    model: on the `meta` device, as `System.skeleton` has it; on a CPU attention is a kernel that torch does not
-    count. Rows of embeddings that are looked up count for nothing.
+    model: on the `meta` device, as `System.skeleton` has it; torch does not count attention's kernel on a CPU. Rows of
+    embeddings that are looked up count for nothing.
     """
     ids = torch.zeros(batch_size, length, dtype=torch.long, device=model.device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():

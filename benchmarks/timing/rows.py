@@ -1,36 +1,89 @@
-"""The rows of a measurement: what is known of each beforehand, how it is built, and its rounds in turn with others."""
+"""The rows of a measurement of inference. Every round of a row runs in a process of its own.
+
+A fresh process holds nothing but libraries, so its peak is the memory of the model and its call.
+"""
 
 import itertools
+import statistics
+import time
 from collections.abc import Callable
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+import transformers
 from tqdm.auto import tqdm
 
-from benchmarks.backends.registry import BACKENDS
+from benchmarks.backends.registry import BACKENDS, Arrays
+from benchmarks.timing.measure import MIB, record_peak, synchronise, verdict
 from benchmarks.timing.roofline import Machine, measure_machine, work
-from benchmarks.timing.rounds import verdict
 from benchmarks.timing.systems import System, systems
-from benchmarks.timing.worker import build, in_process, random_inputs, time_calls
-from distillation.config.errors import UserError
+from distillation.config.errors import UserError, one_line
 from distillation.models.loading import position_count
 
 if TYPE_CHECKING:
     from benchmarks.inference import InferenceArguments
 
 Row = dict[str, Any]
+WARM_UP = 0.3  # seconds
+NO_ROOM = ("allocate memory", "out of memory", "bad_alloc", "bad allocation")  # messages of torch, CUDA, C++
+SAMPLES = 16  # inputs to measure the scales of int8 activations
 
 
 def plan(arguments: "InferenceArguments") -> list[Row]:
-    """A row for each thing to measure, with what is known of it, or under `error` why it cannot be measured."""
+    """A row for each thing to measure: what is known of it, or under `error` why it cannot be measured."""
     choices = arguments.heads, arguments.backends, arguments.batch_sizes, arguments.sequence_lengths
     rows = []
     for system, head, backend, size, length in itertools.product(systems(arguments.models), *choices):
         row = {"model": system.name, "source": system.source, "head": head, "backend": backend}
         row |= {"device": arguments.device, "batch_size": size, "sequence_length": length}
-        rows.append(row | _attempt(facts, system, row))
+        rows.append(row | _attempt(_facts, system, row))
     return rows
+
+
+def _facts(system: System, row: Row) -> Row:
+    """Parameters of the model, and the work of its matrix products. Raises UserError for a row that cannot run."""
+    BACKENDS[row["backend"]].check(row["device"])
+    model = system.skeleton(row["head"])
+    if row["sequence_length"] > (positions := position_count(model)):
+        raise UserError(f"`sequence_lengths` {row['sequence_length']} exceeds its {positions} positions")
+    flops, weights = work(model, row["batch_size"], row["sequence_length"])
+    known = {"parameters": model.num_parameters(), "vocabulary": model.config.vocab_size}
+    return known | {"flops": flops, "weights": weights}
+
+
+def measure(rows: list[Row], arguments: "InferenceArguments", rounds: int, folder: Path) -> Machine:
+    """Fill in the rows: build each model, then time all of them in turns. Returns the machine's best."""
+    precisions, measured = {BACKENDS[name].precision for name in arguments.backends}, []
+    settings = arguments.threads, arguments.device, arguments.seconds
+    built: dict[tuple, Row] = {}
+    for row in _running(rows, "Building"):
+        system, head, backend = key = System(row["model"], row["source"]), row["head"], row["backend"]
+        if key not in built:
+            place = folder / str(len(built))
+            built[key] = _attempt(in_process, build, system, head, backend, place) | {"folder": place}
+        row |= built[key] | {"seconds": [], "peak_mib": []}
+    for _ in range(rounds):
+        measured.append(measure_machine(precisions, torch.device(arguments.device)))
+        for row in _running(rows, "Timing"):
+            inputs = random_inputs(row["vocabulary"], row["batch_size"], row["sequence_length"])
+            found = _attempt(in_process, time_calls, row["backend"], row["folder"], inputs, *settings)
+            row |= {key: row[key] + found[key] for key in found} if "error" not in found else found
+    machine = Machine.best(measured)
+    for row in rows:
+        row.pop("folder", None)
+        row.pop("vocabulary", None)
+        if "error" not in row:
+            bound = machine.bound(row["flops"], row["weights"], BACKENDS[row["backend"]].precision)
+            row |= verdict(row["seconds"]) | {"bound_seconds": bound}
+    return machine
+
+
+def _running(rows: list[Row], doing: str) -> "tqdm[Row]":
+    return tqdm([row for row in rows if "error" not in row], doing, disable=None)
 
 
 def _attempt(function: Callable[..., Row], *arguments: Any) -> Row:
@@ -40,56 +93,72 @@ def _attempt(function: Callable[..., Row], *arguments: Any) -> Row:
         return {"error": str(error)}
 
 
-def facts(system: System, row: Row) -> Row:
-    """The parameters of a row's model, and the work that its matrix products are.
-
-    Raises UserError for a model, a length, or a backend that cannot be.
-    """
-    BACKENDS[row["backend"]].check(row["device"])
-    model = system.skeleton(row["head"])
-    if row["sequence_length"] > position_count(model):
-        positions = position_count(model)
-        raise UserError(f"`sequence_lengths` {row['sequence_length']} exceeds its {positions} positions")
-    flops, weights = work(model, row["batch_size"], row["sequence_length"])
-    known = {"parameters": model.num_parameters(), "vocabulary": model.config.vocab_size}
-    return known | {"flops": flops, "weights": weights}
-
-
-def measure(rows: list[Row], arguments: "InferenceArguments", rounds: int, folder: Path) -> Machine:
-    """Fill in the rows: build each model, then time all of them in turns; what the machine did at its best."""
-    machine, precisions = Machine({}, 0.0), {BACKENDS[name].precision for name in arguments.backends}
-    built: dict[tuple, Row] = {}
-    for row in tqdm([row for row in rows if "error" not in row], "Building", disable=None):
-        key = row["model"], row["head"], row["backend"]
-        if key not in built:
-            built[key] = _built(row, folder / str(len(built)))
-        row |= built[key] | {"seconds": [], "peak_mib": []}
-    for _ in range(rounds):
-        machine = machine.best(measure_machine(precisions, torch.device(arguments.device)))
-        for row in tqdm([row for row in rows if "error" not in row], "Timing", disable=None):
-            _time(row, arguments)
-    for row in rows:
-        for key in ("folder", "vocabulary"):
-            row.pop(key, None)
-        if "error" not in row:
-            row |= verdict(row["seconds"])
-            row["bound_seconds"] = machine.bound(row["flops"], row["weights"], BACKENDS[row["backend"]].precision)
-    return machine
+def in_process(function: Callable[..., Row], *arguments: Any) -> Row:
+    """The result of a function of this module in a fresh process. Raises UserError for any error there."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_answer, args=(sender, function, arguments))
+    process.start()
+    sender.close()
+    try:
+        result, error = receiver.recv()
+    except EOFError:
+        result, error = {}, "its process was killed: out of memory, most likely"
+    process.join()
+    if error:
+        raise UserError(error)
+    return result
 
 
-def _built(row: Row, folder: Path) -> Row:
+def _answer(sender: Connection, function: Callable[..., Row], arguments: tuple) -> None:
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        sender.send((function(*arguments), None))
+    except Exception as error:  # of any type: the other rows go on
+        text = one_line(error)
+        no_room = isinstance(error, MemoryError) or any(sign in text for sign in NO_ROOM)
+        sender.send((None, "out of memory" if no_room else text))
+
+
+def build(system: System, head: str, backend: str, folder: Path) -> Row:
+    """Make what the backend opens; the size of that file."""
     folder.mkdir()
-    system = System(row["model"], row["source"])
-    return _attempt(in_process, build, system, row["head"], row["backend"], folder) | {"folder": folder}
+    model = system.load(head)
+    length = min(128, model.config.max_position_embeddings // 2)
+    samples = [random_inputs(model.config.vocab_size, 2, length, seed) for seed in range(SAMPLES)]
+    samples[0]["attention_mask"][1, length // 2 :] = 0
+    way = BACKENDS[backend]
+    way.build(model, samples, folder)
+    weights = folder / way.file
+    return {"mib": sum(path.stat().st_size for path in weights.parent.glob(f"{weights.stem}.*")) / MIB}
 
 
-def _time(row: Row, arguments: "InferenceArguments") -> None:
-    """One round of a row."""
-    settings = arguments.threads, arguments.device, arguments.seconds
-    inputs = random_inputs(row["vocabulary"], row["batch_size"], row["sequence_length"])
-    found = _attempt(in_process, time_calls, row["backend"], row["folder"], inputs, *settings)
-    if "error" in found:
-        row |= found
-    else:
-        for key in found:
-            row[key].append(found[key])
+def random_inputs(vocabulary: int, batch_size: int, length: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Sequences of random tokens without padding, as the published figures have them."""
+    ids = np.random.default_rng(seed).integers(0, vocabulary, (batch_size, length))
+    return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+
+
+def time_calls(
+    backend: str, folder: Path, inputs: Arrays, threads: int, device: str, seconds: float
+) -> dict[str, list[float]]:
+    """Open a model, warm it up, and call it for at least so many seconds.
+
+    Returns the median time of a call, and the peak memory above what the process held before.
+    """
+    place = torch.device(device)
+    peak = record_peak(place)
+    run = BACKENDS[backend].open(folder, threads, device)
+
+    def times(least: float) -> list[float]:
+        taken: list[float] = []
+        while not taken or sum(taken) < least:
+            start = time.perf_counter()
+            run(inputs)
+            synchronise(place)
+            taken.append(time.perf_counter() - start)
+        return taken
+
+    times(WARM_UP)
+    return {"seconds": [statistics.median(times(seconds))], "peak_mib": peak()}

@@ -1,15 +1,15 @@
 """One training step of a `DistillationTrainer` and its floor, each as a call that can be timed alone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import set_seed
 
-from benchmarks.timing.measure import side_by_side, synchronise
-from benchmarks.timing.rounds import is_steady, time_ratio
+from benchmarks.timing.measure import is_steady, side_by_side, time_ratio
 from distillation.assembly import build_run
 from distillation.config.arguments import ARGUMENTS
 from distillation.config.recipe import parse_recipe
@@ -30,13 +30,13 @@ class Step:
         self.gradients = [torch.full_like(tensor, 1e-6) for tensor in tensors(outputs)]  # some gradient
 
     def inputs(self) -> dict[str, Any]:
-        """A batch as the data loader makes it, on the device."""
-        trainer = self.trainer
-        examples = [trainer.train_dataset[row] for row in range(trainer.args.per_device_train_batch_size)]
-        return trainer._prepare_inputs(trainer.data_collator(examples))
+        """A batch on the device, sent as the Trainer's loader sends it: a GPU is not waited for."""
+        args, corpus = self.trainer.args, self.trainer.train_dataset
+        batch = self.trainer.data_collator([corpus[row] for row in range(args.per_device_train_batch_size)])
+        return send_to_device(batch, args.device, non_blocking=True)
 
     def step(self) -> None:
-        """All that the Trainer does from examples to gradients."""
+        """The Trainer's work from examples to gradients."""
         (batch,), counts = self.trainer.get_batch_samples(iter([self.inputs()]), 1, self.trainer.args.device)
         self.trainer.training_step(self.student, batch, counts)
 
@@ -52,7 +52,7 @@ class Step:
 
     @torch.no_grad()
     def _teacher_rows(self) -> None:
-        """Across vocabularies the teacher ends in states: its logits of the candidates are left."""
+        """Across vocabularies the teacher's targets are states: its logits of the candidates are left to do."""
         kl = self.trainer.vocabulary_kl
         if kl is not None:
             groups = self.batch["groups"]
@@ -66,14 +66,14 @@ class Step:
         self.trainer.optimizer.step()
 
     def flops(self) -> int:
-        """Of the floor's matrix products."""
+        """Operations of the floor's matrix products."""
         with FlopCounterMode(display=False) as counter:
             self.floor()
         return counter.get_total_flops()
 
 
 def tensors(outputs: Outputs) -> list[Tensor]:
-    """All of a model's outputs that there are."""
+    """A model's outputs that are not None."""
     found = [outputs.logits, *(outputs.hidden_states or ()), *(outputs.attentions or ())]
     return [tensor for tensor in found if tensor is not None]
 
@@ -88,20 +88,15 @@ def build(argv: Sequence[str]) -> Step:
 
 
 def measure(argv: Sequence[str], cached: Sequence[str] | None, rounds: int) -> dict[str, Any]:
-    """A row: seconds and MiB of a step, its floor, and what is beside. cached: the command line with a cache."""
+    """A row: seconds and MiB of a step, its floor, and its other parts. cached: the command line with a cache."""
     step = build(argv)
     args = step.trainer.args
-    whole: dict[str, Callable[[], None]] = {"step": step.step, "floor": step.floor}
-    if cached:
-        whole["cached"] = build(cached).step
-    measured = {}
-    # By turns among themselves: the optimiser leaves nothing in a processor's cache.
-    for calls in (whole, {"input pipeline": step.inputs, "optimiser": step.optimise}):
-        for call in calls.values():  # a first call is slower
-            call()
-        synchronise(args.device)
-        measured |= side_by_side(calls, rounds, args.device)
-    seconds = {part: figures.seconds for part, figures in measured.items()}
+    calls = {"step": step.step, "floor": step.floor} | ({"cached": build(cached).step} if cached else {})
+    measured = side_by_side(calls, rounds, args.device)
+    # In turns of their own: the optimiser leaves nothing in a processor's cache.
+    measured |= side_by_side({"input pipeline": step.inputs, "optimiser": step.optimise}, rounds, args.device)
+    seconds = {part: figures["seconds"] for part, figures in measured.items()}
+    others = [name for name in ("floor", "cached") if name in seconds]
     return {
         "device": str(args.device),
         "precision": "bf16" if args.bf16 else "fp32",
@@ -109,13 +104,7 @@ def measure(argv: Sequence[str], cached: Sequence[str] | None, rounds: int) -> d
         "tokens": step.tokens,
         "seconds": seconds,
         "steady": {part: is_steady(one) for part, one in seconds.items()},
-        "mib": {part: figures.mib for part, figures in measured.items()},
+        "mib": {part: figures["mib"] for part, figures in measured.items()},
         "flops": step.flops(),
-        "ratios": ratios(seconds),
+        "ratios": {f"step to {name}": time_ratio(seconds[name], seconds["step"]) for name in others},
     }
-
-
-def ratios(seconds: dict[str, list[float]]) -> dict[str, dict[str, float] | None]:
-    """How many times as long the step takes as its floor and, from a cache, as the step that reads it."""
-    pairs = {"step to floor": "floor"} | ({"step to cached": "cached"} if "cached" in seconds else {})
-    return {name: time_ratio(seconds[less], seconds["step"]) for name, less in pairs.items()}

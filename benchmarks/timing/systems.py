@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from transformers import (
@@ -16,7 +16,7 @@ from transformers import (
     set_seed,
 )
 
-from benchmarks.timing.published import SHAPES
+from benchmarks.timing import SHAPES
 from distillation.config.arguments import ModelArguments
 from distillation.config.errors import UserError
 from distillation.config.recipe import read_recipe
@@ -31,8 +31,7 @@ HEADS = {
 }
 
 
-@dataclass(frozen=True)
-class System:
+class System(NamedTuple):
     """A model to measure: its name in the table, and where it comes from (a folder, a Hub id, or a YAML file).
 
     Its methods raise UserError for what cannot be opened, or has no such head.
@@ -44,14 +43,13 @@ class System:
     def load(self, head: str) -> PreTrainedModel:
         """The model with a head of `HEADS`; random weights where there are no trained ones."""
         set_seed(0)
-        if not self.source.endswith(".yaml"):
-            return load_with_head(HEADS[head], self.source, KEY)
-        with explained(KEY, self.source):
-            return HEADS[head].from_config(self.config(), trust_remote_code=False).eval()
+        if self.source.endswith(".yaml"):
+            return self.skeleton(head, "cpu")
+        return load_with_head(HEADS[head], self.source, KEY)
 
-    def skeleton(self, head: str) -> PreTrainedModel:
-        """The model without weights."""
-        with explained(KEY, self.source, f"has no head for {head}"), torch.device("meta"):
+    def skeleton(self, head: str, device: str = "meta") -> PreTrainedModel:
+        """The model without trained weights; on `meta` without any."""
+        with explained(KEY, self.source, f"has no head for {head}"), torch.device(device):
             return HEADS[head].from_config(self.config(), trust_remote_code=False).eval()
 
     def config(self) -> PreTrainedConfig:
@@ -61,12 +59,9 @@ class System:
 
 def systems(sources: Sequence[str]) -> list[System]:
     """Named by the last part of their paths where that tells them apart."""
-    last = Counter(_name(source) for source in sources)
-    return [System(_name(source) if last[_name(source)] == 1 else source, source) for source in sources]
-
-
-def _name(source: str) -> str:
-    return Path(source).stem if source.endswith(".yaml") else Path(source).name
+    names = [Path(source).stem if source.endswith(".yaml") else Path(source).name for source in sources]
+    count = Counter(names)
+    return [System(name if count[name] == 1 else source, source) for name, source in zip(names, sources, strict=True)]
 
 
 def shape(path: Path) -> PreTrainedConfig:
@@ -90,10 +85,7 @@ def _student(arguments: ModelArguments, path: Path) -> PreTrainedConfig:
         raise UserError(f"{path} names no `teacher_name_or_path`, whose shape the student shares")
     known = SHAPES / f"{teacher.split('/')[-1]}.yaml"  # so that a recipe needs no network
     config = shape(known) if known.exists() else load_config(teacher, "teacher_name_or_path")
-    size = config.vocab_size
-    if vocabulary is not None:  # of the recipes: `outputs/vocabulary-5000`
-        digits = vocabulary.rsplit("-", 1)[-1]
-        if not digits.isdigit():
-            raise UserError(f"`student_vocabulary` {vocabulary!r} of {path} does not tell its size: name it NAME-SIZE")
-        size = int(digits)
-    return student_config(arguments, config, size, config.max_position_embeddings, config.pad_token_id)
+    size = vocabulary.rsplit("-", 1)[-1] if vocabulary else str(config.vocab_size)  # outputs/vocabulary-5000
+    if not size.isdigit():
+        raise UserError(f"`student_vocabulary` {vocabulary!r} of {path} does not tell its size: name it NAME-SIZE")
+    return student_config(arguments, config, int(size), config.max_position_embeddings, config.pad_token_id)

@@ -5,98 +5,91 @@ import json
 import pytest
 
 from benchmarks import compare
-
-LABELS = {"no": 0.5, "yes": 0.5}
-
-
-def run(folder, right, seed=1, rate=1e-3, validation=0.5, metric="accuracy", examples=400):
-    """A run that is right in the first `right` of its examples."""
-    folder.mkdir(parents=True)
-    figures = {"task": "toy", "metric": metric, "seed": seed, "recipe": {"learning_rate": rate}}
-    (folder / "all_results.json").write_text(json.dumps(figures | {f"validation_{metric}": validation}))
-    rows = [
-        {"prediction": "yes" if i < right else "no", "reference": "yes", "scores": LABELS} for i in range(examples)
-    ]
-    (folder / "test_predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-def cells(capsys, *argv):
-    """The cells of the table's only line."""
-    compare.main(list(map(str, argv)))
-    return [cell.strip() for cell in capsys.readouterr().out.splitlines()[2].strip("| ").split("|")]
+from distillation.runs.files import write_json
 
 
 @pytest.fixture
-def two(tmp_path):
-    """Two models with two seeds each, of which the first is better by far."""
-    for seed in (1, 2):
-        run(tmp_path / "good" / f"seed-{seed}", right=300, seed=seed)
-        run(tmp_path / "bad" / f"seed-{seed}", right=200, seed=seed)
-    return tmp_path
+def add(tmp_path):
+    """A function that leaves the runs of a model with two seeds, right in the first `right` of their examples."""
+
+    def runs(name, right, rate=1e-3, validation=0.5, metric="accuracy", examples=400, seeds=(1, 2)):
+        for seed in seeds:
+            figures = {"task": "toy", "metric": metric, "seed": seed, "recipe": {"learning_rate": rate}}
+            folder = tmp_path / name / f"seed-{seed}"
+            write_json(folder / "all_results.json", figures | {f"validation_{metric}": validation})
+            rows = [{"prediction": "yes" if i < right else "no", "reference": "yes"} for i in range(examples)]
+            (folder / "test_predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    runs("good", right=300)
+    runs("bad", right=200)
+    return runs
 
 
-def test_a_difference_with_its_interval(two, capsys):
-    found = cells(capsys, "--models", two / "good", "--baseline", two / "bad")
+@pytest.fixture
+def cells(tmp_path, monkeypatch, capsys):
+    """A function: a model, the baseline, and more words -> the cells of the table's only line."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(model, baseline="bad", *words):
+        compare.main(["--models", model, "--baseline", baseline, *words])
+        return [cell.strip() for cell in capsys.readouterr().out.splitlines()[2].strip("| ").split("|")]
+
+    return run
+
+
+def test_a_difference_with_its_interval(add, cells):
+    found = cells("good")
     assert found[:5] == ["good - bad", "toy", "accuracy", "75.0, 50.0", "+25.0"]
     assert found[6:] == ["2 and 2", "different"]
 
 
-def test_the_learning_rate_that_validates_best_counts(two, capsys):
+def test_the_learning_rate_that_validates_best_counts(add, cells):
     """Never the one that is best on the reported part."""
-    for seed in (1, 2):
-        run(two / "good" / "faster" / f"seed-{seed}", right=400, seed=seed, rate=1e-2, validation=0.4)
-        run(two / "bad" / "faster" / f"seed-{seed}", right=100, seed=seed, rate=1e-2, validation=0.6)
-    assert cells(capsys, "--models", two / "good", "--baseline", two / "bad")[3] == "75.0, 25.0"
+    add("good/faster", right=400, rate=1e-2, validation=0.4)
+    add("bad/faster", right=100, rate=1e-2, validation=0.6)
+    assert cells("good")[3] == "75.0, 25.0"
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "said"),
+    ("low", "high", "verdict"),
     [(-0.9, 1, "alike"), (0.1, 0.9, "alike"), (-1.1, 0.9, "within chance"), (0.1, 1.1, "different")],
 )
-def test_models_are_alike_whose_difference_is_a_point_at_most(low, high, said):
+def test_models_are_alike_whose_difference_is_a_point_at_most(low, high, verdict):
     """Not because too few examples were looked at."""
-    assert compare.verdict(low, high) == said
+    assert compare.verdict(low, high) == verdict
 
 
-def test_of_one_seed_there_is_no_verdict(two, capsys):
-    run(two / "single", right=300)
-    assert cells(capsys, "--models", two / "single", "--baseline", two / "bad")[-1] == "one seed tells nothing"
+def test_where_there_is_no_verdict(add, cells):
+    """Of one seed, and of a metric without a bootstrap."""
+    add("single", right=300, seeds=[1])
+    assert cells("single")[-1] == "one seed tells nothing"
+    add("odd", right=3, metric="mcc")
+    assert "not compared" in cells("odd", "odd")[-1]
 
 
-def test_held_out_text_is_compared_seed_by_seed(two, capsys):
+def test_held_out_text_is_compared_seed_by_seed(add, cells, tmp_path):
     losses = {
         "good/seed-1": (2.0, 0.30),
         "good/seed-2": (2.2, 0.28),
         "bad/seed-1": (2.5, 0.2),
         "bad/seed-2": (2.3, 0.24),
     }
-    figures = {
-        str(two / name): {"loss_per_character": loss, "masked_word_accuracy": words}
-        for name, (loss, words) in losses.items()
-    }
-    (two / "held.json").write_text(json.dumps(figures))
-    found = cells(capsys, "--models", two / "good", "--baseline", two / "bad", "--held_out", two / "held.json")
-    assert found == ["good - bad", "-0.300 ± 0.283", "7.0 ± 4.2", "2"]
+    figures = {name: {"loss_per_character": a, "masked_word_accuracy": b} for name, (a, b) in losses.items()}
+    write_json(tmp_path / "held.json", figures)
+    assert cells("good", "bad", "--held_out", "held.json") == ["good - bad", "-0.300 ± 0.283", "7.0 ± 4.2", "2"]
 
 
 @pytest.mark.parametrize(
-    ("models", "sentence"),
+    ("model", "sentence"),
     [
-        (["empty"], "share no task and no held-out text"),
-        (["shorter"], "different test parts"),
-        (["."], "are both runs of toy with seed 1"),
+        ("empty", "share no task and no held-out text"),
+        ("shorter", "different test parts"),
+        (".", "are both runs of toy with seed 1"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(two, capsys, models, sentence):
-    (two / "empty").mkdir()
-    for seed in (1, 2):
-        run(two / "shorter" / f"seed-{seed}", right=300, seed=seed, examples=399)
+def test_what_cannot_be_compared_is_refused(add, cells, tmp_path, capsys, model, sentence):
+    (tmp_path / "empty").mkdir()
+    add("shorter", right=300, examples=399)
     with pytest.raises(SystemExit, match="2"):
-        compare.main(["--baseline", str(two / "bad"), "--models", *(str(two / model) for model in models)])
+        cells(model)
     assert sentence in capsys.readouterr().err
-
-
-def test_a_metric_without_a_bootstrap_is_told(two, capsys):
-    for seed in (1, 2):
-        run(two / "odd" / f"seed-{seed}", right=3, seed=seed, metric="mcc")
-    assert "not compared" in cells(capsys, "--models", two / "odd", "--baseline", two / "odd")[-1]

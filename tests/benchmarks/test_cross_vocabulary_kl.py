@@ -1,4 +1,4 @@
-"""The benchmark of the KL across vocabularies: ours are exact at many candidates, and what it reports."""
+"""The benchmark of the KL across vocabularies: the project's are exact at many candidates, and what it reports."""
 
 import json
 
@@ -6,14 +6,14 @@ import torch
 
 from benchmarks import cross_vocabulary_kl
 from benchmarks.timing.kl_baselines import dense, kl
-from benchmarks.timing.rounds import time_ratio
+from benchmarks.timing.measure import time_ratio
 from benchmarks.timing.synthetic import RandomMap
 from distillation.vocabularies.cross_vocabulary_kl import CandidateKL
 
 QUICK = ["--teacher_size", "500", "--student_sizes", "40", "120", "--positions", "6", "--rounds", "2"]
 
 
-def test_ours_stay_exact_over_many_candidates():
+def test_it_stays_exact_over_many_candidates():
     """A softmax that adds up 20,000 exponentials in order loses two digits of the gradient."""
     vocabulary, generator = RandomMap(20_000, 300), torch.Generator().manual_seed(1)
     values = (3 * torch.randn(4, 300, generator=generator)).requires_grad_()
@@ -27,21 +27,18 @@ def test_ours_stay_exact_over_many_candidates():
 
 
 def test_tables_and_json(tmp_path, capsys):
-    """Each way has its row, each of ours its ratio to each baseline, on paper and in the file."""
-    output = tmp_path / "kl.json"
-    cross_vocabulary_kl.main([*QUICK, "--output", str(output)])
-    shown, figures = capsys.readouterr().out, json.loads(output.read_text(encoding="utf-8"))
-    assert json.loads(shown.splitlines()[-1]) == figures
-    assert len(figures["rows"]) == 2 * 5
-    assert all(len(row["seconds"]) == 2 and {"spread", "steady"} <= row.keys() for row in figures["rows"])
-    assert "| 40 | 6 | csr | " in shown and "| 120 | 6 | ordered | " in shown
-    assert {"cpu", "threads", "torch"} <= set(figures["hardware"])
-    seconds = {(row["student_size"], row["way"]): row["seconds"] for row in figures["rows"]}
-    for row in figures["rows"]:
-        ours = row["way"] in ("pieces", "ordered")
-        assert list(row["faster"]) == (["dense", "index trick", "csr"] if ours else [])
-        for name, found in row["faster"].items():
-            assert found == time_ratio(row["seconds"], seconds[row["student_size"], name])
+    """Each way has its row, each of the project's its ratio to each baseline, on paper and in the file."""
+    cross_vocabulary_kl.main([*QUICK, "--output", str(tmp_path / "kl.json")])
+    printed, figures = capsys.readouterr().out, json.loads((tmp_path / "kl.json").read_text(encoding="utf-8"))
+    rows = figures["rows"]
+    assert json.loads(printed.splitlines()[-1]) == figures and {"cpu", "threads", "torch"} <= set(figures["hardware"])
+    assert len(rows) == 2 * 5 and all(len(row["seconds"]) == 2 and {"spread", "steady"} <= row.keys() for row in rows)
+    assert "| 40 | 6 | csr | " in printed and "| 120 | 6 | ordered | " in printed
+    seconds = {(row["student_size"], row["way"]): row["seconds"] for row in rows}
+    for row in rows:
+        others = ["dense", "index trick", "csr"] if row["way"] in ("pieces", "ordered") else []
+        ratios = {way: time_ratio(row["seconds"], seconds[row["student_size"], way]) for way in others}
+        assert row["faster"] == ratios
 
 
 def test_a_dense_matrix_that_does_not_fit_is_left_out(monkeypatch):

@@ -8,13 +8,12 @@ from tests.traceable import leaves, untraceable
 
 RESULTS = Path(__file__).resolve().parents[2] / "benchmarks" / "results"
 TEXT = (RESULTS / "QUALITY.md").read_text(encoding="utf-8")
-FILES = sorted((RESULTS / "quality").glob("*.json"))
-FIGURES = [json.loads(file.read_text(encoding="utf-8")) for file in FILES]
+FIGURES = [json.loads(file.read_text(encoding="utf-8")) for file in sorted((RESULTS / "quality").glob("*.json"))]
 
 
 def test_the_tables_are_made_of_the_result_files():
     """Of each study, the rows of fine-tuned differences and of what a step costs."""
-    assert FILES
+    assert FIGURES
     for figures in FIGURES:
         for one in figures["comparisons"]:
             points = [f"{100 * one[name]:+.1f}" for name in ("difference", "low", "high")]

@@ -1,13 +1,11 @@
 """From a checkpoint to a folder that programs without PyTorch open, and what is said of how near the two are."""
 
-import dataclasses
 import json
 import re
 
 import numpy as np
 import onnxruntime
 import pytest
-import torch
 from datasets import Dataset
 from transformers import (
     AutoConfig,
@@ -23,7 +21,7 @@ from benchmarks import export
 from benchmarks.backends.registry import BACKENDS, Backend
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
 from distillation.models.loading import save_pretrained
-from tests.benchmarks.tiny_models import SHAPE, lively
+from tests.benchmarks.tiny_models import SHAPE, lively, outputs_of
 
 
 @pytest.fixture(scope="module")
@@ -36,84 +34,90 @@ def student_folder(tokenizer, tmp_path_factory):
     return folder
 
 
-def test_a_masked_lm_from_checkpoint_to_folder(student_folder, held_out, corpus_lines, tmp_path, capsys):
+@pytest.fixture
+def run(student_folder, held_out, tmp_path):
+    """A function: keys that differ -> what the export gives."""
+
+    def call(**keys):
+        keys = {
+            "model_name_or_path": student_folder,
+            "output_dir": tmp_path / "new",
+            "validation_file": held_out,
+        } | keys
+        return export.main([f"--{key}={value}" for key, value in keys.items()])
+
+    return call
+
+
+def test_a_masked_lm_from_checkpoint_to_folder(run, student_folder, corpus_lines, tmp_path, capsys):
     """As a user opens it: ONNX Runtime and a tokenizer, which asks for just what the graph takes."""
     folder = tmp_path / "not" / "yet" / "there"
-    argv = ["--model_name_or_path", str(student_folder), "--output_dir", str(folder)]
-    found = export.main([*argv, "--validation_file", str(held_out)])
+    found, printed = run(output_dir=folder), capsys.readouterr().out
     files = {path.name for path in folder.iterdir()}
     assert files == {"config.json", "export.json", "model.onnx", "tokenizer.json", "tokenizer_config.json"}
     assert list(folder.parent.iterdir()) == [folder]
     assert json.loads((folder / "export.json").read_text(encoding="utf-8")) == found
     assert found["bytes"] == {name: (folder / name).stat().st_size for name in sorted(files - {"export.json"})}
 
-    model = AutoModelForMaskedLM.from_pretrained(student_folder).eval()
+    model, tokenizer = AutoModelForMaskedLM.from_pretrained(student_folder), AutoTokenizer.from_pretrained(folder)
     assert found["parameters"] == model.num_parameters() and found["model"] == str(student_folder)
     assert 0.8 < found["agreement"] <= 1 and 0 < found["largest_difference"]
     assert found["compared"] == f"{found['pytorch']['masked_tokens']:,} hidden tokens of held-out text"
     assert found["exported"] == pytest.approx(found["pytorch"], rel=0.1)
     assert found["exported"]["loss"] != found["pytorch"]["loss"]
-    tokenizer = AutoTokenizer.from_pretrained(student_folder)
     (examples,) = held_out_examples(Dataset.from_dict({"text": corpus_lines[:60]}), [tokenizer], 64)
     assert found["pytorch"] == pytest.approx(evaluate_masked_lm(model, tokenizer, examples), rel=1e-5)
-    printed = capsys.readouterr().out
     assert "model.onnx" in printed and f"{found['agreement']:.2%} of {found['compared']} agree" in printed
     assert f"{found['pytorch']['loss']:>10.4f} in PyTorch" in printed and "masked_tokens" not in printed
 
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-    questions = dict(AutoTokenizer.from_pretrained(folder)(corpus_lines[:5], padding=True, return_tensors="np"))
-    (logits,) = session.run(["logits"], questions)
-    with torch.no_grad():
-        expected = model(**{name: torch.from_numpy(one) for name, one in questions.items()}).logits.numpy()
-    real = questions["attention_mask"].astype(bool)
-    assert not real.all()
-    assert np.linalg.norm((logits - expected)[real]) < 0.05 * np.linalg.norm(expected[real])
+    inputs = dict(tokenizer(corpus_lines[:5], padding=True, return_tensors="np"))
+    (logits,), (right,), real = (
+        session.run(["logits"], inputs),
+        outputs_of(model, inputs),
+        inputs["attention_mask"] > 0,
+    )
+    assert not real.all() and np.linalg.norm((logits - right)[real]) < 0.05 * np.linalg.norm(right[real])
     assert AutoConfig.from_pretrained(folder).architectures == ["DistilBertForMaskedLM"]
 
 
 @pytest.mark.parametrize(
-    ("argv", "message"),
+    ("key", "place", "message"),
     [
-        (["--model_name_or_path", "{here}/headless"], "`model_name_or_path`.* is a BertModel"),
-        (["--output_dir", "{here}/foreign"], "`output_dir`.* holds something else"),
-        (["--output_dir", "{here}/foreign/thesis.txt"], "`output_dir`.* holds something else"),
+        ("model_name_or_path", "headless", "`model_name_or_path`.* is a BertModel"),
+        ("output_dir", "foreign", "`output_dir`.* holds something else"),
+        ("output_dir", "foreign/thesis.txt", "`output_dir`.* holds something else"),
     ],
 )
-def test_refused(argv, message, student_folder, tokenizer, tmp_path, capsys):
+def test_refused(key, place, message, run, tokenizer, tmp_path, capsys):
     """Before the export, with one sentence, and with every file where it was."""
     headless = lively(BertModel, BertConfig(vocab_size=len(tokenizer), max_position_embeddings=64, **SHAPE))
     save_pretrained(headless, tokenizer, tmp_path / "headless")
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "thesis.txt").write_text("years of work")
     before = sorted(tmp_path.rglob("*"))
-    keys = {"--model_name_or_path": str(student_folder), "--output_dir": str(tmp_path / "new")}
-    keys |= {argv[0]: argv[1].format(here=tmp_path)}
     with pytest.raises(SystemExit, match="2"):
-        export.main([word for pair in keys.items() for word in pair])
+        run(**{key: tmp_path / place})
     (sentence,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert re.search(message, sentence)
-    assert sorted(tmp_path.rglob("*")) == before
+    assert re.search(message, sentence) and sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_failed_export_leaves_what_was_there(student_folder, held_out, tmp_path, monkeypatch):
+@pytest.mark.parametrize("before", [[], ["export.json", "model.onnx"]])
+def test_a_failed_export_leaves_what_was_there(before, run, tmp_path, monkeypatch):
     """Half a model in the place of a good one would be deployed."""
 
     class Broken(Backend):
         def build(self, model, samples, folder):
-            (folder / self.file).touch()
+            (folder / "model.onnx").touch()
 
         def open(self, folder, threads, device="cpu"):
             raise RuntimeError("no such kernel")
 
-    monkeypatch.setitem(BACKENDS, "onnx", Broken(**dataclasses.asdict(BACKENDS["onnx"])))
-    folder = tmp_path / "deployed"
-    argv = ["--model_name_or_path", str(student_folder), "--output_dir", str(folder), "--backend", "onnx"]
-    argv += ["--validation_file", str(held_out)]
-    for before in ([], ["export.json", "model.onnx"]):
-        for name in before:
-            folder.mkdir(exist_ok=True)
-            (folder / name).write_text("good")
-        with pytest.raises(RuntimeError, match="no such kernel"):
-            export.main(argv)
-        assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == before
-        assert all(path.read_text() == "good" for path in folder.glob("*"))
+    monkeypatch.setitem(BACKENDS, "onnx", Broken("onnx", "fp32"))
+    (tmp_path / "new").mkdir()
+    for name in before:
+        (tmp_path / "new" / name).write_text("good")
+    with pytest.raises(RuntimeError, match="no such kernel"):
+        run(backend="onnx")
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == before
+    assert all(path.read_text() == "good" for path in (tmp_path / "new").glob("*"))

@@ -9,9 +9,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from benchmarks import inference
 from benchmarks.backends.registry import BACKENDS
-from benchmarks.reporting import speed
-from benchmarks.timing import roofline, rows, worker
-from benchmarks.timing.rounds import verdict
+from benchmarks.timing import roofline, rows
 from distillation.config.errors import UserError
 from tests.benchmarks.tiny_models import SHAPE, lively
 
@@ -20,7 +18,7 @@ MEASURED = {"model", "source", "head", "backend", "device", "batch_size", "seque
 MEASURED |= {"spread", "steady", "weights", "bound_seconds", "mib", "seconds", "peak_mib"}
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def small_machine(monkeypatch):
     """Whose best is measured in a moment."""
     monkeypatch.setattr(roofline, "SIDE", 64)
@@ -31,48 +29,49 @@ def small_machine(monkeypatch):
 def shape(tmp_path):
     """A YAML file of a model of 32 positions."""
     path = tmp_path / "tiny.yaml"
-    lines = {"model_type": "bert", "vocab_size": 300, "max_position_embeddings": 32, **SHAPE}
-    path.write_text("".join(f"{key}: {value}\n" for key, value in lines.items()), encoding="utf-8")
+    path.write_text(json.dumps({"model_type": "bert", "vocab_size": 300, "max_position_embeddings": 32, **SHAPE}))
     return str(path)
 
 
-def test_one_failure_does_not_end_the_others(small_machine, tmp_path, capfd):
+def test_one_failure_does_not_end_the_others(tmp_path, capfd):
     """There is a sentence for it; what was measured is written all the same."""
     output, saved = tmp_path / "speed.json", str(tmp_path / "tiny")
     lively(BertForMaskedLM, BertConfig(vocab_size=300, **SHAPE)).save_pretrained(saved)
     argv = f"--models {saved} no/where --heads masked-lm --backends torch torch-bf16 --batch_sizes 1 3".split()
     with pytest.raises(SystemExit, match="1"):
         inference.main([*argv, *QUICK, "--output", str(output)])
-    printed, complained = capfd.readouterr()
-    assert complained.count("error:") == complained.count("'no/where' cannot be loaded") == 2
-    assert "error: where by torch: " in complained and "error: where by torch-bf16: " in complained
-    figures = json.loads(output.read_text(encoding="utf-8"))
+    (printed, errors), figures = capfd.readouterr(), json.loads(output.read_text(encoding="utf-8"))
+    assert errors.count("error:") == errors.count("'no/where' cannot be loaded") == 2
+    assert "error: where by torch: " in errors and "error: where by torch-bf16: " in errors
     assert json.loads(printed.splitlines()[-1]) == figures
-    found = figures["rows"]
-    assert [(row["model"], row["backend"], row["batch_size"]) for row in found] == [
-        (model, backend, size) for model in ("tiny", "where") for backend in ("torch", "torch-bf16") for size in (1, 3)
+    good, bad = figures["rows"][:4], figures["rows"][4:]
+    assert len(bad) == 4 and all("cannot be loaded" in row["error"] and "seconds" not in row for row in bad)
+    assert [(row["model"], row["backend"], row["batch_size"]) for row in good] == [
+        ("tiny", backend, size) for backend in ("torch", "torch-bf16") for size in (1, 3)
     ]
-    assert all("cannot be loaded" in row["error"] and "seconds" not in row for row in found[4:])
-    assert ("run again on idle cores" in complained) == (not all(row["steady"] for row in found[:4]))
-    for row in found[:4]:
-        assert row.keys() == MEASURED
-        assert len(row["seconds"]) == 2 and all(0 < seconds < 1 for seconds in row["seconds"])
-        assert 0 < row["bound_seconds"] and row["sequence_length"] == 16
-    assert found[0]["mib"] == pytest.approx(4 * found[0]["parameters"] / 2**20, rel=0.2)
+    assert ("run again on idle cores" in errors) == (not all(row["steady"] for row in good))
+    for row in good:
+        assert row.keys() == MEASURED and row["sequence_length"] == 16
+        assert len(row["seconds"]) == 2 and 0 < min(row["bound_seconds"], *row["seconds"])
+    assert good[0]["mib"] == pytest.approx(4 * good[0]["parameters"] / 2**20, rel=0.2)
     assert set(figures["peak"]["flops"]) == {"fp32", "bf16"} and figures["hardware"]["threads"] == 1
     assert "| tiny | " in printed and "1 x 16" in printed and "3 x 16" in printed
 
 
-def test_what_cannot_be_measured_is_known_beforehand(small_machine, shape, monkeypatch, capsys):
-    """Before anything is built: a text too long, and a package that is not there."""
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["torch", "--sequence_lengths", "33"], "tiny by torch: `sequence_lengths` 33 exceeds its 32 positions"),
+        (["onnx"], "tiny by onnx: `onnx` needs no_such_package"),
+    ],
+)
+def test_what_cannot_be_measured_is_known_beforehand(words, sentence, shape, monkeypatch, capsys):
+    """Before anything is built."""
     monkeypatch.setitem(BACKENDS, "onnx", replace(BACKENDS["onnx"], needs=("no_such_package",)))
     monkeypatch.setattr(rows, "in_process", lambda *_: pytest.fail("was built"))
     with pytest.raises(SystemExit, match="2"):
-        inference.main(["--models", shape, "--backends", "torch", *QUICK, "--sequence_lengths", "33"])
-    assert "error: tiny by torch: `sequence_lengths` 33 exceeds its 32 positions" in capsys.readouterr().err
-    with pytest.raises(SystemExit, match="2"):
-        inference.main(["--models", shape, "--backends", "onnx", *QUICK])
-    assert "error: tiny by onnx: `onnx` needs no_such_package" in capsys.readouterr().err
+        inference.main([*QUICK, "--models", shape, "--backends", *words])
+    assert f"error: {sentence}" in capsys.readouterr().err
 
 
 def test_rows_take_turns(shape, tmp_path, monkeypatch):
@@ -80,19 +79,18 @@ def test_rows_take_turns(shape, tmp_path, monkeypatch):
     calls = []
 
     def pretend(function, *arguments):
-        if function is worker.build:
+        if function is rows.build:
             return {"mib": 1.0}
         calls.append((arguments[0], len(arguments[2]["input_ids"])))
         if calls[-1] == ("torch", 2) and calls.count(("torch", 2)) == 2:
             raise UserError("no more")
-        return {"seconds": float(len(calls))}
+        return {"seconds": [float(len(calls))]}
 
     monkeypatch.setattr(rows, "in_process", pretend)
     speeds = iter([1e9, 3e9, 2e9])
     monkeypatch.setattr(rows, "measure_machine", lambda *_: roofline.Machine({"fp32": next(speeds)}, 1e12))
-    arguments = inference.InferenceArguments(
-        [shape], backends=["torch", "onnx"], batch_sizes=[1, 2], sequence_lengths=[16]
-    )
+    choices = dict(backends=["torch", "onnx"], batch_sizes=[1, 2], sequence_lengths=[16])
+    arguments = inference.InferenceArguments([shape], **choices)
     found = rows.plan(arguments)
     machine = rows.measure(found, arguments, 3, tmp_path)
     assert machine == roofline.Machine({"fp32": 3e9}, 1e12), "its best"
@@ -103,27 +101,10 @@ def test_rows_take_turns(shape, tmp_path, monkeypatch):
     assert [row.get("error") for row in found] == [None, "no more", None, None]
 
 
-def test_a_busy_row_is_told_and_compared_with_nothing():
-    """The teacher's rounds of 109 to 1,556 ms once made a student 1,046 times as fast."""
-
-    def row(model, parameters, *seconds):
-        known = {"model": model, "parameters": parameters, "head": "encoder", "backend": "torch", "device": "cpu"}
-        known |= {"batch_size": 1, "sequence_length": 64, "hardware": "here", "bound_seconds": 1e-4, "mib": 2.0}
-        return known | {"seconds": list(seconds)} | verdict(seconds)
-
-    small = row("small", 5, 0.010, 0.012)
-    busy, idle = speed.table([row("large", 9, 0.109, 1.556), small]), speed.table([row("large", 9, 0.2, 0.24), small])
-    assert "[109, 1,556] spread 14.3x |  |  |  |" in busy and "20.00" not in busy
-    assert "| 11 [10, 12] | 90.9 | 20.00 | 1% |" in idle
-    assert "| 11 [10, 12] | 90.9 |  | 1% |" in busy
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu(shape):
-    """Timed until it has finished, with the memory that torch has allocated there; ONNX models stay on the CPU."""
+    """Timed until it has finished, with the memory that torch has allocated there."""
     argv = ["--models", shape, "--heads", "masked-lm", "--backends", "torch", "torch-bf16", "compile"]
     found = inference.main([*argv, *QUICK, "--device", "cuda"])["rows"]
-    assert len(found) == 6 and all(row["device"] == "cuda" and min(row["peak_mib"]) > 0 for row in found)
-    assert all(row["bound_seconds"] > 0 for row in found)
-    with pytest.raises(SystemExit, match="2"):
-        inference.main(["--models", shape, "--backends", "onnx", *QUICK, "--device", "cuda"])
+    assert len(found) == 6 and all(row["device"] == "cuda" and row["bound_seconds"] > 0 for row in found)
+    assert all(min(row["peak_mib"]) > 0 for row in found)

@@ -6,6 +6,8 @@ import pytest
 
 from tests.stand_in import ROOT, StandIn, check
 
+REPEATED = "Эта строка стоит там часто."
+
 
 @pytest.fixture
 def stand_in(tmp_path):
@@ -15,16 +17,13 @@ def stand_in(tmp_path):
 @pytest.fixture
 def study(tmp_path, stand_in):
     """A function: name of a study -> the commands that it gives."""
-    (tmp_path / "data" / "corpus").mkdir(parents=True)
+    corpus, repeated = tmp_path / "data" / "corpus", [REPEATED] * 500
+    corpus.mkdir(parents=True)
     for name in ("conversational", "misc"):
-        lines = "".join(f"Строка {name} {number}.\n" for number in range(3000))
-        (tmp_path / "data" / "corpus" / f"{name}.txt").write_text(lines, encoding="utf-8")
-
-    def run(name, *options):
-        script = ROOT / "benchmarks" / "studies" / f"{name}.sh"
-        return stand_in.run(script, tmp_path / "data", tmp_path / "study", *options)
-
-    return run
+        lines = [f"Строка {name} {number}." for number in range(3000)]
+        (corpus / f"{name}.txt").write_text("\n".join([*lines, *repeated, ""]), encoding="utf-8")
+    scripts = ROOT / "benchmarks" / "studies"
+    return lambda name, *options: stand_in.run(scripts / f"{name}.sh", tmp_path / "data", tmp_path / "study", *options)
 
 
 @pytest.mark.parametrize("name", ["two-cores", "any-cpu", "one-gpu"])
@@ -40,15 +39,13 @@ def test_every_command_of_a_study_can_be_followed(study, name):
 
 def test_no_text_is_held_out_and_trained_on(study, tmp_path):
     """A corpus repeats itself."""
-    repeated = "Эта строка стоит там часто."
-    (tmp_path / "data" / "corpus" / "misc.txt").write_text(f"{repeated}\n" * 500, encoding="utf-8")
     study("two-cores", "--rehearse")
-    parts = {}
-    for part in ("held-out", "train", "students", "validation"):
-        parts[part] = (tmp_path / "study" / "corpus" / f"{part}.txt").read_text(encoding="utf-8").splitlines()
-    assert len(parts["held-out"]) == 200 and repeated in parts["held-out"]
-    assert not {*parts["held-out"]} & {*parts["train"]}
-    assert parts["students"] == parts["train"][:2000] and parts["validation"] == parts["held-out"][:500]
+    held_out, train, students, validation = (
+        (tmp_path / "study" / "corpus" / f"{part}.txt").read_text(encoding="utf-8").splitlines()
+        for part in ("held-out", "train", "students", "validation")
+    )
+    assert len(held_out) == 200 and REPEATED in held_out and not {*held_out} & {*train}
+    assert students == train[:2000] and validation == held_out[:500]
 
 
 def test_a_run_that_fails_ends_the_study_and_what_is_done_is_not_done_again(study, stand_in, tmp_path):

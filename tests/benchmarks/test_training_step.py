@@ -22,14 +22,11 @@ def step(tmp_path, teacher_folder, student_vocabulary, corpus_file):
     """A function from an alignment to a step on the tests' models and text."""
 
     def make(alignment, **more):
-        recipe = tmp_path / "recipe.yaml"
-        recipe.write_text(yaml.safe_dump(STUDENT))
-        changes = {"teacher_name_or_path": teacher_folder, "train_file": corpus_file, "max_length": 32}
-        changes |= {"use_cpu": "true"} | more
-        if alignment != "same":
-            changes["student_vocabulary"] = student_vocabulary
+        (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(STUDENT))
+        changes = {"teacher_name_or_path": teacher_folder, "train_file": corpus_file, "max_length": 32, **more}
+        changes |= {"use_cpu": "true"} | ({} if alignment == "same" else {"student_vocabulary": student_vocabulary})
         words = {key: [str(value)] for key, value in changes.items()}
-        return build(training_step.command(f"{recipe}:{alignment}", words, tmp_path))
+        return build(training_step.command(f"{tmp_path / 'recipe.yaml'}:{alignment}", words, tmp_path))
 
     return make
 
@@ -74,19 +71,24 @@ def argv(tmp_path):
     return [*words, "--output", str(tmp_path / "steps.json")]
 
 
+def test_a_wrong_key_of_a_recipe_is_an_error_before_anything_is_made(argv, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(synthetic, "fill", lambda *_: pytest.fail("was made"))
+    (tmp_path / "tiny.yaml").write_text("student_layer: 2\n")
+    with pytest.raises(SystemExit, match="2"):
+        training_step.main(argv)
+    assert "unknown key `student_layer`; did you mean `student_layers`?" in capsys.readouterr().err
+
+
 def test_table_and_json(argv, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(roofline, "measure_machine", lambda *_: roofline.Machine({"fp32": 1e12}, 1e10))
     training_step.main([*argv, "--cached", "--rounds", "1", "--use_cpu=true"])
-    printed = capsys.readouterr().out
-    figures = json.loads((tmp_path / "steps.json").read_text())
+    printed, figures = capsys.readouterr().out, json.loads((tmp_path / "steps.json").read_text())
     assert json.loads(printed.splitlines()[-1]) == figures
-    (row,) = figures["rows"]
+    ((row,), seconds) = figures["rows"], figures["rows"][0]["seconds"]
     assert row["recipe"] == argv[1] and row["examples"] == 4 and row["tokens"] > 0 and row["flops"] > 0
-    seconds = row["seconds"]
     assert seconds.keys() == {"input pipeline", "step", "floor", "cached", "optimiser"} == row["steady"].keys()
-    (step,), (floor,), (cached,) = (seconds[name] for name in ("step", "floor", "cached"))
-    assert row["ratios"]["step to floor"]["median"] == pytest.approx(step / floor)
-    assert row["ratios"]["step to cached"]["median"] == pytest.approx(step / cached)
+    for other in ("floor", "cached"):
+        assert row["ratios"][f"step to {other}"]["median"] == pytest.approx(seconds["step"][0] / seconds[other][0])
     assert "step to floor" in printed and "tokens/s" in printed
 
 
@@ -98,12 +100,10 @@ def test_on_a_gpu(argv):
     assert all(mib > 0 for mib in row["mib"]["step"])
 
 
-def test_a_synthetic_vocabulary_has_its_size_and_knows_its_share():
+@pytest.mark.parametrize(("size", "least", "most"), [(5000, 0.55, 0.75), (119_547, 0.9, 1)])
+def test_a_synthetic_vocabulary_has_its_size_and_knows_its_share(size, least, most):
     """Like that of a real pair: a small one knows two thirds of the words, a large one most."""
-    words, known = synthetic.corpus().split(), {}
-    for size in (5000, 119_547):
-        tokenizer = synthetic.tokenizer(size)
-        assert len(tokenizer) == size
-        known[size] = sum(len(tokenizer.tokenize(word)) == 1 for word in words[:4000]) / 4000
-        assert tokenizer.unk_token not in tokenizer.tokenize(" ".join(words[:500]))
-    assert 0.55 < known[5000] < 0.75 and 0.9 < known[119_547]
+    words, tokenizer = synthetic.corpus().split()[:2000], synthetic.tokenizer(size)
+    tokenized = [tokenizer.tokenize(word) for word in words]
+    assert len(tokenizer) == size and [tokenizer.unk_token] not in tokenized
+    assert least < sum(len(one) == 1 for one in tokenized) / len(words) < most

@@ -15,22 +15,19 @@ from benchmarks.backends.comparison import compare_masked_lm, compare_on_lines
 from tests.benchmarks.tiny_models import SHAPE, blind, lively, running
 
 
-def lines(texts):
-    return Dataset.from_dict({"text": texts})
+def test_hidden_words(tokenizer, teacher_folder, corpus_lines):
+    """A difference that changes no prediction is seen, and one that does. Of 16 one-word lines often none is hidden:
+    there is nothing to compare then, and nothing wrong."""
+    model = AutoModelForMaskedLM.from_pretrained(teacher_folder).eval()
 
+    def compare(deployed, texts):
+        return compare_masked_lm(model, deployed, tokenizer, Dataset.from_dict({"text": texts}), 64)
 
-def test_hidden_words_in_short_lines(tokenizer, teacher_folder):
-    """Of 16 one-word lines often none is hidden: there is nothing to compare then, and nothing wrong."""
-    model, texts = AutoModelForMaskedLM.from_pretrained(teacher_folder).eval(), lines(["кот"] * 300)
-    found = compare_masked_lm(model, running(model), tokenizer, texts, 64)
-    assert (found["agreement"], found["largest_difference"]) == (1, 0) and found["exported"] == found["pytorch"]
-
-
-def test_differences_of_a_masked_lm_are_seen(tokenizer, teacher_folder, corpus_lines):
-    model, texts = AutoModelForMaskedLM.from_pretrained(teacher_folder).eval(), lines(corpus_lines[:60])
-    louder = compare_masked_lm(model, running(model, lambda inputs, outputs: [outputs[0] + 0.5]), tokenizer, texts, 64)
+    short = compare(running(model), ["кот"] * 300)
+    assert (short["agreement"], short["largest_difference"]) == (1, 0) and short["exported"] == short["pytorch"]
+    louder = compare(running(model, lambda inputs, outputs: [outputs[0] + 0.5]), corpus_lines[:60])
     assert louder["largest_difference"] == pytest.approx(0.5, rel=1e-4) and louder["agreement"] == 1
-    wrong = compare_masked_lm(model, blind(model), tokenizer, texts, 64)
+    wrong = compare(blind(model), corpus_lines[:60])
     assert wrong["largest_difference"] > 0.1 and wrong["agreement"] < 1
     assert wrong["pytorch"] == louder["pytorch"] != wrong["exported"]
 
@@ -57,8 +54,9 @@ def test_lines_of_text(model_class, labels, count, tokenizer, corpus_lines):
                 one[inputs["attention_mask"] == 0] = 1e3
         return outputs
 
-    found = compare_on_lines(model, running(model, noise_in_padding), tokenizer, lines(texts), 64)
+    lines = Dataset.from_dict({"text": texts})
+    found = compare_on_lines(model, running(model, noise_in_padding), tokenizer, lines, 64)
     assert found["compared"] == f"{count:,} predictions on lines of text"
     assert (found["agreement"], found["largest_difference"]) == (1, 0)
-    wrong = compare_on_lines(model, blind(model), tokenizer, lines(texts), 64)
+    wrong = compare_on_lines(model, blind(model), tokenizer, lines, 64)
     assert wrong["largest_difference"] > 0.1 and (wrong["agreement"] < 1 or count == 3)

@@ -1,7 +1,5 @@
 """A fine-tuned model is checked by the metric of its own benchmark, whichever that is."""
 
-import json
-
 import pytest
 from datasets import Dataset
 from transformers import BertConfig, BertForSequenceClassification, TrainingArguments
@@ -10,10 +8,11 @@ from benchmarks.backends.deployment import Source, compare, samples_of
 from benchmarks.export import ExportArguments
 from distillation.config.errors import UserError
 from distillation.models.loading import load_with_head, save_pretrained
+from distillation.runs.files import write_json
 from finetuning.sets import make_task
 from finetuning.splits import Part
 from finetuning.trainer import TaskTrainer
-from tests.benchmarks.tiny_models import SHAPE, backwards, lively, running
+from tests.benchmarks.tiny_models import SHAPE, lively, running
 
 
 @pytest.fixture
@@ -22,15 +21,16 @@ def source(tmp_path, held_out):
 
     def make(model, tokenizer, results=None, **keys):
         save_pretrained(model, tokenizer, tmp_path / "run")
-        if results is not None:
-            (tmp_path / "run" / "all_results.json").write_text(json.dumps(results), encoding="utf-8")
+        if results:
+            write_json(tmp_path / "run" / "all_results.json", results)
         folders = {"model_name_or_path": str(tmp_path / "run"), "output_dir": str(tmp_path / "new")}
         return Source(ExportArguments(**folders, validation_file=str(held_out), **keys))
 
     return make
 
 
-def a_classifier(tokenizer):
+@pytest.fixture
+def classifier(tokenizer):
     return lively(BertForSequenceClassification, BertConfig(vocab_size=len(tokenizer), **SHAPE))
 
 
@@ -52,32 +52,32 @@ def test_each_kind_of_task_has_its_own_metric(name, source, teacher_folder, toke
     assert found["compared"] == f"{len(rows)} predictions on the {task.split} part of {name}"
     assert (found["agreement"], found["largest_difference"]) == (1, 0)
 
-    wrong = compare(made, backwards(made.model), may_use_lines=False)
+    opposite = running(made.model, lambda inputs, outputs: [-one for one in outputs])
+    wrong = compare(made, opposite, may_use_lines=False)
     assert wrong["pytorch"] == found["pytorch"] != wrong["exported"]
     assert wrong["agreement"] < 0.6 and wrong["largest_difference"] > 0
 
 
-def test_data_that_are_gone(source, tokenizer, tmp_path):
+@pytest.mark.parametrize(
+    ("results", "refused"),
+    [
+        ({"task": "terra", "recipe": {"data_dir": "no/such/folder"}}, "no/such/folder"),
+        ({"task": "unheard of"}, "`data_dir` is of no use"),
+        (None, "`data_dir` is of no use"),
+    ],
+)
+def test_without_a_benchmark_or_its_data(results, refused, source, classifier, tokenizer):
     """Lines of text do where nobody asked for the benchmark; where somebody did, that is an error."""
-    results = {"task": "terra", "recipe": {"data_dir": str(tmp_path / "gone")}}
-    made = source(a_classifier(tokenizer), tokenizer, results)
-    assert "lines of text" in compare(made, running(made.model), may_use_lines=True)["compared"]
-    with pytest.raises(UserError, match="gone"):
-        compare(made, running(made.model), may_use_lines=False)
-
-
-@pytest.mark.parametrize("results", [None, {"task": "unheard of"}, {"steps": 3}])
-def test_models_of_no_benchmark_are_checked_on_lines(results, source, tokenizer, tmp_path):
-    made = source(a_classifier(tokenizer), tokenizer, results)
+    made = source(classifier, tokenizer, results)
     assert compare(made, running(made.model), True)["compared"] == "60 predictions on lines of text"
-    with pytest.raises(UserError, match="`data_dir` is of no use"):
-        source(a_classifier(tokenizer), tokenizer, results, data_dir=str(tmp_path))
+    with pytest.raises(UserError, match=refused):
+        compare(source(classifier, tokenizer, results, data_dir="no/such/folder"), running(made.model), False)
 
 
 @pytest.mark.parametrize("texts", [["да", "он идёт домой"], ["да"], ["да", "да", "да"]])
-def test_the_example_has_padding(texts, source, tokenizer):
+def test_the_example_has_padding(texts, source, classifier, tokenizer):
     """Without it, a way to export that looks for padding would find that there never is any."""
-    made = source(a_classifier(tokenizer), tokenizer)
+    made = source(classifier, tokenizer)
     made.lines = Dataset.from_dict({"text": texts})
     samples = samples_of(made)
     assert all(len(one["input_ids"]) == 2 for one in samples)

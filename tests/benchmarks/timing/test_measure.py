@@ -1,9 +1,9 @@
-"""Time and memory are those of the call."""
+"""Time and memory are those of the call. Figures of a busy machine are no figures, and go into no ratio."""
 
 import pytest
 import torch
 
-from benchmarks.timing.measure import side_by_side
+from benchmarks.timing.measure import advice, is_steady, side_by_side, spread, time_ratio, time_text, verdict
 
 CPU = torch.device("cpu")
 
@@ -12,15 +12,32 @@ def test_the_calls_take_turns():
     order = []
     calls = {name: lambda name=name: order.append(name) for name in "ab"}
     found = side_by_side(calls, 3, CPU)
-    assert order == ["a", "b"] * 3 and [len(one.seconds) for one in found.values()] == [3, 3]
+    assert order == ["a", "b"] * 4, "the first round warms up"
+    assert [len(one["seconds"]) for one in found.values()] == [3, 3]
 
 
 def test_memory_is_that_of_the_call():
     """What is held before does not count, what the call frees does."""
     held = torch.ones(2**22)
     calls = {"large": lambda: torch.ones(2**23).sum(), "small": lambda: torch.ones(2**10).sum()}
-    found = side_by_side(calls, 2, CPU)
-    if not found["large"].mib:
+    large, small = (one["mib"] for one in side_by_side(calls, 2, CPU).values())
+    if not large:
         pytest.skip("this system does not tell")
-    assert 28 < min(found["large"].mib) and max(found["large"].mib) < 48 and max(found["small"].mib) < 8
-    assert len(held)
+    assert 28 < min(large) and max(large) < 48 and max(small) < 8 and len(held)
+
+
+def test_rounds_by_hand():
+    """482 ms of rounds between 109 and 1,556 once became "1,046 times as fast" on a card."""
+    busy = [0.109, 0.482, 1.556]
+    assert verdict(busy) == {"spread": 14.275, "steady": False} and time_text(busy) == "482 [109, 1,556] spread 14.3x"
+    assert verdict([2.0, 2.5, 3.0]) == {"spread": 1.5, "steady": True}
+    assert not is_steady([2.0, 3.02]) and spread([3.02, 2.0]) == 1.51
+    assert advice([[1, 1], [1, 14.3, 2], [1, 2]]).startswith("rounds spread by 14.3x: the machine was busy")
+    assert advice([[1, 1.4], [2, 2]]) == "" == advice([])
+
+
+def test_ratios_by_hand():
+    """A busy side has none."""
+    assert time_ratio([2, 3, 2], [8, 9, 10]) == {"median": 4.5, "min": 3, "max": 5}
+    for first, second in ([1, 1.6], [5, 5]), ([1, 1], [5, 9]):
+        assert time_ratio(first, second) is None and time_ratio(second, first) is None

@@ -4,54 +4,45 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM
 
-from benchmarks.timing.published import SYSTEMS
+from benchmarks.inference import SYSTEMS
 from benchmarks.timing.systems import HEADS, System, systems
 from distillation.config.errors import UserError
 from tests.benchmarks.tiny_models import SHAPE, lively
 
 PARAMETERS = [177_974_523, 135_445_755, 107_094_267, 29_278_220, 11_814_356, 10_394_898, 3_631_568]
 TINY = "".join(f"{key}: {value}\n" for key, value in {"model_type": "bert", "vocab_size": 100, **SHAPE}.items())
-TEACHER = "teacher_name_or_path: x/rubert-tiny\n"
+STUDENT = "teacher_name_or_path: x/rubert-tiny\nstudent_layers: 2\nstudent_vocabulary: some/words"
 
 
 @pytest.fixture
-def file(tmp_path):
-    """A function: text -> a YAML file of it, as a source."""
+def system(tmp_path):
+    """A function: text -> the system of a YAML file of it."""
 
-    def write(text, name="one"):
-        path = tmp_path / f"{name}.yaml"
-        path.write_text(text, encoding="utf-8")
-        return str(path)
+    def write(text):
+        (tmp_path / "one.yaml").write_text(text, encoding="utf-8")
+        return System("one", str(tmp_path / "one.yaml"))
 
     return write
 
 
-@pytest.mark.parametrize(("path", "parameters"), zip(SYSTEMS, PARAMETERS, strict=True), ids=lambda value: str(value))
+@pytest.mark.parametrize(("path", "parameters"), zip(SYSTEMS, PARAMETERS, strict=True), ids=str)
 def test_published_parameters(path, parameters):
     """The table of the README, without a network."""
-    (system,) = systems([str(path)])
-    assert system.name == path.stem
-    model = system.skeleton("masked-lm")
+    model = systems([str(path)])[0].skeleton("masked-lm")
     assert model.num_parameters() == parameters and model.device.type == "meta" and not model.training
 
 
 def test_names():
-    """Two of one name are told apart by their whole paths."""
-    found = systems(["outputs/a/", "x/b", "y/b", "shapes/c.yaml"])
-    assert [(one.name, one.source) for one in found] == [
-        ("a", "outputs/a/"),
-        ("x/b", "x/b"),
-        ("y/b", "y/b"),
-        ("c", "shapes/c.yaml"),
-    ]
+    """Two of one name are told apart by their complete paths."""
+    sources = ["outputs/a/", "x/b", "y/b", "shapes/c.yaml"]
+    assert systems(sources) == list(zip(["a", "x/b", "y/b", "c"], sources, strict=True))
 
 
 @pytest.mark.parametrize("head", HEADS)
-def test_random_weights_are_the_same_each_time(file, head):
+def test_random_weights_are_the_same_each_time(system, head):
     """Each process of a measurement loads the model anew."""
-    system = System("one", file(TINY))
-    one, two = system.load(head), system.load(head)
-    assert not one.training and one.num_parameters() == system.skeleton(head).num_parameters()
+    one, two = (system(TINY).load(head) for _ in range(2))
+    assert not one.training and one.num_parameters() == system(TINY).skeleton(head).num_parameters()
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
 
 
@@ -65,8 +56,8 @@ def test_trained_weights_are_loaded(tmp_path):
         assert isinstance(loaded, BertForMaskedLM) == (head == "masked-lm")
 
 
-def test_what_a_recipe_says_and_what_it_leaves_to_the_teacher(file):
-    config = System("one", file(TEACHER + "student_layers: 2\nstudent_vocabulary: some/words-700\n")).config()
+def test_what_a_recipe_says_and_what_it_leaves_to_the_teacher(system):
+    config = system(STUDENT + "-700\n").config()
     assert (config.n_layers, config.dim, config.n_heads, config.hidden_dim) == (2, 312, 12, 600)
     assert (config.vocab_size, config.max_position_embeddings) == (700, 512)
 
@@ -75,15 +66,13 @@ def test_what_a_recipe_says_and_what_it_leaves_to_the_teacher(file):
     ("text", "message"),
     [
         ("weight_kl: 1.0\n", r"one\.yaml is neither a recipe \(`student_layers`\) nor a shape"),
-        ("a: [\n", "one.yaml is not valid YAML"),
         ("student_layers: 2\n", "names no `teacher_name_or_path`"),
-        (TEACHER + "student_layers: 2\nstudent_vocabulary: some/words\n", "'some/words'.*does not tell its size"),
+        (STUDENT, "'some/words'.*does not tell its size"),
         ("model_type: nonsense\n", r"one\.yaml' describes no model.*nonsense"),
         ("model_type: bert\nhidden_size: 10\n", "one.yaml' has no head for encoder: .*10"),
     ],
 )
-def test_files_that_describe_no_model(file, text, message):
+def test_files_that_describe_no_model(system, text, message):
     """A traceback would end the measurement of all the others."""
-    with pytest.raises(UserError, match=message) as caught:
-        System("one", file(text)).skeleton("encoder")
-    assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match=message):
+        system(text).skeleton("encoder")
