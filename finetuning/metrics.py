@@ -2,9 +2,9 @@
 
 import collections
 import re
-import string
 import unicodedata
 from collections.abc import Callable, Sequence
+from string import punctuation
 
 import datasets
 import evaluate
@@ -12,9 +12,12 @@ import numpy as np
 from seqeval.metrics.sequence_labeling import precision_recall_fscore_support as entity_scores
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
+TEXT, TEXTS = datasets.Value("string"), datasets.Sequence(datasets.Value("string"))
+FIGURES = ("precision", "recall", "f1")  # of entities
+
 
 class Metric(evaluate.Metric):
-    """A metric that keeps what it is given in memory. A subclass has FEATURES of one prediction and reference."""
+    """A metric that stores predictions in memory. A subclass has FEATURES of one prediction and reference."""
 
     FEATURES: dict
     names: tuple[str, ...]  # of the figures, the benchmark's own order
@@ -23,22 +26,17 @@ class Metric(evaluate.Metric):
         super().__init__(keep_in_memory=True)
 
     def _info(self) -> evaluate.MetricInfo:
-        return evaluate.MetricInfo(
-            description=self.__doc__,
-            citation="",
-            inputs_description="",
-            features=datasets.Features(self.FEATURES),
-        )
+        return evaluate.MetricInfo(self.__doc__, citation="", features=datasets.Features(self.FEATURES))
 
 
-# What can be told of labels: a function of all labels, the right ones, and the predicted ones.
+# Figures of labels: a function of all labels, the right ones, and the predicted ones.
 LABEL_FIGURES: dict[str, Callable[[list[str], list[str], list[str]], float]] = {
     "accuracy": lambda labels, right, predicted: accuracy_score(right, predicted),
     # Of the last label. "binary" would refuse other labels among those predicted; "micro" over one label is the same.
     "f1": lambda labels, right, predicted: _f1(labels[-1:], right, predicted, "micro"),
     "f1_macro": lambda labels, right, predicted: _f1(labels, right, predicted, "macro"),
     "f1_weighted": lambda labels, right, predicted: _f1(labels, right, predicted, "weighted"),
-    # From -1 to 1; 0 where all predictions, or all labels, are one.
+    # From -1 to 1; 0 if all predictions, or all labels, are one.
     "matthews_correlation": lambda labels, right, predicted: matthews_corrcoef(right, predicted),
 }
 
@@ -50,7 +48,7 @@ def _f1(labels: list[str], right: list[str], predicted: list[str], average: str)
 class LabelScores(Metric):
     """Any of `LABEL_FIGURES`."""
 
-    FEATURES = {"predictions": datasets.Value("string"), "references": datasets.Value("string")}
+    FEATURES = {"predictions": TEXT, "references": TEXT}
 
     def __init__(self, labels: Sequence[str], *names: str):
         """names: of the figures."""
@@ -63,20 +61,17 @@ class LabelScores(Metric):
 
 
 class EntityScores(Metric):
-    """Precision, recall, and F1 of entities: right where type and both ends are. Over all, and per type.
+    """Precision, recall, and F1 of entities: right if type and both ends are. Over all, and per type.
 
-    The conventions are those of the CoNLL-2003 script, by seqeval: an `I-` without its `B-` begins an entity.
+    The conventions are those of the CoNLL-2003 script, by seqeval: an `I-` without its `B-` starts an entity.
     """
 
-    FEATURES = {
-        "predictions": datasets.Sequence(datasets.Value("string")),
-        "references": datasets.Sequence(datasets.Value("string")),
-    }
+    FEATURES = {"predictions": TEXTS, "references": TEXTS}
 
     def __init__(self, types: Sequence[str]):
         super().__init__()
         self.types = types
-        self.names = ("precision", "recall", "f1", *(f"{t}_{n}" for t in types for n in ("precision", "recall", "f1")))
+        self.names = (*FIGURES, *(f"{kind}_{name}" for kind in types for name in FIGURES))
 
     def _compute(self, predictions: list[list[str]], references: list[list[str]]) -> dict[str, float]:
         present = sorted({tag[2:] for tags in [*references, *predictions] for tag in tags if tag != "O"})
@@ -90,13 +85,10 @@ class EntityScores(Metric):
 class AnswerScores(Metric):
     """Exact match and F1 of the words of an answer, in per cent, the best over the right answers: SQuAD's script.
 
-    A question without a right answer is answered rightly by the empty text (SQuAD 2.0).
+    The empty text is the right answer to a question without one (SQuAD 2.0).
     """
 
-    FEATURES = {
-        "predictions": datasets.Value("string"),
-        "references": datasets.Sequence(datasets.Value("string")),
-    }
+    FEATURES = {"predictions": TEXT, "references": TEXTS}
     names = ("exact_match", "f1")
 
     def _compute(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
@@ -106,20 +98,13 @@ class AnswerScores(Metric):
         return {"exact_match": 100 * float(np.mean(exact)), "f1": 100 * float(np.mean(shared))}
 
 
-PUNCTUATION = frozenset(string.punctuation)
-
-
 def normalised(text: str) -> str:
     """An answer as SQuAD's script compares it: lower case, no punctuation, no English article, single spaces.
 
     Punctuation is that of ASCII and all of Unicode's, so that «» and — are too.
     """
-    lower = "".join(
-        character
-        for character in text.lower()
-        if character not in PUNCTUATION and not unicodedata.category(character).startswith("P")
-    )
-    return " ".join(re.sub(r"\b(a|an|the)\b", " ", lower).split())
+    bare = "".join(c for c in text.lower() if c not in punctuation and unicodedata.category(c)[0] != "P")
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())
 
 
 def word_f1(answer: str, right: str) -> float:
