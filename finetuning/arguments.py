@@ -1,4 +1,4 @@
-"""What a fine-tuning recipe can say. Every field of `TrainingArguments` is a key as well."""
+"""The keys of a fine-tuning recipe. Every field of `TrainingArguments` is a key as well."""
 
 import sys
 from collections.abc import Sequence
@@ -25,9 +25,7 @@ class FinetuningArguments:
     model_name_or_path: str = key(REQUIRED, "Checkpoint to fine-tune: a Hub id or a folder.", path="source")
     data_dir: str = key(REQUIRED, "Folder of the benchmark's own files, its id on the Hub, or `demo`.", path="source")
     max_length: int = key(512, "Tokens of an input; fewer where the model has fewer positions.", least=16)
-    early_stopping_patience: int = key(
-        0, "Evaluations without a better score after which to stop; 0 for never.", least=0
-    )
+    early_stopping_patience: int = key(0, "Evaluations without a better score before a stop; 0: no stop.", least=0)
     seeds: list[int] = key([], "Several runs, a folder each, and their mean; instead of `seed`.")
     random_weights: bool = key(False, "Start the model from random weights: the floor to compare with.")
 
@@ -38,28 +36,19 @@ class FinetuningArguments:
 
 @dataclass
 class TaskTeacherArguments:
-    """The second step of distillation: a teacher fine-tuned on the same task.
+    """The second step of distillation: a teacher fine-tuned on the same task, as for SQuAD in arXiv 1910.01108, with
+    equal weights and temperature 2."""
 
-    DistilBERT (arXiv 1910.01108) did so for SQuAD, with equal weights and temperature 2.
-    """
-
-    task_teacher: str | None = key(
-        None, "Model fine-tuned on this task, to learn from as well: a Hub id or a folder.", path="source"
-    )
-    weight_kl: float | None = key(None, "Weight of the KL to the task teacher beside the labels' 1; 1 unless given.")
-    temperature: float | None = key(None, "Softens both predictions in that KL; 2 unless given.")
+    task_teacher: str | None = key(None, "Model fine-tuned on this task: a Hub id or a folder.", path="source")
+    weight_kl: float = key(1.0, "Weight of the KL to the task teacher beside the labels' 1.")
+    temperature: float = key(2.0, "Softens both predictions in that KL.")
 
     def __post_init__(self):
-        for name, value in self.weights().items():
-            if self.task_teacher is None:
-                raise UserError(f"`{name}` has no effect without `task_teacher`: leave it out")
-            if not value > 0:
-                raise UserError(f"`{name}` must be positive, got {value}")
-
-    def weights(self) -> dict[str, float]:
-        """Those that are given."""
-        weights = {"weight_kl": self.weight_kl, "temperature": self.temperature}
-        return {name: value for name, value in weights.items() if value is not None}
+        if self.task_teacher is None and (self.weight_kl, self.temperature) != (1, 2):
+            raise UserError("`weight_kl` and `temperature` have no effect without `task_teacher`: leave them out")
+        for name in ("weight_kl", "temperature"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"`{name}` must be positive, got {getattr(self, name)}")
 
 
 ARGUMENTS = (FinetuningArguments, TaskTeacherArguments, CardArguments)
@@ -77,20 +66,18 @@ class Settings:
 
 
 def parse(recipe: str, options: type, argv: Sequence[str] | None = None) -> Settings:
-    """What the command line says over what the recipe says. Nothing heavy is imported before all own keys are right.
+    """Parse the command line over a recipe. Nothing heavy is imported before all keys but the Trainer's are right.
 
-    recipe: the name of the one in `recipes/` that holds unless `--config` names another; options: the dataclass of the
-    set's own keys.
-
-    Raises UserError for what `parse_recipe` refuses.
+    recipe: the name of the one in `recipes/` to use without `--config`; options: the dataclass of the set's own keys.
+    Raises UserError as `parse_recipe` does.
     """
+
+    def training() -> type:
+        from finetuning.experiment import TaskTrainingArguments
+
+        return TaskTrainingArguments
+
     argv = list(sys.argv[1:] if argv is None else argv)
     if not any(word.split("=")[0] == "--config" for word in argv):
         argv = ["--config", str(RECIPES / f"{recipe}.yaml"), *argv]
-    return Settings(*parse_recipe(*ARGUMENTS, options, argv=argv, training=_training_arguments))
-
-
-def _training_arguments() -> type:
-    from finetuning.experiment import TaskTrainingArguments
-
-    return TaskTrainingArguments
+    return Settings(*parse_recipe(*ARGUMENTS, options, argv=argv, training=training))

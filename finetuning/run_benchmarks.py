@@ -3,15 +3,17 @@
 python finetuning/run_benchmarks.py --tasks rusentiment collection3 terra --models outputs/teacher outputs/tiny-5k \\
     --random_weights outputs/tiny-5k --seeds 1 2 3 --data_dir data --output_dir outputs/benchmarks
 
-What is finished in `output_dir` is not run again, and a run that fails does not end the others. All other keys are
-those of the tasks' own scripts and hold for every task that knows them; the rest is as in each task's own recipe.
+A run that is finished in `output_dir` is not repeated, and a run that fails does not end the others. All other keys
+are those of the tasks' own scripts and hold for every task that has them; the rest is as in each task's own recipe.
 """
 
 import copy
+import io
 import logging
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from distillation.config import training
-from distillation.config.command_line import REQUIRED, CommandLine, KeyParser, key
+from distillation.config.command_line import CONFIG, REQUIRED, KeyParser, key, words_of
 from distillation.config.errors import Stopped, UserError, cli_entry, one_line
 from distillation.runs.files import markdown_table, mean_text, write_json
 from finetuning.arguments import ARGUMENTS, Settings, TaskTeacherArguments, parse
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from finetuning.tasks.base import Task
 
 TABLE = "benchmarks.json"
+# Kinds of rows, as they end the name of a folder, and of a row.
+KINDS = {"": "", "random": ", random weights", "taught": ", with a task teacher"}
 
 logger = logging.getLogger("finetuning.run_benchmarks")
 
@@ -40,8 +44,8 @@ class BenchmarksArguments:
     tasks: list[str] = key(REQUIRED, f"Of {', '.join(REGISTRY)}.")
     output_dir: str = key(REQUIRED, "Folder for the table, and for each run's MODEL/TASK.")
     models: list[str] = key([], "Checkpoints: Hub ids or folders.", path="source")
-    random_weights: list[str] = key([], "Checkpoints of which only the shape counts: the floor.", path="source")
-    task_teacher: str | None = key(None, "One of `models`: the others are trained once more, and learn from it too.")
+    random_weights: list[str] = key([], "Checkpoints to train from random weights: the floor.", path="source")
+    task_teacher: str | None = key(None, "One of `models`: the others are trained once more and learn from it, too.")
     data_dir: list[str] = key(
         [], "A folder with one for each set, such as `rusentiment`; or TASK=FOLDER, or TASK=HUB_ID; or `demo`."
     )
@@ -54,15 +58,13 @@ class BenchmarksArguments:
         if self.task_teacher and self.task_teacher not in self.models:
             raise UserError(f"`task_teacher` {self.task_teacher!r} is none of `models`, where it is trained first")
 
-    def data_of(self, task: str) -> list[str]:
-        """The key that says where the data of a task are, if it is not for the recipe to say."""
+    def data_of(self, task: str) -> str | None:
+        """The folder or Hub id of the data of a task; None for the one that its recipe names."""
         named = dict(place.split("=", 1) for place in self.data_dir if "=" in place)
-        roots = [place for place in self.data_dir if "=" not in place]
-        found = named.get(task) or named.get(REGISTRY[task])
-        if not found and roots:
-            folder = Path(roots[0], REGISTRY[task])
-            found = str(folder) if folder.is_dir() else roots[0]
-        return [f"--data_dir={found}"] if found else []
+        root = next((place for place in self.data_dir if "=" not in place), "")
+        folder = Path(root, REGISTRY[task])
+        found = str(folder) if root and folder.is_dir() else root
+        return named.get(task) or named.get(REGISTRY[task]) or found or None
 
 
 class Row(NamedTuple):
@@ -71,14 +73,13 @@ class Row(NamedTuple):
     model: str
     name: str
     folder: str
-    random_weights: bool = False
-    taught: bool = False
+    kind: str = ""  # one of KINDS
 
 
 @cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Fine-tune each model on each task, print and save the table."""
-    arguments, rest = parse_benchmarks(argv)
+    (arguments,), rest = KeyParser(BenchmarksArguments, further=keys_of(*REGISTRY)).parse(argv)
     rows = rows_of(arguments)
     settings = {task: settings_of(task, arguments, rest) for task in dict.fromkeys(arguments.tasks)}
     results, failed = run_all(rows, settings)
@@ -92,15 +93,6 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit(message)  # exit code 1: the others are finished
 
 
-def parse_benchmarks(argv: list[str] | None) -> tuple[BenchmarksArguments, dict[str, list[str]]]:
-    """This script's own keys, and the words of those that are for the tasks."""
-    config = CommandLine(add_help=False)
-    config.add_argument("--config")
-    recipe, words = config.parse_known_args(argv)
-    (arguments,), rest = KeyParser(BenchmarksArguments, further=keys_of(*REGISTRY)).parse(words)
-    return arguments, ({"config": [recipe.config]} if recipe.config else {}) | rest
-
-
 def keys_of(*tasks: str) -> set[str]:
     """The keys of these tasks' own scripts."""
     types = {*ARGUMENTS, *(set_of(task).Options for task in tasks)}
@@ -108,38 +100,31 @@ def keys_of(*tasks: str) -> set[str]:
 
 
 def rows_of(arguments: BenchmarksArguments) -> list[Row]:
-    """The rows of the table. A model is called by the end of its path, or by all of it where another ends so too."""
+    """The rows of the table. A model is named by the end of its path, or by all of it if two paths end the same."""
     ends = Counter(Path(model).name for model in {*arguments.models, *arguments.random_weights})
-
-    def row(model: str, how: str = "", ending: str = "", **options: bool) -> Row:
-        name = Path(model).name if ends[Path(model).name] == 1 else model
-        return Row(model, name + how, name.strip("./").replace("/", "-") + ending, **options)
-
     taught = [model for model in arguments.models if arguments.task_teacher not in (None, model)]
-    return [
-        *(row(model) for model in arguments.models),
-        *(row(model, ", random weights", "-random", random_weights=True) for model in arguments.random_weights),
-        *(row(model, ", with a task teacher", "-taught", taught=True) for model in taught),
-    ]
+    rows = []
+    for kind, models in zip(KINDS, (arguments.models, arguments.random_weights, taught), strict=True):
+        for model in models:
+            name = Path(model).name if ends[Path(model).name] == 1 else model
+            folder = "-".join([name.strip("./").replace("/", "-"), *filter(None, [kind])])
+            rows.append(Row(model, name + KINDS[kind], folder, kind))
+    return rows
 
 
 def settings_of(task: str, arguments: BenchmarksArguments, rest: Mapping[str, list[str]]) -> Settings:
-    """What the task's own script would make of the same keys; those that only other sets have are left out."""
-    options = set_of(task).Options
-    known = {
-        "config",
-        *training.field_names(),
-        *(field.name for one in (*ARGUMENTS, options) for field in fields(one)),
+    """The settings that the task's own script makes of the same keys; keys that only other sets have are left out."""
+    known = keys_of(task) | {CONFIG}
+    given = {"resume_from_checkpoint": ["true"]} | {key: words for key, words in rest.items() if key in known}
+    own = {
+        "model_name_or_path": [*arguments.models, *arguments.random_weights][0],
+        "data_dir": arguments.data_of(task),
+        "output_dir": arguments.output_dir,
+        "task": task if task != REGISTRY[task] else None,
+        "task_teacher": arguments.task_teacher,
     }
-    argv = ["--resume_from_checkpoint=true"]
-    for name, words in rest.items():
-        if name in known:
-            argv += [f"--{name}={words[0]}"] if len(words) == 1 else [f"--{name}", *words]
-    argv += [f"--model_name_or_path={[*arguments.models, *arguments.random_weights][0]}", *arguments.data_of(task)]
-    argv += [f"--output_dir={arguments.output_dir}"]
-    argv += [f"--task={task}"] if task != REGISTRY[task] else []
-    argv += [f"--task_teacher={arguments.task_teacher}"] if arguments.task_teacher else []
-    settings = parse(REGISTRY[task], set_of(task).Options, argv)
+    given |= {key: [value] for key, value in own.items() if value}
+    settings = parse(REGISTRY[task], set_of(task).Options, words_of(given))
     if settings.training.push_to_hub:
         raise UserError("`push_to_hub` publishes one model: leave it out, and push the best by run_publish.py")
     return settings
@@ -161,7 +146,8 @@ def run_all(rows: Sequence[Row], settings: Mapping[str, Settings]) -> tuple[dict
             for row in rows:
                 bar.set_description(f"{row.name} on {name}")
                 try:
-                    found = finetune(task, settings_of_row(row, rows, task, common), quiet=True)
+                    with redirect_stdout(io.StringIO()):  # what the trainer logs
+                        found = finetune(task, settings_of_row(row, rows, task, common))
                     results[row.name][name] = score(found)
                 except Stopped:
                     raise
@@ -177,9 +163,9 @@ def settings_of_row(row: Row, rows: Sequence[Row], task: "Task", common: Setting
     training = copy.copy(common.training)
     root, training.disable_tqdm = Path(training.output_dir), True
     training.output_dir = str(root / row.folder / task.name)
-    arguments = replace(common.arguments, model_name_or_path=row.model, random_weights=row.random_weights)
+    arguments = replace(common.arguments, model_name_or_path=row.model, random_weights=row.kind == "random")
     teacher = TaskTeacherArguments()
-    if row.taught:
+    if row.kind == "taught":
         folder = next(other.folder for other in rows if other.model == common.teacher.task_teacher)
         seed = [f"seed-{arguments.seeds[0]}"] if arguments.seeds else []
         teacher = replace(common.teacher, task_teacher=str(root.joinpath(folder, task.name, *seed)))
@@ -187,15 +173,11 @@ def settings_of_row(row: Row, rows: Sequence[Row], task: "Task", common: Setting
 
 
 def score(results: Mapping[str, Any]) -> dict[str, Any]:
-    """What the table says of a model on a task: in per cent, of each seed."""
-    metric, scale = results["metric"], 1 if results["per_cent"] else 100
-    runs = results.get("runs", [results])
-    return {
-        "metric": metric,
-        "scores": [scale * run[f"test_{metric}"] for run in runs],
-        "seeds": [run["seed"] for run in runs],
-        "parameters": results["parameters"],
-    }
+    """The scores of a model on a task, for the table: in per cent, of each seed."""
+    metric, runs = results["metric"], results.get("runs", [results])
+    scale = 1 if results["per_cent"] else 100
+    scores, seeds = [scale * run[f"test_{metric}"] for run in runs], [run["seed"] for run in runs]
+    return {"metric": metric, "scores": scores, "seeds": seeds, "parameters": results["parameters"]}
 
 
 def table(results: Mapping[str, Mapping[str, Any]]) -> str:

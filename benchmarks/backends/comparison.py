@@ -15,7 +15,6 @@ from transformers.modeling_outputs import ModelOutput
 from benchmarks.backends.graph_export import OUTPUTS, arrays, tensors
 from benchmarks.backends.registry import Run
 from distillation.evaluation import fill_in, held_out_examples
-from finetuning.splits import Part
 from finetuning.tasks.base import Task
 from finetuning.trainer import TaskTrainer
 
@@ -108,14 +107,14 @@ def compare_on_task(
     model: PreTrainedModel, deployed: Deployed, tokenizer: PreTrainedTokenizerBase, task: Task, rows: list, length: int
 ) -> dict[str, Any]:
     """By the metrics of a benchmark. rows: of the part that it reports; length: in tokens."""
-    part = Part(rows, task.encode(rows, tokenizer, length))
+    part = task.encode(rows, tokenizer, length)
     settings = TrainingArguments("unused", per_device_eval_batch_size=BATCH_SIZE, use_cpu=True, report_to="none")
     settings.disable_tqdm = True
     comparison, figures, answers, logits = Comparison(), {}, {}, {}
     for name, one in (("exported", deployed), ("pytorch", model)):
         trainer = TaskTrainer(one, copy.copy(settings), task=task, train=None, validation=part, tokenizer=tokenizer)
-        logits[name] = trainer.logits(part.encoded.inputs)
-        predictions = task.decode(rows, part.encoded, logits[name])
+        logits[name] = trainer.logits(part.inputs)
+        predictions = task.decode(part, logits[name])
         figures[name] = task.score(rows, predictions)
         answers[name] = [prediction["prediction"] for prediction in predictions]
     comparison.differences = [float(np.abs(one - other).max()) for one, other in zip(*logits.values(), strict=True)]

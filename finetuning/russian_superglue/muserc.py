@@ -1,14 +1,14 @@
 """MuSeRC as a task: whether an answer to a question about a passage is right, each answer by itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from sklearn.metrics import roc_auc_score
 from transformers import PreTrainedTokenizerBase
 
 from finetuning.russian_superglue import metrics
-from finetuning.tasks.base import Encoded, Row
+from finetuning.tasks.base import Part, Row
 from finetuning.tasks.classification import TextClassification
 from finetuning.tasks.text_pairs import asked_limit, shortened
 
@@ -30,7 +30,7 @@ class AnswerToQuestion(TextClassification):
         """The passage: many questions share it."""
         return (row["text_2"],)
 
-    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
+    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Part:
         """An input a row: question and answer, then the passage. Of a long question the end goes, never the answer."""
         limit = asked_limit(max_length)
         answers, _ = shortened([row["answer"] for row in rows], tokenizer, 4 * limit // 5)
@@ -38,7 +38,7 @@ class AnswerToQuestion(TextClassification):
         questions, _ = shortened([row["text"] for row in rows], tokenizer, left)
         trios = zip(rows, questions, answers, strict=True)
         asked = [row | {"text": f"{question} {answer}"} for row, question, answer in trios]
-        return super().encode(asked, tokenizer, max_length)
+        return replace(super().encode(asked, tokenizer, max_length), rows=rows)
 
     def references(self, rows: Sequence[Row]) -> list[dict[str, str]]:
         """Labels, and whose question they are of."""

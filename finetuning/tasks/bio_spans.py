@@ -1,4 +1,4 @@
-"""Entities as spans: between the BIO tags of words and stretches of a text."""
+"""Entities as spans of words, and as the BIO tags of words."""
 
 from collections.abc import Iterable, Sequence
 
@@ -24,7 +24,7 @@ def encode(spans: Iterable[tuple[str, int, int]], words: int) -> list[str]:
 def decode(tags: Sequence[str]) -> list[tuple[str, int, int]]:
     """The spans of BIO tags: type, first word, and the word after the last, in the order of the words.
 
-    An `I-` that follows no tag of its type begins a span, as in the CoNLL scorer: models predict such tags, and the
+    An `I-` that follows no tag of its type starts a span, as in the CoNLL scorer: models predict such tags, and the
     older IOB1 files consist of them.
     """
     spans: list[tuple[str, int, int]] = []
@@ -35,13 +35,3 @@ def decode(tags: Sequence[str]) -> list[tuple[str, int, int]]:
         elif prefix != OUTSIDE:
             spans.append((kind, place, place + 1))
     return spans
-
-
-def entities(row: dict, tags: Sequence[str]) -> list[tuple[str, int, int, str]]:
-    """The entities that tags of a row's words mark: type, first character, the character after the last, surface.
-
-    row: `text`, and `words` as the character spans of its words, one for each tag.
-    """
-    text, words = row["text"], row["words"]
-    places = [(kind, words[first][0], words[after - 1][1]) for kind, first, after in decode(tags)]
-    return [(kind, start, end, text[start:end]) for kind, start, end in places]

@@ -8,14 +8,14 @@ import numpy as np
 from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
-from finetuning.tasks.base import Encoded, Row, Task, input_columns, softmax
+from finetuning.tasks.base import Part, Row, Task, input_columns, softmax
 from finetuning.tasks.losses import IGNORED
 from finetuning.tasks.text_pairs import tokenize_pairs
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextClassification(Task):
-    """Rows have `id`, `text`, perhaps `text_2`, and `label`: one of the task's, or None where it is not known."""
+    """Rows have `id`, `text`, perhaps `text_2`, and `label`: one of the task's, or None if it is not known."""
 
     truncate_second_only: bool = False  # whether `text` is a question about `text_2`
 
@@ -25,10 +25,10 @@ class TextClassification(Task):
 
     def texts(self, row: Row) -> tuple[str, ...]:
         """The text or both of them."""
-        return (row["text"], row["text_2"]) if "text_2" in row else (row["text"],)
+        return tuple(row[name] for name in ("text", "text_2") if name in row)
 
-    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
-        """An input a row."""
+    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Part:
+        """One input a row."""
         texts = [row["text"] for row in rows]
         if "text_2" in rows[0]:
             others = [row["text_2"] for row in rows]
@@ -36,21 +36,17 @@ class TextClassification(Task):
         else:
             encoding = tokenizer(texts, truncation=True, max_length=max_length)
             truncated = sum(bool(one.overflowing) for one in encoding.encodings)
-        columns = input_columns(encoding) | {"labels": [self.index(row["label"]) for row in rows]}
-        return Encoded(Dataset.from_dict(columns), list(range(len(rows))), truncated)
+        index = {label: number for number, label in enumerate(self.labels)} | {None: IGNORED}
+        columns = input_columns(encoding) | {"labels": [index[row["label"]] for row in rows]}
+        return Part(rows, Dataset.from_dict(columns), truncated)
 
-    def index(self, label: str | None) -> int:
-        """The number of a label; where it is not known, one that does not count."""
-        return IGNORED if label is None else self.labels.index(label)
-
-    def decode(self, rows: Sequence[Row], encoded: Encoded, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:
-        """The likeliest label, its probability as `score`, and the probability of each."""
+    def decode(self, part: Part, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+        """The likeliest label, its probability as `score`, and the probability of each label in `scores`."""
         predictions = []
-        for row, probabilities in zip(rows, softmax(np.stack(logits)), strict=True):
-            best = int(probabilities.argmax())
-            named = dict(zip(self.labels, probabilities.tolist(), strict=True))
-            score = float(probabilities[best])
-            predictions.append({"id": row["id"], "prediction": self.labels[best], "score": score, "scores": named})
+        for row, probabilities in zip(part.rows, softmax(np.stack(logits)).tolist(), strict=True):
+            scores = dict(zip(self.labels, probabilities, strict=True))
+            best = max(scores, key=scores.get)
+            predictions.append({"id": row["id"], "prediction": best, "score": scores[best], "scores": scores})
         return predictions
 
     def references(self, rows: Sequence[Row]) -> list[str]:

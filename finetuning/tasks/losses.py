@@ -20,7 +20,7 @@ def label_loss(scores: Tensor, labels: Tensor) -> Tensor:
 def teacher_loss(scores: Tensor, teacher_scores: Tensor, labels: Tensor, temperature: float) -> Tensor:
     """Sum of T^2 KL(softmax(teacher_scores / T) || softmax(scores / T)) over the places whose label counts.
 
-    scores, teacher_scores: (..., classes), those of the teacher NaN where it has nothing to say; labels: (...).
+    scores, teacher_scores: (..., classes), the latter NaN at places without a teacher; labels: (...).
     Hinton et al., arXiv 1503.02531.
     """
     counts = (labels != IGNORED) & ~teacher_scores.isnan().any(-1)

@@ -1,19 +1,20 @@
-"""Classification of words in their texts: the words are marked, and a text that is too long is cut around them."""
+"""Classification of words in their texts: marks stand around the words, and a long text is cut around them."""
 
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from finetuning.tasks.base import Encoded, Row
+from finetuning.tasks.base import Part, Row
 from finetuning.tasks.classification import TextClassification
 from finetuning.tasks.text_pairs import SPECIAL_TOKENS
 
 logger = logging.getLogger(__name__)
 
-MARKS = ("*", "#")  # of the first and the second word
+MARKS = ("*", "#")  # of the first and the second word, one character each
 
 Span = Sequence[int]  # start and end in characters
 
@@ -27,86 +28,65 @@ class MarkedWords(TextClassification):
 
     texts_are_examples: ClassVar[bool] = False  # several rows ask about different words of one text
 
-    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
-        """An input a row, with the marked words in it."""
+    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Part:
+        """One input a row, with the marked words in it."""
         unknown = [mark for mark in MARKS if tokenizer.unk_token_id in tokenizer(mark)["input_ids"]]
         if unknown:
             logger.warning("the vocabulary lacks %s, so that unknown tokens mark the words", " and ".join(unknown))
         shown, cut = [], 0
         for row in rows:
-            texts, regions = marked_texts(row)
-            short = fitting(texts, regions, tokenizer, max_length - SPECIAL_TOKENS)
-            cut += short != texts
+            marked = marked_texts(row)
+            short = fitting(marked, tokenizer, max_length - SPECIAL_TOKENS)
+            cut += short != [text for text, _ in marked]
             shown.append({**row, **dict(zip(("text", "text_2"), short, strict=False))})
-        return replace(super().encode(shown, tokenizer, max_length), truncated=cut)
+        return replace(super().encode(shown, tokenizer, max_length), rows=rows, truncated=cut)
 
 
-def marked_texts(row: Row) -> tuple[list[str], list[list[Span]]]:
-    """The text or both with the words between marks, and where the marked words of each begin and end, marks included.
-
-    Marks are one character long.
-    """
+def marked_texts(row: Row) -> list[tuple[str, list[Span]]]:
+    """The text or both with marks around the words, and the spans of the marked words, marks included."""
+    one, other = (row["span"], MARKS[0]), (row["span_2"], MARKS[1])
     if "text_2" in row:
-        pairs = [(row["text"], [(row["span"], MARKS[0])]), (row["text_2"], [(row["span_2"], MARKS[1])])]
-    else:
-        pairs = [(row["text"], list(zip((row["span"], row["span_2"]), MARKS, strict=True)))]
-    texts, regions = [], []
-    for text, words in pairs:
-        places = sorted(((place, mark) for span, mark in words for place in span), reverse=True)
-        for place, mark in places:  # from the end: the places before stay as they are
-            text = text[:place] + mark + text[place:]
-        texts.append(text)
-        before = [place for place, _ in places]
-        regions.append(
-            [
-                (start + sum(p < start for p in before), end + sum(p <= end for p in before))
-                for (start, end), _ in words
-            ]
-        )
-    return texts, regions
+        return [_marked(row["text"], [one]), _marked(row["text_2"], [other])]
+    return [_marked(row["text"], [one, other])]
 
 
-def fitting(
-    texts: Sequence[str], regions: Sequence[Sequence[Span]], tokenizer: PreTrainedTokenizerBase, limit: int
-) -> list[str]:
-    """The texts, cut around their regions so that together they have at most `limit` tokens.
+def _marked(text: str, words: Sequence[tuple[Span, str]]) -> tuple[str, list[Span]]:
+    marks = sorted((place, mark) for span, mark in words for place in span)
+    marks = [(place + before, mark) for before, (place, mark) in enumerate(marks)]  # each moves those behind it
+    for place, mark in marks:
+        text = text[:place] + mark + text[place:]
+    ends = [[place for place, other in marks if other == mark] for _, mark in words]
+    return text, [(start, end + 1) for start, end in ends]
+
+
+def fitting(marked: Sequence[tuple[str, Sequence[Span]]], tokenizer: PreTrainedTokenizerBase, limit: int) -> list[str]:
+    """The texts, cut around their spans so that together they have at most `limit` tokens.
 
     Of two texts each may have half, and what the other leaves.
     """
-    lengths = [token_count(text, tokenizer) for text in texts]
-    if sum(lengths) <= limit:
-        return list(texts)
-    shares = [limit] if len(texts) == 1 else [max(limit // 2, limit - other) for other in reversed(lengths)]
-    return [
-        text if length <= share else excerpt(text, inside, tokenizer, share)
-        for text, inside, length, share in zip(texts, regions, lengths, shares, strict=True)
-    ]
+    lengths = [len(token_offsets(text, tokenizer)) for text, _ in marked]
+    short = []
+    for (text, spans), length in zip(marked, lengths, strict=True):
+        share = max(limit // len(marked), limit - sum(lengths) + length)
+        short.append(text if length <= share else excerpt(text, spans, tokenizer, share))
+    return short
 
 
-def excerpt(text: str, regions: Sequence[Span], tokenizer: PreTrainedTokenizerBase, limit: int) -> str:
-    """At most `limit` tokens of a text with all regions in it: around all of them, or around each if they are far
-    apart."""
-    hull = (min(start for start, _ in regions), max(end for _, end in regions))
-    if len(regions) == 1 or token_count(text[slice(*hull)], tokenizer) <= limit // 2:
-        return around(text, hull, tokenizer, limit)
-    share = limit // len(regions) - 1
-    return " … ".join(around(text, region, tokenizer, share) for region in sorted(regions))
-
-
-def around(text: str, region: Span, tokenizer: PreTrainedTokenizerBase, limit: int) -> str:
-    """At most `limit` tokens of a text, with a region in the middle."""
-    tokens = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]
-    inside = [number for number, (start, end) in enumerate(tokens) if start < region[1] and end > region[0]]
-    middle = (inside[0] + inside[-1]) // 2 if inside else 0
-    for size in range(min(limit, len(tokens)), 0, -1):
-        first = max(0, min(middle - size // 2, len(tokens) - size))
-        part = text[tokens[first][0] : tokens[first + size - 1][1]]
-        if token_count(part, tokenizer) <= limit:  # half a word may have more tokens than it had in the whole one
-            return part
+def excerpt(text: str, spans: Sequence[Span], tokenizer: PreTrainedTokenizerBase, limit: int) -> str:
+    """The at most `limit` tokens of a text that are nearest to the spans, with an ellipsis for each gap."""
+    offsets = token_offsets(text, tokenizer)
+    distances = [min(max(first - end, start - last, 0) for first, last in spans) for start, end in offsets]
+    nearest = np.argsort(distances, kind="stable")
+    for size in range(min(limit, len(offsets)), 0, -1):
+        shown = np.sort(nearest[:size])
+        runs = np.split(shown, np.flatnonzero(np.diff(shown) > 1) + 1)
+        short = " … ".join(text[offsets[run[0]][0] : offsets[run[-1]][1]] for run in runs)
+        if len(token_offsets(short, tokenizer)) <= limit:  # half of a word may have more tokens than in the word
+            return short
     return ""
 
 
-def token_count(text: str, tokenizer: PreTrainedTokenizerBase) -> int:
-    """How many tokens a text has, without special ones."""
+def token_offsets(text: str, tokenizer: PreTrainedTokenizerBase) -> list[tuple[int, int]]:
+    """The characters of each token, without special ones."""
     # Not verbose: it would warn of a length that is about to be cut.
-    return len(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    return tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)["offset_mapping"]

@@ -1,6 +1,7 @@
 """Multiple choice: which of several texts goes with another."""
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,18 +10,34 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import AutoModelForMultipleChoice, PreTrainedTokenizerBase
 
-from finetuning.tasks.base import Encoded, Row, Task, input_columns, softmax
-from finetuning.tasks.collator import ChoiceCollator, Collator
+from finetuning.tasks.base import Collator, Part, Row, Task, input_columns, softmax
 from finetuning.tasks.losses import IGNORED, NEVER
 from finetuning.tasks.text_pairs import tokenize_pairs
 
 
+class ChoiceCollator(Collator):
+    """Each input is a list of texts, the choices.
+
+    A choice that an input lacks is one padding token with attention: attention to nothing is NaN.
+    """
+
+    def read(self, inputs: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+        """The tensors that the model reads: (batch, choices, length)."""
+        absent = {"input_ids": [self.tokenizer.pad_token_id], "attention_mask": [1], "token_type_ids": [0]}
+        most = max(len(one["input_ids"]) for one in inputs)
+        choices = []
+        for one in inputs:
+            own = [{name: one[name][n] for name in absent.keys() & one.keys()} for n in range(len(one["input_ids"]))]
+            choices += own + [absent] * (most - len(own))
+        return {name: tensor.view(len(inputs), most, -1) for name, tensor in super().read(choices).items()}
+
+
 @dataclass(frozen=True, kw_only=True)
 class MultipleChoice(Task):
-    """Rows have `id`, `text`, `choices`, and `label`, the number of the right one, None where it is not known.
+    """Rows have `id`, `text`, `choices`, and `label`, the number of the right one, None if it is not known.
 
-    A model reads each choice together with the text and gives it one score; the scores of a row compete, so that rows
-    may have different numbers of choices.
+    A model reads each choice together with the text and gives it one score. The softmax is over the choices of a row,
+    so that rows may have different numbers of choices.
     """
 
     pairs: Callable[[Row], list[tuple[str, str]]]  # for each choice the two texts that the model reads
@@ -32,39 +49,38 @@ class MultipleChoice(Task):
     model_class: ClassVar[type] = AutoModelForMultipleChoice
     pipeline_tag: ClassVar[str] = "multiple-choice"
     collator: ClassVar[type[Collator]] = ChoiceCollator
-    padded: ClassVar[tuple[str, ...]] = ("teacher_logits",)
 
     def texts(self, row: Row) -> tuple[str]:
         """The text: several queries share one."""
         return (row["text"],)
 
-    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
-        """An input a row, a list of its choices."""
-        columns: dict[str, list] = {}
-        cut = 0
+    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Part:
+        """One input a row, a list of its choices."""
+        columns: dict[str, list] = defaultdict(list)
+        truncated = 0
         for row in rows:
             first, second = zip(*self.pairs(row), strict=True)
-            encoding, shown_in_part = tokenize_pairs(tokenizer, first, second, max_length, self.truncate_second_only)
+            encoding, cut = tokenize_pairs(tokenizer, first, second, max_length, self.truncate_second_only)
             for name, choices in input_columns(encoding).items():
-                columns.setdefault(name, []).append(max(choices) if name == "length" else choices)
-            cut += shown_in_part > 0
+                columns[name].append(max(choices) if name == "length" else choices)
+            truncated += cut > 0
         columns["labels"] = [IGNORED if row["label"] is None else row["label"] for row in rows]
         columns["size"] = [len(row["choices"]) for row in rows]
-        return Encoded(Dataset.from_dict(columns), list(range(len(rows))), cut)
+        return Part(rows, Dataset.from_dict(columns), truncated)
 
     def scores(self, logits: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """(batch, choices); a choice that a row does not have is none of them."""
-        # The collator fills up with choices of one token; a real one has its special tokens at least.
+        """(batch, choices); a choice that a row lacks gets no probability."""
+        # The collator adds choices of one token; a real one has its special tokens at least.
         return logits if attention_mask is None else logits.masked_fill(attention_mask.sum(-1) < 2, NEVER)
 
-    def decode(self, rows: Sequence[Row], encoded: Encoded, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:
-        """The best choice, its probability as `score`, and that of each."""
+    def decode(self, part: Part, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+        """The best choice, its probability as `score`, and the probability of each choice in `scores`."""
         predictions = []
-        for row, one in zip(rows, logits, strict=True):
-            shares = softmax(one)
-            best = int(shares.argmax())
-            chosen = {"prediction": self.answer(row, best), "score": float(shares[best])}
-            predictions.append({"id": row["id"]} | chosen | {"scores": shares.tolist()})
+        for row, one in zip(part.rows, logits, strict=True):
+            shares = softmax(one).tolist()
+            best = int(np.argmax(shares))
+            answer = {"id": row["id"], "prediction": self.answer(row, best)}
+            predictions.append(answer | {"score": shares[best], "scores": shares})
         return predictions
 
     def references(self, rows: Sequence[Row]) -> list:

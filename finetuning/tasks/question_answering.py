@@ -12,12 +12,13 @@ from torch import Tensor
 from transformers import AutoModelForQuestionAnswering, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
-from finetuning.tasks.base import Encoded, Row, Task, softmax
+from finetuning.tasks.base import Part, Row, Task, softmax
 from finetuning.tasks.losses import NEVER
 from finetuning.tasks.text_pairs import shortened
 from finetuning.tasks.windows import Window, read_windows
 
 N_BEST = 20  # answers that are ranked, as in SQuAD's baselines
+NOWHERE = 0  # the token that stands for "not in this window": [CLS]
 MAX_ANSWER_TOKENS = 60  # twice SQuAD's 30, since a small vocabulary cuts words finer
 
 
@@ -25,15 +26,13 @@ MAX_ANSWER_TOKENS = 60  # twice SQuAD's 30, since a small vocabulary cuts words 
 class QuestionAnswering(Task):
     """Rows have `id`, `question`, `context`, and `answers`: `text` and `start` of each, none if there is no answer.
 
-    A long context is read through overlapping windows; where a window does not hold the whole answer the model points
-    at the first token.
+    Overlapping windows show a long context. The answer of a window that lacks a part of it is the token NOWHERE.
     """
 
     may_have_none: bool = False  # whether a question may have no answer
 
     model_class: ClassVar[type] = AutoModelForQuestionAnswering
     pipeline_tag: ClassVar[str] = "question-answering"
-    padded: ClassVar[tuple[str, ...]] = ("teacher_logits",)
     needs_one_tokenizer: ClassVar[str] = "the ends of an answer are tokens, and two tokenizers have different ones"
 
     def texts(self, row: Row) -> tuple[str]:
@@ -41,39 +40,39 @@ class QuestionAnswering(Task):
         return (row["context"],)
 
     def adapted(self, train: Sequence[Row]) -> "QuestionAnswering":
-        """A model that has met questions without an answer may give none."""
+        """A model may give no answer if it was trained on questions without one."""
         return replace(self, may_have_none=any(not row["answers"] for row in train))
 
-    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Encoded:
-        """An input a window; `places` has for each row its `Window`s. A question takes at most half of an input."""
+    def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Part:
+        """One input a window; `places` has the `Window`s of each row. A question takes at most half of an input."""
         questions, cut = shortened([row["question"] for row in rows], tokenizer, max_length // 2 - 4)
-        columns, places = read_windows(tokenizer, [row["context"] for row in rows], max_length, before=questions)
+        columns, places = read_windows(tokenizer, [row["context"] for row in rows], max_length, questions)
         labels = [
             answer_ends(row, window, window is windows[0], window is windows[-1])
             for row, windows in zip(rows, places, strict=True)
             for window in windows
         ]
-        return Encoded(Dataset.from_dict(columns | {"labels": labels, "size": columns["length"]}), places, cut)
+        return Part(rows, Dataset.from_dict(columns | {"labels": labels, "size": columns["length"]}), cut, places)
 
     def logits(self, outputs: ModelOutput) -> Tensor:
         """(batch, length, 2): of each token as the first and as the last of the answer."""
         return torch.stack([outputs.start_logits, outputs.end_logits], -1)
 
     def scores(self, logits: Tensor, attention_mask: Tensor | None) -> Tensor:
-        """(batch, 2, length): the tokens are the classes; padding is none of them."""
+        """(batch, 2, length): the tokens are the classes; padding gets no probability."""
         scores = logits.transpose(1, 2).float()
         return scores if attention_mask is None else scores.masked_fill(attention_mask[:, None] == 0, NEVER)
 
-    def decode(self, rows: Sequence[Row], encoded: Encoded, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:
-        """The best spans of all windows of a question, the share of each among them as `score`."""
+    def decode(self, part: Part, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:
+        """The best span of all windows of a question; `score` is its share of the N_BEST in `n_best`."""
         predictions = []
-        for row, windows in zip(rows, encoded.places, strict=True):
+        for row, windows in zip(part.rows, part.places, strict=True):
             spans = best_spans([(window.offsets, logits[window.input]) for window in windows])
             if self.may_have_none:  # every window must say so
-                spans[0, 0] = min(float(logits[window.input][window.nothing].sum()) for window in windows)
+                spans[0, 0] = min(float(logits[window.input][NOWHERE].sum()) for window in windows)
             ranked = sorted(spans, key=spans.get, reverse=True)[:N_BEST]
-            shares = softmax(np.array([spans[span] for span in ranked]))
-            n_best = [answer(row["context"], *span, float(share)) for span, share in zip(ranked, shares, strict=True)]
+            shares = softmax(np.array([spans[span] for span in ranked])).tolist()
+            n_best = [answer(row["context"], *span, share) for span, share in zip(ranked, shares, strict=True)]
             best = n_best[0] if n_best else answer("", 0, 0, 0.0)
             predictions.append({"id": row["id"], "prediction": best["text"], "score": best["score"], "n_best": n_best})
         return predictions
@@ -84,14 +83,14 @@ class QuestionAnswering(Task):
 
 
 def answer(context: str, start: int, end: int, score: float) -> dict[str, Any]:
-    """A span of the context without the white space at its ends, which tokens of some tokenizers hold."""
+    """A span of the context without the white space at its ends, which tokens of some tokenizers include."""
     text = context[start:end]
     start += len(text) - len(text.lstrip())
     return {"text": text.strip(), "start": start, "end": start + len(text.strip()), "score": score}
 
 
 def answer_ends(row: Row, window: Window, first: bool, last: bool) -> tuple[int, int]:
-    """The first and last token of the first right answer; [CLS] twice where the window does not hold all of it.
+    """The first and last token of the first right answer; NOWHERE twice if the window lacks a part of it.
 
     first, last: whether the window is the first or last of its context.
     """
@@ -99,24 +98,24 @@ def answer_ends(row: Row, window: Window, first: bool, last: bool) -> tuple[int,
     if row["answers"] and len(read):
         start = row["answers"][0]["start"]
         end = start + len(row["answers"][0]["text"])
-        begins, ends = window.offsets[read].T
-        whole = (first or begins[0] <= start) and (last or end <= ends[-1])
-        inside = read[(begins < end) & (ends > start)]
-        if whole and len(inside):
+        starts, ends = window.offsets[read].T
+        complete = (first or starts[0] <= start) and (last or end <= ends[-1])
+        inside = read[(starts < end) & (ends > start)]
+        if complete and len(inside):
             return int(inside[0]), int(inside[-1])
-    return window.nothing, window.nothing
+    return NOWHERE, NOWHERE
 
 
 def best_spans(windows: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[tuple[int, int], float]:
     """The N_BEST spans of characters by the score of their first and last token, over all windows of a context.
 
-    windows: offsets (length, 2) and logits (length, 2) of each. The search is exact: every pair of tokens not more
-    than MAX_ANSWER_TOKENS apart is scored.
+    windows: offsets (length, 2) and logits (length, 2) of each. The search is exact: it scores every pair of tokens
+    not more than MAX_ANSWER_TOKENS apart.
     """
     spans: dict[tuple[int, int], float] = {}
     for offsets, logits in windows:
         read = np.flatnonzero(offsets[:, 0] < offsets[:, 1])
-        if not len(read):  # a context that is empty, or that the tokenizer does not see
+        if not len(read):  # a context that is empty, or that the tokenizer drops
             continue
         starts, ends = logits[read].astype(np.float64).T
         beyond = np.full(MAX_ANSWER_TOKENS - 1, -np.inf)

@@ -1,7 +1,8 @@
-"""Two texts as one input, and which of them is cut where both are too long."""
+"""Two texts as one input, and which of them is cut if both are too long."""
 
 from collections.abc import Sequence
 
+import numpy as np
 from transformers import BatchEncoding, PreTrainedTokenizerBase
 
 SPECIAL_TOKENS = 4  # of a pair, at most: <s> a </s></s> b </s>
@@ -16,13 +17,13 @@ def tokenize_pairs(
 ) -> tuple[BatchEncoding, int]:
     """The inputs, and how many of them show only a part of a text.
 
-    truncate_second_only: the first text is a question about the second, and is cut only where it would take more than
-        three quarters of the input. Else the longer text is cut first.
+    truncate_second_only: the first text is a question about the second. It is cut only if it would take more than
+        three quarters of the input. Otherwise the longer text is cut first.
     """
-    cut = 0
+    cut, truncation = 0, True
     if truncate_second_only:
         first, cut = shortened(first, tokenizer, asked_limit(max_length))
-    truncation = "only_second" if truncate_second_only else True
+        truncation = "only_second"
     encoding = tokenizer(list(first), list(second), truncation=truncation, max_length=max_length)
     return encoding, max(cut, sum(bool(one.overflowing) for one in encoding.encodings))
 
@@ -35,12 +36,12 @@ def asked_limit(max_length: int) -> int:
 def shortened(
     texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, limit: int | Sequence[int]
 ) -> tuple[list[str], int]:
-    """The texts, cut after `limit` tokens, of all or of each, and how many were cut."""
-    limits = [limit] * len(texts) if isinstance(limit, int) else limit
+    """The texts, cut after `limit` tokens, and how many were cut. limit: one for all texts, or one for each."""
     # Not verbose: it would warn of a length that is about to be cut.
     encoding = tokenizer(list(texts), add_special_tokens=False, return_offsets_mapping=True, verbose=False)
-    cut = [
-        text[: offsets[most - 1][1]] if len(offsets) > most else text
-        for text, offsets, most in zip(texts, encoding["offset_mapping"], limits, strict=True)
-    ]
-    return cut, sum(len(offsets) > most for offsets, most in zip(encoding["offset_mapping"], limits, strict=True))
+    short, cut = list(texts), 0
+    for number, most in enumerate(np.broadcast_to(limit, len(short))):
+        offsets = encoding["offset_mapping"][number]
+        if len(offsets) > most:
+            short[number], cut = short[number][: offsets[most - 1][1]], cut + 1
+    return short, cut

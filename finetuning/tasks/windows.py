@@ -1,5 +1,6 @@
 """Long texts as inputs: overlapping windows, each with the characters behind its tokens."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,37 +18,34 @@ class Window:
     """One input, which shows a text or a part of it."""
 
     input: int
-    nothing: int  # the token that stands for "not here": [CLS], or the first where there is none
-    offsets: np.ndarray  # (length, 2): the characters of the text behind each token; equal ends where there are none
+    offsets: np.ndarray  # (length, 2): the characters of the text behind each token; equal ends if there are none
 
 
 def read_windows(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int, before: Sequence[str] | None = None
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int, questions: Sequence[str] | None = None
 ) -> tuple[dict[str, list[np.ndarray]], list[list[Window]]]:
     """The columns of all inputs, and the windows of each text, in order. Neighbours share a third of `max_length`.
 
-    before: a question for each text, which stands whole before each of its windows.
+    questions: one for each text; it stands complete before each window of the text.
     """
-    columns: dict[str, list] = {}
+    columns: dict[str, list] = defaultdict(list)
     windows: list[list[Window]] = [[] for _ in texts]
-    inputs = 0
     for start in tqdm(range(0, len(texts), CHUNK), desc="Tokenizing", leave=False, disable=len(texts) <= CHUNK):
-        chunk = slice(start, start + CHUNK)
+        inputs = [part[start : start + CHUNK] for part in (questions, texts) if part is not None]
         encoding = tokenizer(
-            *((texts[chunk],) if before is None else (before[chunk], texts[chunk])),
-            truncation=True if before is None else "only_second",
+            *inputs,
+            truncation=True if questions is None else "only_second",
             max_length=max_length,
             stride=max_length // 3,
             return_overflowing_tokens=True,
             return_offsets_mapping=True,
         )
+        before = len(columns["input_ids"])
         for name, column in input_columns(encoding).items():
-            columns.setdefault(name, []).extend(column)
+            columns[name] += column
         for number, text in enumerate(encoding["overflow_to_sample_mapping"]):
-            # Which part of a pair a token is of the tokenizer tells, whether or not there are `token_type_ids`.
-            inside = np.array([part == (before is not None) for part in encoding.sequence_ids(number)])
+            # Not by `token_type_ids`: DistilBERT and RoBERTa have none.
+            inside = np.array([part == len(inputs) - 1 for part in encoding.sequence_ids(number)])
             offsets = np.array(encoding["offset_mapping"][number], dtype=np.int32) * inside[:, None]
-            nothing = int((columns["input_ids"][inputs] == tokenizer.cls_token_id).argmax())
-            windows[start + text].append(Window(inputs, nothing, offsets))
-            inputs += 1
+            windows[start + text].append(Window(before + number, offsets))
     return columns, windows

@@ -33,18 +33,14 @@ def tagged(text, draw):
     return {"id": text[:8], "text": text, "words": words, "tags": tags}
 
 
-def asked(text, question, draw):
+def question(text, words, draw):
     """A row whose answer is a run of words of the text."""
-    words = words_of(text)
-    first = draw.randrange(len(words))
-    last = min(first + draw.randrange(4), len(words) - 1)
-    start, end = words[first][0], words[last][1]
-    return {
-        "id": text[:8],
-        "context": text,
-        "question": question,
-        "answers": [{"text": text[start:end], "start": start}],
-    }
+    spans = words_of(text)
+    first = draw.randrange(len(spans))
+    last = min(first + draw.randrange(4), len(spans) - 1)
+    start, end = spans[first][0], spans[last][1]
+    answers = [{"text": text[start:end], "start": start}]
+    return {"id": text[:8], "context": text, "question": words, "answers": answers}
 
 
 @pytest.fixture(scope="session")
@@ -61,32 +57,25 @@ def rows(corpus_lines):
     """Rows of each kind of task, by its name: texts of different lengths with different numbers of labels."""
     draw = random.Random(0)
     texts = [" ".join(corpus_lines[i : i + 1 + i % 3]) for i in range(120)]
-    return {
-        "classification": [
-            {"id": str(i), "text": text, "label": "abc"[len(text) % 3]} for i, text in enumerate(texts)
-        ],
-        "tagging": [tagged(text, draw) for text in texts],
-        "multiple_choice": [
-            {"id": str(i), "text": text, "choices": corpus_lines[i : i + 2 + i % 3], "label": len(text) % (2 + i % 3)}
-            for i, text in enumerate(texts)
-        ],
-        "question_answering": [
-            asked(text, corpus_lines[-1 - i].split(" ")[0] + "?", draw) for i, text in enumerate(texts)
-        ],
-    }
+    found = {"classification": [], "tagging": [], "multiple_choice": [], "question_answering": []}
+    for i, text in enumerate(texts):
+        row = {"id": str(i), "text": text}
+        found["classification"].append(row | {"label": "abc"[len(text) % 3]})
+        found["tagging"].append(tagged(text, draw))
+        choices = corpus_lines[i : i + 2 + i % 3]
+        found["multiple_choice"].append(row | {"choices": choices, "label": len(text) % len(choices)})
+        found["question_answering"].append(question(text, corpus_lines[-1 - i].split(" ")[0] + "?", draw))
+    return found
 
 
 @pytest.fixture(scope="session")
 def tasks():
     """A task of each kind, by its name."""
     rest = dict(read=lambda folder: {}, write=lambda folder, rows, predictions: folder)
+    letters = LabelScores("abc", "accuracy", "f1_macro")
     return {
         "classification": TextClassification(
-            name="letters",
-            labels=tuple("abc"),
-            metric=LabelScores("abc", "accuracy", "f1_macro"),
-            primary_metric="f1_macro",
-            **rest,
+            name="letters", labels=tuple("abc"), metric=letters, primary_metric="f1_macro", **rest
         ),
         "tagging": Tagging(
             name="names", labels=bio_tags(TYPES), metric=EntityScores(TYPES), primary_metric="f1", **rest

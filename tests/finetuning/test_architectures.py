@@ -1,77 +1,67 @@
-"""Checkpoints of four architectures for three kinds of task, and what is said of those that do not serve."""
+"""Checkpoints of four architectures for every kind of task."""
+
+from pathlib import Path
 
 import pytest
 import torch
 import transformers
-from transformers import TrainingArguments, pipeline
+from transformers import AutoTokenizer, pipeline
 
 from distillation.models.loading import load_tokenizer_of, save_pretrained
-from finetuning.splits import Part
 from finetuning.trainer import TaskTrainer
+from tests.finetuning.known import arguments
 
-KEY = "model_name_or_path"
-KINDS = ("classification", "tagging", "question_answering", "multiple_choice")
 SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, pad_token_id=0)
-# The architecture, its config, how many tokens it can read, and a conftest tokenizer of the kind that it has.
+# The architecture, its config (each reads 48 tokens), and a conftest tokenizer of the kind that it has.
 ARCHITECTURES = {
-    "Bert": (SMALL | {"max_position_embeddings": 48}, 48, "tokenizer"),
+    "Bert": (SMALL | {"max_position_embeddings": 48}, "tokenizer"),
     "DistilBert": (
         dict(dim=32, n_layers=2, n_heads=4, hidden_dim=64, pad_token_id=0, max_position_embeddings=48),
-        48,
         "tokenizer",
     ),
-    "Roberta": (SMALL | {"max_position_embeddings": 49}, 48, "byte_tokenizer"),
+    "Roberta": (SMALL | {"max_position_embeddings": 49}, "byte_tokenizer"),
     "ModernBert": (
         SMALL | {"max_position_embeddings": 48, "global_attn_every_n_layers": 2, "local_attention": 8},
-        48,
         "byte_tokenizer",
     ),
 }
 
 
-@pytest.fixture
-def make_checkpoint(tmp_path, request):
-    """A function that saves a masked LM with random weights and a tokenizer."""
-
-    def make(architecture="Bert", **config):
-        known, _, name = ARCHITECTURES[architecture]
-        tokenizer = request.getfixturevalue(name)
-        config = getattr(transformers, f"{architecture}Config")(**known | {"vocab_size": len(tokenizer)} | config)
-        torch.manual_seed(0)
-        model = getattr(transformers, f"{architecture}ForMaskedLM")(config)
-        save_pretrained(model, tokenizer, tmp_path / "checkpoint")
-        return tmp_path / "checkpoint"
-
-    return make
-
-
 def trainer_of(folder, task, some, output):
     model = task.load_model(str(folder))
-    tokenizer = load_tokenizer_of(model, str(folder), KEY)
-    part = Part(some, task.encode(some, tokenizer, min(512, tokenizer.model_max_length)))
-    training = TrainingArguments(
-        str(output), use_cpu=True, report_to="none", save_strategy="no", max_steps=1, disable_tqdm=True
-    )
-    return TaskTrainer(model, training, task=task, train=part.encoded.inputs, validation=part, tokenizer=tokenizer)
+    tokenizer = load_tokenizer_of(model, str(folder), "model_name_or_path")
+    part = task.encode(some, tokenizer, min(512, tokenizer.model_max_length))
+    training = arguments(output, max_steps=1, save_strategy="steps", save_steps=1)
+    return TaskTrainer(model, training, task=task, train=part.inputs, validation=part, tokenizer=tokenizer)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("kind", KINDS)
-def test_every_architecture_learns_every_task(make_checkpoint, tasks, rows, tmp_path, architecture, kind):
-    """Inputs that fill every position the model has: one more would end the run, or be read wrongly."""
-    folder, task, some = make_checkpoint(architecture), tasks[kind], rows[kind][:16]
-    trainer = trainer_of(folder, task, some, tmp_path / "out")
-    assert max(trainer.train_dataset["length"]) == ARCHITECTURES[architecture][1]
+@pytest.mark.parametrize("kind", ["classification", "tagging", "question_answering", "multiple_choice"])
+def test_every_architecture_learns_every_task(tasks, rows, tmp_path, request, architecture, kind):
+    """Inputs fill every position the model has: one more would end the run, or be read wrongly. A checkpoint is a
+    folder that `AutoModelFor...` and `AutoTokenizer` open, without pickled arguments."""
+    config, name = ARCHITECTURES[architecture]
+    base, task, some = request.getfixturevalue(name), tasks[kind], rows[kind][:16]
+    config = getattr(transformers, f"{architecture}Config")(**config | {"vocab_size": len(base)})
+    torch.manual_seed(0)
+    save_pretrained(getattr(transformers, f"{architecture}ForMaskedLM")(config), base, tmp_path / "model")
+    trainer = trainer_of(tmp_path / "model", task, some, tmp_path / "out")
+    assert max(trainer.train_dataset["length"]) == 48
     before = {name: weight.clone() for name, weight in trainer.model.state_dict().items()}
     trainer.train()
-    moved = [name for name, weight in trainer.model.state_dict().items() if not torch.equal(weight, before[name])]
-    assert len(moved) > len(before) * 0.8
+    weights = trainer.model.state_dict()
+    assert sum(not torch.equal(weight, before[name]) for name, weight in weights.items()) > len(before) * 0.8
     trainer.save_model()
     scores, _ = trainer.measure(trainer.validation)
-    again = trainer_of(tmp_path / "out", task, some, tmp_path / "again")
-    assert again.measure(again.validation)[0] == pytest.approx(scores, rel=1e-4)
+    for folder in (Path(trainer.args.output_dir), Path(trainer.args.output_dir, "checkpoint-1")):
+        assert not list(folder.glob("training_args.bin"))
+        model, loading = task.model_class.from_pretrained(folder, output_loading_info=True)
+        assert not loading["missing_keys"] and not loading["unexpected_keys"]
+        assert all(torch.equal(weight, weights[name]) for name, weight in model.state_dict().items())
+        assert AutoTokenizer.from_pretrained(folder).get_vocab() == base.get_vocab()
+        assert not task.labels or tuple(model.config.id2label.values()) == task.labels
+        again = trainer_of(folder, task, some, tmp_path / "again")
+        assert again.measure(again.validation)[0] == pytest.approx(scores, rel=1e-4)
     if kind in ("classification", "tagging"):  # the others have no pipeline
-        found = pipeline(f"{'text' if kind == 'classification' else 'token'}-classification", str(tmp_path / "out"))(
-            some[0]["text"][:40]
-        )
+        found = pipeline(task.pipeline_tag, str(tmp_path / "out"))(some[0]["text"][:40])
         assert {one.get("label", one.get("entity")) for one in found} <= set(task.labels)

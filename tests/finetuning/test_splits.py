@@ -3,78 +3,78 @@
 import random
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from finetuning.splits import held_out, joined, without_repeats
+from distillation.config.errors import UserError
+from finetuning.sets import make_task, rusentiment
+from finetuning.splits import group_names, read_parts, split_validation, without_repeats
 
 some_rows = st.lists(st.tuples(st.sampled_from("abcdefghij"), st.sampled_from("xyz")), max_size=30).map(
     lambda pairs: [{"id": i, "text": text, "label": label} for i, (text, label) in enumerate(pairs)]
 )
 
 
-def text(row):
-    """The texts of a row, of which there is one."""
-    return (row["text"],)
+def texts(row):
+    return row["text"] if isinstance(row["text"], tuple) else (row["text"],)
 
 
-def label(row):
-    return row["label"]
+def ids(rows):
+    return [row["id"] for row in rows]
 
 
 @given(some_rows, some_rows)
 def test_what_may_be_trained_on(rows, tested):
-    kept, left_out = without_repeats(rows, text, label, tested)
-    labels = {text(row): {other["label"] for other in rows if text(other) == text(row)} for row in rows}
-    in_test = {text(row) for row in tested}
+    chosen, left_out = without_repeats(rows, [row["label"] for row in rows], tested, texts)
+    labels = {texts(row): {other["label"] for other in rows if texts(other) == texts(row)} for row in rows}
+    in_test = {texts(row) for row in tested}
     expected, seen = [], set()
     for row in rows:
-        if text(row) not in in_test | seen and len(labels[text(row)]) == 1:
+        if texts(row) not in in_test | seen and len(labels[texts(row)]) == 1:
             expected.append(row)
-        seen.add(text(row))
-    assert kept == expected
-    assert left_out["in_test"] == sum(text(row) in in_test for row in rows)
-    assert left_out["conflicting"] == sum(text(row) not in in_test and len(labels[text(row)]) > 1 for row in rows)
-    assert sum(left_out.values()) + len(kept) == len(rows) and set(left_out) == {"in_test", "repeated", "conflicting"}
+        seen.add(texts(row))
+    assert chosen == expected
+    assert left_out["in_test"] == sum(texts(row) in in_test for row in rows)
+    assert left_out["conflicting"] == sum(texts(row) not in in_test and len(labels[texts(row)]) > 1 for row in rows)
+    assert sum(left_out.values()) + len(chosen) == len(rows)
 
 
 @given(some_rows)
-def test_what_is_held_out(rows):
-    """A text on both sides would be learnt by heart and then measured; the order is that of the rows."""
-    train, validation = held_out(rows, text)
-    assert not {text(row) for row in train} & {text(row) for row in validation}
-    assert sorted(train + validation, key=lambda row: row["id"]) == rows
-    assert [row["id"] for row in train] == sorted(row["id"] for row in train)
-    assert [row["id"] for row in validation] == sorted(row["id"] for row in validation)
-    if rows:
-        largest = max(Counter(map(text, rows)).values())
-        assert 0.1 * len(rows) <= len(validation) < 0.1 * len(rows) + largest
-
-
-def test_a_tenth_is_held_out():
-    number = 50
-    rows = [{"id": i, "text": f"text {i}"} for i in range(number)]
-    train, validation = held_out(rows, text)
-    assert (len(train), len(validation)) == (number * 9 // 10, number // 10)
-    assert [row["id"] for row in validation] != list(range(number * 9 // 10, number)), "not the last, nor the first"
+def test_no_text_is_on_both_sides(rows):
+    """It would be learnt by heart and then measured; the order is that of the rows."""
+    train, validation = split_validation(rows, texts)
+    assert not set(map(texts, train)) & set(map(texts, validation))
+    assert sorted(ids(train + validation)) == ids(rows)
+    assert all(ids(part) == sorted(ids(part)) for part in (train, validation))
+    largest = max(Counter(map(texts, rows)).values(), default=1)
+    assert 0.1 * len(rows) <= len(validation) < 0.1 * len(rows) + largest
 
 
 def test_the_same_tenth_whatever_else_happens():
-    """Not the order of the file, nor what drew random numbers before: scores of two runs must compare."""
+    """Neither the order of the file nor earlier random draws change it: scores of two runs must compare."""
     rows = [{"id": i, "text": f"text {i % 150}"} for i in range(200)]
-    expected = {row["id"] for row in held_out(rows, text)[1]}
+    expected = ids(split_validation(rows, texts)[1])
+    assert len(expected) in (20, 21) and expected[-1] - expected[0] > 20, "not the last, nor the first"
     random.seed(5)
-    shuffled = random.Random(3).sample(rows, len(rows))
-    state = random.getstate()
-    assert {row["id"] for row in held_out(shuffled, text)[1]} == expected
-    assert random.getstate() == state, "and it draws none of others' numbers"
+    shuffled, state = random.Random(3).sample(rows, len(rows)), random.getstate()
+    assert sorted(ids(split_validation(shuffled, texts)[1])) == expected
+    assert random.getstate() == state, "and it changes no others' numbers"
 
 
-def test_rows_that_hang_together_by_a_text_stay_together():
+def test_rows_that_are_linked_by_a_text_stay_together():
     """A headline that is compared with several others would be met in training and then measured."""
     pairs = [(f"a{i}", f"b{i}") for i in range(40)] + [("a0", "b1"), ("b1", "c"), ("c", "a2")]
-    rows = [{"id": i, "pair": pair} for i, pair in enumerate(pairs)]
-    train, validation = held_out(rows, lambda row: row["pair"])
+    train, validation = split_validation([{"text": pair} for pair in pairs], texts)
     assert len(validation) >= 5
-    assert not {one for row in train for one in row["pair"]} & {one for row in validation for one in row["pair"]}
-    assert joined(pairs)[:4] == ["a0", "a0", "a0", "a3"] and set(joined(pairs)[40:]) == {"a0"}
+    assert not {one for row in train for one in row["text"]} & {one for row in validation for one in row["text"]}
+    assert group_names(pairs)[:4] == ["a0", "a0", "a0", "a3"] and set(group_names(pairs)[40:]) == {"a0"}
+
+
+def test_a_training_part_that_is_the_test_part_is_refused(benchmarks, tmp_path):
+    """All of its texts are in the test."""
+    content = (benchmarks / "rusentiment" / rusentiment.TEST).read_bytes()
+    for name in (rusentiment.TEST, *rusentiment.PARTS.values()):
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match="too few different texts"):
+        read_parts(make_task("rusentiment"), str(tmp_path))

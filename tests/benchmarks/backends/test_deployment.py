@@ -10,7 +10,6 @@ from distillation.config.errors import UserError
 from distillation.models.loading import load_with_head, save_pretrained
 from distillation.runs.files import write_json
 from finetuning.sets import make_task
-from finetuning.splits import Part
 from finetuning.trainer import TaskTrainer
 from tests.benchmarks.tiny_models import SHAPE, lively, running
 
@@ -43,7 +42,7 @@ def test_each_kind_of_task_has_its_own_metric(name, source, teacher_folder, toke
     found = compare(made, running(made.model), may_use_lines=False)
 
     rows = task.read("demo")["test"]
-    part = Part(rows, task.encode(rows, made.tokenizer, 48))
+    part = task.encode(rows, made.tokenizer, 48)
     settings = TrainingArguments("unused", use_cpu=True, report_to="none", disable_tqdm=True)
     trainer = TaskTrainer(made.model, settings, task=task, train=None, validation=part, tokenizer=made.tokenizer)
     reported, _ = trainer.measure(part)

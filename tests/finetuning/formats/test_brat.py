@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from distillation.config.errors import UserError
 from finetuning.formats import brat
-from finetuning.tasks.bio_spans import entities
+from tests.finetuning.known import entities
 
 SAME = {kind: kind for kind in ("PER", "ORG", "LOC", "GEOPOLIT", "MEDIA")}
 

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from datasets import Dataset
+
+from finetuning.tasks.base import Part
 
 
 @pytest.fixture
@@ -9,48 +12,36 @@ def task(tasks):
     return tasks["classification"]
 
 
-def test_labels_by_their_number(task, rows, any_tokenizer):
+def test_a_text_or_a_pair_is_one_input(task, rows, any_tokenizer):
     some = rows["classification"][:20]
-    encoded = task.encode(some, any_tokenizer, 512)
-    assert encoded.inputs["labels"][:] == ["abc".index(row["label"]) for row in some]
-    assert encoded.inputs["length"][:] == [len(ids) for ids in encoded.inputs["input_ids"]]
-    assert encoded.inputs["input_ids"][:] == any_tokenizer([row["text"] for row in some])["input_ids"]
-    assert task.references(some) == [row["label"] for row in some]
-
-
-def test_a_pair_is_one_input(task, rows, any_tokenizer):
-    one, other = (row["text"] for row in rows["classification"][:2])
-    pair = {"id": "1", "text": one, "text_2": other, "label": "b"}
-    encoded = task.encode([pair], any_tokenizer, 512)
-    assert encoded.inputs["input_ids"][0] == any_tokenizer(one, other)["input_ids"] and len(encoded.inputs) == 1
-    assert task.texts(pair) == (one, other) and task.texts(rows["classification"][0]) == (one,)
-    assert task.texts(pair) != task.texts(pair | {"text": other, "text_2": one})
+    part = task.encode(some, any_tokenizer, 512)
+    assert part.inputs["labels"][:] == ["abc".index(row["label"]) for row in some]
+    assert part.inputs["length"][:] == [len(ids) for ids in part.inputs["input_ids"]]
+    assert part.inputs["input_ids"][:] == any_tokenizer([row["text"] for row in some])["input_ids"]
+    pair = some[0] | {"text_2": some[1]["text"], "label": None}
+    encoded = task.encode([pair], any_tokenizer, 512).inputs
+    assert encoded["input_ids"][:] == [any_tokenizer(pair["text"], pair["text_2"])["input_ids"]]
+    assert encoded["labels"][:] == [-100], "not known"
+    assert task.texts(pair) == (pair["text"], pair["text_2"]) and task.texts(some[0]) == (some[0]["text"],)
 
 
 def test_cut_texts_are_counted(task, any_tokenizer):
-    """An exact fit is not cut."""
+    """An exact fit is not cut. Of a pair the longer text is cut: short headlines after long ones would go unread."""
     fits = "он " * 4
     length = len(any_tokenizer(fits)["input_ids"])
     some = [{"id": str(i), "text": text, "label": "a"} for i, text in enumerate((fits, "да", fits + "он она"))]
-    encoded = task.encode(some, any_tokenizer, length)
-    assert encoded.truncated == 1 and max(encoded.inputs["length"]) == length
-    pairs = [dict(row, text_2="да") for row in some]
-    assert task.encode(pairs, any_tokenizer, length).truncated >= 2
-
-
-def test_of_a_pair_the_longer_is_cut(task, tokenizer):
-    """Cut first in the second text, short headlines after long ones would go unread."""
-    pair = {"id": "1", "text": "он " * 30, "text_2": "да", "label": "a"}
-    ids = task.encode([pair], tokenizer, 16).inputs["input_ids"][0]
-    end = tokenizer("да")["input_ids"][1:]
-    assert ids[-len(end) :] == end and len(ids) == 16
+    part = task.encode(some, any_tokenizer, length)
+    assert part.truncated == 1 and max(part.inputs["length"]) == length
+    part = task.encode([some[1] | {"text_2": "да"}, some[2] | {"text_2": "да"}], any_tokenizer, length)
+    end = any_tokenizer("он", "да")["input_ids"][len(any_tokenizer("он")["input_ids"]) :]
+    assert part.truncated == 1 and part.inputs["input_ids"][1][-len(end) :] == end
 
 
 def test_probabilities_by_hand(task):
     """Scores log 1, log 2, log 5: an eighth, a quarter, and five eighths, each under its label."""
     some = [{"id": "x", "text": "?", "label": "a"}, {"id": "y", "text": "?", "label": "a"}]
     logits = [np.log(np.array(values, dtype=np.float32)) for values in ([1, 2, 5], [2, 1, 1])]
-    one, other = task.decode(some, None, logits)
+    one, other = task.decode(Part(some, Dataset.from_dict({})), logits)
     assert one["id"] == "x" and one["prediction"] == "c" and one["score"] == pytest.approx(5 / 8)
     assert one["scores"] == pytest.approx({"a": 1 / 8, "b": 1 / 4, "c": 5 / 8})
     assert other["id"] == "y" and other["prediction"] == "a" and sum(other["scores"].values()) == pytest.approx(1)

@@ -10,34 +10,24 @@ from finetuning.tasks.marked_words import MARKS, SPECIAL_TOKENS, MarkedWords, fi
 
 @pytest.fixture
 def task():
-    rest = dict(read=lambda folder: {}, write=lambda folder, rows, predictions: folder)
+    rest = dict(name="words", read=lambda folder: {}, write=lambda folder, rows, predictions: folder)
     labels = ("false", "true")
-    return MarkedWords(
-        name="words", labels=labels, metric=LabelScores(labels, "accuracy"), primary_metric="accuracy", **rest
-    )
+    return MarkedWords(labels=labels, metric=LabelScores(labels, "accuracy"), primary_metric="accuracy", **rest)
 
 
 def test_marks_in_two_texts():
     row = {"text": "Кошка спит.", "span": [0, 5], "text_2": "Вот кошка", "span_2": [4, 9]}
-    texts, regions = marked_texts(row)
-    assert texts == ["*Кошка* спит.", "Вот #кошка#"]
-    assert [text[slice(*region)] for text, (region,) in zip(texts, regions, strict=True)] == ["*Кошка*", "#кошка#"]
+    assert marked_texts(row) == [("*Кошка* спит.", [(0, 7)]), ("Вот #кошка#", [(4, 11)])]
 
 
 @given(st.text("аб", min_size=1, max_size=20), st.data())
 def test_marks_in_one_text(text, data):
     """Whatever the order of the words, and where they overlap: taken out, the text is as it was."""
     spans = [sorted(data.draw(st.tuples(*[st.integers(0, len(text))] * 2))) for _ in MARKS]
-    (marked,), (regions,) = marked_texts({"text": text, "span": spans[0], "span_2": spans[1]})
-    start, end = min(start for start, _ in regions), max(end for _, end in regions)
-    for (first, last), mark in zip(regions, MARKS, strict=True):
-        assert marked[first:last].count(mark) == 2
+    ((marked, regions),) = marked_texts({"text": text, "span": spans[0], "span_2": spans[1]})
     assert marked.replace(MARKS[0], "").replace(MARKS[1], "") == text
-    assert [marked.count(mark) for mark in MARKS] == [2, 2]
-    inside = marked[start:end]
-    assert inside[0] in MARKS and inside[-1] in MARKS and all(inside.count(mark) == 2 for mark in MARKS)
-    for span, mark in zip(spans, MARKS, strict=True):
-        other = MARKS[1 - MARKS.index(mark)]
+    for span, (first, last), mark, other in zip(spans, regions, MARKS, MARKS[::-1], strict=True):
+        assert marked.count(mark) == 2 and marked[first] == marked[last - 1] == mark
         assert marked.replace(other, "").split(mark)[1] == text[slice(*span)]
 
 
@@ -49,29 +39,27 @@ def test_marked_words_are_never_cut_away(task, corpus_lines, tokenizer, max_leng
     for place in (0, len(long) // 2, len(long) - 6):
         one = {"id": str(place), "label": "true", "text": long, "span": [place, place + 3]}
         rows += [one | {"text_2": corpus_lines[20], "span_2": [0, 3]}, one | {"text_2": long, "span_2": [9, 12]}]
-    encoded = task.encode(rows, tokenizer, max_length)
-    assert encoded.truncated == len(rows)
-    for row, ids in zip(rows, encoded.inputs["input_ids"], strict=True):
+    part = task.encode(rows, tokenizer, max_length)
+    assert part.truncated == len(rows) and part.rows == rows
+    marks = {tokenizer.tokenize(mark)[0] for mark in MARKS}  # perhaps the unknown token
+    for row, ids in zip(rows, part.inputs["input_ids"], strict=True):
         read = tokenizer.convert_ids_to_tokens(ids)
-        unknown = [tokenizer.tokenize(mark)[0] for mark in MARKS]
-        assert len(ids) <= max_length
-        assert sum(read.count(mark) for mark in set(unknown)) >= 4, row["span"]
+        assert len(ids) <= max_length and sum(read.count(mark) for mark in marks) >= 4, row["span"]
 
 
 def test_a_short_text_leaves_its_share_to_the_other(tokenizer, corpus_lines):
-    long, short = " ".join(corpus_lines[:8]), "да"
-    limit = 40 - SPECIAL_TOKENS
-    cut, kept = fitting([long, short], [[(0, 3)], [(0, 2)]], tokenizer, limit)
-    assert kept == short and long.startswith(cut)
+    long, short, limit = " ".join(corpus_lines[:8]), "да", 40 - SPECIAL_TOKENS
+    cut, same = fitting([(long, [(0, 3)]), (short, [(0, 2)])], tokenizer, limit)
+    assert same == short and long.startswith(cut)
     assert len(tokenizer.tokenize(cut)) == limit - len(tokenizer.tokenize(short))
 
 
 @pytest.mark.parametrize("max_length", [24, 48])
 def test_words_that_are_far_apart_are_both_shown(task, corpus_lines, byte_tokenizer, max_length):
-    """What a pronoun at the end means may stand at the beginning; between them there is nothing to see."""
+    """What a pronoun at the end means may stand at the beginning; the middle matters less."""
     text = " ".join(corpus_lines[:12])
     row = {"id": "1", "label": "true", "text": text, "span": [len(text) - 4, len(text) - 1], "span_2": [2, 5]}
-    encoded = task.encode([row], byte_tokenizer, max_length)
-    read = byte_tokenizer.decode(encoded.inputs[0]["input_ids"])
-    assert encoded.truncated == 1 and len(encoded.inputs[0]["input_ids"]) <= max_length
-    assert f"*{text[-4:-1]}*" in read and f"#{text[2:5]}#" in read and "…" in read
+    part = task.encode([row], byte_tokenizer, max_length)
+    read = byte_tokenizer.decode(part.inputs[0]["input_ids"])
+    assert part.truncated == 1 and len(part.inputs[0]["input_ids"]) <= max_length
+    assert f"*{text[-4:-1]}*" in read and f"#{text[2:5]}#" in read and read.count("…") == 1

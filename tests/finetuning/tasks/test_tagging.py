@@ -9,19 +9,19 @@ from datasets import Dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from finetuning.tasks.base import Encoded
+from finetuning.tasks.base import Part
 from finetuning.tasks.bio_spans import bio_tags
-from finetuning.tasks.bio_spans import entities as entities_of
 from finetuning.tasks.losses import IGNORED
 from finetuning.tasks.tagging import Place, word_places
 from finetuning.tasks.windows import Window
+from tests.finetuning.known import entities, knowing
 
 SPECIAL = "\u200b"  # normalised away by WordPiece: a word without a token
 
 
-def windows_of(offsets):
-    """Windows by the number of their input and the characters of their tokens."""
-    return [Window(number, 0, np.array(tokens)) for number, tokens in offsets.items()]
+def places_of(words, *offsets):
+    """The places of words in windows with these characters of their tokens."""
+    return word_places(words, [Window(number, np.array(tokens)) for number, tokens in enumerate(offsets)])
 
 
 @pytest.fixture
@@ -35,35 +35,14 @@ def long_row(rows):
     text, words, tags = "", [], []
     for row in rows["tagging"][:40]:
         words += [[start + len(text), end + len(text)] for start, end in row["words"]]
-        tags += row["tags"]
         text += row["text"]
         words.append([len(text) + 1, len(text) + 2])
-        tags.append("O")
-        text += f" {SPECIAL} "
+        text, tags = f"{text} {SPECIAL} ", [*tags, *row["tags"], "O"]
     return {"id": "long", "text": text, "words": words, "tags": tags}
 
 
-def reference(words, offsets):
-    """The slow obvious one for a text of one window: the first token that lies on the word and under which no earlier
-    token of that word is; whether an earlier word begins in the same token."""
-    places = []
-    for start, end in words:
-        tokens = [i for i, (left, right) in enumerate(offsets) if left < end and right > start and left < right]
-        places.append(tokens[0] if tokens else None)
-    return places
-
-
-def knowing(encoded, labels):
-    """Logits of a model that gives the label where there is one, and says something else everywhere else."""
-    draw = np.random.default_rng(0)
-    logits = []
-    for tags in encoded.inputs["labels"]:
-        one = draw.normal(size=(len(tags), len(labels))).astype(np.float32)
-        for place, tag in enumerate(tags):
-            if tag != IGNORED:
-                one[place, tag] += 100
-        logits.append(one)
-    return logits
+def lies_on(token, start, end):
+    return token[0] < end and token[1] > start and token[0] < token[1]
 
 
 def readable(row, places):
@@ -79,80 +58,70 @@ def readable(row, places):
 
 
 @pytest.mark.parametrize("max_length", [16, 23, 64])
-def test_every_word_of_a_long_text_counts_once(task, long_row, any_tokenizer, max_length):
-    """Words lost at the end of an input were never scored in some published results; twice-counted ones weigh more."""
-    encoded = task.encode([long_row], any_tokenizer, max_length)
-    assert len(encoded.inputs) > 5 and max(encoded.inputs["length"]) <= max_length
-    (places,) = encoded.places
-    own = [place for place in places if place and not place.shared]
-    assert len({(place.input, place.token) for place in own}) == len(own)
-    counted = sum(label != IGNORED for labels in encoded.inputs["labels"] for label in labels)
-    assert counted == len(own)
-    lost = [long_row["text"][s:e] for (s, e), place in zip(long_row["words"], places, strict=True) if place is None]
-    assert set(lost) <= {SPECIAL}
+def test_a_model_that_knows_gives_the_tags_back(task, long_row, rows, any_tokenizer, max_length):
+    """Scores read at another place than labels were put would look like a bad model. Every word of a long text counts
+    once: words lost at the end of an input were never scored in some published results; twice-counted ones weigh
+    more."""
+    part = task.encode([long_row, *rows["tagging"][:20]], any_tokenizer, max_length)
+    assert len(part.inputs) > 25 and max(part.inputs["length"]) <= max_length
+    own = [(place.input, place.token) for places in part.places for place in places if place]
+    counted = sum(label != IGNORED for labels in part.inputs["labels"] for label in labels)
+    assert len(set(own)) == len(own) == counted, "no two words of these texts are one token"
+    spans = zip(long_row["words"], part.places[0], strict=True)
+    assert {long_row["text"][start:end] for (start, end), place in spans if place is None} <= {SPECIAL}
+    predictions = task.decode(part, knowing(part, len(task.labels)))
+    for row, places, prediction in zip(part.rows, part.places, predictions, strict=True):
+        assert prediction["id"] == row["id"] and prediction["prediction"] == readable(row, places)
+        found = [(one["type"], one["start"], one["end"], one["text"]) for one in prediction["entities"]]
+        assert found == entities(row, prediction["prediction"])
+        scores = [prediction["score"], *(one["score"] for one in prediction["entities"])]
+        assert scores == pytest.approx([1] * len(scores), abs=1e-4)
 
 
 def test_places_are_those_of_the_obvious_search(task, rows, any_tokenizer):
-    for row in rows["tagging"][:30]:
-        encoded = task.encode([row], any_tokenizer, 512)
+    """Of a text of one window: the first token that lies on the word."""
+    part = task.encode(rows["tagging"][:30], any_tokenizer, 512)
+    for row, places, labels in zip(part.rows, part.places, part.inputs["labels"], strict=True):
         offsets = any_tokenizer(row["text"], return_offsets_mapping=True)["offset_mapping"]
-        assert [place and place.token for place in encoded.places[0]] == reference(row["words"], offsets)
-        labels = encoded.inputs["labels"][0]
-        for tag, place in zip(row["tags"], encoded.places[0], strict=True):
-            assert place.shared or task.labels[labels[place.token]] == tag
+        on = [[i for i, token in enumerate(offsets) if lies_on(token, *word)] for word in row["words"]]
+        assert [place and place.token for place in places] == [tokens[0] if tokens else None for tokens in on]
+        assert [task.labels[labels[place.token]] for place in places] == row["tags"]
 
 
 @st.composite
 def texts_in_tokens(draw):
     """Words of a text and tokens on it: with gaps, under several words, and several on one character."""
     length = draw(st.integers(1, 30))
-    cuts = sorted(draw(st.sets(st.integers(0, length), min_size=2)))
+    cuts, edges = (sorted(draw(st.sets(st.integers(0, length), min_size=2))) for _ in "ab")
     words = [span for span in zip(cuts, cuts[1:], strict=False) if draw(st.booleans())]
-    edges = sorted(draw(st.sets(st.integers(0, length), min_size=2)))
-    tokens = [(0, 0)]
-    for left, right in zip(edges, edges[1:], strict=False):
-        tokens += [(left, right)] * draw(st.integers(0, 3))
-    return words, [*tokens, (0, 0)]
+    tokens = [span for span in zip(edges, edges[1:], strict=False) for _ in range(draw(st.integers(0, 3)))]
+    return words, [(0, 0), *tokens, (0, 0)]
 
 
 @given(texts_in_tokens())
 def test_places_among_any_tokens(case):
     """A word that begins where another's token ends needs a token of its own if it has one."""
     words, offsets = case
-    for (start, end), place in zip(words, word_places(words, windows_of({7: offsets})), strict=True):
-        over = [i for i, (left, right) in enumerate(offsets) if left < end and right > start and left < right]
-        assert (place is None) <= (not over)
-        if place is not None:
-            assert place.input == 7 and place.token in over
-    own = [place.token for place in word_places(words, windows_of({0: offsets})) if place and not place.shared]
+    places = places_of(words, offsets)
+    for word, place in zip(words, places, strict=True):
+        on = [i for i, token in enumerate(offsets) if lies_on(token, *word)]
+        assert place is None and not on or place.input == 0 and place.token in on
+    own = [place.token for place in places if place and not place.shared]
     assert own == sorted(set(own)), "a label a token"
 
 
-@pytest.mark.parametrize("max_length", [16, 23, 64])
-def test_a_model_that_knows_gives_the_tags_back(task, long_row, rows, any_tokenizer, max_length):
-    """Scores read at another place than labels were put would look like a bad model."""
-    some = [long_row, *rows["tagging"][:20]]
-    encoded = task.encode(some, any_tokenizer, max_length)
-    predictions = task.decode(some, encoded, knowing(encoded, task.labels))
-    for row, places, prediction in zip(some, encoded.places, predictions, strict=True):
-        assert prediction["id"] == row["id"]
-        assert prediction["prediction"] == readable(row, places)
-        assert prediction["score"] == pytest.approx(1, abs=1e-4)
-        found = [(one["type"], one["start"], one["end"], one["text"]) for one in prediction["entities"]]
-        assert found == entities_of(row, prediction["prediction"])
-        assert all(row["text"][start:end] == surface for _, start, end, surface in found)
-        assert all(one["score"] == pytest.approx(1, abs=1e-4) for one in prediction["entities"])
-    apart = [row for row, places in zip(some, encoded.places, strict=True) if not any(p and p.shared for p in places)]
-    assert len(apart) == len(some), "no two words of these texts are one token"
+def decoded(task, words, places, logits):
+    part = Part([{"id": "1", "text": "Анна Оби -", "words": words}], Dataset.from_dict({}), places=[places])
+    (prediction,) = task.decode(part, [np.array(logits)])
+    return prediction
 
 
 def test_scores_worked_by_hand(task):
     """Two words, P = 0.75 and 0.5 for their tags; a third has no token and is surely nothing."""
-    row = {"id": "1", "text": "Анна Оби -", "words": [[0, 4], [5, 8], [9, 10]], "tags": ["B-PER", "I-PER", "O"]}
-    encoded = Encoded(Dataset.from_dict({"labels": [[]]}), [[Place(0, 1, False), Place(0, 2, False), None]])
     shares = np.full((3, 5), 1e-9)
     shares[1, [0, 1]], shares[2, [0, 2]] = (0.25, 0.75), (0.4999, 0.5001)
-    (prediction,) = task.decode([row], encoded, [np.log(shares)])
+    places = [Place(0, 1, False), Place(0, 2, False), None]
+    prediction = decoded(task, [[0, 4], [5, 8], [9, 10]], places, np.log(shares))
     assert prediction["prediction"] == ["B-PER", "I-PER", "O"]
     assert prediction["score"] == pytest.approx((0.75 + 0.5001 + 1) / 3, abs=1e-6)
     (entity,) = prediction["entities"]
@@ -160,70 +129,61 @@ def test_scores_worked_by_hand(task):
     assert entity["score"] == pytest.approx((0.75 + 0.5001) / 2, abs=1e-6)
 
 
-def test_a_word_that_shares_its_token_continues_the_entity(task, byte_tokenizer):
+def test_a_word_that_shares_its_token_continues_the_entity(task):
     """Two words under one token have one prediction: repeated, it would make two entities of one."""
-    text = "он ,,,, она"
-    ((one, more),) = ([[3, 5], [5, 7]],)
-    row = {"id": "1", "text": text, "words": [one, more], "tags": ["B-PER", "I-PER"]}
-    encoded = Encoded(Dataset.from_dict({"labels": [[]]}), [[Place(0, 0, False), Place(0, 0, True)]])
-    (prediction,) = task.decode([row], encoded, [np.array([[0, 9, 0, 0, 0]])])
-    assert prediction["prediction"] == ["B-PER", "I-PER"] and len(prediction["entities"]) == 1
-    (nothing,) = task.decode([row], encoded, [np.array([[9, 0, 0, 0, 0]])])
-    assert nothing["prediction"] == ["O", "O"] and nothing["entities"] == []
-    windows = windows_of({0: [(0, 0), (0, 2), (2, 7), (7, 11)]})
-    assert word_places([one, more], windows) == [Place(0, 2, False), Place(0, 2, True)]
+    words = [(3, 5), (5, 7)]
+    places = places_of(words, [(0, 0), (0, 2), (2, 7), (7, 11)])
+    assert places == [Place(0, 2, False), Place(0, 2, True)]
+    for logits, tags in (([0, 9, 0, 0, 0], ["B-PER", "I-PER"]), ([9, 0, 0, 0, 0], ["O", "O"])):
+        prediction = decoded(task, words, places, [[0] * 5, [0] * 5, logits])
+        assert prediction["prediction"] == tags and len(prediction["entities"]) == (tags[0] != "O")
 
 
 def test_the_window_that_shows_most_around_a_word_is_its_place():
     """At the edge of a window a model sees half of what it could. But the end of a word, however much stands around
     it, is not where its label is."""
     words = [(i, i + 1) for i in range(8)]
-    windows = {0: [(0, 0), *words[:6], (0, 0)], 1: [(0, 0), *words[2:], (0, 0)]}
-    places = word_places(words, windows_of(windows))
+    places = places_of(words, [(0, 0), *words[:6], (0, 0)], [(0, 0), *words[2:], (0, 0)])
     assert [place.input for place in places] == [0, 0, 0, 0, 1, 1, 1, 1]
     assert [place.token for place in places] == [1, 2, 3, 4, 3, 4, 5, 6]
-    windows = {0: [(0, 0), (0, 1), (1, 2)], 1: [(0, 0), (2, 3), (3, 4), (4, 5), (0, 0)]}
-    assert word_places([(0, 1), (1, 4), (4, 5)], windows_of(windows))[1] == Place(0, 2, False)
+    windows = [(0, 0), (0, 1), (1, 2)], [(0, 0), (2, 3), (3, 4), (4, 5), (0, 0)]
+    assert places_of([(0, 1), (1, 4), (4, 5)], *windows)[1] == Place(0, 2, False)
 
 
-@pytest.mark.parametrize("teacher", ["tokenizer", "byte_tokenizer", "unigram_tokenizer"])
-def test_the_word_of_a_teacher_with_another_tokenizer(task, rows, long_row, any_tokenizer, teacher, request):
-    """Each word's scores land at that word; shifted by one, a student would learn noise."""
+@pytest.mark.parametrize("name", ["tokenizer", "byte_tokenizer", "unigram_tokenizer"])
+def test_the_logits_of_a_teacher_with_another_tokenizer(task, rows, long_row, any_tokenizer, name, request):
+    """Each word's logits land at that word; shifted by one, a student would learn noise."""
     some = [*rows["tagging"][:10], long_row]
-    theirs = task.encode(some, request.getfixturevalue(teacher), 50)
-    ours = task.encode(some, any_tokenizer, 24)
-    logits = knowing(theirs, task.labels)
-    taught = task.teacher_logits(theirs, logits, ours)
-    assert [one.shape for one in taught] == [(length, 5) for length in ours.inputs["length"]]
-    told = set()
-    for there, here in zip(sum(theirs.places, []), sum(ours.places, []), strict=True):
+    teacher, student = (
+        task.encode(some, tokenizer, length)
+        for tokenizer, length in ((request.getfixturevalue(name), 50), (any_tokenizer, 24))
+    )
+    logits = knowing(teacher, len(task.labels))
+    expected = [np.full((length, 5), np.nan, np.float32) for length in student.inputs["length"]]
+    for there, here in zip(sum(teacher.places, []), sum(student.places, []), strict=True):
         if there and here:
-            assert np.array_equal(taught[here.input][here.token], logits[there.input][there.token])
-            told.add((here.input, here.token))
-    assert told
-    for number, one in enumerate(taught):
-        for token, scores in enumerate(one):
-            assert np.isnan(scores).all() == ((number, token) not in told)
-    # Through the columns of a data set, where NaN might become a null.
-    kept = Dataset.from_dict({"teacher_logits": taught})["teacher_logits"]
-    assert all(np.array_equal(np.array(a, np.float32), b, equal_nan=True) for a, b in zip(kept, taught, strict=True))
+            expected[here.input][here.token] = logits[there.input][there.token]
+    moved = task.teacher_logits(teacher, logits, student)
+    assert sum(np.isfinite(one).any() for one in moved) > 10
+    # Also through the columns of a data set, where NaN might become a null.
+    for found in (moved, Dataset.from_dict({"teacher_logits": moved})["teacher_logits"]):
+        for one, other in zip(found, expected, strict=True):
+            assert np.array_equal(np.array(one, np.float32), other, equal_nan=True)
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(text=st.text("абвг АБ.,-—«»\u200b\ufeff\u0301é\xa0🦊ﬁ\n", max_size=60), seed=st.integers(0, 99))
 def test_any_text_in_any_windows(task, any_tokenizer, text, seed):
-    """What real texts hold: spaces without a width, accents, emoji; a word for every run, some inside of others'
+    """Real texts have spaces without a width, accents, and emoji; a word for every run, some inside of others'
     tokens."""
     draw, words, place = random.Random(seed), [], 0
     while place < len(text):
         after = min(place + draw.randrange(1, 5), len(text))
-        if draw.random() < 0.8:
-            words.append([place, after])
+        words += [[place, after]] * (draw.random() < 0.8)
         place = after
-    row = {"id": "1", "text": text, "words": words, "tags": [draw.choice(bio_tags(("PER",))) for _ in words]}
-    encoded = task.encode([row], any_tokenizer, 16)
-    small = dataclasses.replace(task, labels=bio_tags(("PER",)))
-    (prediction,) = task.decode([row], encoded, knowing(encoded, small.labels))
-    assert prediction["prediction"] == readable(row, encoded.places[0])
-    whole = task.encode([row], any_tokenizer, 512)
-    assert [p is None for p in whole.places[0]] == [p is None for p in encoded.places[0]]
+    task = dataclasses.replace(task, labels=bio_tags(("PER", "LOC", "ORG")))
+    row = {"id": "1", "text": text, "words": words, "tags": [draw.choice(task.labels[:3]) for _ in words]}
+    part, complete = (task.encode([row], any_tokenizer, max_length) for max_length in (16, 512))
+    (prediction,) = task.decode(part, knowing(part, len(task.labels)))
+    assert prediction["prediction"] == readable(row, part.places[0])
+    assert [p is None for p in complete.places[0]] == [p is None for p in part.places[0]]
