@@ -15,26 +15,18 @@ if TYPE_CHECKING:
 class ModelArguments:
     """The teacher, and the shape and first weights of the student."""
 
-    teacher_name_or_path: str | None = key(
-        None, "Masked LM to learn from: a Hub id, folder, or `demo`.", path="source"
-    )
-    student_vocabulary: str | None = key(
-        None, "Tokenizer of the student, a folder, a Hub id, or `demo`; the teacher's unless given.", path="source"
-    )
+    teacher_name_or_path: str | None = key(None, "Masked LM to learn from: Hub id, folder, or `demo`.", path="source")
+    student_vocabulary: str | None = key(None, "Tokenizer: folder, Hub id, `demo`; or the teacher's.", path="source")
     student_layers: int = key(6, "Transformer layers of the student.", least=1)
     student_hidden_size: int | None = key(None, "Width of the student; the teacher's unless given.", least=1)
     student_attention_heads: int | None = key(None, "Its attention heads; the teacher's unless given.", least=1)
-    student_intermediate_size: int | None = key(
-        None, "Width inside its feed-forward layers; unless given, the teacher's, or 4 x its own width.", least=1
-    )
+    student_intermediate_size: int | None = key(None, "Its feed-forward width; the teacher's or 4 x its own.", least=1)
     student_initialisation: Literal["average", "select", "embeddings", "random"] = key(
         "average",
         "First weights: the mean or the last of each group of teacher layers (and the teacher's embeddings and head), "
         "its embeddings alone, or random.",
     )
-    init_projection: Literal["crop", "pca"] = key(
-        "pca", "What a narrower student takes of the teacher: its first coordinates, or the principal ones."
-    )
+    init_projection: Literal["crop", "pca"] = key("pca", "A narrower student's share: first or principal coordinates.")
 
     def __post_init__(self):
         check_values(self)
@@ -66,9 +58,7 @@ class MaskingArguments:
     """Which tokens are hidden from the models."""
 
     masking_unit: Literal["token", "word"] = key("token", "What is drawn: single tokens, or whole words.")
-    masking_probability: float = key(
-        0.15, "Expected share of words or tokens drawn; of ten, eight are masked and one is replaced at random."
-    )
+    masking_probability: float = key(0.15, "Share of words or tokens drawn; of ten, eight are masked, one is random.")
     rarity_smoothing: float = key(0.0, "Draw a token with weight count ** -this (XLM: 0.7); 0 draws evenly.", least=0)
 
     def __post_init__(self):
@@ -91,7 +81,7 @@ class ObjectiveArguments(Weights):
     alignment: Literal["same", "match", "reduce"] = key(
         "same",
         "One vocabulary, or two: compared at tokens that both have (`match`), or in the teacher's vocabulary, its "
-        "tokens spelt in the student's (`reduce`).",
+        "tokens tokenized by the student (`reduce`).",
     )
     temperature: float = key(2.0, "Divides both models' logits before the softmax of the KL.")
     vocabulary_map: Literal["ordered", "pieces", "pieces_logsumexp", "shared"] | None = key(
@@ -100,17 +90,13 @@ class ObjectiveArguments(Weights):
         "log-sum-exp'ed; or pooled, over tokens that both have.",
     )
     reduce_pooling: Literal["mean", "sum"] | None = key(None, "How it pools the places of pieces; mean unless given.")
-    kl_positions: Literal["masked", "all"] | None = key(
-        None, "Tokens at which the KL is taken; unless given, `masked` for one vocabulary and `all` across two."
-    )
+    kl_positions: Literal["masked", "all"] | None = key(None, "Where: `masked` for one vocabulary, else `all`.")
     kl_position_fraction: float = key(1.0, "Random share of these tokens that is used: cheaper, unbiased.")
     cosine_layers: Literal["groups", "last"] = key("groups", "Each layer with its group's mean, or the two last ones.")
     hidden_layers: Literal["groups", "average"] = key("groups", "For the MSE: the same, or the means of all layers.")
-    teacher_input: Literal["masked", "clean"] = key("masked", "Whether the teacher sees the masked or the clean text.")
+    teacher_input: Literal["masked", "clean"] = key("masked", "Whether the teacher reads masked or clean text.")
     mlm_inputs: Literal["own", "both"] = key(
-        "own",
-        "What the masked-LM term reads: the student's tokens, or `both` these and the teacher's spelt in them, which "
-        "shows what the second input of `reduce` is worth without a teacher.",
+        "own", "Inputs of the masked-LM term: the student's own, or `both`: the second of `reduce` without a teacher."
     )
 
     def __post_init__(self):
@@ -124,21 +110,18 @@ class ObjectiveArguments(Weights):
         if not 0 < self.kl_position_fraction <= 1:
             raise UserError(f"`kl_position_fraction` must be in (0, 1], got {self.kl_position_fraction:g}")
         if self.alignment != "reduce" and (self.vocabulary_map or self.reduce_pooling):
-            raise UserError(
-                f"`vocabulary_map` and `reduce_pooling` are of `alignment: reduce`, not of `{self.alignment}`: leave "
-                "them out, or change the alignment"
-            )
+            raise UserError("`vocabulary_map` and `reduce_pooling` are of `alignment: reduce`: set it, or omit them")
         if self.reduce_pooling and self.vocabulary_map in (None, "ordered"):
             raise UserError("`vocabulary_map: ordered` pools nothing: leave `reduce_pooling` out, or change the map")
         if self.teacher_input == "clean" and self.kl_positions == "masked" and self.weight_kl:
             raise UserError(
-                "`teacher_input: clean` with `kl_positions: masked` teaches the answer, not the teacher's doubt, and "
-                "harms the student: set `teacher_input: masked` or `kl_positions: all`"
+                "`teacher_input: clean` with `kl_positions: masked` harms the student, which learns the answers: set "
+                "`teacher_input: masked` or `kl_positions: all`"
             )
         if self.mlm_inputs == "both" and (self.alignment, self.terms, self.teacher_input) != BOTH_INPUTS:
             raise UserError(
-                "`mlm_inputs: both` is of masked-LM training alone, on the inputs that `reduce` hides words in: set "
-                "`alignment: reduce`, `teacher_input: masked`, and every weight but `weight_mlm` to 0, or leave it out"
+                "`mlm_inputs: both` is of masked-LM training alone: set `alignment: reduce`, `teacher_input: masked`, "
+                "and every weight but `weight_mlm` to 0, or leave it out"
             )
 
     def weight(self, term: str) -> float:
@@ -192,10 +175,10 @@ BOTH_INPUTS = ("reduce", ("mlm",), "masked")
 
 @dataclass
 class CacheArguments:
-    """What a teacher says of a corpus, kept on disk."""
+    """The teacher's outputs for a corpus, cached on disk."""
 
-    teacher_cache: str | None = key(None, "Folder for it: filled in one pass, then read in place of the teacher.")
-    teacher_cache_epochs: int = key(1, "Epochs with masks of their own; later ones take them in turn.", least=1)
+    teacher_cache: str | None = key(None, "Folder of the cache: filled once, then read in place of the teacher.")
+    teacher_cache_epochs: int = key(1, "Maskings of the corpus in the cache; epochs cycle through them.", least=1)
 
     def __post_init__(self):
         check_values(self)
@@ -217,8 +200,7 @@ def check_masking(masking: MaskingArguments, objective: ObjectiveArguments) -> N
     """Raise UserError for masks that two vocabularies cannot share."""
     if objective.alignment != "same" and masking.masking_unit != "word":
         raise UserError(
-            f"`alignment: {objective.alignment}` needs `masking_unit: word`: both models must miss the same "
-            "characters, and the tokens of one are not those of the other"
+            f"`alignment: {objective.alignment}` needs `masking_unit: word`: both models must miss the same characters"
         )
 
 
@@ -248,9 +230,7 @@ class TeacherArguments:
         if not 0 <= self.dropout < 1:
             raise UserError(f"`dropout` must be in [0, 1), got {self.dropout:g}")
         if self.hidden_size % self.attention_heads:
-            raise UserError(
-                f"`hidden_size` {self.hidden_size} is no multiple of `attention_heads` {self.attention_heads}"
-            )
+            raise UserError(f"`attention_heads` {self.attention_heads} do not divide `hidden_size` {self.hidden_size}")
 
 
 # Of run.py.

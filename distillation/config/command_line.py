@@ -4,12 +4,13 @@ import argparse
 import dataclasses
 import difflib
 import glob
+import json
 import os
 import re
 import sys
 import textwrap
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -28,41 +29,83 @@ def key(
     path: Literal["corpus", "source"] | None = None,
     positional: bool = False,
 ) -> Any:
-    """Declare a key of a recipe and of the command line as a field of a dataclass; its type is the annotation.
+    """Declare a key of a recipe and of the command line as a field of a dataclass.
 
-    The types are str, int, float, bool, Path, `Literal` of one of these for choices, `list` of one of these for
-    several values, and each of them `| None`.
+    The annotation is the type: str, int, float, bool, Path, `Literal` of one of these for choices, `list` of one of
+    these for several values, and each of them `| None`.
 
-    default: `REQUIRED` for a key that has to be given; a list is copied.
-    least: the smallest number that makes sense.
-    path: the value names a `corpus` (a file, folder, or glob) or a `source` (a folder or an id on the Hub); a path
-        where nothing is becomes an error before anything is loaded.
-    positional: values without the key's name in front, as in `report.py RUNS...`.
+    default: `REQUIRED` for a key without one; a list is copied.
+    least: the smallest number that is allowed.
+    path: the value names a `corpus` (a file, folder, or glob) or a `source` (a folder or Hub id), which must exist.
+    positional: the values stand without the key's name, as in `report.py RUNS...`.
     """
     metadata = {"help": help, "least": least, "path": path, "positional": positional}
     if isinstance(default, list):
-        return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
+        return dataclasses.field(default_factory=default.copy, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def check_values(arguments: Any) -> None:
-    """Raise UserError for a value that its `Literal` lacks, and for a number below the least that makes sense.
+    """Raise UserError for a value that its `Literal` lacks, and for a number below the least.
 
-    On a command line every key is checked so. Dataclasses that are made in Python as well call it themselves.
+    The parser checks every dataclass so. A dataclass that Python code makes as well calls it in `__post_init__`.
     """
     hints = get_type_hints(type(arguments))
+    for field, value in _values(arguments):
+        (inner, _), least = _parts(hints[field.name]), field.metadata.get("least")
+        if get_origin(inner) is Literal and value not in get_args(inner):
+            raise UserError(f"`{field.name}` is {value!r}; choose one of {', '.join(map(str, get_args(inner)))}")
+        if least is not None and not value >= least:
+            raise UserError(f"`{field.name}` must be at least {least}, got {value}")
+
+
+def check_paths(arguments: Any) -> None:
+    """Raise UserError for a value that is clearly a path, and does not exist."""
+    for field, value in _values(arguments):
+        kind = field.metadata.get("path")
+        if not kind or value == DEMO or os.path.exists(value):
+            continue
+        if kind == "corpus" and not glob.glob(value, recursive=True):
+            raise UserError(f"`{field.name}` {value!r} does not exist: name a file, a folder, or a glob")
+        if kind == "source" and is_path(value):
+            raise UserError(f"`{field.name}` {value!r} does not exist: name a folder, or an id on the Hub")
+
+
+def is_path(name: str) -> bool:
+    """Whether a name is clearly a path, and no Hub id such as `owner/name`."""
+    first, *others = name.split("/")
+    return first in ("", ".", "..", "~") or len(others) > 1 or bool(others) and os.path.isdir(first)
+
+
+def check_output(folder: str | Path) -> None:
+    """Raise UserError for an `output_dir` that cannot be a folder."""
+    for path in (Path(folder), *Path(folder).parents):
+        if path.is_file():
+            raise UserError(f"`output_dir` {str(folder)!r}: {str(path)!r} is a file: name a folder")
+
+
+def check_output_file(file: str | Path | None) -> None:
+    """Raise UserError for an `output` that is a folder, or whose folder does not exist."""
+    if file and (Path(file).is_dir() or not Path(file).absolute().parent.is_dir()):
+        raise UserError(f"`output` {str(file)!r} is a folder, or in none: name a file in a folder that exists")
+
+
+def _values(arguments: Any) -> Iterator[tuple[dataclasses.Field, Any]]:
+    """Each value but None, with its field; the values of a list one by one."""
     for field in dataclasses.fields(arguments):
-        inner, _ = _parts(hints[field.name])
-        value, least = getattr(arguments, field.name), field.metadata.get("least")
-        for one in value if isinstance(value, list) else [value]:
-            if one is not None and get_origin(inner) is Literal and one not in get_args(inner):
-                raise UserError(f"`{field.name}` is {one!r}; choose one of {', '.join(map(str, get_args(inner)))}")
-            if one is not None and least is not None and not one >= least:
-                raise UserError(f"`{field.name}` must be at least {least}, got {one}")
+        value = getattr(arguments, field.name)
+        yield from ((field, one) for one in (value if isinstance(value, list) else [value]) if one is not None)
+
+
+def _parts(hint: Any) -> tuple[Any, bool]:
+    """(the type of one value, whether there are several values)."""
+    if get_origin(hint) in (Union, types.UnionType):
+        (hint,) = (part for part in get_args(hint) if part is not type(None))
+    return (get_args(hint)[0], True) if get_origin(hint) is list else (hint, False)
 
 
 class CommandLine(argparse.ArgumentParser):
-    """A parser whose errors are UserErrors, and whose keys are not abbreviated."""
+    """A parser that raises UserError and takes no abbreviated keys."""
 
     def __init__(self, **options: Any):
         defaults = {"allow_abbrev": False, "usage": "%(prog)s [--KEY VALUE ...]"}
@@ -74,7 +117,7 @@ class CommandLine(argparse.ArgumentParser):
 
 
 class KeyParser(CommandLine):
-    """Parses the keys of dataclasses, and the names of further keys whose values someone else parses."""
+    """Parses the keys of dataclasses. Of further keys it knows the names alone: others parse their values."""
 
     def __init__(self, *argument_types: type, further: Iterable[str] = ()):
         """further: names of keys with any number of values of any type."""
@@ -85,49 +128,44 @@ class KeyParser(CommandLine):
         for argument_type in argument_types:
             hints = get_type_hints(argument_type)
             for field in dataclasses.fields(argument_type):
-                self._add(field, hints[field.name])
+                self._add(field, *_parts(hints[field.name]))
         for name in self._further:
             self.add_argument(f"--{name}", nargs="*", help=argparse.SUPPRESS)
         if self._further:
             text = "further keys; those of training are fields of transformers.TrainingArguments: "
             self.epilog = textwrap.fill(text + " ".join(self._further), 100)
 
-    def _add(self, field: dataclasses.Field, hint: Any) -> None:
-        inner, is_list = _parts(hint)
-        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-        default = " ".join(map(str, default)) if isinstance(default, list) else default
+    def _add(self, field: dataclasses.Field, kind: Any, is_list: bool) -> None:
+        default = field.default if field.default_factory is REQUIRED else " ".join(map(str, field.default_factory()))
         shown = "" if default in (REQUIRED, None, "") else f" [{default}]"
-        options: dict[str, Any] = {"help": field.metadata["help"].replace("%", "%%") + shown, "type": inner}
-        if get_origin(inner) is Literal:
-            options |= {"choices": get_args(inner), "type": type(get_args(inner)[0])}
-        elif inner is bool:
+        options: dict[str, Any] = {"help": field.metadata["help"].replace("%", "%%") + shown}
+        if get_origin(kind) is Literal:
+            options |= {"choices": get_args(kind), "type": type(get_args(kind)[0])}
+        elif kind is bool:
             options |= {"type": _boolean, "nargs": "?", "const": True, "metavar": "true|false"}
         else:
-            options["metavar"] = inner.__name__.upper()
+            options |= {"type": kind, "metavar": kind.__name__.upper()}
         if is_list:
             options["nargs"] = "*"
         self.add_argument(field.name if field.metadata["positional"] else f"--{field.name}", **options)
 
-    def parse(self, tokens: list[str]) -> tuple[list[Any], dict[str, list[str]]]:
-        """(an instance of each dataclass, the words of the further keys and of `config` that were given).
+    def parse(self, words: list[str]) -> tuple[list[Any], dict[str, list[str]]]:
+        """(an instance of each dataclass, the words of `config` and of the further keys that were given).
 
-        Raises UserError for a key that is not declared, a missing one, a value of another type, or a path where
-        nothing is.
+        Raises UserError for an unknown key, a missing one, a value of another type, and a path that does not exist.
         """
-        parsed, unknown = self.parse_known_args(tokens)
+        parsed, unknown = self.parse_known_args(words)
         if unknown:
             name = unknown[0].split("=")[0].lstrip("-")
             known = [option.lstrip("-") for action in self._actions for option in action.option_strings]
             near = difflib.get_close_matches(name, known, n=1)
-            raise UserError(
-                f"unknown key `{name}`" + (f"; did you mean `{near[0]}`?" if near else "; --help lists the keys")
-            )
+            hint = f"did you mean `{near[0]}`?" if near else "--help lists the keys"
+            raise UserError(f"unknown key `{name}`; {hint}")
         given, instances = vars(parsed), []
         for argument_type in self._argument_types:
             fields = dataclasses.fields(argument_type)
             for field in fields:
-                required = field.default is field.default_factory is dataclasses.MISSING
-                if required and not given.get(field.name):
+                if field.default is field.default_factory is REQUIRED and not given.get(field.name):
                     raise UserError(f"`{field.name}` is missing: {field.metadata['help']}")
             instance = argument_type(**{field.name: given[field.name] for field in fields if field.name in given})
             check_values(instance)
@@ -136,55 +174,18 @@ class KeyParser(CommandLine):
         return instances, {name: given[name] for name in (CONFIG, *self._further) if name in given}
 
 
-def _parts(hint: Any) -> tuple[Any, bool]:
-    """(the type of one value, whether there are several values)."""
-    if get_origin(hint) in (Union, types.UnionType):
-        (hint,) = (part for part in get_args(hint) if part is not type(None))
-    return (get_args(hint)[0], True) if get_origin(hint) is list else (hint, False)
-
-
 def _boolean(text: str) -> bool:
     if text.lower() not in ("true", "false", "yes", "no", "1", "0"):
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
     return text.lower() in ("true", "yes", "1")
 
 
-def words_of(given: Mapping[str, Sequence[str]]) -> list[str]:
-    """A command line that gives keys these words."""
+def words_of(given: Mapping[str, Any]) -> list[str]:
+    """Keys and their values as a command line, so that both go through the same types. None leaves the default."""
     words = []
-    for name, values in given.items():
-        # The form with "=" lets a value begin with a dash.
-        words += [f"--{name}={values[0]}"] if len(values) == 1 else [f"--{name}", *values]
+    for name, value in given.items():
+        values = value if isinstance(value, list) else [value]
+        texts = [json.dumps(one) if isinstance(one, dict | bool) else str(one) for one in values]
+        if value is not None:  # the form with "=" lets a value begin with a dash
+            words += [f"--{name}={texts[0]}"] if len(texts) == 1 else [f"--{name}", *texts]
     return words
-
-
-def check_output(folder: str | Path) -> None:
-    """Raise UserError for an `output_dir` where no folder can be."""
-    for path in (Path(folder), *Path(folder).parents):
-        if path.is_file():
-            raise UserError(f"`output_dir` {str(folder)!r}: {str(path)!r} is a file: name a folder")
-
-
-def check_output_file(file: str | Path | None) -> None:
-    """Raise UserError for an `output` that is a folder, or in none that exists."""
-    if file and (Path(file).is_dir() or not Path(file).absolute().parent.is_dir()):
-        raise UserError(f"`output` {str(file)!r} is a folder, or in none: name a file in a folder that exists")
-
-
-def check_paths(arguments: Any) -> None:
-    """Raise UserError for a value that is clearly a path, where nothing is."""
-    for field in dataclasses.fields(arguments):
-        kind, values = field.metadata.get("path"), getattr(arguments, field.name)
-        for value in values if isinstance(values, list) else [values]:
-            if not kind or value is None or value == DEMO or os.path.exists(value):
-                continue
-            if kind == "corpus" and not glob.glob(value, recursive=True):
-                raise UserError(f"`{field.name}` {value!r} does not exist: name a file, a folder, or a glob")
-            if kind == "source" and is_path(value):
-                raise UserError(f"`{field.name}` {value!r} does not exist: name a folder, or an id on the Hub")
-
-
-def is_path(name: str) -> bool:
-    """Whether a name is clearly a path, and no id on the Hub such as `owner/name`."""
-    first, *others = name.split("/")
-    return first in ("", ".", "..", "~") or len(others) > 1 or bool(others) and os.path.isdir(first)

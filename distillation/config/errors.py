@@ -1,4 +1,4 @@
-"""What a user got wrong becomes one sentence and an exit code."""
+"""A user's mistake becomes one sentence on standard error and an exit code."""
 
 import errno
 import functools
@@ -19,71 +19,65 @@ class UserError(ValueError):
 
 
 class LocalError(UserError):
-    """A UserError that perhaps only one process of several meets: that process prints it, whatever its rank."""
+    """A UserError that may occur on one rank alone: that rank prints it."""
 
 
 class Stopped(Exception):
-    """A signal has ended the run in good order. The message says how to go on."""
+    """A signal ended the run in good order. The message says how to resume it."""
 
     def __init__(self, message: str, code: int):
-        """code: the exit code that shells have for that signal."""
+        """code: the exit code that shells use for that signal."""
         super().__init__(message)
         self.code = code
 
 
 def one_line(error: Exception | str) -> str:
-    """A library's message, fit for the end of such a sentence."""
+    """A library's message in one line, for the end of such a sentence."""
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def cli_entry(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | None], Any]:
-    """Make `main(argv)` end with one sentence on standard error and exit code 2 on a `UserError`.
-
-    The main process logs everything and the others only warnings. The process group is left before the interpreter
-    ends: gloo's threads may still hold tensors then, and one that frees them too late aborts the process.
-    """
+    """Make `main(argv)` print one sentence and exit with code 2 on a `UserError`. Rank 0 logs all, others warnings."""
 
     @functools.wraps(main)
     def guarded(argv: list[str] | None = None) -> Any:
-        main_process = os.environ.get("RANK", "0") == "0"
+        prints, code = os.environ.get("RANK", "0") == "0", 2
         logging.basicConfig(format="%(message)s")
         for stage in STAGES:
-            logging.getLogger(stage).setLevel(logging.INFO if main_process else logging.WARNING)
+            logging.getLogger(stage).setLevel(logging.INFO if prints else logging.WARNING)
         try:
             result = main(argv)
         except UserError as error:
-            if main_process or isinstance(error, LocalError):  # every rank meets the others: one of them prints
-                print(f"error: {_sentence(error)}", file=sys.stderr)
-            raise SystemExit(2) from None
+            message, prints = f"error: {_sentence(error)}", prints or isinstance(error, LocalError)
         except OSError as error:
             if error.errno not in NOT_WRITTEN:
                 raise
             where = f"{error.filename!r} " if error.filename else ""
-            print(f"error: {where}cannot be written ({error.strerror}): make room, or name another", file=sys.stderr)
-            raise SystemExit(2) from None
+            message, prints = f"error: {where}cannot be written ({error.strerror}): make room, or name another", True
         except KeyboardInterrupt:
-            if main_process:
-                print("interrupted: what has checkpoints goes on by `--resume_from_checkpoint true`", file=sys.stderr)
-            raise SystemExit(130) from None
+            message, code = "interrupted: a run with checkpoints goes on by `--resume_from_checkpoint true`", 130
         except Stopped as stopped:
-            if main_process:
-                print(stopped, file=sys.stderr)
+            message, code = str(stopped), stopped.code
             _leave_group()
-            raise SystemExit(stopped.code) from None
-        _leave_group()
-        return result
+        else:
+            _leave_group()
+            return result
+        if prints:
+            print(message, file=sys.stderr)
+        raise SystemExit(code)
 
     return guarded
 
 
 def _leave_group() -> None:
-    torch = sys.modules.get("torch")  # what was never imported has no process group
+    """gloo's threads may still hold tensors at the interpreter's end: freed then, they abort the process."""
+    torch = sys.modules.get("torch")  # never imported, it has no process group
     if torch and torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 def _sentence(error: UserError) -> str:
-    """Its message, without the middle if it quotes a whole file: the remedy stands at the end."""
-    # What a data loader's worker raised has its traceback in front.
+    """Its message. A long one, which quotes a file, loses its middle: the remedy stands at the end."""
+    # An error of a data loader's worker has its traceback in front.
     text = re.split(r"(?:User|Local)Error: ", str(error))[-1].strip()
     return text if len(text) < 2 * HALF else f"{text[:HALF]} ... {text[-HALF:]}"

@@ -1,6 +1,5 @@
 """A YAML recipe and the command line become argument dataclasses."""
 
-import json
 import re
 import sys
 from collections import Counter
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from distillation.config import training as training_arguments
-from distillation.config.command_line import CommandLine, KeyParser, words_of
+from distillation.config.command_line import CONFIG, KeyParser, words_of
 from distillation.config.errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -27,32 +26,28 @@ def parse_recipe(
     """Parse into one instance of each dataclass: command line over `--config` recipe over defaults.
 
     argv: the arguments without the program's name; None takes those of the process.
-    default: the recipe to run where there is no argument at all.
-    training: every field of `TrainingArguments` is a key as well, and an instance of it stands last in the result. A
-        function imports and returns a subclass with other defaults. transformers is imported only when all other keys
-        are right.
+    default: the recipe to run where there is no argument.
+    training: every field of `TrainingArguments` is a key as well, and an instance of it stands last in the result.
+        Given a function, of the subclass that it imports and returns. transformers is imported only when all other
+        keys are right.
 
-    Raises UserError for a key that no dataclass has, a value of the wrong type, a path where nothing is, or an
-    unreadable recipe.
+    Raises UserError for an unknown key, a value of the wrong type, a path that does not exist, an unreadable recipe.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     if not argv and default is not None:
-        argv = ["--config", str(default)]
+        argv = [f"--{CONFIG}={default}"]
     parser = KeyParser(*argument_types, further=training_arguments.field_names() if training else ())
-    config = CommandLine(add_help=False)
-    config.add_argument("--config", type=Path)
-    recipe, words = config.parse_known_args(argv)
-    if recipe.config:  # its words stand first, so that those of the command line win
-        words = [*_words(read_recipe(recipe.config)), *words]
-    instances, further = parser.parse(words)
+    for path in getattr(parser.parse_known_args(argv)[0], CONFIG, []):
+        argv = [*words_of(read_recipe(Path(path))), *argv]  # the later words win
+    instances, further = parser.parse(argv)
     if training:
+        further.pop(CONFIG, None)
         instances.append(training_arguments.parse(further, None if training is True else training))
     return tuple(instances)
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML itself takes the last, and aliases, which can stand for millions
-    of values or hold themselves."""
+    """Refuses a repeated key, of which YAML takes the last, and aliases: they may stand for millions of values."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
         if self.check_event(yaml.AliasEvent):
@@ -66,7 +61,7 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# 1e-7 is a number for everybody but YAML 1.1, which wants 1.0e-7.
+# YAML 1.1 reads 1e-7 as text: it wants 1.0e-7.
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), [*"-+0123456789"])
 
 
@@ -81,12 +76,3 @@ def read_recipe(path: Path, key: str = "--config") -> dict[str, Any]:
     if not isinstance(recipe, dict):
         raise UserError(f"{key} {path} must be a mapping of keys to values, got {type(recipe).__name__}")
     return recipe
-
-
-def _words(recipe: dict[str, Any]) -> list[str]:
-    """Spell a recipe as a command line, so that both go through the same types and choices."""
-    given = {}
-    for name, value in recipe.items():
-        values = value if isinstance(value, list) else [value]
-        given[name] = [json.dumps(item) if isinstance(item, dict | bool) else str(item) for item in values]
-    return words_of({name: words for name, words in given.items() if recipe[name] is not None})  # else the default

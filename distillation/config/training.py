@@ -1,4 +1,4 @@
-"""Every field of `TrainingArguments` is a key: its names without importing transformers, and its values with it."""
+"""Every field of `TrainingArguments` is a key: the names without transformers, the values with it."""
 
 import ast
 import importlib.util
@@ -12,7 +12,9 @@ from distillation.config.errors import UserError, one_line
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
-SEEDS = 2**32  # numpy takes no others
+SEEDS = 2**32  # numpy takes no larger ones
+COUNTS = ("per_device_train_batch_size", "per_device_eval_batch_size")
+COUNTS += ("gradient_accumulation_steps", "eval_accumulation_steps")
 
 
 def field_names() -> list[str]:
@@ -28,7 +30,7 @@ def field_names() -> list[str]:
 def parse(
     given: Mapping[str, list[str]], subclass: "Callable[[], type[TrainingArguments]] | None" = None
 ) -> "TrainingArguments":
-    """Parse words by key into TrainingArguments, and note these keys as its attribute `given`.
+    """Parse words by key into TrainingArguments, whose attribute `given` gets these keys.
 
     subclass: returns the class to make in place of TrainingArguments. Raises UserError.
     """
@@ -53,13 +55,12 @@ def parse(
 
 
 def check_training(args: "TrainingArguments") -> None:
-    """Raise UserError for what the Trainer would fail on late, and for what distillation would ignore."""
+    """Raise UserError for what the Trainer would refuse late, and for what distillation would ignore."""
     if args.n_gpu > 1:
         raise UserError("several GPUs and one process: start with `accelerate launch`, or show it one GPU")
     if args.push_to_hub and not args.hub_model_id:
         raise UserError("`push_to_hub` needs `hub_model_id`, the repository to push to")
-    batches = ("per_device_train_batch_size", "per_device_eval_batch_size")
-    for name in (*batches, "gradient_accumulation_steps", "eval_accumulation_steps"):
+    for name in COUNTS:
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UserError(f"`{name}` must be at least 1, got {getattr(args, name)}")
     for name in ("seed", "data_seed"):
@@ -74,7 +75,7 @@ def check_training(args: "TrainingArguments") -> None:
 
 
 def _check_parts(args: "TrainingArguments") -> None:
-    """Raise what the Trainer would raise for an optimiser, a schedule, or a logger, after the models were loaded."""
+    """Make the optimiser, the schedule, and the loggers once: the Trainer would fail after the models were loaded."""
     import torch
     from transformers import Trainer, get_scheduler
     from transformers.integrations import get_reporting_integration_callbacks

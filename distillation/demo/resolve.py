@@ -7,14 +7,16 @@ import sys
 from pathlib import Path
 
 from distillation.config.arguments import DataArguments, ModelArguments
+from distillation.config.command_line import DEMO
 from distillation.runs.files import RESULTS
 
 logger = logging.getLogger(__name__)
 
-DEMO = "demo"  # what `train_file`, `teacher_name_or_path`, and `student_vocabulary` say to mean the embedded ones
-CORPUS = Path(__file__).with_name("corpus.txt.gz")  # 20,000 distinct lines of a made-up grammar
+CORPUS = Path(__file__).with_name("corpus.txt.gz")  # 20,000 distinct lines of an invented grammar
 FOLDER = Path("outputs/demo")
 VOCAB_SIZE = 300  # of the smaller vocabulary; the teacher's has 800
+RECIPE = Path(__file__).parents[1] / "recipes" / "demo-teacher.yaml"
+LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK")
 
 
 def resolve_demo(data: DataArguments, model: ModelArguments | None = None) -> None:
@@ -22,35 +24,29 @@ def resolve_demo(data: DataArguments, model: ModelArguments | None = None) -> No
     if data.train_file == DEMO:
         data.train_file = str(CORPUS)
     if model is not None and model.teacher_name_or_path == DEMO:
-        model.teacher_name_or_path = str(demo_teacher())
+        model.teacher_name_or_path = demo_teacher()
     if model is not None and model.student_vocabulary == DEMO:
-        model.student_vocabulary = str(demo_vocabulary())
+        model.student_vocabulary = demo_vocabulary()
 
 
-def demo_teacher(folder: Path = FOLDER) -> Path:
-    """A tiny teacher trained on the demo corpus (about half a minute), in a process of its own; trained once."""
-    path = folder / "teacher"
-    if not (path / RESULTS).exists():
-        logger.info("training the demo teacher in %s", path)
-        recipe = Path(__file__).parents[1] / "recipes" / "demo-teacher.yaml"
-        _run("run_teacher.py", f"--config={recipe}", f"--output_dir={path}", "--resume_from_checkpoint=true")
-    return path
+def demo_teacher() -> str:
+    """The folder of a tiny teacher trained on the demo corpus; about half a minute, once."""
+    return _made("teacher", RESULTS, "run_teacher.py", f"--config={RECIPE}", "--resume_from_checkpoint=true")
 
 
-def demo_vocabulary(folder: Path = FOLDER) -> Path:
-    """A smaller vocabulary for the demo's students; trained once."""
-    path = folder / "vocabulary"
-    if not (path / "vocabulary.json").exists():
-        logger.info("training the demo vocabulary in %s", path)
-        options = ["--train_file", str(CORPUS), "--vocab_size", str(VOCAB_SIZE)]
-        _run("run_vocabulary.py", *options, "--output_dir", str(path))
-    return path
+def demo_vocabulary() -> str:
+    """The folder of a smaller vocabulary for the demo's students; trained once."""
+    options = (f"--train_file={CORPUS}", f"--vocab_size={VOCAB_SIZE}")
+    return _made("vocabulary", "vocabulary.json", "run_vocabulary.py", *options)
 
 
-def _run(script: str, *options: str) -> None:
-    """Run a script in a process of its own. With the launcher's variables it would wait for other ranks."""
-    launcher = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "GROUP_RANK")
-    kept = {
-        k: v for k, v in os.environ.items() if k not in launcher and not k.startswith(("TORCHELASTIC", "ACCELERATE"))
-    }
-    subprocess.run([sys.executable, str(Path(__file__).parents[1] / script), *options], check=True, env=kept)
+def _made(name: str, last: str, script: str, *options: str) -> str:
+    """A folder of the demo, filled by a script unless it has the file that is written last."""
+    if not (FOLDER / name / last).exists():
+        logger.info("training the demo %s in %s", name, FOLDER / name)
+        # With the launcher's variables the script would wait for other ranks.
+        environment = {k: v for k, v in os.environ.items() if k not in LAUNCHER}
+        environment = {k: v for k, v in environment.items() if not k.startswith(("TORCHELASTIC", "ACCELERATE"))}
+        words = [sys.executable, str(Path(__file__).parents[1] / script), *options, f"--output_dir={FOLDER / name}"]
+        subprocess.run(words, check=True, env=environment)
+    return str(FOLDER / name)

@@ -4,7 +4,7 @@ Every figure is one of `all_results.json`, `measured.json`, `onnx/export.json`, 
 the ratio of two of them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,11 @@ from distillation.runs.files import METRICS, held_out_table, without_folders
 TEMPLATE = Path(__file__).with_name("card_template.md")
 THIS = "this model"
 PARTS = ("validation", "test")
-# Whose held-out figures `all_results.json` has, by how their keys begin.
+# The models whose held-out figures `all_results.json` has, by the start of their keys.
 HELD_OUT = {"teacher": "teacher", "student_before": "this model before training", "student": THIS}
-HELD_OUT_NAMES = (
-    "nats per hidden token",
-    "nats per hidden character",
-    "hidden tokens",
-    "hidden words",
-)  # of `METRICS`
-# As the Hub calls metrics; ours say more, as in `f1_macro`.
+# Of `METRICS`, for the Hub.
+HELD_OUT_NAMES = ("nats per hidden token", "nats per hidden character", "hidden tokens", "hidden words")
+# As the Hub calls metrics; our names say more, as in `f1_macro`.
 METRIC_TYPES = ("loss", "f1", "precision", "recall", "accuracy", "exact_match", "matthews_correlation")
 
 
@@ -39,13 +35,13 @@ def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any],
     Raises ValueError, or what Python raises, for results that lack something.
     """
     results = without_folders(results)
-    recipe, held_out = results["recipe"], _held_out(results)
+    recipe, held_out, title = results["recipe"], _held_out(results), name.split("/")[-1]
     scores, speed = measured.get("scores", []), measured.get("speed", [])
     learned_from = [value for key, value in recipe.items() if key.startswith("weight_") and key != "weight_mlm"]
     distilled = bool(recipe.get("teacher_name_or_path")) and any(learned_from)
     values = {
         "name": name,
-        "title": name.split("/")[-1],
+        "title": title,
         "tag": results["pipeline_tag"],
         "results": results,
         "task": task_name(results) if "task" in results else None,
@@ -59,9 +55,7 @@ def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any],
         "metric_names": [] if held_out else metric_names(results),
         "figure": figure,
         "scores": scores,
-        "models": sorted(
-            {score["model"]: 0 for score in scores}, key=lambda it: (it != THIS, not it.startswith(THIS))
-        ),
+        "models": sorted(dict.fromkeys(one["model"] for one in scores), key=lambda it: (it != THIS, THIS not in it)),
         "speed": speed,
         "machines": ", and ".join(dict.fromkeys(f"{row['device']} ({row['hardware']})" for row in speed)),
         "terms": {
@@ -73,21 +67,20 @@ def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any],
         "recipe_yaml": yaml.safe_dump(dict(recipe), allow_unicode=True, sort_keys=False).rstrip(),
     }
     try:
-        front_matter = _front_matter(values["title"], results, scores, distilled)
+        front_matter = _front_matter(title, results, scores, distilled)
         return f"{ModelCard.from_template(front_matter, template_path=TEMPLATE, **values)}\n"
     except jinja2.TemplateError as error:
         raise ValueError(f"the card lacks something: {error}") from None
 
 
 def task_name(score: Mapping[str, Any]) -> str:
-    """What a task is called beside a score on it: one on demo data is none of the benchmark."""
+    """A task's name beside a score on it: one on demo data is none of the benchmark."""
     return f"{score['task']} (demo data)" if score.get("demo") else score["task"]
 
 
 def metric_names(results: Mapping[str, Any]) -> list[str]:
     """Of the figures of the test part."""
-    names = [name.removeprefix("test_") for name in results if name.startswith("test_")]
-    return [name for name in names if not name.endswith("_std")]
+    return [name[5:] for name in results if name.startswith("test_") and not name.endswith("_std")]
 
 
 def figure(values: Mapping[str, float], name: str) -> str:
@@ -98,7 +91,7 @@ def figure(values: Mapping[str, float], name: str) -> str:
 
 
 def _held_out(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """The figures of held-out text by the model that they are of; those of a teacher made from scratch are its own."""
+    """The held-out figures by model. Where no student has any, the teacher was trained from scratch: it is `THIS`."""
     names = HELD_OUT if "student_heldout_loss" in results else {"teacher": THIS}
     return {
         title: {metric: results[f"{model}_heldout_{metric}"] for metric in METRICS}
@@ -107,20 +100,20 @@ def _held_out(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     }
 
 
-def _front_matter(title: str, results: Mapping[str, Any], scores: list, distilled: bool) -> ModelCardData:
+def _front_matter(title: str, results: Mapping[str, Any], scores: Sequence[dict], distilled: bool) -> ModelCardData:
     """What the Hub reads: the YAML at the top, with the figures of this model."""
+    tag, data, figures = results["pipeline_tag"], results["dataset"], _held_out(results).get(THIS, {})
     found = [
-        _result("fill-mask", results["dataset"] or "text", "held-out text", metric, name, value)
-        for (metric, value), name in zip(_held_out(results).get(THIS, {}).items(), HELD_OUT_NAMES, strict=False)
+        _result(metric, "fill-mask", data or "text", "held-out text", metric_value=value, metric_name=name)
+        for (metric, value), name in zip(figures.items(), HELD_OUT_NAMES, strict=False)
     ]
     if "task" in results:
         own = {key.removeprefix("test_"): value for key, value in results.items() if key.startswith("test_")}
         found += _task_results(results | {"test": own}, "")
     found += [one for score in scores if score["model"] == THIS for one in _task_results(score, ", fine-tuned")]
-    tag = results["pipeline_tag"]
     return ModelCardData(
         **{key: results[key] for key in ("language", "license", "base_model")},
-        datasets=[results["dataset"]] if results["dataset"] else None,
+        datasets=[data] if data else None,
         library_name="transformers",
         pipeline_tag=tag,
         tags=[tag, *["knowledge-distillation"] * distilled],
@@ -130,19 +123,17 @@ def _front_matter(title: str, results: Mapping[str, Any], scores: list, distille
     )
 
 
-def _task_results(score: Mapping[str, Any], how: str) -> list[EvalResult]:
-    """The figures of the test part, the one that the benchmark goes by first; neither the loss nor those of single
-    classes, which begin with the class, as in PER_f1. how: added to their names."""
+def _task_results(score: Mapping[str, Any], how: str) -> Iterator[EvalResult]:
+    """The figures of the test part, the primary metric first, without the loss and those of single classes, whose
+    names begin with the class, as in PER_f1. how: added to the names."""
     test, data = score["test"], score.get("dataset") or task_name(score)
+    tag, split = score.get("pipeline_tag") or "text-classification", score.get("split") or "test"
     names = [name for name in test if not (name.endswith("_std") or name == "loss" or name[:1].isupper())]
-    found = []
     for name in sorted(names, key=lambda name: name != score["metric"]):
         title = name + how + (f", mean of {len(score['seeds'])} seeds" if f"{name}_std" in test else "")
-        tag, split = score.get("pipeline_tag") or "text-classification", score.get("split") or "test"
-        found.append(_result(tag, data, task_name(score), name, title, test[name], dataset_split=split))
-    return found
+        options = dict(metric_value=test[name], metric_name=title, dataset_split=split)
+        yield _result(name, tag, data, task_name(score), **options)
 
 
-def _result(tag: str, data: str, data_name: str, metric: str, name: str, value: float, **more: str) -> EvalResult:
-    kind = next((kind for kind in METRIC_TYPES if kind in metric), metric)
-    return EvalResult(tag, data, data_name, kind, value, metric_name=name, **more)
+def _result(metric: str, *where: str, **options: Any) -> EvalResult:
+    return EvalResult(*where, next((kind for kind in METRIC_TYPES if kind in metric), metric), **options)

@@ -1,4 +1,4 @@
-"""What ends a training run: its results, its model card, its place on the Hub."""
+"""The end of a training run: its results, its model card, its place on the Hub."""
 
 import logging
 import re
@@ -12,23 +12,14 @@ from huggingface_hub import ModelCard
 from distillation.hub.card import model_card
 from distillation.hub.measured import what_is_measured
 from distillation.hub.push import push, reserve
-from distillation.runs.files import (
-    CARD,
-    RESULTS,
-    WEIGHTS,
-    as_written,
-    held_out_table,
-    read_json,
-    write_json,
-    write_text,
-)
+from distillation.runs import files
 
 if TYPE_CHECKING:  # a finished folder is published without them
     from transformers import Trainer, TrainingArguments
 
     from distillation.config.arguments import CardArguments
 
-LANGUAGE, LICENSE = "ru", "unknown"  # where neither the user nor the model that one was made of says another
+LANGUAGE, LICENSE = "ru", "unknown"  # where neither the user nor the base model says another
 
 logger = logging.getLogger(__name__)
 
@@ -51,33 +42,29 @@ def publish(
     everything = {**results, **flat, "pipeline_tag": "fill-mask", "dataset": data if data and on_hub(data) else None}
     everything |= card_facts(folder, recipe.get("teacher_name_or_path"), card_args) | {"recipe": recipe}
     trainer.save_state()
-    write_json(folder / RESULTS, everything)
+    files.write_json(folder / files.RESULTS, everything)
     save_card(folder, everything, training.hub_model_id)
-    print(held_out_table(held_out))
-    print(f"saved to {folder}")
+    print(f"{files.held_out_table(held_out)}\nsaved to {folder}")
     if to_hub:
         print(f"pushed to {push(folder, training, card_args.hub_overwrite)}")
 
 
 def check_push(training: "TrainingArguments", card_args: "CardArguments") -> None:
-    """Before a run: make sure of the repository that it is to be pushed to, and complete its name."""
+    """Reserve the repository that a run will be pushed to, before the run."""
     if training.push_to_hub and training.process_index == 0:
-        # What goes on may have been pushed before: whether it replaces another model is known at the end.
+        # A resumed run may have been pushed before: whether it replaces another model is known at the end.
         reserve(training, card_args.hub_overwrite or bool(training.resume_from_checkpoint))
 
 
 def card_facts(folder: Path, source: str | None, card_args: "CardArguments") -> dict[str, Any]:
-    """What a card says besides figures: the languages, licence, and Hub id of the model that this one was made of,
-    unless the user says otherwise; the size of its weights; the versions of the libraries.
-
-    source: the teacher, or the checkpoint that was fine-tuned; None for neither.
-    """
-    theirs = _front_matter(source) if source else {}
-    license = card_args.license or theirs.get("license") or LICENSE
+    """The facts of a card besides figures. Languages, licence, and Hub id are those of `source`, the teacher or the
+    checkpoint that was fine-tuned (None for neither), unless the user gives others."""
+    base = _front_matter(source) if source else {}
+    license = card_args.license or base.get("license") or LICENSE
     warn_of_licence(license)
     return {
-        "model_bytes": (folder / WEIGHTS).stat().st_size,
-        "language": card_args.language or theirs.get("language") or LANGUAGE,
+        "model_bytes": (folder / files.WEIGHTS).stat().st_size,
+        "language": card_args.language or base.get("language") or LANGUAGE,
         "license": license,
         "base_model": card_args.base_model or (source if source and on_hub(source) else None),
         "versions": {library: version(library) for library in ("torch", "transformers")},
@@ -85,35 +72,35 @@ def card_facts(folder: Path, source: str | None, card_args: "CardArguments") -> 
 
 
 def warn_of_licence(license: Any) -> None:
-    """Tell that nobody has said under which licence a model is."""
+    """Warn that nobody has named the licence of a model."""
     if license == LICENSE:
         logger.warning("the card says `license: %s`: say the model's, as in `--license apache-2.0`", LICENSE)
 
 
 def on_hub(name: str) -> bool:
-    """Whether a name is that of a repository, and not of something on this machine."""
+    """Whether a name is that of a repository, and not of a file or folder of this machine."""
     return not Path(name).exists() and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) is not None
 
 
 def _front_matter(source: str) -> dict[str, Any]:
     """Of another model's card; empty where there is none."""
     try:
-        return ModelCard.load(Path(source, CARD) if Path(source).exists() else source).data.to_dict()
-    except Exception:  # no network, no card, a card that is no card: nothing depends on it
+        return ModelCard.load(Path(source, files.CARD) if Path(source).exists() else source).data.to_dict()
+    except Exception:  # no network, no card, a broken card: nothing depends on it
         return {}
 
 
 def card_of(folder: Path, results: Mapping[str, Any], measured: Mapping[str, Any], name: str | None) -> str:
-    """The card of a folder's model; name: of the repository, that of the folder if there is none.
+    """The card of a folder's model. name: of the repository; None takes the folder's.
 
     Raises UserError for results that are not as this version writes them.
     """
-    tokenizer, config = read_json(folder / "tokenizer_config.json"), read_json(folder / "config.json")
-    with as_written(folder / RESULTS):
+    tokenizer, config = (files.read_json(folder / name) for name in ("tokenizer_config.json", "config.json"))
+    with files.as_written(folder / files.RESULTS):
         config |= {"model_max_length": tokenizer["model_max_length"]}
         return model_card(name or folder.resolve().name, results, config, measured)
 
 
 def save_card(folder: Path, results: Mapping[str, Any], name: str | None) -> None:
-    """Write `README.md` from what the folder holds; name: of the repository."""
-    write_text(folder / CARD, card_of(folder, results, what_is_measured(folder), name))
+    """Write `README.md` from what the folder holds. name: of the repository."""
+    files.write_text(folder / files.CARD, card_of(folder, results, what_is_measured(folder), name))

@@ -1,4 +1,4 @@
-"""The Hub: what of a finished folder goes there, in one commit, and what is found out before a run begins.
+"""The Hub: what goes there of a finished folder, in one commit, and what is checked before a run.
 
 A `target` says where: `TrainingArguments`, or the arguments of `run_publish.py`, with `hub_model_id` (with or without
 its owner), `hub_token`, `hub_private_repo`, and `hub_revision` (a branch).
@@ -18,25 +18,22 @@ from huggingface_hub.errors import HFValidationError, LocalTokenNotFoundError, O
 from distillation.config.errors import UserError, one_line
 from distillation.runs import files
 
-# Of all that a folder holds only this may go to the Hub: never the teacher, an optimiser, projections, or pickled
-# arguments.
+# Nothing else of a folder may go to the Hub: no teacher, optimiser, projections, or pickled arguments.
 PUBLISHED = (files.WEIGHTS, files.CARD, files.RESULTS, files.MEASURED, str(files.EXPORTED), "onnx/*.onnx")
 PUBLISHED += ("config.json", "generation_config.json", "special_tokens_map.json", "vocab.txt", "tokenizer.json")
 PUBLISHED += ("tokenizer_config.json",)
 MAY_NAME_FOLDERS = (files.RESULTS, files.MEASURED, files.EXPORTED.name)  # of this machine
-# What goes from the repository unless it is sent again: weights of another model must not stay beside these.
+# What the commit deletes unless it brings it: weights of another model must not stay beside these.
 REPLACED = [*PUBLISHED, "*.safetensors", "*.bin", "*.onnx", "*.h5", "*.msgpack", "*.gguf", "*.pt"]
 
 
 def reserve(target: Any, overwrite: bool, weights: Path | None = None) -> None:
-    """Make sure of a repository, before a run or before a push: it is there, or made, and may be written. The owner is
-    added to its name.
+    """Make a repository, or check that it exists and may be written, before a run or a push; complete its name.
 
-    overwrite: whether another model there may be replaced; weights: of the model that will be pushed; None if they are
-    yet to be trained.
+    overwrite: whether another model there may be replaced; weights: of the model to push; None before training.
 
-    Raises UserError for a refused token, a name that is another's, a repository that holds another model, and one
-    that is public where a private one is wanted.
+    Raises UserError for a refused token, a name that is another's, a repository that holds another model, and a public
+    one where a private one is wanted.
     """
     with _in_a_sentence(target):
         api, branch = HfApi(token=target.hub_token), target.hub_revision
@@ -47,11 +44,11 @@ def reserve(target: Any, overwrite: bool, weights: Path | None = None) -> None:
         found = api.model_info(name, revision=branch, files_metadata=True)
         if target.hub_private_repo and not found.private:
             raise UserError(
-                f"`hub_private_repo`: {name} is there and public: make it private in its settings, or name another"
+                f"`hub_private_repo`: {name} exists and is public: make it private in its settings, or name another"
             )
         there = {file.rfilename: file.lfs and file.lfs.sha256 for file in found.siblings}
         same = weights is not None and there.get(weights.name) == files.sha256(weights)
-        # A branch with nothing of its own is where the main one is, which stays as it is.
+        # A new branch has the commit of the main one, which stays as it is.
         empty = not there.keys() - {".gitattributes"} or (branch and found.sha == api.model_info(name).sha)
         if not (empty or same or overwrite):
             raise UserError(
@@ -62,12 +59,12 @@ def reserve(target: Any, overwrite: bool, weights: Path | None = None) -> None:
 
 
 def push(folder: Path, target: Any, overwrite: bool) -> str:
-    """Put a finished folder on the Hub, in one commit; the repository's whole name.
+    """Put a finished folder on the Hub, in one commit; the repository's complete name.
 
     Raises UserError where it cannot be done; the folder stays as it is, and a second attempt sends what is missing.
     """
     with _in_a_sentence(target, _command(folder, target, overwrite)), tempfile.TemporaryDirectory() as staged:
-        for path in published_files(folder):
+        for path in {path for pattern in PUBLISHED for path in folder.glob(pattern) if path.is_file()}:
             copy = Path(staged, path.relative_to(folder))
             if path.name in MAY_NAME_FOLDERS:
                 files.write_json(copy, files.without_folders(files.read_json(path)))
@@ -85,29 +82,23 @@ def push(folder: Path, target: Any, overwrite: bool) -> str:
     return target.hub_model_id
 
 
-def published_files(folder: Path) -> list[Path]:
-    """The files of a folder that may leave the machine."""
-    return sorted({path for pattern in PUBLISHED for path in folder.glob(pattern) if path.is_file()})
-
-
 def _command(folder: Path, target: Any, overwrite: bool) -> str:
-    """What publishes a finished folder; the token stays with its owner."""
-    options: dict[str, Any] = {"checkpoint": folder, "hub_model_id": target.hub_model_id}
-    options |= {name: getattr(target, name) for name in ("hub_private_repo", "hub_revision")}
-    options["hub_overwrite"] = overwrite or None
-    words = [[f"--{name}", str(value)] for name, value in options.items() if value is not None]
-    return shlex.join(["python", "distillation/run_publish.py", *(word for both in words for word in both)])
+    """The command that publishes a finished folder, without the token."""
+    options: dict[str, Any] = {"checkpoint": folder, "hub_overwrite": overwrite or None}
+    options |= {name: getattr(target, name) for name in ("hub_model_id", "hub_private_repo", "hub_revision")}
+    words = [word for name, value in options.items() if value is not None for word in (f"--{name}", str(value))]
+    return shlex.join(["python", "distillation/run_publish.py", *words])
 
 
 @contextmanager
 def _in_a_sentence(target: Any, again: str | None = None) -> Iterator[None]:
-    """Make a sentence of whatever the Hub, or the way there, objects to. again: the command that pushes once more."""
+    """Raise a UserError for whatever the Hub, or the way there, objects to. again: the command for another attempt."""
     try:
         yield
     except Exception as error:  # the client raises many types, its transport more
         text = str(error) if isinstance(error, UserError) else _sentence(error, target)
         if again:
-            print(file=sys.stderr)  # behind the bar of what was being sent
+            print(file=sys.stderr)  # below the progress bar
             text += f". The model is complete on this machine; to publish it: {again}"
         raise UserError(text) from None
 

@@ -1,4 +1,4 @@
-"""The base of both trainers: exact over micro-batches and ranks, and over interruptions of any kind."""
+"""The base of both trainers: exact over micro-batches, ranks, and interruptions."""
 
 import itertools
 import math
@@ -31,25 +31,22 @@ torch.serialization.register_package(
 
 
 class Progress(TrainerCallback, ExportableState):
-    """What a run has taken, all its parts together; a part counts up to the checkpoint that the next one went on from.
-
-    The Trainer saves it in trainer_state.json; from there it makes a new one, which takes this one's place.
-    """
+    """Seconds and totals of a run, over all its resumptions. The Trainer saves it in trainer_state.json, and replaces
+    it by a new one made from there."""
 
     def __init__(self):
         self.seconds_before = 0.0
         self.totals: dict[str, float] = {}  # what a trainer adds up, by name
-        self._began: float | None = None
+        self._start: float | None = None
 
     @property
     def seconds(self) -> float:
         """Of training."""
-        return self.seconds_before + (0.0 if self._began is None else time.monotonic() - self._began)
+        return self.seconds_before + (0.0 if self._start is None else time.monotonic() - self._start)
 
     def add(self, sums: dict[str, float]) -> None:
         """Add to the totals."""
-        for name, value in sums.items():
-            self.totals[name] = self.totals.get(name, 0) + value
+        self.totals |= {name: self.totals.get(name, 0) + value for name, value in sums.items()}
 
     def state(self) -> dict[str, Any]:
         """What the Trainer saves."""
@@ -58,16 +55,15 @@ class Progress(TrainerCallback, ExportableState):
     # Called by the Trainer
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        self._began = time.monotonic()
+        self._start = time.monotonic()
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
-        self.seconds_before, self._began = self.seconds, None
+        self.seconds_before, self._start = self.seconds, None
 
 
 class ExactTrainer(Trainer):
-    """The gradient is that of one batch as large as all micro-batches of all ranks together: a loss is a sum, divided
-    once by what `count` finds in all of them. A run that is stopped at any moment ends where it would have ended.
-    """
+    """The gradient is that of one batch made of all micro-batches of all ranks: a loss is a sum, divided once by what
+    `count` finds in all of them. A run that is killed and resumed ends at the weights of an uninterrupted one."""
 
     counted: tuple[int, ...] = ()  # the shape of what `count` returns
 
@@ -81,14 +77,14 @@ class ExactTrainer(Trainer):
         callbacks: Sequence[TrainerCallback] = (),
         **others: Any,
     ):
-        """lengths: gives those of the training examples, for batches of like length; draws: what has a `set_epoch` to
-        be told which epoch begins; others: of `Trainer`."""
+        """lengths: returns those of the training examples, to group them; draws: objects with `set_epoch`, which is
+        called when an epoch begins; others: of `Trainer`."""
         # The Trainer's own push would take optimiser states and pickled arguments along.
         self.push_wanted, args.push_to_hub = args.push_to_hub, False
         args.remove_unused_columns = False  # collators take what they need
         args.dataloader_pin_memory &= args.device.type == "cuda"
         args.accelerator_config.non_blocking = args.dataloader_pin_memory
-        # It would wait for the device in every step, to log a loss that is no number as if it were one.
+        # The filter waits for the device in every step, and hides a loss that is no number.
         args.logging_nan_inf_filter = False
         args.restore_callback_states_from_checkpoint = True
         self.lengths = lengths
@@ -113,7 +109,7 @@ class ExactTrainer(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator, num_batches: int, device: torch.device
     ) -> tuple[list, Tensor]:
-        """The micro-batches of one optimiser step, and what `count` finds in those of all ranks."""
+        """The micro-batches of one optimiser step, and the sum of `count` over those of all ranks."""
         counts = torch.zeros(self.counted, dtype=torch.int64, device=device)
         if self.control.should_training_stop:  # resumed at its last step: the Trainer would take one more
             return [], counts
@@ -139,7 +135,7 @@ class ExactTrainer(Trainer):
         lost = [name for name, value in logs.items() if name != "grad_norm" and not math.isfinite(value)]
         if lost and ("loss" in logs or "train_loss" in logs):  # a gradient of fp16 may be lost: its step is left out
             raise UserError(
-                f"the loss `{lost[-1]}` is {logs[lost[-1]]} by step {self.state.global_step}: begin elsewhere with a "
+                f"the loss `{lost[-1]}` is {logs[lost[-1]]} by step {self.state.global_step}: start elsewhere with a "
                 "lower `learning_rate`, or look at your texts; weights that are no numbers were not saved"
             )
         super().log(logs, start_time)
@@ -151,15 +147,15 @@ class ExactTrainer(Trainer):
             lost += (~local_part(weight).isfinite()).sum()
         if self.accelerator.reduce(lost, "sum"):
             raise UserError(
-                f"after step {self.state.global_step} some weights are no numbers: begin elsewhere with a lower "
-                "`learning_rate`; nothing was saved of them"
+                f"after step {self.state.global_step} some weights are no numbers and were not saved: start elsewhere "
+                "with a lower `learning_rate`"
             )
 
     # Order
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
-        """Grouped by length in an order of seed and epoch alone: the Trainer's own differs after a resumption, and
-        between ranks as soon as their dropout has drawn different numbers."""
+        """Grouped by length, in an order of seed and epoch alone. The Trainer's own differs after a resumption, and
+        between ranks whose dropout has drawn different numbers."""
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
@@ -168,7 +164,7 @@ class ExactTrainer(Trainer):
         return sampler
 
     def _get_eval_sampler(self, eval_dataset: Any) -> SequentialSampler:
-        """In order: grouped by length, as the Trainer would have it, predictions would be those of other inputs."""
+        """In order: the Trainer would group by length, and predictions would belong to other inputs."""
         return SequentialSampler(eval_dataset)
 
     # Checkpoints
@@ -185,7 +181,7 @@ class ExactTrainer(Trainer):
         """Bring `progress` up to date. Every rank calls it, before a checkpoint is written."""
 
     def write_position(self, folder: Path) -> None:
-        """Write what this rank needs besides to go on from a checkpoint. Every rank calls it."""
+        """Write what else this rank needs to resume from a checkpoint. Every rank calls it."""
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Without pickled arguments. Raises LocalError where it cannot be written."""
@@ -201,29 +197,25 @@ class ExactTrainer(Trainer):
             return  # nothing was trained since
         self._check_weights()
         self.record()
+        limit, self.args.save_total_limit = self.args.save_total_limit, None  # the Trainer would delete others first
         try:
             with writing(self.args.output_dir):
-                self._write_checkpoint(folder, model, trial)
+                if self.args.should_save and folder.exists():  # torn: its files must not be marked as this one's
+                    shutil.rmtree(folder)
+                self.accelerator.wait_for_everyone()
+                super()._save_checkpoint(model, trial)
+                self.write_position(folder)
+                self.accelerator.wait_for_everyone()
+                if self.args.should_save:
+                    mark_complete(folder)
+                    rotate_checkpoints(str(folder.parent), limit, self.state.best_model_checkpoint, use_mtime=True)
+                self.accelerator.wait_for_everyone()
         except LocalError:
             if self.args.should_save:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
-
-    def _write_checkpoint(self, folder: Path, model: nn.Module, trial: Any) -> None:
-        if self.args.should_save and folder.exists():  # torn: what is left of it must not be taken for this one's
-            shutil.rmtree(folder)
-        self.accelerator.wait_for_everyone()
-        limit, self.args.save_total_limit = self.args.save_total_limit, None  # the Trainer would delete others first
-        try:
-            super()._save_checkpoint(model, trial)
         finally:
             self.args.save_total_limit = limit
-        self.write_position(folder)
-        self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            mark_complete(folder)
-            rotate_checkpoints(str(folder.parent), limit, self.state.best_model_checkpoint, use_mtime=True)
-        self.accelerator.wait_for_everyone()
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         try:

@@ -18,29 +18,28 @@ if TYPE_CHECKING:  # scripts that read JSON start without it
 
 WEIGHTS = "model.safetensors"
 RESULTS = "all_results.json"  # written last: a folder that has it is of a finished run
-RECIPE = "recipe.json"  # written before the first step: what a run is made of
+RECIPE = "recipe.json"  # written before the first step
 STATE = "trainer_state.json"  # what a run has logged
 CARD = "README.md"
-MEASURED = "measured.json"  # what other runs say of a model: scores on tasks, speed
+MEASURED = "measured.json"  # what other runs found about a model: scores on tasks, speed
 EXPORTED = Path("onnx", "export.json")  # what is known of its exported form
 # Figures of held-out text: their names in `all_results.json`, after `student_heldout_` or the like; and for people.
 METRICS = ("loss", "loss_per_character", "masked_token_accuracy", "masked_word_accuracy")
 HEADINGS = ("loss", "loss per character", "token accuracy", "word accuracy")
-# Of `TrainingArguments` what decides the weights: told even where it is the default.
-HYPERPARAMETERS = (
-    *("learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "num_train_epochs", "max_steps"),
-    *("per_device_train_batch_size", "gradient_accumulation_steps", "optim", "adam_beta1", "adam_beta2"),
-    *("adam_epsilon", "weight_decay", "max_grad_norm", "bf16", "fp16", "seed"),
-)
-# Keys that are no part of what makes a run again.
-NO_RECIPE = ("resume_from_checkpoint", "push_to_hub", "hub_")
+# Of `TrainingArguments` what decides the weights. A resumed run cannot change the first; batch sizes and half
+# precision may follow the machine, the number of steps the user's patience.
+DECIDING = ("learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "optim", "adam_beta1")
+DECIDING += ("adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm", "seed")
+HYPERPARAMETERS = (*DECIDING, "num_train_epochs", "max_steps", "per_device_train_batch_size")
+HYPERPARAMETERS += ("gradient_accumulation_steps", "bf16", "fp16")
+NO_RECIPE = ("resume_from_checkpoint", "push_to_hub", "hub_")  # how keys begin that do not help to repeat a run
 
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a draft to be written, a file or a folder; it takes the place of `path` if the block ends well.
+    """Yield a draft to be written, a file or a folder, which takes the place of `path` if the block ends well.
 
-    So `path` is complete or as it was, whatever happens. The draft has the same name in a hidden folder beside it.
+    `path` is complete or as it was, whatever happens. The draft has the same name, in a hidden folder beside it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,18 +64,18 @@ def follow_umask(path: Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a file, complete or not at all; its folder is made."""
+    """Write a file, completely or not at all, and make its folder."""
     with replacing(path) as draft:
         draft.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_json(path: str | Path, values: Any) -> None:
-    """The same, of JSON."""
+    """Write JSON so."""
     write_text(path, json.dumps(values, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
 def read_json(path: str | Path) -> Any:
-    """The content of a JSON file. Raises UserError for one that is not there or no JSON."""
+    """The content of a JSON file. Raises UserError for one that does not exist or is no JSON."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -87,7 +86,7 @@ def read_json(path: str | Path) -> Any:
 
 @contextmanager
 def as_written(path: str | Path) -> Iterator[None]:
-    """Here a result file that lacks something, or has another thing in its place, is a UserError."""
+    """Raise UserError in this block for a result file that lacks something, or has something else in its place."""
     try:
         yield
     except UserError:
@@ -98,8 +97,7 @@ def as_written(path: str | Path) -> Iterator[None]:
 
 
 def find_runs(paths: Iterable[Path]) -> dict[Path, dict[str, Any]]:
-    """The results of the finished runs in these folders, at any depth, by folder; of a run with several seeds their
-    mean alone.
+    """The results of the finished runs in these folders, at any depth, by folder; of several seeds their mean alone.
 
     Raises UserError for a folder without results.
     """
@@ -116,10 +114,9 @@ def find_runs(paths: Iterable[Path]) -> dict[Path, dict[str, Any]]:
 
 
 def markdown_table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table, a line a row."""
-    first, *lines = [
-        "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |" for row in (header, *rows)
-    ]
+    """A Markdown table, one line per row."""
+    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    first, *lines = [f"| {' | '.join(row)} |" for row in cells]
     return "\n".join([first, "|---" * len(header) + "|", *lines])
 
 
@@ -141,8 +138,7 @@ def metric_text(name: str, values: Sequence[float]) -> str:
 
 def held_out_table(figures: Mapping[str, Mapping[str, float]]) -> str:
     """The figures of held-out text, a row a model."""
-    cells = {name: [metric_text(metric, [of[metric]]) for metric in METRICS] for name, of in figures.items()}
-    rows = [[name.replace("_", " "), *row] for name, row in cells.items()]
+    rows = ([name.replace("_", " "), *(metric_text(m, [of[m]]) for m in METRICS)] for name, of in figures.items())
     return markdown_table(["held-out text", *HEADINGS], rows)
 
 
@@ -156,8 +152,7 @@ def recipe_of(arguments: Sequence[Any], training: "TrainingArguments") -> dict[s
 
 
 def without_folders(value: Any) -> Any:
-    """The same values, but of paths out of the working directory the last name: how a machine is laid out is nobody's
-    business."""
+    """The same values, with paths outside of the working directory cut to their last name: they describe a machine."""
     if isinstance(value, Mapping):
         return {key: without_folders(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,11 +1,11 @@
 """SIGTERM ends a run in good order: all ranks write a checkpoint after the same step."""
 
 import atexit
+import contextlib
 import multiprocessing
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,24 +15,24 @@ from distillation.config.errors import Stopped
 
 
 class Interruption(TrainerCallback):
-    """Each step ends with the question whether any rank was signalled. The answer is read at the end of the next
-    step: so nobody waits for a GPU."""
+    """Asks after each step whether any rank was signalled, and reads the answer after the next: no rank waits for a
+    GPU."""
 
     def __init__(self, device: torch.device):
         self.stopping = False  # at the next checkpoint
         self._signalled = False
         self._device = device
-        self._asked: tuple | None = None
+        self._query: tuple | None = None
 
-    @contextmanager
+    @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """Here SIGTERM ends nothing by itself.
+        """SIGTERM ends nothing by itself in this block.
 
-        It is blocked besides being handled: data loader workers inherit that, and live on until the checkpoint is
-        written where the signal was sent to all processes.
+        It is handled and blocked. Data loader workers inherit the mask: where all processes get the signal, they
+        live until the checkpoint is written.
         """
-        main_thread = threading.current_thread() is threading.main_thread()  # others cannot listen, nor can Windows
-        if not main_thread or not hasattr(signal, "pthread_sigmask"):
+        main_thread = threading.current_thread() is threading.main_thread()
+        if not main_thread or not hasattr(signal, "pthread_sigmask"):  # only POSIX has the mask
             yield
             return
         atexit.register(_end_workers)
@@ -51,44 +51,38 @@ class Interruption(TrainerCallback):
 
     # Called by the Trainer
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if self._asked is not None:
-            answer, arrived = self._asked
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if self._query is not None:
+            answer, arrived = self._query
             if arrived is not None:
                 arrived.synchronize()
             self.stopping |= bool(answer)
         self._ask()
-        # A checkpoint of an epoch's last step would go on behind what is due at its end: that comes first.
+        # A checkpoint after an epoch's last step would be resumed behind what is due at its end: that comes first.
         control.should_save |= self.stopping and not float(state.epoch).is_integer()
 
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         control.should_save |= self.stopping
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self.stopping:
-            raise Stopped(
-                f"stopped by SIGTERM after step {state.global_step}: {args.output_dir}/checkpoint-{state.global_step} "
-                "is written, go on with `--resume_from_checkpoint true`",
-                128 + signal.SIGTERM,
-            )
+            checkpoint = f"{args.output_dir}/checkpoint-{state.global_step}"
+            message = f"stopped by SIGTERM after step {state.global_step}: {checkpoint} is written, "
+            raise Stopped(message + "go on with `--resume_from_checkpoint true`", 128 + signal.SIGTERM)
 
     def _ask(self) -> None:
         pending = hasattr(signal, "sigpending") and signal.SIGTERM in signal.sigpending()
         answer = torch.full((), int(self._signalled or pending), dtype=torch.int32, device=self._device)  # no copy
         if torch.distributed.is_initialized():
             torch.distributed.all_reduce(answer, torch.distributed.ReduceOp.MAX)
-        cuda = answer.device.type == "cuda"
-        self._asked = answer.to("cpu", non_blocking=cuda), torch.cuda.Event() if cuda else None
-        if cuda:
-            self._asked[1].record()
+        arrived = torch.cuda.Event() if answer.device.type == "cuda" else None
+        self._query = answer.to("cpu", non_blocking=arrived is not None), arrived
+        if arrived is not None:
+            arrived.record()
 
 
 def _end_workers() -> None:
-    """At the interpreter's end, which waits for workers of data loaders that it has sent a SIGTERM."""
+    """The interpreter sends data loader workers a SIGTERM, which they block, and waits for them: kill them first."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would complain
     for worker in multiprocessing.active_children():
         if worker.daemon:

@@ -1,4 +1,4 @@
-"""Batches of examples of like length, in random order; and what has to know which epoch it is."""
+"""Batches of examples of like length, in random order; and the start of an epoch, for all that draws by epoch."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -7,23 +7,20 @@ import numpy as np
 from torch.utils.data import Sampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-POOL = 50  # batches' worth of examples that are sorted together: enough to leave little padding
+POOL = 50  # batches' worth of examples that are sorted at once: enough to leave little padding
 
 
 class LengthGroupedSampler(Sampler[int]):
-    """Draws an order in which every `batch_size` neighbours are of like length.
+    """An order in which every `batch_size` neighbours are of like length.
 
-    Unlike the sampler of transformers it shuffles the batches too: that one runs from long to short within each pool,
-    and a model that meets all long texts before all short ones learns worse. The order depends on (seed, epoch)
-    alone, so it is the same on every rank and after any resumption.
+    The sampler of transformers runs from long to short within each pool, and a model that meets all long texts before
+    all short ones learns worse: here the batches are shuffled too. The order depends on (seed, epoch) alone, so it is
+    the same on every rank and after any resumption.
     """
 
     def __init__(self, lengths: Sequence[int], batch_size: int, seed: int):
-        """batch_size: examples to keep together, those of all ranks in one micro-step."""
-        self.lengths = np.asarray(lengths)
-        self.batch_size = batch_size
-        self.seed = seed
-        self.epoch = 0
+        """batch_size: examples of all ranks in one micro-step."""
+        self.lengths, self.batch_size, self.seed, self.epoch = np.asarray(lengths), batch_size, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
         """Called by the data loader and by the trainer when an epoch begins."""
@@ -38,17 +35,16 @@ class LengthGroupedSampler(Sampler[int]):
 
 
 def grouped_batches(lengths: np.ndarray, batch_size: int, generator: np.random.Generator) -> list[np.ndarray]:
-    """Indices of examples in batches of like length, in random order; one that is not full comes last."""
+    """Indices of examples in batches of like length, in random order; the batches that are not full come last."""
     order = generator.permutation(len(lengths))
     batches = []
     for start in range(0, len(order), POOL * batch_size):
         pool = order[start : start + POOL * batch_size]
         pool = pool[np.argsort(lengths[pool], kind="stable")]
         batches += [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
-    whole = [batch for batch in batches if len(batch) == batch_size]
-    rest = [batch for batch in batches if len(batch) < batch_size]  # at the end, or it would shift the others
-    generator.shuffle(whole)
-    return whole + rest
+    full = [batch for batch in batches if len(batch) == batch_size]
+    generator.shuffle(full)
+    return full + [batch for batch in batches if len(batch) < batch_size]  # in the middle they would shift the others
 
 
 class EpochBegins(TrainerCallback):
@@ -57,9 +53,7 @@ class EpochBegins(TrainerCallback):
     def __init__(self, *drawing: Any):
         self.drawing = list(drawing)
 
-    def on_epoch_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         """Called by the Trainer."""
         for one in self.drawing:
             one.set_epoch(int(state.epoch))
