@@ -1,4 +1,4 @@
-"""Make a finished folder fit for others: its model card, with all that was measured of it, and its place on the Hub.
+"""Write the model card of a finished folder, with all that was measured of its model, and push it to the Hub.
 
 python distillation/run_publish.py --checkpoint outputs/tiny-5k --results outputs/finetuned speed.json \\
     --onnx deployed/tiny-5k
@@ -30,7 +30,7 @@ class PublishArguments:
     results: list[Path] = key(
         [], "Folders of fine-tuned models, russian_superglue.json, files of benchmarks/inference.py: scores and speed."
     )
-    onnx: Path | None = key(None, "Folder of benchmarks/export.py: its model goes along.")
+    onnx: Path | None = key(None, "Folder of benchmarks/export.py: its model is published too.")
     hub_model_id: str | None = key(None, "Repository on the Hub; unless given, the card is written and nothing sent.")
     hub_token: str | None = key(None, "Token; HF_TOKEN or `hf auth login` unless given.")
     hub_private_repo: bool | None = key(None, "Whether others cannot see it.")
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
         measured |= gather(folder, results, arguments.results)
     if arguments.onnx:
         measured["exported"] = exported(folder, arguments.onnx)
-    card_of(folder, results, measured, None)  # what cannot be told is refused before anything is written
+    card_of(folder, results, measured, None)  # a card that cannot be made is refused before anything is written
     if arguments.hub_model_id:
         reserve(arguments, card_args.hub_overwrite, folder / WEIGHTS)
     if arguments.onnx:

@@ -104,36 +104,34 @@ def _parts(hint: Any) -> tuple[Any, bool]:
     return (get_args(hint)[0], True) if get_origin(hint) is list else (hint, False)
 
 
-class CommandLine(argparse.ArgumentParser):
-    """A parser that raises UserError and takes no abbreviated keys."""
-
-    def __init__(self, **options: Any):
-        defaults = {"allow_abbrev": False, "usage": "%(prog)s [--KEY VALUE ...]"}
-        defaults |= {"formatter_class": argparse.RawDescriptionHelpFormatter}
-        super().__init__(**defaults | options | {"description": sys.modules["__main__"].__doc__})
-
-    def error(self, message: str) -> None:
-        raise UserError(one_line(re.sub(r"^argument (?:--)?(\w+)[^:]*:", r"`\1`:", message)))
-
-
-class KeyParser(CommandLine):
+class KeyParser(argparse.ArgumentParser):
     """Parses the keys of dataclasses. Of further keys it knows the names alone: others parse their values."""
 
     def __init__(self, *argument_types: type, further: Iterable[str] = ()):
         """further: names of keys with any number of values of any type."""
-        own = {name for argument_type in argument_types for name in argument_type.__dataclass_fields__}
-        self._argument_types, self._further = argument_types, sorted(set(further) - own)
-        super().__init__(argument_default=argparse.SUPPRESS)
+        super().__init__(
+            usage="%(prog)s [--KEY VALUE ...]",
+            description=sys.modules["__main__"].__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            argument_default=argparse.SUPPRESS,
+            allow_abbrev=False,
+        )
         self.add_argument(f"--{CONFIG}", nargs=1, metavar="FILE.yaml", help="Recipe: a YAML file of keys and values.")
         for argument_type in argument_types:
             hints = get_type_hints(argument_type)
             for field in dataclasses.fields(argument_type):
                 self._add(field, *_parts(hints[field.name]))
+        own = {action.dest for action in self._actions}
+        self._argument_types, self._further = argument_types, sorted(set(further) - own)
         for name in self._further:
             self.add_argument(f"--{name}", nargs="*", help=argparse.SUPPRESS)
         if self._further:
             text = "further keys; those of training are fields of transformers.TrainingArguments: "
             self.epilog = textwrap.fill(text + " ".join(self._further), 100)
+
+    def error(self, message: str) -> None:
+        """Raises UserError."""
+        raise UserError(one_line(re.sub(r"^argument (?:--)?(\w+)[^:]*:", r"`\1`:", message)))
 
     def _add(self, field: dataclasses.Field, kind: Any, is_list: bool) -> None:
         default = field.default if field.default_factory is REQUIRED else " ".join(map(str, field.default_factory()))

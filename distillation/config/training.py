@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distillation.config.command_line import CommandLine, check_output, words_of
+from distillation.config.command_line import KeyParser, check_output, words_of
 from distillation.config.errors import UserError, one_line
 
 if TYPE_CHECKING:
@@ -34,15 +34,15 @@ def parse(
 
     subclass: returns the class to make in place of TrainingArguments. Raises UserError.
     """
-    if not given.get("output_dir"):
+    if not any(given.get("output_dir", [])):
         raise UserError("`output_dir` is missing: name the folder for what this run makes")
     from transformers import HfArgumentParser, TrainingArguments
 
-    class Parser(CommandLine, HfArgumentParser):
-        pass
+    class Parser(HfArgumentParser):
+        error = KeyParser.error
 
     try:
-        parser = Parser(dataclass_types=subclass() if subclass else TrainingArguments)
+        parser = Parser(subclass() if subclass else TrainingArguments)
         (arguments,) = parser.parse_args_into_dataclasses(words_of(given))
         check_training(arguments)
         _check_parts(arguments)

@@ -42,33 +42,27 @@ def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any],
     values = {
         "name": name,
         "title": title,
-        "tag": results["pipeline_tag"],
         "results": results,
         "task": task_name(results) if "task" in results else None,
         "source": results["base_model"] or Path(results.get("model") or recipe.get("teacher_name_or_path") or "").name,
         "is_random": recipe.get("random_weights") or recipe.get("student_initialisation") == "random",
         "is_distilled": distilled,
-        "config": config,
-        "exported": measured.get("exported"),
         "held_out": held_out and held_out_table(held_out),
-        "hidden_words": results.get("student_heldout_masked_words", results.get("teacher_heldout_masked_words")),
         "metric_names": [] if held_out else metric_names(results),
         "figure": figure,
-        "scores": scores,
         "models": sorted(dict.fromkeys(one["model"] for one in scores), key=lambda it: (it != THIS, THIS not in it)),
-        "speed": speed,
         "machines": ", and ".join(dict.fromkeys(f"{row['device']} ({row['hardware']})" for row in speed)),
         "terms": {
             name: f"{term.meaning} ({term.citation})"
             for name, term in TERMS.items()
             if distilled and f"eval_{name}" in results
         },
-        "versions": ", ".join(f"{library} {version}" for library, version in results["versions"].items()),
         "recipe_yaml": yaml.safe_dump(dict(recipe), allow_unicode=True, sort_keys=False).rstrip(),
     }
     try:
         front_matter = _front_matter(title, results, scores, distilled)
-        return f"{ModelCard.from_template(front_matter, template_path=TEMPLATE, **values)}\n"
+        card = ModelCard.from_template(front_matter, template_path=TEMPLATE, config=config, **measured, **values)
+        return f"{card}\n"
     except jinja2.TemplateError as error:
         raise ValueError(f"the card lacks something: {error}") from None
 

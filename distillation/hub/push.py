@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import HFValidationError, LocalTokenNotFoundError, OfflineModeIsEnabled
+from huggingface_hub.errors import LocalTokenNotFoundError
 
 from distillation.config.errors import UserError, one_line
 from distillation.runs import files
@@ -106,14 +106,10 @@ def _in_a_sentence(target: Any, again: str | None = None) -> Iterator[None]:
 def _sentence(error: Exception, target: Any) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     text, name = one_line(error).replace(target.hub_token or "\0", "***"), f"`hub_model_id` {target.hub_model_id!r}"
-    if isinstance(error, OfflineModeIsEnabled):
-        return "`push_to_hub`: HF_HUB_OFFLINE is set, which keeps the Hub away: unset it"
     if files.CARD in text:
         return f"the Hub refuses the card: give `license` and `language` as it knows them ({text})"
-    if isinstance(error, HFValidationError):
-        return f"{name} is no name of a repository: {text}"
     if isinstance(error, LocalTokenNotFoundError) or status == 401:
         return "the Hub refuses the token: give one that may write as `hub_token`, HF_TOKEN, or by `hf auth login`"
     if status in (403, 404, 409):
         return f"{name}: the name is another's, or the token may not write there ({text})"
-    return f"{name}: the Hub cannot be reached, or failed; try again later ({text})"
+    return f"{name}: no valid name, or the Hub cannot be reached, or failed ({text})"  # offline the client says why

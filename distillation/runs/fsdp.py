@@ -1,4 +1,4 @@
-"""FSDP: what it has to be set to, and the frozen teacher in shards, so that no device holds it whole in training."""
+"""FSDP: the settings that it needs, and the frozen teacher in shards: no device holds all of it in training."""
 
 from accelerate import FullyShardedDataParallelPlugin
 from torch import Tensor, nn
@@ -12,10 +12,10 @@ from distillation.config.errors import UserError
 def configure(plugin: FullyShardedDataParallelPlugin) -> None:
     """Leave half precision to autocast, as without FSDP: accelerate's policy would add up gradients in it, too.
 
-    Raises UserError for what cannot be trained or saved.
+    Raises UserError for settings that cannot be trained or saved.
     """
-    whole_on_save = plugin.state_dict_type.name == "FULL_STATE_DICT"
-    if plugin.fsdp_version != 2 or not whole_on_save or plugin.cpu_ram_efficient_loading:
+    complete = plugin.state_dict_type.name == "FULL_STATE_DICT"
+    if plugin.fsdp_version != 2 or not complete or plugin.cpu_ram_efficient_loading:
         raise UserError(
             "FSDP needs `fsdp_version: 2`, `fsdp_state_dict_type: FULL_STATE_DICT` and "
             "`fsdp_cpu_ram_efficient_loading: false`, as in distillation/launch/fsdp.yaml"
@@ -24,23 +24,19 @@ def configure(plugin: FullyShardedDataParallelPlugin) -> None:
 
 
 def shard(model: nn.Module, device_type: str, devices: int) -> None:
-    """Leave each device its share of every weight; a layer is gathered when it is called, and dropped after that.
-
-    From then on all ranks have to call the model together.
-    """
+    """Leave each device its share of every weight; a layer is gathered for its call alone. From then on all ranks
+    have to call the model together."""
     mesh = init_device_mesh(device_type, (devices,))
     stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
     for stack in reversed(stacks):  # the inner before the outer, which takes what is left
         for layer in stack:
             fully_shard(layer, mesh=mesh)
-    fully_shard(model, mesh=mesh, reshard_after_forward=True)  # unsaid, embeddings and head would stay
+    fully_shard(model, mesh=mesh, reshard_after_forward=True)  # by default embeddings and head would stay gathered
 
 
 def load_state(module: nn.Module, state: dict[str, Tensor]) -> None:
-    """Load a state dict of complete tensors, which every rank has; where the module is sharded, in shards.
-
-    Raises RuntimeError for that of another module.
-    """
+    """Load complete tensors, which every rank has, into a module that may be sharded. Raises RuntimeError for those of
+    another module."""
     state = dict(state)
     for name, current in module.state_dict().items():
         if isinstance(current, DTensor) and name in state:
@@ -51,5 +47,5 @@ def load_state(module: nn.Module, state: dict[str, Tensor]) -> None:
 
 
 def local_part(weight: Tensor) -> Tensor:
-    """What this rank has of a weight."""
+    """This rank's part of a weight."""
     return weight.to_local() if isinstance(weight, DTensor) else weight

@@ -2,35 +2,20 @@
 
 import pytest
 
-from distillation.config.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
+from distillation.config.arguments import ARGUMENTS, DataArguments
 from distillation.config.errors import UserError
 from distillation.config.recipe import parse_recipe
 
-OURS = (ModelArguments, DataArguments, MaskingArguments, ObjectiveArguments)
 
-
-@pytest.fixture
-def recipe(tmp_path):
-    def write(text):
-        path = tmp_path / "recipe.yaml"
-        path.write_text(text, encoding="utf-8")
-        return str(path)
-
-    return write
-
-
-def test_command_line_over_recipe_over_default(recipe):
+def test_command_line_over_recipe_over_default(tmp_path):
     """A recipe that wins over the command line would make sweeps repeat one run."""
-    path = recipe("student_layers: 3\ntemperature: 4\nkl_positions: all\n")
-    for argv in (["--config", path, "--temperature", "5"], ["--temperature=5", f"--config={path}"]):
-        model, data, masking, objective = parse_recipe(*OURS, argv=argv)
+    path = tmp_path / "recipe.yaml"
+    path.write_text("student_layers: 3\ntemperature: 4\nkl_positions: all\nmax_length: 32\n", encoding="utf-8")
+    for argv in (["--config", str(path), "--temperature", "5"], ["--temperature=5", f"--config={path}"]):
+        model, data, masking, objective, *_ = parse_recipe(*ARGUMENTS, argv=argv)
         assert (model.student_layers, objective.temperature, objective.kl_positions) == (3, 5.0, "all")
-        assert (data.max_length, masking.masking_unit) == (128, "token")
-
-
-def test_the_default_recipe_runs_where_nothing_is_said(recipe):
-    """The first command a newcomer types has no argument; any argument means that another run is wanted."""
-    path = recipe("max_length: 32\n")
+        assert (data.max_length, masking.masking_unit) == (32, "token")
+    path.write_text("max_length: 32\n", encoding="utf-8")  # the default runs only where nothing is said
     for argv, length in (([], 32), (["--text_column", "t"], 128)):
         assert parse_recipe(DataArguments, argv=argv, default=path)[0].max_length == length
 
@@ -38,16 +23,16 @@ def test_the_default_recipe_runs_where_nothing_is_said(recipe):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("kl_positions: some", "`kl_positions`: invalid choice: 'some'"),
-        ("max_length: true", "`max_length`: invalid int value: 'true'"),
-        ("max_length: 4", "`max_length` must be at least 8, got 4"),
-        ("masking_probability: 1", "`masking_probability` must lie between 0 and 1"),
-        ("mlm_inputs: both", "`mlm_inputs: both` is of masked-LM training alone"),
-        ("- a\n- b\n", "must be a mapping of keys to values, got list"),
-        ("a: [1\nb: 2", "is not valid YAML"),
-        ("max_length: 32\nmax_length: 64\n", "`max_length` stands there twice"),
-        ("a: &a [1, 2]\nb: [*a, *a]\n", "write the value out"),
-        ("max_length: !!python/object/apply:os.system [exit]\n", "is not valid YAML"),
+        (b"kl_positions: some", "`kl_positions`: invalid choice: 'some'"),
+        (b"max_length: true", "`max_length`: invalid int value: 'true'"),
+        (b"max_length: 4", "`max_length` must be at least 8, got 4"),
+        (b"masking_probability: 1", "`masking_probability` must lie between 0 and 1"),
+        (b"mlm_inputs: both", "`mlm_inputs: both` is of masked-LM training alone"),
+        (b"- a\n- b\n", "must be a mapping of keys to values, got list"),
+        (b"a: [1\nb: 2", "is not valid YAML"),
+        (b"max_length: 32\nmax_length: 64\n", "`max_length` stands there twice"),
+        (b"a: &a [1, 2]\nb: [*a, *a]\n", "write the value out"),
+        (b"max_length: !!python/object/apply:os.system [exit]\n", "is not valid YAML"),
         (b"\xff\xfe\x00", "is not valid YAML"),
         (None, "cannot be read"),
     ],
@@ -57,8 +42,8 @@ def test_wrong_values_and_files_that_are_no_recipe(tmp_path, text, message):
     name neither key nor file; of two keys it takes the last."""
     path = tmp_path / "recipe.yaml"
     if text is not None:
-        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        path.write_bytes(text)
     with pytest.raises(UserError) as caught:
-        parse_recipe(*OURS, argv=["--config", str(path)])
-    said = str(caught.value)
-    assert message in said and "\n" not in said and (said[0] == "`" or f"--config {path} " in said)
+        parse_recipe(*ARGUMENTS, argv=["--config", str(path)])
+    found = str(caught.value)
+    assert message in found and "\n" not in found and (found[0] == "`" or f"--config {path} " in found)

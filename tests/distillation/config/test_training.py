@@ -15,20 +15,10 @@ def parse(*argv):
     return parse_recipe(DataArguments, argv=["--use_cpu=true", *argv], training=True)
 
 
-def refusal(*argv):
-    with pytest.raises(UserError) as caught:
-        parse(*argv)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def test_the_names_are_those_of_the_library():
-    """They are read from its source: a field that is missed would be an unknown key."""
-    assert field_names() == [field.name for field in dataclasses.fields(TrainingArguments) if field.init]
-
-
 def test_values_reach_the_trainer_as_what_they_mean(tmp_path):
-    """YAML 1.1 reads 2e-5 as text, which inside a mapping nobody turns into a number; a mapping is spelt as JSON."""
+    """YAML 1.1 reads 2e-5 as text, which inside a mapping nobody turns into a number; a mapping is written as JSON."""
+    # The names are read from the library's source: a field that is missed would be an unknown key.
+    assert field_names() == [field.name for field in dataclasses.fields(TrainingArguments) if field.init]
     text = "learning_rate: 2e-5\nlr_scheduler_type: cosine_with_min_lr\nlr_scheduler_kwargs: {min_lr: 1e-7}\n"
     text += f"report_to: none\noutput_dir: {tmp_path}\nmax_steps: -1\nmax_length: 32\nsave_strategy: epoch\n"
     (tmp_path / "recipe.yaml").write_text(text)
@@ -55,11 +45,13 @@ def test_values_reach_the_trainer_as_what_they_mean(tmp_path):
         (["--push_to_hub", "true"], "`hub_model_id`"),
         (["--use_liger_kernel", "true"], "`use_liger_kernel` has no effect"),
         (["--save_only_model", "true"], "`save_only_model`"),
+        (["--output_dir="], "`output_dir` is missing"),  # that of transformers would hold the last of all runs
     ],
     ids=str,
 )
 def test_training_arguments_that_fail_late_are_refused_early(argv, words, tmp_path):
     """After the teacher was loaded and the corpus tokenized, or at the first evaluation."""
-    assert words in refusal("--output_dir", str(tmp_path / "output"), *argv)
+    with pytest.raises(UserError) as caught:
+        parse("--output_dir", str(tmp_path / "output"), *argv)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
     assert not (tmp_path / "output").exists()
-    assert "`output_dir` is missing" in refusal()  # that of transformers would hold the last of all runs
