@@ -6,11 +6,11 @@ It keeps what it is sent, refuses what the Hub refuses, and can cut a connection
 import base64
 import hashlib
 import json
-import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 TOKEN, OWNER = "hf_secretsecretsecret", "me"
@@ -52,26 +52,85 @@ class Hub(ThreadingHTTPServer):
         self.shutdown()
         super().__exit__()
 
+    def reply(self, method: str, path: list[str], body: bytes, allowed: bool) -> tuple:
+        """(status, content, headers) of a request; allowed: whether it has the token."""
+        match method, path:
+            case "POST", ["api", "validate-yaml"]:
+                return 200, {"errors": [], "warnings": []}
+            case "PUT", ["large", oid]:
+                assert _sha(body) == oid
+                self.large[oid] = body
+                self.uploads += 1
+                return 200, {}
+            case "POST", ["api", "repos", "create"]:
+                query = json.loads(body)
+                name = f"{query.get('organization') or OWNER}/{query['name']}"
+                private = query.get("visibility") == "private" or bool(query.get("private"))  # of 2.x, and of 1.x
+                if refused := _refused(name, allowed):
+                    return refused
+                status = 409 if name in self.repositories else 200
+                self.repositories.setdefault(name, Stored(private))
+                return status, {"url": f"{self.url}/{name}", "id": name, "error": "You already created this repo"}
+            case _, ["api", "models", owner, name, *rest]:
+                return self.model(method, f"{owner}/{name}", rest, body, allowed)
+            case "POST", [owner, git, "info", "lfs", "objects", "batch"]:
+                objects = json.loads(body)["objects"]
+                for wanted in objects:
+                    if wanted["oid"] not in self.large:
+                        wanted["actions"] = {"upload": {"href": f"{self.url}/large/{wanted['oid']}"}}
+                return _refused(f"{owner}/{git}", allowed) or (200, {"transfer": "basic", "objects": objects})
+            case _, [owner, name, "resolve", revision, *file]:
+                files = self.repositories.get(f"{owner}/{name}", Stored()).at(revision)
+                if (content := files.get("/".join(file))) is None:
+                    return 404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound"}
+                return 200, content, {"ETag": f'"{_sha(content)}"', "X-Repo-Commit": _commit(files)}
+        return 404, {"error": f"no such address: {path}"}
+
+    def model(self, method: str, name: str, rest: list[str], body: bytes, allowed: bool) -> tuple:
+        """The same of one repository."""
+        stored, reads = self.repositories.get(name), not rest or rest[0] in ("revision", "tree")
+        if not reads and (refused := _refused(name, allowed)):
+            return refused
+        if stored is None or (stored.private and not allowed):
+            return 401, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"}
+        files = stored.at(rest[1] if len(rest) > 1 else None)
+        match method, rest:
+            case "GET", ["auth-check", "write"]:
+                return 200, {}
+            case "GET", [] | ["revision", _]:
+                siblings = [{"rfilename": file} | _lfs(file, content) for file, content in files.items()]
+                facts = {"id": name, "private": stored.private, "sha": _commit(files)}
+                return 200, facts | {"siblings": [{"rfilename": ".gitattributes"}, *siblings]}
+            case "GET", ["tree", _]:
+                return 200, [{"type": "file", "path": file, "size": len(files[file]), "oid": "0"} for file in files]
+            case "POST", ["branch", branch]:
+                created = branch not in stored.branches
+                stored.branches.setdefault(branch, dict(stored.files))
+                return 200 if created else 409, {"error": "Reference already exists"}
+            case "POST", ["preupload", _]:
+                paths = [file["path"] for file in json.loads(body)["files"]]
+                modes = {path: "lfs" if path.endswith(LARGE) else "regular" for path in paths}
+                sent = [{"path": path, "shouldIgnore": False, "uploadMode": modes[path]} for path in paths]
+                return 200, {"files": sent}
+            case "POST", ["commit", _]:
+                for line in map(json.loads, body.splitlines()):
+                    match line["key"], line["value"]:
+                        case "header", value:
+                            stored.commits.append(value["summary"])
+                        case "file", value:
+                            files[value["path"]] = base64.b64decode(value["content"])
+                        case "lfsFile", value:
+                            files[value["path"]] = self.large[value["oid"]]
+                        case "deletedFile", value:
+                            del files[value["path"]]
+                commit = {"commitOid": _commit(files), "commitUrl": f"{self.url}/{name}/commit/{_commit(files)}"}
+                return 200, commit | {"success": True, "pullRequestUrl": None, "hookOutput": ""}
+        return 404, {"error": f"no such address: {rest}"}
+
 
 class _Handler(BaseHTTPRequestHandler):
     server: Hub
     protocol_version = "HTTP/1.1"
-
-    MODEL, AT = r"/api/models/(?P<name>[^/]+/[^/]+)", r"/(?P<revision>[^/]+)"
-    ROUTES = {
-        "POST /api/repos/create": "create",
-        "POST /api/validate-yaml": "validate",
-        f"GET {MODEL}/auth-check/write": "may_write",
-        f"GET {MODEL}(?:/revision{AT})?": "info",
-        f"GET {MODEL}/tree{AT}": "tree",
-        f"POST {MODEL}/branch{AT}": "branch",
-        f"POST {MODEL}/preupload{AT}": "preupload",
-        f"POST {MODEL}/commit{AT}": "commit",
-        r"POST /(?P<name>[^/]+/[^/]+)\.git/info/lfs/objects/batch": "batch",
-        "PUT /large/(?P<oid>[0-9a-f]{64})": "upload",
-        f"(?:GET|HEAD) /(?P<name>[^/]+/[^/]+)/resolve{AT}/(?P<file>.+)": "resolve",
-    }
-    WRITES = ("may_write", "branch", "preupload", "commit", "batch")
 
     def answer(self) -> None:
         path, length = unquote(urlsplit(self.path).path), int(self.headers.get("Content-Length", 0))
@@ -79,121 +138,34 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.read(min(1000, length))
             self.close_connection = True
             return self.connection.close()
-        self.body = self.rfile.read(length)
-        for pattern, name in self.ROUTES.items():
-            if found := re.fullmatch(pattern, f"{self.command} {path}"):
-                if not (name in self.WRITES and self.refused(found["name"])):
-                    getattr(self, name)(**found.groupdict())
-                return
-        self.send(404, {"error": f"no such address: {path}"})
-
-    do_GET = do_HEAD = do_POST = do_PUT = answer
-
-    def log_message(self, *_) -> None:
-        pass
-
-    def send(self, status: int, content: dict | list | bytes, **headers: str) -> None:
+        allowed = self.headers.get("Authorization") == f"Bearer {TOKEN}"
+        words = (self.command, path.strip("/").split("/"), self.rfile.read(length), allowed)
+        status, content, headers = (*self.server.reply(*words), {})[:3]
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        if status >= 400:
-            self.send_header("X-Error-Message", content["error"])
+        error = {"X-Error-Message": content["error"]} if status >= 400 else {}
+        for header, value in {"Content-Length": str(len(body)), **headers, **error}.items():
+            self.send_header(header, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    def refused(self, name: str | None = None) -> bool:
-        """Whether the token, or the owner of the repository, is another; then it is answered."""
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
-            self.send(401, {"error": "Invalid username or password."})
-        elif name is not None and name.split("/")[0] != OWNER:
-            self.send(403, {"error": "You don't have the rights to write there."})
-        else:
-            return False
-        return True
+    do_GET = do_HEAD = do_POST = do_PUT = answer
 
-    def create(self) -> None:
-        asked = json.loads(self.body)
-        name = f"{asked.get('organization') or OWNER}/{asked['name']}"
-        if self.refused(name):
-            return
-        there = name in self.server.repositories
-        private = asked.get("visibility") == "private" or bool(asked.get("private"))  # clients of 2.x, and of 1.x
-        self.server.repositories.setdefault(name, Stored(private))
-        answer = {"url": f"{self.server.url}/{name}", "id": name, "error": "You already created this model repo"}
-        self.send(409 if there else 200, answer)
+    def log_message(self, *_: Any) -> None:
+        pass
 
-    def validate(self, **_) -> None:
-        self.send(200, {"errors": [], "warnings": []})
 
-    may_write = validate
+def _refused(name: str, allowed: bool) -> tuple | None:
+    """The answer where the token, or the owner of the repository, is another."""
+    if not allowed:
+        return 401, {"error": "Invalid username or password."}
+    return None if name.split("/")[0] == OWNER else (403, {"error": "You don't have the rights to write there."})
 
-    def info(self, name: str, revision: str | None) -> None:
-        stored = self.server.repositories.get(name)
-        if stored is None or (stored.private and self.headers.get("Authorization") != f"Bearer {TOKEN}"):
-            return self.send(401, {"error": "Repository not found"}, X_Error_Code="RepoNotFound")
-        files, siblings = stored.at(revision), [{"rfilename": ".gitattributes"}]
-        for file, content in files.items():
-            large = {"lfs": {"sha256": _sha(content), "size": len(content), "pointerSize": 1}}
-            siblings.append({"rfilename": file} | (large if file.endswith(LARGE) else {}))
-        self.send(200, {"id": name, "private": stored.private, "sha": _commit(files), "siblings": siblings})
 
-    def tree(self, name: str, revision: str) -> None:
-        files = self.server.repositories[name].at(revision)
-        self.send(200, [{"type": "file", "path": file, "size": len(files[file]), "oid": "0"} for file in files])
-
-    def branch(self, name: str, revision: str) -> None:
-        stored = self.server.repositories[name]
-        if revision in stored.branches:
-            return self.send(409, {"error": "Reference already exists"})
-        stored.branches[revision] = dict(stored.files)
-        self.send(200, {})
-
-    def preupload(self, name: str, revision: str) -> None:
-        files = [{"path": file["path"], "shouldIgnore": False} for file in json.loads(self.body)["files"]]
-        self.send(
-            200,
-            {"files": [one | {"uploadMode": "lfs" if one["path"].endswith(LARGE) else "regular"} for one in files]},
-        )
-
-    def batch(self, name: str) -> None:
-        objects = json.loads(self.body)["objects"]
-        for wanted in objects:
-            if wanted["oid"] not in self.server.large:
-                wanted["actions"] = {"upload": {"href": f"{self.server.url}/large/{wanted['oid']}"}}
-        self.send(200, {"transfer": "basic", "objects": objects})
-
-    def upload(self, oid: str) -> None:
-        assert _sha(self.body) == oid
-        self.server.large[oid] = self.body
-        self.server.uploads += 1
-        self.send(200, {})
-
-    def commit(self, name: str, revision: str) -> None:
-        stored = self.server.repositories[name]
-        files = stored.at(revision)
-        for line in map(json.loads, self.body.splitlines()):
-            match line["key"], line["value"]:
-                case "header", value:
-                    stored.commits.append(value["summary"])
-                case "file", value:
-                    files[value["path"]] = base64.b64decode(value["content"])
-                case "lfsFile", value:
-                    files[value["path"]] = self.server.large[value["oid"]]
-                case "deletedFile", value:
-                    del files[value["path"]]
-        oid = _commit(files)
-        url = f"{self.server.url}/{name}/commit/{oid}"
-        self.send(200, {"success": True, "commitOid": oid, "commitUrl": url, "pullRequestUrl": None, "hookOutput": ""})
-
-    def resolve(self, name: str, revision: str, file: str) -> None:
-        stored = self.server.repositories.get(name, Stored())
-        if file not in stored.at(revision):
-            return self.send(404, {"error": "Entry not found"}, X_Error_Code="EntryNotFound")
-        content = stored.at(revision)[file]
-        self.send(200, content, ETag=f'"{_sha(content)}"', X_Repo_Commit=_commit(stored.at(revision)))
+def _lfs(file: str, content: bytes) -> dict:
+    large = {"sha256": _sha(content), "size": len(content), "pointerSize": 1}
+    return {"lfs": large} if file.endswith(LARGE) else {}
 
 
 def _sha(content: bytes) -> str:

@@ -21,55 +21,61 @@ OWN = {"task": "letters", "metric": "f1_macro", "test_f1_macro": 0.4321, "valida
 OWN |= {"model": "/x/student", "examples": {"validation": 11, "test": 22}, "chosen_by": "`f1_macro`", "steps": 3}
 OWN |= {"parameters": 1234, "model_bytes": 5678, "train_seconds": 2.0, "recipe": {"learning_rate": 0.1}}
 OWN |= {"dataset": "someone/letters", "pipeline_tag": "text-classification", "texts": 1}
+ROLES = {"teacher": "teacher", "student_before": "this model before training", "student": "this model"}
+LOSS_TERMS = ("kl", "mlm", "cosine", "attention")
 
 
-def invented():
-    """Results of all kinds whose figures are random, so that none is right by chance."""
+@pytest.fixture(scope="module")
+def results():
+    """Results of a distillation whose figures are random, so that none is right by chance."""
     draw = random.Random(7)
     arguments = (ModelArguments("/home/me/teacher"), DataArguments(), MaskingArguments(), ObjectiveArguments())
-    training = TrainingArguments("out", use_cpu=True, learning_rate=3.7e-4)
-    results = BASE | {"recipe": recipe_of(arguments, training)}
-    for role in ("teacher", "student_before", "student"):
-        results |= {f"{role}_heldout_{metric}": draw.random() for metric in METRICS}
-        results[f"{role}_heldout_masked_words"] = 8311
-    results |= {f"eval_{term}": draw.random() for term in ("kl", "mlm", "cosine", "attention")}
-    results |= {"parameters": 3_812_345, "teacher_parameters": 91_234_567, "model_bytes": 15_876_543}
-    results |= {"steps": 4321, "train_seconds": 8765.4, "train_tokens_per_second": 54321.9}
+    found = BASE | {"recipe": recipe_of(arguments, TrainingArguments("out", use_cpu=True, learning_rate=3.7e-4))}
+    for role in ROLES:
+        found |= {f"{role}_heldout_{metric}": draw.random() for metric in METRICS}
+        found[f"{role}_heldout_masked_words"] = 8311
+    found |= {f"eval_{term}": draw.random() for term in LOSS_TERMS}
+    found |= {"parameters": 3_812_345, "teacher_parameters": 91_234_567, "model_bytes": 15_876_543}
+    return found | {"steps": 4321, "train_seconds": 8765.4, "train_tokens_per_second": 54321.9}
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """Scores, speed, and an exported form of the same kind."""
+    draw = random.Random(8)
+    rows = (
+        ("letters", "f1_macro", "this model"),
+        ("letters", "f1_macro", "teacher"),
+        ("names", "accuracy", "this model"),
+    )
     scores = [
         {"model": model, "task": task, "metric": metric, "seeds": [1, 2], "pipeline_tag": "text-classification"}
         | {"test": {metric: draw.random(), f"{metric}_std": draw.random(), "PER_f1": draw.random()}, "dataset": None}
-        for task, metric, model in (
-            ("letters", "f1_macro", "this model"),
-            ("letters", "f1_macro", "teacher"),
-            ("names", "accuracy", "this model"),
-        )
-    ]
+        for task, metric, model in rows
+    ]  # fmt: skip
     setting = {"head": "masked-lm", "device": "cpu", "batch_size": 3, "sequence_length": 77, "hardware": "cpu Some 9"}
     speed = [
-        setting
-        | {"model": model, "backend": backend, "milliseconds": 100 * draw.random(), "mib": 50 * draw.random()}
-        | {"parameters": parameters}
+        setting | {"model": model, "parameters": parameters, "backend": backend}
         for model, parameters in (("this model", 3_812_345), ("teacher", 91_234_567))
         for backend in ("torch", "onnx-int8")
     ]
+    speed = [row | {"milliseconds": 100 * draw.random(), "mib": 50 * draw.random()} for row in speed]
     exported = {"file": "model_int8.onnx", "backend": "onnx-int8", "bytes": {"model.onnx": 3_987_654}}
     exported |= {"agreement": draw.random(), "largest_difference": draw.random(), "compared": "619 hidden tokens"}
-    return results, {"scores": scores, "speed": speed, "exported": exported}
+    return {"scores": scores, "speed": speed, "exported": exported}
 
 
 def tables(card):
     """The rows of each table by its section; a row as its cells by the heads of the columns."""
     found = {}
-    for section in card.split("\n## ")[1:]:
+    for section in str(card).split("\n## ")[1:]:
         lines = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("|")]
-        lines = [[cell.strip() for cell in line] for line in lines]
-        if lines:
-            found[section.splitlines()[0]] = [dict(zip(lines[0], line, strict=False)) for line in lines[2:]]
+        heads, *rows = [[cell.strip() for cell in line] for line in lines] or [[]]
+        found[section.splitlines()[0]] = [dict(zip(heads, row, strict=False)) for row in rows[1:]]
     return found
 
 
-def test_every_number_is_one_of_the_results():
-    results, measured = invented()
+def test_every_number_is_one_of_the_results(results, measured):
     slowest = next(row for row in measured["speed"] if (row["model"], row["backend"]) == ("teacher", "torch"))
     ratios = [results["teacher_parameters"] / results["parameters"]]
     ratios += [slowest["milliseconds"] / row["milliseconds"] for row in measured["speed"]]
@@ -81,16 +87,13 @@ def test_every_number_is_one_of_the_results():
     assert untraceable("13.5791 of 2,468,013", known) == ["13.5791", "2,468,013"]
 
 
-def test_each_number_stands_where_it_belongs():
+def test_each_number_stands_where_it_belongs(results, measured):
     """A row that the model which speeds are compared with lacks would be compared with itself, and look slow."""
-    results, measured = invented()
     longer = [row | {"sequence_length": 78} for row in measured["speed"] if row["model"] == "this model"]
     text = model_card("me/tiny", results, CONFIG, measured | {"speed": measured["speed"] + longer})
     found = tables(text)
-    roles = {"teacher": "teacher", "student_before": "this model before training", "student": "this model"}
-    for role, row in zip(roles, found["Held-out text"], strict=True):
-        assert row["held-out text"] == roles[role]
-        assert row["loss"] == f"{results[f'{role}_heldout_loss']:.3f}"
+    for (role, name), row in zip(ROLES.items(), found["Held-out text"], strict=True):
+        assert (row["held-out text"], row["loss"]) == (name, f"{results[f'{role}_heldout_loss']:.3f}")
         assert row["word accuracy"] == f"{100 * results[f'{role}_heldout_masked_word_accuracy']:.1f} %"
     letters, names = found["Tasks"]
     for score in measured["scores"]:
@@ -104,12 +107,11 @@ def test_each_number_stands_where_it_belongs():
         assert cells["times as fast"] == f"{base['milliseconds'] / row['milliseconds']:.1f}"
         assert cells["ms"] == f"{row['milliseconds']:.2f}" and cells["MiB on disk"] == f"{row['mib']:.2f}"
     assert speed["this model", "torch", "3 x 78"]["times as fast"] == "" and "as the teacher" in text
-    for row, term in zip(found["How it was made"], ("kl", "mlm", "cosine", "attention"), strict=True):
+    for row, term in zip(found["How it was made"], LOSS_TERMS, strict=True):
         assert row["on held-out text"] == f"{results[f'eval_{term}']:.4f}"
 
 
-def test_a_run_that_learned_from_no_teacher_is_no_distillation():
-    results, _ = invented()
+def test_a_run_that_learned_from_no_teacher_is_no_distillation(results):
     recipe = results["recipe"] | {"weight_kl": 0, "weight_cosine": 0, "weight_attention": 0}
     card = ModelCard(model_card("me/tiny", results | {"recipe": recipe}, CONFIG, {}))
     assert "distilled" not in card.text.split("##")[0] and "knowledge-distillation" not in card.data.tags
@@ -117,11 +119,10 @@ def test_a_run_that_learned_from_no_teacher_is_no_distillation():
     scratch = {name: value for name, value in results.items() if not name.startswith(("student", "teacher_p"))}
     scratch = ModelCard(model_card("me/teacher", scratch | {"recipe": {}, "language": ["ru", "uk"]}, CONFIG, {}))
     assert "trained from scratch" in scratch.text and scratch.data.language == ["ru", "uk"]
-    assert tables(scratch.text)["Held-out text"][0]["held-out text"] == "this model"
+    assert tables(scratch)["Held-out text"][0]["held-out text"] == "this model"
 
 
-def test_what_the_hub_reads():
-    results, measured = invented()
+def test_what_the_hub_reads(results, measured):
     data = ModelCard(model_card("me/tiny", results, CONFIG, measured)).data
     assert (data.language, data.license, data.pipeline_tag) == ("ru", "mit", "fill-mask")
     assert "knowledge-distillation" in data.tags and data.base_model is None
@@ -134,9 +135,8 @@ def test_what_the_hub_reads():
     assert len(found) == 4 + 2, "the teacher's scores are not this model's"
 
 
-def test_the_recipe_makes_the_run_again_and_what_is_not_known_is_not_told():
+def test_the_recipe_repeats_the_run_and_what_is_not_known_is_left_out(results):
     """As YAML that `--config` takes, with every key that decides the weights, and no folder of this machine."""
-    results, _ = invented()
     text = model_card("tiny", results, CONFIG, {})
     recipe = yaml.safe_load(re.search(r"```yaml\n(.*?)```", text, flags=re.S).group(1))
     assert recipe == results["recipe"] | {"teacher_name_or_path": "teacher"}
@@ -167,16 +167,13 @@ def test_a_fine_tuned_model(tag, texts, has):
     assert "With the shape of `student` and random first weights" in text and "Scores are per cent" in text
 
 
-def test_scores_on_demo_data_are_none_of_the_benchmark_and_a_task_says_what_is_per_cent():
+def test_scores_on_demo_data_are_none_of_the_benchmark_and_a_task_says_what_is_per_cent(results, measured):
     """The Hub would rank them beside those that are."""
-    results, measured = invented()
-    scores = [
-        one | {"demo": True, "split": "validation", "per_cent": one["task"] == "names"} for one in measured["scores"]
-    ]
+    demo = {"demo": True, "split": "validation"}
+    scores = [one | demo | {"per_cent": one["task"] == "names"} for one in measured["scores"]]
     chance = {"model": "chance", "task": "letters", "metric": "f1_macro", "seeds": [], "test": {"f1_macro": 0.125}}
     card = ModelCard(model_card("me/tiny", results, CONFIG, {"scores": [chance, *scores]}))
     found = {one.dataset_name: one for one in card.data.eval_results}
     assert found["letters (demo data)"].dataset_split == "validation" and "letters" not in found
-    (first, second), heads = tables(str(card))["Tasks"], ("task", "metric", "chance")
-    assert [first[head] for head in heads] == ["letters (demo data)", "f1_macro", "0.1250"]
-    assert [second.get(head, "") for head in heads] == ["names (demo data)", "accuracy, %", ""]
+    rows = [[row.get(head, "") for head in ("task", "metric", "chance")] for row in tables(card)["Tasks"]]
+    assert rows == [["letters (demo data)", "f1_macro", "0.1250"], ["names (demo data)", "accuracy, %", ""]]

@@ -19,11 +19,11 @@ def student(tmp_path):
 
 @pytest.fixture
 def tuned(student, tmp_path):
-    """A function that leaves the results of a model fine-tuned from the student, unless others are named."""
-    weights = sha256(student / "model.safetensors")
+    """A function that writes the results of a model fine-tuned from the student, unless others are named."""
+    run = {"task": "letters", "metric": "f1", "model": str(student), "seed": 1, "recipe": {}}
+    run["weights"] = sha256(student / "model.safetensors")
 
     def save(name, score=0.5, **others):
-        run = {"task": "letters", "metric": "f1", "model": str(student), "weights": weights, "seed": 1, "recipe": {}}
         write_json(tmp_path / "runs" / name / "all_results.json", run | {"test_f1": score} | others)
 
     return save
@@ -34,7 +34,7 @@ def names(measured):
 
 
 def test_models_are_known_by_their_weights(student, tuned, tmp_path):
-    """Wherever they lay when they were fine-tuned; others are called as they are. Of several seeds the mean alone."""
+    """Wherever they lay when they were fine-tuned; others have their own name. Of several seeds the mean alone."""
     tuned("a", model="/other/machine/student", seeds=[1, 2], test_f1_std=0.125)
     tuned("a/seed-1", 0.875)
     tuned("a/checkpoint-5", 0.875)
@@ -45,15 +45,13 @@ def test_models_are_known_by_their_weights(student, tuned, tmp_path):
     found = {"this model": 0.5, "this model, random weights": 0.25, "teacher": 0.75, "student": 0.125}
     assert names(measured) == found
     assert measured["scores"][0]["seeds"] == [1, 2] and measured["scores"][0]["test"] == {"f1": 0.5, "f1_std": 0.125}
-
-
-def test_others_on_the_task_of_a_fine_tuned_model(student, tuned, tmp_path):
-    tuned("own")
-    tuned("a", 0.75, model="x/other", weights="others")
-    tuned("b", 0.25, model="x/other", weights="others", task="names")
-    write_text(tmp_path / "runs" / "own" / "model.safetensors", "tuned")
-    own = json.loads((tmp_path / "runs" / "own" / "all_results.json").read_text(encoding="utf-8"))
-    assert names(gather(tmp_path / "runs" / "own", own, [tmp_path / "runs"])) == {"other": 0.75}
+    # Of a fine-tuned model, the others on its task.
+    tuned("e", 1.0, model="x/other", weights="others", task="names")
+    write_text(tmp_path / "runs" / "a" / "model.safetensors", "tuned")
+    own = json.loads((tmp_path / "runs" / "a" / "all_results.json").read_text(encoding="utf-8"))
+    others = gather(tmp_path / "runs" / "a", own, [tmp_path / "runs"])
+    assert {score["task"] for score in others["scores"]} == {"letters"} and "other" not in names(others)
+    assert names(others)["teacher"] == 0.75 and "this model" not in names(others)
 
 
 def test_a_russian_superglue(student, tuned, tmp_path):
@@ -70,11 +68,8 @@ def test_a_russian_superglue(student, tuned, tmp_path):
 def test_speed_is_the_median_of_rounds_that_agree(student, tmp_path, caplog):
     """With other work on the cores a card once said "1,046 times as fast"."""
     row = {"head": "masked-lm", "backend": "torch", "device": "cpu", "batch_size": 1, "sequence_length": 8}
-    row |= {"parameters": 12, "seconds": [0.25, 0.2, 0.3], "mib": 1.5, "steady": True}
-    rows = [row | {"source": str(student)}, row | {"source": "x/teacher"}]
-    rows += [
-        row | {"source": str(student), "head": head, "steady": steady} for head, steady in (("a", 0), ("b", None))
-    ]
+    row |= {"parameters": 12, "seconds": [0.25, 0.2, 0.3], "mib": 1.5, "steady": True, "source": str(student)}
+    rows = [row, row | {"source": "x/teacher"}, row | {"head": "a", "steady": 0}, row | {"head": "b", "steady": None}]
     write_json(tmp_path / "speed.json", {"hardware": {"cpu": "Some"}, "rows": rows})
     speed = gather(student, RESULTS, [tmp_path / "speed.json"])["speed"]
     assert [(row["model"], row["milliseconds"]) for row in speed] == [("this model", 250.0), ("teacher", 250.0)]

@@ -12,12 +12,11 @@ from safetensors.torch import load_file
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from distillation import run, run_publish
-from distillation.runs import files
-from distillation.runs.files import sha256
+from distillation.runs.files import sha256, write_json, write_text
 from tests.hub_stand_in import OWNER, TOKEN, Stored
 
 NAME = f"{OWNER}/tiny"
-# What lies in a folder and is nobody's business.
+# Files of a folder that are nobody's business.
 PRIVATE = ["training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "recipe.json"]
 PRIVATE += ["projections.safetensors", "teacher/model.safetensors", "checkpoint-2/model.safetensors", "runs/events"]
 PRIVATE += ["pytorch_model.bin", "onnx/notes.txt", "test_predictions.jsonl", ".env", "model.safetensors.part"]
@@ -51,16 +50,20 @@ def push(folder, *options, name="tiny"):
     run_publish.main(["--checkpoint", str(folder), "--hub_model_id", name, *options])
 
 
-def refusal(capsys, *command):
-    """What is said where a command ends with exit code 2, in one line that holds no token."""
-    with pytest.raises(SystemExit) as ended:
-        command[0](*command[1:])
-    said = capsys.readouterr()
-    assert ended.value.code == 2
-    assert TOKEN not in said.out + said.err
-    (line,) = said.err.strip().splitlines()[-1:]
-    assert line.startswith("error: ")
-    return line
+@pytest.fixture
+def refusal(capsys):
+    """Calls what ends with exit code 2; its message, one line that holds no token."""
+
+    def call(command, *arguments):
+        with pytest.raises(SystemExit) as ended:
+            command(*arguments)
+        printed = capsys.readouterr()
+        assert ended.value.code == 2 and TOKEN not in printed.out + printed.err
+        line = printed.err.strip().splitlines()[-1]
+        assert line.startswith("error: ")
+        return line
+
+    return call
 
 
 def contents(folder):
@@ -70,17 +73,16 @@ def contents(folder):
 def test_a_run_pushes_what_others_load(hub, recipe, tmp_path):
     """And nothing that was measured of an earlier model in the same folder."""
     output = tmp_path / "student"
-    (output / "onnx").mkdir(parents=True)
     for name in EARLIER:
-        (output / name).write_text('{"scores": [{"model": "this model"}]}')
+        write_text(output / name, '{"scores": [{"model": "this model"}]}')
     keys = ["--push_to_hub", "true", "--hub_model_id", "tiny", "--hub_private_repo", "true"]
     run.main([*recipe, *keys, "--output_dir", str(output)])
     stored = hub.repositories[NAME]
     assert stored.private and len(stored.commits) == 1
     assert {"config.json", "all_results.json"} < set(stored.files) and not EARLIER & set(stored.files)
     loaded, tokenizer = AutoModelForMaskedLM.from_pretrained(NAME), AutoTokenizer.from_pretrained(NAME)
-    ours, theirs = load_file(output / "model.safetensors"), loaded.state_dict()
-    assert all(torch.equal(theirs[name], tensor) for name, tensor in ours.items())
+    found = loaded.state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in load_file(output / "model.safetensors").items())
     assert tokenizer.get_vocab() == AutoTokenizer.from_pretrained(output).get_vocab()
     card = ModelCard.load(NAME)
     assert card.data.pipeline_tag == "fill-mask" and f'model="{NAME}"' in card.text
@@ -88,20 +90,18 @@ def test_a_run_pushes_what_others_load(hub, recipe, tmp_path):
 
 def test_nothing_else_leaves_the_machine(hub, student):
     for name in PRIVATE:
-        path = student / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(b"secret")
+        write_text(student / name, "secret")
     push(student)
-    files = hub.repositories[NAME].files
-    assert not set(PRIVATE) & set(files) and b"secret" not in files.values()
-    assert {"README.md", "config.json", "model.safetensors", "tokenizer.json", "all_results.json"} <= set(files)
-    everything = b"".join(content for file, content in files.items() if not file.endswith(".safetensors"))
-    assert str(student.parent.parent).encode() not in everything, "how this machine is laid out"
+    stored = hub.repositories[NAME].files
+    assert not set(PRIVATE) & set(stored) and b"secret" not in stored.values()
+    assert {"README.md", "config.json", "model.safetensors", "tokenizer.json", "all_results.json"} <= set(stored)
+    everything = b"".join(content for file, content in stored.items() if not file.endswith(".safetensors"))
+    assert str(student.parent.parent).encode() not in everything, "the folders of this machine"
     assert TOKEN.encode() not in everything
 
 
 @pytest.mark.parametrize(
-    "name, token, resumes, said",
+    "name, token, resumes, message",
     [
         ("tiny", "hf_wrong", ["--resume_from_checkpoint", "true"], "refuses the token"),
         ("someone/tiny", TOKEN, [], "another's"),
@@ -109,76 +109,69 @@ def test_nothing_else_leaves_the_machine(hub, student):
     ],
 )
 def test_a_run_that_may_not_push_ends_before_it_trains(
-    hub, recipe, tmp_path, capsys, monkeypatch, name, token, resumes, said
+    hub, recipe, tmp_path, refusal, monkeypatch, name, token, resumes, message
 ):
-    """Days later it would be too late. Jobs that may be stopped always say that they go on."""
+    """Days later it would be too late. Jobs that may be stopped always have the option to resume."""
     monkeypatch.setenv("HF_TOKEN", token)
     keys = ["--push_to_hub", "true", "--hub_model_id", name, "--output_dir", str(tmp_path / "student")]
-    assert said in refusal(capsys, run.main, [*recipe, *keys, *resumes])
+    assert message in refusal(run.main, [*recipe, *keys, *resumes])
     assert not (tmp_path / "student").exists()
 
 
-def test_a_name_that_another_model_has(hub, recipe, student, capsys):
+def test_a_name_that_another_model_has(hub, recipe, student, refusal):
     """The Hub's own client would put one model in the place of the other without a word."""
     other = Stored(files={"model.safetensors": b"other", "pytorch_model.bin": b"old", "LICENSE": b"mine"})
     hub.repositories[NAME] = other
     before = dict(other.files)
-    assert "holds another model" in refusal(capsys, push, student)
-    assert "public" in refusal(capsys, push, student, "--hub_private_repo", "true")
+    assert "holds another model" in refusal(push, student)
+    assert "public" in refusal(push, student, "--hub_private_repo", "true")
     keys = ["--push_to_hub", "true", "--hub_model_id", "tiny", "--output_dir", str(student.parent / "new")]
-    assert "holds another model" in refusal(capsys, run.main, [*recipe, *keys])
+    assert "holds another model" in refusal(run.main, [*recipe, *keys])
     assert other.files == before and not (student.parent / "new").exists()
+    push(student, "--hub_revision", "trial")  # a branch, which begins with the files of the other model
+    assert other.files == before
+    trial = other.branches["trial"]
+    assert trial["model.safetensors"] == (student / "model.safetensors").read_bytes()
     push(student, "--hub_overwrite", "true")
-    assert other.files["model.safetensors"] == (student / "model.safetensors").read_bytes()
-    assert "pytorch_model.bin" not in other.files, "the weights of another model beside these"
-    assert other.files["LICENSE"] == b"mine"
+    for files in (trial, other.files):
+        assert "pytorch_model.bin" not in files and files["LICENSE"] == b"mine", (
+            "weights of another model beside these"
+        )
 
 
 @pytest.mark.parametrize("part", ["/large/", "/commit/", "/preupload/"])
-def test_a_cut_connection_loses_nothing_and_can_be_tried_again(hub, student, capsys, part):
+def test_a_cut_connection_loses_nothing_and_can_be_tried_again(hub, student, refusal, part):
     student = student.rename(student.parent / "my student")
     before = contents(student)
     hub.cut = lambda method, path: part in path
-    said = refusal(capsys, push, student, "--hub_private_repo", "true")
+    message = refusal(push, student, "--hub_private_repo", "true")
     assert not hub.repositories[NAME].files, "half of a model on the Hub"
     hub.cut = lambda method, path: False
-    _, command = said.split("to publish it: python distillation/run_publish.py ")
+    _, command = message.split("to publish it: python distillation/run_publish.py ")
     run_publish.main(shlex.split(command))
     assert hub.repositories[NAME].private, "a model that nobody should see"
     assert hub.uploads == 1, "what had arrived was sent once more"
     assert len(hub.repositories[NAME].commits) == 1
     after, card = contents(student), student / "README.md"
     assert after | {card: b""} == before | {card: b""}
-    AutoModelForMaskedLM.from_pretrained(NAME)
 
 
-def test_a_branch(hub, student):
-    other = {"model.safetensors": b"other", "onnx/model.onnx": b"old"}
-    stored = hub.repositories[NAME] = Stored(files=dict(other))
-    push(student, "--hub_revision", "trial")
-    assert stored.files == other
-    trial = stored.branches["trial"]
-    assert trial["model.safetensors"] == (student / "model.safetensors").read_bytes()
-    assert "onnx/model.onnx" not in trial, "what the branch began with is another model's"
-
-
-def test_a_token_that_is_given_is_not_told(hub, student, capsys, monkeypatch):
+def test_a_token_that_is_given_is_not_told(hub, student, refusal, capsys, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
     push(student, "--hub_token", TOKEN)
     assert TOKEN not in "".join(capsys.readouterr())
     assert all(TOKEN.encode() not in content for content in contents(student).values())
     monkeypatch.setattr("huggingface_hub.HfApi.create_commit", Mock(side_effect=OSError(f"sent {TOKEN} and was cut")))
-    assert "***" in refusal(capsys, push, student, "--hub_token", TOKEN)
+    assert "***" in refusal(push, student, "--hub_token", TOKEN)
 
 
-def test_what_was_measured_since_goes_along(hub, student, tmp_path, capsys):
+def test_what_was_measured_since_goes_along(hub, student, tmp_path, refusal):
     """And stays for the next push: the scores of a model fine-tuned from it, and its ONNX model."""
     push(student)
     known = {"model": str(student), "weights": sha256(student / "model.safetensors")}
-    files.write_json(tmp_path / "tuned" / "all_results.json", SCORE | known)
-    found = EXPORT | known
-    files.write_text(tmp_path / "exported" / "model.onnx", "graph")
-    files.write_json(tmp_path / "exported" / "export.json", found)
+    write_json(tmp_path / "tuned" / "all_results.json", SCORE | known)
+    write_text(tmp_path / "exported" / "model.onnx", "graph")
+    write_json(tmp_path / "exported" / "export.json", EXPORT | known)
     options = ["--results", str(tmp_path / "tuned"), "--onnx", str(tmp_path / "exported")]
     for further in (options, []):
         push(student, *further)
@@ -187,13 +180,13 @@ def test_what_was_measured_since_goes_along(hub, student, tmp_path, capsys):
         assert "0.6250" in card and "onnx/model_int8.onnx" in card and "75.00%" in card
     assert stored["onnx/model_int8.onnx"] == b"graph" and json.loads(stored["onnx/export.json"])["model"] == "student"
     assert open(hf_hub_download(NAME, "onnx/model_int8.onnx"), "rb").read() == b"graph"
-    files.write_json(tmp_path / "exported" / "export.json", found | {"weights": "others"})
-    assert "`onnx`" in refusal(capsys, push, student, *options)
+    write_json(tmp_path / "exported" / "export.json", EXPORT | known | {"weights": "others"})
+    assert "`onnx`" in refusal(push, student, *options)
 
 
-def test_without_a_repository_only_the_card_is_written_and_only_of_a_finished_folder(hub, student, tmp_path, capsys):
+def test_without_a_repository_only_the_card_is_written_and_only_of_a_finished_folder(hub, student, tmp_path, refusal):
     run_publish.main(["--checkpoint", str(student), "--license", "cc-by-4.0"])
     assert ModelCard.load(student / "README.md").data.license == "cc-by-4.0"
     for folder in (tmp_path, tmp_path / "missing", student / "checkpoint-2"):
-        assert "`checkpoint`" in refusal(capsys, push, folder)
+        assert "`checkpoint`" in refusal(push, folder)
     assert not hub.repositories
