@@ -17,7 +17,6 @@ KNOWN = {"language": ["be"], "license": "mit", "base_model": "me/teacher"}
         (CARD, "teacher", KNOWN, tuple(KNOWN.values())),
         (None, "teacher", {}, ("ru", "unknown", None)),
         ("---\n- [\n---\n", "teacher", {}, ("ru", "unknown", None)),
-        ("\x00", "teacher", {}, ("ru", "unknown", None)),
         (None, "someone/asleep", {}, ("ru", "unknown", "someone/asleep")),
     ],
 )

@@ -21,8 +21,12 @@ assert_same = functools.partial(gradients.assert_same, tolerance=1e-5)
 STILL = dict(dropout=0.0, learning_rate=0.0, max_grad_norm=0.0, save_strategy="no", train_sampling_strategy="random")
 
 
-def in_order(folder):
-    return [path.name for path in reversed(checkpoints(folder))]
+def losses(history):
+    return [log["loss"] for log in history if "loss" in log]
+
+
+def names(folder):
+    return [path.name for path in checkpoints(folder)]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
@@ -36,8 +40,7 @@ def test_accumulation_is_one_large_batch(tmp_path, batch_size):
     assert len(expected) == len(found) == 3
     for one, other in zip(found, expected, strict=True):
         assert_same(one, other)
-    losses = [[log["loss"] for log in trainer.state.log_history if "loss" in log] for trainer in (single, parted)]
-    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    assert losses(parted.state.log_history) == pytest.approx(losses(single.state.log_history), rel=1e-5)
 
 
 def test_two_ranks_are_one(tmp_path):
@@ -45,7 +48,7 @@ def test_two_ranks_are_one(tmp_path):
 
     def trained(folder, batch_size):
         options = dict(dropout=0.0, optim="sgd", per_device_train_batch_size=batch_size, max_steps=6, logging_steps=1)
-        options |= dict(gradient_accumulation_steps=2, train_sampling_strategy="group_by_length")
+        options |= dict(gradient_accumulation_steps=2)
         trainer = train(folder, **options)
         trainer.save_model()
         resumed = train(folder, checkpoint=folder / "checkpoint-2", **options)
@@ -57,19 +60,31 @@ def test_two_ranks_are_one(tmp_path):
     assert_same(two, one)
     last = checkpoints(tmp_path / "two")[0]
     assert {"rng_state_0.pth", "rng_state_1.pth"} <= {path.name for path in last.iterdir()} and is_complete(last)
-    states = [json.loads((tmp_path / name / last.name / "trainer_state.json").read_text()) for name in ("one", "two")]
-    losses = [[log["loss"] for log in state["log_history"]] for state in states]
-    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    states = [tmp_path / name / last.name / "trainer_state.json" for name in ("one", "two")]
+    one, two = (losses(json.loads(state.read_text())["log_history"]) for state in states)
+    assert two == pytest.approx(one, rel=1e-5)
 
 
 @pytest.mark.parametrize("sampling", ["random", "group_by_length"])
-@pytest.mark.parametrize("steps", [4, 6])  # 6 steps an epoch: in the midst of one, and between two
+@pytest.mark.parametrize(
+    "steps", [4, 6, 10]
+)  # 6 steps an epoch: in the midst of one, between two; the last of the run
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path, sampling, steps):
-    """Order, dropout, optimiser, and scheduler must all come back, in the second epoch too."""
+    """Order, dropout, optimiser, and scheduler must all come back, in the second epoch too. Resumed at its end a run
+    takes no step, where the stock Trainer takes one more. Figures are those of all parts: steps of all of them beside
+    the seconds of the last one made a run look many times as fast."""
     options = dict(train_sampling_strategy=sampling)
-    undisturbed = train(tmp_path / "undisturbed", **options)
-    resumed = train(tmp_path / "resumed", checkpoint=tmp_path / f"undisturbed/checkpoint-{steps}", **options)
+    undisturbed = train(tmp_path, **options)
+    checkpoint = tmp_path / f"checkpoint-{steps}"
+    state = json.loads((checkpoint / "trainer_state.json").read_text())
+    before = state["stateful_callbacks"]["Progress"]["attributes"]
+    assert before["totals"] == {"checkpoints": steps // 2} and before["seconds_before"] > 0
+    before["seconds_before"] = 1000.0
+    (checkpoint / "trainer_state.json").write_text(json.dumps(state))
+    resumed = train(tmp_path, checkpoint=checkpoint, **options)
     assert_same_ends(resumed, undisturbed)
+    assert resumed.state.global_step == 10
+    assert resumed.progress.totals == {"checkpoints": 5} and 1000 < resumed.progress.seconds < 1100
 
 
 def test_the_order_of_a_resumed_epoch_is_that_epochs_on_every_rank(tmp_path):
@@ -84,41 +99,20 @@ def test_the_order_of_a_resumed_epoch_is_that_epochs_on_every_rank(tmp_path):
     assert list(sampler) == order and sorted(order) == list(range(len(trainer.train_dataset)))
 
 
-def test_a_run_resumed_at_its_end_takes_no_step_and_keeps_its_figures(tmp_path):
-    """The stock Trainer takes one more; a run without a step of its own has nothing else to show."""
-    first = train(tmp_path, max_steps=2)
-    again = train(tmp_path, checkpoint=tmp_path / "checkpoint-2", max_steps=2)
-    assert again.state.global_step == 2
-    assert_same_ends(again, first)
-    assert again.progress.totals == first.progress.totals == {"checkpoints": 1}
-
-
-def test_progress_is_that_of_all_parts(tmp_path):
-    """Steps of all parts beside the seconds of the last one made a run look many times as fast."""
-    train(tmp_path / "first")
-    state = json.loads((tmp_path / "first/checkpoint-4/trainer_state.json").read_text())
-    before = state["stateful_callbacks"]["Progress"]["attributes"]
-    assert before["totals"] == {"checkpoints": 2} and before["seconds_before"] > 0
-    before["seconds_before"] = 1000.0
-    (tmp_path / "first/checkpoint-4/trainer_state.json").write_text(json.dumps(state))
-    resumed = train(tmp_path / "resumed", checkpoint=tmp_path / "first/checkpoint-4")
-    assert resumed.progress.totals == {"checkpoints": 5} and 1000 < resumed.progress.seconds < 1100
-
-
-# Checkpoints
-
-
 def test_no_checkpoint_is_deleted_before_the_next_is_complete(tmp_path, monkeypatch):
-    """Killed in between, a run would have none."""
+    """Killed in between, a run would have none. What is left of a torn one must not be marked with the new files."""
     found = []
 
     def watched(folder):
         found.append([path.name for path in checkpoints(folder.parent) if is_complete(path)])
+        assert not (folder / "stale").exists()
         mark_complete(folder)
 
     monkeypatch.setattr(exact_trainer, "mark_complete", watched)
+    (tmp_path / "checkpoint-2").mkdir()
+    (tmp_path / "checkpoint-2" / "stale").write_text("half a file")
     train(tmp_path, save_total_limit=1, max_steps=6)
-    assert found == [[], ["checkpoint-2"], ["checkpoint-4"]] and in_order(tmp_path) == ["checkpoint-6"]
+    assert found == [[], ["checkpoint-2"], ["checkpoint-4"]] and names(tmp_path) == ["checkpoint-6"]
 
 
 def test_the_best_checkpoint_is_kept_and_loaded(tmp_path):
@@ -132,41 +126,27 @@ def test_the_best_checkpoint_is_kept_and_loaded(tmp_path):
     trainer = make(tmp_path, at=(3, worsen), max_steps=6, **options)
     trainer.train()
     assert trainer.state.best_model_checkpoint == str(tmp_path / "checkpoint-2")
-    assert set(in_order(tmp_path)) >= {"checkpoint-2"} and is_complete(tmp_path / "checkpoint-2")
+    assert is_complete(tmp_path / "checkpoint-2")
     best = load_file(tmp_path / "checkpoint-2" / "model.safetensors")
     assert all(torch.equal(weight, best[name]) for name, weight in trainer.model.state_dict().items())
 
 
-def test_what_is_left_of_a_torn_checkpoint_is_not_taken_for_its_own(tmp_path):
-    """A file of another run, or half a file, would be marked as complete."""
-    (tmp_path / "checkpoint-4").mkdir()
-    (tmp_path / "checkpoint-4" / "stale").write_text("half a file")
-    train(tmp_path)
-    assert is_complete(tmp_path / "checkpoint-4") and not (tmp_path / "checkpoint-4" / "stale").exists()
-
-
-# What is no number
-
-
 def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
     """Where it is logged. Before that nothing is saved of its weights."""
-    options = dict(learning_rate=1e38, lr_scheduler_type="constant")
-    with pytest.raises(UserError, match=r"the loss `loss` is (nan|inf) by step 3: .*lower `learning_rate`"):
-        train(tmp_path, logging_steps=3, save_steps=50, **options)
-    with pytest.raises(UserError, match="the loss `train_loss` is"):
-        train(tmp_path, logging_steps=50, save_strategy="no", **options)
-    with pytest.raises(UserError, match="after step 2 some weights are no numbers"):
-        train(tmp_path, logging_steps=50, **options)
+    for message, options in (
+        (r"the loss `loss` is (nan|inf) by step 3: .*lower `learning_rate`", dict(logging_steps=3, save_steps=50)),
+        ("the loss `train_loss` is", dict(logging_steps=50, save_strategy="no")),
+        ("after step 2 some weights are no numbers", dict(logging_steps=50)),
+    ):
+        with pytest.raises(UserError, match=message):
+            train(tmp_path, learning_rate=1e38, lr_scheduler_type="constant", **options)
     assert not checkpoints(tmp_path)
-
-
-# Folders that cannot be written
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt"])
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, file):
     """One sentence says what is left, and the run goes on from there."""
-    train(tmp_path / "undisturbed", max_steps=4)
+    undisturbed = train(tmp_path / "undisturbed", max_steps=4)
     sizes = sorted(path.stat().st_size for path in (tmp_path / "undisturbed/checkpoint-2").iterdir())
     size = (tmp_path / "undisturbed/checkpoint-2" / file).stat().st_size
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -179,16 +159,12 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, file):
             train(tmp_path / "run", at=(3, fill_up), max_steps=4)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    folder = str(tmp_path / "run")
-    assert f"`output_dir` {folder!r} cannot be written" in str(caught.value) and "\n" not in str(caught.value)
-    assert "go on from checkpoint-2, which is whole, by `--resume_from_checkpoint true`" in str(caught.value)
-    assert in_order(folder) == ["checkpoint-2"] and is_complete(Path(folder, "checkpoint-2"))
+    folder, message = str(tmp_path / "run"), str(caught.value)
+    assert f"`output_dir` {folder!r} cannot be written" in message and "\n" not in message
+    assert "resume checkpoint-2, which is complete, by `--resume_from_checkpoint true`" in message
+    assert names(folder) == ["checkpoint-2"] and is_complete(Path(folder, "checkpoint-2"))
     resumed = train(folder, checkpoint=Path(folder, "checkpoint-2"), max_steps=4)
-    assert_same_ends(resumed, train(tmp_path / "again", max_steps=4))
-
-
-def test_a_model_that_cannot_be_written_in_the_end(tmp_path):
-    trainer = train(tmp_path / "run", max_steps=2)
-    os.mkdir(tmp_path / "run" / "model.safetensors")
-    with pytest.raises(LocalError, match="cannot be written.*go on from checkpoint-2, which is whole"):
-        trainer.save_model()
+    assert_same_ends(resumed, undisturbed)
+    os.mkdir(Path(folder, "model.safetensors"))
+    with pytest.raises(LocalError, match="cannot be written.*resume checkpoint-4, which is complete"):
+        resumed.save_model()

@@ -1,4 +1,4 @@
-"""The files of a run's folder: complete or not there, readable by others, and without what is nobody's business."""
+"""The files of a run's folder: complete or not there, readable by others, without keys and paths of this machine."""
 
 import os
 import stat
@@ -20,56 +20,45 @@ def test_a_recipe_holds_what_decides_the_weights_and_what_was_set_and_no_token(t
     assert recipe["adam_beta1"] == 0.9 and recipe["lr_scheduler_type"] == "linear", "a default that may change"
     assert recipe["logging_steps"] == 500 and "eval_delay" not in recipe
     assert "secret" not in str(recipe) and "me/tiny" not in str(recipe)
-
-
-def test_a_file_is_replaced_only_by_a_complete_one(tmp_path):
-    files.write_json(tmp_path / "new" / "results", {"слово": tmp_path})
-    assert '"слово"' in (tmp_path / "new" / "results").read_text(encoding="utf-8")
-    before = files.read_json(tmp_path / "new" / "results")
-    with pytest.raises(UnicodeEncodeError):
-        files.write_text(tmp_path / "new" / "results", "half\ud800")
-    assert files.read_json(tmp_path / "new" / "results") == before == {"слово": str(tmp_path)}
-    assert [path.name for path in tmp_path.rglob("*")] == ["new", "results"], "a draft was left"
-
-
-def test_a_folder_is_replaced_only_by_a_complete_one(tmp_path):
-    """Files of the earlier folder must not be left among the new ones."""
-    for name, fails in (("first", False), ("second", False), ("third", True)):
-        try:
-            with files.replacing(tmp_path / "folder") as draft:
-                draft.mkdir()
-                (draft / name).write_text(name)
-                if fails:
-                    raise KeyboardInterrupt
-        except KeyboardInterrupt:
-            pass
-    assert [str(path.relative_to(tmp_path)) for path in sorted(tmp_path.rglob("*"))] == ["folder", "folder/second"]
-    with pytest.raises(UserError, match="folder is a folder"):  # what somebody keeps there would be gone
-        files.write_text(tmp_path / "folder", "card")
-    assert (tmp_path / "folder" / "second").exists()
-
-
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
-def test_others_may_read_what_the_umask_lets_them(tmp_path, umask, mode):
-    """safetensors writes for the owner alone: a server under another account could not read the model."""
-    before = os.umask(umask)
-    try:
-        with files.replacing(tmp_path / "folder") as draft:
-            draft.mkdir()
-            os.close(os.open(draft / "model.safetensors", os.O_CREAT, 0o600))
-    finally:
-        os.umask(before)
-    assert stat.S_IMODE((tmp_path / "folder" / "model.safetensors").stat().st_mode) == mode
-
-
-def test_what_is_no_json_is_a_sentence(tmp_path):
-    (tmp_path / "torn.json").write_text('{"loss": ')
-    for name, says in (("torn.json", "cannot be read as JSON"), ("absent.json", "does not exist")):
-        with pytest.raises(UserError, match=f"{name} {says}.*: name a result file"):
-            files.read_json(tmp_path / name)
-
-
-def test_absolute_paths_are_cut_to_their_last_name():
     values = {"a": "/home/me/corpus.txt", "b": ["outputs/teacher", {"c": ("/x/y", 1, None)}], "d": "me/tiny"}
     cut = {"a": "corpus.txt", "b": ["outputs/teacher", {"c": ["y", 1, None]}], "d": "me/tiny"}
     assert files.without_folders(values) == cut
+
+
+def test_a_file_is_replaced_only_by_a_complete_one(tmp_path):
+    path = tmp_path / "new" / "results"
+    files.write_json(path, {"слово": tmp_path})
+    with pytest.raises(UnicodeEncodeError):
+        files.write_text(path, "half\ud800")
+    assert '"слово"' in path.read_text(encoding="utf-8") and files.read_json(path) == {"слово": str(tmp_path)}
+    assert [path.name for path in tmp_path.rglob("*")] == ["new", "results"], "a draft was left"
+    (tmp_path / "torn.json").write_text('{"loss": ')
+    for name, message in (("torn.json", "cannot be read as JSON"), ("absent.json", "does not exist")):
+        with pytest.raises(UserError, match=f"{name} {message}.*: name a result file"):
+            files.read_json(tmp_path / name)
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_a_folder_is_replaced_only_by_a_complete_one_that_others_may_read(tmp_path, umask, mode):
+    """Files of the earlier folder must not be left among the new ones. A server under another account could not read a
+    model as safetensors writes it."""
+
+    def replace(name, error=None):
+        with files.replacing(tmp_path / "folder") as draft:
+            draft.mkdir()
+            os.close(os.open(draft / name, os.O_CREAT, 0o600))
+            if error:
+                raise error
+
+    before = os.umask(umask)
+    try:
+        replace("first")
+        replace("second")
+        with pytest.raises(KeyboardInterrupt):
+            replace("third", KeyboardInterrupt)
+    finally:
+        os.umask(before)
+    with pytest.raises(UserError, match="folder is a folder"):  # its files would be gone
+        files.write_text(tmp_path / "folder", "card")
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "folder", tmp_path / "folder" / "second"]
+    assert stat.S_IMODE((tmp_path / "folder" / "second").stat().st_mode) == mode

@@ -10,37 +10,42 @@ from distillation.config.errors import UserError
 from distillation.runs.resume import checkpoints, find_checkpoint, finished, is_complete, mark_complete, start_run
 
 
-def write_checkpoint(folder):
-    (folder / "shards").mkdir(parents=True)
-    for name in ("model", "optimizer", "shards/0"):
-        (folder / name).write_text("weights")
+@pytest.fixture
+def find(tmp_path):
+    """What a run in `tmp_path` finds."""
+    return lambda value, recipe=None: find_checkpoint(arguments(tmp_path, value), recipe or {})
 
 
 def arguments(folder, checkpoint=None):
     return TrainingArguments(str(folder), resume_from_checkpoint=checkpoint, use_cpu=True)
 
 
+def write_checkpoint(folder):
+    (folder / "shards").mkdir(parents=True)
+    for name in ("model", "optimizer", "shards/0"):
+        (folder / name).write_text("weights")
+
+
 def cut(path):
-    path.write_bytes(path.read_bytes()[:-1])
+    path.write_bytes(path.read_bytes()[:-2])
 
 
 @pytest.mark.parametrize("harm", [cut, Path.unlink])
 @pytest.mark.parametrize("name", ["model", "optimizer", "shards/0", "complete.json"])
 def test_a_file_that_is_missing_or_cut_short_shows(tmp_path, name, harm):
     """Resumed from half an optimiser, a run would end elsewhere, or not start. FSDP's shards are in folders."""
-    folder = tmp_path / "checkpoint-1"
-    write_checkpoint(folder)
-    assert not is_complete(folder)
-    mark_complete(folder)
-    assert is_complete(folder)
-    harm(folder / name)
-    if name == "complete.json" and harm is cut:
-        harm(folder / name)  # more than the last line's end
-    assert not is_complete(folder)
+    write_checkpoint(tmp_path)
+    assert not is_complete(tmp_path)
+    mark_complete(tmp_path)
+    assert is_complete(tmp_path)
+    harm(tmp_path / name)
+    assert not is_complete(tmp_path)
 
 
-def test_the_newest_complete_checkpoint_by_number(tmp_path, caplog):
-    """By name 9 would come after 10; 11 is not marked, 12 lacks a file, 13 was deleted half."""
+def test_the_newest_complete_checkpoint_by_number(tmp_path, caplog, find):
+    """By name 9 would come after 10; 11 is not marked, 12 lacks a file, 13 was deleted half. A run that is not resumed
+    leaves them alone: an older one with a higher number would be what the next resumption takes."""
+    assert [find(value) for value in ("true", None, "false")] == [None] * 3
     for step in (9, 10, 11, 12, 13):
         write_checkpoint(tmp_path / f"checkpoint-{step}")
         if step != 11:
@@ -49,36 +54,29 @@ def test_the_newest_complete_checkpoint_by_number(tmp_path, caplog):
     shutil.rmtree(tmp_path / "checkpoint-13" / "shards")
     (tmp_path / "checkpoint-best").mkdir()
     assert len(checkpoints(tmp_path)) == 5
-    assert find_checkpoint(arguments(tmp_path, "true"), {}) == str(tmp_path / "checkpoint-10")
+    assert find("true") == str(tmp_path / "checkpoint-10")
     for step in (11, 12, 13):
         assert f"checkpoint-{step} is not complete and is skipped" in caplog.text
-    assert find_checkpoint(arguments(tmp_path, str(tmp_path / "checkpoint-9")), {}) == str(tmp_path / "checkpoint-9")
-    for name in ("checkpoint-13", "nothing"):
+    assert find(str(tmp_path / "checkpoint-9")) == str(tmp_path / "checkpoint-9")
+    for value in ("checkpoint-13", "nothing"):
         with pytest.raises(UserError, match="`resume_from_checkpoint`.* is no complete checkpoint"):
-            find_checkpoint(arguments(tmp_path, str(tmp_path / name)), {})
-
-
-def test_a_folder_with_checkpoints_is_resumed_or_left_alone(tmp_path):
-    """An older checkpoint with a higher number would be what a resumption takes."""
-    for value in ("true", None, "false"):
-        assert find_checkpoint(arguments(tmp_path, value), {}) is None
-    write_checkpoint(tmp_path / "checkpoint-1")
+            find(str(tmp_path / value))
     for value in (None, "false"):
         with pytest.raises(UserError, match="`output_dir`.*--resume_from_checkpoint true"):
-            find_checkpoint(arguments(tmp_path, value), {})
+            find(value)
 
 
-def test_another_recipe_does_not_go_on(tmp_path, caplog):
+def test_another_recipe_does_not_go_on(tmp_path, caplog, find):
     """What makes another model is refused; what another machine may need is logged."""
     recipe = {"weight_kl": 2.0, "seed": 1, "max_steps": 10, "output_dir": "here", "preprocessing_num_workers": 1}
     start_run(arguments(tmp_path), recipe)
-    again, resumed = recipe | {"output_dir": "there"}, arguments(tmp_path, "true")
-    assert find_checkpoint(resumed, again) is None and "goes on with" not in caplog.text
+    again = recipe | {"output_dir": "there"}
+    assert find("true", again) is None and "goes on with" not in caplog.text
     for key, value in (("weight_kl", 1.0), ("seed", 2), ("alignment", "match"), ("learning_rate", 1.0)):
         with pytest.raises(UserError, match=f"`output_dir`.*`{key}`"):
-            find_checkpoint(resumed, again | {key: value})
-    find_checkpoint(resumed, again | {"max_steps": 20, "preprocessing_num_workers": 2, "logging_steps": 5})
-    assert "the run goes on with `max_steps` 20, and began with 10" in caplog.text
+            find("true", again | {key: value})
+    find("true", again | {"max_steps": 20, "preprocessing_num_workers": 2, "logging_steps": 5})
+    assert "the run goes on with `max_steps` 20, and started with 10" in caplog.text
     assert "`preprocessing_num_workers` 2" in caplog.text and "`logging_steps` 5" in caplog.text
 
 
@@ -98,7 +96,6 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="`output_dir`.*cannot be written"):
         find_checkpoint(arguments(tmp_path / "file" / "run"), {})
-    (tmp_path / "run" / "recipe.json").mkdir(parents=True)
-    (tmp_path / "run" / "all_results.json").mkdir()
+    (tmp_path / "run" / "all_results.json").mkdir(parents=True)
     with pytest.raises(UserError, match="`output_dir`.*cannot be written.*name another folder"):
         start_run(arguments(tmp_path / "run"), {})

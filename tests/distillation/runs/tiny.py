@@ -9,13 +9,17 @@ from transformers import TrainerCallback, TrainingArguments
 from distillation.runs.exact_trainer import ExactTrainer
 from distillation.runs.files import WEIGHTS
 
+OPTIONS = dict(use_cpu=True, disable_tqdm=True, report_to="none", save_strategy="steps", save_steps=2, seed=1)
+OPTIONS |= dict(per_device_train_batch_size=8, learning_rate=0.1, max_steps=10, logging_steps=2)
+OPTIONS |= dict(train_sampling_strategy="group_by_length")
+
 
 class Net(nn.Module):
     """Dropout, so that random numbers must come back; as many weights as a full disk needs."""
 
-    def __init__(self):
+    def __init__(self, dropout):
         super().__init__()
-        self.layer, self.dropout = nn.Linear(8, 40), nn.Dropout(0.2)
+        self.layer, self.dropout = nn.Linear(8, 40), nn.Dropout(dropout)
 
     def forward(self, x):
         return self.dropout(self.layer(x)).mean(-1)
@@ -47,23 +51,15 @@ class TinyTrainer(ExactTrainer):
 
 
 def collate(examples):
-    """Examples of up to three vectors, padded with zeros."""
-    batch = {"x": torch.zeros(len(examples), 3, 8), "y": torch.zeros(len(examples), 3)}
-    batch["mask"] = torch.zeros(len(examples), 3, dtype=torch.int64)
-    for row, example in enumerate(examples):
-        batch["x"][row, : example["length"]] = torch.tensor(example["x"])
-        batch["y"][row, : example["length"]] = torch.tensor(example["y"])
-        batch["mask"][row, : example["length"]] = 1
-    return batch
+    return {name: torch.tensor([example[name] for example in examples]) for name in ("x", "y", "mask")}
 
 
 def examples(count=48):
-    """Each with 1 to 3 vectors and their values."""
-    torch.manual_seed(0)
+    """Each has 3 vectors and their sums, of which 1 to 3 count."""
+    x = torch.randn(count, 3, 8, generator=torch.Generator().manual_seed(0))
     lengths = [1 + index % 3 for index in range(count)]
-    x = [torch.randn(length, 8) for length in lengths]
-    columns = {"x": [one.tolist() for one in x], "y": [one.sum(-1).tolist() for one in x], "length": lengths}
-    return Dataset.from_dict(columns)
+    masks = [[int(place < length) for place in range(3)] for length in lengths]
+    return Dataset.from_dict({"x": x.tolist(), "y": x.sum(-1).tolist(), "mask": masks, "length": lengths})
 
 
 class At(TrainerCallback):
@@ -80,14 +76,10 @@ class At(TrainerCallback):
 def make(folder, at=None, dropout=0.2, **options):
     """A trainer; at: a step and what happens in it."""
     torch.manual_seed(1)
-    model, dataset = Net(), examples()
-    model.dropout.p = dropout
-    defaults = dict(use_cpu=True, disable_tqdm=True, report_to="none", save_strategy="steps", save_steps=2, seed=1)
-    defaults |= dict(per_device_train_batch_size=8, learning_rate=0.1, max_steps=10, logging_steps=2)
-    defaults |= dict(train_sampling_strategy="group_by_length")
+    dataset = examples()
     return TinyTrainer(
-        model,
-        TrainingArguments(str(folder), **{**defaults, **options}),
+        Net(dropout),
+        TrainingArguments(str(folder), **{**OPTIONS, **options}),
         lengths=lambda: dataset["length"][:],
         callbacks=[At(*at)] if at else [],
         data_collator=collate,
