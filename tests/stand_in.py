@@ -1,34 +1,18 @@
 """A stand-in for Python, to test shell scripts: it writes down each command, and leaves what a finished run leaves."""
 
 import functools
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest import mock
 
-from benchmarks import compare, export, inference, quality, report, scores
-from benchmarks.timing.measure import TimingArguments
-from distillation import run_evaluation, run_publish, run_teacher, run_vocabulary
-from distillation.config import arguments, training
+import pytest
+
 from distillation.config.command_line import KeyParser
-from finetuning import run_benchmarks
-from finetuning.sets import REGISTRY
 
 ROOT = Path(__file__).resolve().parents[1]
-TYPES = {
-    "distillation/run.py": arguments.ARGUMENTS,
-    "distillation/run_teacher.py": run_teacher.ARGUMENTS,
-    "distillation/run_vocabulary.py": run_vocabulary.ARGUMENTS,
-    "distillation/run_evaluation.py": (run_evaluation.EvaluationArguments, arguments.DataArguments),
-    "distillation/run_publish.py": (run_publish.PublishArguments, arguments.CardArguments),
-    "finetuning/run_benchmarks.py": (run_benchmarks.BenchmarksArguments,),
-    "benchmarks/quality.py": (quality.QualityArguments,),
-    "benchmarks/compare.py": (compare.CompareArguments,),
-    "benchmarks/scores.py": (scores.ScoresArguments,),
-    "benchmarks/report.py": (report.ReportArguments,),
-    "benchmarks/export.py": (export.ExportArguments,),
-    "benchmarks/inference.py": (inference.InferenceArguments, TimingArguments),
-}
 TEXT = """#!/bin/bash
 [ "$1" != -c ] || exec {python} "$@"
 (IFS=$'\\t'; echo "$*" >>{commands})
@@ -51,7 +35,7 @@ done
 
 
 class StandIn:
-    """`python` and `accelerate` in a folder of programs, and what they were asked."""
+    """`python` and `accelerate` in a folder of programs, and the commands that they were given."""
 
     def __init__(self, folder: Path):
         self.commands, self.programs = folder / "commands", folder / "programs"
@@ -66,7 +50,7 @@ class StandIn:
             (self.programs / name).chmod(0o755)
 
     def run(self, *call: str | Path) -> list[list[str]]:
-        """Run a shell script to its end: of each command that it gave the script of ours, and its words.
+        """Run a shell script to its end: of each command that it gave the script of this project, and its words.
 
         Raises CalledProcessError if the script fails.
         """
@@ -79,16 +63,21 @@ class StandIn:
 
 def check(script: str, words: list[str]) -> None:
     """Raise UserError for a command that its script would refuse: a key, a choice, a type, or a path."""
-    _parser(script).parse(words)
+    parser_of(script.removesuffix(".py").replace("/", ".")).parse(words)
+
+
+class Made(Exception):
+    """Carries a parser out of the script that made it."""
 
 
 @functools.cache
-def _parser(script: str) -> KeyParser:
-    further: set[str] = set()
-    if script in ("distillation/run.py", "distillation/run_teacher.py", "benchmarks/quality.py"):
-        further = {*training.field_names()}
-    if script == "benchmarks/quality.py":
-        further |= {name for one in arguments.ARGUMENTS for name in one.__dataclass_fields__}
-    if script == "finetuning/run_benchmarks.py":
-        further = run_benchmarks.keys_of(*REGISTRY)
-    return KeyParser(*TYPES[script], further=further)
+def parser_of(name: str) -> KeyParser:
+    """The parser of the keys of a script such as `distillation.run`."""
+
+    def parse(parser: KeyParser, words: list[str]) -> None:
+        raise Made(parser)
+
+    main = importlib.import_module(name).main
+    with mock.patch.object(KeyParser, "parse", parse), pytest.raises(Made) as made:
+        main.__wrapped__([])
+    return made.value.args[0]

@@ -1,6 +1,5 @@
-"""What people get wrong, in every script; and that the guard of `tests/fuzz` sees what it is there to see."""
+"""What people get wrong, in every script; and the guard of `tests/fuzz` finds what it is there to find."""
 
-import json
 import os
 import pickle
 import signal
@@ -13,54 +12,52 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz import guard
-from tests.fuzz.case import REFUSED, SURVIVED
+from tests.fuzz.cases import people
 from tests.fuzz.checkpoints import Payload
-from tests.fuzz.entries import ENTRIES, TOKEN
-from tests.fuzz.keys import people
-from tests.fuzz.verdict import FAILED, ended, revealed, written
+from tests.fuzz.entries import ENTRIES
+from tests.fuzz.guard import FAILED, REFUSED, SURVIVED, TOKEN
 
-RUN = Path(__file__).parent / "fuzz" / "run.py"
-MAIN = 'if __name__ == "__main__":'
+ROOT = Path(__file__).resolve().parents[1]
 SENTENCE = "error: `train_file` is missing: name a corpus"
 
 
-def test_what_people_get_wrong(tmp_path):
-    """In a process of its own, since this one may have trained, and a fork of it could not."""
-    command = [sys.executable, str(RUN), "--count", str(len(people())), "--output", str(tmp_path / "figures.json")]
+def test_what_people_get_wrong():
+    """In a process of its own: this one may have trained, and then a fork of it could not."""
+    count = len(people())
+    assert count >= 50
+    command = [sys.executable, ROOT / "tests" / "fuzz" / "run.py", "--count", str(count)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-3000:]
-    figures = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
-    assert figures["cases"] == len(people()) >= 40 and not figures["failures"]
+    cells = [cell.strip() for cell in done.stdout.splitlines()[-1].strip("| ").split("|")]
+    assert cells == ["all", str(count - 1), "1", "0"]
 
 
 def test_every_script_takes_part():
-    """One that is forgotten could do with bad inputs what it likes."""
-    root = RUN.parents[2]
-    scripts = [path for stage in ("distillation", "finetuning", "benchmarks") for path in (root / stage).glob("*.py")]
-    scripts = {f"{path.parent.name}.{path.stem}" for path in scripts if MAIN in path.read_text("utf-8")}
-    assert scripts == {entry.name for entry in ENTRIES}
+    scripts = [path for stage in ("distillation", "finetuning", "benchmarks") for path in (ROOT / stage).glob("*.py")]
+    scripts = [path for path in scripts if 'if __name__ == "__main__":' in path.read_text("utf-8")]
+    assert {f"{path.parent.name}.{path.stem}" for path in scripts} == {entry.name for entry in ENTRIES}
 
 
 @pytest.fixture
 def watched(tmp_path):
-    """A function that watches a call and gives outcome and faults; `here` is what it may write to."""
-    here, work = tmp_path / "here", tmp_path / "here" / "work"
-    work.mkdir(parents=True)
+    """A function that watches a call and gives outcome and faults; the call may write to `here`."""
 
     def watch(call, limit=20.0):
-        before = guard.contents(here)
-        report = guard.watch(call, work, tmp_path / "said", [here], limit)
-        outcome, faults = ended(report)
-        after = guard.contents(here)
-        return outcome, faults + written(before, after, outcome) + revealed([tmp_path / "said", here])
+        report = guard.watch(call, tmp_path, [], limit)
+        return report.outcome, report.faults
 
     return watch
 
 
 def refuse(*lines, code=2):
-    for line in lines:
-        print(line, file=sys.stderr)
+    print(*lines, sep="\n", file=sys.stderr)
     sys.exit(code)
+
+
+def leave_a_folder():
+    Path("../output").mkdir()
+    Path("../output/config.json").touch()
+    refuse(SENTENCE)
 
 
 def test_one_sentence_is_a_refusal_and_a_return_is_a_survival(watched):
@@ -71,10 +68,10 @@ def test_one_sentence_is_a_refusal_and_a_return_is_a_survival(watched):
 @pytest.mark.parametrize(
     ("call", "fault"),
     [
-        (lambda: 1 / 0, "told a traceback"),
-        (lambda: refuse(SENTENCE, SENTENCE), "told 2 errors"),
-        (lambda: refuse("no such file"), "told 0 errors"),
-        (lambda: refuse("error: no"), "told an error of 9 characters"),
+        (lambda: 1 / 0, "printed a traceback"),
+        (lambda: refuse(SENTENCE, SENTENCE), "printed 2 errors"),
+        (lambda: refuse("no such file"), "printed 0 errors"),
+        (lambda: refuse("error: no"), "printed an error of 9 characters"),
         (lambda: refuse(SENTENCE, code=1), "ended with code 1"),
         (lambda: sys.exit("a word"), "ended with code 1"),
         (lambda: os.kill(os.getpid(), signal.SIGKILL), "ended with code -9"),
@@ -84,34 +81,21 @@ def test_one_sentence_is_a_refusal_and_a_return_is_a_survival(watched):
         (lambda: print(TOKEN), "revealed the token in output"),
         (lambda: Path("../log").write_text(f"as {TOKEN}"), "revealed the token in log"),
         (lambda: Path("mine").touch(), "wrote work/mine into its working folder"),
+        (lambda: Path("../corpus.txt").write_text("another"), "changed corpus.txt"),
+        (leave_a_folder, "refused, and left output/config.json"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_is_seen(watched, call, fault):
+def test_a_fault_is_found(watched, tmp_path, call, fault):
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "corpus.txt").write_text("one")
     assert any(found.startswith(fault) for found in watched(call)[1])
 
 
-def test_a_half_written_folder_is_seen(watched, tmp_path):
-    def call():
-        Path("../output").mkdir()
-        Path("../output/config.json").touch()
-        refuse(SENTENCE)
-
-    assert watched(call) == (REFUSED, ["refused, and left output", "refused, and left output/config.json"])
-
-
-def test_changed_inputs_are_seen(watched, tmp_path):
-    (tmp_path / "here" / "corpus.txt").write_text("one")
-    assert watched(lambda: Path("../corpus.txt").write_text("another")) == (
-        SURVIVED,
-        ["changed or removed corpus.txt"],
-    )
-
-
 @pytest.mark.parametrize("way", ["open", "mkdir", "rename", "remove", "link"])
-def test_a_change_outside_is_seen(watched, tmp_path, way):
+def test_a_change_outside_is_found(watched, tmp_path, way):
     outside = tmp_path / "outside"
-    outside.write_text("theirs")
+    outside.write_text("another's")
     ways = {
         "open": lambda: open(outside, "a").close(),
         "mkdir": lambda: (tmp_path / "new").mkdir(),
@@ -124,15 +108,15 @@ def test_a_change_outside_is_seen(watched, tmp_path, way):
     assert "test_fuzz.py" in fault, "and where"
 
 
-def test_unpickling_is_seen(watched, tmp_path):
+def test_unpickling_is_found(watched, tmp_path):
     content = pickle.dumps(Payload(tmp_path / "here"))
-    outcome, faults = watched(lambda: pickle.loads(content))
+    _, faults = watched(lambda: pickle.loads(content))
     assert any("pickle.find_class builtins exec" in fault for fault in faults)
     assert "ran what was planted: executed" in faults
 
 
 def test_a_hang_is_ended(watched):
-    """Even one that no signal handler could end, with the processes that it has started."""
+    """No signal handler could end this one; its own processes end too."""
 
     def call():
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
@@ -140,6 +124,6 @@ def test_a_hang_is_ended(watched):
         os.fork()
         time.sleep(60)
 
-    begin = time.monotonic()
-    outcome, faults = watched(call, limit=0.3)
-    assert outcome == FAILED and faults == ["hung for 0 s"] and time.monotonic() - begin < 5
+    start = time.monotonic()
+    assert watched(call, limit=0.3) == (FAILED, ["hung for 0 s"])
+    assert time.monotonic() - start < 5

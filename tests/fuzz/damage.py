@@ -1,19 +1,21 @@
-"""Damaged contents, changed JSON, and things that stand where a file should."""
+"""Damaged contents, changed JSON, things that stand where a file should, and recipes that are none."""
 
 import gzip
 import json
 import random
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.case import Make
-
-Change = Callable[[Path], None]  # of a copy of a good folder
 WRONG = (None, "word", "", -1, 0, 2**70, 0.5, [], {}, [1], {"a": 1}, True, float("nan"), "\x00", "\ud800")
+PIECES = (b'"', b"\n", b"{", b"]", b"null", b"-1", b"1e999", b"NaN", b",", b"\\u0000", b"<", b"&", b"\t")
 
-# A content becomes another.
+
+def gz(content: bytes) -> bytes:
+    return gzip.compress(content, mtime=0)
+
+
+# One content becomes another.
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "empty": lambda content: b"",
     "blank": lambda content: b"\n \n\t\n\r\n",
@@ -34,6 +36,8 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
     "a-long-line": lambda content: "слово ".encode() * 360_000,
     "a-deep-list": lambda content: b'{"data": ' + b"[" * 100_000,
 }
+# What no reader of a checkpoint may take for a file.
+TORN = ("empty", "cut", "zeros", "noise", "utf-16", "a-web-page", "a-pointer")
 
 
 def mutated(content: bytes, draw: random.Random) -> bytes:
@@ -41,24 +45,11 @@ def mutated(content: bytes, draw: random.Random) -> bytes:
     for _ in range(draw.choice((1, 1, 2, 5))):
         first, last = sorted(draw.randrange(len(content) + 1) for _ in range(2))
         last = min(last, first + 200)
-        match draw.randrange(6):
-            case 0:
-                content = content[:first] + content[last:]
-            case 1:
-                content = content[:first]
-            case 2:
-                content = content[:first] + draw.randbytes(draw.choice((1, 8))) + content[last:]
-            case 3:
-                content = content[:last] + content[first:]
-            case 4:
-                content = content[:first] + draw.choice(_MEANT) + content[first:]
-            case _:
-                flipped = bytes(byte ^ draw.choice((0, 1, 255)) for byte in content[first:last])
-                content = content[:first] + flipped + content[last:]
+        flipped = bytes(byte ^ draw.choice((0, 1, 255)) for byte in content[first:last])
+        changes = (b"", draw.randbytes(draw.choice((1, 8))), draw.choice(PIECES), flipped, content[first:last] * 2)
+        change = draw.choice((*changes, None))
+        content = content[:first] if change is None else content[:first] + change + content[last:]
     return content
-
-
-_MEANT = (b'"', b"\n", b"{", b"]", b"null", b"-1", b"1e999", b"NaN", b",", b"\\u0000", b"<", b"&", b"\t")
 
 
 def changed_json(content: bytes, draw: random.Random) -> bytes:
@@ -66,51 +57,23 @@ def changed_json(content: bytes, draw: random.Random) -> bytes:
     first, *rest = content.split(b"\n")
     for text, others in ((content, []), (first, rest)):
         try:
-            value = json.loads(text)
+            value = _changed(json.loads(text), draw)
         except ValueError:
             continue
-        return b"\n".join([json.dumps(_changed(value, draw)).encode(), *others])
+        return b"\n".join([json.dumps(value).encode(), *others])
     return mutated(content, draw)
 
 
 def _changed(value: Any, draw: random.Random) -> Any:
-    if isinstance(value, dict | list) and value and draw.random() < 0.9:
-        key = draw.choice(list(value)) if isinstance(value, dict) else draw.randrange(len(value))
-        if draw.random() < 0.2:
-            del value[key]
-        else:
-            value[key] = _changed(value[key], draw)
-        return value
-    return draw.choice(WRONG)
-
-
-def copied(source: str, target: str, change: Change) -> Make:
-    """Makes a changed copy of one of the good folders."""
-
-    def make(good: Path, here: Path) -> None:
-        shutil.copytree(good / source, here / target, dirs_exist_ok=True)
-        change(here / target)
-
-    return make
-
-
-def damaged(file: str, damage: Callable[[bytes], bytes]) -> Change:
-    """Damages the content of a file."""
-
-    def change(folder: Path) -> None:
-        (folder / file).write_bytes(damage((folder / file).read_bytes()))
-
-    return change
-
-
-def replaced(file: str, stand_in: Callable[[Path], None]) -> Change:
-    """Puts another thing in a file's place."""
-
-    def change(folder: Path) -> None:
-        (folder / file).unlink()
-        stand_in(folder / file)
-
-    return change
+    if not isinstance(value, dict | list) or not value or draw.random() < 0.1:
+        return draw.choice(WRONG)
+    key = draw.choice(list(value)) if isinstance(value, dict) else draw.randrange(len(value))
+    changed = _changed(value[key], draw)
+    if draw.random() < 0.2:
+        del value[key]
+    else:
+        value[key] = changed
+    return value
 
 
 def _locked(path: Path) -> None:
@@ -119,7 +82,7 @@ def _locked(path: Path) -> None:
 
 
 # What may stand in the place of a file; `locked` is open to root.
-STAND_INS: dict[str, Callable[[Path], None]] = {
+STAND_INS: dict[str, Callable[[Path], Any]] = {
     "absent": lambda path: None,
     "a-folder": lambda path: path.mkdir(),
     "a-dangling-link": lambda path: path.symlink_to(path.with_name("absent")),
@@ -130,7 +93,6 @@ STAND_INS: dict[str, Callable[[Path], None]] = {
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
-# Recipes that are none, whatever the script.
 RECIPES: dict[str, bytes] = {
     "empty": b"",
     "a-list": b"- student_layers\n- 2\n",
@@ -155,7 +117,3 @@ RECIPES: dict[str, bytes] = {
     "dashes": b"--seed: 1\n",
     "an-empty-list": b"seed: []\n",
 }
-
-
-def gz(content: bytes) -> bytes:
-    return gzip.compress(content, mtime=0)

@@ -1,154 +1,151 @@
-"""Every script of the project, each with a good call; a new one is one more entry."""
+"""Every script of the project with a good call, and what people get wrong; a new script is one more entry."""
 
-from types import ModuleType
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import compare, cross_vocabulary_kl, export, inference, quality, report, scores, training_step
-from distillation import run, run_evaluation, run_publish, run_teacher, run_vocabulary
-from distillation.config.arguments import ARGUMENTS, CardArguments, DataArguments
-from finetuning import (
-    run_benchmarks,
-    run_collection3,
-    run_paraphraser,
-    run_rusentiment,
-    run_russian_superglue,
-    run_sberquad,
-)
-from finetuning.arguments import ARGUMENTS as TUNING
-from finetuning.sets import collection3, paraphraser, rusentiment, russian_superglue, sberquad
-from tests.fuzz.case import Entry
+from distillation.config.command_line import words_of
+from tests.fuzz.guard import TOKEN
 
-TOKEN = "hf_ThisIsNoTokenAtAll1234567890abcdef"  # given to every script, and to be seen nowhere
 TEACHER, CORPUS, FOLDER, FILE = "{good}/teacher", "{good}/corpus.txt", "{here}/output", "{here}/output.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A script. In values, `{good}` is the folder of good inputs and `{here}` that of the case.
+
+    keys: of a good call; the key "" holds values without one. corpora, models, recipes: keys whose values are such
+    files or folders. folder: a key, and the folder of good inputs that it names, whose files are damaged.
+    """
+
+    name: str
+    keys: Mapping[str, Any]
+    corpora: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = ("config",)
+    folder: tuple[str, str] | None = None
+    trains: bool = False  # whether the keys of `TrainingArguments` are tried too
+    fails: int = 2  # the exit code with which it reports a part that failed
+
+    def argv(self, changes: Mapping[str, Any], good: str, here: str) -> list[str]:
+        """The command line; a value None leaves a key out."""
+        given = {
+            key: str(value).replace("{good}", good).replace("{here}", here)
+            for key, value in {**self.keys, **changes}.items()
+            if value is not None
+        }
+        first = [given.pop("")] if "" in given else []
+        return [*first, *words_of({key: [value] for key, value in given.items()})]
+
+
 TRAINING = {"output_dir": FOLDER, "max_steps": 1, "use_cpu": "true", "disable_tqdm": "true", "hub_token": TOKEN}
 TRAINING |= {"per_device_train_batch_size": 8, "max_length": 32}
+TUNING = TRAINING | {"save_strategy": "steps", "eval_strategy": "steps", "max_length": 48}
+TAUGHT = ("model_name_or_path", "task_teacher")
+TIMED = {"output": FILE, "rounds": 1}
 
 
-def _fine_tuning(name: str, script: ModuleType, *options: type, **keys: Any) -> Entry:
-    data = {"model_name_or_path": TEACHER, "data_dir": f"{{good}}/data/{name}", "max_length": 48}
-    return Entry(
-        script.__name__,
-        script.main,
-        TRAINING | {"save_strategy": "steps", "eval_strategy": "steps"} | data | keys,
-        types=(*TUNING, *options),
-        models=("model_name_or_path", "task_teacher"),
-        yamls=("config",),
-        folders={"data_dir": f"data/{name}"},
-        trains=name == "rusentiment",  # once for all of them
-    )
-
-
-def _benchmark(script: ModuleType, keys: dict[str, Any], **more: Any) -> Entry:
-    return Entry(script.__name__, script.main, keys, **more)
+def _task(name: str, **keys: Any) -> Entry:
+    data = {"model_name_or_path": TEACHER, "data_dir": f"{{good}}/data/{name}"}
+    trains = name == "rusentiment"  # once for all of them
+    folder = ("data_dir", f"data/{name}")
+    return Entry(f"finetuning.run_{name}", TUNING | data | keys, models=TAUGHT, folder=folder, trains=trains)
 
 
 ENTRIES = (
     Entry(
         "distillation.run",
-        run.main,
         TRAINING | {"teacher_name_or_path": TEACHER, "train_file": CORPUS, "student_layers": 1},
-        types=ARGUMENTS,
         corpora=("train_file", "validation_file"),
         models=("teacher_name_or_path", "student_vocabulary"),
-        yamls=("config",),
         trains=True,
     ),
     Entry(
         "distillation.run_teacher",
-        run_teacher.main,
         TRAINING | {"train_file": CORPUS, "vocab_size": 200, "layers": 1, "hidden_size": 16},
-        types=run_teacher.ARGUMENTS,
         corpora=("train_file",),
         models=("tokenizer_name_or_path",),
-        yamls=("config",),
         trains=True,
     ),
     Entry(
         "distillation.run_vocabulary",
-        run_vocabulary.main,
         {"train_file": CORPUS, "vocab_size": 200, "output_dir": FOLDER},
-        types=(run_vocabulary.VocabularyArguments, DataArguments),
         corpora=("train_file", "validation_file"),
         models=("teacher_name_or_path",),
-        yamls=("config",),
     ),
     Entry(
         "distillation.run_evaluation",
-        run_evaluation.main,
         {"model_name_or_path": TEACHER, "validation_file": CORPUS, "max_length": 32, "output": FILE},
-        types=(run_evaluation.EvaluationArguments, DataArguments),
         corpora=("validation_file",),
         models=("model_name_or_path",),
-        yamls=("config",),
     ),
-    Entry(
-        "distillation.run_publish",
-        run_publish.main,
-        {"checkpoint": FOLDER, "hub_token": TOKEN},
-        types=(run_publish.PublishArguments, CardArguments),
-        yamls=("config",),
-        folders={"checkpoint": "finished"},
-    ),
-    _fine_tuning("rusentiment", run_rusentiment, rusentiment.Options),
-    _fine_tuning("paraphraser", run_paraphraser, paraphraser.Options),
-    _fine_tuning("collection3", run_collection3, collection3.Options),
-    _fine_tuning("sberquad", run_sberquad, sberquad.Options),
-    _fine_tuning(
-        "russian_superglue",
-        run_russian_superglue,
-        russian_superglue.Options,
-        task="terra",
-        submission="{here}/output.zip",
-    ),
+    Entry("distillation.run_publish", {"checkpoint": FOLDER, "hub_token": TOKEN}, folder=("checkpoint", "finished")),
+    *map(_task, ("rusentiment", "paraphraser", "collection3", "sberquad")),
+    _task("russian_superglue", task="terra", submission="{here}/output.zip"),
     Entry(
         "finetuning.run_benchmarks",
-        run_benchmarks.main,
-        TRAINING
-        | {"save_strategy": "steps", "eval_strategy": "steps", "max_length": 48}
-        | {"tasks": "rusentiment", "models": TEACHER, "data_dir": "{good}/data/rusentiment"},
-        types=(run_benchmarks.BenchmarksArguments,),
+        TUNING | {"tasks": "rusentiment", "models": TEACHER, "data_dir": "{good}/data/rusentiment"},
         models=("models",),
-        yamls=("config",),
-        folders={"data_dir": "data/rusentiment"},
+        folder=("data_dir", "data/rusentiment"),
         fails=1,
     ),
-    _benchmark(
-        export,
+    Entry(
+        "benchmarks.export",
         {"model_name_or_path": TEACHER, "output_dir": FOLDER, "validation_file": CORPUS, "max_length": 32},
-        types=(export.ExportArguments,),
         corpora=("validation_file",),
         models=("model_name_or_path",),
-        yamls=("config",),
     ),
-    _benchmark(
-        inference,
-        {"models": TEACHER, "backends": "torch", "sequence_lengths": 8, "rounds": 1, "seconds": 0.01, "output": FILE},
-        options=("heads", "batch_sizes", "threads", "device"),
+    Entry(
+        "benchmarks.inference",
+        TIMED | {"models": TEACHER, "backends": "torch", "sequence_lengths": 8, "seconds": 0.01},
         models=("models",),
-        yamls=("models",),
+        recipes=("config", "models"),
         fails=1,
     ),
-    _benchmark(report, {"": "{good}/results", "output_dir": FOLDER}, folders={"": "results"}),
-    _benchmark(scores, {"": "{good}/results"}, folders={"": "results"}),
-    _benchmark(
-        compare,
+    Entry("benchmarks.report", {"": "{good}/results", "output_dir": FOLDER}, folder=("", "results")),
+    Entry("benchmarks.scores", {"": "{good}/results"}, folder=("", "results")),
+    Entry(
+        "benchmarks.compare",
         {"models": "{good}/results", "baseline": "{good}/results"},
-        types=(compare.CompareArguments,),
-        folders={"models": "results"},
+        folder=("models", "results"),
     ),
-    _benchmark(quality, {"output_dir": FOLDER, "seeds": 0, "train_file": "{good}/absent"}, fails=1),
-    _benchmark(
-        training_step,
-        {"recipes": "{good}/recipe.yaml", "rounds": 1, "output": FILE}
-        | {"teacher_name_or_path": TEACHER, "train_file": CORPUS, "max_length": 32, "use_cpu": "true"},
-        options=("teacher_shape", "per_device_train_batch_size", "teacher_cache", "bf16", "fp16", "alignment"),
+    Entry("benchmarks.quality", {"output_dir": FOLDER, "seeds": 0, "train_file": "{good}/absent"}, fails=1),
+    Entry(
+        "benchmarks.training_step",
+        TIMED
+        | {"recipes": "{good}/recipe.yaml", "teacher_name_or_path": TEACHER, "train_file": CORPUS}
+        | {"max_length": 32, "use_cpu": "true", "per_device_train_batch_size": 8},
         corpora=("train_file",),
         models=("teacher_name_or_path",),
-        yamls=("recipes", "teacher_shape"),
+        recipes=("recipes", "teacher_shape"),
     ),
-    _benchmark(
-        cross_vocabulary_kl,
-        {"teacher_size": 500, "student_sizes": 40, "positions": 6, "rounds": 2, "output": FILE},
-        options=("device",),
-    ),
+    Entry("benchmarks.cross_vocabulary_kl", TIMED | {"teacher_size": 500, "student_sizes": 40, "positions": 6}),
 )
+
+# What people get wrong, by script; a key without a value is left out. The suite runs these.
+PEOPLE = {
+    "distillation.run": """
+        teacher_name_or_path | teacher_name_or_path={here}/absent | train_file | train_file={here}/absent.txt
+        train_file={here}/work | output_dir | output_dir={good}/corpus.txt/output | validation_file={good}/corpus.txt
+        dataset_name=some/thing | validation_lines=0 | max_length=65 | temprature=2 | =corpus.txt
+        weight_kl=0 weight_mlm=0 weight_cosine=0 weight_attention=0 | label_smoothing_factor=0.1 | report_to=wandb
+        student_vocabulary={good}/vocabulary | alignment=match student_vocabulary={good}/vocabulary
+        vocabulary_map=pieces | teacher_input=clean kl_positions=masked | fp16=true bf16=true
+        student_layers=7 | student_attention_heads=5 | student_attention_heads=8 | config={here}/absent.yaml
+        streaming=true max_steps | streaming=true teacher_cache={here}/output-cache | teacher_cache={good}/teacher
+        push_to_hub=true | load_best_model_at_end=true | resume_from_checkpoint={here}/checkpoint-1
+    """,
+    "distillation.run_teacher": "attention_heads=3 | vocab_size=100000 | student_layers=2",
+    "distillation.run_vocabulary": "output_dir={good}/corpus.txt",
+    "distillation.run_evaluation": "validation_file",
+    "finetuning.run_rusentiment": """
+        train_parts=all | metric_for_best_model=beauty | data_dir={good}/data/sberquad
+        task_teacher={good}/classifier | model_name_or_path={good}/vocabulary
+    """,
+    "finetuning.run_russian_superglue": "task=glue",
+    "benchmarks.export": "output_dir={good}/teacher",
+    "benchmarks.inference": "models={here}/absent",
+    "benchmarks.cross_vocabulary_kl": "positions=100000000000000000000",
+    "benchmarks.report": "={good}/data",
+    "benchmarks.scores": "={here}/absent",
+}

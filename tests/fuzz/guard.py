@@ -1,13 +1,13 @@
-"""One call in a fork of this process, watched: how it ended, what it said, and what it did that it must not do.
+"""Watches one call in a fork of this process: how it ends, what it prints, and what it does that it must not do.
 
-In a fork, since a call may hang where no signal handler runs, end the process, or leave something behind in it; and
-none has to import the libraries again. So this process must not have trained anything: torch's threads do not survive
-a fork.
+The fork has the libraries imported already, and may hang or break without harm. This process must not have trained
+anything: torch's threads do not survive a fork.
 """
 
+import contextlib
+import multiprocessing
 import os
 import resource
-import shutil
 import signal
 import sys
 import time
@@ -17,169 +17,121 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-MEMORY = 16 * 2**30  # bytes of address space: what wants more was asked for too much
-POLL = 0.01  # seconds
-FRAMES = 3  # of a stack that are told
+REFUSED, SURVIVED, FAILED = "refused", "survived", "failed"
+TOKEN = "hf_ThisIsNoTokenAtAll1234567890abcdef"  # given to every script; no file or output may show it
+EXECUTED = "executed"  # the name of the file that planted code leaves
+LONGEST = 620  # characters of a sentence
+MEMORY = 16 * 2**30  # bytes of address space
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-DEVICES = ("/dev/", "/proc/")
-# Audit events of a change on the disk: where the paths stand among the arguments, and the folders they are in.
-CHANGES = {
-    "os.mkdir": {0: 2},
-    "os.rmdir": {0: 1},
-    "os.remove": {0: 1},
-    "os.truncate": {0: None},
-    "os.chmod": {0: 2},
-    "os.rename": {0: 2, 1: 3},
-    "os.link": {0: 2, 1: 3},
-    "os.symlink": {1: 2},
-}
-# Events of what is never right. multiprocessing starts its processes without the latter ones.
+# Audit events of a change on the disk. Paths come first, descriptors of their folders last.
+CHANGES = ("os.mkdir", "os.rmdir", "os.remove", "os.chmod", "os.rename", "os.link", "os.symlink")
+# Audit events that are always wrong. multiprocessing starts its processes by another one.
 FORBIDDEN = ("pickle.find_class", "socket.connect", "socket.getaddrinfo", "os.system", "os.exec", "os.posix_spawn")
 FORBIDDEN += ("subprocess.Popen",)
 
 
 @dataclass(frozen=True)
 class Report:
-    """code: the exit code, negative for a signal, None for a hang; deeds: what the audit hook saw, a line each."""
+    """outcome: refused, survived, or failed, which is neither; faults: sentences; message: the error, or the last line
+    on standard error."""
 
-    code: int | None
-    output: str
-    errors: str
-    deeds: list[str]
+    outcome: str
+    faults: list[str]
+    message: str
     seconds: float
 
 
-def watch(call: Callable[[], Any], work: Path, said: Path, allowed: Sequence[Path], limit: float) -> Report:
-    """Call in a fork whose working folder is `work`.
+def watch(call: Callable[[], Any], folder: Path, caches: Sequence[Path], limit: float, fails: int = 2) -> Report:
+    """Call in a fork that may write to `folder/here` and `caches`, and works in `folder/here/work`.
 
-    said: a folder for what it prints; allowed: folders that it may write to; limit: seconds.
+    limit: seconds, more is a hang; fails: the exit code of a script that has reported a part that failed.
     """
-    said.mkdir(parents=True, exist_ok=True)
-    begin = time.monotonic()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    process = os.fork()
-    if not process:
-        _be_watched(call, work, said, [*allowed, said])
-    status = _wait(process, begin + limit)
-    _end_group(process)  # workers that it left behind
-    told = [(said / name).read_text("utf-8", "replace") for name in ("output", "errors", "deeds")]
-    return Report(status, *told[:2], told[2].splitlines(), time.monotonic() - begin)
+    here, printed = folder / "here", folder / "printed"
+    for path in (here / "work", printed):
+        path.mkdir(parents=True, exist_ok=True)
+    before, start = contents(here), time.monotonic()
+    process = multiprocessing.get_context("fork").Process(target=_run, args=(call, here, printed, caches))
+    process.start()
+    process.join(limit)
+    code, seconds = process.exitcode, time.monotonic() - start
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # workers that it left behind, and itself if it hangs
+    process.join()
+
+    output, errors, deeds = ((printed / name).read_text("utf-8", "replace") for name in ("output", "errors", "deeds"))
+    sentences = [line for line in errors.splitlines() if line.startswith("error: ")]
+    message = (sentences or [line for line in errors.splitlines() if line.strip()] or [""])[-1]
+    outcome = {0: SURVIVED, fails: SURVIVED, 2: REFUSED}.get(code, FAILED)
+    faults = [f"did what it must not: {deed}" for deed in deeds.splitlines()]
+    if outcome == FAILED:
+        faults.append(f"hung for {seconds:.0f} s" if code is None else f"ended with code {code}")
+    if "Traceback (most recent call last)" in errors + output:
+        faults.append("printed a traceback")
+    if code == 2 and len(sentences) != 1:
+        faults.append(f"printed {len(sentences)} errors")
+    faults += [f"printed an error of {len(line)} characters" for line in sentences if not 20 < len(line) < LONGEST]
+    faults += _faults_of_files(before, contents(here), outcome, message)
+    files = [path for root in (printed, here) for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+    faults += [f"revealed the token in {path.name}" for path in files if TOKEN.encode() in path.read_bytes()]
+    return Report(outcome, faults, message, seconds)
 
 
-def _wait(process: int, deadline: float) -> int | None:
-    while time.monotonic() < deadline:
-        found, status = os.waitpid(process, os.WNOHANG)
-        if found:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(POLL)
-    _end_group(process)
-    os.waitpid(process, 0)
-    return None
+def _faults_of_files(before: dict[str, tuple], after: dict[str, tuple], outcome: str, message: str) -> list[str]:
+    new = sorted(after.keys() - before.keys())
+    # A run whose weights break has begun: it leaves its recipe.
+    begun = ("output", "output/recipe.json") if "no numbers" in message else ()
+    faults = [f"refused, and left {name}" for name in new if outcome == REFUSED and name not in begun]
+    faults += [f"wrote {name} into its working folder" for name in new if name.startswith("work/")]
+    faults += [f"ran what was planted: {name}" for name in new if Path(name).name == EXECUTED]
+    changed = [name for name, facts in before.items() if after.get(name) != facts]
+    return faults + [f"changed {name}" for name in changed if outcome == REFUSED or not name.startswith("output")]
 
 
-def _end_group(process: int) -> None:
-    try:
-        os.killpg(process, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+def _run(call: Callable[[], Any], here: Path, printed: Path, caches: Sequence[Path]) -> None:
+    """The other side of the fork. multiprocessing makes an exit code, and a traceback, of what the call raises."""
+    os.setsid()
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    os.chdir(here / "work")
+    names = ("output", "errors", "deeds")
+    output, errors, deeds = (os.open(printed / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for name in names)
+    os.dup2(output, 1)
+    os.dup2(errors, 2)
+    sys.stdout, sys.stderr = (open(number, "w", buffering=1, encoding="utf-8") for number in (1, 2))
+    allowed = tuple(f"{os.path.realpath(folder)}{os.sep}" for folder in (here, printed, *caches, "/dev", "/proc"))
 
+    def note(text: str) -> None:
+        places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_stack()[:-2]]
+        os.write(deeds, f"{text} at {' < '.join(places[:-4:-1])}\n".encode())
 
-def _be_watched(call: Callable[[], Any], work: Path, said: Path, allowed: Sequence[Path]) -> None:
-    """The other side of the fork, which never returns."""
-    code = 1
-    try:
-        os.setsid()
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        os.chdir(work)
-        for number, name in ((1, "output"), (2, "errors")):
-            os.dup2(os.open(said / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-        sys.stdout, sys.stderr = (open(number, "w", buffering=1, encoding="utf-8") for number in (1, 2))
-        deeds = os.open(said / "deeds", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
-        sys.addaudithook(_Hook(deeds, allowed))
-        code = _code_of(call)
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def _code_of(call: Callable[[], Any]) -> int:
-    """The exit code of a script that makes this call, which has printed what the interpreter would print."""
-    try:
-        call()
-    except SystemExit as end:
-        if end.code is None or isinstance(end.code, int):
-            return end.code or 0
-        print(end.code, file=sys.stderr)
-        return 1
-    except BaseException:
-        traceback.print_exc()
-        return 1
-    return 0
-
-
-class _Hook:
-    """Notes what a process must not do; those that it forks note in the same file."""
-
-    def __init__(self, deeds: int, allowed: Sequence[Path]):
-        self.deeds = deeds
-        self.allowed = tuple(f"{os.path.realpath(folder)}{os.sep}" for folder in allowed)
-
-    def __call__(self, event: str, arguments: tuple) -> None:
+    def hook(event: str, arguments: tuple) -> None:
+        """What the call forks inherits it, and writes to the same file."""
+        paths: list[tuple] = []
         if event == "open":
-            path, _, flags = arguments
-            if not isinstance(path, int) and flags & WRITING:
-                self._check(event, path, None)
+            paths = [(arguments[0], -1)] if arguments[2] & WRITING and not isinstance(arguments[0], int) else []
         elif event in CHANGES:
-            for place, folder in CHANGES[event].items():
-                self._check(event, arguments[place], arguments[folder] if folder is not None else None)
+            names = [one for one in arguments if isinstance(one, str | bytes | os.PathLike)]
+            paths = list(zip(names, arguments[-len(names) :], strict=False))[event == "os.symlink" :]
         elif event in FORBIDDEN:
-            self._judge(event, arguments)
+            words = arguments[1] if event in ("subprocess.Popen", "socket.connect") else arguments
+            is_file = event == "socket.connect" and isinstance(words, str | bytes)
+            # Futures of a benchmark's own processes are unpickled.
+            if not is_file and not (event == "pickle.find_class" and words[0].startswith("concurrent.futures")):
+                note(f"{event} {' '.join(map(str, words)) if isinstance(words, list | tuple) else words}")
+        for path, descriptor in paths:
+            inside = f"/proc/self/fd/{descriptor}" if descriptor >= 0 else ""
+            full = os.path.realpath(os.path.join(inside, os.fsdecode(path)))
+            if not f"{full}{os.sep}".startswith(allowed):
+                note(f"{event} {full}")
 
-    def _check(self, event: str, path: Any, folder: int | None) -> None:
-        if isinstance(path, int):
-            return
-        inside = f"/proc/self/fd/{folder}" if folder is not None and folder >= 0 else ""
-        full = os.path.realpath(os.path.join(inside, os.fsdecode(path)))
-        if not f"{full}{os.sep}".startswith((*self.allowed, *DEVICES)):
-            self._note(f"{event} {full}")
-
-    def _judge(self, event: str, arguments: tuple) -> None:
-        if event == "socket.connect" and isinstance(arguments[1], str | bytes):
-            return  # a file
-        if event == "pickle.find_class" and arguments[0].startswith("concurrent.futures"):
-            return  # what the processes of a benchmark tell each other
-        words = arguments[1] if event == "subprocess.Popen" else arguments
-        told = " ".join(map(str, words)) if isinstance(words, list | tuple) else str(words)
-        self._note(f"{event} {told}")
-
-    def _note(self, text: str) -> None:
-        stack = traceback.extract_stack()[:-3]
-        places = " < ".join(f"{frame.filename}:{frame.lineno}" for frame in reversed(stack[-FRAMES:]))
-        os.write(self.deeds, f"{text} at {places}\n".encode())
+    sys.addaudithook(hook)
+    call()
 
 
 def contents(folder: Path) -> dict[str, tuple]:
-    """All that is below a folder, with what tells whether it was changed."""
+    """All that is below a folder, with facts that show a change."""
     found = {}
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if name != "Microsoft"]  # where ONNX Runtime writes at every import
-        for name in (*folders, *files):
-            path = Path(place, name)
-            facts = path.lstat()
-            is_folder = path.is_dir() and not path.is_symlink()
-            found[str(path.relative_to(folder))] = (
-                ("folder",) if is_folder else (facts.st_size, facts.st_mtime_ns, facts.st_mode)
-            )
+    for path in folder.rglob("*"):
+        facts = path.lstat()
+        is_folder = path.is_dir() and not path.is_symlink()
+        found[str(path.relative_to(folder))] = () if is_folder else (facts.st_size, facts.st_mtime_ns, facts.st_mode)
     return found
-
-
-def remove(folder: Path) -> None:
-    """With what nobody may look into."""
-    for place, folders, _ in os.walk(folder):
-        for name in folders:
-            if not Path(place, name).is_symlink():
-                Path(place, name).chmod(0o700)
-    shutil.rmtree(folder)
