@@ -11,9 +11,10 @@ goes on after an interruption.
 import os
 import re
 import runpy
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,16 @@ from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 from distillation.config.terms import TERMS
 from distillation.config.training import field_names
-from distillation.runs.files import HEADINGS, RESULTS, markdown_table, metric_text, read_json, write_json, write_text
+from distillation.runs.files import (
+    HEADINGS,
+    RECIPE,
+    RESULTS,
+    markdown_table,
+    metric_text,
+    read_json,
+    write_json,
+    write_text,
+)
 
 NO_TEACHER = {f"weight_{term}": "0" for term in TERMS if term != "mlm"}
 VARIANTS = {  # changes of the recipe; other variants are changes themselves, as in `alignment=match,temperature=1`
@@ -108,6 +118,10 @@ def results_of(folder: Path, words: list[str]) -> dict[str, float]:
             with printed_to(folder / LOG):
                 run.__wrapped__([*words, "--resume_from_checkpoint=true"])  # without its guard: errors come here
         except UserError as error:
+            if not (folder / RECIPE).exists():  # it was refused before it began
+                shutil.rmtree(folder)
+                with suppress(OSError):  # other runs are in it
+                    folder.parent.rmdir()
             raise UserError(f"{folder.name}: {error}") from None
     return read_json(folder / RESULTS)
 

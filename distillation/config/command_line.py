@@ -46,7 +46,7 @@ def key(
 
 
 def check_values(arguments: Any) -> None:
-    """Raise UserError for a value that its `Literal` lacks, and for a number below the least.
+    """Raise UserError for a value that its `Literal` lacks, and for a number that is too small or too large.
 
     The parser checks every dataclass so. A dataclass that Python code makes as well calls it in `__post_init__`.
     """

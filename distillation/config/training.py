@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,9 +68,11 @@ def check_training(args: "TrainingArguments") -> None:
         if not 0 <= (getattr(args, name) or 0) < SEEDS:
             raise UserError(f"`{name}` must lie between 0 and 2 ** 32 - 1, got {getattr(args, name)}")
     check_output(args.output_dir)
-    for name in ("label_smoothing_factor", "neftune_noise_alpha", "use_liger_kernel"):
+    for name in ("label_smoothing_factor", "use_liger_kernel"):
         if getattr(args, name):
             raise UserError(f"`{name}` has no effect on the losses here: leave it out")
+    if not math.isfinite(args.neftune_noise_alpha or 0):
+        raise UserError(f"`neftune_noise_alpha` must be a finite number, got {args.neftune_noise_alpha}")
     if args.save_only_model:
         raise UserError("`save_only_model` makes checkpoints that no run can go on from: leave it out")
 

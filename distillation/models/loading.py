@@ -135,6 +135,9 @@ def load_tokenizer(
     with explained(key, name_or_path, "has no usable tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
         tokenizer(PROBE)
+        if not tokenizer.model_max_length >= 1:
+            raise ValueError(f"model_max_length is {tokenizer.model_max_length}")
+        tokenizer.model_max_length = int(tokenizer.model_max_length)  # the file may have a float
     if not tokenizer.is_fast:
         raise UserError(
             f"`{key}` {name_or_path!r} has a slow tokenizer, which cannot tell the characters behind its tokens: "

@@ -29,7 +29,15 @@ Make = Callable[[Path, Path], Any]  # writes into the case's own folder, given t
 NUMBERS = ("many", "nan", "inf", "-1", "0", "1.5", "1e400", "")
 WORDS = ("perhaps", "2", "nonsense", "", "..", "Ё" * 140, "a\x00b", "{", "[1]", '{"nonsense": 1}', "{good}/corpus.txt")
 # Of `TrainingArguments`: what a run cannot have here, or what would start something; and keys that name an output.
-UNTRIED = ("deepspeed", "fsdp", "parallelism_config", "dataloader_num_workers", "local_rank", "torch_compile", "config")
+UNTRIED = (
+    "deepspeed",
+    "fsdp",
+    "parallelism_config",
+    "dataloader_num_workers",
+    "local_rank",
+    "torch_compile",
+    "config",
+)
 UNTRIED += ("torch_compile_mode", "torch_compile_backend", "output_dir", "output", "submission", "teacher_cache")
 HINTS = {field.name: str(field.type) for field in dataclasses.fields(TrainingArguments)}
 # Of each good folder the files that are damaged.
@@ -76,6 +84,8 @@ def judge(case: Case, root: Path, number: int, limit: float) -> Report:
     """Run a case in a folder of its own. limit: seconds, more is a hang."""
     good, folder = root / "good", root / "cases" / str(number)
     (folder / "here" / "work").mkdir(parents=True)
+    if case.entry.folder == ("checkpoint", "finished"):  # where the call writes
+        shutil.copytree(good / "finished", folder / "here" / "output")
     if case.make:
         case.make(good, folder / "here")
     main = importlib.import_module(case.entry.name).main
@@ -100,7 +110,9 @@ def people() -> list[Case]:
     cases.append(Case(entries["distillation.run"], "people-options", checkpointing, None, SURVIVED))
     for number, annotation in enumerate(BRAT):
         make = functools.partial(_brat, annotation)
-        cases.append(Case(entries["finetuning.run_collection3"], f"brat-{number}", {"data_dir": "{here}/data"}, make, REFUSED))
+        cases.append(
+            Case(entries["finetuning.run_collection3"], f"brat-{number}", {"data_dir": "{here}/data"}, make, REFUSED)
+        )
     return cases
 
 
@@ -126,10 +138,10 @@ def _keys(entry: Entry, draw: random.Random) -> Case:
     """One key or two with a value that may not fit it."""
     found = {}
     for action in parser_of(entry.name)._actions:
-        known = action.type or action.dest in entry.keys or entry.trains
-        if known and action.option_strings and action.dest not in (*UNTRIED, "help"):
-            found[action.dest] = action.type in (int, float) or re.search("int|float", HINTS.get(action.dest, ""))
-    names = draw.sample(sorted(found), draw.choice((1, 1, 2)))
+        if (action.type or action.dest in entry.keys or entry.trains) and action.dest not in (*UNTRIED, "help"):
+            is_number = action.type in (int, float) or re.search("int|float", HINTS.get(action.dest, ""))
+            found[action.dest if action.option_strings else ""] = is_number
+    names = draw.sample(sorted(found), min(draw.choice((1, 1, 2)), len(found)))
     changes = {name: draw.choice(NUMBERS if found[name] else WORDS) for name in names}
     return Case(entry, "-".join(f"{name}={value[:20]!r}" for name, value in changes.items()), changes)
 
@@ -162,7 +174,9 @@ def _damaged(entry: Entry, draw: random.Random) -> Case:
         return Case(entry, f"{key}-{file}-{name}", _corpus_keys(entry, key, file, draw), make)
     torn = source == "teacher" and file != OPTIONS and name in TORN
     changes = _model_keys(key, target) if source == "teacher" else {key: f"{{here}}/{target}"}
-    return Case(entry, f"{key}-{file}-{name}", changes, make, REFUSED if torn and _reads_weights(entry, key) else EITHER)
+    return Case(
+        entry, f"{key}-{file}-{name}", changes, make, REFUSED if torn and _reads_weights(entry, key) else EITHER
+    )
 
 
 def _checkpoint(entry: Entry, draw: random.Random) -> Case:

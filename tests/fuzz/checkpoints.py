@@ -34,7 +34,10 @@ def _config(file: str = CONFIG, **values: Any) -> Change:
 
 
 def _vocabulary(function: Callable[[dict], dict]) -> Change:
-    return _json(TOKENIZER, lambda content: content | {"model": content["model"] | {"vocab": function(content["model"]["vocab"])}})
+    return _json(
+        TOKENIZER,
+        lambda content: content | {"model": content["model"] | {"vocab": function(content["model"]["vocab"])}},
+    )
 
 
 def _tensors(function: Callable[[dict], dict]) -> Change:
@@ -76,7 +79,9 @@ BROKEN: dict[str, Change] = {
     "heads-do-not-divide": _config(num_attention_heads=5),
     "an-unknown-activation": _config(hidden_act="magic"),
     "code-alone": _planted(_config(auto_map=CODE, model_type="planted")),
-    "an-absurd-header": lambda folder: (folder / WEIGHTS).write_bytes((2**60).to_bytes(8, "little") + b"{}" + bytes(64)),
+    "an-absurd-header": lambda folder: (folder / WEIGHTS).write_bytes(
+        (2**60).to_bytes(8, "little") + b"{}" + bytes(64)
+    ),
     "no-tensors": _tensors(lambda tensors: {}),
     "half-of-the-tensors": _tensors(lambda tensors: dict(list(tensors.items())[::2])),
     "other-shapes": _tensors(lambda tensors: {name: tensor.flatten()[:1].clone() for name, tensor in tensors.items()}),
@@ -95,6 +100,9 @@ ODD: dict[str, Change] = {
     "a-template-that-runs": _config(OPTIONS, chat_template="{{ ''.__class__.__mro__[1].__subclasses__() }}"),
     "no-head": _tensors(lambda tensors: {name: t for name, t in tensors.items() if not name.startswith("cls")}),
     "fewer-tokens": _vocabulary(lambda tokens: dict(list(tokens.items())[:50])),
-    **{f"no-{role}-token": _config(OPTIONS, **{f"{role}_token": None}) for role in ("mask", "pad", "unk", "cls", "sep")},
+    **{
+        f"no-{role}-token": _config(OPTIONS, **{f"{role}_token": None})
+        for role in ("mask", "pad", "unk", "cls", "sep")
+    },
     "a-pattern-without-end": _config(TOKENIZER, pre_tokenizer=SLOW),
 }

@@ -109,7 +109,11 @@ ENTRIES = (
         {"models": "{good}/results", "baseline": "{good}/results"},
         folder=("models", "results"),
     ),
-    Entry("benchmarks.quality", {"output_dir": FOLDER, "seeds": 0, "train_file": "{good}/absent"}, fails=1),
+    Entry(
+        "benchmarks.quality",
+        {"output_dir": FOLDER, "seeds": 0, "variants": "mlm", "teacher_name_or_path": TEACHER, "train_file": CORPUS}
+        | {"student_layers": 1, "max_length": 32, "max_steps": 1, "use_cpu": "true"},
+    ),
     Entry(
         "benchmarks.training_step",
         TIMED

@@ -18,7 +18,9 @@ from tests.fuzz.damage import gz
 from tests.texts import demo_lines
 
 WIDTH, LENGTH = 32, 64
-RESULTS = {f"{model}_heldout_{metric}": 0.5 for model in ("teacher", "student_before", "student") for metric in METRICS}
+RESULTS = {
+    f"{model}_heldout_{metric}": 0.5 for model in ("teacher", "student_before", "student") for metric in METRICS
+}
 RESULTS |= {f"{model}_heldout_masked_words": 9 for model in ("teacher", "student_before", "student")}
 RESULTS |= {"parameters": 1000, "teacher_parameters": 9000, "model_bytes": 4000, "steps": 10, "processes": 1}
 RESULTS |= {"train_seconds": 1.5, "train_tokens_per_second": 10.0, "device": "CPU", "versions": {"torch": "2"}}
