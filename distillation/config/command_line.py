@@ -57,6 +57,8 @@ def check_values(arguments: Any) -> None:
             raise UserError(f"`{field.name}` is {value!r}; choose one of {', '.join(map(str, get_args(inner)))}")
         if least is not None and not value >= least:
             raise UserError(f"`{field.name}` must be at least {least}, got {value}")
+        if isinstance(value, int) and value >= 2**63:  # no library takes it
+            raise UserError(f"`{field.name}` must be less than 2 ** 63, got {value}")
 
 
 def check_paths(arguments: Any) -> None:

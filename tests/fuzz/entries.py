@@ -29,13 +29,10 @@ class Entry:
 
     def argv(self, changes: Mapping[str, Any], good: str, here: str) -> list[str]:
         """The command line; a value None leaves a key out."""
-        given = {
-            key: str(value).replace("{good}", good).replace("{here}", here)
-            for key, value in {**self.keys, **changes}.items()
-            if value is not None
-        }
+        given = {key: value for key, value in {**self.keys, **changes}.items() if value is not None}
+        given = {key: str(value).replace("{good}", good).replace("{here}", here) for key, value in given.items()}
         first = [given.pop("")] if "" in given else []
-        return [*first, *words_of({key: [value] for key, value in given.items()})]
+        return first + words_of(given)
 
 
 TRAINING = {"output_dir": FOLDER, "max_steps": 1, "use_cpu": "true", "disable_tqdm": "true", "hub_token": TOKEN}
