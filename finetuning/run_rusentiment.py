@@ -10,19 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.errors import cli_entry
-from finetuning.arguments import parse
-from finetuning.sets import rusentiment
+from finetuning.sets import script
 
-
-@cli_entry
-def main(argv: list[str] | None = None) -> None:
-    """Fine-tune, score, save."""
-    settings = parse("rusentiment", rusentiment.Options, argv)
-    from finetuning.experiment import run  # heavy imports only where the arguments are right
-
-    run(rusentiment.task(settings.options), settings)
-
+main = script("rusentiment")
 
 if __name__ == "__main__":
     main()

@@ -26,15 +26,12 @@ def main(argv: list[str] | None = None) -> None:
     from finetuning.russian_superglue.suite import available, run_task, verify, write_submission
 
     names = available(arguments.data_dir) if options.task == ALL else [options.task]
-    names.sort(key=lambda name: name == "lidirus")  # after TERRa, whose model answers it
     folders = {name: folder / name if options.task == ALL else folder for name in names}
     submission = Path(options.submission) if options.submission else None
     verify(names, settings, folders, submission)
     results = {name: run_task(name, settings, folders[name], folders.get("terra")) for name in names}
     if settings.training.process_index == 0:
-        compared = report.compare(results, arguments.data_dir)
-        report.save(compared, folder)
-        print(report.table(compared))
+        print(report.save(results, arguments.data_dir, folder))
         if submission:
             write_submission(submission, arguments.data_dir, folders, folder / "baseline")
 

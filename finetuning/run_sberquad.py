@@ -10,19 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.errors import cli_entry
-from finetuning.arguments import parse
-from finetuning.sets import sberquad
+from finetuning.sets import script
 
-
-@cli_entry
-def main(argv: list[str] | None = None) -> None:
-    """Fine-tune, score, save."""
-    settings = parse("sberquad", sberquad.Options, argv)
-    from finetuning.experiment import run  # heavy imports only where the arguments are right
-
-    run(sberquad.task(settings.options), settings)
-
+main = script("sberquad")
 
 if __name__ == "__main__":
     main()

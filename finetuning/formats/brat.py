@@ -28,6 +28,11 @@ class Entity(NamedTuple):
     end: int
     surface: str
 
+    def fits(self, text: str) -> bool:
+        """Whether the surface stands where the line says, up to the kind of white space, and is not blank."""
+        found = text[self.start : self.end].split()
+        return self.end <= len(text) and bool(found) and found == self.surface.split()
+
 
 def is_brat(folder: Path) -> bool:
     """Whether there are `.ann` files in the folder or in one of the folders of the splits."""
@@ -62,32 +67,28 @@ def read(folder: Path, types: Mapping[str, str]) -> dict[str, list[dict]]:
 
 def _documents(folder: Path) -> dict[str, list[Path]]:
     """The texts of each split."""
+    paths = _texts(folder)
     if not any(folder.glob("*.ann")):
         splits = {split: _texts(folder / name) for split, name in FOLDERS.items()}
-        for split in ("train", "test"):
-            if not splits[split]:
-                raise UserError(f"{folder / FOLDERS[split]} has no document; put NAME.txt and NAME.ann there")
-        return {split: paths for split, paths in splits.items() if paths}
-    paths = _texts(folder)
-    if len(paths) < 2:
+    elif len(paths) < 2:
         raise UserError(f"{folder} has one document; a train and a test split need two at least")
-    random.Random(0).shuffle(paths)
-    tenth = max(len(paths) // 10, 1)
-    held = tenth if len(paths) > 2 else 0
-    splits = {"train": paths[tenth + held :], "validation": paths[tenth : tenth + held], "test": paths[:tenth]}
-    counts = ", ".join(f"{len(part)} {split}" for split, part in splits.items())
-    logger.info("%s: %d documents split by a fixed shuffle of their names: %s", folder, len(paths), counts)
+    else:
+        random.Random(0).shuffle(paths)
+        tenth = max(len(paths) // 10, 1)
+        train = 2 * tenth if len(paths) > 2 else tenth
+        splits = {"train": paths[train:], "validation": paths[tenth:train], "test": paths[:tenth]}
+        counts = ", ".join(f"{len(part)} {split}" for split, part in splits.items())
+        logger.info("%s: %d documents split by a fixed shuffle of their names: %s", folder, len(paths), counts)
+    for split in ("train", "test"):
+        if not splits[split]:
+            raise UserError(f"{folder / FOLDERS[split]} has no document; put NAME.txt and NAME.ann there")
     return {split: sorted(part) for split, part in splits.items() if part}
 
 
 def _texts(folder: Path) -> list[Path]:
-    """The `.txt` files of a folder by name; each has its `.ann`."""
-    found = {path for path in folder.glob("*") if path.suffix in (".txt", ".ann")}
-    for path in sorted(found):
-        partner = path.with_suffix(".ann" if path.suffix == ".txt" else ".txt")
-        if partner not in found:
-            raise UserError(f"{partner} is missing; brat documents are pairs of NAME.txt and NAME.ann")
-    return sorted((path for path in found if path.suffix == ".txt"), key=lambda path: path.stem)
+    """The documents of a folder by name. One that lacks its `.txt` or `.ann` is refused when it is read."""
+    found = {path.with_suffix(".txt") for path in folder.glob("*.*") if path.suffix in (".txt", ".ann")}
+    return sorted(found, key=lambda path: path.stem)
 
 
 def _entities(path: Path, types: Mapping[str, str]) -> list[Entity]:
@@ -98,7 +99,8 @@ def _entities(path: Path, types: Mapping[str, str]) -> list[Entity]:
             continue  # relations, events, attributes, notes
         match = ENTITY.fullmatch(line)
         if not match:
-            raise UserError(f"{place}: expected `T1<TAB>TYPE START END<TAB>SURFACE`, got {line!r}")
+            remedy = "mark an entity of several pieces as one, with the text between them"
+            raise UserError(f"{place}: expected `T1<TAB>TYPE START END<TAB>SURFACE`, got {line!r}; {remedy}")
         if match[1] not in types:
             raise UserError(f"{place}: unknown entity type {match[1]!r}; known are {', '.join(types)}")
         entities.append(Entity(place, match[1], int(match[2]), int(match[3]), match[4]))
@@ -111,21 +113,14 @@ def _annotated(text: str, entities: list[Entity]) -> str:
     Copies of such documents lose the CRs, which the offsets count.
     Raises UserError with the first entity that does not fit.
     """
-    restored = re.sub(r"(?<!\r)\n", "\r\n", text)
-    for candidate in (text, restored):
-        if all(_fits(entity, candidate) for entity in entities):
+    for candidate in (text, re.sub(r"(?<!\r)\n", "\r\n", text)):
+        if all(entity.fits(candidate) for entity in entities):
             return candidate
-    line, _, start, end, surface = next(entity for entity in entities if not _fits(entity, text))
+    line, _, start, end, surface = next(entity for entity in entities if not entity.fits(text))
     raise UserError(
         f"{line}: the text of {len(text):,} characters has {text[start:end]!r} at {start} {end} and not "
         f"{surface!r}; give the `.txt` file with the line ends it was annotated with, or correct the line"
     )
-
-
-def _fits(entity: Entity, text: str) -> bool:
-    """Whether an entity's surface stands where it says, of white space only that there is some."""
-    found = text[entity.start : entity.end].split()
-    return entity.end <= len(text) and bool(found) and found == entity.surface.split()
 
 
 def _spans(entities: list[Entity], words: list[list[int]], types: Mapping[str, str]) -> list[tuple[str, int, int]]:

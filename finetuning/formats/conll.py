@@ -1,63 +1,68 @@
 """CoNLL files: a word and its tag in every line, a blank line after each sentence."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 from distillation.config.errors import UserError
 from distillation.runs.files import write_text
 from finetuning.formats.locate import read_text
+from finetuning.formats.values import Wrong, collect, value
 from finetuning.tasks.bio_spans import bio_tags, decode, encode
 
 NEW_DOCUMENT = ("<DOCSTART>", "-DOCSTART-")
 
 
-def read(path: Path, split: str, types: Mapping[str, str]) -> list[dict]:
-    """One row for each sentence of a file; its `id` is the split and a number from 0.
-
-    types: the entity types that the file may have, each with the type to read it as.
-    Raises UserError with the line that is no `token<TAB>tag`, or for a file without any.
+def sentences(path: Path) -> Iterator[tuple[str, dict]]:
+    """The sentences of a file as the Hub has them, `tokens` and `ner_tags`, each with the place of its first line.
+    Raises UserError with the line that is no `token<TAB>tag`.
     """
-    known, sentences, ended = bio_tags(types), [], True
-    for number, line in enumerate(read_text(path).split("\n"), start=1):
+    pairs: list[list[str]] = []
+    for number, line in enumerate([*read_text(path).split("\n"), ""], start=1):
         line = line.removesuffix("\r")
-        if not line or line.startswith(NEW_DOCUMENT):
-            ended = True
-            continue
-        token, _, tag = line.partition("\t")
-        if not token or "\t" not in line:
-            raise UserError(f"{path}:{number}: expected `token<TAB>tag`, got {line!r}; a blank line ends a sentence")
-        if tag not in known:
-            raise UserError(f"{path}:{number}: unknown tag {tag!r}; known are {', '.join(known)}")
-        if ended:
-            sentences.append(([], []))
-            ended = False
-        sentences[-1][0].append(token)
-        sentences[-1][1].append(tag)
-    if not sentences:
-        raise UserError(f"{path} has no sentence; give a file of `token<TAB>tag` lines")
-    return [row(f"{split}-{index}", *sentence, types) for index, sentence in enumerate(sentences)]
+        if line and not line.startswith(NEW_DOCUMENT):
+            pairs.append(line.split("\t", 1))
+            if len(pairs[-1]) < 2 or not pairs[-1][0]:
+                raise UserError(
+                    f"{path}:{number}: expected `token<TAB>tag`, got {line!r}; a blank line ends a sentence"
+                )
+        elif pairs:
+            tokens, tags = map(list, zip(*pairs, strict=True))
+            yield f"{path}:{number - len(pairs)}", {"tokens": tokens, "ner_tags": tags}
+            pairs = []
 
 
-def row(name: str, tokens: Sequence[str], tags: Sequence[str], types: Mapping[str, str]) -> dict:
-    """A row of `id`, `text`, `words`, `tags`; the text is the tokens with one space between them.
+def rows(part: str, name: str, raws: Iterable[tuple[str, Any]], types: Mapping[str, str]) -> list[dict]:
+    """A row for each sentence: `id`, the part and a number from 0; `text`, the tokens with one space between them;
+    `words`, their spans; `tags`.
 
-    Tags become those of the types asked for, and every entity begins with `B-`: two neighbours of different types may
-    be read as one type and must stay two.
+    Every entity begins with `B-`: two neighbours of different types may be read as one type and must stay two.
+    types: the entity types that sentences may have, each with the type to read it as.
+    Raises UserError with the place of a sentence that has another tag, and for a file without sentences.
     """
-    words, place = [], 0
-    for token in tokens:
-        words.append([place, place + len(token)])
-        place += len(token) + 1
-    spans = [(types[kind], first, after) for kind, first, after in decode(tags)]
-    return {"id": name, "text": " ".join(tokens), "words": words, "tags": encode(spans, len(tokens))}
+    known, made = bio_tags(types), []
+
+    def make(raw: Any) -> list[dict]:
+        tokens, tags = value(raw, "tokens", list), value(raw, "ner_tags", list)
+        for token, tag in zip(tokens, tags, strict=True):
+            if tag not in known:
+                raise Wrong(f"unknown tag {tag!r} of {token!r}; known are {', '.join(known)}")
+        starts = accumulate((len(token) + 1 for token in tokens), initial=0)
+        words = [[start, start + len(token)] for token, start in zip(tokens, starts, strict=False)]
+        spans = [(types[kind], first, after) for kind, first, after in decode(tags)]
+        text, tags = " ".join(tokens), encode(spans, len(tokens))
+        made.append({"id": f"{part}-{len(made)}", "text": text, "words": words, "tags": tags})
+        return made[-1:]
+
+    return collect(name, raws, make)
 
 
-def write(path: Path, rows: Sequence[dict], tags: Sequence[Sequence[str]]) -> Path:
-    """Write the words of rows with tags for them, one sequence of tags a row, and a blank line after each row."""
-    lines = []
-    for example, of_row in zip(rows, tags, strict=True):
+def write(folder: Path, rows: Sequence[dict], predictions: Sequence[Sequence[str]]) -> Path:
+    """Write `test_predictions.txt`: the words of rows with the predicted tags, and a blank line after each row."""
+    path, lines = folder / "test_predictions.txt", []
+    for example, of_row in zip(rows, predictions, strict=True):
         words = [example["text"][start:end] for start, end in example["words"]]
-        lines += [f"{word}\t{tag}\n" for word, tag in zip(words, of_row, strict=True)]
-        lines.append("\n")
+        lines += [f"{word}\t{tag}\n" for word, tag in zip(words, of_row, strict=True)] + ["\n"]
     write_text(path, "".join(lines))
     return path

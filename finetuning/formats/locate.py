@@ -4,16 +4,16 @@ import gzip
 import os.path
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from distillation.config.command_line import DEMO
 from distillation.config.errors import UserError, one_line
 
 DEMO_FOLDER = Path(__file__).resolve().parents[1] / "demo"  # a folder a benchmark, small, in its native format
-# Where the Hub keeps a converted copy of data sets that used to need a loading script.
-CONVERTED = "refs/convert/parquet"
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+OPTIONAL = ("validation", "submission")  # the parts that a benchmark may lack
 
 
 def local_folder(data_dir: str, benchmark: str, hub: str | None, *names: str) -> Path | None:
@@ -38,11 +38,11 @@ def is_demo(data_dir: str) -> bool:
     return data_dir == DEMO or Path(data_dir).resolve().is_relative_to(DEMO_FOLDER)
 
 
-def load_from_hub(name: str, columns: Sequence[str], splits: Sequence[str], config: str | None = None) -> Mapping:
-    """A data set on the Hub: `datasets.Dataset` by split.
+def from_hub(name: str, splits: Mapping[str, str], config: str | None = None) -> dict[str, tuple[str, Iterable]]:
+    """By part of a data set on the Hub: what messages call it, and the place and the values of each row.
 
-    columns: those that the named splits must have; config: which of several sets under one name.
-    Raises UserError if it cannot be had, or lacks one of the splits or one of their columns.
+    splits: by part the split on the Hub; config: which of several sets under one name.
+    Raises UserError if the set cannot be loaded or lacks a split.
     """
     import datasets
 
@@ -50,29 +50,43 @@ def load_from_hub(name: str, columns: Sequence[str], splits: Sequence[str], conf
     try:
         try:
             loaded = datasets.load_dataset(*which)
-        except RuntimeError:  # a loading script, which `datasets` does not run
-            loaded = datasets.load_dataset(*which, revision=CONVERTED)
+        except RuntimeError:  # a loading script, which `datasets` does not run: the Hub keeps a converted copy
+            loaded = datasets.load_dataset(*which, revision="refs/convert/parquet")
     except Exception as error:  # the libraries below raise errors of many kinds
-        reason = one_line(error)
-        raise UserError(f"`data_dir` {name!r} is no folder and cannot be loaded from the Hub: {reason}") from None
-    for split in splits:
-        present = loaded[split].column_names if split in loaded else []
-        if missing := [column for column in columns if column not in present]:
-            raise UserError(f"`data_dir` {name!r}: split {split} has no column {missing[0]!r}; it has {present}")
-    return loaded
+        message = f"`data_dir` {name!r} is no folder and cannot be loaded from the Hub"
+        raise UserError(f"{message}: {one_line(error)}") from None
+    parts = {}
+    for part, split in splits.items():
+        if split in loaded:
+            place = f"{name} ({', '.join([*which[1:], split])})"
+            parts[part] = place, _numbered(place, loaded[split])
+        elif part not in OPTIONAL:
+            raise UserError(f"`data_dir` {name!r} has no split {split}; it has {', '.join(loaded)}")
+    return parts
 
 
-def has(folder: Path, name: str) -> bool:
-    """Whether a folder holds a file, plain or as `.gz`."""
-    return any((folder / f"{name}{ending}").is_file() for ending in ("", ".gz"))
+def _numbered(place: str, table: Any) -> Iterable[tuple[str, dict]]:
+    """The rows of a `datasets.Dataset` with their places, numbered from 0; labels by their names."""
+    kinds = {column: getattr(feature, "feature", feature) for column, feature in table.features.items()}
+    names = {column: dict(enumerate(kind.names)) for column, kind in kinds.items() if hasattr(kind, "names")}
+    for number, row in enumerate(table):
+        for column, known in names.items():
+            cell = row[column]
+            row[column] = [known.get(one, one) for one in cell] if isinstance(cell, list) else known.get(cell, cell)
+        yield f"{place}, row {number}", row
 
 
-def find(folder: Path, *names: str) -> list[Path]:
-    """The files of a folder by name, plain or as `.gz`. Raises UserError that lists them if one is missing."""
-    for name in names:
-        if not has(folder, name):
-            raise UserError(f"`data_dir` {str(folder)!r} lacks {name}; looked for {', '.join(names)}, also as .gz")
-    return [folder / name if (folder / name).is_file() else folder / f"{name}.gz" for name in names]
+def find(folder: Path, files: Mapping[str, str]) -> dict[str, Path]:
+    """The files of a folder by part, plain or as `.gz`. Raises UserError that lists them if one is missing."""
+    paths = {}
+    for part, name in files.items():
+        present = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
+        if present:
+            paths[part] = present[0]
+        elif part not in OPTIONAL:
+            wanted = ", ".join(files.values())
+            raise UserError(f"`data_dir` {str(folder)!r} lacks {name}; looked for {wanted}, also as .gz")
+    return paths
 
 
 def read_text(path: Path) -> str:

@@ -8,35 +8,41 @@ from typing import Any
 
 from distillation.config.errors import UserError
 from distillation.runs.files import write_json
-from finetuning.formats.jsonl import json_lines, parse
 from finetuning.formats.locate import read_text
-from finetuning.formats.values import Wrong, collect, value
+from finetuning.formats.values import Wrong, collect, json_lines, parse, text, value
 
 logger = logging.getLogger(__name__)
-
-COLUMNS = ("id", "context", "question", "answers")
 
 
 def read(path: Path) -> list[dict]:
     """The questions of a file, as `rows` has them.
 
-    A `.json` file holds articles or a list of flat rows, a `.jsonl` file a flat row in each line, with COLUMNS.
+    A `.json` file holds articles or a list of flat rows, a `.jsonl` file a flat row in each line.
     Raises UserError for JSON that is damaged, and as `rows`, by line or id.
     """
     if path.name.removesuffix(".gz").endswith(".jsonl"):
         return rows(str(path), json_lines(path))
     content = parse(path, read_text(path))
-    questions = content if isinstance(content, list) else _questions(path, content)
-    ids = [one.get("id") if isinstance(one, dict) else number for number, one in enumerate(questions, start=1)]
-    return rows(str(path), ((f"{path}: question {key}", one) for key, one in zip(ids, questions, strict=True)))
+    try:
+        articles = [] if isinstance(content, list) else value(content, "data", list)
+        nested = [
+            {**question, "context": paragraph.get("context")}
+            for article in articles
+            for paragraph in value(article, "paragraphs", list)
+            for question in value(paragraph, "qas", list)
+        ]
+        raws = [(f"{path}: question {raw.get('id')}", raw) for raw in nested or content]
+    except (Wrong, TypeError, AttributeError) as error:  # the last two: a question that is no object
+        remedy = "make the file SQuAD v1.1 or a list of rows with id, context, question, answers"
+        raise UserError(f"{path} has not the layout of SQuAD ({error}); {remedy}") from None
+    return rows(str(path), raws)
 
 
 def rows(name: str, raws: Iterable[tuple[str, Any]]) -> list[dict]:
     """Rows of `id`, `context`, `question`, `answers`, of which each has `text` and `start`, from flat rows.
 
     A context is left as it is, since `start` counts its characters. A question without a right answer has no answers.
-    An answer that does not stand at its start is taken at the nearest place of its text; one line of the log says how
-    often.
+    An answer that does not stand at its start is taken at the nearest place of its text; the log says how often.
     Raises UserError for a question that lacks a key, has a value of the wrong type, repeats an id, or has an answer
     that its context does not hold, by its place.
     """
@@ -44,19 +50,11 @@ def rows(name: str, raws: Iterable[tuple[str, Any]]) -> list[dict]:
 
     def make(raw: Any) -> list[dict]:
         nonlocal moved
-        key, context = str(value(raw, "id", str | int)), value(raw, "context", str)
-        answers = []
-        for text, start in [] if raw.get("is_impossible") is True else _answers(raw):
-            bare = text.strip()
-            if not bare:
-                continue  # how some sets say that there is no answer
-            start += len(text) - len(text.lstrip())
-            place = _nearest(context, bare, start)
-            moved += place != start
-            answer = {"text": bare, "start": place}
-            if answer not in answers:
-                answers.append(answer)
-        return [{"id": key, "context": context, "question": value(raw, "question", str).strip(), "answers": answers}]
+        key, context, claimed = str(value(raw, "id", str | int)), value(raw, "context", str), _answers(raw)
+        pairs = dict.fromkeys((surface, _nearest(context, surface, start)) for surface, start in claimed)
+        moved += sum(pair not in pairs for pair in claimed)
+        answers = [{"text": surface, "start": start} for surface, start in pairs]
+        return [{"id": key, "context": context, "question": text(raw, "question"), "answers": answers}]
 
     found = collect(name, raws, make)
     if moved:
@@ -67,31 +65,19 @@ def rows(name: str, raws: Iterable[tuple[str, Any]]) -> list[dict]:
 def write(folder: Path, rows: Sequence[dict], predictions: Sequence[str]) -> Path:
     """Write `test_predictions.json`, which the official script scores: an object of answer texts by question id."""
     path = folder / "test_predictions.json"
-    write_json(path, {row["id"]: text for row, text in zip(rows, predictions, strict=True)})
+    write_json(path, {row["id"]: answer for row, answer in zip(rows, predictions, strict=True)})
     return path
 
 
-def _questions(path: Path, content: Any) -> list[dict]:
-    """The questions of all articles as flat rows."""
-    try:
-        return [
-            {**question, "context": paragraph.get("context")}
-            for article in value(content, "data", list)
-            for paragraph in value(article, "paragraphs", list)
-            for question in value(paragraph, "qas", list)
-        ]
-    except (Wrong, TypeError) as error:  # the latter: a question that is no object
-        remedy = f"make the file SQuAD v1.1 or a list of rows with {', '.join(COLUMNS)}"
-        raise UserError(f"{path} has not the layout of SQuAD ({error}); {remedy}") from None
-
-
 def _answers(raw: dict) -> list[tuple[str, int]]:
-    """Texts and starts of the answers, which are a list of pairs in articles and a pair of lists in flat rows."""
+    """Texts without the white space around them, and starts. Blank texts, by which some sets mean that there is no
+    answer, are left out. Articles have a list of pairs, flat rows a pair of lists."""
     answers = value(raw, "answers", list | dict)
     if isinstance(answers, dict):
         pairs = zip_longest(value(answers, "text", list), value(answers, "answer_start", list))
-        answers = [{"text": text, "answer_start": start} for text, start in pairs]
-    return [(value(answer, "text", str), value(answer, "answer_start", int)) for answer in answers]
+        answers = [{"text": surface, "answer_start": start} for surface, start in pairs]
+    found = [(value(answer, "text", str), value(answer, "answer_start", int)) for answer in answers]
+    return [(one.strip(), start + len(one) - len(one.lstrip())) for one, start in found if one.strip()]
 
 
 def _nearest(context: str, text: str, start: int) -> int:

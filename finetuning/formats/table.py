@@ -20,8 +20,7 @@ def records(path: Path, columns: Sequence[str], **choices: Sequence[str]) -> Ite
     reader = csv.DictReader(io.StringIO(read_text(path), newline=""), strict=True)
     last = 0
     try:
-        missing = [column for column in columns if column not in (reader.fieldnames or ())]
-        if missing:
+        if missing := [column for column in columns if column not in (reader.fieldnames or ())]:
             raise UserError(f"{path}:1: the header has no column `{missing[0]}`; make it {','.join(columns)}")
         header = last = reader.line_num
         for cells in reader:
@@ -29,9 +28,9 @@ def records(path: Path, columns: Sequence[str], **choices: Sequence[str]) -> Ite
             if None in cells or None in cells.values():
                 raise UserError(f"{path}:{last}: not {len(reader.fieldnames)} cells; quote texts that hold commas")
             for column in columns:
-                known = choices.get(column, [cells[column]])
-                if cells[column] not in known:
-                    raise UserError(f"{path}:{last}: {column} {cells[column]!r} is none of {', '.join(known)}")
+                if cells[column] not in choices.get(column, cells.values()):
+                    known = ", ".join(choices[column])
+                    raise UserError(f"{path}:{last}: {column} {cells[column]!r} is none of {known}")
                 if not cells[column].strip():
                     raise UserError(f"{path}:{last}: the {column} is blank; fill it in or delete the row")
             yield cells

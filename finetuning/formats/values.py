@@ -1,20 +1,41 @@
-"""The check of rows that come from JSON, XML, or the Hub: values of the right type, labels that are known, own ids."""
+"""JSON, and the check of rows that come from it, from XML, or from the Hub, with the place of what is wrong."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
-from distillation.config.errors import UserError
+from distillation.config.errors import UserError, one_line
+from finetuning.formats.locate import read_text
 
 
 class Wrong(Exception):
     """What is wrong with one row; `collect` adds where the row stands."""
 
 
+def parse(place: str | Path, content: str) -> Any:
+    """The values of a JSON text. Raises UserError with its place where it is broken or ends early."""
+    try:
+        values = json.loads(content)
+        json.dumps(values, ensure_ascii=False).encode()  # raises if half of a surrogate pair is left
+        return values
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{place}: broken JSON ({one_line(error)}); mend it or fetch the file again") from None
+
+
+def json_lines(path: Path) -> Iterator[tuple[str, Any]]:
+    """The place and the values of each line that is not blank. Raises UserError for a line that is no JSON."""
+    # Not splitlines: JSON may hold U+2028 and its like inside strings.
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip():
+            yield f"{path}:{number}", parse(f"{path}:{number}", line)
+
+
 def collect(name: str, raws: Iterable[tuple[str, Any]], make: Callable[[Any], Iterable[dict]]) -> list[dict]:
     """The rows of one part.
 
-    name: of the file, or of the split on the Hub; raws: what each row, or some of them, is made of, with its place;
-    make: gives the rows of one of these, and raises Wrong if it cannot.
+    name: what messages call the part; raws: what rows are made of, each with its place; make: gives the rows of one of
+    these, and raises Wrong if it cannot.
     Raises UserError with the place of what is wrong and of an `id` that is repeated, and for a part without rows.
     """
     rows: dict[str, dict] = {}
@@ -31,11 +52,6 @@ def collect(name: str, raws: Iterable[tuple[str, Any]], make: Callable[[Any], It
     return list(rows.values())
 
 
-def numbered(name: str, rows: Iterable[Any]) -> Iterable[tuple[str, Any]]:
-    """Rows with their places: the number of each, from 0, as data sets of the Hub are indexed."""
-    return ((f"{name}, row {number}", row) for number, row in enumerate(rows))
-
-
 def value(raw: Any, key: str, kind: Any) -> Any:
     """What an object has under a key. Raises Wrong if that is absent or of another type; a truth value is no number.
 
@@ -43,12 +59,12 @@ def value(raw: Any, key: str, kind: Any) -> Any:
     """
     if not isinstance(raw, Mapping):
         raise Wrong(f"{type(raw).__name__} and no object with `{key}`; mend the row")
-    if raw.get(key) is None:
-        raise Wrong(f"no `{key}`; fill it in or delete the row")
-    if not isinstance(raw[key], kind) or isinstance(raw[key], bool):
-        wanted = getattr(kind, "__name__", kind)
-        raise Wrong(f"`{key}` is {type(raw[key]).__name__} and not {wanted}; mend the row")
-    return raw[key]
+    found = raw.get(key)
+    if found is None:
+        raise Wrong(f"no `{key}` among {', '.join(map(str, raw))}; fill it in or delete the row")
+    if not isinstance(found, kind) or isinstance(found, bool):
+        raise Wrong(f"`{key}` is {type(found).__name__} and not {getattr(kind, '__name__', kind)}; mend the row")
+    return found
 
 
 def text(raw: Any, key: str) -> str:
@@ -59,28 +75,4 @@ def text(raw: Any, key: str) -> str:
 def number(raw: Any, key: str = "idx") -> int:
     """An integer, which may be spelled as a string, as in LiDiRus."""
     found = value(raw, key, int | str)
-    if isinstance(found, str) and found.isdecimal() and len(found) < 20:
-        return int(found)
-    return value(raw, key, int)
-
-
-def label(
-    raw: Mapping[str, Any], names: Sequence[str], labelled: bool = True, others: Sequence[str] = ()
-) -> int | None:
-    """The place of a row's label in `names`; None if it has none, or -1 as on the Hub.
-
-    A label may be a name, its place, or a truth value if the names are, each as such or as a string.
-    labelled: whether every row must have one; others: other names of the same labels.
-    Raises Wrong for another label, and for none where there must be one.
-    """
-    found = raw.get("label")
-    if not labelled and found in (None, -1):
-        return None
-    if found is None:
-        raise Wrong("no `label`; fill it in or delete the row")
-    spelling = str(found).strip().lower()  # so that JSON's true and the string are one
-    numbers = [str(place) for place in range(len(names))]
-    places = {name: place for known in (others, numbers, names) for place, name in enumerate(known)}
-    if spelling not in places:
-        raise Wrong(f"label {found!r} is none of {', '.join(names)}; mend the row")
-    return places[spelling]
+    return int(found) if str(found).isdecimal() and len(str(found)) < 20 else value(raw, key, int)

@@ -8,74 +8,67 @@ from pathlib import Path
 from typing import Any
 
 from distillation.runs.files import markdown_table, write_json, write_text
-from finetuning.russian_superglue.metrics import METRICS, overall, score
-from finetuning.russian_superglue.readers import read
-from finetuning.russian_superglue.tasks import LABELS, NAMES
+from finetuning.russian_superglue.tasks import LABELS, METRICS, NAMES, make_task
 
 Rows = Sequence[Mapping[str, Any]]
 ANSWERED_BY = ("model", "majority", "random")
 
 
-def majority(task: str, train: Rows, rows: Rows) -> list[Any]:
+def score(name: str, rows: Rows, predictions: Sequence[Any]) -> dict[str, float]:
+    """The figures of METRICS of labelled rows of a task."""
+    task = make_task(name)
+    # Not `compute`, which would write every one of a hundred repetitions to a table first.
+    figures = task.metric._compute(predictions=list(predictions), references=task.references(rows))
+    return {metric: figures[metric] for metric in METRICS[name]}
+
+
+def overall(scores: Mapping[str, Mapping[str, float]]) -> float:
+    """The mean over tasks, of the mean of each task's METRICS; scores: the figures of each task by name."""
+    means = [statistics.fmean(figures[metric] for metric in METRICS[name]) for name, figures in scores.items()]
+    return statistics.fmean(means)
+
+
+def majority(name: str, train: Rows, rows: Rows) -> list[str]:
     """For each row the commonest label of the training rows, of two that are as common the first; of RuCoS its first
     entity."""
-    if task == "rucos":
+    if name == "rucos":
         return [row["choices"][0] for row in rows]
-    counts = collections.Counter(row["label"] for row in train)
-    return [max(_labels(task), key=lambda label: counts[label])] * len(rows)
+    counts = collections.Counter(str(row["label"]) for row in train)
+    return [max(LABELS[name], key=lambda label: counts[label])] * len(rows)
 
 
-def random_score(task: str, rows: Rows, repetitions: int = 100, seed: int = 0) -> dict[str, float]:
+def random_score(name: str, rows: Rows, repetitions: int = 100, seed: int = 0) -> dict[str, float]:
     """The mean figures of that many draws of even chances, on labelled rows."""
     draw = random.Random(seed)
-    choices = [row["choices"] if task == "rucos" else _labels(task) for row in rows]
-    drawn = [score(task, rows, [draw.choices(some)[0] for some in choices]) for _ in range(repetitions)]
-    return {name: statistics.fmean(figures[name] for figures in drawn) for name in METRICS[task]}
+    choices = [LABELS[name] or row["choices"] for row in rows]
+    drawn = [score(name, rows, [draw.choices(some)[0] for some in choices]) for _ in range(repetitions)]
+    return {metric: statistics.fmean(figures[metric] for figures in drawn) for metric in METRICS[name]}
 
 
-def _labels(task: str) -> list[Any]:
-    """The labels as rows have them."""
-    return [0, 1] if task == "parus" else list(LABELS[task])
-
-
-def compare(results: Mapping[str, Mapping[str, Any]], data_dir: str) -> dict[str, Any]:
-    """The figures of each task and over all of them; results: of `run` for each task."""
-    tasks = {}
+def save(results: Mapping[str, Mapping[str, Any]], data_dir: str, folder: Path) -> str:
+    """Write the figures of each task and over all of them: `russian_superglue.json`, and as `russian_superglue.md` a
+    table in per cent; the table. results: of `run` for each task.
+    """
+    tasks, lines = {}, []
     for name, found in results.items():
-        rows = read(name, data_dir)
-        tasks[name] = {
-            "model": {metric: found[f"test_{metric}"] for metric in METRICS[name]},
-            "model_std": {metric: found.get(f"test_{metric}_std") for metric in METRICS[name]},
+        rows, metrics = make_task(name).read(data_dir), METRICS[name]
+        figures = {
+            "model": {metric: found[f"test_{metric}"] for metric in metrics},
             "majority": score(name, rows["test"], majority(name, rows["train"], rows["test"])),
             "random": random_score(name, rows["test"]),
-            "truncated": found["truncated"]["test"] / found["examples"]["test"],
         }
+        deviations = {metric: found.get(f"test_{metric}_std") for metric in metrics}
+        truncated = found["truncated"]["test"] / found["examples"]["test"]
+        tasks[name] = figures | {"model_std": deviations, "truncated": truncated}
+        cells = {who: [f"{100 * of[metric]:.1f}" for metric in metrics] for who, of in figures.items()}
+        spread = ["" if one is None else f" ± {100 * one:.1f}" for one in deviations.values()]
+        cells["model"] = [cell + more for cell, more in zip(cells["model"], spread, strict=True)]
+        lines.append([NAMES[name], *map(" / ".join, (metrics, *cells.values())), f"{100 * truncated:.1f}"])
+    means = {who: overall({name: task[who] for name, task in tasks.items()}) for who in ANSWERED_BY}
+    lines.append([f"mean of {len(tasks)}", "", *(f"{100 * means[who]:.1f}" for who in ANSWERED_BY), ""])
+    table = markdown_table(["task", "metrics", *ANSWERED_BY, "truncated"], lines)
     first = next(iter(results.values()))
-    return {
-        "model": first["model"],
-        "seeds": first.get("seeds") or [first["seed"]],
-        "tasks": tasks,
-        "overall": {who: overall({name: task[who] for name, task in tasks.items()}) for who in ANSWERED_BY},
-    }
-
-
-def table(report: Mapping[str, Any]) -> str:
-    """Markdown, a row a task; in per cent."""
-    rows = []
-    for name, task in report["tasks"].items():
-        figures = [_figures(task[who], task["model_std"] if who == "model" else {}) for who in ANSWERED_BY]
-        rows.append([NAMES[name], " / ".join(METRICS[name]), *figures, f"{100 * task['truncated']:.1f}"])
-    means = [f"{100 * report['overall'][who]:.1f}" for who in ANSWERED_BY]
-    rows.append([f"mean of {len(rows)}", "", *means, ""])
-    return markdown_table(["task", "metrics", *ANSWERED_BY, "truncated"], rows)
-
-
-def save(report: Mapping[str, Any], folder: Path) -> None:
-    """Write `russian_superglue.json` and `russian_superglue.md`."""
-    write_json(folder / "russian_superglue.json", report)
-    write_text(folder / "russian_superglue.md", table(report) + "\n")
-
-
-def _figures(values: Mapping[str, float], deviations: Mapping[str, float | None]) -> str:
-    spread = {name: f" ± {100 * one:.1f}" for name, one in deviations.items() if one is not None}
-    return " / ".join(f"{100 * figure:.1f}{spread.get(name, '')}" for name, figure in values.items())
+    facts = {"model": first["model"], "seeds": first.get("seeds") or [first["seed"]]}
+    write_json(folder / "russian_superglue.json", facts | {"tasks": tasks, "overall": means})
+    write_text(folder / "russian_superglue.md", f"{table}\n")
+    return table

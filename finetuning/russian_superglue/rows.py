@@ -1,16 +1,14 @@
 """Rows of eight of the tasks: what a line of a file, or a row on the Hub, is made into. RuCoS has its own file.
 
-A row has `id`, a text; `idx`, by which submissions go; `label`, None where it is hidden; and what its function says.
-The functions raise Wrong for a key that is absent or of another type and for an unknown label.
+The functions raise Wrong for a key that is absent or of another type.
 """
 
 import os
 import re
-from collections.abc import Mapping, Sequence
 from typing import Any
 
-from finetuning.formats.values import Wrong, label, number, text, value
-from finetuning.russian_superglue.tasks import LABELS, QUERY
+from finetuning.formats.values import Wrong, number, text, value
+from finetuning.russian_superglue.tasks import LABELS, NO_YES, QUERY
 
 # The keys of the two texts.
 PAIRS = {
@@ -19,55 +17,61 @@ PAIRS = {
     "rcb": ("premise", "hypothesis"),
     "danetqa": ("question", "passage"),
 }
+HUB_LABELS = {"parus": ("choice1", "choice2"), "muserc": NO_YES}  # where the Hub has other names for the same labels
 WORD = re.compile(r"[\w\u0300\u0301]+")  # with marks of stress
 # Years stand in brackets, too, so that a number of a sentence has two digits at most.
 SENTENCE_NUMBER = re.compile(r"[^\S\n]*\(\d{1,2}\)[^\S\n]*")
 QUOTED = re.compile(r'"\s*\(\d{1,2}\)')
 
 
-def pair(task: str, raw: Mapping[str, Any], labelled: bool) -> dict:
-    """Of PAIRS: `text`, `text_2`, and the name of the label."""
-    first, second = (text(raw, name) for name in PAIRS[task])
-    return {**_idx(raw), "text": first, "text_2": second, "label": _label_name(task, raw, labelled)}
+def make(task: str, raw: Any, labelled: bool) -> dict:
+    """A row: `id`, a text; `idx`, by which submissions go; what the function of its task says; and `label`.
+
+    The label is a name, of PARus a number. In the file or on the Hub it may be a name, its place, or a truth value,
+    each as such or as a string.
+    labelled: whether the row must have one; else it is None where there is none, or -1 as on the Hub.
+    """
+    row, names = pair(task, raw) if task in PAIRS else MAKERS[task](raw), LABELS[task]
+    found, numbers = raw.get("label"), map(str, range(len(names)))
+    known = {name: place for of in (HUB_LABELS.get(task, ()), numbers, names) for place, name in enumerate(of)}
+    place = known.get(str(found).strip().lower())  # so that JSON's true and the string are one
+    if place is None and (labelled or found not in (None, -1)):
+        raise Wrong(f"label {found!r} is none of {', '.join(names)}; mend the row")
+    label = place if place is None or task == "parus" else names[place]
+    idx = row.get("idx") or number(raw)
+    return {"id": "-".join(map(str, idx)) if task == "muserc" else str(idx), "idx": idx} | row | {"label": label}
 
 
-def parus(raw: Mapping[str, Any], labelled: bool) -> dict:
-    """`text`, `question`, one of QUERY, two `choices`, and the number of the right one as `label`."""
+def pair(task: str, raw: Any) -> dict:
+    """Of PAIRS: `text`, `text_2`."""
+    return {name: text(raw, key) for name, key in zip(("text", "text_2"), PAIRS[task], strict=True)}
+
+
+def parus(raw: Any) -> dict:
+    """`text`, `question`, one of QUERY, and two `choices`."""
     question = text(raw, "question")
     if question not in QUERY:
         raise Wrong(f"question {question!r} is none of {', '.join(QUERY)}; mend the row")
-    return {
-        **_idx(raw),
-        "text": text(raw, "premise"),
-        "question": question,
-        "choices": [text(raw, "choice1"), text(raw, "choice2")],
-        "label": label(raw, LABELS["parus"], labelled, ("choice1", "choice2")),
-    }
+    choices = [text(raw, "choice1"), text(raw, "choice2")]
+    return {"text": text(raw, "premise"), "question": question, "choices": choices}
 
 
-def muserc(raw: Mapping[str, Any], labelled: bool) -> dict:
+def muserc(raw: Any) -> dict:
     """A row is an answer. `idx` of passage, question, and answer, the question as `text`, `answer`, the passage as
-    `text_2`, and the name of the label."""
-    ids = value(raw, "idx", dict)
+    `text_2`."""
+    ids, texts = value(raw, "idx", dict), {"text": text(raw, "question"), "answer": text(raw, "answer")}
     idx = [number(ids, key) for key in ("paragraph", "question", "answer")]
-    return {
-        "id": "-".join(map(str, idx)),
-        "idx": idx,
-        "text": text(raw, "question"),
-        "answer": text(raw, "answer"),
-        "text_2": passage(value(raw, "paragraph", str)),
-        "label": _label_name("muserc", raw, labelled, ("false", "true")),
-    }
+    return {"idx": idx, **texts, "text_2": passage(value(raw, "paragraph", str))}
 
 
 def muserc_answers(raw: Any) -> list[dict]:
     """A passage of a file, which nests questions and answers, as rows of the Hub."""
-    whole, found = value(raw, "passage", dict), []
-    for question in value(whole, "questions", list):
+    nested, found = value(raw, "passage", dict), []
+    for question in value(nested, "questions", list):
         for answer in value(question, "answers", list):
             idx = {"paragraph": number(raw), "question": number(question), "answer": number(answer)}
             texts = {"question": text(question, "question"), "answer": text(answer, "text")}
-            found.append({"idx": idx, "paragraph": value(whole, "text", str), **texts, "label": answer.get("label")})
+            found.append({"idx": idx, "paragraph": value(nested, "text", str), **texts, "label": answer.get("label")})
     return found
 
 
@@ -79,14 +83,14 @@ def passage(numbered: str) -> str:
     return re.sub(r" ?\n ?", "\n", SENTENCE_NUMBER.sub(" ", bare)).strip()
 
 
-def russe(raw: Mapping[str, Any], labelled: bool) -> dict:
-    """`word`, `text`, `text_2`, the places of the word in them as `span` and `span_2`, and the name of the label."""
-    row = {**_idx(raw), "word": text(raw, "word")}
+def russe(raw: Any) -> dict:
+    """`word`, `text`, `text_2`, the places of the word in them as `span` and `span_2`."""
+    row = {"word": text(raw, "word")}
     for which, ending in ((1, ""), (2, "_2")):
         sentence = row[f"text{ending}"] = value(raw, f"sentence{which}", str)
         start, end = number(raw, f"start{which}"), number(raw, f"end{which}")
         row[f"span{ending}"] = word_at(sentence, start, end, row["word"])
-    return row | {"label": _label_name("russe", raw, labelled)}
+    return row
 
 
 def word_at(sentence: str, start: int, end: int, lemma: str) -> list[int]:
@@ -105,15 +109,15 @@ def word_at(sentence: str, start: int, end: int, lemma: str) -> list[int]:
     return list(touched[alike.index(max(alike))])
 
 
-def rwsd(raw: Mapping[str, Any], labelled: bool) -> dict:
-    """`text`, the places of two phrases, `span` and `span_2`, the phrases, `span_text` and `span_2_text`, and the name
-    of the label: whether the second speaks of the first. Files nest the phrases in `target`, the Hub does not."""
-    target = raw if isinstance(raw, Mapping) and "span1_text" in raw else value(raw, "target", dict)
-    row = {**_idx(raw), "text": value(raw, "text", str)}
+def rwsd(raw: Any) -> dict:
+    """`text`, two phrases, `span_text` and `span_2_text`, and their places, `span` and `span_2`. The second speaks of
+    the first or does not. Files nest the phrases in `target`, the Hub does not."""
+    row = {"text": value(raw, "text", str)}
+    target = raw if "span1_text" in raw else value(raw, "target", dict)
     for which, name in ((1, "span"), (2, "span_2")):
         phrase = row[f"{name}_text"] = text(target, f"span{which}_text")
         row[name] = phrase_at(row["text"], phrase, number(target, f"span{which}_index"))
-    return row | {"label": _label_name("rwsd", raw, labelled)}
+    return row
 
 
 def phrase_at(sentence: str, phrase: str, index: int) -> list[int]:
@@ -136,10 +140,4 @@ def phrase_at(sentence: str, phrase: str, index: int) -> list[int]:
     return [inside[0][0], inside[-1][1]] if inside else [start, end]
 
 
-def _idx(raw: Any) -> dict[str, Any]:
-    return {"id": str(number(raw)), "idx": number(raw)}
-
-
-def _label_name(task: str, raw: Mapping[str, Any], labelled: bool, others: Sequence[str] = ()) -> str | None:
-    place = label(raw, LABELS[task], labelled, others)
-    return None if place is None else LABELS[task][place]
+MAKERS = {"parus": parus, "muserc": muserc, "russe": russe, "rwsd": rwsd}

@@ -11,8 +11,8 @@ from distillation.config.command_line import DEMO
 from distillation.config.errors import UserError
 from distillation.runs.files import RESULTS, write_json
 from distillation.runs.resume import is_resumed, names_checkpoint
-from finetuning.arguments import Settings, TaskTeacherArguments
-from finetuning.experiment import check, over_seeds, run
+from finetuning.arguments import Settings
+from finetuning.experiment import check, over_seeds, run, runs_of
 from finetuning.russian_superglue.readers import read
 from finetuning.russian_superglue.report import majority
 from finetuning.russian_superglue.submission import write_task, zip_submission
@@ -27,7 +27,7 @@ def has_data(name: str, data_dir: str) -> bool:
 
 
 def available(data_dir: str) -> list[str]:
-    """The tasks whose data are there; which are not, the log says. Raises UserError for a folder without any."""
+    """The tasks whose data are there; the log names the others. Raises UserError for a folder without any."""
     found = [name for name in NAMES if has_data(name, data_dir)]
     if not found:
         raise UserError(f"`data_dir` {data_dir!r} has none of the folders {', '.join(NAMES.values())}")
@@ -41,29 +41,23 @@ def run_task(name: str, settings: Settings, folder: Path, terra: Path | None = N
 
     terra: a folder of the model of TERRa, which answers LiDiRus as it is; without it one is trained.
     """
-    training = copy.copy(settings.training)
+    task, training = make_task(name), copy.copy(settings.training)
     training.output_dir = str(folder)
-    # The one task makes the run, whatever is run or written besides.
-    options = replace(settings.options, task=name, submission=None)
-    settings = replace(settings, training=training, options=options)
+    # The one task makes the run, whatever else is run or written.
+    settings = replace(settings, training=training, options=replace(settings.options, task=name, submission=None))
     if name != "lidirus" or terra is None:
-        return run(make_task(name), settings)
-    seeds = settings.arguments.seeds
-    if not seeds:
-        return _answer(settings, terra, folder, training.seed)
-    results = [_answer(settings, terra / f"seed-{seed}", folder / f"seed-{seed}", seed) for seed in seeds]
+        return run(task, settings)
+    results = []
+    for one in runs_of(settings.arguments.seeds, training):
+        model = terra / Path(one.output_dir).relative_to(folder)
+        one.num_train_epochs, one.max_steps = 0, -1
+        arguments = replace(settings.arguments, model_name_or_path=str(model), random_weights=False, seeds=[])
+        results.append(run(task, replace(settings, arguments=arguments, training=one)))
+    if not settings.arguments.seeds:
+        return results[0]
     merged = over_seeds(results) | {"model": str(terra)}
     write_json(folder / RESULTS, merged)
     return merged
-
-
-def _answer(settings: Settings, model: Path, folder: Path, seed: int) -> dict[str, Any]:
-    """LiDiRus by a model that is already trained."""
-    training = copy.copy(settings.training)
-    training.output_dir, training.seed, training.num_train_epochs, training.max_steps = str(folder), seed, 0, -1
-    arguments = replace(settings.arguments, model_name_or_path=str(model), random_weights=False, seeds=[])
-    asked = replace(settings, arguments=arguments, teacher=TaskTeacherArguments(), training=training)
-    return run(make_task("lidirus"), asked)
 
 
 def verify(names: Sequence[str], settings: Settings, folders: Mapping[str, Path], submission: Path | None) -> None:
@@ -82,9 +76,7 @@ def verify(names: Sequence[str], settings: Settings, folders: Mapping[str, Path]
         task.read(settings.arguments.data_dir)
         check(settings.arguments, copy.copy(settings.training), task)
         if not is_resumed(settings.training) and any(folders[name].rglob("checkpoint-*")):
-            raise UserError(
-                f"{folders[name]} holds checkpoints of an interrupted run: `--resume_from_checkpoint true`"
-            )
+            raise UserError(f"{folders[name]} has checkpoints of an interrupted run: `--resume_from_checkpoint true`")
 
 
 def write_submission(path: Path, data_dir: str, folders: Mapping[str, Path], work: Path) -> None:
@@ -93,18 +85,15 @@ def write_submission(path: Path, data_dir: str, folders: Mapping[str, Path], wor
     folders: of each task that was run the one with its answers. Of the others the commonest label answers, and where
     there are no data either the file is empty, which the log says; work: a folder for these.
     """
-    files = {name: folders.get(name, work) / f"{official}.jsonl" for name, official in NAMES.items()}
-    for name in NAMES:
-        if not (name in folders and (folders[name] / "submission_predictions.jsonl").exists()):
-            files[name] = _baseline_file(name, data_dir, work)
+    files = []
+    for name, official in NAMES.items():
+        if name in folders and (folders[name] / "submission_predictions.jsonl").exists():
+            files.append(folders[name] / f"{official}.jsonl")
+            continue
+        rows = read(name, data_dir) if has_data(name, data_dir) else {}
+        submitted = rows.get("submission", [])
+        instead = "so that the commonest label answers" if submitted else "and there are no data: its file is empty"
+        logger.warning("submission: %s was not run, %s", official, instead)
+        files.append(write_task(name, work, submitted, majority(name, rows.get("train", []), submitted)))
     zip_submission(path, files)
     print(f"submission written to {path}")
-
-
-def _baseline_file(name: str, data_dir: str, work: Path) -> Path:
-    rows = read(name, data_dir) if has_data(name, data_dir) else {}
-    if "submission" not in rows:
-        logger.warning("submission: there are no data of %s, so that its file is empty", NAMES[name])
-        return write_task(name, work, [], [])
-    logger.warning("submission: %s was not run, so that the commonest label answers", NAMES[name])
-    return write_task(name, work, rows["submission"], majority(name, rows["train"], rows["submission"]))

@@ -2,11 +2,12 @@
 
 import dataclasses
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from distillation.config.errors import UserError
+from distillation.config.errors import UserError, cli_entry
+from finetuning.arguments import parse
 from finetuning.russian_superglue.tasks import NAMES
 
 if TYPE_CHECKING:
@@ -35,3 +36,18 @@ def set_of(name: str) -> ModuleType:
     if name not in REGISTRY:
         raise UserError(f"there is no task {name!r}: choose one of {', '.join(REGISTRY)}")
     return importlib.import_module(f"finetuning.sets.{REGISTRY[name]}")
+
+
+def script(name: str) -> Callable[[list[str] | None], None]:
+    """The `main` of a set's script."""
+
+    @cli_entry
+    def main(argv: list[str] | None = None) -> None:
+        """Fine-tune, score, save."""
+        module = set_of(name)
+        settings = parse(name, module.Options, argv)
+        from finetuning.experiment import run  # heavy imports only where the arguments are right
+
+        run(module.task(settings.options), settings)
+
+    return main

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from distillation.config.command_line import key
 from distillation.config.errors import UserError
-from finetuning.formats.locate import find, load_from_hub, local_folder, read_text
-from finetuning.formats.values import Wrong, collect, numbered, value
+from distillation.runs.files import write_text
+from finetuning.formats.locate import find, from_hub, local_folder, read_text
+from finetuning.formats.values import Wrong, collect, value
 
 if TYPE_CHECKING:
     from finetuning.tasks.classification import TextClassification
@@ -18,13 +19,12 @@ if TYPE_CHECKING:
 HUB = "merionum/ru_paraphraser"
 FILES = {"train": "paraphrases.xml", "test": "paraphrases_gold.xml"}
 FIELDS = ("id", "text_1", "text_2", "class")
-# By the number of classes: what the classes -1, 0, and 1 of the files are called.
+# By the number of classes: what the classes of the files are called.
 NAMES = {
-    2: ("not paraphrase", "paraphrase", "paraphrase"),
-    3: ("not paraphrase", "loose paraphrase", "strict paraphrase"),
+    2: {"-1": "not paraphrase", "0": "paraphrase", "1": "paraphrase"},
+    3: {"-1": "not paraphrase", "0": "loose paraphrase", "1": "strict paraphrase"},
 }
-LABELS = {classes: tuple(dict.fromkeys(names)) for classes, names in NAMES.items()}
-CLASSES = ("-1", "0", "1")
+LABELS = {classes: tuple(dict.fromkeys(names.values())) for classes, names in NAMES.items()}
 
 
 @dataclass
@@ -59,12 +59,11 @@ def read(data_dir: str, classes: int = 2) -> dict[str, list[dict]]:
     """
     folder = local_folder(data_dir, "paraphraser", HUB, *FILES.values())
     if folder is None:
-        splits = load_from_hub(data_dir, FIELDS, tuple(FILES))
-        raws = {f"{data_dir} ({split})": numbered(f"{data_dir} ({split})", splits[split]) for split in FILES}
+        sources = from_hub(data_dir, {part: part for part in FILES})
     else:
-        raws = {str(path): _pairs(path) for path in find(folder, *FILES.values())}
+        sources = {part: (str(path), _pairs(path)) for part, path in find(folder, FILES).items()}
     make = functools.partial(_row, names=NAMES[classes])
-    return {split: collect(place, pairs, make) for split, (place, pairs) in zip(FILES, raws.items(), strict=True)}
+    return {part: collect(*source, make) for part, source in sources.items()}
 
 
 def write(folder: Path, rows: Sequence[dict], predictions: Sequence[str]) -> Path:
@@ -72,8 +71,7 @@ def write(folder: Path, rows: Sequence[dict], predictions: Sequence[str]) -> Pat
 
     Of three classes they are -1, 0 and 1; of two, -1 and 1, where 1 stands for paraphrases of both kinds.
     """
-    classes = {name: number for names in NAMES.values() for name, number in zip(names, CLASSES, strict=True)}
-    folder.mkdir(parents=True, exist_ok=True)
+    classes = {name: number for names in NAMES.values() for number, name in names.items()}
     data = ElementTree.Element("data")
     corpus = ElementTree.SubElement(data, "corpus")
     for row, label in zip(rows, predictions, strict=True):
@@ -82,7 +80,7 @@ def write(folder: Path, rows: Sequence[dict], predictions: Sequence[str]) -> Pat
             ElementTree.SubElement(item, "value", name=name).text = text
     ElementTree.indent(data)
     path = folder / "test_predictions.xml"
-    ElementTree.ElementTree(data).write(path, encoding="UTF-8", xml_declaration=True)
+    write_text(path, ElementTree.tostring(data, "UTF-8", xml_declaration=True).decode())
     return path
 
 
@@ -98,12 +96,11 @@ def _pairs(path: Path) -> Iterator[tuple[str, dict]]:
         yield f"{path}: pair {values.get('id') or number}", values
 
 
-def _row(raw: Mapping[str, Any], names: Sequence[str]) -> list[dict]:
-    values = {field: str(value(raw, field, str | int)).strip() for field in FIELDS}
-    blank = [field for field in FIELDS if not values[field]]
-    if blank:
-        raise Wrong(f"no `{blank[0]}`; fill it in or delete the pair")
-    if values["class"] not in CLASSES:
-        raise Wrong(f"class {values['class']!r} is none of -1, 0, 1; mend the pair")
-    label = names[CLASSES.index(values["class"])]
-    return [{"id": values["id"], "text": values["text_1"], "text_2": values["text_2"], "label": label}]
+def _row(raw: Mapping[str, Any], names: Mapping[str, str]) -> list[dict]:
+    values = [str(value(raw, field, str | int)).strip() for field in FIELDS]
+    if "" in values:
+        raise Wrong(f"no `{FIELDS[values.index('')]}`; fill it in or delete the pair")
+    key, text, text_2, number = values
+    if number not in names:
+        raise Wrong(f"class {number!r} is none of {', '.join(names)}; mend the pair")
+    return [{"id": key, "text": text, "text_2": text_2, "label": names[number]}]

@@ -49,19 +49,18 @@ def read(data_dir: str, parts: Sequence[str] = ("random",)) -> dict[str, list[di
     Raises UserError for a missing file, and a file that is damaged, by its line.
     """
     folder = local_folder(data_dir, "rusentiment", None, *PARTS.values(), TEST)
-    *train, test = find(folder, *(PARTS[part] for part in parts), TEST)
-    train_rows = [row for part, path in zip(parts, train, strict=True) for row in _rows(path, part)]
-    return {"train": train_rows, "test": _rows(test, "test")}
+    paths = find(folder, {part: PARTS[part] for part in parts} | {"test": TEST})
+    rows = {
+        part: [
+            {"id": f"{part}-{number}", "text": cells["text"].strip(), "label": cells["label"]}
+            for number, cells in enumerate(table.records(path, COLUMNS, label=LABELS))
+        ]
+        for part, path in paths.items()
+    }
+    return {"train": [row for part in parts for row in rows[part]], "test": rows["test"]}
 
 
 def write(folder: Path, rows: Sequence[dict], predictions: Sequence[str]) -> Path:
     """Write `test_predictions.csv` in the layout of the benchmark's files: predicted label and text of each row."""
     answers = [(label, row["text"]) for row, label in zip(rows, predictions, strict=True)]
     return table.write(folder / "test_predictions.csv", COLUMNS, answers)
-
-
-def _rows(path: Path, name: str) -> list[dict]:
-    return [
-        {"id": f"{name}-{number}", "text": cells["text"].strip(), "label": cells["label"]}
-        for number, cells in enumerate(table.records(path, COLUMNS, label=LABELS))
-    ]

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from finetuning.formats import squad
-from finetuning.formats.locate import find, has, load_from_hub, local_folder
-from finetuning.formats.values import numbered
+from finetuning.formats.locate import find, from_hub, local_folder
 
 if TYPE_CHECKING:
     from finetuning.tasks.question_answering import QuestionAnswering
@@ -13,9 +12,9 @@ if TYPE_CHECKING:
 HUB = "kuznetsoffandrey/sberquad"
 # Training and test file, by the first pair of which one is there: SQuAD's names, SberQuAD's, and those of flat rows.
 FILES = (
-    ("train-v1.1.json", "dev-v1.1.json"),
-    ("train_v1.0.json", "dev_v1.0.json"),
-    ("train.jsonl", "validation.jsonl"),
+    {"train": "train-v1.1.json", "test": "dev-v1.1.json"},
+    {"train": "train_v1.0.json", "test": "dev_v1.0.json"},
+    {"train": "train.jsonl", "test": "validation.jsonl"},
 )
 
 
@@ -47,11 +46,9 @@ def read(data_dir: str) -> dict[str, list[dict]]:
         the test part proper are hidden.
     Raises UserError for a missing file, and for what is wrong in one.
     """
-    folder = local_folder(data_dir, "sberquad", HUB, *FILES[0])
-    if folder is not None:
-        names = next((names for names in FILES if has(folder, names[0])), FILES[0])
-        return {part: squad.read(path) for part, path in zip(("train", "test"), find(folder, *names), strict=True)}
-    splits = load_from_hub(data_dir, squad.COLUMNS, ("train", "validation"))
-    places = {"train": f"{data_dir} (train)", "test": f"{data_dir} (validation)"}
-    tables = {"train": splits["train"], "test": splits["validation"]}
-    return {part: squad.rows(place, numbered(place, tables[part])) for part, place in places.items()}
+    folder = local_folder(data_dir, "sberquad", HUB, *FILES[0].values())
+    if folder is None:
+        sources = from_hub(data_dir, {"train": "train", "test": "validation"})
+        return {part: squad.rows(*source) for part, source in sources.items()}
+    files = next((names for names in FILES if any(folder.glob(f"{names['train']}*"))), FILES[0])
+    return {part: squad.read(path) for part, path in find(folder, files).items()}

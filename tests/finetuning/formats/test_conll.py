@@ -14,7 +14,7 @@ def read(tmp_path):
     def read(content, types=SAME):
         path = tmp_path / "test.txt"
         path.write_bytes(content.encode())
-        return conll.read(path, "test", types)
+        return conll.rows("test", str(path), conll.sentences(path), types)
 
     return read
 
@@ -22,58 +22,58 @@ def read(tmp_path):
 @pytest.mark.parametrize("content", [TEXT, TEXT.replace("\n", "\r\n"), TEXT.rstrip("\n")])
 def test_rows(read, content):
     """A CR that stays makes a tag unknown, or every blank line a wrong one."""
-    assert read(content) == [
-        {
-            "id": "test-0",
-            "text": "Анна Вега .",
-            "words": [[0, 4], [5, 9], [10, 11]],
-            "tags": ["B-PER", "I-PER", "O"],
-        },
-        {"id": "test-1", "text": "Тула", "words": [[0, 4]], "tags": ["B-LOC"]},
-    ]
-
-
-@pytest.mark.parametrize("mark", ["<DOCSTART>", "-DOCSTART- -X- O O"])
-def test_a_document_mark_is_no_word_and_ends_a_sentence(read, mark):
-    assert [row["text"] for row in read(f"а\tO\n{mark}\nб\tO\n")] == ["а", "б"]
-
-
-def test_only_line_feeds_end_lines(read):
-    """Some characters that Python counts as line ends stand inside tokens of scraped text."""
-    assert read("а\u2028б\tO\nв\x85\tO\n")[0]["text"] == "а\u2028б в\x85"
-
-
-def test_inside_tags_that_begin_an_entity(read):
-    """IOB1 files begin entities so; the model would learn that an entity may lack its beginning."""
-    rows = read("а\tI-PER\nб\tI-PER\nв\tI-ORG\nг\tO\nд\tI-ORG\n")
-    assert rows[0]["tags"] == ["B-PER", "I-PER", "B-ORG", "O", "B-ORG"]
-
-
-def test_neighbours_that_are_read_as_one_type_stay_two(read):
-    coarse = {"LOC": "LOC", "GEOPOLIT": "LOC"}
-    assert read("а\tB-LOC\nб\tI-GEOPOLIT\nв\tI-GEOPOLIT\n", coarse)[0]["tags"] == ["B-LOC", "B-LOC", "I-LOC"]
+    first = {"id": "test-0", "text": "Анна Вега .", "words": [[0, 4], [5, 9], [10, 11]]}
+    second = {"id": "test-1", "text": "Тула", "words": [[0, 4]], "tags": ["B-LOC"]}
+    assert read(content) == [first | {"tags": ["B-PER", "I-PER", "O"]}, second]
 
 
 @pytest.mark.parametrize(
-    ("line", "problem"),
+    ("content", "texts"),
     [
-        ("слово", "expected `token<TAB>tag`, got 'слово'"),
-        ("\tO", "expected `token<TAB>tag`"),
-        ("слово\tB-MEDIA", "unknown tag 'B-MEDIA'; known are O, B-PER, I-PER"),
+        ("а\tO\n<DOCSTART>\nб\tO\n", ["а", "б"]),  # a document mark is no word and ends a sentence
+        ("а\tO\n-DOCSTART- -X- O O\nб\tO\n", ["а", "б"]),
+        ("а\u2028б\tO\nв\x85\tO\n", ["а\u2028б в\x85"]),  # Python counts them as line ends; scraped tokens have them
     ],
 )
-def test_a_wrong_line_is_named(read, line, problem):
-    with pytest.raises(UserError, match="test.txt:4: ") as error:
-        read(f"<DOCSTART>\n\nа\tO\n{line}\n")
-    assert problem in str(error.value)
+def test_what_ends_a_sentence(read, content, texts):
+    assert [row["text"] for row in read(content)] == texts
+
+
+@pytest.mark.parametrize(
+    ("content", "types", "tags"),
+    [
+        # IOB1 files begin entities so; the model would learn that an entity may lack its beginning.
+        ("а\tI-PER\nб\tI-PER\nв\tI-ORG\nг\tO\nд\tI-ORG\n", SAME, "B-PER I-PER B-ORG O B-ORG"),
+        # Neighbours that are read as one type stay two.
+        ("а\tB-LOC\nб\tI-GEOPOLIT\nв\tI-GEOPOLIT\n", {"LOC": "LOC", "GEOPOLIT": "LOC"}, "B-LOC B-LOC I-LOC"),
+    ],
+)
+def test_every_entity_begins(read, content, types, tags):
+    assert read(content, types)[0]["tags"] == tags.split()
+
+
+@pytest.mark.parametrize(
+    ("lines", "problem"),
+    [
+        ("а\tO\nслово", ":4: expected `token<TAB>tag`, got 'слово'"),
+        ("а\tO\n\tO", ":4: expected `token<TAB>tag`"),
+        ("слово\tB-MEDIA", ":3: unknown tag 'B-MEDIA' of 'слово'; known are O, B-PER, I-PER"),
+        ("", ": no rows"),
+    ],
+)
+def test_a_wrong_line_is_named(read, lines, problem):
+    with pytest.raises(UserError) as error:
+        read(f"<DOCSTART>\n\n{lines}\n")
+    assert f"test.txt{problem}" in str(error.value)
 
 
 def test_what_is_written_is_read_back(read, tmp_path):
     rows = read(TEXT)
-    path = conll.write(tmp_path / "new" / "out.txt", rows, [["O", "B-ORG", "I-ORG"], ["O"]])
-    assert path.read_bytes().decode() == "Анна\tO\nВега\tB-ORG\n.\tI-ORG\n\nТула\tO\n\n"
-    again = conll.read(path, "test", SAME)
+    path = conll.write(tmp_path / "new", rows, [["O", "B-ORG", "I-ORG"], ["O"]])
+    text = path.read_bytes().decode()
+    assert path.name == "test_predictions.txt" and text == "Анна\tO\nВега\tB-ORG\n.\tI-ORG\n\nТула\tO\n\n"
+    again = read(text)
     assert [row["words"] for row in again] == [row["words"] for row in rows]
     assert again[0]["tags"] == ["O", "B-ORG", "I-ORG"]
     with pytest.raises(ValueError, match="zip"):
-        conll.write(path, rows, [["O", "O"], ["O"]])
+        conll.write(tmp_path, rows, [["O", "O"], ["O"]])

@@ -18,81 +18,70 @@ def read(folder, content, name="train.json"):
     return squad.read(folder / name)
 
 
-def one(folder, **keys):
-    """The row that is made of a question with other keys than ANSWERED's."""
-    (row,) = read(folder, [flat(ANSWERED) | keys])
+def with_answers(folder, *pairs, **keys):
+    """The question that is made of ANSWERED with such texts and starts of answers."""
+    answers = {"text": [text for text, _ in pairs], "answer_start": [start for _, start in pairs]}
+    (row,) = read(folder, [flat(ANSWERED) | {"answers": answers} | keys])
     return row
-
-
-def answer(folder, *pairs, **keys):
-    """The answers that are made of such texts and starts."""
-    texts, starts = zip(*pairs, strict=True)
-    return one(folder, answers={"text": list(texts), "answer_start": list(starts)}, **keys)["answers"]
 
 
 def lines(*rows):
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
+# JSON may hold U+2028 and U+0085 inside strings, which are no line ends.
+RAIN = ANSWERED | {"id": "3", "context": "  Дождь\u2028\x85. ", "answers": [{"text": "Дождь", "start": 2}]}
+
+
 @pytest.mark.parametrize(
     ("content", "name"),
     [
-        (articles(ANSWERED, OTHER), "train.json"),
-        ([flat(ANSWERED), flat(OTHER, int)], "train.json"),
-        (lines(flat(ANSWERED), flat(OTHER, int)) + "\n", "train.jsonl"),
-        (lines(flat(ANSWERED), flat(OTHER)).replace("\n", "\r\n"), "train.jsonl"),
-        (lines(flat(ANSWERED), flat(OTHER))[:-1], "train.jsonl"),
+        (articles(ANSWERED, RAIN, OTHER), "train.json"),
+        ([flat(ANSWERED), flat(RAIN, int), flat(OTHER, int)], "train.json"),
+        (lines(flat(ANSWERED), flat(RAIN) | {"question": "\n Кто спит? "}, flat(OTHER, int)) + "\n", "train.jsonl"),
+        (lines(flat(ANSWERED), flat(RAIN), flat(OTHER)).replace("\n", "\r\n"), "train.jsonl"),
+        (lines(flat(ANSWERED), flat(RAIN), flat(OTHER))[:-1], "train.jsonl"),
     ],
     ids=["articles", "list", "lines", "lines of windows", "no last line end"],
 )
 def test_every_layout_gives_the_same_rows(tmp_path, content, name):
     """A mark or a line break that is taken out of a context would shift every answer behind it."""
-    assert read(tmp_path, content, name) == [ANSWERED, OTHER]
-
-
-def test_every_question_keeps_its_own_context_answers_and_place(tmp_path):
-    """JSON may hold U+2028 and U+0085 inside strings; the official score takes the best of all answers."""
-    other = {
-        "id": "3",
-        "context": "  Дождь\u2028\x85. ",
-        "question": "Что?",
-        "answers": [{"text": "Дождь", "start": 2}],
-    }
-    assert read(tmp_path, articles(ANSWERED, other, OTHER)) == [ANSWERED, other, OTHER]
-    assert read(tmp_path, lines(flat(other) | {"question": "\n Что? "}), "train.jsonl") == [other]
-    found = answer(tmp_path, ("Кот", 1), ("Кот ", 1), ("Кот спит", 1), ("кот", 19), ("Кот", 1))
-    assert found == [{"text": text, "start": start} for text, start in (("Кот", 1), ("Кот спит", 1), ("кот", 19))]
+    assert read(tmp_path, content, name) == [ANSWERED, RAIN, OTHER]
 
 
 @pytest.mark.parametrize(
-    ("text", "start", "place", "moved"),
+    ("pairs", "answers"),
     [
-        ("Кот", 1, 1, False),
-        (" спит. \r\n", 4, 5, False),  # white space at the ends is no part of an answer, and its start follows
-        ("спит", 4, 5, True),
-        ("спит", 1000, 5, True),
-        ("т", 5, 3, True),
-        ("и", 12, 7, True),  # as near as the other at 17
+        (
+            [("Кот", 1), ("Кот ", 1), ("Кот спит", 1), ("кот", 19), ("Кот", 1)],
+            [("Кот", 1), ("Кот спит", 1), ("кот", 19)],
+        ),
+        ([], []),  # a question without an answer has its place in a submission
+        ([("", -1), (" ", 0)], []),
     ],
 )
-def test_answers_that_miss_their_place_take_the_nearest(tmp_path, caplog, text, start, place, moved):
+def test_every_answer_counts_once(tmp_path, pairs, answers):
+    """The official score takes the best of all answers."""
+    found = [{"text": text, "start": start} for text, start in answers]
+    assert with_answers(tmp_path, *pairs, is_impossible=not answers) == ANSWERED | {"answers": found}
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "place"),
+    [
+        ("Кот", 1, 1),
+        (" спит. \r\n", 4, 5),  # white space at the ends is no part of an answer, and its start follows
+        ("спит", 4, 5),
+        ("спит", 1000, 5),
+        ("т", 5, 3),
+        ("и", 12, 7),  # as near as the other at 17
+    ],
+)
+def test_answers_that_miss_their_place_take_the_nearest(tmp_path, caplog, text, start, place):
     """Published sets have slips by a character or two, where the first place of the text would be another answer."""
-    assert answer(tmp_path, (text, start)) == [{"text": text.strip(), "start": place}]
+    assert with_answers(tmp_path, (text, start))["answers"] == [{"text": text.strip(), "start": place}]
+    moved = place != start and text[0] != " "
     assert ["train.json: 1 answers do not stand" in message for message in caplog.messages] == [True] * moved
-
-
-@pytest.mark.parametrize(
-    "keys",
-    [
-        {"answers": []},
-        {"answers": {"text": ["", " "], "answer_start": [-1, 0]}},
-        {"is_impossible": True, "answers": [{"text": "нет его", "answer_start": 0}]},
-    ],
-)
-def test_questions_without_an_answer_are_kept(tmp_path, keys):
-    """They have their place in a submission; dropping them would change the score."""
-    assert one(tmp_path, **keys) == ANSWERED | {"answers": []}
-    assert one(tmp_path, is_impossible=False) == ANSWERED
 
 
 @given(st.text(st.sampled_from("аб \ufeff\n\r"), min_size=1), st.data())
@@ -101,7 +90,7 @@ def test_an_answer_is_the_slice_at_its_start(tmp_path_factory, context, data):
     start = data.draw(st.integers(0, len(context) - 1))
     text = context[start : data.draw(st.integers(start + 1, len(context)))]
     claimed = start + data.draw(st.integers(-3, 3))
-    answers = answer(tmp_path_factory.getbasetemp(), (text, claimed), context=context)
+    answers = with_answers(tmp_path_factory.getbasetemp(), (text, claimed), context=context)["answers"]
     bare, claimed = text.strip(), claimed + len(text) - len(text.lstrip())
     places = [place for place in range(len(context)) if bare and context.startswith(bare, place)]
     assert answers == [
@@ -109,52 +98,39 @@ def test_an_answer_is_the_slice_at_its_start(tmp_path_factory, context, data):
     ]
 
 
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"id": None}, "question None: no `id`; fill it in or delete the row"),
-        ({"question": 5}, "question 1: `question` is int and not str"),
-        ({"answers": None}, "question 1: no `answers`"),
-        ({"answers": ["Кот"]}, "question 1: str and no object with `text`"),
-        ({"answers": {"text": ["Кот"], "answer_start": [1, 2]}}, "question 1: no `text`"),
-        ({"answers": {"text": ["Кот"], "answer_start": ["1"]}}, "question 1: `answer_start` is str and not int"),
-        (
-            {"answers": {"text": ["Лось"], "answer_start": [1]}},
-            "question 1: the context does not hold the answer",
-        ),
-        ({"id": 0}, "question 0: id 0 stands on an earlier row, too; delete one of them"),
-    ],
-)
-def test_wrong_questions_are_refused_by_id(tmp_path, keys, message):
-    """Training would fail hours later, or score an answer that is not there."""
-    with pytest.raises(UserError) as caught:
-        read(tmp_path, [flat(ANSWERED) | {"id": "0"}, flat(ANSWERED) | keys])
-    assert f"train.json: {message}" in str(caught.value) and "\n" not in str(caught.value)
+QUESTIONS = [
+    ({"id": None}, ": question None: no `id` among "),
+    ({"question": 5}, ": question 1: `question` is int and not str"),
+    ({"answers": ["Кот"]}, ": question 1: str and no object with `text`"),
+    ({"answers": {"text": ["Кот"], "answer_start": [1, 2]}}, ": question 1: no `text`"),
+    ({"answers": {"text": ["Кот"], "answer_start": ["1"]}}, ": question 1: `answer_start` is str and not int"),
+    ({"answers": {"text": ["Лось"], "answer_start": [1]}}, ": question 1: the context does not hold the answer"),
+    ({"id": 0}, ": question 0: id 0 stands on an earlier row, too; delete one of them"),
+]
+FILES = [
+    ('{"data": [\n{"title": "x', ": broken JSON (Unterminated string starting at: line 2 column 11"),
+    ('["\\ud800"]', ": broken JSON"),
+    ("[]", ": no rows; a complete file has some"),
+    ({"rows": []}, " has not the layout of SQuAD (no `data`"),
+    ({"data": [{"paragraphs": [{"qas": ["x"]}]}]}, " has not the layout of SQuAD ("),
+]
 
 
 @pytest.mark.parametrize(
-    ("content", "name", "message"),
-    [
-        ('{"data": [\n{"title": "x', "train.json", ": broken JSON (Unterminated string starting at: line 2 column 11"),
-        ('["\\ud800"]', "train.json", ": broken JSON"),
-        ("[]", "train.json", ": no rows; a complete file has some"),
-        ({"rows": []}, "train.json", " has not the layout of SQuAD (no `data`"),
-        ({"data": [{"paragraphs": [{"qas": ["x"]}]}]}, "train.json", " has not the layout of SQuAD ("),
-        (lines(flat(ANSWERED)) + '\n{"id": 2', "train.jsonl", ":3: broken JSON"),
-    ],
+    ("content", "message"),
+    [*(([flat(ANSWERED) | {"id": "0"}, flat(ANSWERED) | keys], message) for keys, message in QUESTIONS), *FILES],
 )
-def test_broken_files_are_refused_by_place(tmp_path, content, name, message):
-    """A cut download would else be a smaller benchmark."""
+def test_wrong_questions_are_refused_by_place(tmp_path, content, message):
+    """Training would fail hours later, or score an answer that is not there; a cut file be a smaller benchmark."""
     with pytest.raises(UserError) as caught:
-        read(tmp_path, content, name)
-    assert f"{name}{message}" in str(caught.value) and "\n" not in str(caught.value)
+        read(tmp_path, content)
+    assert f"train.json{message}" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_predictions_are_the_official_submission(tmp_path):
     """The official script takes an object of texts by id; letters stay readable."""
     path = squad.write(tmp_path / "new" / "folder", [ANSWERED, OTHER], ["Кот", ""])
-    assert path.name == "test_predictions.json"
-    assert json.loads(path.read_text(encoding="utf-8")) == {"1": "Кот", "2": ""}
-    assert "Кот" in path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
+    assert path.name == "test_predictions.json" and json.loads(text) == {"1": "Кот", "2": ""} and "Кот" in text
     with pytest.raises(ValueError):
         squad.write(tmp_path, [ANSWERED, OTHER], ["Кот"])

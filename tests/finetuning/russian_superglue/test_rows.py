@@ -2,23 +2,24 @@
 
 import pytest
 
-from finetuning.formats.values import label
-from finetuning.russian_superglue.rows import passage, phrase_at, word_at
-from finetuning.russian_superglue.tasks import LABELS
+from finetuning.russian_superglue.rows import make, passage, phrase_at, word_at
+
+LINE = {"idx": 1, "question": "?", "passage": "!", "premise": "", "hypothesis": ""}
 
 
 @pytest.mark.parametrize(
-    ("task", "spellings", "place"),
+    ("task", "spellings", "label"),
     [
-        ("danetqa", (True, "true", "True", 1, "1"), 1),
-        ("russe", (False, "false", 0), 0),
-        ("rwsd", (False, "False", 0), 0),
-        ("terra", ("entailment", 0, "0"), 0),
-        ("rcb", ("neutral", 2), 2),
+        ("danetqa", (True, "true", "True", 1, "1"), "true"),
+        ("danetqa", (False, "false", 0), "false"),
+        ("terra", ("entailment", 0, "0"), "entailment"),
+        ("rcb", ("neutral", 2), "neutral"),
     ],
 )
-def test_labels_of_every_type(task, spellings, place):
-    assert [label({"label": spelling}, LABELS[task]) for spelling in spellings] == [place] * len(spellings)
+def test_labels_of_every_type(task, spellings, label):
+    for labelled in (True, False):
+        assert {make(task, LINE | {"label": one}, labelled)["label"] for one in spellings} == {label}
+    assert [make(task, LINE | hidden, False)["label"] for hidden in ({}, {"label": -1})] == [None, None]
 
 
 @pytest.mark.parametrize(

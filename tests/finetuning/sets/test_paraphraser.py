@@ -14,39 +14,44 @@ from finetuning.sets.paraphraser import FILES, HUB, LABELS, read, write
 HEAD = "<?xml version='1.0' encoding='UTF8'?>\n<data>\n<head><title>Заглавие</title></head>\n<corpus>\n"
 TAIL = "</corpus>\n</data>\n"
 CLASSES = {2: ["not paraphrase", "paraphrase", "paraphrase"], 3: list(LABELS[3])}
+TEXTS = {"text_1": "Первый ", "text_2": "Второй"}
 
 
-def item(key, label, text_1="Первый", text_2="Второй"):
+def item(key, label, **texts):
     """A pair; what is None is left out."""
-    values = {"id": key, "id_1": 7, "text_1": text_1, "text_2": text_2, "class": label}
+    values = {"id": key, "id_1": 7, **TEXTS, "class": label} | texts
     lines = [f'  <value name="{name}">{value}</value>\n' for name, value in values.items() if value is not None]
     return "".join(["<paraphrase>\n", *lines, "</paraphrase>\n"])
 
 
-def folder(path, train=None, test=None):
-    """A folder of the benchmark, with one pair of each class where nothing else is asked for."""
-    for name, content in zip(FILES.values(), (train, test), strict=True):
-        if content is None:
-            content = HEAD + "".join(item(10 + label, label) for label in (-1, 0, 1)) + TAIL
-        (path / name).write_text(content, encoding="utf-8")
+def folder(path, **files):
+    """A folder of the benchmark, with one pair of each class where nothing else is given."""
+    usual = HEAD + "".join(item(10 + label, label) for label in (-1, 0, 1)) + TAIL
+    for part, name in FILES.items():
+        (path / name).write_text(files.get(part, usual), encoding="utf-8")
     return str(path)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-def test_classes_are_those_of_the_task(tmp_path, classes):
-    """Of two classes, loose and strict paraphrases are one."""
-    splits = read(folder(tmp_path), classes)
-    assert set(splits) == {"train", "test"} and set(CLASSES[classes]) == set(LABELS[classes])
-    for rows in splits.values():
-        assert [row["label"] for row in rows] == CLASSES[classes]
-        assert [row["id"] for row in rows] == ["9", "10", "11"]
-        assert {(row["text"], row["text_2"]) for row in rows} == {("Первый", "Второй")}
+def test_classes_are_those_of_the_task(tmp_path, monkeypatch, classes):
+    """Of two classes, loose and strict paraphrases are one. The Hub gives the same rows, of texts or of numbers."""
+    rows = [
+        {"id": str(9 + number), "text": "Первый", "text_2": "Второй", "label": label}
+        for number, label in enumerate(CLASSES[classes])
+    ]
+    assert read(folder(tmp_path), classes) == {"train": rows, "test": rows}
+    assert set(CLASSES[classes]) == set(LABELS[classes])
+    for kind in (str, int):
+        raws = [{"id": kind(10 + label), **TEXTS, "class": kind(label)} for label in (-1, 0, 1)]
+        made = DatasetDict(dict.fromkeys(("train", "test", "plus"), Dataset.from_list(raws)))
+        monkeypatch.setattr(datasets, "load_dataset", lambda name, made=made: made)
+        assert read(HUB, classes) == {"train": rows, "test": rows}
 
 
 def test_texts_are_stripped_and_unescaped(tmp_path):
     """The parsers of the standard library know no encoding `UTF8`, and give text with entities in pieces."""
-    train = HEAD + item(1, 0, "\n «Ёж» &amp; &lt;еж&gt; &#233; ", "Ж" * 10_000) + "<!-- <paraphrase> -->" + TAIL
-    (row,) = read(folder(tmp_path, train))["train"]
+    pair = item(1, 0, text_1="\n «Ёж» &amp; &lt;еж&gt; &#233; ", text_2="Ж" * 10_000)
+    (row,) = read(folder(tmp_path, train=HEAD + pair + "<!-- <paraphrase> -->" + TAIL))["train"]
     assert row == {"id": "1", "text": "«Ёж» & <еж> é", "text_2": "Ж" * 10_000, "label": "paraphrase"}
 
 
@@ -60,25 +65,12 @@ def test_texts_are_stripped_and_unescaped(tmp_path):
         (HEAD + item(1, 0) + item(1, 1) + TAIL, ": pair 1: id 1 stands on an earlier row"),
     ],
 )
-@pytest.mark.parametrize("name", FILES.values())
-def test_damaged_files_are_refused_by_pair(tmp_path, content, message, name):
+@pytest.mark.parametrize("part", FILES)
+def test_damaged_files_are_refused_by_pair(tmp_path, content, message, part):
     """A cut download would else be a smaller benchmark, and a pair without a text be about nothing."""
     with pytest.raises(UserError) as caught:
-        read(folder(tmp_path, **{"train" if name == FILES["train"] else "test": content}))
-    assert f"{name}{message}" in str(caught.value) and "\n" not in str(caught.value)
-
-
-COLUMNS = {"id": [9, 10, 11], "text_1": ["Первый "] * 3, "text_2": ["Второй"] * 3, "class": [-1, 0, 1]}
-
-
-@pytest.mark.parametrize("kind", [str, int])
-def test_the_hub_gives_the_same_rows(tmp_path, monkeypatch, kind):
-    """Columns of numbers, as other copies may have them, are the same classes and ids."""
-    numbers = {name: list(map(kind, COLUMNS[name])) for name in ("id", "class")}
-    rows = Dataset.from_dict(COLUMNS | numbers)
-    monkeypatch.setattr(datasets, "load_dataset", lambda name: DatasetDict(train=rows, test=rows, plus=rows))
-    for classes in LABELS:
-        assert read(HUB, classes) == read(folder(tmp_path), classes)
+        read(folder(tmp_path, **{part: content}))
+    assert f"{FILES[part]}{message}" in str(caught.value) and "\n" not in str(caught.value)
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Cn"]), min_size=1).filter(str.strip)

@@ -11,9 +11,10 @@ from finetuning.sets import REGISTRY, make_task
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_a_name_gives_the_task_that_is_called_so(name):
-    """A result file knows its task by this name alone: export and tables would score another benchmark."""
+    """A result file knows its task by this name alone: export and tables would score another benchmark. Only figures
+    of questions are per cent already: multiplied by 100 again they would be thousands."""
     task = make_task(name)
-    assert task.name == name and task.primary_metric in task.metric.names
+    assert task.name == name and task.primary_metric in task.metric.names and task.per_cent == (name == "sberquad")
 
 
 def test_keys_of_a_finished_run_make_its_task():
@@ -23,14 +24,6 @@ def test_keys_of_a_finished_run_make_its_task():
     assert len(make_task("collection3", recipe).labels) == 11
     assert make_task("rusentiment", recipe).read.keywords == {"parts": ("preselected", "random")}
     assert make_task("terra", {"task": "all", "submission": "x.zip"}).name == "terra"
-
-
-def test_only_the_figures_of_questions_are_per_cent():
-    """Multiplied by 100 once more they would be thousands, and others not multiplied hundredths."""
-    assert [name for name in REGISTRY if make_task(name).per_cent] == ["sberquad"]
-
-
-def test_a_name_that_is_none():
     with pytest.raises(UserError, match="no task 'glue': choose one of rusentiment"):
         make_task("glue")
 

@@ -11,21 +11,19 @@ from distillation.config.errors import UserError
 from finetuning.sets.sberquad import FILES, HUB, read
 from tests.finetuning.squad_rows import ANSWERED, OTHER, articles, flat
 
-SPLITS = {"train": [ANSWERED, OTHER], "test": [OTHER]}
+PARTS = {"train": [ANSWERED, OTHER], "test": [OTHER]}
 
 
 @pytest.mark.parametrize(("names", "packed"), zip(FILES, (False, True, False), strict=True))
 def test_files_of_every_name(tmp_path, names, packed):
-    for name, rows in zip(names, SPLITS.values(), strict=True):
+    for part, rows in PARTS.items():
         lines = "".join(json.dumps(flat(row)) + "\n" for row in rows)
-        text = lines if name.endswith("l") else json.dumps(articles(*rows))
-        path = tmp_path / (f"{name}.gz" if packed else name)
-        path.write_bytes(gzip.compress(text.encode()) if packed else text.encode())
-    assert read(str(tmp_path)) == SPLITS
-
-
-def test_missing_files_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"lacks train-v1\.1\.json; looked for train-v1\.1\.json, dev-v1\.1\.json"):
+        text = (lines if names[part].endswith("l") else json.dumps(articles(*rows))).encode()
+        path = tmp_path / (f"{names[part]}.gz" if packed else names[part])
+        path.write_bytes(gzip.compress(text) if packed else text)
+    assert read(str(tmp_path)) == PARTS
+    path.unlink()
+    with pytest.raises(UserError, match=f"lacks {names['test']}; looked for {names['train']}, {names['test']}"):
         read(str(tmp_path))
 
 
@@ -39,4 +37,4 @@ def test_the_hub_gives_the_same_rows(monkeypatch, as_list):
     hidden = Dataset.from_list([{"id": 3, "context": "", "question": ""}])
     loaded = DatasetDict(test=hidden, validation=Dataset.from_list(rows[1:]), train=Dataset.from_list(rows))
     monkeypatch.setattr(datasets, "load_dataset", lambda name: loaded)
-    assert read(HUB) == SPLITS
+    assert read(HUB) == PARTS
