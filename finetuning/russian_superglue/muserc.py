@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import datasets
 from sklearn.metrics import f1_score, roc_auc_score
 from transformers import PreTrainedTokenizerBase
 
-from finetuning.metrics import Metric
+from finetuning.metrics import TEXT, Metric
 from finetuning.tasks.base import Part, Row
 from finetuning.tasks.classification import TextClassification
 from finetuning.tasks.text_pairs import asked_limit, shortened
@@ -22,10 +21,7 @@ class AnswerScores(Metric):
     Predictions and labels are "0" and "1"; `question` says which question an answer belongs to.
     """
 
-    FEATURES = {
-        "predictions": datasets.Value("string"),
-        "references": {"question": datasets.Value("string"), "label": datasets.Value("string")},
-    }
+    FEATURES = {"predictions": TEXT, "references": {"question": TEXT, "label": TEXT}}
     names = ("f1a", "exact_match")
 
     def _compute(self, predictions: Sequence[str], references: Iterable[Mapping[str, str]]) -> dict[str, float]:

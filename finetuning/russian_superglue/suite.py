@@ -48,7 +48,7 @@ def run_task(name: str, settings: Settings, folder: Path, terra: Path | None = N
     if name != "lidirus" or terra is None:
         return run(task, settings)
     results = []
-    for one in runs_of(settings.arguments.seeds, training):
+    for one, _ in runs_of(settings):
         model = terra / Path(one.output_dir).relative_to(folder)
         one.num_train_epochs, one.max_steps = 0, -1
         arguments = replace(settings.arguments, model_name_or_path=str(model), random_weights=False, seeds=[])

@@ -4,7 +4,7 @@ import pytest
 
 from finetuning.russian_superglue.rows import make, passage, phrase_at, word_at
 
-LINE = {"idx": 1, "question": "?", "passage": "!", "premise": "", "hypothesis": ""}
+LINE = {"idx": 1, "question": "cause", "passage": "", "premise": "", "hypothesis": "", "choice1": "", "choice2": ""}
 
 
 @pytest.mark.parametrize(
@@ -14,6 +14,7 @@ LINE = {"idx": 1, "question": "?", "passage": "!", "premise": "", "hypothesis": 
         ("danetqa", (False, "false", 0), "false"),
         ("terra", ("entailment", 0, "0"), "entailment"),
         ("rcb", ("neutral", 2), "neutral"),
+        ("parus", (1, "1", "choice2"), 1),
     ],
 )
 def test_labels_of_every_type(task, spellings, label):
