@@ -22,7 +22,7 @@ from distillation.config.arguments import (
     check_masking,
 )
 from distillation.config.errors import UserError
-from distillation.corpus.examples import Corpus, load_corpus
+from distillation.corpus.examples import Corpus, Encoder, load_corpus
 from distillation.corpus.streaming import stream_corpus
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
 from distillation.hub.publishing import check_push, publish
@@ -83,8 +83,8 @@ def build_run(
     student = build_student(model_args, objective, teacher, tokenizer, vocabulary)
     layers = student.config.n_layers
     tokenizers = [tokenizer] if vocabulary is None else [tokenizer, teacher_tokenizer]
-    reads = (masking_args.masking_unit, objective.alignment_in_use, vocabulary)
-    corpus, examples = _load(data_args, training_args, tokenizers, *reads)
+    reads = (masking_args.masking_unit, data_args.max_length, objective.alignment_in_use, vocabulary)
+    corpus, examples = _load(data_args, training_args, Encoder(tokenizers, *reads))
     cache = None
     if cache_args.teacher_cache and objective.needs_teacher:
         with training_args.main_process_first(local=False):
@@ -116,7 +116,8 @@ def build_teacher_run(
     check_best(training_args, objective)
     with training_args.main_process_first():  # the others find its work in the cache, and train the same tokenizer
         tokenizer = _teacher_tokenizer(teacher_args, data_args)
-    corpus, examples = _load(data_args, training_args, [tokenizer], masking_args.masking_unit)
+    encoder = Encoder([tokenizer], masking_args.masking_unit, data_args.max_length)
+    corpus, examples = _load(data_args, training_args, encoder)
     config = teacher_config(teacher_args, len(tokenizer), data_args.max_length, tokenizer.pad_token_id)
     trainer = DistillationTrainer(
         Student(BertForMaskedLM(config), Projections()),
@@ -131,13 +132,13 @@ def build_teacher_run(
 
 
 def _load(
-    data_args: DataArguments, training_args: TrainingArguments, tokenizers: list[PreTrainedTokenizerBase], *reads: Any
+    data_args: DataArguments, training_args: TrainingArguments, encoder: Encoder
 ) -> tuple[Corpus, list[Dataset]]:
-    """The corpus as `reads` says, and the held-out examples of each tokenizer."""
+    """The corpus, and the held-out examples of each tokenizer."""
     load = functools.partial(stream_corpus, training_args) if data_args.streaming else load_corpus
     with training_args.main_process_first():  # the others find its work in the cache
-        corpus = load(data_args, tokenizers, *reads)
-        return corpus, held_out_examples(corpus.validation_lines, tokenizers, data_args.max_length)
+        corpus = load(data_args, encoder)
+        return corpus, held_out_examples(corpus.validation_lines, encoder.tokenizers, data_args.max_length)
 
 
 def _teacher_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments) -> PreTrainedTokenizerBase:

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from distillation.config.errors import UserError
-from distillation.corpus.examples import lengths, tokenize
+from distillation.corpus.examples import Encoder, lengths, tokenize
 from distillation.corpus.masking import EVALUATION_SEED, KEEP, draw_actions
 from distillation.models.mlm_head import Runner
 
@@ -30,7 +30,7 @@ def held_out_examples(lines: Dataset, tokenizers: Sequence[PreTrainedTokenizerBa
     Raises UserError for a text in which nothing would be hidden.
     """
     prefixes = [f"{index}_" for index in range(len(tokenizers))]
-    joint = tokenize(lines, tokenizers, "word", max_length, prefixes=prefixes)
+    joint = tokenize(lines, Encoder(tokenizers, "word", max_length, prefixes=prefixes))
     if not any((_drawn(row["id"], row["word_characters"]) != KEEP).any() for row in joint):
         raise UserError("the held-out text is too short to hide a word: give more of it as `validation_file`")
     joint = joint.select(np.argsort(lengths(joint), kind="stable"))  # batches of little padding

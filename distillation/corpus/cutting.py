@@ -34,17 +34,12 @@ def _cuts(
     # The space may lie before the word or, where tokens hold the space before their word, open it.
     spaced = words[[any(map(str.isspace, text[start - 1 : start + 1])) for start in words]]
     tokens = functools.reduce(np.intersect1d, starts)
+    kinds = [np.concatenate([[first], borders, [end]]) for borders in (spaced, words, tokens)]
     while first < end:
         over = [np.searchsorted(s, first) + limit for s, limit in zip(starts, limits, strict=True)]
         reach = min(s[i] if i < len(s) else end for s, i in zip(starts, over, strict=True))
-        found = (reach if reach == end else _last(borders, first, reach) for borders in (spaced, words, tokens))
-        last = next((int(border) for border in found if border is not None), None)
+        lasts = (int(borders[np.searchsorted(borders, reach, side="right") - 1]) for borders in kinds)
+        last = next((border for border in lasts if border > first), None)
         if last is not None:
             yield first, last
-        first = last or next((int(token) for token in tokens if token > first), end)
-
-
-def _last(borders: np.ndarray, first: int, reach: int) -> int | None:
-    """The last border behind `first` and no further than `reach`."""
-    index = np.searchsorted(borders, reach, side="right") - 1
-    return borders[index] if index >= 0 and borders[index] > first else None
+        first = last or int(kinds[-1][np.searchsorted(kinds[-1], first, side="right")])

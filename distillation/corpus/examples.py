@@ -53,18 +53,8 @@ class Corpus:
     sample: Dataset  # training examples that stand for all: these themselves, or the first of a stream
 
 
-def load_corpus(
-    arguments: DataArguments,
-    tokenizers: Sequence[PreTrainedTokenizerBase],
-    masking_unit: str,
-    alignment: str = "same",
-    vocabulary: VocabularyMap | None = None,
-) -> Corpus:
+def load_corpus(arguments: DataArguments, encoder: "Encoder") -> Corpus:
     """Read, clean, split, and tokenize the corpus that `arguments` name; each step is cached on disk.
-
-    tokenizers: the student's and, where it differs, the teacher's; vocabulary: how they meet.
-
-    No training line is held out as well.
 
     Raises UserError for a missing or unreadable file, no usable line, too many unknown tokens, or texts in which
     teacher and student have nothing to compare.
@@ -75,36 +65,23 @@ def load_corpus(
         lines = without_repeats(lines, validation_lines)
     else:
         lines, validation_lines = split_validation(lines, arguments.validation_lines)
-    how = dict(masking_unit=masking_unit, max_length=arguments.max_length, alignment=alignment, vocabulary=vocabulary)
-    train = tokenize(lines, tokenizers, num_proc=arguments.preprocessing_num_workers, **how)
-    validation = tokenize(validation_lines, tokenizers, **how)
-    check_examples(train, tokenizers, alignment, arguments.max_unknown)
-    logger.info(
-        "corpus: %s training examples (mean length %.1f), %s validation examples",
-        f"{len(train):,}",
-        lengths(train).mean(),
-        f"{len(validation):,}",
-    )
+    train = tokenize(lines, encoder, arguments.preprocessing_num_workers)
+    validation = tokenize(validation_lines, encoder)
+    check_examples(train, encoder, arguments.max_unknown)
+    found = "corpus: %d training examples (mean length %.1f), %d validation examples"
+    logger.info(found, len(train), lengths(train).mean(), len(validation))
     return Corpus(train, validation, validation_lines, train)
 
 
-def tokenize(
-    lines: Dataset,
-    tokenizers: Sequence[PreTrainedTokenizerBase],
-    masking_unit: str,
-    max_length: int,
-    num_proc: int | None = None,
-    **how: Any,
-) -> Dataset:
-    """Tokenize lines and cut them into examples; see the head of this file. how: as for `Encoder`."""
-    encoder = Encoder(tokenizers, masking_unit, max_length, **how)
-    prefixes, alignment = list(encoder.readers), encoder.alignment
+def tokenize(lines: Dataset, encoder: "Encoder", num_proc: int | None = None) -> Dataset:
+    """Tokenize lines and cut them into examples; see the head of this file."""
+    prefixes, alignment = encoder.prefixes, encoder.alignment
     columns = {"id": Value("int64"), "word_characters": List(Value("int32")), "length": Value("int32")}
     columns |= {f"{prefix}{name}": List(Value("int32")) for prefix in prefixes for name in ("input_ids", "word_ids")}
     columns |= {name: List(Value(kind)) for name, kind in token_alignment.COLUMNS[alignment].items()}
     # Fast tokenizers do not hash alike in every process; what they are made of does.
-    made_of = [(tokenizer.backend_tokenizer.to_str(), tokenizer.special_tokens_map) for tokenizer in tokenizers]
-    made_of += [lines._fingerprint, masking_unit, max_length, alignment, prefixes, FORMAT]
+    made_of = [(one.backend_tokenizer.to_str(), one.special_tokens_map) for one in encoder.tokenizers]
+    made_of += [lines._fingerprint, encoder.masking_unit, encoder.max_length, alignment, prefixes, FORMAT]
     return lines.map(
         encoder,
         batched=True,
@@ -126,7 +103,7 @@ class Reader:
         around = tokenizer("а", return_special_tokens_mask=True)
         ids, inner = np.array(around["input_ids"]), np.flatnonzero(np.array(around["special_tokens_mask"]) == 0)
         first, last = (inner[0], inner[-1] + 1) if len(inner) else (1, len(ids) - 1)
-        self.before, self.after = ids[:first], ids[last:]
+        self.around = ids[:first], ids[last:]  # special tokens before and behind an example
 
     def read(self, texts: list[str], borders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Tokens of all texts: their ids (tokens,) and the characters (tokens, 2) where each starts and ends.
@@ -148,27 +125,20 @@ class Reader:
         return np.fromiter(itertools.chain.from_iterable(ids), dtype=np.int64), flat.reshape(-1, 2) + base[:, None]
 
 
+@dataclass
 class Encoder:
-    """Makes examples of lines, as a function for `Dataset.map` and for a stream."""
+    """How lines become examples. Called with a batch of lines, by `Dataset.map` or a stream, it makes the examples."""
 
-    def __init__(
-        self,
-        tokenizers: Sequence[PreTrainedTokenizerBase],
-        masking_unit: str,
-        max_length: int,
-        alignment: str = "same",
-        vocabulary: VocabularyMap | None = None,
-        prefixes: Sequence[str] = ("", "teacher_"),
-    ):
-        """vocabulary: of the first two tokenizers, where the alignment is `match` or `reduce`.
+    tokenizers: Sequence[PreTrainedTokenizerBase]  # the student's and, where it differs, the teacher's
+    masking_unit: str
+    max_length: int
+    alignment: str = "same"
+    vocabulary: VocabularyMap | None = None  # of the first two tokenizers, for `match` and `reduce`
+    prefixes: Sequence[str] = ("", "teacher_")  # of `input_ids` and `word_ids`, one for each tokenizer
 
-        prefixes: of the columns `input_ids` and `word_ids`, one for each tokenizer.
-        """
-        self.readers = {prefix: Reader(tokenizer) for prefix, tokenizer in zip(prefixes, tokenizers, strict=False)}
-        self.masking_unit = masking_unit
-        self.max_length = max_length
-        self.alignment = alignment
-        self.vocabulary = vocabulary
+    def __post_init__(self):
+        self.prefixes = list(self.prefixes[: len(self.tokenizers)])
+        self.readers = [Reader(tokenizer) for tokenizer in self.tokenizers]
 
     def __call__(self, batch: dict[str, list], indices: Sequence[int], rank: int | None = None) -> dict[str, Any]:
         """The columns of the examples of {"text": lines}. indices: of the lines; rank: of a forked process."""
@@ -177,22 +147,19 @@ class Encoder:
         # All lines of the batch lie on one axis of characters, so that a few array operations serve for all of them.
         text = "\n".join(batch["text"])
         borders = np.cumsum([0, *(len(line) + 1 for line in batch["text"])])
-        readers = list(self.readers.values())
-        tokens = [reader.read(batch["text"], borders) for reader in readers]
+        tokens = [reader.read(batch["text"], borders) for reader in self.readers]
         starts = [offsets[:, 0] for _, offsets in tokens]
         words = _words(text, [offsets for _, offsets in tokens], self.masking_unit)
-        for start in starts:  # a tokenizer may drop characters: a word that a model does not see is no word to hide
+        for start in starts:  # a tokenizer may drop characters: a word that one model never sees is not masked
             words = words[np.bincount(_words_at(start, words) + 1, minlength=len(words) + 1)[1:] > 0]
-        pairs = {}
+        inputs, specials = [*starts], [sum(map(len, reader.around)) for reader in self.readers]
         if self.alignment != "same":
             pairs = token_alignment.pair(text, *tokens, self.alignment, self.vocabulary)
-        inputs, specials = starts, [len(reader.before) + len(reader.after) for reader in readers]
         if self.alignment == "reduce":  # the student's second input has to fit, too
-            inputs = [*starts, np.repeat(starts[1], self.vocabulary.sizes.numpy()[pairs["spellings"]])]
-            specials = [*specials, specials[1]]
-        limits = [self.max_length - count for count in specials]
-        examples = np.array([*cut_lines(text, borders, words[:, 0], inputs, limits)], dtype=np.int64).reshape(-1, 4)
-        lines, cuts, firsts, ends = examples.T
+            inputs.append(np.repeat(starts[1], self.vocabulary.sizes.numpy()[pairs["spellings"]]))
+            specials.append(specials[1])
+        examples = cut_lines(text, borders, words[:, 0], inputs, [self.max_length - count for count in specials])
+        lines, cuts, firsts, ends = np.array([*examples], dtype=np.int64).reshape(-1, 4).T
         spans = [np.stack([np.searchsorted(start, firsts), np.searchsorted(start, ends)], 1) for start in inputs]
         first_words, end_words = np.searchsorted(words[:, 1], firsts, "right"), np.searchsorted(words[:, 0], ends)
         of_words = zip(first_words, end_words, firsts, ends, strict=True)
@@ -201,17 +168,16 @@ class Encoder:
             "word_characters": [np.diff(np.clip(words[a:b], first, end)).ravel() for a, b, first, end in of_words],
             "length": np.max([np.diff(s).ravel() + count for s, count in zip(spans, specials, strict=True)], axis=0),
         }
-        for (prefix, reader), (ids, _), start, span in zip(self.readers.items(), tokens, starts, spans, strict=False):
-            at, before, after = _words_at(start, words), -np.ones_like(reader.before), -np.ones_like(reader.after)
-            columns[f"{prefix}input_ids"] = [np.concatenate([reader.before, ids[a:b], reader.after]) for a, b in span]
-            columns[f"{prefix}word_ids"] = [
-                np.concatenate([before, np.maximum(at[a:b] - word, -1), after])
-                for (a, b), word in zip(span, first_words, strict=True)
-            ]
+        around = [reader.around for reader in self.readers]
+        for prefix, (before, after), (ids, offsets), span in zip(self.prefixes, around, tokens, spans, strict=False):
+            at = _words_at(offsets[:, 0], words)
+            columns[f"{prefix}input_ids"] = [np.concatenate([before, ids[a:b], after]) for a, b in span]
+            at = [np.maximum(at[a:b] - word, -1) for (a, b), word in zip(span, first_words, strict=True)]
+            before, after = np.full_like(before, -1), np.full_like(after, -1)
+            columns[f"{prefix}word_ids"] = [np.concatenate([before, inner, after]) for inner in at]
         if self.alignment == "same":
             return columns
         partners = {teacher: student for student, teacher in self.vocabulary.special_ids}
-        around = [(reader.before, reader.after) for reader in readers]
         if self.alignment == "match":
             return columns | token_alignment.cut_matches(pairs, *around, *spans, partners)
         return columns | token_alignment.cut_spellings(pairs, around[1], spans[1], partners)
@@ -250,15 +216,13 @@ def lengths(examples: Any) -> np.ndarray:
     return examples.with_format("numpy")["length"][:]
 
 
-def check_examples(
-    examples: Dataset, tokenizers: Sequence[PreTrainedTokenizerBase], alignment: str, max_unknown: float
-) -> None:
+def check_examples(examples: Dataset, encoder: Encoder, max_unknown: float) -> None:
     """Refuse tokenizers that do not know the corpus or, where two are compared, never meet in it.
 
     A student would learn to predict the unknown token. `SAMPLE` evenly spaced examples are judged.
     """
     sample = evenly_spaced(examples, SAMPLE).with_format("numpy")
-    for column, tokenizer in zip(("input_ids", "teacher_input_ids"), tokenizers, strict=False):
+    for column, tokenizer in zip(("input_ids", "teacher_input_ids"), encoder.tokenizers, strict=False):
         ids = np.concatenate(sample[column][:])
         unknown = (ids == tokenizer.unk_token_id).mean()  # byte-level tokenizers have none: nothing equals None
         if unknown > max_unknown:
@@ -266,5 +230,5 @@ def check_examples(
                 f"{unknown:.1%} of the corpus are unknown tokens to {tokenizer.name_or_path!r}: use a tokenizer of "
                 f"the corpus's language and alphabet, or raise `max_unknown` ({max_unknown:g})"
             )
-    if alignment != "same":
+    if encoder.alignment != "same":
         token_alignment.check_compared(examples)

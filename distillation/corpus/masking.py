@@ -20,9 +20,7 @@ COUNTS = ("kl", "mlm", "tokens", "pairs", "read")  # read: tokens of the student
 
 
 class MaskingCollator:
-    """Draws in each epoch anew what to hide, and pads.
-
-    The draw depends on (seed, epoch, example id) alone: not on the batch, the rank, the worker, or a resumption.
+    """Draws what to hide from (seed, epoch, example id) alone, whatever the batch, rank, or worker; and pads.
 
     A batch of B examples holds
     * `student`, `teacher`: the models' inputs. The student's has B rows; with `reduce` B more, the teacher's tokens in
@@ -75,21 +73,17 @@ class MaskingCollator:
             epoch = example.get("epoch", int(self.epoch))  # an example of a stream or a cache names its own
             generator = np.random.default_rng((self.seed, epoch, example["id"]))
             ids, word_ids = np.asarray(example["input_ids"]), np.asarray(example["word_ids"])
-            actions = self._actions(ids, word_ids, generator)
+            in_word, weights = word_ids[word_ids >= 0], None
+            if self.token_weights is not None:  # of a word: the mean of its tokens
+                sums = np.bincount(in_word, weights=self.token_weights[ids[word_ids >= 0]])
+                weights = sums / np.maximum(np.bincount(in_word), 1)
+            words = int(in_word.max(initial=-1)) + 1
+            actions = draw_actions(words, weights, self.masking.masking_probability, generator)
             own = _of_words(actions, word_ids)
             hidden = self.student.hide(ids, own, generator)
             others = read(example, ids, own, hidden, actions, generator)
-            masked.append(MaskedExample(hidden, _labels(ids, own), *others))
+            masked.append(MaskedExample(hidden, np.where(own == KEEP, -100, ids), *others))
         return self._batch(masked)
-
-    def _actions(self, ids: np.ndarray, word_ids: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """What happens to each word."""
-        weights = None
-        if self.token_weights is not None:
-            inside = word_ids >= 0
-            sizes = np.bincount(word_ids[inside])
-            weights = np.bincount(word_ids[inside], weights=self.token_weights[ids[inside]]) / np.maximum(sizes, 1)
-        return draw_actions(int(word_ids.max(initial=-1)) + 1, weights, self.masking.masking_probability, generator)
 
     def _read_same(self, example, ids, own, hidden, actions, generator) -> tuple:
         """Both models read one sequence of tokens. Here and below, the fields of `MaskedExample` after `labels`."""
@@ -115,7 +109,8 @@ class MaskingCollator:
         spellings = torch.as_tensor(example["spellings"])
         sizes = self.vocabulary.sizes[spellings].numpy()
         pieces = self.vocabulary.spell(spellings).numpy()
-        labels = _labels(pieces, teacher_actions.repeat(sizes)) if self.objective.mlm_inputs == "both" else None
+        labelled = (teacher_actions != KEEP).repeat(sizes) & (self.objective.mlm_inputs == "both")
+        labels = np.where(labelled, pieces, -100)
         compared = np.asarray(example["comparable"])
         if self.objective.teacher_input == "masked":
             pieces = self.student.hide(pieces, teacher_actions.repeat(sizes), generator)
@@ -142,17 +137,16 @@ class MaskingCollator:
         return chosen
 
     def _batch(self, masked: list["MaskedExample"]) -> dict[str, Any]:
-        inputs = [one.student for one in masked] + [one.pieces for one in masked if one.pieces is not None]
-        student = _inputs(inputs, self.student.pad_token_id)
+        pieces = [one for one in masked if one.pieces is not None]
+        student = _inputs([one.student for one in masked] + [one.pieces for one in pieces], self.student.pad_token_id)
         teacher = _inputs([one.teacher for one in masked], self.teacher.pad_token_id)
-        (rows, length), (count, teacher_length) = student["input_ids"].shape, teacher["input_ids"].shape
-
-        labels = [one.labels for one in masked] + [one.piece_labels for one in masked if one.piece_labels is not None]
-        labels = _stacked(labels, -100, (rows, length)).ravel()
-        starts = _flat([one.kl_starts for one in masked], rows - count, length)
+        length, teacher_length = student["input_ids"].shape[1], teacher["input_ids"].shape[1]
+        labels = [one.labels for one in masked] + [one.piece_labels for one in pieces]
+        labels = _padded(labels, -100, length).ravel()
+        starts = _flat([one.kl_starts for one in masked], len(pieces), length)
         sizes = np.concatenate([one.kl_sizes for one in masked])
         hidden = labels != -100
-        counts = [len(sizes), hidden.sum()]
+        labelled = hidden.sum()
         order = np.lexsort((hidden[starts], sizes))  # those with a label last: with a KL only one input has labels
         sizes, starts = sizes[order], starts[order]
         kl = starts.repeat(sizes) + np.arange(sizes.sum()) - (sizes.cumsum() - sizes).repeat(sizes)
@@ -160,8 +154,9 @@ class MaskingCollator:
             hidden[:] = False
         hidden[kl] = False  # has its place already
         positions = np.concatenate([kl, np.flatnonzero(hidden)])
-        compared = _stacked([one.compared for one in masked], False, (count, teacher_length))
-        counts += [compared.sum(), np.square(compared.sum(1)).sum(), student["attention_mask"][:count].sum()]
+        compared = _padded([one.compared for one in masked], False, teacher_length)
+        read = student["attention_mask"][: len(masked)].sum()
+        counts = [len(sizes), labelled, compared.sum(), np.square(compared.sum(1)).sum(), read]
         batch = {
             "student": student,
             "teacher": teacher,
@@ -174,8 +169,7 @@ class MaskingCollator:
             "counts": torch.tensor(counts, dtype=torch.int64),
         }
         if self.alignment != "same":
-            index = _stacked([one.teacher_index for one in masked], -1, (count, length))
-            batch["teacher_index"] = torch.from_numpy(index)
+            batch["teacher_index"] = torch.from_numpy(_padded([one.teacher_index for one in masked], -1, length))
         return batch
 
 
@@ -192,7 +186,7 @@ class MaskedExample:
     kl_sizes: np.ndarray  # and how many there are
     teacher_index: np.ndarray | None = None  # for each token of the compared student input, the teacher's
     pieces: np.ndarray | None = None  # tokens of the student's second input
-    piece_labels: np.ndarray | None = None  # the true tokens there, if it has labels
+    piece_labels: np.ndarray | None = None  # the true tokens there, with `mlm_inputs: both`
 
 
 class TokenHider:
@@ -217,24 +211,21 @@ def _of_words(actions: np.ndarray, word_ids: np.ndarray) -> np.ndarray:
     return np.where(word_ids >= 0, np.append(actions, KEEP)[word_ids], KEEP)
 
 
-def _labels(ids: np.ndarray, actions: np.ndarray) -> np.ndarray:
-    return np.where(actions == KEEP, -100, ids)
-
-
 def _inputs(rows: list[np.ndarray], pad_token_id: int) -> dict[str, Tensor]:
-    shape = (len(rows), max(map(len, rows)))
+    length = max(map(len, rows))
+    mask = _padded([np.ones(len(row), int) for row in rows], 0, length)
     return {
-        "input_ids": torch.from_numpy(_stacked(rows, pad_token_id, shape)),
-        "attention_mask": torch.from_numpy(_stacked([np.ones(len(row), int) for row in rows], 0, shape)),
+        "input_ids": torch.from_numpy(_padded(rows, pad_token_id, length)),
+        "attention_mask": torch.from_numpy(mask),
     }
 
 
-def _stacked(rows: list[np.ndarray], fill: int, shape: tuple[int, int]) -> np.ndarray:
+def _padded(rows: list[np.ndarray], fill: int, length: int) -> np.ndarray:
     """One below the other, padded with `fill`."""
-    stack = np.full(shape, fill)
+    padded = np.full((len(rows), length), fill)
     for row, values in enumerate(rows):
-        stack[row, : len(values)] = values
-    return stack
+        padded[row, : len(values)] = values
+    return padded
 
 
 def _flat(positions: list[np.ndarray], first_row: int, length: int) -> np.ndarray:

@@ -3,23 +3,21 @@
 The corpus is a list of files (of a Hub data set: its shards), each cut into blocks of consecutive raw lines. Each
 worker of each process reads one shard, so there are S = processes x workers shards. If the number of files is a
 multiple of S, a shard reads its own files alone. Otherwise every shard reads all lines, which costs little beside
-tokenizing, and makes examples of every S-th block: a Hub data set should have a multiple of S files, or each shard
-downloads all of it.
+tokenizing, and makes examples of every S-th block. Memory holds one block for each shard.
 
 Blocks take the place of the shuffle buffer of `datasets`: the content and order of a block follow from its number and
-the epoch, so a stream is resumed exactly. Examples are shuffled within their block, and files within an epoch: shuffle
-a corpus that is sorted by topic beforehand. Memory holds one block for each shard, however large the corpus is.
+the epoch, so a stream is resumed exactly. Examples are shuffled within their block, and files within an epoch.
 
 The stream has no end: a shard goes on with the next epoch by itself, so that no process waits for another, and each
-example names its epoch. A checkpoint holds a `Position` for each shard, as far as training has come and not the
-loader's workers. A resumed run reads the lines before it in the same file, and tokenizes at most one block of a shard
-again.
+example names its epoch. A checkpoint holds a `Position` for each shard: that of training, not that of the loader's
+workers, which are ahead. A resumed run reads past the earlier lines of the same file, and tokenizes at most one block
+of a shard again.
 """
 
 import functools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +27,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
-from transformers import PreTrainedTokenizerBase, TrainingArguments
+from transformers import TrainingArguments
 
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
@@ -37,8 +35,7 @@ from distillation.corpus.examples import Corpus, Encoder, check_examples, tokeni
 from distillation.runs.files import write_json
 from distillation.runs.sampling import grouped_batches
 from distillation.text.reading import Source, clean_lines, first_lines, load_lines, nothing_usable, warn_of_flaws
-from distillation.text.sampling import log_left_out, without_repeats
-from distillation.vocabularies.mapping import VocabularyMap
+from distillation.text.sampling import without_repeats
 
 TOKENIZED = 1000  # lines that are tokenized together
 EXAMINED = 20_000  # lines at the start that stand for the corpus where it is judged
@@ -48,14 +45,7 @@ FILES = "stream-*.json"  # of a checkpoint, one for each process
 Examples = list[dict[str, Any]]
 
 
-def stream_corpus(
-    training_args: TrainingArguments,
-    arguments: DataArguments,
-    tokenizers: Sequence[PreTrainedTokenizerBase],
-    masking_unit: str,
-    alignment: str = "same",
-    vocabulary: VocabularyMap | None = None,
-) -> Corpus:
+def stream_corpus(training_args: TrainingArguments, arguments: DataArguments, encoder: Encoder) -> Corpus:
     """Like `load_corpus`, with a `Stream` to train on; the corpus is judged by its first lines.
 
     Without a `validation_file` every tenth of the first 10 x `validation_lines` lines is held out: a sorted corpus
@@ -67,36 +57,25 @@ def stream_corpus(
         raise UserError("`streaming` needs `max_steps`: nobody counts the corpus, so an epoch has no known end")
     if training_args.auto_find_batch_size:
         raise UserError("`streaming` needs a fixed batch: leave `auto_find_batch_size` out")
-    if training_args.train_sampling_strategy not in SAMPLINGS:
-        raise UserError(
-            f"`streaming` has no `train_sampling_strategy: {training_args.train_sampling_strategy}`; "
-            f"choose one of {', '.join(SAMPLINGS)}"
-        )
-    source = Source(arguments)
-    apart = 0 if arguments.validation_file else 10 * arguments.validation_lines
-    lines = first_lines(source, max(EXAMINED, apart))
+    sampling = training_args.train_sampling_strategy
+    if sampling not in SAMPLINGS:
+        choices = ", ".join(SAMPLINGS)
+        raise UserError(f"`streaming` has no `train_sampling_strategy: {sampling}`; choose one of {choices}")
+    source, apart = Source(arguments), 10 * arguments.validation_lines
+    lines = first_lines(source, EXAMINED if arguments.validation_file else max(EXAMINED, apart))
+    held_out = Dataset.from_dict({"text": lines[9:apart:10]})
     if arguments.validation_file:
         held_out = load_lines(arguments, arguments.validation_file, None)
-    elif lines[9:apart:10]:
-        held_out = Dataset.from_dict({"text": lines[9:apart:10]})
-    else:
+    if not len(held_out):
         raise UserError(f"{source.name} has too few lines to set some aside: name a `validation_file`")
     first = without_repeats(Dataset.from_dict({"text": lines[:EXAMINED]}), held_out)
-    how = dict(masking_unit=masking_unit, max_length=arguments.max_length, alignment=alignment, vocabulary=vocabulary)
-    sample = tokenize(first, tokenizers, **how)
-    check_examples(sample, tokenizers, alignment, arguments.max_unknown)
-    train = Stream(
-        source,
-        Encoder(tokenizers, **how),
-        frozenset(held_out["text"][:]),
-        training_args.train_batch_size,
-        training_args.train_sampling_strategy,
-        training_args.seed if training_args.data_seed is None else training_args.data_seed,
-        training_args.process_index,
-        training_args.world_size,
-        training_args.dataloader_num_workers,
-    )
-    return Corpus(train, tokenize(held_out, tokenizers, **how), held_out, sample)
+    sample = tokenize(first, encoder)
+    check_examples(sample, encoder, arguments.max_unknown)
+    seed = training_args.seed if training_args.data_seed is None else training_args.data_seed
+    readers = training_args.process_index, training_args.world_size, training_args.dataloader_num_workers
+    order = training_args.train_batch_size, sampling, seed
+    train = Stream(source, encoder, frozenset(held_out["text"][:]), *order, *readers)
+    return Corpus(train, tokenize(held_out, encoder), held_out, sample)
 
 
 class Position(NamedTuple):
@@ -157,8 +136,7 @@ class Stream(IterableDataset):
             prefetch_factor=args.dataloader_prefetch_factor,
             pin_memory=args.dataloader_pin_memory,
             persistent_workers=args.dataloader_persistent_workers,
-            # Of its own, or it would draw a number from the one that a checkpoint restores.
-            generator=torch.Generator(),
+            generator=torch.Generator(),  # without it, a number is drawn from the one that a checkpoint restores
         )
 
     def __iter__(self) -> Iterator[tuple[Position, Examples]]:
@@ -172,18 +150,16 @@ class Stream(IterableDataset):
         """The batches of a shard behind a position."""
         barren = 0  # epochs without a batch: a shard of many may have no block in an epoch of few
         while barren <= self.shards:
-            barren, flaws, left_out = barren + 1, Counter(), 0
+            barren, flaws = barren + 1, Counter()
             for here, file, values in self._blocks(shard, start):
                 lines, found = clean_lines(values)
-                batches = self._batches(here, file, lines)
-                flaws, left_out = flaws + found, left_out + sum(line in self.held_out for line in lines)
+                batches, flaws = self._batches(here, file, lines), flaws + found
                 barren = 0 if batches else barren
                 behind = start.batches if here[:3] == start[:3] else 0
                 for count, batch in enumerate(batches[behind:], start=behind + 1):
                     yield here._replace(batches=count), batch
             if not start.epoch:
                 warn_of_flaws(self.source.name, flaws)
-                log_left_out(left_out)
             start = Position(start.epoch + 1)
         raise nothing_usable(f"the share of process {self.rank} in {self.source.name}")
 
@@ -222,15 +198,15 @@ class Stream(IterableDataset):
 
     def save(self, folder: str | Path) -> None:
         """Write to a checkpoint where the shards of this process stand."""
-        state = {"made_by": self._made_by(), "consumed": self.consumed, "positions": self.positions}
-        write_json(self._file(folder), state)
+        state = dict(made_by=self._made_by(), consumed=self.consumed, positions=self.positions)
+        write_json(Path(folder, FILES.replace("*", str(self.rank))), state)
 
     def load(self, folder: str | Path) -> None:
         """Go on where the shards of a checkpoint stood.
 
         Raises UserError for a checkpoint of another kind of run, or of another number of processes or workers.
         """
-        path, made_by = self._file(folder), self._made_by()
+        path, made_by = Path(folder, FILES.replace("*", str(self.rank))), self._made_by()
         # Without the file, the run had fewer processes or was not streamed: nothing is the same.
         state = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"made_by": {}}
         changed = [f"{name} {now}" for name, now in made_by.items() if state["made_by"].get(name) != now]
@@ -240,9 +216,6 @@ class Stream(IterableDataset):
                 "it was made, with `streaming` and as many processes, or choose another `output_dir`"
             )
         self.consumed, self.positions = state["consumed"], [Position(*one) for one in state["positions"]]
-
-    def _file(self, folder: str | Path) -> Path:
-        return Path(folder, FILES.replace("*", str(self.rank)))
 
     def _made_by(self) -> dict[str, Any]:
         """What a position depends on, by the names that a user knows."""

@@ -1,10 +1,10 @@
 """The teacher's outputs for a corpus, on disk, so that later epochs and other students learn without running it.
 
-A folder holds `cache.json`, which says what it was made of, and Arrow files: for each of a number of epochs, and for
-the held-out examples, a row an example, all masked as that epoch masks them. A row holds
+A folder holds `cache.json`, which describes what it was made of, and Arrow files: for each of a number of epochs, and
+for the held-out examples, a row an example, all masked as that epoch masks them. A row holds
 
-* at the positions of the KL, `states`: what enters the teacher's projection to its vocabulary, so that its prediction
-  can be made again;
+* at the positions of the KL, `states`: the input of the teacher's projection to its vocabulary, from which its
+  prediction can be made again;
 * `hidden_groups`, `hidden_last`, `hidden_average`, `attentions`: those of `Targets`, if a term needs them.
 
 Numbers are in half precision. Training cycles through the epochs. The masks depend on no seed, so that runs of several
@@ -39,7 +39,6 @@ logger = logging.getLogger(__name__)
 
 SEED = 2205  # of the masks
 FORMAT = 3  # of the rows, the masks, and the description: another number makes a cache unusable
-DESCRIPTION = "cache.json"
 DIGESTS = ("format", "teacher", "tokenizers", "corpus", "numpy")  # in the description, without a meaning for people
 PART = 4096  # examples of a file: what an interrupted pass has to do again, at most
 SORTED = 16  # batches that are sorted by length together, and written together
@@ -59,8 +58,9 @@ def open_cache(
     corpus: Corpus,
     may_create: bool = True,
 ) -> "TeacherCache":
-    """The cache that a recipe names, new or checked. student_layers: groups of the teacher's layers; may_create: of
-    several processes, the first.
+    """The cache that a recipe names, new or checked.
+
+    student_layers: groups of the teacher's layers; may_create: True in the first of several processes.
 
     Raises UserError for a folder whose contents were made of something else.
     """
@@ -69,13 +69,13 @@ def open_cache(
         raise UserError(
             "`teacher_cache`: this teacher's predictions are not made of states by one linear layer: leave it out"
         )
-    decisive = ["alignment", "teacher_input"] + ["kl_positions", "kl_position_fraction"] * has_kl
-    decisive = {name: getattr(objective, name) for name in decisive} | dataclasses.asdict(masking)
+    names = ["alignment", "teacher_input"] + ["kl_positions", "kl_position_fraction"] * has_kl
+    description = {name: getattr(objective, name) for name in names} | dataclasses.asdict(masking)
     if objective.uses_groups:
-        decisive["student_layers"] = student_layers
-    description = decisive | {
+        description["student_layers"] = student_layers
+    description |= {
         "format": FORMAT,
-        "teacher": _digest([_config(teacher), *_weights(teacher)]),
+        "teacher": _digest(_weights(teacher)),
         "tokenizers": _digest(t.backend_tokenizer.to_str().encode() for t in tokenizers),
         "corpus": _digest(part for examples in (corpus.train, corpus.validation) for part in _contents(examples)),
         "numpy": _digest([draw_actions(100, None, 0.5, np.random.default_rng(SEED))]),  # its generators may change
@@ -93,18 +93,14 @@ def _digest(parts: Iterable[Any]) -> str:
     return digest.hexdigest()
 
 
-def _config(model: PreTrainedModel) -> bytes:
-    """What a model's config says of its computation, but not where it came from."""
-    config = model.config.to_dict()
-    for name in ("_name_or_path", "transformers_version", "dtype", "architectures"):
-        config.pop(name, None)
-    return json.dumps(config, sort_keys=True, default=str).encode()
-
-
 def _weights(model: PreTrainedModel) -> Iterator[Any]:
+    """A model's weights, and the part of its config that decides what it computes."""
+    others = ("_name_or_path", "transformers_version", "dtype", "architectures")
+    config = {name: value for name, value in model.config.to_dict().items() if name not in others}
+    yield json.dumps(config, sort_keys=True, default=str).encode()
     for name, tensor in sorted(model.state_dict().items()):
         yield name.encode()
-        yield tensor.cpu().flatten().view(torch.uint8).numpy().data
+        yield tensor.cpu().flatten().view(torch.uint8).numpy()
 
 
 def _contents(examples: Dataset) -> Iterator[Any]:
@@ -112,32 +108,26 @@ def _contents(examples: Dataset) -> Iterator[Any]:
         for name, column in zip(table.column_names, table.columns, strict=True):
             yield name.encode()
             if pa.types.is_list(column.type):
-                yield np.ascontiguousarray(pc.list_value_length(column).to_numpy()).data
+                yield np.ascontiguousarray(pc.list_value_length(column).to_numpy())
                 column = pc.list_flatten(column)
-            yield np.ascontiguousarray(column.to_numpy()).data
+            yield np.ascontiguousarray(column.to_numpy())
 
 
 class TeacherCache:
     """The folder, described by what it is made of and by the columns that it `holds`."""
 
     def __init__(self, folder: str, description: dict[str, Any], epochs: int = 1, may_create: bool = True):
-        """epochs: with masks of their own, as many as are wanted. Raises UserError like `open_cache`."""
+        """epochs: number of wanted epochs, each with its own masks. Raises UserError like `open_cache`."""
         self.folder, self.name = Path(folder), f"`teacher_cache` {folder!r}"
-        self.columns = self.holds = description["holds"]  # those that are read, those that are there
+        self.columns = self.holds = description["holds"]  # columns that are read, columns that are there
         self.epochs = epochs
-        path = self.folder / DESCRIPTION
-        if self.folder.is_file():
-            raise UserError(f"{self.name} is a file: name a folder")
-        if path.exists():
-            self._check(path, description)
-        elif not may_create:
-            raise LocalError(f"{self.name} is not the folder that the first process sees: share it")
-        elif self.folder.exists() and any(not file.name.startswith(".") for file in self.folder.iterdir()):
-            raise UserError(f"{self.name} is not empty and no cache: name a new folder")
-        else:
+        path = self.folder / "cache.json"
+        if not path.exists():
+            if not may_create:
+                raise LocalError(f"{self.name} is not the folder that the first process sees: share it")
+            if self.folder.is_file() or any(not file.name.startswith(".") for file in self.folder.glob("*")):
+                raise UserError(f"{self.name} is no cache and no empty folder: name a new one")
             write_json(path, description)
-
-    def _check(self, path: Path, description: dict[str, Any]) -> None:
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             self.holds = list(found["holds"])
@@ -153,103 +143,71 @@ class TeacherCache:
             raise UserError(f"{self.name} was made with {', '.join(made_with)}: name another folder for this run")
 
     def fill(self, name: str, examples: Dataset, batch_size: int, query: Query, rank: int = 0, ranks: int = 1) -> None:
-        """Write the rows of the examples that are not there yet; of several ranks each writes its share of the files.
+        """Write the rows of the examples that are missing. Each of several ranks writes its share of the files.
 
         name: of the epoch, or of the held-out examples.
         """
-        parts = range(rank, -(-len(examples) // PART), ranks)
-        parts = [part for part in parts if not self._file(name, part).exists()]
+        parts = [part for part in range(rank, -(-len(examples) // PART), ranks) if not self._file(name, part).exists()]
         if parts and self.holds != self.columns:
             raise LocalError(
                 f"{self.name} is incomplete, and was begun with more terms ({self.holds}): "
                 "finish it with these, or name another folder"
             )
+        schema = pa.schema({column: pa.large_list(pa.float16()) for column in self.columns})
         for part in tqdm(parts, desc=f"Teacher, {name}", unit="part", disable=rank > 0 or not parts):
             chosen = examples.select(range(part * PART, min((part + 1) * PART, len(examples))))
             try:
-                with replacing(self._file(name, part)) as draft:
-                    _write(draft, _rows(chosen, batch_size, query))
+                with replacing(self._file(name, part)) as draft, pa.ipc.new_file(str(draft), schema) as writer:
+                    for rows in _rows(chosen, batch_size, query):
+                        writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
             except OSError as error:
                 raise LocalError(
                     f"{self.name} cannot be written ({error.strerror}); every file that is there is complete: "
                     "make room, and start again"
                 ) from None
-            if name == "epoch-0" and part == 0:
-                self._check_room(self._file(name, part).stat().st_size, len(examples))
+            if (name, part) == ("epoch-0", 0):  # a corpus that will not fit is refused now
+                size = self._file(name, part).stat().st_size / 2**30
+                needed = size * (self.epochs * len(examples) / len(chosen) - 1)
+                free = shutil.disk_usage(self.folder).free / 2**30
+                logger.info("teacher cache: about %.1f GiB are to come, %.1f GiB are free", needed, free)
+                if needed > free:
+                    raise LocalError(
+                        f"{self.name} needs {needed:.0f} GiB more, and {free:.0f} are free: name a folder elsewhere, "
+                        "or store less (`kl_positions`, `kl_position_fraction`, fewer terms)"
+                    )
 
-    def _check_room(self, size: int, count: int) -> None:
-        """Refuse a corpus that will not fit, as soon as the first file tells its size."""
-        needed, free = size * (self.epochs * count / min(PART, count) - 1), shutil.disk_usage(self.folder).free
-        logger.info("teacher cache: about %.1f GiB are to come, %.1f GiB are free", needed / 2**30, free / 2**30)
-        if needed > free:
-            raise LocalError(
-                f"{self.name} needs {needed / 2**30:.0f} GiB more, and {free / 2**30:.0f} are "
-                "free: name a folder elsewhere, or keep less (`kl_positions`, `kl_position_fraction`, fewer terms)"
-            )
+    def rows(self, name: str, count: int) -> pa.Table:
+        """The rows of an epoch, or of the held-out examples, mapped into memory: see `row_of`.
 
-    def rows(self, name: str, count: int) -> "Rows":
-        """Those of an epoch, or of the held-out examples. Raises UserError where files are missing or torn."""
-        files = [self._file(name, part) for part in range(-(-count // PART))]
+        Raises UserError if files are missing or torn.
+        """
+        tables = []
         try:
-            rows = Rows(files, self.columns)
+            for part in range(-(-count // PART)):
+                # The table outlives the open file: there may be more files than a process may open.
+                with pa.memory_map(str(self._file(name, part))) as source:
+                    tables.append(pa.ipc.open_file(source).read_all().select(self.columns))
         except (FileNotFoundError, pa.ArrowInvalid) as error:
             raise LocalError(
                 f"{self.name} is incomplete ({one_line(error)}); remove the file that is torn, and start again"
             ) from None
-        if len(rows) != count:
-            raise LocalError(f"{self.name} holds {len(rows)} of {count} rows; remove it")
-        return rows
+        return pa.concat_tables(tables)
 
     def _file(self, name: str, part: int) -> Path:
         return self.folder / f"{name}-{part:05d}.arrow"
 
-    def bytes(self) -> int:
-        """Of all files."""
-        return sum(file.stat().st_size for file in self.folder.glob("*.arrow"))
+
+def row_of(table: pa.Table, index: int) -> Row:
+    """One row of `TeacherCache.rows`; its arrays cannot be written to."""
+    return {name: table[name][index].values.to_numpy() for name in table.column_names}
 
 
 def _rows(examples: Dataset, batch_size: int, query: Query) -> Iterator[list[Row]]:
-    """In order, some batches at a time; a batch is of examples of like length."""
-    for begin in range(0, len(examples), SORTED * batch_size):
-        chunk = list(examples.select(range(begin, min(begin + SORTED * batch_size, len(examples)))))
-        order = sorted(range(len(chunk)), key=lambda i: chunk[i]["length"])
-        found: dict[int, Row] = {}
-        for first in range(0, len(order), batch_size):
-            indices = order[first : first + batch_size]
-            found |= zip(indices, query([chunk[i] for i in indices]), strict=True)
-        yield [found[i] for i in range(len(chunk))]
-
-
-def _write(path: Path, chunks: Iterator[list[Row]]) -> None:
-    writer = None
-    for rows in chunks:
-        columns = {}
-        for name in rows[0]:
-            ends = np.cumsum([0, *(len(row[name]) for row in rows)])
-            values = pa.array(np.concatenate([row[name] for row in rows]))
-            columns[name] = pa.LargeListArray.from_arrays(pa.array(ends), values)
-        batch = pa.RecordBatch.from_pydict(columns)
-        writer = writer or pa.ipc.new_file(str(path), batch.schema)
-        writer.write_batch(batch)
-    writer.close()
-
-
-class Rows(Sequence):
-    """Some columns of the rows of Arrow files, one after the other, mapped into memory."""
-
-    def __init__(self, files: Sequence[Path], names: Sequence[str]):
-        self.names = names
-        self.batches = []
-        for file in files:
-            with pa.memory_map(str(file)) as source:  # which the batches outlive: there may be thousands of files
-                reader = pa.ipc.open_file(source)
-                self.batches += [reader.get_batch(i) for i in range(reader.num_record_batches)]
-        self.ends = np.cumsum([batch.num_rows for batch in self.batches])
-
-    def __len__(self) -> int:
-        return int(self.ends[-1]) if len(self.ends) else 0
-
-    def __getitem__(self, index: int) -> Row:
-        batch = int(np.searchsorted(self.ends, index, side="right"))
-        row = index - (int(self.ends[batch - 1]) if batch else 0)
-        return {name: self.batches[batch].column(name)[row].values.to_numpy() for name in self.names}
+    """In order, some batches at a time; the examples of a batch are of similar length."""
+    for start in range(0, len(examples), SORTED * batch_size):
+        chunk = list(examples.select(range(start, min(start + SORTED * batch_size, len(examples)))))
+        order = np.argsort([example["length"] for example in chunk], kind="stable")
+        rows: dict[int, Row] = {}
+        for batch in np.split(order, range(batch_size, len(order), batch_size)):
+            rows |= zip(batch.tolist(), query([chunk[index] for index in batch]), strict=True)
+        yield [rows[index] for index in range(len(chunk))]

@@ -45,13 +45,9 @@ def load_lines(arguments: DataArguments, files: str | None, dataset_name: str | 
     source = files or dataset_name
     parts = read_parts(arguments, files, dataset_name)
     lines = concatenate_datasets([_select_text(part, arguments.text_column, source) for part in parts])
-    cleaned = lines.map(
-        clean,
-        batched=True,
-        num_proc=arguments.preprocessing_num_workers,
-        features=Features({"text": Value("string"), "flaws": List(Value("string"))}),
-        desc="Cleaning",
-    )
+    features = Features({"text": Value("string"), "flaws": List(Value("string"))})
+    processes = arguments.preprocessing_num_workers
+    cleaned = lines.map(clean, batched=True, num_proc=processes, features=features, desc="Cleaning")
     flaws = pc.list_flatten(cleaned.data.column("flaws")).to_pylist()
     warn_of_flaws(source, Counter({EMPTY: len(lines) - len(cleaned)}) + Counter(flaws))
     if not len(cleaned):
@@ -176,11 +172,8 @@ def _check_column(column: str, columns: list[str], source: str) -> None:
 def _select_text(lines: Dataset, column: str, source: str) -> Dataset:
     """The one column `text`, of one type, so that files of several formats make one corpus."""
     _check_column(column, lines.column_names, source)
-    lines = lines.select_columns(column)
-    if column != "text":
-        lines = lines.rename_column(column, "text")
     try:
-        return lines.cast_column("text", Value("string"))
+        return lines.select_columns(column).rename_columns({column: "text"}).cast_column("text", Value("string"))
     except (ValueError, TypeError, pa.ArrowException) as error:  # lists, objects
         raise UserError(f"{source}: `text_column` {column!r} holds no text: {one_line(error)}") from None
 

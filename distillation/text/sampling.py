@@ -39,14 +39,9 @@ def without_repeats(lines: Dataset, held_out: Dataset) -> Dataset:
     )
     if not len(others):
         raise UserError("every line to train on is also held out: name another `validation_file`, or add text")
-    log_left_out(len(lines) - len(others))
+    if len(others) < len(lines):
+        logger.info("%s lines are left out of training: they are held out", f"{len(lines) - len(others):,}")
     return others
-
-
-def log_left_out(count: int) -> None:
-    """Log how many lines are left out of training because the same text is held out."""
-    if count:
-        logger.info("%s lines are left out of training: they are held out", f"{count:,}")
 
 
 def evenly_spaced(rows: Dataset, count: int) -> Dataset:

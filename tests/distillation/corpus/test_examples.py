@@ -18,9 +18,8 @@ from transformers import BertTokenizer
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
 from distillation.corpus import examples as data
-from distillation.corpus.examples import check_examples, load_corpus, tokenize
-from distillation.text import reading as lines
-from distillation.text.reading import load_lines
+from distillation.corpus.examples import Encoder, check_examples, load_corpus, tokenize
+from distillation.text.reading import clean, load_lines
 from distillation.vocabularies.mapping import VocabularyMap
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
@@ -37,55 +36,67 @@ PIECES = [
     *("стол", "студент", " студенты ", "Где ", " увидел", "журнал", "  "),
 ]
 texts = st.lists(st.sampled_from(PIECES) | st.characters(exclude_categories=["Cs"]), min_size=1, max_size=25)
-texts = texts.map("".join).map(lambda text: "".join(lines.clean({"text": [text]})["text"])).filter(bool)
+texts = texts.map(lambda pieces: "".join(clean({"text": ["".join(pieces)]})["text"])).filter(bool)
+long_texts = texts.flatmap(lambda text: st.integers(1, 4).map(lambda times: " ".join([text] * times)))
 slow = settings(
     max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
+KINDS = ["WordPiece", "byte-level BPE", "Unigram"]
+kinds = pytest.mark.parametrize("kind", KINDS)
 
 
 def as_dataset(*lines):
     return Dataset.from_dict({"text": list(lines)})
 
 
-def test_a_corpus_is_trained_on_but_for_what_is_held_out(tmp_path, corpus_file, corpus_lines, tokenizer):
+def examples_of(lines, tokenizers, masking_unit="word", max_length=64, **how):
+    lines = as_dataset(*([lines] if isinstance(lines, str) else lines))
+    return tokenize(lines, Encoder(tokenizers, masking_unit, max_length, **how))
+
+
+@pytest.fixture(scope="session")
+def readers(tokenizer, byte_tokenizer, unigram_tokenizer):
+    return dict(zip(KINDS, (tokenizer, byte_tokenizer, unigram_tokenizer), strict=True))
+
+
+@pytest.fixture(scope="session")
+def maps(readers):
+    return {kind: VocabularyMap(readers["WordPiece"], readers[kind]) for kind in KINDS}
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_corpus_is_trained_on_but_for_what_is_held_out(tmp_path, corpus_file, corpus_lines, tokenizer, named):
     """Whether it is set aside or in a file of its own; both parts are read by the same tokenizer."""
     (tmp_path / "v.txt").write_text(f"Где столы?\n{corpus_lines[7]}\n", encoding="utf-8")
-    for named in ({}, {"validation_file": str(tmp_path / "v.txt")}):
-        arguments = DataArguments(train_file=str(corpus_file), max_length=64, **named)
-        corpus = load_corpus(arguments, [tokenizer], "token")
-        apart = corpus.validation_lines["text"][:]
-        assert (
-            apart == ["Где столы?", corpus_lines[7]] if named else len(apart) == 40 and set(apart) < set(corpus_lines)
-        )
-        assert corpus.validation["input_ids"][:] == [tokenizer.encode(line) for line in apart]
-        trained = [tuple(ids) for ids in corpus.train["input_ids"]]
-        assert set(trained) == {tuple(tokenizer.encode(line)) for line in set(corpus_lines) - set(apart)}
-        assert len(trained) == len(set(corpus_lines) - set(apart))
+    arguments = DataArguments(str(corpus_file), str(tmp_path / "v.txt") if named else None)
+    corpus = load_corpus(arguments, Encoder([tokenizer], "token", 64))
+    apart = corpus.validation_lines["text"][:]
+    assert apart == ["Где столы?", corpus_lines[7]] if named else len(apart) == 40 and set(apart) < set(corpus_lines)
+    assert corpus.validation["input_ids"][:] == [tokenizer.encode(line) for line in apart]
+    expected = {tuple(tokenizer.encode(line)) for line in set(corpus_lines) - set(apart)}
+    trained = [tuple(ids) for ids in corpus.train["input_ids"]]
+    assert set(trained) == expected and len(trained) == len(expected)
 
 
-def test_a_tokenizer_of_another_language_is_refused(corpus_lines):
+def test_a_tokenizer_of_another_language_is_refused():
     """Its student would learn to predict the unknown token, and its losses would look excellent."""
-    latin = build_tokenizer([*SPECIAL_TOKENS, ".", "?", "—", *"abc"], 64)
-    examples = tokenize(as_dataset(*corpus_lines), [latin], "word", 64)
-    with pytest.raises(UserError, match=r"\d% of the corpus are unknown tokens.*`max_unknown` \(0.05\)"):
-        check_examples(examples, [latin], "same", 0.05)
     small = build_tokenizer([*SPECIAL_TOKENS, "да", "нет"], 64)
-    examples = tokenize(as_dataset("да 中 нет"), [small], "word", 64)
-    check_examples(examples, [small], "same", 0.2)  # one of five, special tokens included
-    with pytest.raises(UserError, match="20.0%"):
-        check_examples(examples, [small], "same", 0.19)
+    examples = examples_of("да 中 нет", [small])
+    check_examples(examples, Encoder([small], "word", 64), 0.2)  # one of five, special tokens included
+    with pytest.raises(UserError, match=r"20.0% of the corpus are unknown tokens.*`max_unknown` \(0.19\)"):
+        check_examples(examples, Encoder([small], "word", 64), 0.19)
 
 
 def test_a_literal_example():
     """Hand-worked: "ёж-йод" is three words, "ёж" of two tokens; the ids of one line count up from its own base."""
     small = build_tokenizer([*SPECIAL_TOKENS, "ё", "##ж", "-", "йод", "съел"], 64)
-    rows = tokenize(as_dataset("йод", "ёж-йод съел"), [small], "word", 64)
+    rows = examples_of(["йод", "ёж-йод съел"], [small])
     assert rows["id"][:] == [0, 2**24]
     assert rows["input_ids"][:] == [[2, 8, 3], [2, 5, 6, 7, 8, 9, 3]]
     assert rows["word_ids"][:] == [[-1, 0, -1], [-1, 0, 0, 1, 2, 3, -1]]
     assert rows["word_characters"][:] == [[3], [2, 1, 3, 4]]
     assert rows["length"][:] == [3, 7]
-    tokens = tokenize(as_dataset("ёж-йод съел"), [small], "token", 64)
+    tokens = examples_of("ёж-йод съел", [small], "token")
     assert tokens["word_ids"][:] == [[-1, 0, 1, 2, 3, 4, -1]]
     assert tokens["word_characters"][:] == [[1, 1, 1, 3, 4]]
 
@@ -100,29 +111,18 @@ def test_a_token_across_a_word_border_grows_the_word():
     assert data._words(text, [np.array([(0, 3), (3, 6), (7, 11)])], "word").tolist() == [[0, 3], [3, 6], [7, 11]]
 
 
-@pytest.fixture(scope="session")
-def readers(tokenizer, byte_tokenizer, unigram_tokenizer):
-    return {"WordPiece": tokenizer, "byte-level BPE": byte_tokenizer, "Unigram": unigram_tokenizer}
-
-
-KINDS = ["WordPiece", "byte-level BPE", "Unigram"]
-
-
 @pytest.mark.parametrize("unit", ["word", "token"])
-@pytest.mark.parametrize("kind", KINDS)
+@kinds
 @slow
-@given(text=texts.flatmap(lambda a: st.integers(1, 4).map(lambda n: " ".join([a] * n))), length=st.integers(26, 40))
+@given(text=long_texts, length=st.integers(26, 40))
 def test_the_cuts_of_a_line_hold_all_its_tokens_once(readers, kind, unit, text, length):
     """A token lost or shown twice at a cut would change what the corpus says."""
     tokenizer = readers[kind]
-    rows = tokenize(as_dataset(text), [tokenizer], unit, length)
-    whole = tokenizer(text, add_special_tokens=False)["input_ids"]
-    if not whole:
-        return
-    assert [i for ids in rows["input_ids"] for i in ids[1:-1]] == whole
-    for ids, words, sizes, total in zip(
-        rows["input_ids"], rows["word_ids"], rows["word_characters"], rows["length"], strict=True
-    ):
+    rows = examples_of(text, [tokenizer], unit, length)
+    complete = tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert [i for ids in rows["input_ids"] for i in ids[1:-1]] == complete
+    columns = (rows[name] for name in ("input_ids", "word_ids", "word_characters", "length"))
+    for ids, words, sizes, total in zip(*columns, strict=True):
         assert len(ids) == len(words) == total <= length
         assert (ids[0], words[0], ids[-1], words[-1]) == (tokenizer.cls_token_id, -1, tokenizer.sep_token_id, -1)
         assert set(words) <= set(range(-1, len(sizes)))
@@ -130,7 +130,7 @@ def test_the_cuts_of_a_line_hold_all_its_tokens_once(readers, kind, unit, text, 
     assert rows["id"][:] == list(range(len(rows)))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@kinds
 @slow
 @given(
     words=st.lists(st.sampled_from(["студент", "стол", "и", "в,", "журнал-газета", "я" * 70]), min_size=1, max_size=60)
@@ -138,13 +138,12 @@ def test_the_cuts_of_a_line_hold_all_its_tokens_once(readers, kind, unit, text, 
 def test_cuts_fall_between_words_wherever_a_word_fits(readers, kind, words):
     """Half a word at an example's end is hidden or predicted without the other half."""
     text, tokenizer = " ".join(words), readers[kind]
-    rows = tokenize(as_dataset(text), [tokenizer], "word", 24)
+    rows = examples_of(text, [tokenizer], "word", 24)
     offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
     ends = np.cumsum([len(ids) - 2 for ids in rows["input_ids"]])
-    starts = [0, *ends[:-1]]
     # Where a token holds the space before its word, a new word begins with that space.
     spaced = [i for i, (a, b) in enumerate(offsets) if a and (text[a] == " " or text[a - 1] == " ") and b > a]
-    for start, end in zip(starts, ends, strict=True):
+    for start, end in zip([0, *ends[:-1]], ends, strict=True):
         if end < len(offsets) and end not in spaced:
             assert not [i for i in spaced if start < i <= min(start + 22, len(offsets))]
 
@@ -152,34 +151,32 @@ def test_cuts_fall_between_words_wherever_a_word_fits(readers, kind, words):
 @pytest.mark.parametrize("kinds", [KINDS[:2], KINDS[1:], KINDS[::-2]], ids=" and ".join)
 @slow
 @given(text=texts)
-def test_units_are_the_same_characters_to_both_tokenizers(readers, kinds, text):
+def test_words_are_the_same_characters_to_both_tokenizers(readers, kinds, text):
     """A word hidden from the student but half shown to the teacher would give the answer away."""
     pair = [readers[kind] for kind in kinds]
-    rows = tokenize(as_dataset(text), pair, "word", 2000)
+    rows = examples_of(text, pair, "word", 2000)
     spans = [reader(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"] for reader in pair]
     # What one tokenizer drops (control characters, a lone joiner) cannot be hidden from it.
     shown = [{start for start, _ in found} for found in spans]
     words = [span for span in slow_words(text, spans) if all(starts & set(range(*span)) for starts in shown)]
     assert len(rows) == bool(words)
-    if not words:
-        return
-    (row,) = rows
-    assert row["word_characters"] == [end - start for start, end in words]
-    for column, found in zip(("word_ids", "teacher_word_ids"), spans, strict=True):
-        assert row[column][0] == row[column][-1] == -1
-        for word, (start, end) in zip(row[column][1:-1], found, strict=True):
-            assert word == next((i for i, (a, b) in enumerate(words) if a <= start < b), -1)
-            if word >= 0:
-                assert words[word][0] <= start and end <= words[word][1]
-            else:
-                dropped = any(not starts & set(range(start, end)) for starts in shown)
-                assert text[start:end].isspace() or start == end or dropped
+    for row in rows:
+        assert row["word_characters"] == [end - start for start, end in words]
+        for column, found in zip(("word_ids", "teacher_word_ids"), spans, strict=True):
+            assert row[column][0] == row[column][-1] == -1
+            for word, (start, end) in zip(row[column][1:-1], found, strict=True):
+                assert word == next((i for i, (a, b) in enumerate(words) if a <= start < b), -1)
+                if word >= 0:
+                    assert words[word][0] <= start and end <= words[word][1]
+                else:
+                    dropped = any(not starts & set(range(start, end)) for starts in shown)
+                    assert text[start:end].isspace() or start == end or dropped
 
 
 def slow_words(text, spans):
     """Words by character, joined with their neighbours over every border that lies inside a token."""
     words, start = [], None
-    for i, c in enumerate(text):
+    for i, c in enumerate(text + " "):
         alone = unicodedata.category(c).startswith("P") or (c.isascii() and c.isprintable() and not c.isalnum())
         alone = alone and c != " "
         if start is not None and (alone or c.isspace()):
@@ -189,7 +186,6 @@ def slow_words(text, spans):
             words.append((i, i + 1))
         elif start is None and not c.isspace():
             start = i
-    words += [] if start is None else [(start, len(text))]
     tokens = [span for found in spans for span in found]
     borders = sorted({border for word in words for border in word})
     borders = [border for border in borders if not any(a < border < b for a, b in tokens)]
@@ -200,38 +196,32 @@ def slow_words(text, spans):
 @pytest.mark.parametrize("length", [16, 33])
 def test_both_tokenizations_are_cut_at_the_same_characters(readers, corpus_lines, length):
     """With cuts of their own, the two models would read different texts in one row."""
-    text = " ".join(corpus_lines[:40])
-    rows = tokenize(as_dataset(text, "да"), [readers["WordPiece"], readers["byte-level BPE"]], "word", length)
-    assert max(max(map(len, rows[c])) for c in ("input_ids", "teacher_input_ids")) <= length
-    assert rows["length"][:] == [
-        max(len(a), len(b)) for a, b in zip(rows["input_ids"], rows["teacher_input_ids"], strict=True)
-    ]
-    shown = [readers["byte-level BPE"].decode(ids[1:-1]) for ids in rows["teacher_input_ids"]]
+    text, (student, teacher) = " ".join(corpus_lines[:40]), [readers[kind] for kind in KINDS[:2]]
+    rows = examples_of([text, "да"], [student, teacher], "word", length)
+    pairs = list(zip(rows["input_ids"], rows["teacher_input_ids"], strict=True))
+    assert rows["length"][:] == [max(map(len, pair)) for pair in pairs] and max(rows["length"][:]) <= length
+    shown = [teacher.decode(ids[1:-1]) for _, ids in pairs]
     assert "".join(shown) == text + "да"
-    for ids, part in zip(rows["input_ids"], shown, strict=True):
-        assert ids == readers["WordPiece"].encode(part)
+    assert [ids for ids, _ in pairs] == [student.encode(part) for part in shown]
 
 
 def test_lines_do_not_touch_each_other(readers):
     """Lines are read a batch at a time; none may know its neighbours."""
-    lines = ["ёж съел", "— йод!", "中 да", "Где стол? " * 9]
-    pair = list(readers.values())[:2]
-    together = tokenize(as_dataset(*lines), pair, "word", 16)
+    lines, pair = ["ёж съел", "— йод!", "中 да", "Где стол? " * 9], list(readers.values())[:2]
+    together = examples_of(lines, pair, "word", 16)
     for index, line in enumerate(lines):
-        alone = tokenize(as_dataset(line), pair, "word", 16)
         rows = [row for row in together if row["id"] // data.CUTS_PER_LINE == index]
-        assert [row | {"id": row["id"] % data.CUTS_PER_LINE} for row in rows] == list(alone)
+        alone = list(examples_of(line, pair, "word", 16))
+        assert [row | {"id": row["id"] % data.CUTS_PER_LINE} for row in rows] == alone
 
 
-def test_what_a_text_spells_or_a_tokenizer_drops_is_no_special_unit(tokenizer, byte_tokenizer):
+def test_what_a_text_spells_or_a_tokenizer_drops_is_no_special_word(tokenizer, byte_tokenizer):
     """A corpus about language models says "[MASK]": its id would be a mask that was never drawn, and a label.
     WordPiece drops a lone zero-width joiner: drawn, it would hide nothing from one of the models."""
-    (example,) = tokenize(as_dataset("он [MASK] и [SEP] да"), [tokenizer], "word", 64)
-    ids = example["input_ids"]
-    assert tokenizer.mask_token_id not in ids
-    assert ids.count(tokenizer.sep_token_id) == 1 and ids[-1] == tokenizer.sep_token_id
+    ((*ids, last),) = examples_of("он [MASK] и [SEP] да", [tokenizer])["input_ids"]
+    assert last == tokenizer.sep_token_id and not {tokenizer.mask_token_id, last} & set(ids)
     for tokenizers in ([tokenizer], [byte_tokenizer, tokenizer]):
-        (example,) = tokenize(as_dataset("он \u200d да"), tokenizers, "word", 64)
+        (example,) = examples_of("он \u200d да", tokenizers)
         assert len(example["word_characters"]) == 2
         assert {word for word in example["word_ids"] if word >= 0} == {0, 1}
 
@@ -239,63 +229,56 @@ def test_what_a_text_spells_or_a_tokenizer_drops_is_no_special_unit(tokenizer, b
 # Across vocabularies
 
 
-@pytest.fixture(scope="session")
-def maps(readers):
-    return {kind: VocabularyMap(readers["WordPiece"], readers[kind]) for kind in KINDS}
-
-
 def test_columns_across_vocabularies_by_hand():
     """Hand-worked: only да and - are the same tokens on the same characters; "ю" is unknown to the student."""
     student = build_tokenizer([*SPECIAL_TOKENS, "да", "##да", "-", "нет", "н", "##е", "##т"], 64)
     teacher = build_tokenizer([*SPECIAL_TOKENS, "дада", "да", "-", "н", "##е", "##т", "ю"], 64)
-    columns = dict(tokenizers=[student, teacher], masking_unit="word", max_length=64)
-    columns["vocabulary"] = VocabularyMap(student, teacher)
-    lines = as_dataset("дада да-нет ю")
-    (row,) = tokenize(lines, **columns, alignment="match")
+    both, vocabulary = [student, teacher], VocabularyMap(student, teacher)
+    (row,) = examples_of("дада да-нет ю", both, alignment="match", vocabulary=vocabulary)
     assert row["input_ids"] == [2, 5, 6, 5, 7, 8, 1, 3] and row["teacher_input_ids"] == [2, 5, 6, 7, 8, 9, 10, 11, 3]
     assert row["matches"] == [0, -1, -1, 2, 3, -1, -1, 8]
     assert (row["word_ids"], row["teacher_word_ids"]) == ([-1, 0, 0, 1, 2, 3, 4, -1], [-1, 0, 1, 2, 3, 3, 3, 4, -1])
-    (row,) = tokenize(lines, **columns, alignment="reduce")
+    (row,) = examples_of("дада да-нет ю", both, alignment="reduce", vocabulary=vocabulary)
     # 2 x id, and 1 more where a word begins.
     assert row["spellings"] == [4, 11, 13, 15, 17, 18, 20, 23, 6]
     assert row["comparable"] == [True] * 7 + [False, True]
-    assert row["length"] == 10, "the spelt input is the longest: [CLS] да ##да да - н ##е ##т [UNK] [SEP]"
+    assert row["length"] == 10, "the second input is the longest: [CLS] да ##да да - н ##е ##т [UNK] [SEP]"
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@kinds
 @slow
-@given(text=texts.flatmap(lambda a: st.integers(1, 4).map(lambda n: " ".join([a] * n))), length=st.integers(26, 40))
+@given(text=long_texts, length=st.integers(26, 40))
 def test_every_input_fits_and_columns_survive_the_cuts(readers, maps, kind, text, length):
     """A second input longer than the model's positions ends the run; columns that a cut displaces mislead it."""
-    pair, vocabulary = [readers["WordPiece"], readers[kind]], maps[kind]
-    columns = dict(tokenizers=pair, masking_unit="word", vocabulary=vocabulary)
-    whole = [tokenize(as_dataset(text), max_length=9999, alignment=a, **columns) for a in ("match", "reduce")]
-    match, reduce = (
-        tokenize(as_dataset(text), max_length=length, alignment=a, **columns) for a in ("match", "reduce")
-    )
-    for row in match:
-        assert max(len(row["input_ids"]), len(row["teacher_input_ids"])) == row["length"] <= length
-        assert len(row["matches"]) == len(row["input_ids"])
-        for index, (ours, other) in enumerate(zip(row["input_ids"], row["matches"], strict=True)):
-            if 0 < index < len(row["matches"]) - 1 and other >= 0:
-                theirs = torch.tensor([row["teacher_input_ids"][other]])
-                assert vocabulary.is_mapped[theirs] and vocabulary.pieces_of(theirs).tolist() == [ours]
-        assert (row["matches"][0], row["matches"][-1]) == (0, len(row["teacher_input_ids"]) - 1)
-    for row in reduce:
-        spellings = torch.tensor(row["spellings"])
-        spelt = vocabulary.spell(spellings).tolist()
-        assert max(len(row["input_ids"]), len(row["teacher_input_ids"]), len(spelt)) == row["length"] <= length
-        assert (spellings // 2).tolist() == row["teacher_input_ids"]
-        assert (spelt[0], spelt[-1]) == (row["input_ids"][0], row["input_ids"][-1])
-        assert row["comparable"][0] and row["comparable"][-1]
-    for cut, (full,) in zip((match, reduce), (rows if len(rows) else [None] for rows in whole), strict=True):
-        if full and sum(len(ids) - 2 for ids in cut["teacher_input_ids"]) == len(full["teacher_input_ids"]) - 2:
-            for name in ("comparable", "spellings") if "comparable" in full else ():
-                assert [v for values in cut[name] for v in values[1:-1]] == full[name][1:-1]
-            if "matches" in full:
-                assert sum(m >= 0 for row in cut["matches"] for m in row[1:-1]) == sum(
-                    m >= 0 for m in full["matches"][1:-1]
-                )
+    vocabulary, pair = maps[kind], [readers["WordPiece"], readers[kind]]
+    for alignment in ("match", "reduce"):
+        uncut, rows = (
+            list(examples_of(text, pair, max_length=size, alignment=alignment, vocabulary=vocabulary))
+            for size in (9999, length)
+        )
+        for row in rows:
+            inputs = [row["input_ids"], row["teacher_input_ids"]]
+            if alignment == "match":
+                assert len(row["matches"]) == len(inputs[0])
+                assert (row["matches"][0], row["matches"][-1]) == (0, len(inputs[1]) - 1)
+                for own, other in zip(inputs[0][1:-1], row["matches"][1:-1], strict=True):
+                    if other >= 0:
+                        token = torch.tensor([inputs[1][other]])
+                        assert vocabulary.is_mapped[token] and vocabulary.pieces_of(token).tolist() == [own]
+            else:
+                spellings = torch.tensor(row["spellings"])
+                inputs.append(vocabulary.spell(spellings).tolist())
+                assert (spellings // 2).tolist() == inputs[1]
+                assert (inputs[2][0], inputs[2][-1]) == (inputs[0][0], inputs[0][-1])
+                assert row["comparable"][0] and row["comparable"][-1]
+            assert max(map(len, inputs)) == row["length"] <= length
+        names = ("teacher_input_ids", "comparable", "spellings", "matches")
+        inner = {name: [value for row in rows for value in row.get(name, ())[1:-1]] for name in names}
+        for row in uncut:  # none, or one: which characters are left out of all inputs is another law
+            if len(inner["teacher_input_ids"]) == len(row["teacher_input_ids"]) - 2:
+                assert all(inner[name] == row[name][1:-1] for name in ("comparable", "spellings") if name in row)
+                if alignment == "match":
+                    assert sum(m >= 0 for m in inner["matches"]) == sum(m >= 0 for m in row["matches"][1:-1])
 
 
 @pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
@@ -304,19 +287,18 @@ def test_examples_are_cached_and_the_same_in_every_process(readers, maps, corpus
     ids count from 0 in each process: many lines would have the same mask."""
     lines = load_lines(DataArguments(), str(corpus_file), None)
 
-    def encode(kind="byte-level BPE", lines=lines, **changed):
+    def encode(kind="byte-level BPE", lines=lines, num_proc=None, **changed):
         pair = [copy.deepcopy(readers["WordPiece"]), readers[kind]]
         how = dict(masking_unit="word", max_length=20, alignment=alignment, vocabulary=maps[kind]) | changed
-        return tokenize(lines, pair[:1] if how["alignment"] == "same" else pair, **how)
+        return tokenize(lines, Encoder(pair[:1] if how["alignment"] == "same" else pair, **how), num_proc)
 
     one = encode()
     assert encode(lines=as_dataset(*lines["text"]), num_proc=2)[:] == one[:] and len(set(one["id"])) == len(one)
     others = [encode(max_length=21), encode(alignment="reduce" if alignment == "match" else "match")]
     others += [encode("Unigram", alignment="match"), encode(alignment="same", masking_unit="token")]
     assert len({x._fingerprint for x in (one, *others)}) == 5
-    monkeypatch.setattr(data.Encoder, "__call__", lambda *args, **keys: pytest.fail("tokenized again"))
-    lines = load_lines(DataArguments(), str(corpus_file), None)
-    assert encode(lines=lines)._fingerprint == one._fingerprint
+    monkeypatch.setattr(Encoder, "__call__", lambda *args, **keys: pytest.fail("tokenized again"))
+    assert encode(lines=load_lines(DataArguments(), str(corpus_file), None))._fingerprint == one._fingerprint
 
 
 @pytest.mark.parametrize("alignment", ["match", "reduce"])
@@ -327,11 +309,11 @@ def test_texts_without_a_common_token_are_refused(tmp_path, alignment):
         BertTokenizer(vocab={t: i for i, t in enumerate([*SPECIAL_TOKENS, *tokens])}, do_lower_case=lower)
         for tokens, lower in ((["да", "нет"], True), (["ДА", "НЕТ", "да", "нет"], False))
     )
-    arguments = DataArguments(train_file=str(tmp_path / "corpus.txt"))
     vocabulary = VocabularyMap(student, teacher)
     assert len(vocabulary.shared_teacher_ids) == 2
     with pytest.raises(UserError, match="`student_vocabulary` and the teacher's tokenizer never meet"):
-        load_corpus(arguments, [student, teacher], "word", alignment, vocabulary)
+        encoder = Encoder([student, teacher], "word", 128, alignment, vocabulary)
+        load_corpus(DataArguments(str(tmp_path / "corpus.txt")), encoder)
 
 
 FORKED = """
@@ -339,20 +321,19 @@ import sys, torch
 from transformers import AutoTokenizer
 from datasets import Dataset
 from distillation.vocabularies.mapping import VocabularyMap
-from distillation.corpus.examples import tokenize
+from distillation.corpus.examples import Encoder, tokenize
 torch.set_num_threads(2)
 torch.ones(500, 500) @ torch.ones(500, 500)  # the threads of the parent are there
 tokenizers = [AutoTokenizer.from_pretrained(folder) for folder in sys.argv[1:3]]
 lines = Dataset.from_dict({"text": [f"он увидел студента {n} раз и ещё раз" * 6 for n in range(3000)]})
-for alignment in ("match", "reduce"):
-    tokenize(lines, tokenizers, "word", 64, 2, alignment=alignment, vocabulary=VocabularyMap(*tokenizers))
+tokenize(lines, Encoder(tokenizers, "word", 64, "reduce", VocabularyMap(*tokenizers)), 2)
 """
 
 
 def test_processes_do_not_wait_for_the_threads_of_their_parent(tokenizer, byte_tokenizer, tmp_path):
     """A forked process that enters a parallel region of torch hangs for ever: long batches do."""
-    for name, one in (("ours", tokenizer), ("theirs", byte_tokenizer)):
-        one.save_pretrained(tmp_path / name)
-    command = [sys.executable, "-c", FORKED, str(tmp_path / "ours"), str(tmp_path / "theirs")]
+    tokenizer.save_pretrained(tmp_path / "student")
+    byte_tokenizer.save_pretrained(tmp_path / "teacher")
+    command = [sys.executable, "-c", FORKED, str(tmp_path / "student"), str(tmp_path / "teacher")]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "2"}
     subprocess.run(command, check=True, timeout=120, env=environment, capture_output=True)

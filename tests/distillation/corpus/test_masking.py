@@ -8,7 +8,7 @@ from torch.utils.data import DataLoader
 
 from distillation.config.arguments import MaskingArguments, ObjectiveArguments
 from distillation.corpus import masking
-from distillation.corpus.examples import tokenize
+from distillation.corpus.examples import Encoder, tokenize
 from distillation.corpus.masking import (
     COUNTS,
     KEEP,
@@ -55,7 +55,7 @@ def fates(monkeypatch):
 
 @pytest.fixture(scope="module")
 def examples(tokenizer, corpus_lines):
-    return list(tokenize(Dataset.from_dict({"text": corpus_lines}), [tokenizer], "word", 64))
+    return list(tokenize(Dataset.from_dict({"text": corpus_lines}), Encoder([tokenizer], "word", 64)))
 
 
 def test_expected_share_and_fates():
@@ -227,7 +227,7 @@ def across(pair, alignment, lines, seed=0, **objective):
     """A collator of two tokenizers, and the examples of some lines."""
     student, teacher, vocabulary = pair
     lines = Dataset.from_dict({"text": lines})
-    made = tokenize(lines, [student, teacher], "word", 64, alignment=alignment, vocabulary=vocabulary)
+    made = tokenize(lines, Encoder([student, teacher], "word", 64, alignment, vocabulary))
     objective = ObjectiveArguments(alignment=alignment, **objective)
     masking = MaskingArguments(masking_unit="word")
     collate = MaskingCollator(student, masking, objective, seed, teacher_tokenizer=teacher, vocabulary=vocabulary)

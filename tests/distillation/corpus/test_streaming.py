@@ -1,6 +1,5 @@
 """A stream is the same corpus as the one in memory, in an order that a resumed run finds again."""
 
-import functools
 import gzip
 import itertools
 import json
@@ -33,24 +32,22 @@ BLOCK = 64  # lines: seven blocks of the corpus
 
 def write(folder, name, lines):
     """A corpus of one file, or a folder of two."""
+    path = folder / name
     if name == "two.jsonl":
-        folder = folder / "two"
-        folder.mkdir()
+        path.mkdir()
         for part, some in enumerate((lines[:150], lines[150:])):
             rows = "".join(json.dumps({"text": line}, ensure_ascii=False) + "\n" for line in some)
-            (folder / f"{part}.jsonl").write_text(rows, encoding="utf-8")
-        return folder
-    if name.endswith(".parquet"):
-        pq.write_table(pa.table({"text": lines}), folder / name)
+            (path / f"{part}.jsonl").write_text(rows, encoding="utf-8")
+    elif name.endswith(".parquet"):
+        pq.write_table(pa.table({"text": lines}), path)
     else:
-        with gzip.open(folder / name, "wt", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in lines)
-    return folder / name
+        path.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode()))
+    return path
 
 
-def make_stream(path, tokenizer, held_out=(), **plan):
+def make_stream(path, tokenizer, **plan):
     source = Source(DataArguments(train_file=str(path)), BLOCK)
-    return Stream(source, Encoder([tokenizer], "word", 32), frozenset(held_out), **{"batch_size": 8, **plan})
+    return Stream(source, Encoder([tokenizer], "word", 32), frozenset(), **{"batch_size": 8, **plan})
 
 
 def epoch_of(stream, shard=0, epoch=0):
@@ -69,15 +66,13 @@ def ids(batches):
     return [[example["id"] for example in batch] for batch in batches]
 
 
-@pytest.fixture(scope="module")
-def held_out_file(tmp_path_factory):
-    path = tmp_path_factory.mktemp("held out") / "v.txt"
-    path.write_text("Где стол?\nГде столы?\n", encoding="utf-8")
-    return str(path)
+def collator_of(tokenizer):
+    return MaskingCollator(tokenizer, MaskingArguments(), ObjectiveArguments(), seed=0)
 
 
-def arguments_for(folder, **training):
-    return TrainingArguments(**{"output_dir": str(folder), "use_cpu": True, "report_to": "none", **training})
+def arguments_for(folder="unused", **training):
+    defaults = dict(output_dir=str(folder), use_cpu=True, report_to="none", max_steps=1)
+    return TrainingArguments(**{**defaults, **training})
 
 
 @pytest.mark.parametrize(
@@ -90,30 +85,32 @@ def arguments_for(folder, **training):
     ],
 )
 def test_an_epoch_of_all_shards_is_the_corpus(
-    tmp_path, corpus_lines, tokenizer, byte_tokenizer, held_out_file, name, ranks, workers, alignment
+    tmp_path, corpus_lines, tokenizer, byte_tokenizer, name, ranks, workers, alignment
 ):
     """A block that two shards read, or none, would weigh its texts twice or lose them, and nothing would tell."""
-    path = write(tmp_path, name, corpus_lines)
-    data = DataArguments(train_file=str(path), validation_file=held_out_file, max_length=32)
-    tokenizers = [tokenizer] if alignment == "same" else [tokenizer, byte_tokenizer]
-    how = ["word", alignment, None if alignment == "same" else VocabularyMap(tokenizer, byte_tokenizer)]
-    whole = load_corpus(data, tokenizers, *how)
-    corpus = stream_corpus(arguments_for(tmp_path / "run", max_steps=1), data, tokenizers, *how)
-    assert contents(list(corpus.sample)) == contents(list(whole.train))
-    assert corpus.validation[:] == whole.validation[:]
-    stream = Stream(Source(data, BLOCK), corpus.train.encode, frozenset(), 8, ranks=ranks, workers=workers)
+    path, held_out_file = write(tmp_path, name, corpus_lines), tmp_path / "v.txt"
+    held_out_file.write_text("Где стол?\nГде столы?\n", encoding="utf-8")
+    data = DataArguments(train_file=str(path), validation_file=str(held_out_file))
+    encoder = Encoder([tokenizer], "word", 32)
+    if alignment != "same":
+        vocabulary = VocabularyMap(tokenizer, byte_tokenizer)
+        encoder = Encoder([tokenizer, byte_tokenizer], "word", 32, alignment, vocabulary)
+    complete = load_corpus(data, encoder)
+    corpus = stream_corpus(arguments_for(), data, encoder)
+    assert contents(list(corpus.sample)) == contents(list(complete.train))
+    assert corpus.validation[:] == complete.validation[:]
+    stream = Stream(Source(data, BLOCK), encoder, frozenset(), 8, ranks=ranks, workers=workers)
     shares = [epoch_of(stream, shard) for shard in range(stream.shards)]
     assert all(shares)
     examples = [example for share in shares for batch in share for example in batch]
-    assert contents(examples) == contents(list(whole.train))
+    assert contents(examples) == contents(list(complete.train))
     assert len({example["id"] for example in examples}) == len(examples)
 
 
 def test_shards_of_a_multiple_of_files_open_their_own_alone(tmp_path, corpus_lines, tokenizer):
     """Each would download the whole of a Hub data set."""
     stream = make_stream(write(tmp_path, "two.jsonl", corpus_lines), tokenizer, ranks=2)
-    opened = []
-    blocks = stream.source.blocks
+    opened, blocks = [], stream.source.blocks
     stream.source.blocks = lambda file: opened.append(file) or blocks(file)
     epoch_of(stream, shard=1)
     assert set(opened) == {1}
@@ -148,7 +145,7 @@ def test_the_order_is_drawn_by_seed_epoch_and_block(tmp_path, corpus_file, token
 def test_files_come_in_another_order_in_another_epoch(tmp_path, corpus_lines, tokenizer):
     """The last file of one epoch is not always the last."""
     for number in range(4):
-        write(tmp_path, f"{number}.txt", corpus_lines[number * 20 : number * 20 + 20])
+        write(tmp_path, f"{number}.txt.gz", corpus_lines[number * 20 : number * 20 + 20])
     stream = make_stream(tmp_path, tokenizer)
     orders = {tuple(file for _, file, _ in stream._blocks(0, Position(epoch))) for epoch in range(5)}
     assert len(orders) > 1 and all(sorted(order) == [0, 1, 2, 3] for order in orders)
@@ -156,17 +153,16 @@ def test_files_come_in_another_order_in_another_epoch(tmp_path, corpus_lines, to
 
 def test_batches_are_of_like_length_where_the_recipe_says_so(corpus_file, tokenizer):
     """Padding is paid for like text."""
-    spread = {}
-    for sampling in ("group_by_length", "random"):
-        batches = epoch_of(make_stream(corpus_file, tokenizer, sampling=sampling))
-        spread[sampling] = np.mean([np.ptp([example["length"] for example in batch]) for batch in batches])
-    assert spread["group_by_length"] < spread["random"] / 2
+    batches = {
+        name: epoch_of(make_stream(corpus_file, tokenizer, sampling=name)) for name in ("group_by_length", "random")
+    }
+    ranges = {name: np.mean([np.ptp([x["length"] for x in batch]) for batch in batches[name]]) for name in batches}
+    assert ranges["group_by_length"] < ranges["random"] / 2
 
 
 def test_every_epoch_draws_masks_of_its_own(corpus_file, tokenizer):
     """The Trainer counts no epochs of a stream, and workers run ahead of it: an example itself has to know."""
-    collator = MaskingCollator(tokenizer, MaskingArguments(), ObjectiveArguments(), seed=0)
-    stream = make_stream(corpus_file, tokenizer, sampling="sequential")
+    collator, stream = collator_of(tokenizer), make_stream(corpus_file, tokenizer, sampling="sequential")
     drawn = [collator(epoch_of(stream, epoch=epoch)[0])["labels"].tolist() for epoch in (0, 1, 1)]
     assert drawn[0] != drawn[1] == drawn[2]
 
@@ -193,16 +189,14 @@ def test_the_rest_of_a_stream_is_the_same_from_anywhere(tmp_path, corpus_lines, 
 
 def test_workers_are_shards_that_take_turns(corpus_file, tokenizer):
     """Two workers and two accumulated batches are two processes: batch i of the one, batch i of the other."""
-    collator = MaskingCollator(tokenizer, MaskingArguments(), ObjectiveArguments(), seed=0)
     stream = make_stream(corpus_file, tokenizer, workers=2)
-    loader = iter(stream.loader(collator, arguments_for("unused", dataloader_num_workers=2, max_steps=1)))
+    loader = iter(stream.loader(collator_of(tokenizer), arguments_for(dataloader_num_workers=2)))
     ranks = [make_stream(corpus_file, tokenizer, ranks=2, rank=rank) for rank in (0, 1)]
-    expected = [stream.loader(collator, arguments_for("unused", max_steps=1)) for stream in ranks]
-    for pair in itertools.islice(zip(*expected, strict=True), 12):
-        for other in pair:
-            batch = next(loader)
-            assert torch.equal(batch["labels"], other["labels"])
-            assert torch.equal(batch["student"]["input_ids"], other["student"]["input_ids"])
+    expected = [stream.loader(collator_of(tokenizer), arguments_for()) for stream in ranks]
+    for other in itertools.islice(itertools.chain.from_iterable(zip(*expected, strict=True)), 24):
+        batch = next(loader)
+        assert torch.equal(batch["labels"], other["labels"])
+        assert torch.equal(batch["student"]["input_ids"], other["student"]["input_ids"])
 
 
 def test_a_shard_without_a_block_waits_for_another_epoch_or_ends(tmp_path, tokenizer):
@@ -225,47 +219,47 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer, worker
     """Resumed within a block, with an odd number of batches behind it: the workers have other turns then."""
 
     def make(folder, **changed):
-        options = dict(
-            dataloader_num_workers=workers, train_sampling_strategy=sampling, per_device_train_batch_size=12
-        )
-        options |= dict(save_strategy="steps", save_steps=7, max_steps=12, learning_rate=1e-3) | changed
-        options |= dict(masking=dict(rarity_smoothing=0.7), data=dict(streaming=True))
-        trainer = make_trainer(folder, **options)
+        options = dict(dataloader_num_workers=workers, train_sampling_strategy=sampling, save_strategy="steps")
+        options |= dict(save_steps=7, max_steps=12, learning_rate=1e-3, per_device_train_batch_size=12) | changed
+        trainer = make_trainer(folder, masking=dict(rarity_smoothing=0.7), data=dict(streaming=True), **options)
         trainer.train_dataset.source.block = BLOCK
         return trainer
 
-    whole = make("whole")
-    whole.train()
-    checkpoint = Path(whole.args.output_dir, "checkpoint-7")
+    uninterrupted = make("uninterrupted")
+    uninterrupted.train()
+    checkpoint = Path(uninterrupted.args.output_dir, "checkpoint-7")
     state = json.loads((checkpoint / "stream-0.json").read_text(encoding="utf-8"))
     assert state["consumed"] == 7 and all(0 < batches < 6 for *_, batches in state["positions"]), "within a block"
     resumed = make("resumed")
     resumed.train(resume_from_checkpoint=str(checkpoint))
-    gradients.assert_same(dict(resumed.model.state_dict()), dict(whole.model.state_dict()), tolerance=1e-7)
-    assert resumed.train_dataset.consumed == whole.train_dataset.consumed == 12, "no batch was made to be passed over"
+    weights = [dict(trainer.model.state_dict()) for trainer in (resumed, uninterrupted)]
+    gradients.assert_same(*weights, tolerance=1e-7)
+    assert resumed.train_dataset.consumed == uninterrupted.train_dataset.consumed == 12, "no batch was passed over"
     assert {log["epoch"] for log in resumed.state.log_history} == {0}, "not the share of the steps since then"
     changed = dict(dataloader_num_workers=1, per_device_train_batch_size=9)
     with pytest.raises(UserError, match="place in the stream .*`dataloader_num_workers` 1.*_batch_size` 9"):
         make("other", **changed).train(resume_from_checkpoint=str(checkpoint))
+    (checkpoint / "stream-0.json").unlink()
+    with pytest.raises(UserError, match="place in the stream for processes 1.*`streaming` and as many processes"):
+        make("other").train_dataset.load(checkpoint)
 
 
 def test_held_out_lines_and_their_repeats_are_never_trained_on(tmp_path, corpus_lines, tokenizer, caplog):
     """The figures of an evaluation would be those of texts learnt by heart. Nothing of it is cached on disk."""
     lines = [*corpus_lines[:300], f" {corpus_lines[9]}\0"]  # cleaned, it is held out
     data = DataArguments(train_file=str(write(tmp_path, "c.txt.gz", lines)), validation_lines=20)
-    arrow_files = functools.partial(Path(os.environ["HF_DATASETS_CACHE"]).rglob, "*.arrow")
-    before = set(arrow_files())
+    before = set(Path(os.environ["HF_DATASETS_CACHE"]).rglob("*.arrow"))
     with caplog.at_level(logging.INFO, "distillation"):
-        corpus = stream_corpus(arguments_for(tmp_path / "run", max_steps=1), data, [tokenizer], "word")
+        corpus = stream_corpus(arguments_for(), data, Encoder([tokenizer], "word", 128))
         corpus.train.source.block = BLOCK
         epochs = [sum(epoch_of(corpus.train, epoch=epoch), []) for epoch in (0, 1)]
-    assert set(arrow_files()) == before
+    assert set(Path(os.environ["HF_DATASETS_CACHE"]).rglob("*.arrow")) == before
     apart = corpus.validation_lines["text"][:]
     assert apart == lines[9:200:10]
     expected = {tuple(tokenizer.encode(line)) for line in set(corpus_lines[:300]) - set(apart)}
     for examples in (corpus.sample, *epochs):
         assert {tuple(example["input_ids"]) for example in examples} == expected
-    assert caplog.text.count("21 lines are left out of training: they are held out") == 2  # of the sample, of epoch 0
+    assert caplog.text.count("21 lines are left out of training: they are held out") == 1
 
 
 def test_a_corpus_is_judged_by_its_first_lines(corpus_file, corpus_lines):
@@ -280,12 +274,11 @@ def test_a_corpus_is_judged_by_its_first_lines(corpus_file, corpus_lines):
 @pytest.mark.parametrize(
     ("name", "content", "keys", "message"),
     [
-        ("c.txt", "Где стол?\n" * 20, dict(max_steps=-1), "`streaming` needs `max_steps`"),
         ("c.txt", "Где стол?\n" * 20, dict(train_sampling_strategy="batch_rebalance"), "group_by_length, sequential"),
+        ("c.txt", "Где стол?\n" * 20, dict(auto_find_batch_size=True), "leave `auto_find_batch_size` out"),
         ("c.txt", "Где стол?\n" * 9, {}, "too few lines to set some aside.*`validation_file`"),
         ("c.txt", "Где стол?\n" * 20, {}, "every line .* is also held out"),
         ("c.txt", "\n \n" * 20, {}, "no usable line"),
-        ("c.txt", None, {}, "no corpus at"),
         ("c.jsonl", '{"body": "слова"}\n' * 20, {}, "no column `text`; set `text_column`.*body"),
         ("c.jsonl", '{"text": "целая"}\n{"text": "разор', {}, "cannot be read as json"),
         ("c.parquet", "не parquet", {}, "cannot be read as parquet"),
@@ -293,19 +286,17 @@ def test_a_corpus_is_judged_by_its_first_lines(corpus_file, corpus_lines):
 )
 def test_bad_input_is_refused_at_the_start(tmp_path, tokenizer, name, content, keys, message):
     """Before hours of training, and in one sentence."""
-    if content is not None:
-        (tmp_path / name).write_text(content)
-    args = arguments_for(tmp_path / "run", **{"max_steps": 1, **keys})
+    (tmp_path / name).write_text(content)
+    data = DataArguments(train_file=str(tmp_path / name))
     with pytest.raises(UserError, match=message) as caught:
-        stream_corpus(args, DataArguments(train_file=str(tmp_path / name)), [tokenizer], "word")
+        stream_corpus(arguments_for(**keys), data, Encoder([tokenizer], "word", 128))
     assert "\n" not in str(caught.value)
 
 
 def test_bad_bytes_are_counted_and_a_torn_archive_is_refused_by_name(tmp_path, corpus_file, tokenizer, caplog):
     """Bad bytes may neither stop a run of days nor go unsaid; a tear shows hours into a run, in a loader's worker."""
-    (tmp_path / "c.txt").write_bytes(
-        "целая\n".encode() * 100 + "до".encode() + b"\xff\xfe" + "м\nцел\0ая\n\n".encode()
-    )
+    damaged = "до".encode() + b"\xff\xfe" + "м\nцел\0ая\n\n".encode()
+    (tmp_path / "c.txt").write_bytes("целая\n".encode() * 100 + damaged)
     with caplog.at_level(logging.WARNING, "distillation"):
         rows = make_stream(tmp_path / "c.txt", tokenizer).read(0, Position())
         assert sum(len(next(rows)[1]) for _ in range(13)) == 102 and not caplog.messages
@@ -327,8 +318,7 @@ def test_the_command_streams_and_goes_on(tmp_path, teacher_folder, corpus_file, 
     run.main(argv)
     assert AutoModelForMaskedLM.from_pretrained(output / "checkpoint-2").num_parameters()
     first = (output / "model.safetensors").read_bytes()
-    for name in ("trainer_state.json", "model.safetensors"):
-        (output / "checkpoint-3" / name).unlink()
+    (output / "checkpoint-3" / "model.safetensors").unlink()
     run.main(argv)
     assert (output / "model.safetensors").read_bytes() == first
     assert json.loads((output / "checkpoint-3" / "stream-0.json").read_text())["consumed"] == 3

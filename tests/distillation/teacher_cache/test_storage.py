@@ -9,12 +9,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from datasets import Dataset
 
 from distillation.config.arguments import CacheArguments, MaskingArguments, ObjectiveArguments
 from distillation.config.errors import UserError
-from distillation.corpus.examples import Corpus, tokenize
+from distillation.corpus.examples import Corpus, Encoder, tokenize
 from distillation.corpus.masking import MaskingCollator
 from distillation.teacher_cache import storage
 from distillation.teacher_cache.storage import SEED, TeacherCache, open_cache
@@ -84,7 +83,7 @@ def test_the_format_names_these_masks():
     `storage.FORMAT` (and `FORMAT` of corpus/examples.py where the columns have changed), then this digest."""
     tokenizer = build_tokenizer([*SPECIAL_TOKENS, *"абвгде", *(f"##{c}" for c in "абвгде"), ",", "аб"], 64)
     lines = Dataset.from_dict({"text": ["аб, вгд еа бабда", "где, а вад", "ба бе бв " * 9]})
-    rows = list(tokenize(lines, [tokenizer], "word", 24))
+    rows = list(tokenize(lines, Encoder([tokenizer], "word", 24)))
     objective = ObjectiveArguments(kl_positions="all", kl_position_fraction=0.5)
     batch = MaskingCollator(tokenizer, MaskingArguments(masking_unit="word"), objective, SEED)(rows)
     shown = [batch["teacher"]["input_ids"], batch["teacher_positions"].sort().values]
@@ -154,13 +153,13 @@ def test_ranks_share_the_work(tmp_path, monkeypatch):
 
     def query(rank, chosen):
         written[rank] += [example["length"] for example in chosen]
-        return [{"states": torch.tensor([example["length"]]).numpy()} for example in chosen]
+        return [{"states": np.array([example["length"]], np.float16)} for example in chosen]
 
     cache = TeacherCache(str(tmp_path / "shared"), {"holds": ["states"]})
     for rank in (1, 0):
         cache.fill("epoch-0", examples, 2, functools.partial(query, rank), rank, 2)
     assert sorted(written[0]) == [1, 2, 3, 7] and sorted(written[1]) == [2, 4, 5]
-    assert [row["states"].tolist() for row in cache.rows("epoch-0", 7)] == [[n] for n in examples["length"]]
+    assert cache.rows("epoch-0", 7)["states"].to_pylist() == [[n] for n in examples["length"]]
 
 
 def test_a_folder_that_is_no_cache_or_a_torn_one_is_refused(make_trainer, tmp_path):
@@ -168,10 +167,10 @@ def test_a_folder_that_is_no_cache_or_a_torn_one_is_refused(make_trainer, tmp_pa
     folder = tmp_path / "cache"
     folder.mkdir()
     (folder / "thesis.txt").write_text("years of work")
-    with pytest.raises(UserError, match="not empty and no cache"):
+    with pytest.raises(UserError, match="no cache and no empty folder"):
         make_trainer(cache={})
     assert [file.name for file in folder.iterdir()] == ["thesis.txt"]
-    with pytest.raises(UserError, match="is a file"):
+    with pytest.raises(UserError, match="no cache and no empty folder"):
         make_trainer(cache={"teacher_cache": str(folder / "thesis.txt")})
     (folder / "thesis.txt").unlink()
     make_trainer(cache={})

@@ -1,4 +1,4 @@
-"""Corpora are read whole from every format, mended where they are damaged, and refused by name."""
+"""Corpora of every format are read completely, mended where they are damaged, and refused by name."""
 
 import csv
 import gzip
@@ -12,8 +12,8 @@ import pytest
 
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
-from distillation.corpus.examples import tokenize
-from distillation.text import reading as lines
+from distillation.corpus.examples import Encoder, tokenize
+from distillation.text import reading
 from distillation.text.reading import load_lines
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
@@ -30,8 +30,7 @@ def write(path, lines):
     opened = {".gz": gzip.open, ".zst": _open_zst}.get(path.suffix, open)
     with opened(path, "wt", encoding="utf-8", newline="") as file:
         if name.endswith(".csv"):
-            writer = csv.writer(file)
-            writer.writerows([("other", "text"), *enumerate(lines)])
+            csv.writer(file).writerows([("other", "text"), *enumerate(lines)])
         elif name.endswith(".jsonl"):
             file.writelines(json.dumps({"other": 1, "text": line}, ensure_ascii=False) + "\n" for line in lines)
         else:
@@ -66,34 +65,33 @@ def test_folders_and_globs_give_the_lines_of_all_their_files(tmp_path):
     assert read(tmp_path / "**/*.jsonl") == LINES[3:5]
 
 
-def test_text_column_is_taken_by_name(tmp_path):
+def test_text_column_is_taken_by_name(tmp_path, monkeypatch):
     """Otherwise a table with several texts would train on the wrong one."""
     path = tmp_path / "c.jsonl"
     path.write_text('{"title": "имя", "body": "тело"}\n')
     assert read(path, text_column="body") == ["тело"]
     with pytest.raises(UserError, match=r"no column `text`; set `text_column`.*title.*body"):
         read(path)
+    with pytest.raises(UserError, match="dataset_name 'nobody/nothing' cannot be loaded"):  # there is no network
+        load_lines(DataArguments(), None, "nobody/nothing")
+    monkeypatch.setattr(reading, "load_dataset", lambda *a, **k: SimpleNamespace(column_names=["a"]))
+    with pytest.raises(UserError, match="nobody/nothing has no column `text`"):
+        load_lines(DataArguments(), None, "nobody/nothing")
 
 
 BAD = [
-    ("absent.txt", None, "no corpus at"),
-    ("ж" * 200 + ".txt", None, "no corpus at"),
     ("[.txt", None, "no corpus at"),
     ("c.docx", "слова", r"c\.docx: a corpus file ends in"),
     ("c.txt", "", "every file is empty"),
     ("c.txt", "\n \n\t\n\u00a0\n\x00\n", "no usable line"),
     ("c.txt.gz", gzip.compress(b"", mtime=0), "no usable line"),
     ("c.csv", "text\n", "no usable line"),
-    ("c.jsonl", "\n", "no usable line"),
     ("c.jsonl", '{"text": "целая"}\n{"text": "разор', "cannot be read as json"),
-    ("c.jsonl", "не json вовсе\n", "cannot be read as json"),
     ("c.csv", "text\nодна\nдве,три,четыре\n", "cannot be read as csv"),
     ("c.parquet", "не parquet", "cannot be read as parquet"),
-    ("c.txt.gz", "не gzip", "cannot be read as text|no usable line"),
     ("c.txt.gz", ARCHIVE[:-20], "cannot be read as text"),
     ("c.txt.gz", ARCHIVE[:40] + bytes(40) + ARCHIVE[80:], "cannot be read as text"),
     ("c.jsonl", '{"text": ["а"]}\n', "`text_column` 'text' holds no text"),
-    ("c.jsonl", '{"text": {"а": "б"}}\n', "`text_column` 'text' holds no text"),
 ]
 
 
@@ -102,42 +100,26 @@ def test_unreadable_corpora_are_refused_by_name(tmp_path, name, content, message
     """A traceback from inside a library tells nobody which key or file to mend, and half a file is no corpus."""
     if content is not None:
         (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError, match=message) as caught:
         read(tmp_path / name)
     assert "\n" not in str(caught.value) and name in str(caught.value)
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-def test_one_corpus_is_named_and_not_two():
-    """Two sources would leave it open which one was trained on."""
-    for files, name in ((None, None), ("a.txt", "b")):
-        with pytest.raises(UserError, match="`train_file`.*`dataset_name`"):
-            load_lines(DataArguments(), files, name)
-
-
-def test_bad_bytes_are_mended_and_counted(tmp_path, caplog):
-    """One bad byte in a web crawl must not stop a run of days, nor reach the model unsaid."""
-    path = tmp_path / "c.txt"
-    path.write_bytes("до".encode() + b"\xff\xfe" + "м\nцел\0ая\n\n  \nда\r\n".encode())
-    with caplog.at_level(logging.WARNING, "distillation"):
-        assert read(path) == ["дом", "целая", "да"]
-    (message,) = caplog.messages
-    assert str(path) in message
-    assert "2 empty lines dropped" in message
-    assert "1 lines with invalid UTF-8 mended" in message
-    assert "1 lines with NUL or control characters mended" in message
 
 
 @pytest.mark.parametrize(
     ("name", "row"), [("c.txt", b"%s\n"), ("c.jsonl", b'{"text": "%s"}\n'), ("c.csv", b'"%s"\n')], ids=str
 )
-def test_bad_bytes_are_survived_in_every_text_format(tmp_path, name, row):
-    """The readers of `datasets` differ: that of JSON lets bad bytes through until something reads the column."""
-    lines = [b"text"] if name == "c.csv" else []
-    rows = b"".join(row % text for text in [*lines, "целая".encode(), "до".encode() + b"\xff\xfe" + "м".encode()])
-    (tmp_path / name).write_bytes(rows)
-    assert read(tmp_path / name) == ["целая", "дом"]
+def test_bad_bytes_are_mended_and_counted(tmp_path, caplog, name, row):
+    """One bad byte must neither stop a run of days nor reach the model unsaid. The readers of `datasets` differ: that
+    of JSON lets bad bytes through until something reads the column."""
+    nul = b"\\u0000" if name == "c.jsonl" else b"\0"
+    texts = ["целая".encode(), "до".encode() + b"\xff\xfe" + "м".encode(), b" ", "д".encode() + nul + "а ".encode()]
+    (tmp_path / name).write_bytes(b"".join(row % text for text in [b"text"] * (name == "c.csv") + texts))
+    with caplog.at_level(logging.WARNING, "distillation"):
+        assert read(tmp_path / name) == ["целая", "дом", "да"]
+    (message,) = caplog.messages
+    assert str(tmp_path / name) in message
+    for flaw in ("empty lines dropped", "lines with invalid UTF-8 mended", "lines with NUL or control"):
+        assert f"1 {flaw}" in message
 
 
 @pytest.mark.parametrize("word", ["издательство ", "ж"])
@@ -150,16 +132,7 @@ def test_lines_of_ten_megabytes_are_cut_and_counted(tmp_path, caplog, word):
         lines = load_lines(DataArguments(), str(path), None)
     assert lines["text"][:] == ["до", line, "после"]
     assert "1 lines of over a million characters cut" in caplog.text
-    examples = tokenize(lines, [tokenizer], "word", max_length=64)
+    examples = tokenize(lines, Encoder([tokenizer], "word", 64))
     assert max(examples["length"][:]) <= 64
     covered = sum(sum(sizes) for sizes in examples["word_characters"])
     assert covered == len("до" + line.replace(" ", "") + "после")
-
-
-def test_hub_failures_name_the_key(monkeypatch):
-    """Without a network the message must say which id was wanted."""
-    with pytest.raises(UserError, match="dataset_name 'nobody/nothing' cannot be loaded"):
-        load_lines(DataArguments(), None, "nobody/nothing")
-    monkeypatch.setattr(lines, "load_dataset", lambda *a, **k: SimpleNamespace(column_names=["a"]))
-    with pytest.raises(UserError, match="nobody/nothing has no column `text`"):
-        load_lines(DataArguments(), None, "nobody/nothing")
