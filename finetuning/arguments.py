@@ -1,5 +1,7 @@
 """The keys of a fine-tuning recipe. Every field of `TrainingArguments` is a key as well."""
 
+import functools
+import importlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -71,13 +73,8 @@ def parse(recipe: str, options: type, argv: Sequence[str] | None = None) -> Sett
     recipe: the name of the one in `recipes/` to use without `--config`; options: the dataclass of the set's own keys.
     Raises UserError as `parse_recipe` does.
     """
-
-    def training() -> type:
-        from finetuning.experiment import TaskTrainingArguments
-
-        return TaskTrainingArguments
-
     argv = list(sys.argv[1:] if argv is None else argv)
     if not any(word.split("=")[0] == "--config" for word in argv):
         argv = ["--config", str(RECIPES / f"{recipe}.yaml"), *argv]
-    return Settings(*parse_recipe(*ARGUMENTS, options, argv=argv, training=training))
+    experiment = functools.partial(importlib.import_module, "finetuning.experiment")
+    return Settings(*parse_recipe(*ARGUMENTS, options, argv=argv, training=lambda: experiment().TaskTrainingArguments))

@@ -54,7 +54,8 @@ def run(task: Task, settings: Settings) -> dict[str, Any]:
     """Fine-tune, print the scores, and push if `push_to_hub` says so; the results. Raises UserError as `finetune`."""
     results, training = finetune(task, settings), settings.training
     if training.process_index == 0:
-        print(table(results))
+        rows = [[name, *(figure(results, f"{part}_{name}") for part in PARTS)] for name in metric_names(results)]
+        print(files.markdown_table([results["task"], *PARTS], rows))
         print(f"saved to {training.output_dir}")
         if training.push_to_hub:
             print(f"pushed to {push(Path(training.output_dir), training, settings.card.hub_overwrite)}")
@@ -63,10 +64,7 @@ def run(task: Task, settings: Settings) -> dict[str, Any]:
 
 def finetune(task: Task, settings: Settings) -> dict[str, Any]:
     """Fine-tune and score, once or with several seeds; save and return the results. A run that is resumed and finished
-    is not repeated.
-
-    Raises UserError for what cannot be done, before any training.
-    """
+    is not repeated. Raises UserError for what cannot be done, before any training."""
     arguments, training = settings.arguments, settings.training
     check(arguments, training, task)
     if training.disable_tqdm:
@@ -137,8 +135,6 @@ def prepare(task: Task, settings: Settings) -> "Experiment":
     model = task.load_model(arguments.model_name_or_path, arguments.random_weights)
     tokenizer = load_tokenizer_of(model, arguments.model_name_or_path, "model_name_or_path")
     max_length = min(arguments.max_length, tokenizer.model_max_length)
-    if max_length < arguments.max_length:
-        logger.info("`max_length` is %d here: the model has no more positions", max_length)
     parts = {name: task.encode(part, tokenizer, max_length) for name, part in rows.items()}
     truncated = {name: part.truncated for name, part in parts.items()}
     if any(truncated.values()):
@@ -239,9 +235,3 @@ def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             merged[name] = value
     merged["recipe"] = {key: value for key, value in runs[0]["recipe"].items() if key != "seed"}
     return merged | {"seeds": [run["seed"] for run in runs], "runs": list(runs)}
-
-
-def table(results: Mapping[str, Any]) -> str:
-    """The metrics as a Markdown table, a row a metric."""
-    rows = [[name, *(figure(results, f"{part}_{name}") for part in PARTS)] for name in metric_names(results)]
-    return files.markdown_table([results["task"], *PARTS], rows)

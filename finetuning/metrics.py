@@ -1,6 +1,7 @@
 """The benchmarks' metrics, as `evaluate` has them but without a download."""
 
 import collections
+import functools
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -29,29 +30,25 @@ class Metric(evaluate.Metric):
         return evaluate.MetricInfo(self.__doc__, citation="", features=datasets.Features(self.FEATURES))
 
 
+_f1 = functools.partial(f1_score, zero_division=0)
 # Figures of labels: a function of all labels, the right ones, and the predicted ones.
-LABEL_FIGURES: dict[str, Callable[[list[str], list[str], list[str]], float]] = {
-    "accuracy": lambda labels, right, predicted: accuracy_score(right, predicted),
+LABEL_FIGURES: dict[str, Callable[..., float]] = {
+    "accuracy": lambda labels, *answers: accuracy_score(*answers),
     # Of the last label. "binary" would refuse other labels among those predicted; "micro" over one label is the same.
-    "f1": lambda labels, right, predicted: _f1(labels[-1:], right, predicted, "micro"),
-    "f1_macro": lambda labels, right, predicted: _f1(labels, right, predicted, "macro"),
-    "f1_weighted": lambda labels, right, predicted: _f1(labels, right, predicted, "weighted"),
+    "f1": lambda labels, *answers: _f1(*answers, labels=labels[-1:], average="micro"),
+    "f1_macro": lambda labels, *answers: _f1(*answers, labels=labels, average="macro"),
+    "f1_weighted": lambda labels, *answers: _f1(*answers, labels=labels, average="weighted"),
     # From -1 to 1; 0 if all predictions, or all labels, are one.
-    "matthews_correlation": lambda labels, right, predicted: matthews_corrcoef(right, predicted),
+    "matthews_correlation": lambda labels, *answers: matthews_corrcoef(*answers),
 }
 
 
-def _f1(labels: list[str], right: list[str], predicted: list[str], average: str) -> float:
-    return f1_score(right, predicted, labels=labels, average=average, zero_division=0)
-
-
 class LabelScores(Metric):
-    """Any of `LABEL_FIGURES`."""
+    """Those of `LABEL_FIGURES` with these names."""
 
     FEATURES = {"predictions": TEXT, "references": TEXT}
 
     def __init__(self, labels: Sequence[str], *names: str):
-        """names: of the figures."""
         super().__init__()
         self.labels, self.names = list(labels), names
 

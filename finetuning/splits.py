@@ -41,21 +41,18 @@ def read_parts(task: Task, data_dir: str) -> tuple[dict[str, list[Row]], dict[st
         parts["train"], parts["validation"] = split_validation(parts["train"], texts)
     if not parts["train"]:
         raise UserError(f"`data_dir` {data_dir!r} has too few different texts to set some aside for validation")
-    sizes, known = {name: len(part) for name, part in parts.items()}, set(map(texts, parts["train"]))
+    sizes = {name: len(part) for name, part in parts.items()}
     logger.info("%s: %s; left out of train: %s", task.name, sizes, left_out or "none")
     facts = {"task": task.name, "metric": task.primary_metric, "per_cent": task.per_cent, "split": task.split}
     facts |= {"examples": sizes, "left_out": left_out, "demo": is_demo(data_dir)}
-    facts["dataset"] = None if data_dir == DEMO or Path(data_dir).exists() else data_dir
-    return parts, facts | {"texts_also_in_train": sum(texts(row) in known for row in parts["test"])}
+    return parts, facts | {"dataset": None if data_dir == DEMO or Path(data_dir).exists() else data_dir}
 
 
 def without_repeats(
     rows: Sequence[Row], answers: Sequence[Hashable], tested: Sequence[Row], texts: Texts
 ) -> tuple[list[Row], dict[str, int]]:
     """The rows to train on, and how many were left out: texts `in_test`, `repeated`, or `conflicting`.
-
-    Of rows with the same texts and one answer the first stays; rows with the same texts and different answers all go.
-    """
+    Of rows with the same texts and one answer the first stays; of rows with different answers none."""
     in_test, known = set(map(texts, tested)), defaultdict(set)
     for row, answer in zip(rows, answers, strict=True):
         known[texts(row)].add(answer)
@@ -76,9 +73,7 @@ def without_repeats(
 
 def split_validation(rows: Sequence[Row], texts: Texts) -> tuple[list[Row], list[Row]]:
     """The rows without a seeded tenth (or a little more), and that tenth, both in the order of the rows.
-
-    Rows that share a text are on one side, and so are rows that are linked through others.
-    """
+    Rows that share a text are on one side, and so are rows that are linked through others."""
     groups = group_names([texts(row) for row in rows])
     sizes = Counter(groups)
     names = sorted(sizes)
@@ -95,15 +90,10 @@ def split_validation(rows: Sequence[Row], texts: Texts) -> tuple[list[Row], list
 
 def group_names(sets: Sequence[tuple[str, ...]]) -> list[str]:
     """For each set of texts the name of its group: the smallest text of all sets that are linked with it."""
-    parent = {text: text for texts in sets for text in texts}
-
-    def root(text: str) -> str:
-        while parent[text] != text:
-            parent[text] = text = parent[parent[text]]  # halves the way of the next call
-        return text
-
-    for first, *others in sets:
-        for text in others:
-            low, high = sorted((root(first), root(text)))
-            parent[high] = low
-    return [root(texts[0]) for texts in sets]
+    names = {text: text for texts in sets for text in texts}
+    before: dict[str, str] = {}
+    while before != names:
+        before = dict(names)
+        for texts in sets:
+            names |= dict.fromkeys(texts, min(names[text] for text in texts))
+    return [names[texts[0]] for texts in sets]

@@ -6,7 +6,6 @@ give the same logits.
 
 import copy
 import dataclasses
-import logging
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -20,16 +19,12 @@ from finetuning.trainer import TaskTrainer
 
 KEY = "task_teacher"
 
-logger = logging.getLogger(__name__)
-
 
 def teach(
     task: Task, teacher: str, parts: MutableMapping[str, Part], max_length: int, training: TrainingArguments
 ) -> dict[str, Any]:
     """Add the logits of the teacher to the inputs of `train`; return its own figures on `validation`.
-
-    Raises UserError for a model that cannot teach this task, or not with its tokenizer.
-    """
+    Raises UserError for a model that cannot teach this task, or not with its tokenizer."""
     model = load_trained(task.model_class, teacher, KEY, f"fine-tune it on {task.name} first")
     labels = tuple(label for _, label in sorted(model.config.id2label.items())) if task.labels else ()
     if set(labels) != set(task.labels):
@@ -49,7 +44,6 @@ def teach(
         )
     trainer = TaskTrainer(model, copy.copy(training), task=teacher_task, validation=validation, tokenizer=tokenizer)
     scores, _ = trainer.measure(validation)
-    logger.info("task teacher on the validation part: %s", {key: round(value, 4) for key, value in scores.items()})
     logits = trainer.logits(train.inputs)
     if task.labels:
         logits = [one[..., [labels.index(label) for label in task.labels]] for one in logits]

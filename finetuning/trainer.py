@@ -110,5 +110,4 @@ class Patience(EarlyStoppingCallback):
     """Stops early; a run that is resumed after its stop ends again."""
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        """Called by the Trainer."""
         control.should_training_stop |= self.early_stopping_patience_counter >= self.early_stopping_patience

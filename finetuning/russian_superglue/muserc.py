@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from finetuning.metrics import TEXT, Metric
 from finetuning.tasks.base import Part, Row
 from finetuning.tasks.classification import TextClassification
-from finetuning.tasks.text_pairs import asked_limit, shortened
+from finetuning.tasks.text_pairs import question_limit, shortened
 
 ROC_AUC = "roc_auc"
 
@@ -50,7 +50,7 @@ class AnswerToQuestion(TextClassification):
 
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Part:
         """An input a row: question and answer, then the passage. Of a long question the end goes, never the answer."""
-        limit = asked_limit(max_length)
+        limit = question_limit(max_length)
         answers, _ = shortened([row["answer"] for row in rows], tokenizer, 4 * limit // 5)
         left = [limit - len(ids) for ids in tokenizer(answers, add_special_tokens=False)["input_ids"]]
         questions, _ = shortened([row["text"] for row in rows], tokenizer, left)

@@ -84,10 +84,8 @@ class Task(ABC):
         return self
 
     def load_model(self, name_or_path: str, random_weights: bool = False) -> PreTrainedModel:
-        """A checkpoint with a head for the task: its own head if it fits, else a new one.
-
-        Raises UserError for a checkpoint that is no encoder with trained weights.
-        """
+        """A checkpoint with a head for the task: its own head if it fits, else a new one. Raises UserError for a
+        checkpoint that is no encoder with trained weights."""
         return load_with_head(self.model_class, name_or_path, "model_name_or_path", self.labels, random_weights)
 
     @abstractmethod
@@ -97,9 +95,7 @@ class Task(ABC):
     @abstractmethod
     def decode(self, part: Part, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         """A prediction for each row: `id`, `prediction` as the metric wants it, `score`, and more by the kind of task.
-
-        logits: for each input, without its padding.
-        """
+        logits: for each input, without its padding."""
 
     @abstractmethod
     def references(self, rows: Sequence[Row]) -> list:
@@ -111,9 +107,7 @@ class Task(ABC):
 
     def scores(self, logits: Tensor, attention_mask: Tensor | None) -> Tensor:
         """Logits as scores of the classes wherever there is a label: (*labels.shape, classes).
-
-        attention_mask: as the model read it; None if nothing is padded.
-        """
+        attention_mask: as the model read it; None if nothing is padded."""
         return logits
 
     def teacher_logits(self, teacher: Part, logits: Sequence[np.ndarray], student: Part) -> list[np.ndarray]:

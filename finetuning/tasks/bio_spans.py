@@ -11,10 +11,7 @@ def bio_tags(types: Iterable[str]) -> tuple[str, ...]:
 
 
 def encode(spans: Iterable[tuple[str, int, int]], words: int) -> list[str]:
-    """The BIO tags of that many words.
-
-    spans: type, first word, and the word after the last; no word in two of them.
-    """
+    """The BIO tags of so many words. spans: type, first word, the word after the last; no word is in two of them."""
     tags = [OUTSIDE] * words
     for kind, first, after in spans:
         tags[first:after] = [f"B-{kind}"] + [f"I-{kind}"] * (after - first - 1)

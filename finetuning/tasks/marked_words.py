@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 MARKS = ("*", "#")  # of the first and the second word, one character each
 
 Span = Sequence[int]  # start and end in characters
+Marked = tuple[str, list[Span]]  # a text with marks, and the spans of its marked words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class MarkedWords(TextClassification):
         return replace(super().encode(shown, tokenizer, max_length), rows=rows, truncated=cut)
 
 
-def marked_texts(row: Row) -> list[tuple[str, list[Span]]]:
+def marked_texts(row: Row) -> list[Marked]:
     """The text or both with marks around the words, and the spans of the marked words, marks included."""
     one, other = (row["span"], MARKS[0]), (row["span_2"], MARKS[1])
     if "text_2" in row:
@@ -50,7 +51,7 @@ def marked_texts(row: Row) -> list[tuple[str, list[Span]]]:
     return [_marked(row["text"], [one, other])]
 
 
-def _marked(text: str, words: Sequence[tuple[Span, str]]) -> tuple[str, list[Span]]:
+def _marked(text: str, words: Sequence[tuple[Span, str]]) -> Marked:
     marks = sorted((place, mark) for span, mark in words for place in span)
     marks = [(place + before, mark) for before, (place, mark) in enumerate(marks)]  # each moves those behind it
     for place, mark in marks:
@@ -59,11 +60,9 @@ def _marked(text: str, words: Sequence[tuple[Span, str]]) -> tuple[str, list[Spa
     return text, [(start, end + 1) for start, end in ends]
 
 
-def fitting(marked: Sequence[tuple[str, Sequence[Span]]], tokenizer: PreTrainedTokenizerBase, limit: int) -> list[str]:
-    """The texts, cut around their spans so that together they have at most `limit` tokens.
-
-    Of two texts each may have half, and what the other leaves.
-    """
+def fitting(marked: Sequence[Marked], tokenizer: PreTrainedTokenizerBase, limit: int) -> list[str]:
+    """The texts, cut around their spans so that together they have at most `limit` tokens: of two each may have half,
+    and what the other leaves."""
     lengths = [len(token_offsets(text, tokenizer)) for text, _ in marked]
     short = []
     for (text, spans), length in zip(marked, lengths, strict=True):

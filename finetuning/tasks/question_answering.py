@@ -91,9 +91,7 @@ def answer(context: str, start: int, end: int, score: float) -> dict[str, Any]:
 
 def answer_ends(row: Row, window: Window, first: bool, last: bool) -> tuple[int, int]:
     """The first and last token of the first right answer; NOWHERE twice if the window lacks a part of it.
-
-    first, last: whether the window is the first or last of its context.
-    """
+    first, last: whether the window is the first or last of its context."""
     read = np.flatnonzero(window.offsets[:, 0] < window.offsets[:, 1])
     if row["answers"] and len(read):
         start = row["answers"][0]["start"]

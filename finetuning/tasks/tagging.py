@@ -43,11 +43,10 @@ class Tagging(Task):
         columns, windows = read_windows(tokenizer, [row["text"] for row in rows], max_length)
         places = [word_places(row["words"], shown) for row, shown in zip(rows, windows, strict=True)]
         labels = [np.full(length, IGNORED, dtype=np.int32) for length in columns["length"]]
-        index = {tag: number for number, tag in enumerate(self.labels)}
         for row, found in zip(rows, places, strict=True):
             for tag, place in zip(row["tags"], found, strict=True):
                 if place and not place.shared:
-                    labels[place.input][place.token] = index[tag]
+                    labels[place.input][place.token] = self.labels.index(tag)
         inputs = Dataset.from_dict(columns | {"labels": labels, "size": columns["length"]})
         return Part(rows, inputs, places=places)
 
@@ -91,8 +90,7 @@ def word_places(words: Sequence[Sequence[int]], windows: Sequence[Window]) -> li
     """The place of each word of a text: its first token, in the window with most tokens around it.
 
     words: (start, end) of each in characters, in order. Several tokens may lie on one character (bytes), and several
-    words under one token.
-    """
+    words under one token."""
     ends = [end for _, end in words]
     best: list[tuple[tuple, Place | None]] = [((-np.inf, 0), None)] * len(words)
     for window in windows:

@@ -22,13 +22,13 @@ def tokenize_pairs(
     """
     cut, truncation = 0, True
     if truncate_second_only:
-        first, cut = shortened(first, tokenizer, asked_limit(max_length))
+        first, cut = shortened(first, tokenizer, question_limit(max_length))
         truncation = "only_second"
     encoding = tokenizer(list(first), list(second), truncation=truncation, max_length=max_length)
     return encoding, max(cut, sum(bool(one.overflowing) for one in encoding.encodings))
 
 
-def asked_limit(max_length: int) -> int:
+def question_limit(max_length: int) -> int:
     """How many tokens a question may take."""
     return 3 * max_length // 4 - SPECIAL_TOKENS
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm.auto import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from finetuning.tasks.base import input_columns
@@ -30,7 +29,7 @@ def read_windows(
     """
     columns: dict[str, list] = defaultdict(list)
     windows: list[list[Window]] = [[] for _ in texts]
-    for start in tqdm(range(0, len(texts), CHUNK), desc="Tokenizing", leave=False, disable=len(texts) <= CHUNK):
+    for start in range(0, len(texts), CHUNK):
         inputs = [part[start : start + CHUNK] for part in (questions, texts) if part is not None]
         encoding = tokenizer(
             *inputs,

@@ -1,7 +1,9 @@
 """What the tests of fine-tuning share: rows and a task of each kind, and tokenizers."""
 
+import copy
 import random
 import re
+from collections import defaultdict
 
 import pytest
 from tokenizers import processors
@@ -14,18 +16,12 @@ from finetuning.tasks.question_answering import QuestionAnswering
 from finetuning.tasks.tagging import Tagging
 from tests.finetuning.demo_sets import small_demo
 
-TOKENIZERS = ("tokenizer", "byte_tokenizer", "spaced_byte_tokenizer", "unigram_tokenizer")
 TYPES = ("PER", "LOC")
 
 
-def words_of(text):
-    """As readers have them: words and marks, as character spans."""
-    return [list(match.span()) for match in re.finditer(r"\w+|[^\w\s]", text)]
-
-
-def tagged(text, draw):
+def tagged(text, words, draw):
     """A row with random entities of one to three words."""
-    words, tags = words_of(text), []
+    tags = []
     while len(tags) < len(words):
         length = min(draw.choice((1, 1, 2, 3)), len(words) - len(tags))
         kind = draw.choice((*TYPES, None, None))
@@ -33,14 +29,12 @@ def tagged(text, draw):
     return {"id": text[:8], "text": text, "words": words, "tags": tags}
 
 
-def question(text, words, draw):
+def asking(text, words, question, draw):
     """A row whose answer is a run of words of the text."""
-    spans = words_of(text)
-    first = draw.randrange(len(spans))
-    last = min(first + draw.randrange(4), len(spans) - 1)
-    start, end = spans[first][0], spans[last][1]
+    first = draw.randrange(len(words))
+    start, end = words[first][0], words[min(first + draw.randrange(4), len(words) - 1)][1]
     answers = [{"text": text[start:end], "start": start}]
-    return {"id": text[:8], "context": text, "question": words, "answers": answers}
+    return {"id": text[:8], "context": text, "question": question, "answers": answers}
 
 
 @pytest.fixture(scope="session")
@@ -55,16 +49,16 @@ def benchmarks(tmp_path_factory):
 @pytest.fixture(scope="session")
 def rows(corpus_lines):
     """Rows of each kind of task, by its name: texts of different lengths with different numbers of labels."""
-    draw = random.Random(0)
-    texts = [" ".join(corpus_lines[i : i + 1 + i % 3]) for i in range(120)]
-    found = {"classification": [], "tagging": [], "multiple_choice": [], "question_answering": []}
-    for i, text in enumerate(texts):
+    draw, found = random.Random(0), defaultdict(list)
+    for i in range(120):
+        text = " ".join(corpus_lines[i : i + 1 + i % 3])
         row = {"id": str(i), "text": text}
         found["classification"].append(row | {"label": "abc"[len(text) % 3]})
-        found["tagging"].append(tagged(text, draw))
+        words = [list(match.span()) for match in re.finditer(r"\w+|[^\w\s]", text)]
+        found["tagging"].append(tagged(text, words, draw))
         choices = corpus_lines[i : i + 2 + i % 3]
         found["multiple_choice"].append(row | {"choices": choices, "label": len(text) % len(choices)})
-        found["question_answering"].append(question(text, corpus_lines[-1 - i].split(" ")[0] + "?", draw))
+        found["question_answering"].append(asking(text, words, corpus_lines[-1 - i].split(" ")[0] + "?", draw))
     return found
 
 
@@ -93,19 +87,18 @@ def tasks():
     }
 
 
-def with_pairs(tokenizer):
-    """The same tokenizer, with [CLS] and [SEP] around and between pairs too."""
-    copy = tokenizer.__class__(tokenizer_object=tokenizer.backend_tokenizer, **tokenizer.special_tokens_map)
+@pytest.fixture
+def task(tasks, request):
+    """The task that a file of tests is named after."""
+    return tasks[request.module.__name__.rpartition("test_")[2]]
+
+
+@pytest.fixture(params=["tokenizer", "byte_tokenizer", "spaced_byte_tokenizer", "unigram_tokenizer"])
+def any_tokenizer(request):
+    """Each tokenizer in turn, with [CLS] and [SEP] around and between pairs too."""
+    tokenizer = copy.deepcopy(request.getfixturevalue(request.param))
     around = [(token, tokenizer.convert_tokens_to_ids(token)) for token in ("[CLS]", "[SEP]")]
-    backend = type(tokenizer.backend_tokenizer).from_str(tokenizer.backend_tokenizer.to_str())
-    backend.post_processor = processors.TemplateProcessing(
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=around
     )
-    copy._tokenizer = backend
-    return copy
-
-
-@pytest.fixture(params=TOKENIZERS)
-def any_tokenizer(request):
-    """Each tokenizer in turn."""
-    return with_pairs(request.getfixturevalue(request.param))
+    return tokenizer

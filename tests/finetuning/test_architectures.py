@@ -11,19 +11,14 @@ from distillation.models.loading import load_tokenizer_of, save_pretrained
 from finetuning.trainer import TaskTrainer
 from tests.finetuning.known import arguments
 
-SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, pad_token_id=0)
-# The architecture, its config (each reads 48 tokens), and a conftest tokenizer of the kind that it has.
+COMMON = dict(pad_token_id=0, max_position_embeddings=48)
+SMALL = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64)
+# By architecture its config (each reads 48 tokens), and a conftest tokenizer of the kind that it has.
 ARCHITECTURES = {
-    "Bert": (SMALL | {"max_position_embeddings": 48}, "tokenizer"),
-    "DistilBert": (
-        dict(dim=32, n_layers=2, n_heads=4, hidden_dim=64, pad_token_id=0, max_position_embeddings=48),
-        "tokenizer",
-    ),
+    "Bert": (SMALL, "tokenizer"),
+    "DistilBert": (dict(dim=32, n_layers=2, n_heads=4, hidden_dim=64), "tokenizer"),
     "Roberta": (SMALL | {"max_position_embeddings": 49}, "byte_tokenizer"),
-    "ModernBert": (
-        SMALL | {"max_position_embeddings": 48, "global_attn_every_n_layers": 2, "local_attention": 8},
-        "byte_tokenizer",
-    ),
+    "ModernBert": (SMALL | {"global_attn_every_n_layers": 2, "local_attention": 8}, "byte_tokenizer"),
 }
 
 
@@ -42,7 +37,7 @@ def test_every_architecture_learns_every_task(tasks, rows, tmp_path, request, ar
     folder that `AutoModelFor...` and `AutoTokenizer` open, without pickled arguments."""
     config, name = ARCHITECTURES[architecture]
     base, task, some = request.getfixturevalue(name), tasks[kind], rows[kind][:16]
-    config = getattr(transformers, f"{architecture}Config")(**config | {"vocab_size": len(base)})
+    config = getattr(transformers, f"{architecture}Config")(**COMMON | config | {"vocab_size": len(base)})
     torch.manual_seed(0)
     save_pretrained(getattr(transformers, f"{architecture}ForMaskedLM")(config), base, tmp_path / "model")
     trainer = trainer_of(tmp_path / "model", task, some, tmp_path / "out")

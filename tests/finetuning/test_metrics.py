@@ -30,17 +30,6 @@ def test_label_scores_are_those_of_sklearn(pairs):
     assert found["f1"] == pytest.approx(f1(average=None)[-1]), "of the last label"
 
 
-def test_label_scores_by_hand():
-    """a: 2 of 3 found, none wrong; b: found, 1 wrong; c never occurs and counts in the macro mean."""
-    answers = {"predictions": ["a", "a", "b", "b"], "references": ["a", "a", "a", "b"]}
-    of_a, of_b = 2 * 1 * (2 / 3) / (1 + 2 / 3), 2 * 0.5 * 1 / 1.5
-    found = LabelScores("abc", "f1_weighted", "accuracy", "f1_macro").compute(**answers)
-    assert list(found.values()) == pytest.approx([(3 * of_a + of_b) / 4, 0.75, (of_a + of_b + 0) / 3])
-    found = LabelScores("ab", "f1", "matthews_correlation").compute(**answers)
-    # (2 x 1 - 1 x 0) / sqrt(2 x 2 x 3 x 1)
-    assert list(found.values()) == pytest.approx([of_b, 2 / 12**0.5])
-
-
 def spans(tags):
     """The obvious set of spans: a run of tags of one type; `B-` starts another."""
     found, first = set(), None
@@ -78,9 +67,6 @@ def test_entity_scores_by_hand():
         references=[["B-PER", "I-PER", "O", "B-PER", "I-PER"], ["O"]],
     )
     assert list(found.values()) == pytest.approx([1 / 3, 1 / 2, 0.4, 0.5, 0.5, 0.5, 0, 0, 0, 0, 0, 0])
-    found = EntityScores(TYPES).compute(predictions=[["B-PER", "I-PER"]], references=[["B-PER", "B-PER"]])
-    assert found["f1"] == 0, "two neighbours are two"
-    assert EntityScores(TYPES).compute(predictions=[["O"], []], references=[["O"], []])["f1"] == 0
 
 
 @pytest.mark.parametrize(
@@ -93,9 +79,7 @@ def test_entity_scores_by_hand():
         ("санкт-петербург", "Санкт Петербург", 0, 0),  # a dash joins, as in the script
         ("в Москве", "Москве", 0, 2 / 3),
         ("да да", "да", 0, 2 / 3),
-        ("“да…”", "да", 1, 1),
         ("10 %", "10", 1, 1),
-        ("", "да", 0, 0),
         ("—", "", 1, 1),
         ("the кот", "кот", 1, 1),
         ("а кот", "кот", 0, 2 / 3),  # Cyrillic а is no article

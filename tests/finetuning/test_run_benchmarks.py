@@ -67,13 +67,15 @@ def test_a_cell_is_what_the_tasks_own_script_finds(results_of, folder, benchmark
     assert of_seed["test_loss"] == pytest.approx(own["test_loss"])
 
 
-def test_what_was_special_of_a_row(results_of, teacher_folder):
-    plain, random, taught = (
-        results_of(f"student{ending}", "terra", "seed-1", "all_results.json") for ending in ("", "-random", "-taught")
-    )
+def test_what_is_special_of_a_row(results_of, teacher_folder):
+    """Every student ends elsewhere. The figures of the task teacher are those that it was saved with."""
+    folders = ("student", "student-random", "student-taught", teacher_folder.name)
+    plain, random, taught, teacher = (results_of(one, "terra", "seed-1", "all_results.json") for one in folders)
+    assert len({one["test_loss"] for one in (plain, random, taught)}) == 3
     assert not plain["recipe"].get("random_weights") and "task_teacher" not in plain
-    assert random["recipe"]["random_weights"] and random["test_loss"] != plain["test_loss"]
-    assert taught["task_teacher"]["model"].endswith(f"/{teacher_folder.name}/terra/seed-1")
+    assert random["recipe"]["random_weights"] and taught["recipe"]["weight_kl"] == 1
+    assert taught["task_teacher"].pop("model").endswith(f"/{teacher_folder.name}/terra/seed-1")
+    assert taught["task_teacher"] == pytest.approx({key: teacher[key] for key in taught["task_teacher"]}, rel=1e-5)
 
 
 def test_what_is_finished_is_not_run_again(results_of, argv, monkeypatch, capsys):

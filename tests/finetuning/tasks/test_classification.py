@@ -7,11 +7,6 @@ from datasets import Dataset
 from finetuning.tasks.base import Part
 
 
-@pytest.fixture
-def task(tasks):
-    return tasks["classification"]
-
-
 def test_a_text_or_a_pair_is_one_input(task, rows, any_tokenizer):
     some = rows["classification"][:20]
     part = task.encode(some, any_tokenizer, 512)

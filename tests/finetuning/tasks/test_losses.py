@@ -28,13 +28,6 @@ def test_no_label_is_no_loss():
     assert loss.item() == 0 and not scores.grad.any()
 
 
-def test_kl_by_hand():
-    """At temperature 2 the teacher's (9/10, 1/10) and the student's halves become (3/4, 1/4) and halves; times 4."""
-    teacher, student, label = torch.tensor([[0.9, 0.1]]).log(), torch.zeros(1, 2), torch.tensor([1])
-    kl = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
-    assert teacher_loss(student, teacher, label, 2.0).item() == pytest.approx(4 * kl, rel=1e-5)
-
-
 def test_places_without_a_teacher_do_not_count():
     """NaN times nothing is NaN: one such place would ruin all weights. Elsewhere the gradient is
     (softmax of the student - of the teacher) times T."""

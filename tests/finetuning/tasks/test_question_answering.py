@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from finetuning.tasks.base import Part
@@ -16,11 +16,6 @@ from tests.finetuning.known import knowing
 
 
 @pytest.fixture
-def task(tasks):
-    return tasks["question_answering"]
-
-
-@pytest.fixture
 def long_context(corpus_lines):
     return " ".join(corpus_lines[:30])
 
@@ -28,12 +23,6 @@ def long_context(corpus_lines):
 def row_of(context, answer, start=None, question="Кто?"):
     start = context.index(answer) if start is None else start
     return {"id": "1", "question": question, "context": context, "answers": [{"text": answer, "start": start}]}
-
-
-def best_answer(task, row, tokenizer, max_length):
-    part = task.encode([row], tokenizer, max_length)
-    (prediction,) = task.decode(part, knowing(part, 2))
-    return prediction["n_best"][0]
 
 
 def pointed(part, windows):
@@ -67,6 +56,8 @@ def test_windows_cover_the_context(task, long_context, any_tokenizer, max_length
 @pytest.mark.parametrize("max_length", [20, 48, 512])
 def test_a_model_that_knows_gives_the_answers_back(task, rows, any_tokenizer, max_length):
     """Ends that are one token off cost exact match, and no error tells."""
+    if max_length == 48:  # DistilBERT and RoBERTa have no segments
+        any_tokenizer.model_input_names = ["input_ids", "attention_mask"]
     part = task.encode(rows["question_answering"][:40], any_tokenizer, max_length)
     assert (len(part.inputs) > 40) == (max_length < 512)
     predictions = task.decode(part, knowing(part, 2))
@@ -83,28 +74,6 @@ def test_a_model_that_knows_gives_the_answers_back(task, rows, any_tokenizer, ma
         assert prediction["score"] == best["score"]
 
 
-@pytest.mark.parametrize("max_length", [24, 512])
-def test_where_an_answer_may_stand(task, long_context, any_tokenizer, max_length):
-    """At both ends, in the middle, twice, and after a mark that has no width."""
-    marked, words = "\ufeff" + long_context, long_context.split()
-    middle = marked.index(" ", len(marked) // 2) + 1
-    cases = [(long_context, words[0], 0), (long_context, words[-1], len(long_context) - len(words[-1]))]
-    cases += [(marked, words[0], 1), (marked, marked[middle : marked.index(" ", middle)], middle)]
-    cases += [(f"{words[0]} и {words[0]}, {words[0]}.", words[0], len(words[0]) + 3)]
-    for context, answer, start in cases:
-        best = best_answer(task, row_of(context, answer, start), any_tokenizer, max_length)
-        assert best["text"].strip("\ufeff") == answer and best["end"] == start + len(answer)
-
-
-@pytest.mark.parametrize("context", ["", " ", "\u200b"])
-def test_a_context_with_nothing_to_read(task, rows, any_tokenizer, context):
-    """One empty paragraph must not end a run that took hours."""
-    nothing = {"id": "0", "question": "Кто?", "context": context, "answers": []}
-    part = task.encode([nothing, *rows["question_answering"][:2]], any_tokenizer, 64)
-    predictions = task.decode(part, knowing(part, 2))
-    assert predictions[0]["prediction"] in ("", "\u200b") and predictions[1]["prediction"]
-
-
 def test_a_long_question_is_cut_and_counted(task, long_context, any_tokenizer):
     """It would leave no room for the context, and the tokenizer would refuse."""
     some = [row_of(long_context, "", question=long_context), row_of(long_context, "")]
@@ -118,18 +87,24 @@ odd_texts = st.text("абвг АБ.,-—«»\u200b\ufeff\u0301é\xa0🦊ﬁ\n?",
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(question=odd_texts, context=odd_texts.filter(bool), seed=st.integers(0, 99))
+@given(question=odd_texts, context=odd_texts, seed=st.integers(0, 99))
+@example(question="Кто?", context="", seed=0)
+@example(question="Кто?", context="\u200b ", seed=0)
 def test_any_text_in_any_windows(task, any_tokenizer, question, context, seed):
     """Whatever stands in a question or a context, the smallest inputs hold both, and an answer that was pointed at
-    comes back, wider at most by what its own first and last token hold."""
+    comes back from its place, wider at most by what its own first and last token hold. One empty paragraph must not
+    end a run that took hours."""
     draw = random.Random(seed)
-    start = draw.randrange(len(context))
-    row = row_of(context, context[start : start + 1 + draw.randrange(4)], start, question)
+    start = draw.randrange(len(context) or 1)
+    answer = context[start : start + 1 + draw.randrange(4)]
+    row = row_of(context, answer, start, question)
     part = task.encode([row], any_tokenizer, 16)
     (prediction,) = task.decode(part, knowing(part, 2))
     assert max(part.inputs["length"]) <= 16
-    if any(pointed(part, part.places[0])):
-        assert row["answers"][0]["text"].strip(" \n\xa0\u200b\ufeff\u0301") in prediction["prediction"]
+    bare = answer.strip(" \n\xa0\u200b\ufeff\u0301")
+    if any(pointed(part, part.places[0])) and bare:
+        best, start = prediction["n_best"][0], start + answer.index(bare)
+        assert best["start"] <= start and start + len(bare) <= best["end"]
     for one in prediction["n_best"]:
         assert context[one["start"] : one["end"]] == one["text"] == one["text"].strip()
 
@@ -176,18 +151,6 @@ def test_shares_worked_by_hand(task):
     spans = [(a["text"], a["start"], a["end"]) for a in prediction["n_best"]]
     assert spans == [("abcd efg", 0, 8), ("efg", 5, 8), ("abcd", 0, 4)]
     assert [a["score"] for a in prediction["n_best"]] == pytest.approx([8 / 14, 4 / 14, 2 / 14])
-
-
-def test_segments_are_not_needed(task, rows, any_tokenizer):
-    """DistilBERT and RoBERTa have none: the tokenizer tells what is context."""
-    parts = []
-    for names in (["input_ids", "attention_mask", "token_type_ids"], ["input_ids", "attention_mask"]):
-        any_tokenizer.model_input_names = names
-        parts.append(task.encode(rows["question_answering"][:10], any_tokenizer, 32))
-    assert ["token_type_ids" in part.inputs.column_names for part in parts] == [True, False]
-    assert parts[0].inputs["labels"][:] == parts[1].inputs["labels"][:]
-    for one, other in zip(*(sum(part.places, []) for part in parts), strict=True):
-        assert np.array_equal(one.offsets, other.offsets)
 
 
 def test_padding_takes_no_probability(task):

@@ -25,11 +25,6 @@ def places_of(words, *offsets):
 
 
 @pytest.fixture
-def task(tasks):
-    return tasks["tagging"]
-
-
-@pytest.fixture
 def long_row(rows):
     """All texts as one, many times longer than an input, with a word that some tokenizers do not see."""
     text, words, tags = "", [], []
@@ -49,11 +44,8 @@ def readable(row, places):
     """The tags that a model can give: `O` for a word without a token, no other entity for one that shares its own."""
     tags = []
     for tag, place in zip(row["tags"], places, strict=True):
-        if place is None:
-            tag = "O"
-        elif place.shared:
-            tag = "O" if tags[-1] == "O" else f"I-{tags[-1][2:]}"
-        tags.append(tag)
+        before = tags[-1] if tags else "O"
+        tags.append("O" if place is None else before.replace("B-", "I-") if place.shared else tag)
     return tags
 
 
