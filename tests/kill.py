@@ -30,6 +30,7 @@ if __name__ == "__main__":
 
 import torch  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
+from torch.utils._pytree import tree_flatten  # noqa: E402
 from transformers import BertConfig, BertForMaskedLM  # noqa: E402
 
 from distillation import (  # noqa: E402
@@ -37,6 +38,7 @@ from distillation import (  # noqa: E402
     run,
 )
 from distillation.models.loading import save_pretrained  # noqa: E402
+from distillation.runs.files import markdown_table  # noqa: E402
 from distillation.runs.resume import COMPLETE, checkpoints  # noqa: E402
 from distillation.vocabularies.wordpiece import train_tokenizer  # noqa: E402
 from tests.launched import ranks, running, start, wait  # noqa: E402
@@ -63,15 +65,9 @@ def main() -> None:
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    folder = Path(work.name)
-    wait(start([{}], folder / "inputs.log", make_inputs, folder))
-    rows = [try_mode(mode, folder, arguments) for mode in arguments.modes]
-    print(f"{'mode':<14}{'runs':>6}{'kills':>8}{'in a save':>12}{'torn, skipped':>16}{'equal':>8}{'seconds':>10}")
-    for row in rows:
-        print(
-            f"{row['mode']:<14}{row['runs']:>6}{row['kills']:>8}{row['kills_in_a_save']:>12}"
-            f"{row['torn_skipped']:>16}{row['equal']:>8}{row['seconds']:>10.0f}"
-        )
+    wait(start([{}], f"{work.name}/inputs.log", make_inputs, Path(work.name)))
+    rows = [try_mode(mode, Path(work.name), arguments) for mode in arguments.modes]
+    print(markdown_table(list(rows[0]), [row.values() for row in rows]))
     print(json.dumps({"seed": arguments.seed, "modes": rows}))
     if any(row["equal"] < row["runs"] for row in rows):
         sys.exit(1)
@@ -93,10 +89,10 @@ def make_inputs(folder: Path) -> None:
 
 def try_mode(mode: str, folder: Path, arguments: argparse.Namespace) -> dict:
     """The runs of a mode, and how they ended."""
-    began, output = time.monotonic(), folder / mode
+    started, output = time.monotonic(), folder / mode
     output.mkdir()
-    codes = wait(begin(mode, folder, output / "undisturbed"))
-    duration = time.monotonic() - began
+    codes = wait(launch(mode, folder, output / "undisturbed"))
+    duration = time.monotonic() - started
     if any(codes):
         sys.exit(f"{mode} fails undisturbed:\n" + (output / "undisturbed.log").read_text(encoding="utf-8"))
     row = {"mode": mode, "runs": arguments.runs, "kills": 0, "kills_in_a_save": 0, "torn_skipped": 0, "equal": 0}
@@ -105,7 +101,7 @@ def try_mode(mode: str, folder: Path, arguments: argparse.Namespace) -> dict:
         tried = output / str(number)
         wanted, kills = draw.randint(1, arguments.kills), 0
         while kills < wanted:
-            if strike(begin(mode, folder, tried), tried, draw, duration):
+            if kill(launch(mode, folder, tried), tried, draw, duration):
                 kills += 1
                 row["kills_in_a_save"] += bool(unmarked(tried))
             elif kills:
@@ -113,7 +109,7 @@ def try_mode(mode: str, folder: Path, arguments: argparse.Namespace) -> dict:
             else:
                 shutil.rmtree(tried, ignore_errors=True)  # a run that nobody disturbed shows nothing
         row["kills"] += kills
-        codes = wait(begin(mode, folder, tried))
+        codes = wait(launch(mode, folder, tried))
         log = tried.with_suffix(".log").read_text(encoding="utf-8", errors="replace")
         row["torn_skipped"] += log.count("is not complete and is skipped") // len(codes)  # each process says so
         equal = not any(codes) and same(output / "undisturbed", tried)
@@ -121,11 +117,11 @@ def try_mode(mode: str, folder: Path, arguments: argparse.Namespace) -> dict:
         if not equal:
             print(f"{mode}, run {number}: codes {codes}\n{log[-3000:]}", file=sys.stderr)
         shutil.rmtree(tried, ignore_errors=True)
-    return row | {"seconds": time.monotonic() - began}
+    return row | {"seconds": round(time.monotonic() - started)}
 
 
-def begin(mode: str, folder: Path, output: Path) -> list[int]:
-    """The processes of a run, begun or resumed."""
+def launch(mode: str, folder: Path, output: Path) -> list[int]:
+    """The processes of a run, started or resumed."""
     places = (folder / "teacher", folder / "vocabulary", folder / "corpus.txt", output)
     return start(ranks(MODES[mode][0]), f"{output}.log", run.main, words(mode, *places))
 
@@ -137,22 +133,18 @@ def words(mode: str, teacher: Path, vocabulary: Path, corpus: Path, output: Path
     return [*argv, "--resume_from_checkpoint", "true"]
 
 
-def strike(processes: list[int], output: Path, draw: random.Random, duration: float) -> bool:
+def kill(processes: list[int], output: Path, draw: random.Random, duration: float) -> bool:
     """Kill a run, every second one while it writes a checkpoint; whether it was still running."""
-    moment = time.monotonic() + draw.uniform(0, duration)
+    moment, saves = time.monotonic() + draw.uniform(0, duration), None
     if draw.random() < 0.5:
-        after = draw.randint(1, STEPS // 2)  # saves
-        seen: set[str] = {folder.name for folder in checkpoints(output)}
-        last, moment = seen, time.monotonic() + 2 * duration
-        while time.monotonic() < moment and running(processes):
-            torn = unmarked(output)
-            if torn and torn not in last:
-                last = last | {torn}
-                if len(last - seen) >= after:
-                    moment = time.monotonic() + draw.uniform(0, 0.02)
-            time.sleep(0.0002)
+        moment, saves = time.monotonic() + 2 * duration, draw.randint(1, STEPS // 2)
+    seen = {folder.name for folder in checkpoints(output)}
     while time.monotonic() < moment and running(processes):
-        time.sleep(0.001)
+        if saves and (torn := unmarked(output)) and torn not in seen:
+            seen.add(torn)
+            saves -= 1
+            moment = moment if saves else time.monotonic() + draw.uniform(0, 0.02)
+        time.sleep(0.0002)
     alive = running(processes)
     for process in draw.sample(processes, len(processes)):  # not quite at once
         with contextlib.suppress(ProcessLookupError):
@@ -176,18 +168,10 @@ def same(one: Path, other: Path) -> bool:
         return False
     assert load_file(one / files[-1]), "a mode without projections would not show whether they come back"
     states = [[torch.load(folder / last / file, weights_only=True) for file in STATES] for folder in (one, other)]
-    return equal(*states)
-
-
-def equal(one, other) -> bool:
-    """Whether two nested states are, tensor for tensor."""
-    if torch.is_tensor(one):
-        return torch.equal(one, other)
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(equal, one, other))
-    return one == other
+    leaves, structures = zip(*map(tree_flatten, states), strict=True)
+    return structures[0] == structures[1] and all(
+        torch.equal(a, b) if torch.is_tensor(a) else a == b for a, b in zip(*leaves, strict=True)
+    )
 
 
 if __name__ == "__main__":
