@@ -21,10 +21,9 @@ def ranks(count=2, launch="two_cpu_ranks"):
     words = ["--config_file", config, "--num_processes", str(count), "--mixed_precision", "no", "script.py"]
     args, *_ = _validate_launch_command(launch_command_parser().parse_args(words))
     args.main_process_port = get_free_port()
-    environment = prepare_multi_gpu_env(args)
-    environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(args.main_process_port)}
-    environment |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
-    return [environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
+    shared = prepare_multi_gpu_env(args) | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(args.main_process_port)}
+    shared |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
+    return [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
 
 
 def start(environments, log, function, *arguments):
@@ -33,12 +32,11 @@ def start(environments, log, function, *arguments):
 
 
 def _fork(environment, log, function, *arguments):
-    process = os.fork()
+    process, code = os.fork(), 1
     if process:
         with contextlib.suppress(PermissionError):  # it was faster
             os.setpgid(process, process)  # so that it can be killed from its first moment, with its workers
         return process
-    code = 1
     try:
         os.setpgid(0, 0)
         target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -51,13 +49,13 @@ def _fork(environment, log, function, *arguments):
         function(*arguments)
         code = 0
     except SystemExit as ended:
-        code = ended.code
+        code = ended.code or 0
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(code or 0)
+        os._exit(code)
 
 
 def running(processes):

@@ -22,9 +22,7 @@ class ModelArguments:
     student_attention_heads: int | None = key(None, "Its attention heads; the teacher's unless given.", least=1)
     student_intermediate_size: int | None = key(None, "Its feed-forward width; the teacher's or 4 x its own.", least=1)
     student_initialisation: Literal["average", "select", "embeddings", "random"] = key(
-        "average",
-        "First weights: the mean or the last of each group of teacher layers (and the teacher's embeddings and head), "
-        "its embeddings alone, or random.",
+        "average", "First weights: mean or last of each group of teacher layers, its embeddings alone, or random."
     )
     init_projection: Literal["crop", "pca"] = key("pca", "A narrower student's share: first or principal coordinates.")
 
@@ -79,15 +77,11 @@ class ObjectiveArguments(Weights):
     """The weighted terms of the loss. A term with weight 0 is neither computed nor logged."""
 
     alignment: Literal["same", "match", "reduce"] = key(
-        "same",
-        "One vocabulary, or two: compared at tokens that both have (`match`), or in the teacher's vocabulary, its "
-        "tokens tokenized by the student (`reduce`).",
+        "same", "One vocabulary; or two, compared at tokens that both have, or in the teacher's vocabulary (`reduce`)."
     )
     temperature: float = key(2.0, "Divides both models' logits before the softmax of the KL.")
     vocabulary_map: Literal["ordered", "pieces", "pieces_logsumexp", "shared"] | None = key(
-        None,
-        "How `reduce` scores a teacher token by its pieces: each in its place (unless given), or pooled and summed or "
-        "log-sum-exp'ed; or pooled, over tokens that both have.",
+        None, "How `reduce` scores a teacher token: pieces in place (unless given), pooled by a sum, or shared tokens."
     )
     reduce_pooling: Literal["mean", "sum"] | None = key(None, "How it pools the places of pieces; mean unless given.")
     kl_positions: Literal["masked", "all"] | None = key(None, "Where: `masked` for one vocabulary, else `all`.")

@@ -103,11 +103,9 @@ def exported(folder: Path, source: Path) -> dict[str, Any]:
     named = f"`onnx` {str(source)!r}"
     try:
         found = files.read_json(source / files.EXPORTED.name)
-        name, weights = ONNX[found["backend"]], found["weights"]
-    except (UserError, LookupError, TypeError):
-        raise UserError(f"{named} is no folder of benchmarks/export.py with one of {', '.join(ONNX)}") from None
-    if not (source / "model.onnx").is_file():
-        raise UserError(f"{named} has no model.onnx: export the model again")
+        name, weights, _ = ONNX[found["backend"]], found["weights"], (source / "model.onnx").stat()
+    except (UserError, LookupError, TypeError, OSError):
+        raise UserError(f"{named} has no export.json and model.onnx of benchmarks/export.py: export again") from None
     if weights != files.sha256(folder / files.WEIGHTS):
         raise UserError(f"{named} was made of other weights than {folder} has now: export it again")
     return files.without_folders(found) | {"file": name}

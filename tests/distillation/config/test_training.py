@@ -33,16 +33,13 @@ def test_values_reach_the_trainer_as_what_they_mean(tmp_path):
     ("argv", "words"),
     [
         (["--learning_rate", "fast"], "`learning_rate`: invalid float value: 'fast'"),
-        (["--learning_rat", "1"], "unknown key `learning_rat`; did you mean `learning_rate`?"),
         (["--seed", "1", "corpus.txt"], "'corpus.txt'"),
         (["--lr_scheduler_kwargs", '{"beauty": 1}'], "beauty"),
         (["--lr_scheduler_type", "warmup_stable_decay"], "num_decay_steps"),
         (["--optim", "adamw_bnb_8bit"], "bitsandbytes"),
-        (["--report_to", "nobody"], "nobody is not supported"),
         (["--data_seed", "-1"], "`data_seed` must lie between"),
         (["--per_device_train_batch_size", "0"], "`per_device_train_batch_size` must be at least 1"),
         (["--dataloader_prefetch_factor", "2"], "dataloader_prefetch_factor"),
-        (["--push_to_hub", "true"], "`hub_model_id`"),
         (["--use_liger_kernel", "true"], "`use_liger_kernel` has no effect"),
         (["--save_only_model", "true"], "`save_only_model`"),
         (["--output_dir="], "`output_dir` is missing"),  # that of transformers would hold the last of all runs
