@@ -1,9 +1,9 @@
-"""A recipe's arguments become a run: models, tokenizers, and corpus; and what trains, evaluates, and publishes it."""
+"""Builds a run of a recipe's arguments: models, tokenizers, and corpus; trains, evaluates, and publishes it."""
 
 import functools
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ class Run:
     trainer: its model is saved under the `role`, `student` or `teacher`, in results and card.
     tokenizers: of that model, and of the teacher where it has another.
     examples: for each tokenizer the held-out examples (`evaluation.py`).
-    teacher: that the student learns from; None where none is needed any more.
+    teacher: the student learns from it; None where there is none, or a cache takes its place.
     """
 
     role: str
@@ -73,7 +73,7 @@ def build_run(
     cache_args: CacheArguments,
     training_args: TrainingArguments,
 ) -> Run:
-    """Everything that a distillation needs, before its first step. Raises UserError for what cannot be met."""
+    """Load everything that a distillation needs. Raises UserError for arguments that cannot be met."""
     check_masking(masking_args, objective)
     check_best(training_args, objective)
     if cache_args.teacher_cache and data_args.streaming:
@@ -81,18 +81,17 @@ def build_run(
     teacher, teacher_tokenizer = load_teacher(model_args, objective, data_args.max_length)
     tokenizer, vocabulary = load_student_tokenizer(model_args, objective, teacher_tokenizer)
     student = build_student(model_args, objective, teacher, tokenizer, vocabulary)
-    layers = student.config.n_layers
     tokenizers = [tokenizer] if vocabulary is None else [tokenizer, teacher_tokenizer]
     reads = (masking_args.masking_unit, data_args.max_length, objective.alignment_in_use, vocabulary)
     corpus, examples = _load(data_args, training_args, Encoder(tokenizers, *reads))
-    cache = None
+    cache, layers = None, student.config.n_layers
     if cache_args.teacher_cache and objective.needs_teacher:
         with training_args.main_process_first(local=False):
             made_of = (objective, masking_args, teacher, layers, tokenizers, corpus)
             cache = open_cache(cache_args, *made_of, may_create=training_args.process_index == 0)
-    compared = compared_layers(objective, layers)
+    widths = (student.config.dim, teacher.config.hidden_size)
     trainer = DistillationTrainer(
-        Student(student, Projections(compared, student.config.dim, teacher.config.hidden_size)),
+        Student(student, Projections(compared_layers(objective, layers), *widths)),
         training_args,
         teacher=teacher.to(training_args.device),
         objective=objective,
@@ -111,7 +110,7 @@ def build_teacher_run(
     masking_args: MaskingArguments,
     training_args: TrainingArguments,
 ) -> Run:
-    """The same for a teacher from scratch: a BERT with random weights, trained by MLM alone."""
+    """Load the same for a teacher from scratch: a BERT with random weights, trained by MLM alone."""
     objective = ObjectiveArguments(weight_kl=0, weight_mlm=1, weight_cosine=0, weight_attention=0)
     check_best(training_args, objective)
     with training_args.main_process_first():  # the others find its work in the cache, and train the same tokenizer
@@ -119,16 +118,9 @@ def build_teacher_run(
     encoder = Encoder([tokenizer], masking_args.masking_unit, data_args.max_length)
     corpus, examples = _load(data_args, training_args, encoder)
     config = teacher_config(teacher_args, len(tokenizer), data_args.max_length, tokenizer.pad_token_id)
-    trainer = DistillationTrainer(
-        Student(BertForMaskedLM(config), Projections()),
-        training_args,
-        teacher=None,
-        objective=objective,
-        masking=masking_args,
-        corpus=corpus,
-        tokenizer=tokenizer,
-    )
-    return Run("teacher", trainer, [tokenizer], examples)
+    student = Student(BertForMaskedLM(config), Projections())
+    parts = dict(objective=objective, masking=masking_args, corpus=corpus, tokenizer=tokenizer)
+    return Run("teacher", DistillationTrainer(student, training_args, teacher=None, **parts), [tokenizer], examples)
 
 
 def _load(
@@ -152,23 +144,19 @@ def _teacher_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments)
     return train_tokenizer(sample_texts(lines), teacher_args.vocab_size, data_args.max_length)
 
 
-def prepare(
-    arguments: Sequence[Any], training_args: TrainingArguments, card_args: CardArguments
-) -> tuple[dict[str, Any], str | None]:
-    """(the recipe of a run, the checkpoint to resume from), before anything is loaded; the seed is set.
+def train_and_publish(
+    build: Callable[..., Run], *arguments: Any, card_args: CardArguments, training_args: TrainingArguments
+) -> None:
+    """Build a run of its arguments, train, save, evaluate what was saved, write results and card, push if asked to.
 
-    Raises UserError for an output folder or a repository that the run could not write to.
+    Raises UserError for an output folder or a repository that cannot be written, before anything is loaded.
     """
     recipe = recipe_of(arguments, training_args)
     checkpoint = find_checkpoint(training_args, recipe)
     check_push(training_args, card_args)
     set_seed(training_args.seed)
-    return recipe, checkpoint
-
-
-def train_and_publish(run: Run, recipe: Mapping[str, Any], checkpoint: str | None, card_args: CardArguments) -> None:
-    """Train, save, evaluate what was saved beside what it began with, write results and card, and push if asked to."""
-    trainer, training_args = run.trainer, run.trainer.args
+    run = build(*arguments, training_args)
+    trainer = run.trainer
     before = evaluate_before(run) if run.teacher is not None and trainer.is_world_process_zero() else {}
     sizes = {} if run.teacher is None else {"teacher_parameters": run.teacher.num_parameters()}
     start_run(training_args, recipe)

@@ -1,8 +1,8 @@
-"""How well a masked LM fills in hidden words of held-out text: the figures that every comparison uses.
+"""Measures how well a masked LM fills in hidden words of held-out text. Every comparison uses these figures.
 
-Whole words are hidden, 15 % of them, always behind the mask token, and the same words for every model: they are
-drawn from the text, whatever the tokenizer. Losses per token depend on the vocabulary; loss per character and word
-accuracy compare across vocabularies (roughly: the number of mask tokens tells how many pieces a word has).
+Mask tokens hide 15 % of the words. The text alone decides which ones: all models fill in the same words. The loss per
+token depends on the vocabulary. Loss per character and word accuracy compare across vocabularies, roughly: the number
+of mask tokens reveals the number of pieces of a word.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,9 +25,9 @@ ROWS = ("id", "input_ids", "word_ids", "word_characters")
 
 
 def held_out_examples(lines: Dataset, tokenizers: Sequence[PreTrainedTokenizerBase], max_length: int) -> list[Dataset]:
-    """One data set for each tokenizer, with the same spans of characters in the same rows and the same words.
+    """One data set for each tokenizer; the same row has the same characters and words in each.
 
-    Raises UserError for a text in which nothing would be hidden.
+    Raises UserError for a text too short to hide a word of.
     """
     prefixes = [f"{index}_" for index in range(len(tokenizers))]
     joint = tokenize(lines, Encoder(tokenizers, "word", max_length, prefixes=prefixes))
@@ -46,10 +46,10 @@ def held_out_examples(lines: Dataset, tokenizers: Sequence[PreTrainedTokenizerBa
 def evaluate_masked_lm(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Dataset, batch_size: int = 64
 ) -> dict[str, float]:
-    """Fill in hidden words; `runs.files.METRICS` and how many tokens, words, and characters were hidden.
+    """Fill in hidden words; `runs.files.METRICS`, and the numbers of hidden tokens, words, and characters.
 
     loss: nats per hidden token; loss_per_character: the same sum per hidden character. A word is right if all its
-    tokens are, and never if one of them is the unknown token, which gives no text back.
+    tokens are right and none is the unknown token.
 
     examples: one of `held_out_examples`.
     """
@@ -71,44 +71,43 @@ def fill_in(
     examples: Dataset,
     batch_size: int,
 ) -> dict[str, float]:
-    """The figures of `evaluate_masked_lm` for whatever gives logits.
+    """The figures of `evaluate_masked_lm` for any model.
 
     predict: (`input_ids` and `attention_mask` of a batch, n positions in it, flattened) -> logits (n, vocabulary)
     """
-    loss, right, labels, words = [], [], [], []
-    characters = numbered = 0
+    losses, hits, known, words = [], [], [], []
+    characters = word_count = 0
     for start in tqdm(range(0, len(examples), batch_size), desc="Evaluating", leave=False):
         batch, positions, truth, word = _hide(examples[start : start + batch_size], tokenizer)
         characters += batch.pop("characters")
         logits = predict(batch, positions).float()
         target = torch.from_numpy(truth).to(logits.device)
-        loss.append(F.cross_entropy(logits, target, reduction="none").cpu())
-        right.append((logits.argmax(-1) == target).cpu())
-        labels.append(truth)
-        words.append(word + numbered)
-        numbered += int(word.max(initial=-1)) + 1  # nothing may be hidden in a batch of short examples
-    losses, hits = torch.cat(loss).double().numpy(), torch.cat(right).numpy()
-    known = hits & (np.concatenate(labels) != tokenizer.unk_token_id)
-    _, word_index = np.unique(np.concatenate(words), return_inverse=True)
-    whole = np.bincount(word_index, weights=~known) == 0
+        losses.append(F.cross_entropy(logits, target, reduction="none").double().cpu().numpy())
+        hits.append((logits.argmax(-1) == target).cpu().numpy())
+        known.append(hits[-1] & (truth != tokenizer.unk_token_id))
+        words.append(word + word_count)
+        word_count += int(word.max(initial=-1)) + 1  # a batch of short examples may have no hidden word
+    losses, hits, known, words = map(np.concatenate, (losses, hits, known, words))
+    _, word_index = np.unique(words, return_inverse=True)
+    complete = np.bincount(word_index, weights=~known) == 0
     return {
         "loss": float(losses.mean()),
         "loss_per_character": float(losses.sum() / characters),
         "masked_token_accuracy": float(hits.mean()),
-        "masked_word_accuracy": float(whole.mean()),
+        "masked_word_accuracy": float(complete.mean()),
         "masked_tokens": len(hits),
-        "masked_words": len(whole),
+        "masked_words": len(complete),
         "masked_characters": int(characters),
     }
 
 
 def _drawn(key: int, sizes: Sequence[int]) -> np.ndarray:
-    """What happens to each word of an example, the same for every model."""
+    """The action of each word of an example, the same for every model."""
     return draw_actions(len(sizes), None, PROBABILITY, np.random.default_rng((EVALUATION_SEED, key)))
 
 
 def _hide(rows: dict[str, list], tokenizer: PreTrainedTokenizerBase):
-    """A padded batch with its words hidden; the flat positions, true tokens, and word numbers of the hidden tokens."""
+    """A padded batch with hidden words; flat positions, true tokens, and word numbers of the hidden tokens."""
     shape = (len(rows["id"]), max(map(len, rows["input_ids"])))
     ids = np.full(shape, tokenizer.pad_token_id)
     attention_mask, word = np.zeros(shape, dtype=np.int64), np.full(shape, -1)

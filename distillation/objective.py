@@ -24,10 +24,10 @@ def distillation_terms(
     objective: ObjectiveArguments,
     vocabulary_kl: CandidateKL | None = None,
 ) -> dict[str, Tensor]:
-    """The sum of each term that counts over the positions of a batch, which `batch["counts"]` counts.
+    """The sum of each term of the objective over the positions that `batch["counts"]` counts; a mean over layers.
 
-    targets: None where the only term is mlm. vocabulary_kl: the KL across vocabularies, or from what was kept of a
-    teacher; `targets.logits` is then what it takes. A mean over layers is part of the sum: the count is of positions.
+    targets: None where mlm is the only term. vocabulary_kl: the KL across vocabularies or to cached states, which it
+    takes as `targets.logits`.
     """
     mask = batch["compared"]
     if targets is not None and "teacher_index" in batch:
@@ -56,45 +56,44 @@ def distillation_terms(
 
 
 class _Overlapping(torch.autograd.Function):
-    """The first rows, up to `end`, and the last, from `begin` <= `end` on. Autograd would make a tensor of all rows
-    for the gradient of either, and add the two: for logits that costs as much as a loss."""
+    """The first rows, up to `end`, and the last, from `start` <= `end` on. For the gradient autograd would make a
+    tensor of all rows twice, and add the two: for logits that costs as much as a loss."""
 
     @staticmethod
-    def forward(ctx, rows: Tensor, end: int, begin: int) -> tuple[Tensor, Tensor]:
-        ctx.end, ctx.begin = end, begin
-        return rows[:end], rows[begin:]
+    def forward(ctx, rows: Tensor, end: int, start: int) -> tuple[Tensor, Tensor]:
+        ctx.end, ctx.start = end, start
+        return rows[:end], rows[start:]
 
     @staticmethod
     @once_differentiable
     def backward(ctx, first: Tensor, last: Tensor) -> tuple[Tensor, None, None]:
-        shared = ctx.end - ctx.begin
+        shared = ctx.end - ctx.start
         gradient = torch.cat([first, last[shared:]])
-        gradient[ctx.begin : ctx.end] += last[:shared]
+        gradient[ctx.start : ctx.end] += last[:shared]
         return gradient, None, None
 
 
-def _over_layers(loss: Callable[..., Tensor], ours: Any, theirs: Any, mask: Tensor) -> Tensor:
-    return mean([loss(s, t, mask, reduction="sum") for s, t in zip(ours, theirs, strict=True)])
+def _over_layers(loss: Callable[..., Tensor], student: Any, teacher: Any, mask: Tensor) -> Tensor:
+    return mean([loss(s, t, mask, reduction="sum") for s, t in zip(student, teacher, strict=True)])
 
 
 def on_teacher_positions(
     student: Outputs, targets: Targets, batch: Mapping[str, Any], alignment: str
 ) -> tuple[Outputs, Targets]:
-    """Hidden states and attention maps with one position for each of the teacher's, whatever the student's tokens.
+    """Hidden states and attention maps at the teacher's positions.
 
-    Where a teacher token has several pieces, its state is their mean; its map is the mean over the pieces that look
-    and the sum over those that are looked at, so that rows still sum to 1. With `match` the rows of both models are
+    The state of a teacher token with several pieces is the mean of theirs. Its attention is the mean over the pieces
+    as queries and the sum over them as keys, so that rows still sum to 1. With `match` the rows of both models are
     normalised over the positions that are compared.
     """
-    index, length = batch["teacher_index"], batch["compared"].shape[1]
-    states, maps, theirs = student.hidden_states, student.attentions, targets.attentions
-    if states is not None:
-        states = tuple(pool_states(s, index, length) for s in states)
+    at = batch["teacher_index"], batch["compared"].shape[1]
+    states = student.hidden_states and tuple(pool_states(layer, *at) for layer in student.hidden_states)
+    maps, teacher_maps = student.attentions, targets.attentions
     if maps is not None:
-        maps = tuple(pool_attention(m, index, length) for m in maps)
-    if maps is not None and alignment == "match":
-        maps, theirs = ([_renormalised(m, batch["compared"]) for m in either] for either in (maps, theirs))
-    return Outputs(student.logits, states, maps), Targets(targets.logits, targets.hidden_states, theirs)
+        maps = [pool_attention(layer, *at) for layer in maps]
+        if alignment == "match":
+            maps, teacher_maps = ([_renormalised(m, batch["compared"]) for m in of] for of in (maps, teacher_maps))
+    return Outputs(student.logits, states, maps), Targets(targets.logits, targets.hidden_states, teacher_maps)
 
 
 def _renormalised(maps: Tensor, compared: Tensor) -> Tensor:

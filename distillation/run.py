@@ -22,14 +22,13 @@ DEMO_RECIPE = Path(__file__).parent / "recipes" / "demo.yaml"
 def main(argv: list[str] | None = None) -> None:
     """Parse, load, train, evaluate, publish."""
     *arguments, card_args, training_args = parse_recipe(*ARGUMENTS, argv=argv, default=DEMO_RECIPE, training=True)
-    from distillation.assembly import build_run, prepare, train_and_publish  # heavy imports only here
+    from distillation.assembly import build_run, train_and_publish  # heavy imports only here
     from distillation.demo.resolve import resolve_demo
 
     model_args, data_args, *_ = arguments
     with training_args.main_process_first():
         resolve_demo(data_args, model_args)
-    recipe, checkpoint = prepare(arguments, training_args, card_args)
-    train_and_publish(build_run(*arguments, training_args), recipe, checkpoint, card_args)
+    train_and_publish(build_run, *arguments, card_args=card_args, training_args=training_args)
 
 
 if __name__ == "__main__":

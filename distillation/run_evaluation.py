@@ -46,11 +46,9 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     tokenizers = [load_tokenizer(name, "model_name_or_path") for name in names]
     for name, model, tokenizer in zip(names, models, tokenizers, strict=True):
         check_rows(tokenizer, model, name, "model_name_or_path")
-        positions = position_count(model)
-        if data_args.max_length > positions:
-            raise UserError(
-                f"`max_length` {data_args.max_length} exceeds the {positions} positions of {name}; lower it"
-            )
+        length, positions = data_args.max_length, position_count(model)
+        if length > positions:
+            raise UserError(f"`max_length` {length} exceeds the {positions} positions of {name}; lower it")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     figures = {}
     examples = held_out_examples(lines, tokenizers, data_args.max_length)

@@ -19,14 +19,13 @@ ARGUMENTS = (TeacherArguments, DataArguments, MaskingArguments, CardArguments)
 def main(argv: list[str] | None = None) -> None:
     """Parse, train, evaluate, publish."""
     *arguments, card_args, training_args = parse_recipe(*ARGUMENTS, argv=argv, training=True)
-    from distillation.assembly import build_teacher_run, prepare, train_and_publish  # heavy imports only here
+    from distillation.assembly import build_teacher_run, train_and_publish  # heavy imports only here
     from distillation.demo.resolve import resolve_demo
 
     _, data_args, _ = arguments
     with training_args.main_process_first():
         resolve_demo(data_args)
-    recipe, checkpoint = prepare(arguments, training_args, card_args)
-    train_and_publish(build_teacher_run(*arguments, training_args), recipe, checkpoint, card_args)
+    train_and_publish(build_teacher_run, *arguments, card_args=card_args, training_args=training_args)
 
 
 if __name__ == "__main__":

@@ -23,26 +23,17 @@ PROJECTIONS = "projections.safetensors"
 class StudentTrainer(ExactTrainer):
     """Takes a corpus or a stream. A checkpoint holds the student as others load it, and its projections beside it."""
 
-    def __init__(
-        self, student: Student, args: TrainingArguments, data_collator: Any, train_dataset: Any, **others: Any
-    ):
-        """others: of `Trainer`."""
+    def __init__(self, student: Student, args: TrainingArguments, train_dataset: Any, **others: Any):
+        """others: of `Trainer`, the collator too."""
         self.streams = isinstance(train_dataset, Stream)
         args.ignore_data_skip |= self.streams  # a stream finds its own way back
-        super().__init__(
-            student,
-            args,
-            lengths=lambda: lengths(self.train_dataset),
-            draws=[data_collator],
-            data_collator=data_collator,
-            train_dataset=train_dataset,
-            **others,
-        )
+        others |= dict(lengths=lambda: lengths(self.train_dataset), draws=[others["data_collator"]])
+        super().__init__(student, args, train_dataset=train_dataset, **others)
         if self.is_fsdp_enabled:
             configure(self.accelerator.state.fsdp_plugin)
 
     def get_train_dataloader(self) -> DataLoader:
-        """Batches of examples; of a stream, those of this rank's own share, for which accelerate has nothing to do."""
+        """Batches of examples. A stream gives this rank's own share: accelerate has nothing to divide."""
         if not self.streams:
             return super().get_train_dataloader()
         loader = self.train_dataset.loader(self.data_collator, self.args)
@@ -51,33 +42,30 @@ class StudentTrainer(ExactTrainer):
         return loader
 
     def write_model(self, folder: Path, state_dict: dict[str, Tensor] | None) -> None:
-        """The student alone, as others load it; in a `checkpoint-*` folder the projections beside it."""
+        """Write the student alone, as others load it; in a `checkpoint-*` folder the projections beside it."""
         student = self.accelerator.unwrap_model(self.model)
         state_dict = student.state_dict() if state_dict is None else state_dict
-        parts = {prefix: {} for prefix in ("model.", "projections.")}
-        for name, tensor in state_dict.items():
-            for prefix, part in parts.items():
-                if name.startswith(prefix):
-                    part[name.removeprefix(prefix)] = tensor
+        weights, projections = (
+            {name.removeprefix(prefix): tensor for name, tensor in state_dict.items() if name.startswith(prefix)}
+            for prefix in ("model.", "projections.")
+        )
         for name in student.model.all_tied_weights_keys:  # gathered from shards they are tensors of their own
-            parts["model."].pop(name, None)
-        save_pretrained(student.model, self.processing_class, folder, parts["model."])
-        if parts["projections."] and folder != Path(self.args.output_dir):
-            save_file({name: t.contiguous() for name, t in parts["projections."].items()}, folder / PROJECTIONS)
+            weights.pop(name, None)
+        save_pretrained(student.model, self.processing_class, folder, weights)
+        if projections and folder != Path(self.args.output_dir):
+            save_file({name: tensor.contiguous() for name, tensor in projections.items()}, folder / PROJECTIONS)
             follow_umask(folder / PROJECTIONS)
 
     def write_position(self, folder: Path) -> None:
-        """Of a stream, where this rank is in it."""
+        """Write the place of this rank in a stream."""
         if self.streams:
             self.train_dataset.save(folder)
 
     def load_weights(self, folder: Path) -> None:
-        """What `write_model` wrote into a checkpoint."""
+        """Load what `write_model` wrote into a checkpoint."""
         if not self.streams and any(folder.glob(FILES)):
-            raise UserError(
-                f"`resume_from_checkpoint`: {folder} was made with `streaming`: resume it so, or choose another "
-                "`output_dir`"
-            )
+            remedy = "resume it so, or choose another `output_dir`"
+            raise UserError(f"`resume_from_checkpoint`: {folder} was made with `streaming`: {remedy}")
         student = self.accelerator.unwrap_model(self.model)
         load_state(student.model, load_file(folder / WEIGHTS))
         if len(student.projections):

@@ -53,10 +53,10 @@ class DistillationTrainer(StudentTrainer):
         teacher_tokenizer: PreTrainedTokenizerBase | None = None,
         vocabulary: VocabularyMap | None = None,
     ):
-        """teacher: None where the only term is mlm, which makes this plain masked-LM training.
+        """teacher: None where mlm is the only term: plain masked-LM training.
 
-        teacher_tokenizer, vocabulary: where the alignment is `match` or `reduce`, the teacher's tokenizer and how its
-        tokens are spelt in the student's.
+        teacher_tokenizer, vocabulary: for the alignments `match` and `reduce`, the teacher's tokenizer, and its tokens
+        in pieces of the student's.
 
         Raises UserError for training arguments that cannot be met, before anything is written.
         """
@@ -66,22 +66,12 @@ class DistillationTrainer(StudentTrainer):
         weights = None
         if masking.rarity_smoothing:
             weights = rarity_weights(corpus.sample, len(tokenizer), masking.rarity_smoothing)
-        collate = functools.partial(
-            MaskingCollator,
-            tokenizer,
-            masking,
-            objective,
-            teacher_tokenizer=teacher_tokenizer,
-            vocabulary=vocabulary,
+        other = dict(teacher_tokenizer=teacher_tokenizer, vocabulary=vocabulary)
+        collate = functools.partial(MaskingCollator, tokenizer, masking, objective, **other)
+        data = dict(
+            train_dataset=corpus.train, eval_dataset=corpus.validation, data_collator=collate(args.seed, weights)
         )
-        super().__init__(
-            student,
-            args,
-            data_collator=collate(args.seed, weights),
-            train_dataset=corpus.train,
-            eval_dataset=corpus.validation,
-            processing_class=tokenizer,
-        )
+        super().__init__(student, args, processing_class=tokenizer, **data)
         self.objective = objective
         self.eval_collator = collate(EVALUATION_SEED)
         self.teacher = self.vocabulary_kl = None
@@ -90,49 +80,38 @@ class DistillationTrainer(StudentTrainer):
             self.teacher = Teacher(teacher.to(args.device), objective, layers, logits=not across)
             if across and "kl" in objective.terms:
                 self.vocabulary_kl = self.make_vocabulary_kl(vocabulary, self.teacher.projection)
-        self._begin_records()
-
-    def _begin_records(self) -> None:
-        """What is added up, on the device beforehand: a tensor made in a step would have to be copied there."""
-        terms, device = self.objective.terms, self.args.device
-        self._weights = torch.tensor([self.objective.weight(term) for term in terms], device=device)
+        # On the device beforehand: a tensor made in a step would have to be copied there.
+        terms, device = objective.terms, args.device
+        self._weights = torch.tensor([objective.weight(term) for term in terms], device=device)
         self._columns = torch.tensor([COUNTS.index(TERMS[term].counted_by) for term in terms], device=device)
         # Since the last `record`: sums of this rank, tokens of all ranks.
         self._sums, self._steps = torch.zeros(len(terms), device=device), 0
         self._tokens = torch.zeros((), dtype=torch.int64, device=device)
-        self._unlogged: Counter[str] = Counter()  # what `record` has found since the last log
-        self._evaluated: list[Tensor] = []
+        self._unlogged: Counter[str] = Counter()  # what `record` has added up since the last log
+        self._evaluated: list[Tensor] = []  # of each batch the sums and the counts
 
     def make_vocabulary_kl(self, vocabulary: VocabularyMap | None, projection: nn.Linear | None) -> CandidateKL:
-        """The KL of this objective across vocabularies, or from what was kept of a teacher; see `CandidateKL`."""
-        return CandidateKL(
-            vocabulary,
-            projection,
-            self.objective.alignment,
-            self.objective.vocabulary_map or "ordered",
-            self.objective.reduce_pooling or "mean",
-            self.objective.temperature,
-            self.args.device,
-            torch.bfloat16 if self.args.bf16 else torch.float16 if self.args.fp16 else torch.float32,
-        )
+        """The KL of this objective across vocabularies, or to a teacher's cached states; see `CandidateKL`."""
+        how, dtype = self.objective, torch.float16 if self.args.fp16 else torch.float32
+        options = (how.alignment, how.vocabulary_map or "ordered", how.reduce_pooling or "mean", how.temperature)
+        dtype = torch.bfloat16 if self.args.bf16 else dtype
+        return CandidateKL(vocabulary, projection, *options, self.args.device, dtype)
 
     # Training
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """With FSDP the teacher is sharded here: until then one process alone can evaluate it."""
+        """Train. FSDP shards the teacher here: until then one process alone can evaluate it."""
         if self.is_fsdp_enabled and self.teacher is not None:
             shard(self.teacher.model, self.args.device.type, self.args.world_size)
         return super().train(*args, **kwargs)
 
     def count(self, batch: dict[str, Any]) -> Tensor:
-        """As in `COUNTS`."""
+        """The counts that `COUNTS` names."""
         return batch["counts"]
 
-    def get_batch_samples(
-        self, epoch_iterator: Iterator, num_batches: int, device: torch.device
-    ) -> tuple[list, Tensor]:
-        """Of a stream, which is told how far it was read; and tokens and steps are counted."""
-        batches, counts = super().get_batch_samples(epoch_iterator, num_batches, device)
+    def get_batch_samples(self, epoch_iterator: Iterator, *args: Any) -> tuple[list, Tensor]:
+        """Also count tokens and steps, and tell a stream how far it was read."""
+        batches, counts = super().get_batch_samples(epoch_iterator, *args)
         if self.streams:
             for batch in batches:
                 self.train_dataset.advance(batch.pop("position"))
@@ -145,11 +124,11 @@ class DistillationTrainer(StudentTrainer):
     ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
         """The weighted terms, as this batch's share of a mean over `num_items_in_batch` positions.
 
-        num_items_in_batch: counts (5,) as in `COUNTS`; those of this batch alone unless given.
+        num_items_in_batch: counts (5,), named by `COUNTS`; those of this batch alone unless given.
         """
         counts = inputs["counts"] if num_items_in_batch is None else num_items_in_batch
         sums = distillation_terms(*self.outputs(model, inputs), inputs, self.objective, self.vocabulary_kl)
-        shares = torch.stack(list(sums.values())).float() / self._counted(counts).clamp(min=1)
+        shares = torch.stack(list(sums.values())).float() / counts[self._columns].clamp(min=1)
         if model.training:
             self._sums += shares.detach()
         loss = (self._weights * shares).sum()
@@ -157,12 +136,8 @@ class DistillationTrainer(StudentTrainer):
             loss = loss * self.accelerator.num_processes  # ranks average their gradients; these are shares of a sum
         return (loss, sums) if return_outputs else loss
 
-    def _counted(self, counts: Tensor) -> Tensor:
-        """For each term the number of positions it is a sum over."""
-        return counts[self._columns]
-
     def outputs(self, model: nn.Module, inputs: dict[str, Any]) -> tuple[Outputs, Targets | None]:
-        """What the student makes of a batch, and what it is compared with."""
+        """The student's outputs for a batch, and the targets that they are compared with."""
         targets = self.targets(inputs)
         hidden, attentions = self.objective.needs_hidden_states, self.objective.needs_attentions
         with self.accelerator.autocast():  # FSDP's student and the teacher have none of their own
@@ -170,7 +145,7 @@ class DistillationTrainer(StudentTrainer):
         return student, targets
 
     def targets(self, inputs: dict[str, Any]) -> Targets | None:
-        """What the teacher makes of a batch, or has made of it."""
+        """The teacher's outputs for a batch, cached or live; None without a teacher."""
         if CACHED in inputs:
             return cached_targets(inputs[CACHED])
         if self.teacher is None:
@@ -179,18 +154,18 @@ class DistillationTrainer(StudentTrainer):
             return self.teacher(inputs["teacher"], inputs["teacher_positions"])
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Add the mean of each term since the last log, over all ranks."""
+        """Log also the mean of each term since the last log, over all ranks."""
         if "loss" in logs:
             self.record()
             steps = max(self._unlogged["steps"], 1)
             logs |= {term: self._unlogged[term] / steps for term in self.objective.terms}
             self._unlogged.clear()
-        if self.streams:  # of which the Trainer knows no epoch: it would log the share of the steps
+        if self.streams:  # the Trainer would log the share of the steps as the epoch
             self.state.epoch = self.train_dataset.epoch
         super().log(logs, start_time)
 
     def record(self) -> None:
-        """Add to `progress` the steps, the tokens of the student's input, and of each term the sum over the steps."""
+        """Add steps, tokens of the student's input, and the sum of each term over the steps to `progress`."""
         sums = dict(zip(self.objective.terms, self.accelerator.reduce(self._sums, "sum").tolist(), strict=True))
         sums |= {"steps": self._steps, "tokens": int(self._tokens)}
         self.progress.add(sums)
@@ -200,11 +175,11 @@ class DistillationTrainer(StudentTrainer):
         self._steps = 0
 
     def measured(self) -> dict[str, float]:
-        """What the run has shown: each term in training (mean over its steps) and evaluation, speed, memory.
+        """The figures of the run: each term in training (mean over its steps) and evaluation, speed, memory.
 
-        Every rank calls it. train_tokens_per_second counts the tokens of the student's input, padding not included;
-        peak_memory_mib is that of the main process: on a GPU the allocator's, else the resident set. All figures but
-        that are of the whole run, also where it was interrupted.
+        Every rank calls it. train_tokens_per_second counts the tokens of the student's input without padding.
+        peak_memory_mib is that of the main process since it began: the allocator's on a GPU, else the resident set.
+        All other figures cover the complete run, interruptions included.
         """
         self.record()
         totals, seconds = self.progress.totals, self.progress.seconds
@@ -224,7 +199,7 @@ class DistillationTrainer(StudentTrainer):
     # Evaluation
 
     def get_eval_dataloader(self, eval_dataset: Dataset | str | None = None) -> DataLoader:
-        """Batches that give every example to exactly one rank, so that no sum counts one twice."""
+        """Batches that give each example to exactly one rank, so that no sum counts one twice."""
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
         by_length = np.argsort(lengths(dataset), kind="stable")  # little padding
         share = by_length[self.args.process_index :: self.args.world_size]
@@ -239,21 +214,15 @@ class DistillationTrainer(StudentTrainer):
         )
 
     @property
-    def _shows_candidates(self) -> bool:
-        """Whether the teacher is there to say how likely other tokens than the candidates are."""
-        return self.vocabulary_kl is not None and self.teacher is not None
-
-    @property
     def _figures(self) -> tuple[str, ...]:
-        """What is evaluated."""
-        return self.objective.terms + ("candidate_probability",) * self._shows_candidates
+        """The names of what is evaluated. A live teacher tells how probable the candidates are to it."""
+        shows_candidates = self.vocabulary_kl is not None and self.teacher is not None
+        return self.objective.terms + ("candidate_probability",) * shows_candidates
 
-    def evaluation_loop(
-        self, dataloader: DataLoader, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any
-    ) -> Any:
-        """Each term, and their weighted sum as the loss, over all positions of all ranks."""
+    def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
+        """Evaluate each term, and their weighted sum as the loss, over all positions of all ranks."""
         self._evaluated = []
-        output = super().evaluation_loop(dataloader, *args, metric_key_prefix=metric_key_prefix, **kwargs)
+        output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
         # In double precision, which not every device has.
         own = torch.stack(self._evaluated).cpu().double().sum(0).tolist() if self._evaluated else []
         sums, counts = torch.tensor([rank for rank in gather_object([own]) if rank], dtype=torch.float64).sum(0)
@@ -263,13 +232,13 @@ class DistillationTrainer(StudentTrainer):
         return output
 
     def prediction_step(self, model: nn.Module, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> tuple:
-        """Add a batch to what `evaluation_loop` adds up; nothing is gathered."""
+        """Append sums and counts of a batch; `evaluation_loop` gathers them."""
         inputs = send_to_device(inputs, self.args.device, non_blocking=self.args.dataloader_pin_memory)
         with torch.no_grad(), self.compute_loss_context_manager():
             student, targets = self.outputs(model, inputs)
             sums = list(distillation_terms(student, targets, inputs, self.objective, self.vocabulary_kl).values())
-            counts = [*self._counted(inputs["counts"])]
-            if self._shows_candidates:
+            counts = [*inputs["counts"][self._columns]]
+            if len(self._figures) > len(sums):
                 sums.append(self.vocabulary_kl.candidate_probability(targets.logits, inputs["groups"]))
                 counts.append(inputs["counts"][COUNTS.index("kl")])
         self._evaluated.append(torch.stack([torch.stack(sums).float(), torch.stack(counts).float()]))
@@ -277,7 +246,7 @@ class DistillationTrainer(StudentTrainer):
 
 
 def peak_resident() -> int:
-    """The most bytes of memory that this process has had."""
+    """The largest number of bytes that this process has had in memory."""
     if sys.platform == "win32":
         return psutil.Process().memory_info().peak_wset
     import resource
