@@ -1,9 +1,8 @@
-"""The terms of the objective: pure functions of tensors.
+"""The terms of the objective: pure functions of tensors, the student's before the teacher's.
 
-Each is a mean over its own positions, in the order student, teacher. `mask` says which positions count (all unless
-given). `reduction="sum"` returns the sum over the positions instead, for a mean over more than one batch; a mean over
-no position is 0. Sources: Hinton et al. 2015 (kl), Sanh et al. 2019 (kl, mlm, cosine), the DistilRuBERT cards
-(cosine and attention against means of teacher layers).
+Each is a mean over its own positions. `mask` is True where a position counts (all unless given). `reduction="sum"`
+returns the sum instead, for a mean over several batches. A mean over no position is 0. Sources: Hinton et al. 2015
+(kl), Sanh et al. 2019 (kl, mlm, cosine), the DistilRuBERT cards (cosine and attention with means of teacher layers).
 """
 
 import torch
@@ -11,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CHUNK, GPU_CHUNK = 2**20, 2**26  # numbers: what a CPU's cache holds; enough to keep a GPU busy
+CHUNK, GPU_CHUNK = 2**20, 2**26  # numbers that fit a CPU's cache; that keep a GPU busy
 
 
 def kl_loss(
@@ -31,10 +30,9 @@ def kl_loss(
 
 
 class _RowsKL(torch.autograd.Function):
-    """The divergence of each row, with its gradient in the student's logits: T (softmax(s / T) - softmax(t / T)).
+    """The divergence of each row, and its gradient T (softmax(s / T) - softmax(t / T)) in the student's logits.
 
-    Chunks of rows stay in a CPU's cache, and nothing but the gradient is kept: autograd would keep five such tensors,
-    and take twice the time.
+    Chunks of rows stay in a CPU's cache. Autograd would store five tensors instead of one, and take twice the time.
     """
 
     @staticmethod
@@ -62,8 +60,8 @@ class _RowsKL(torch.autograd.Function):
 def softmax_kl_(student: Tensor, teacher: Tensor, dim: int = -1) -> tuple[Tensor, Tensor]:
     """KL(softmax(teacher) || softmax(student)) along `dim`, and its gradient softmax(student) - softmax(teacher).
 
-    Of logits that are already divided by T, both of which are overwritten: chunks of them are as large as memory
-    allows. Written out, for over columns F.log_softmax takes twice the time and costs two digits.
+    student, teacher: logits divided by T; both are overwritten, to save memory. Written out, because over columns
+    F.log_softmax takes twice the time and loses two digits.
     """
     teacher = teacher.sub_(teacher.amax(dim, keepdim=True))
     student = student.sub_(student.amax(dim, keepdim=True))
@@ -113,8 +111,8 @@ def attention_loss(
 
 
 class _MapsDistance(torch.autograd.Function):
-    """The sum over pairs (batch, length, length) of the squared differences, mean over heads, with its gradient in the
-    student's maps: maps are large, and autograd would write and read them twice as often."""
+    """The sum over pairs (batch, length, length) of the squared differences, mean over heads, and its gradient in the
+    student's maps. Autograd would write and read the large maps twice as often."""
 
     @staticmethod
     def forward(ctx, student: Tensor, teacher: Tensor, pairs: Tensor) -> Tensor:
@@ -134,5 +132,5 @@ class _MapsDistance(torch.autograd.Function):
 def _reduce(values: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
     if mask is None:
         mask = torch.ones_like(values, dtype=torch.bool)
-    total = values.masked_fill(~mask, 0).sum()  # not a product: what lies under the mask may be NaN
+    total = values.masked_fill(~mask, 0).sum()  # not a product: a masked value may be NaN
     return total if reduction == "sum" else total / mask.sum().clamp(min=1)

@@ -68,10 +68,8 @@ class DistillationTrainer(StudentTrainer):
             weights = rarity_weights(corpus.sample, len(tokenizer), masking.rarity_smoothing)
         other = dict(teacher_tokenizer=teacher_tokenizer, vocabulary=vocabulary)
         collate = functools.partial(MaskingCollator, tokenizer, masking, objective, **other)
-        data = dict(
-            train_dataset=corpus.train, eval_dataset=corpus.validation, data_collator=collate(args.seed, weights)
-        )
-        super().__init__(student, args, processing_class=tokenizer, **data)
+        data = dict(train_dataset=corpus.train, eval_dataset=corpus.validation, processing_class=tokenizer)
+        super().__init__(student, args, data_collator=collate(args.seed, weights), **data)
         self.objective = objective
         self.eval_collator = collate(EVALUATION_SEED)
         self.teacher = self.vocabulary_kl = None

@@ -2,7 +2,6 @@
 
 import ast
 import importlib.util
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,11 +67,9 @@ def check_training(args: "TrainingArguments") -> None:
         if not 0 <= (getattr(args, name) or 0) < SEEDS:
             raise UserError(f"`{name}` must lie between 0 and 2 ** 32 - 1, got {getattr(args, name)}")
     check_output(args.output_dir)
-    for name in ("label_smoothing_factor", "use_liger_kernel"):
-        if getattr(args, name):
+    for name, off in (("label_smoothing_factor", 0), ("neftune_noise_alpha", None), ("use_liger_kernel", False)):
+        if getattr(args, name) != off:
             raise UserError(f"`{name}` has no effect on the losses here: leave it out")
-    if not math.isfinite(args.neftune_noise_alpha or 0):
-        raise UserError(f"`neftune_noise_alpha` must be a finite number, got {args.neftune_noise_alpha}")
     if args.save_only_model:
         raise UserError("`save_only_model` makes checkpoints that no run can go on from: leave it out")
 

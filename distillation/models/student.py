@@ -34,11 +34,7 @@ class Student(nn.Module):
     def config(self) -> PreTrainedConfig:
         return self.model.config
 
-    # What the Trainer calls on its model: for `neftune_noise_alpha`, and for `gradient_checkpointing: true` before and
-    # from transformers 5.23 on.
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.model.get_input_embeddings()
+    # What the Trainer calls on its model for `gradient_checkpointing: true`, before and from transformers 5.23 on.
 
     def gradient_checkpointing_enable(self, **options: Any) -> None:
         self.model.gradient_checkpointing_enable(**options)

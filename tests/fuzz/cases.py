@@ -106,7 +106,7 @@ def people() -> list[Case]:
             parts = [part.partition("=") for part in line.split()]
             changes = {key: value if sign else None for key, sign, value in parts}
             cases.append(Case(entries[name], f"people-{line.replace(' ', '-')}", changes, None, REFUSED))
-    checkpointing = {"gradient_checkpointing": "true", "neftune_noise_alpha": 5}
+    checkpointing = {"gradient_checkpointing": "true"}
     cases.append(Case(entries["distillation.run"], "people-options", checkpointing, None, SURVIVED))
     for number, annotation in enumerate(BRAT):
         make = functools.partial(_brat, annotation)
