@@ -290,7 +290,7 @@ def test_rare_tokens_are_drawn_where_the_recipe_says_so(make_trainer):
 
 @pytest.mark.parametrize(
     "bad",
-    [dict(seed=-1), dict(label_smoothing_factor=0.1), dict(neftune_noise_alpha=float("inf")), dict(push_to_hub=True)],
+    [dict(seed=-1), dict(label_smoothing_factor=0.1), dict(neftune_noise_alpha=0.0), dict(push_to_hub=True)],
 )
 def test_training_arguments_that_cannot_be_met_are_refused_before_anything_is_written(make_trainer, tmp_path, bad):
     (name,) = bad

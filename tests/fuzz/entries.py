@@ -129,9 +129,10 @@ PEOPLE = {
         teacher_name_or_path | teacher_name_or_path={here}/absent | train_file | train_file={here}/absent.txt
         train_file={here}/work | output_dir | output_dir={good}/corpus.txt/output | validation_file={good}/corpus.txt
         dataset_name=some/thing | validation_lines=0 | report_to=wandb | max_length=65 | temprature=2 | =corpus.txt
-        weight_kl=0 weight_mlm=0 weight_cosine=0 weight_attention=0 | label_smoothing_factor=0.1 | neftune_noise_alpha=0
+        weight_kl=0 weight_mlm=0 weight_cosine=0 weight_attention=0 | neftune_noise_alpha=0
         student_vocabulary={good}/vocabulary | alignment=match student_vocabulary={good}/vocabulary
         vocabulary_map=pieces | teacher_input=clean kl_positions=masked | fp16=true bf16=true
+        label_smoothing_factor=0.1
         student_layers=7 | student_attention_heads=5 | student_attention_heads=8 | config={here}/absent.yaml
         streaming=true max_steps | streaming=true teacher_cache={here}/output-cache | teacher_cache={good}/teacher
         push_to_hub=true | load_best_model_at_end=true | resume_from_checkpoint={here}/checkpoint-1
