@@ -40,14 +40,12 @@ class CompareArguments:
 
 
 class Run(NamedTuple):
-    """A fine-tuning with one seed."""
+    """A fine-tuning with one seed. validation: the benchmark's metric on the validation part."""
 
     folder: Path
-    task: str
     metric: str
-    rate: float
     seed: int
-    validation: float  # the benchmark's metric on the validation part
+    validation: float
 
 
 @cli_entry
@@ -59,19 +57,19 @@ def main(argv: list[str] | None = None) -> None:
     (arguments,) = parse_recipe(CompareArguments, argv=argv)
     models, baseline = arguments.models, arguments.baseline
     figures = read_json(arguments.held_out) if arguments.held_out else {}
-    tables = [table for table in (held_out_table(models, baseline, figures), task_table(models, baseline)) if table]
-    if not tables:
+    tables = filter(None, (held_out_table(models, baseline, figures), task_table(models, baseline)))
+    if not (text := "\n\n".join(tables)):
         raise UserError(
             f"{baseline} and {', '.join(map(str, models))} share no task and no held-out text: name folders that do"
         )
-    print("\n\n".join(tables))
+    print(text)
 
 
 def task_table(models: Sequence[Path], baseline: Path) -> str:
     """A row a model and a task that it shares with the baseline; empty without any."""
     reference = runs_of(baseline)
     rows = [
-        row(f"{model.name} - {baseline.name}", runs, reference[task])
+        [f"{model.name} - {baseline.name}", task, *cells(runs, reference[task])]
         for model in models
         for task, runs in runs_of(model).items()
         if task in reference
@@ -90,7 +88,7 @@ def runs_of(model: Path) -> dict[str, list[Run]]:
         results = read_json(path / RESULTS)
         with as_written(path / RESULTS):
             task, metric, rate = results["task"], results["metric"], results["recipe"]["learning_rate"]
-            run = Run(path, task, metric, rate, results["seed"], results[f"validation_{metric}"])
+            run = Run(path, metric, results["seed"], results[f"validation_{metric}"])
         first = found.setdefault(task, {}).setdefault(rate, {}).setdefault(run.seed, run)
         if first is not run:
             raise UserError(
@@ -103,14 +101,13 @@ def runs_of(model: Path) -> dict[str, list[Run]]:
     return {task: list(max(rates.values(), key=validation).values()) for task, rates in found.items()}
 
 
-def row(name: str, first: Sequence[Run], second: Sequence[Run]) -> list[Any]:
-    """A line of the table. Raises UserError for predictions of different test parts."""
+def cells(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
+    """The cells of a task, from its metric on. Raises UserError for predictions of different test parts."""
     from benchmarks.reporting.significance import METRICS, difference, statistics_of
 
     metric = first[0].metric
-    start = [name, first[0].task, metric]
     if metric not in METRICS:
-        return [*start, "", "", "", "", "not compared: no bootstrap of this metric"]
+        return [metric, "", "", "", "", "not compared: no bootstrap of this metric"]
     answers = [[_predictions(run.folder / PREDICTIONS) for run in runs] for runs in (first, second)]
     references = [[one["reference"] for one in of_run] for of_model in answers for of_run in of_model]
     if any(other != references[0] for other in references):
@@ -119,7 +116,7 @@ def row(name: str, first: Sequence[Run], second: Sequence[Run]) -> list[Any]:
     _, score = statistics_of(metric, answers[0][0])
     found = {name: 100 * value for name, value in difference(*sums, score).items()}
     return [
-        *start,
+        metric,
         f"{found['first']:.1f}, {found['second']:.1f}",
         f"{found['difference']:+.1f}",
         f"{found['low']:+.1f} to {found['high']:+.1f}",
@@ -147,18 +144,15 @@ def held_out_table(models: Sequence[Path], baseline: Path, figures: Mapping[str,
     figures: by a model's folder, from run_evaluation.py. Empty without a pair.
     """
 
-    def differences(model: Path, metric: str, scale: float) -> list[float]:
-        pair = [
-            [figures[name][metric] for name in sorted(figures) if one in Path(name).parents or one == Path(name)]
-            for one in (model, baseline)
-        ]
-        return [scale * (one - other) for one, other in zip(*pair, strict=False)]
+    def of(model: Path) -> list[Mapping[str, float]]:
+        return [figures[name] for name in sorted(figures) if model in (Path(name), *Path(name).parents)]
 
     rows = []
     for model in models:
-        if loss := differences(model, "loss_per_character", 1):
-            words = differences(model, "masked_word_accuracy", 100)
-            rows.append([f"{model.name} - {baseline.name}", mean_text(loss, 3), mean_text(words, 1), len(loss)])
+        if pairs := list(zip(of(model), of(baseline), strict=False)):
+            loss = [one["loss_per_character"] - other["loss_per_character"] for one, other in pairs]
+            words = [100 * (one["masked_word_accuracy"] - other["masked_word_accuracy"]) for one, other in pairs]
+            rows.append([f"{model.name} - {baseline.name}", mean_text(loss, 3), mean_text(words, 1), len(pairs)])
     head = ["held-out text", "loss per character", "word accuracy, points", "seeds"]
     return markdown_table(head, rows) if rows else ""
 

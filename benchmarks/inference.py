@@ -8,10 +8,9 @@ are as fast as trained ones. Without `--models` they are the systems of the Dist
 the default: random sequences of 512 tokens, alone (latency) and 16 together (throughput).
 
 Every row runs in a process of its own, several times: once in each round, in turn with all others. A time is the
-median of the rounds' medians, with the least and the largest; rounds that do not agree are no figure
-(`timing/measure.py`).
-Peak memory is what such a process holds at most above one that has loaded nothing but libraries; on a GPU, what torch
-has allocated. `timing/roofline.py` explains the bound.
+median of the rounds' medians, with the least and the largest. Peak memory is what such a process holds at most above
+one that has loaded nothing but libraries; on a GPU, what torch has allocated. `timing/measure.py` says when rounds are
+no figure, `timing/roofline.py` what the bound is.
 """
 
 import sys
@@ -29,15 +28,7 @@ from distillation.config.command_line import key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 
-SYSTEMS = (  # of the model cards, largest first
-    SHAPES / "rubert-base-cased-conversational.yaml",
-    RECIPES / "distilrubert-base-cased-conversational.yaml",
-    RECIPES / "distilrubert-small-cased-conversational.yaml",
-    SHAPES / "rubert-tiny2.yaml",
-    SHAPES / "rubert-tiny.yaml",
-    RECIPES / "distilrubert-tiny-cased-conversational-v1.yaml",
-    RECIPES / "distilrubert-tiny-cased-conversational-5k.yaml",
-)
+SYSTEMS = [*sorted(SHAPES.glob("*.yaml")), *sorted(RECIPES.glob("distilrubert-*.yaml"))]  # those of the model cards
 
 
 @dataclass
@@ -82,8 +73,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     if busy := advice(row["seconds"] for row in rows if "error" not in row):
         print(f"warning: {busy}", file=sys.stderr)
     failed = [f"error: {row['model']} by {row['backend']}: {row['error']}" for row in rows if "error" in row]
-    if failed:  # a sentence a model and backend, however many its rows are
-        print(*dict.fromkeys(failed), sep="\n", file=sys.stderr)
+    if failed:
+        print(*dict.fromkeys(failed), sep="\n", file=sys.stderr)  # a sentence a model and backend
         raise SystemExit(1)
     return figures
 

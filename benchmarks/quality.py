@@ -17,29 +17,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tqdm.auto import tqdm
 
-from benchmarks.reporting.held_out import Figures, figures_of
+from benchmarks.reporting.held_out import Variant, figures_of, table
 from distillation.config.arguments import ARGUMENTS
 from distillation.config.command_line import KeyParser, check_output, key, words_of
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 from distillation.config.terms import TERMS
 from distillation.config.training import field_names
-from distillation.runs.files import (
-    HEADINGS,
-    RECIPE,
-    RESULTS,
-    markdown_table,
-    metric_text,
-    read_json,
-    write_json,
-    write_text,
-)
+from distillation.runs.files import RECIPE, RESULTS, read_json, write_text
 
 NO_TEACHER = {f"weight_{term}": "0" for term in TERMS if term != "mlm"}
 VARIANTS = {  # changes of the recipe; other variants are changes themselves, as in `alignment=match,temperature=1`
@@ -62,8 +54,7 @@ class QualityArguments:
     def __post_init__(self):
         for variant in self.variants:
             if variant not in VARIANTS and not all(re.fullmatch(r"\w+=[^,/]+", one) for one in variant.split(",")):
-                known = ", ".join(VARIANTS)
-                raise UserError(f"`variants`: {variant!r} is neither one of {known} nor key=value,key=value")
+                raise UserError(f"`variants`: {variant!r} is neither {' nor '.join(VARIANTS)} nor key=value,key=value")
         check_output(self.output_dir)
 
 
@@ -82,17 +73,14 @@ def main(argv: list[str] | None = None) -> None:
         for seed in arguments.seeds
         for variant in arguments.variants
     }
-    for variant in arguments.variants:
-        parse_recipe(*ARGUMENTS, argv=runs[variant, arguments.seeds[0]], training=True)
+    for words in list(runs.values())[: len(arguments.variants)]:  # those of the first seed
+        parse_recipe(*ARGUMENTS, argv=words, training=True)
     results = {}
-    with tqdm(runs.items(), unit="run") as progress:
-        for (variant, seed), words in progress:
-            progress.set_description(f"{variant}, seed {seed}")
-            results[variant, seed] = results_of(arguments.output_dir / f"{variant}-{seed}", words)
-    figures = summarise(results)
-    print(table(figures))
-    write_text(arguments.output_dir / "quality.md", table(figures) + "\n")
-    write_json(arguments.output_dir / "quality.json", figures)
+    for variant, seed in (progress := tqdm(runs, unit="run")):
+        progress.set_description(f"{variant}, seed {seed}")
+        results[variant, seed] = results_of(arguments.output_dir / f"{variant}-{seed}", runs[variant, seed])
+    print(text := table(summarise(results)))
+    write_text(arguments.output_dir / "quality.md", text + "\n")
 
 
 def command(variant: str, seed: int, recipe: list[str], output_dir: Path) -> list[str]:
@@ -102,7 +90,7 @@ def command(variant: str, seed: int, recipe: list[str], output_dir: Path) -> lis
     return [*recipe, *(f"--{key}={value}" for key, value in own.items())]
 
 
-def results_of(folder: Path, words: list[str]) -> dict[str, float]:
+def results_of(folder: Path, words: list[str]) -> dict[str, Any]:
     """The results of a run, which is trained unless they are there.
 
     Raises UserError for a run that fails, and for a folder that another command made.
@@ -131,40 +119,31 @@ def printed_to(log: Path) -> Iterator[None]:
     """Send everything that is printed to a file, also what loggers print that hold an open stream."""
 
     def point_to(*files: int) -> None:
-        for number, (stream, file) in enumerate(zip((sys.stdout, sys.stderr), files, strict=True), start=1):
-            stream.flush()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, file in enumerate(files, start=1):
             os.dup2(file, number)
 
-    copies = os.dup(1), os.dup(2)
-    with open(log, "ab") as file:
+    with open(log, "ab") as file, open(os.dup(1), "wb") as out, open(os.dup(2), "wb") as err:
         point_to(file.fileno(), file.fileno())
         try:
             yield
         finally:
-            point_to(*copies)
-    for copy in copies:
-        os.close(copy)
+            point_to(out.fileno(), err.fileno())
 
 
-def summarise(results: Mapping[tuple[str, int], Mapping[str, float]]) -> dict[str, Figures]:
-    """The held-out figures of each row of the table, a list over the seeds.
-
-    The teacher and the student before training are those of the first run: all runs have the same.
-    """
+def summarise(results: Mapping[tuple[str, int], Mapping[str, Any]]) -> list[Variant]:
+    """The rows of the table. The teacher and the student before training are those of the first run: all runs have
+    the same."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for (variant, _), run in results.items():
+        groups.setdefault(variant, []).append(run)
     first = next(iter(results.values()))
-    rows = {role: figures_of(role, [first]) for role in ("teacher", "student_before")}
-    for variant in dict.fromkeys(variant for variant, _ in results):
-        rows[variant] = figures_of("student", [run for (name, _), run in results.items() if name == variant])
+    rows = [Variant("teacher", "", first["teacher_parameters"], "", figures_of("teacher", [first]))]
+    rows.append(Variant("student before", "", first["parameters"], 0, figures_of("student_before", [first])))
+    for name, runs in groups.items():
+        rows.append(Variant(name, "", runs[0]["parameters"], runs[0]["steps"], figures_of("student", runs)))
     return rows
-
-
-def table(figures: Mapping[str, Figures]) -> str:
-    """A Markdown table of means and, over several seeds, standard deviations."""
-    rows = [
-        [name.replace("_", " "), *(metric_text(*one) for one in row.items()), len(row["loss"])]
-        for name, row in figures.items()
-    ]
-    return markdown_table(["held-out text", *HEADINGS, "seeds"], rows)
 
 
 if __name__ == "__main__":

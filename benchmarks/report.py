@@ -17,13 +17,13 @@ from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 from distillation.runs.files import RESULTS, as_written, find_runs, mean_and_deviation, read_json, write_text
 
-HELD_OUT = """Held-out text with whole words hidden; losses in nats. Losses per token depend on the vocabulary. Runs
+HELD_OUT = """Held-out text with complete words hidden; losses in nats. Losses per token depend on the vocabulary. Runs
 that differ in their seed alone are one row: mean ± standard deviation."""
-CURVES = """The loss and its terms in training: a line a variant, the mean over its runs in a band of their standard
-deviation; dots are measured on held-out text."""
+CURVES = "The loss and its terms in training: mean and standard deviation over runs; dots are of held-out text."
 SCORES = "Scores on the test parts, in per cent; mean ± standard deviation over seeds."
-SPEED = """Times as fast as the largest model with the backend "torch" on the same input. A row with a spread comes
-from a busy machine: measure again on idle cores."""
+SPEED = (
+    'Times as fast as the largest model by "torch". A spread comes from a busy machine: measure again on idle cores.'
+)
 SIZES = "Size on disk against the time of one answer: a point a model and backend."
 QUALITY = "A point a model, its standard deviation over seeds as a line."
 
@@ -32,9 +32,7 @@ QUALITY = "A point a model, its standard deviation over seeds as a line."
 class ReportArguments:
     """What to show, and where."""
 
-    runs: list[Path] = key(
-        REQUIRED, "Folders of finished runs, at any depth; files of benchmarks/inference.py.", positional=True
-    )
+    runs: list[Path] = key(REQUIRED, "Folders of finished runs; files of benchmarks/inference.py.", positional=True)
     output_dir: Path = key(REQUIRED, "Where report.md and its pictures go.")
 
 

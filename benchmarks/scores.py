@@ -36,7 +36,7 @@ class Score(NamedTuple):
     source: str  # the checkpoint that was fine-tuned
 
     def __str__(self) -> str:
-        return f"{self.value:.1f}" + (f" ± {self.deviation:.1f}" if self.deviation is not None else "")
+        return f"{self.value:.1f}" + ("" if self.deviation is None else f" ± {self.deviation:.1f}")
 
 
 @cli_entry
@@ -65,8 +65,8 @@ def scores(runs: Mapping[Path, Mapping[str, Any]]) -> list[Score]:
             name = Path(source).name if last_names[Path(source).name] == 1 else source
             name += ", random weights" * bool(run["recipe"].get("random_weights"))
             name += ", with a task teacher" * ("task_teacher" in run)
-            value, deviation = float(run[f"test_{metric}"]) * scale, run.get(f"test_{metric}_std")
-            deviation = None if deviation is None else float(deviation) * scale
+            value, deviation = scale * float(run[f"test_{metric}"]), run.get(f"test_{metric}_std")
+            deviation = None if deviation is None else scale * float(deviation)
             score = Score(name, f"{run['task']}, {metric}", value, deviation, int(run["parameters"]), source)
         other, _ = found.setdefault((score.model, score.task), (folder, score))
         if other != folder:

@@ -5,15 +5,13 @@ python benchmarks/training_step.py --recipes tiny-5k --teacher_name_or_path T --
 
 Each recipe is a trainer as distillation/run.py builds it, with the recipe's student. Unless the command line or a
 recipe of one's own names a teacher and a corpus, the teacher has the published shape and random weights, the text is
-of a synthetic language, and a batch has 8 examples of 128 tokens. Any key of a recipe may follow: `--max_length`,
-`--per_device_train_batch_size`, `--bf16`. What is measured (`timing/step.py`):
+of a synthetic language, and a batch has 8 examples of 128 tokens. Any key of a recipe may follow. What is measured, in
+turns in one process (`timing/step.py`, `timing/measure.py`):
 
 * `step`: all that the Trainer does from examples to gradients; beside it its `input pipeline`, and the `optimiser`;
 * `floor`: the same teacher and student, forward and backward, with their heads at the positions and rows that the
   losses need: no loss, alignment, logging, or input pipeline;
 * with `--cached`, `cached`: the step that reads a teacher cache, which is filled first.
-
-They take turns in one process (`timing/measure.py`); ratios are of medians, with the least and largest of a round.
 """
 
 import statistics
@@ -110,18 +108,19 @@ def command(name: str, changes: Mapping[str, Sequence[str]], folder: Path) -> li
 
 def table(rows: Sequence[dict[str, Any]], best_flops: Mapping[str, float]) -> str:
     """A row a recipe. best_flops: of the machine, by precision."""
-    cells = []
+    lines = []
     for row in rows:
-        step = statistics.median(row["seconds"]["step"])
-        used = row["flops"] / step / best_flops[row["precision"]]
+        step, steady = statistics.median(row["seconds"]["step"]), row["steady"]["step"]
         rate = row["tokens"] / (step + statistics.median(row["seconds"]["optimiser"]))
-        of_row = {"recipe": row["recipe"]} | {f"{part}, ms": time_text(one) for part, one in row["seconds"].items()}
-        of_row |= {name: ratio_text(ratio) for name, ratio in row["ratios"].items()}
-        rates = [f"{rate:.0f}", f"{used:.0%}"] if row["steady"]["step"] else ["busy"] * 2
-        of_row |= dict(zip(("tokens/s", "of the machine's best"), rates, strict=True))
-        cells.append(of_row | {f"MiB, {part}": range_text(row["mib"][part]) for part in ("step", "floor")})
+        line = {"recipe": row["recipe"]} | {f"{part}, ms": time_text(one) for part, one in row["seconds"].items()}
+        line |= {name: ratio_text(ratio) for name, ratio in row["ratios"].items()}
+        line["tokens/s"] = f"{rate:.0f}" if steady else "busy"
+        line["of the machine's best"] = (
+            f"{row['flops'] / step / best_flops[row['precision']]:.0%}" if steady else "busy"
+        )
+        lines.append(line | {f"MiB, {part}": range_text(row["mib"][part]) for part in ("step", "floor")})
     busy = advice(row["seconds"][part] for row in rows for part in ("step", "floor"))
-    return "\n\n".join(filter(None, [markdown_table(list(cells[0]), [list(row.values()) for row in cells]), busy]))
+    return "\n\n".join(filter(None, [markdown_table(list(lines[0]), [list(line.values()) for line in lines]), busy]))
 
 
 if __name__ == "__main__":

@@ -19,40 +19,40 @@ def milliseconds(row: Timing) -> float:
 
 
 def table(timings: Sequence[Timing]) -> str:
-    """A Markdown table: a group for each input, in it the largest model first.
+    """A Markdown table: a group for each input, in it the largest model first, and last what has an error.
 
     "times as fast" compares with the largest model in PyTorch. Rounds that do not agree give their spread, and nothing
     that follows from their median.
     """
-    groups: dict[tuple, list[Timing]] = {}
-    for row in sorted(timings, key=lambda row: (-row.get("parameters", 0), row["model"])):
-        if "error" not in row:
-            groups.setdefault(tuple(row[key] for key in INPUT), []).append(row)
-    rows: list[list[str]] = []
-    for group in groups.values():
-        largest = next((row for row in group if row["backend"] == "torch"), None)
-        slowest = milliseconds(largest) if largest and is_steady(largest["seconds"]) else None
-        rows += [_cells(row, slowest) for row in group]
-    for row in timings:
-        if "error" in row:
-            setting = row["model"], "", row["head"], f"{row['batch_size']} x {row['sequence_length']}", row["backend"]
-            rows.append([*setting, "", f"not measured: {' '.join(row['error'].split())}", "", "", "", ""])
-    return markdown_table(HEADINGS, rows)
+    rows = sorted(timings, key=lambda row: ("error" in row, -row.get("parameters", 0), row["model"]))
+    inputs = list(dict.fromkeys(map(_input, rows)))
+    largest: dict[tuple, Timing] = {}
+    for row in rows:
+        if row["backend"] == "torch" and "error" not in row:
+            largest.setdefault(_input(row), row)
+    rows.sort(key=lambda row: inputs.index(_input(row)))
+    return markdown_table(HEADINGS, [_cells(row, largest.get(_input(row))) for row in rows])
 
 
-def _cells(row: Timing, slowest: float | None) -> list[str]:
+def _input(row: Timing) -> tuple:
+    return tuple(row[key] for key in INPUT)
+
+
+def _cells(row: Timing, largest: Timing | None) -> list[str]:
+    cells = [row["model"], f"{row['parameters']:,}" if "parameters" in row else "", row["head"]]
+    cells.append(f"{row['batch_size']} x {row['sequence_length']}")
+    cells.append(row["backend"] if row["device"] == "cpu" else f"{row['backend']}, {row['device']}")
+    if "error" in row:
+        return [*cells, "", f"not measured: {' '.join(row['error'].split())}", "", "", "", ""]
     found, bound, mib, peak = milliseconds(row), row.get("bound_seconds"), row.get("mib"), row.get("peak_mib")
     steady = is_steady(row["seconds"])
+    compared = largest and steady and is_steady(largest["seconds"])
     return [
-        row["model"],
-        f"{row['parameters']:,}" if "parameters" in row else "",
-        row["head"],
-        f"{row['batch_size']} x {row['sequence_length']}",
-        row["backend"] if row["device"] == "cpu" else f"{row['backend']}, {row['device']}",
+        *cells,
         f"{mib:.1f}" if mib else "",
         time_text(row["seconds"]),
         number_text(1000 * row["batch_size"] / found) if steady else "",
-        f"{slowest / found:.2f}" if slowest and steady else "",
+        f"{milliseconds(largest) / found:.2f}" if compared else "",
         f"{1000 * bound / found:.0%}" if bound and steady else "",
         f"{statistics.median(peak):.0f}" if peak else "",
     ]
@@ -62,4 +62,4 @@ def single_inputs(timings: Sequence[Timing]) -> list[Timing]:
     """The steady rows of one input alone: of the longest."""
     rows = [row for row in timings if "error" not in row and row["batch_size"] == 1 and is_steady(row["seconds"])]
     longest = max(rows, key=lambda row: row["sequence_length"], default=None)
-    return [row for row in rows if all(row[key] == longest[key] for key in INPUT)]
+    return [row for row in rows if _input(row) == _input(longest)]

@@ -7,8 +7,9 @@ import itertools
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,10 @@ def plan(arguments: "InferenceArguments") -> list[Row]:
     for system, head, backend, size, length in itertools.product(systems(arguments.models), *choices):
         row = {"model": system.name, "source": system.source, "head": head, "backend": backend}
         row |= {"device": arguments.device, "batch_size": size, "sequence_length": length}
-        rows.append(row | _attempt(_facts, system, row))
+        try:
+            rows.append(row | _facts(system, row))
+        except UserError as error:
+            rows.append(row | {"error": str(error)})
     return rows
 
 
@@ -64,14 +68,14 @@ def measure(rows: list[Row], arguments: "InferenceArguments", rounds: int, folde
         system, head, backend = key = System(row["model"], row["source"]), row["head"], row["backend"]
         if key not in built:
             place = folder / str(len(built))
-            built[key] = _attempt(in_process, build, system, head, backend, place) | {"folder": place}
+            built[key] = in_process(build, system, head, backend, place) | {"folder": place}
         row |= built[key] | {"seconds": [], "peak_mib": []}
     for _ in range(rounds):
         measured.append(measure_machine(precisions, torch.device(arguments.device)))
         for row in _running(rows, "Timing"):
             inputs = random_inputs(row["vocabulary"], row["batch_size"], row["sequence_length"])
-            found = _attempt(in_process, time_calls, row["backend"], row["folder"], inputs, *settings)
-            row |= {key: row[key] + found[key] for key in found} if "error" not in found else found
+            found = in_process(time_calls, row["backend"], row["folder"], inputs, *settings)
+            row |= found if "error" in found else {key: row[key] + found[key] for key in found}
     machine = Machine.best(measured)
     for row in rows:
         row.pop("folder", None)
@@ -86,52 +90,37 @@ def _running(rows: list[Row], doing: str) -> "tqdm[Row]":
     return tqdm([row for row in rows if "error" not in row], doing, disable=None)
 
 
-def _attempt(function: Callable[..., Row], *arguments: Any) -> Row:
-    try:
-        return function(*arguments)
-    except UserError as error:
-        return {"error": str(error)}
-
-
 def in_process(function: Callable[..., Row], *arguments: Any) -> Row:
-    """The result of a function of this module in a fresh process. Raises UserError for any error there."""
+    """The row that a function gives in a fresh process; where it fails, one sentence under `error`."""
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_answer, args=(sender, function, arguments))
-    process.start()
-    sender.close()
     try:
-        result, error = receiver.recv()
-    except EOFError:
-        result, error = {}, "its process was killed: out of memory, most likely"
-    process.join()
-    if error:
-        raise UserError(error)
-    return result
+        with ProcessPoolExecutor(1, context) as pool:
+            return pool.submit(_answer, function, *arguments).result()
+    except BrokenProcessPool:
+        return {"error": "its process was killed: out of memory, most likely"}
 
 
-def _answer(sender: Connection, function: Callable[..., Row], arguments: tuple) -> None:
+def _answer(function: Callable[..., Row], *arguments: Any) -> Row:
     transformers.utils.logging.disable_progress_bar()
     try:
-        sender.send((function(*arguments), None))
+        return function(*arguments)
     except Exception as error:  # of any type: the other rows go on
         text = one_line(error)
         no_room = isinstance(error, MemoryError) or any(sign in text for sign in NO_ROOM)
-        sender.send((None, "out of memory" if no_room else text))
+        return {"error": "out of memory" if no_room else text}
 
 
 def build(system: System, head: str, backend: str, folder: Path) -> Row:
-    """Make what the backend opens; the size of that file."""
+    """Make what the backend opens; its size."""
     folder.mkdir()
     model = system.load(head)
     length = min(128, model.config.max_position_embeddings // 2)
     samples = [random_inputs(model.config.vocab_size, 2, length, seed) for seed in range(SAMPLES)]
     samples[0]["attention_mask"][1, length // 2 :] = 0
-    way = BACKENDS[backend]
-    way.build(model, samples, folder)
-    weights = folder / way.file
-    return {"mib": sum(path.stat().st_size for path in weights.parent.glob(f"{weights.stem}.*")) / MIB}
+    BACKENDS[backend].build(model, samples, folder)
+    files = folder.glob(f"{Path(BACKENDS[backend].file).stem}.*")  # OpenVINO has two
+    return {"mib": sum(path.stat().st_size for path in files) / MIB}
 
 
 def random_inputs(vocabulary: int, batch_size: int, length: int, seed: int = 0) -> dict[str, np.ndarray]:

@@ -6,15 +6,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForMaskedLM,
-    AutoModelForSequenceClassification,
-    PreTrainedConfig,
-    PreTrainedModel,
-    set_seed,
-)
+import transformers
+from transformers import PreTrainedConfig, PreTrainedModel
 
 from benchmarks.timing import SHAPES
 from distillation.config.arguments import ModelArguments
@@ -25,9 +18,9 @@ from distillation.models.shapes import student_config
 
 KEY = "models"
 HEADS = {
-    "encoder": AutoModel,
-    "masked-lm": AutoModelForMaskedLM,
-    "classification": AutoModelForSequenceClassification,
+    "encoder": transformers.AutoModel,
+    "masked-lm": transformers.AutoModelForMaskedLM,
+    "classification": transformers.AutoModelForSequenceClassification,
 }
 
 
@@ -42,7 +35,7 @@ class System(NamedTuple):
 
     def load(self, head: str) -> PreTrainedModel:
         """The model with a head of `HEADS`; random weights where there are no trained ones."""
-        set_seed(0)
+        transformers.set_seed(0)
         if self.source.endswith(".yaml"):
             return self.skeleton(head, "cpu")
         return load_with_head(HEADS[head], self.source, KEY)
@@ -74,7 +67,7 @@ def shape(path: Path) -> PreTrainedConfig:
         raise UserError(f"{path} is neither a recipe (`student_layers`) nor a shape (`model_type`)")
     with explained(KEY, str(path), "describes no model"):  # an unknown type, a word where a number belongs
         if "model_type" in keys:
-            return AutoConfig.for_model(**keys)
+            return transformers.AutoConfig.for_model(**keys)
         fields = ModelArguments.__dataclass_fields__
         return _student(ModelArguments(**{key: value for key, value in keys.items() if key in fields}), path)
 

@@ -94,10 +94,9 @@ def test_table_and_json(argv, tmp_path, capsys, monkeypatch):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu(argv):
-    """Memory and the share of the machine's best are those of the device."""
+    """Memory is that of the device."""
     (row,) = training_step.main([*argv, "--rounds", "2", "--bf16=true"])["rows"]
-    assert row["device"].startswith("cuda") and row["precision"] == "bf16"
-    assert all(mib > 0 for mib in row["mib"]["step"])
+    assert row["device"].startswith("cuda") and row["precision"] == "bf16" and min(row["mib"]["step"]) > 0
 
 
 @pytest.mark.parametrize(("size", "least", "most"), [(5000, 0.55, 0.75), (119_547, 0.9, 1)])

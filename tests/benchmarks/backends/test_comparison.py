@@ -1,15 +1,8 @@
 """What an export costs is seen: in logits, in predictions, and in the figures that people know."""
 
 import pytest
+import transformers as hf
 from datasets import Dataset
-from transformers import (
-    AutoModelForMaskedLM,
-    BertConfig,
-    BertForMultipleChoice,
-    BertForQuestionAnswering,
-    BertForSequenceClassification,
-    BertForTokenClassification,
-)
 
 from benchmarks.backends.comparison import compare_masked_lm, compare_on_lines
 from tests.benchmarks.tiny_models import SHAPE, blind, lively, running
@@ -18,7 +11,7 @@ from tests.benchmarks.tiny_models import SHAPE, blind, lively, running
 def test_hidden_words(tokenizer, teacher_folder, corpus_lines):
     """A difference that changes no prediction is seen, and one that does. Of 16 one-word lines often none is hidden:
     there is nothing to compare then, and nothing wrong."""
-    model = AutoModelForMaskedLM.from_pretrained(teacher_folder).eval()
+    model = hf.AutoModelForMaskedLM.from_pretrained(teacher_folder).eval()
 
     def compare(deployed, texts):
         return compare_masked_lm(model, deployed, tokenizer, Dataset.from_dict({"text": texts}), 64)
@@ -35,15 +28,15 @@ def test_hidden_words(tokenizer, teacher_folder, corpus_lines):
 @pytest.mark.parametrize(
     ("model_class", "labels", "count"),
     [
-        (BertForSequenceClassification, 70, 40),
-        (BertForQuestionAnswering, 2, 80),
-        (BertForTokenClassification, 70, None),
-        (BertForMultipleChoice, 2, 3),  # of 16, 16, and 8 lines the likeliest
+        (hf.BertForSequenceClassification, 70, 40),
+        (hf.BertForQuestionAnswering, 2, 80),
+        (hf.BertForTokenClassification, 70, None),
+        (hf.BertForMultipleChoice, 2, 3),  # of 16, 16, and 8 lines the likeliest
     ],
 )
 def test_lines_of_text(model_class, labels, count, tokenizer, corpus_lines):
     """Scores of padding are no predictions, and what an exported model has there does not matter; the mask does."""
-    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=64, num_labels=labels, **SHAPE)
+    config = hf.BertConfig(vocab_size=len(tokenizer), max_position_embeddings=64, num_labels=labels, **SHAPE)
     model, texts = lively(model_class, config), corpus_lines[:40]
     model.config.architectures = [model_class.__name__]
     count = count or sum(len(ids) for ids in tokenizer(texts)["input_ids"])

@@ -4,16 +4,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from transformers import (
-    DebertaV2Config,
-    DebertaV2Model,
-    ElectraConfig,
-    ElectraModel,
-    ModernBertConfig,
-    ModernBertForQuestionAnswering,
-    RobertaConfig,
-    RobertaForMultipleChoice,
-)
+import transformers as hf
 
 from benchmarks.backends.graph_export import FUSED, export_onnx, fuse_attention, tensors
 from tests.benchmarks.tiny_models import NAMES, POSITIONS, SHAPE, VOCABULARY, batch, lively, outputs_of
@@ -22,14 +13,14 @@ PAIR = ("input_ids", "attention_mask")
 SMALL = {"vocab_size": 200, "max_position_embeddings": POSITIONS, **SHAPE}
 WINDOWED = {"global_attn_every_n_layers": 2, "local_attention": 4, "pad_token_id": 0}
 WINDOWED |= {f"{role}_token_id": 1 for role in ("bos", "eos", "cls", "sep")}
-MODERNBERT = ModernBertForQuestionAnswering, ModernBertConfig(**SMALL, **WINDOWED)
-ROBERTA = RobertaForMultipleChoice, RobertaConfig(**SMALL, pad_token_id=1)  # numbers positions by the padding
+MODERNBERT = hf.ModernBertForQuestionAnswering, hf.ModernBertConfig(**SMALL, **WINDOWED)
+ROBERTA = hf.RobertaForMultipleChoice, hf.RobertaConfig(**SMALL, pad_token_id=1)  # numbers positions by the padding
 
 
 def queries(model, lengths, names=PAIR):
     """Inputs of these lengths; where a model chooses, all of one batch are the choices of one question, twice."""
     inputs = batch(lengths, min(VOCABULARY, model.config.vocab_size), names)
-    chooses = isinstance(model, RobertaForMultipleChoice)
+    chooses = isinstance(model, hf.RobertaForMultipleChoice)
     return {name: np.stack([one, one[::-1]]) if chooses else one for name, one in inputs.items()}
 
 
@@ -75,8 +66,8 @@ def test_attention_is_one_node_and_nothing_tells_of_this_machine(exported):
 @pytest.mark.parametrize(
     ("model_class", "config", "fused"),
     [
-        (ElectraModel, ElectraConfig(embedding_size=16, **SMALL), True),
-        (DebertaV2Model, DebertaV2Config(**SMALL, relative_attention=True, pos_att_type=["p2c"]), False),
+        (hf.ElectraModel, hf.ElectraConfig(embedding_size=16, **SMALL), True),
+        (hf.DebertaV2Model, hf.DebertaV2Config(**SMALL, relative_attention=True, pos_att_type=["p2c"]), False),
         (*MODERNBERT, False),
     ],
     ids=["electra", "deberta", "modernbert"],

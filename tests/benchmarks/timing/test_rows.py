@@ -10,15 +10,10 @@ import torch
 from benchmarks.backends.registry import BACKENDS, Backend
 from benchmarks.timing import rows
 from benchmarks.timing.rows import in_process, time_calls
-from distillation.config.errors import UserError
 
 
-def process_and_sum(one, two):
-    return {"process": os.getpid(), "sum": one + two}
-
-
-def die(code):
-    os._exit(code)
+def number():
+    return {"process": os.getpid()}
 
 
 def fail(error):
@@ -26,24 +21,22 @@ def fail(error):
 
 
 def test_a_process_of_its_own():
-    one, two = (in_process(process_and_sum, 1, 2) for _ in range(2))
-    assert one["sum"] == 3 and len({os.getpid(), one["process"], two["process"]}) == 3
+    assert len({os.getpid(), *(in_process(number)["process"] for _ in range(2))}) == 3
 
 
 @pytest.mark.parametrize(
     ("function", "argument", "message"),
     [
-        (die, 3, "^its process was killed"),
-        (fail, ValueError("one\n  reason"), "^one reason$"),
-        (fail, KeyError(), "^KeyError$"),
-        (fail, MemoryError(), "^out of memory$"),
-        (fail, RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "^out of memory$"),
+        (os._exit, 3, "its process was killed: out of memory, most likely"),
+        (fail, ValueError("one\n  reason"), "one reason"),
+        (fail, KeyError(), "KeyError"),
+        (fail, MemoryError(), "out of memory"),
+        (fail, RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "out of memory"),
     ],
 )
 def test_a_process_that_fails(function, argument, message):
     """Always one sentence, even where the process had no time to say anything."""
-    with pytest.raises(UserError, match=message):
-        in_process(function, argument)
+    assert in_process(function, argument) == {"error": message}
 
 
 class Allocating(Backend):
