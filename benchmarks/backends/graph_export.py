@@ -108,10 +108,6 @@ def _strip(path: Path) -> None:
     onnx.save(model, path)
 
 
-class SpecialAttention(ValueError):
-    """Not queries, keys, values, and padding alone."""
-
-
 def fuse_attention(model: PreTrainedModel, inputs: dict[str, Tensor]) -> None:
     """Make attention one node, unless it is special, as ModernBERT's within a window. (Models that bring an attention
     of their own, such as DeBERTa, keep it.)"""
@@ -120,7 +116,7 @@ def fuse_attention(model: PreTrainedModel, inputs: dict[str, Tensor]) -> None:
         model.set_attn_implementation(FUSED)
         with torch.no_grad():
             model(**inputs)
-    except SpecialAttention as error:
+    except NotImplementedError as error:
         logger.info("attention stays as PyTorch exports it, for it has %s", error)
         model.set_attn_implementation(before)
 
@@ -128,7 +124,7 @@ def fuse_attention(model: PreTrainedModel, inputs: dict[str, Tensor]) -> None:
 def _fused(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor, **options: Any):
     special = [name for name in ("sliding_window", "softcap", "s_aux") if options.get(name) is not None]
     if special or query.shape != key.shape or attention_mask.dim() != 2:
-        raise SpecialAttention(", ".join(special) or "masks of its own")
+        raise NotImplementedError(", ".join(special) or "masks of its own")
     batch, heads, length, width = query.shape
     scale = options.get("scaling") or width**-0.5
     hidden = ((1 - attention_mask.to(query.dtype)) * (HIDDEN / scale))[:, None, :, None]

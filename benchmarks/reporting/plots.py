@@ -79,13 +79,12 @@ def quality_against_cost(costs: Sequence[tuple[Score, float]], cost: str) -> Fig
         axes, (colour, marker) = panels[tasks.index(score.task)], _look(models.index(score.model), MARKERS)
         place = value, score.value, score.deviation or 0
         axes.errorbar(*place, color=colour, fmt=marker, markersize=8, capsize=3, label=score.model)
-    large = max(value for _, value in costs) >= 1000
     for axes in panels:
         axes.sharex(panels[0])
         axes.margins(0.2)
         axes.set(xlabel=cost, xscale="log", ylabel="%")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(EngFormatter(sep="") if large else StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_minor_formatter(NullFormatter())
     return _with_legend(picture)
 

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 LIMIT = 1.5  # the largest round of a quiet machine over the least
 MIB = 2**20  # bytes
-PAGE = 4  # KiB
 # What the speed of products in int8 and bf16 depends on.
 INSTRUCTIONS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
 
@@ -105,9 +104,8 @@ def record_peak(device: "torch.device") -> Callable[[], list[float]]:
         Path("/proc/self/clear_refs").write_text("5")
     except (AttributeError, OSError):
         return list
-    held = int(_read("/proc/self/status", r"VmRSS:\s*(\d+)"))
-    # Less than a page cannot be seen.
-    return lambda: [max(int(_read("/proc/self/status", r"VmHWM:\s*(\d+)")) - held, PAGE) / 1024]
+    held = int(_read("/proc/self/status", r"VmRSS:\s*(\d+)"))  # KiB
+    return lambda: [(int(_read("/proc/self/status", r"VmHWM:\s*(\d+)")) - held) / 1024]
 
 
 def hardware(device: "torch.device") -> dict[str, Any]:

@@ -41,8 +41,7 @@ class Step:
         self.trainer.training_step(self.student, batch, counts)
 
     def floor(self) -> None:
-        """The same teacher and student, forward and backward, with their heads at the positions and rows that the
-        losses need: no loss, alignment, logging, or input pipeline."""
+        """The same models, forward and backward, with their heads at the positions and rows that the losses need."""
         trainer, batch, objective = self.trainer, self.batch, self.trainer.objective
         trainer.targets(batch)
         self._teacher_rows()
@@ -64,12 +63,6 @@ class Step:
         """The optimiser's part, which `step` leaves out."""
         self.trainer.accelerator.clip_grad_norm_(self.student.parameters(), self.trainer.args.max_grad_norm)
         self.trainer.optimizer.step()
-
-    def flops(self) -> int:
-        """Operations of the floor's matrix products."""
-        with FlopCounterMode(display=False) as counter:
-            self.floor()
-        return counter.get_total_flops()
 
 
 def tensors(outputs: Outputs) -> list[Tensor]:
@@ -95,8 +88,9 @@ def measure(argv: Sequence[str], cached: Sequence[str] | None, rounds: int) -> d
     measured = side_by_side(calls, rounds, args.device)
     # In turns of their own: the optimiser leaves nothing in a processor's cache.
     measured |= side_by_side({"input pipeline": step.inputs, "optimiser": step.optimise}, rounds, args.device)
+    with FlopCounterMode(display=False) as counter:
+        step.floor()
     seconds = {part: figures["seconds"] for part, figures in measured.items()}
-    others = [name for name in ("floor", "cached") if name in seconds]
     return {
         "device": str(args.device),
         "precision": "bf16" if args.bf16 else "fp32",
@@ -105,6 +99,6 @@ def measure(argv: Sequence[str], cached: Sequence[str] | None, rounds: int) -> d
         "seconds": seconds,
         "steady": {part: is_steady(one) for part, one in seconds.items()},
         "mib": {part: figures["mib"] for part, figures in measured.items()},
-        "flops": step.flops(),
-        "ratios": {f"step to {name}": time_ratio(seconds[name], seconds["step"]) for name in others},
+        "flops": counter.get_total_flops(),  # of the floor's matrix products
+        "ratios": {f"step to {name}": time_ratio(seconds[name], seconds["step"]) for name in calls if name != "step"},
     }

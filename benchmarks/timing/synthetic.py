@@ -1,7 +1,7 @@
-"""What a full-size measurement needs and no one else has to give: a random map, and a made-up language.
+"""A synthetic language and a random map between vocabularies, for measurements in full size.
 
 Words are strings of syllables and come as often as 1 / rank. A vocabulary holds letters, syllables, and as many of the
-commonest words as fit: of 5,000 tokens it knows two thirds of the words of a text, of 119,547 most.
+most frequent words as fit: with 5,000 tokens it has two thirds of the words of a text, with 119,547 most.
 """
 
 import functools
@@ -28,7 +28,7 @@ MOST_PIECES = 8
 
 @functools.cache
 def words() -> list[str]:
-    """Different words, the commonest and shortest first."""
+    """Different words, the most frequent and shortest first."""
     generator = np.random.default_rng(0)
     found = dict.fromkeys(SYLLABLES)
     for size in range(2, MOST_SYLLABLES + 1):
@@ -46,15 +46,13 @@ def tokenizer(size: int) -> PreTrainedTokenizerBase:
 
 def corpus() -> str:
     """Long lines."""
-    known = np.array(words())
-    chances = 1 / np.arange(1, len(known) + 1)
-    drawn = np.random.default_rng(1).choice(known, size=(LINES, WORDS_A_LINE), p=chances / chances.sum())
+    chances = 1 / np.arange(1, len(words()) + 1)
+    drawn = np.random.default_rng(1).choice(words(), size=(LINES, WORDS_A_LINE), p=chances / chances.sum())
     return "".join(" ".join(line) + "\n" for line in drawn)
 
 
 def fill(folder: Path, teacher_shape: Path) -> None:
-    """Make what is empty in a folder: `corpus.txt`; `teacher`, of a shape, with random weights and a tokenizer of its
-    size; tokenizers for students, of the sizes that the names of their folders end in."""
+    """Make what is empty in a folder: `corpus.txt`; `teacher`, of a shape, with random weights; `vocabulary-SIZE`."""
     for path in sorted(folder.iterdir()):
         if path.name == "corpus.txt":
             path.write_text(corpus(), encoding="utf-8")

@@ -9,65 +9,39 @@ from finetuning.metrics import AnswerScores, EntityScores, LabelScores
 LABELS = ["neutral", "positive", "negative", "speech"]
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 WORDS = ["Москва", "в", "1812 году", "Наполеон", ""]
-
-
-def classified(count=200, right=0.6):
-    """Predictions of which a share is right."""
-    draw = np.random.default_rng(7)
-    truth = draw.choice(LABELS, size=count, p=np.arange(1, 5) / 10)
-    guesses = np.where(draw.random(count) < right, truth, draw.choice(LABELS, size=count))
-    scores = dict.fromkeys(LABELS)
-    return [{"prediction": g, "reference": t, "scores": scores} for g, t in zip(guesses, truth, strict=True)]
-
-
-def tagged():
-    draw = np.random.default_rng(2)
-    return [
-        {"prediction": draw.choice(TAGS, size=size).tolist(), "reference": draw.choice(TAGS, size=size).tolist()}
-        for size in draw.integers(1, 9, size=60)
-    ]
-
-
-def answered():
-    """The last is right, for there is no answer."""
-    draw = np.random.default_rng(3)
-    answers = [
-        {"prediction": " ".join(draw.choice(WORDS, size=2)), "reference": draw.choice(WORDS[:4], size=right).tolist()}
-        for right in [2] * 50 + [0] * 5
-    ]
-    return [*answers, {"prediction": "", "reference": []}]
-
-
-EVERYTHING = classified()
+DRAW = np.random.default_rng(7)
+TRUTH = DRAW.choice(LABELS, size=200, p=np.arange(1, 5) / 10)
+GUESSES = np.where(DRAW.random(200) < 0.6, TRUTH, DRAW.choice(LABELS, size=200))
+LABELLED = list(zip(GUESSES, TRUTH, strict=True))
+WITHOUT_ONE = [pair for pair in LABELLED if LABELS[1] not in pair]
+TAGGED = [
+    (DRAW.choice(TAGS, size=n).tolist(), DRAW.choice(TAGS, size=n).tolist()) for n in DRAW.integers(1, 9, size=60)
+]
+ANSWERED = [(" ".join(DRAW.choice(WORDS, size=2)), DRAW.choice(WORDS[:4], size=2).tolist()) for _ in range(50)]
+ANSWERED += [("Москва", []), ("", [])]  # the last is right, for there is no answer
 OF_LABELS = LabelScores(LABELS, "accuracy", "f1_weighted", "f1_macro", "f1")
-WITHOUT_ONE = [one for one in EVERYTHING if LABELS[1] not in (one["prediction"], one["reference"])]
+CASES = [
+    *((OF_LABELS, name, LABELLED) for name in ("accuracy", "f1_weighted", "f1_macro", "f1")),
+    *((OF_LABELS, name, LABELLED[:3] * 2) for name in ("accuracy", "f1_weighted", "f1_macro")),
+    *((OF_LABELS, name, WITHOUT_ONE) for name in ("f1_weighted", "f1_macro")),
+    (EntityScores(["PER", "LOC"]), "f1", TAGGED),
+    *((AnswerScores(), name, ANSWERED) for name in ("f1", "exact_match")),
+]
 
 
-@pytest.mark.parametrize(
-    ("metric", "name", "predictions"),
-    [
-        *(
-            (OF_LABELS, name, predictions)
-            for name in ("accuracy", "f1_weighted", "f1_macro", "f1")
-            for predictions in (EVERYTHING, EVERYTHING[:3] * 2, WITHOUT_ONE)
-        ),
-        (EntityScores(["PER", "LOC"]), "f1", tagged()),
-        (AnswerScores(), "f1", answered()),
-        (AnswerScores(), "exact_match", answered()),
-    ],
-    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
-)
-def test_scores_are_the_benchmarks_own(metric, name, predictions):
+def statistics(metric, pairs):
+    scores = dict.fromkeys(LABELS)
+    return statistics_of(metric, [{"prediction": a, "reference": b, "scores": scores} for a, b in pairs])
+
+
+@pytest.mark.parametrize(("metric", "name", "pairs"), CASES)
+def test_scores_are_the_benchmarks_own(metric, name, pairs):
     """On all, and on a resample in which a label is missing altogether."""
-    sums, score = statistics_of(name, predictions)
-    columns = {f"{column}s": [one[column] for one in predictions] for column in ("prediction", "reference")}
-    right = metric.compute(**columns)[name] / (100 if isinstance(metric, AnswerScores) else 1)
+    sums, score = statistics(name, pairs)
+    predictions, references = map(list, zip(*pairs, strict=True))
+    right = metric.compute(predictions=predictions, references=references)[name]
+    right /= 100 if isinstance(metric, AnswerScores) else 1
     assert score(sums.sum(0)) == pytest.approx(right, abs=1e-11) and right > 0
-
-
-def statistics_of_hits(hits):
-    """Of right and wrong answers, for `accuracy`."""
-    return statistics_of("accuracy", [{"prediction": "ab"[h], "reference": "b"} for h in hits])
 
 
 def test_the_interval_of_an_accuracy_is_that_of_theory():
@@ -76,7 +50,7 @@ def test_the_interval_of_an_accuracy_is_that_of_theory():
     draw = np.random.default_rng(4)
     second = (draw.random(900) < 0.6).astype(int)
     first = np.where(draw.random(900) < 0.1, 1 - second, second)
-    (a, score), (b, _) = statistics_of_hits(first), statistics_of_hits(second)
+    (a, score), (b, _) = (statistics("accuracy", [(hit, 1) for hit in hits]) for hits in (first, second))
     found = difference([a], [b], score)
     assert found["difference"] == pytest.approx(np.mean(first - second))
     half = 1.96 * np.std(first - second) / np.sqrt(900)
@@ -86,11 +60,9 @@ def test_the_interval_of_an_accuracy_is_that_of_theory():
 def test_seeds_that_differ_widen_the_interval():
     """A model that is better with one seed and worse with another is not known to be better. One that is the same does
     not differ at all."""
-    (same, score), (good, _), (bad, _) = map(
-        statistics_of_hits, ([1, 0] * 200, [1, 1, 1, 0] * 100, [0, 0, 0, 1] * 100)
-    )
+    of_hits = [1, 0] * 200, [1, 1, 1, 0] * 100, [0, 0, 0, 1] * 100
+    (same, score), (good, _), (bad, _) = (statistics("accuracy", [(hit, 1) for hit in hits]) for hits in of_hits)
     assert difference([good] * 3, [same] * 3, score)["low"] > 0
-    unsteady = difference([good, good, bad], [same] * 3, score)
+    unsteady, alike = difference([good, good, bad], [same] * 3, score), difference([same], [same], score)
     assert unsteady["low"] < 0 < unsteady["high"]
-    alike = difference([same], [same], score)
     assert (alike["difference"], alike["low"], alike["high"]) == (0, 0, 0)

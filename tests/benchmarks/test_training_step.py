@@ -1,7 +1,6 @@
 """What the benchmark of a step compares is one step: the same batch, no more and no less."""
 
 import json
-from pathlib import Path
 
 import pytest
 import torch
@@ -23,8 +22,10 @@ def step(tmp_path, teacher_folder, student_vocabulary, corpus_file):
 
     def make(alignment, **more):
         (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(STUDENT))
-        changes = {"teacher_name_or_path": teacher_folder, "train_file": corpus_file, "max_length": 32, **more}
-        changes |= {"use_cpu": "true"} | ({} if alignment == "same" else {"student_vocabulary": student_vocabulary})
+        changes = dict(
+            teacher_name_or_path=teacher_folder, train_file=corpus_file, max_length=32, use_cpu=True, **more
+        )
+        changes |= {} if alignment == "same" else {"student_vocabulary": student_vocabulary}
         words = {key: [str(value)] for key, value in changes.items()}
         return build(training_step.command(f"{tmp_path / 'recipe.yaml'}:{alignment}", words, tmp_path))
 
@@ -62,13 +63,13 @@ def test_a_published_recipe_gets_what_it_lacks_and_no_other(tmp_path):
 @pytest.fixture
 def argv(tmp_path):
     """A command line that names a recipe, a shape, and a synthetic vocabulary, and nothing else."""
+    (tmp_path / "vocabulary-500").mkdir()
+    synthetic.fill(tmp_path, None)
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(STUDENT | {"per_device_train_batch_size": 4}))
     (tmp_path / "shape.yaml").write_text(yaml.safe_dump(TEACHER))
-    (tmp_path / "vocabulary-500").mkdir()
-    synthetic.fill(tmp_path, Path())
-    words = ["--recipes", f"{tmp_path / 'tiny.yaml'}:match", "--teacher_shape", str(tmp_path / "shape.yaml")]
-    words += ["--student_vocabulary", str(tmp_path / "vocabulary-500"), "--validation_lines=4", "--max_length=32"]
-    return [*words, "--output", str(tmp_path / "steps.json")]
+    words = "--recipes {0}/tiny.yaml:match --teacher_shape {0}/shape.yaml --output {0}/steps.json --max_length 32"
+    words += " --student_vocabulary {0}/vocabulary-500 --validation_lines 4"
+    return words.format(tmp_path).split()
 
 
 def test_a_wrong_key_of_a_recipe_is_an_error_before_anything_is_made(argv, tmp_path, capsys, monkeypatch):

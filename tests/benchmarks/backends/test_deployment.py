@@ -15,15 +15,14 @@ from tests.benchmarks.tiny_models import SHAPE, lively, running
 
 
 @pytest.fixture
-def source(tmp_path, held_out):
-    """A function: a model with its tokenizer, and the results beside it -> a `Source`."""
+def source(tmp_path, held_out, tokenizer):
+    """A function: a model, and the results beside it -> a `Source`."""
 
-    def make(model, tokenizer, results=None, **keys):
+    def make(model, results=None, **keys):
         save_pretrained(model, tokenizer, tmp_path / "run")
         if results:
             write_json(tmp_path / "run" / "all_results.json", results)
-        folders = {"model_name_or_path": str(tmp_path / "run"), "output_dir": str(tmp_path / "new")}
-        return Source(ExportArguments(**folders, validation_file=str(held_out), **keys))
+        return Source(ExportArguments(str(tmp_path / "run"), str(tmp_path / "new"), "onnx", str(held_out), **keys))
 
     return make
 
@@ -34,11 +33,11 @@ def classifier(tokenizer):
 
 
 @pytest.mark.parametrize("name", ["rusentiment", "collection3", "sberquad", "terra", "parus"])
-def test_each_kind_of_task_has_its_own_metric(name, source, teacher_folder, tokenizer):
+def test_each_kind_of_task_has_its_own_metric(name, source, teacher_folder):
     """Those of Russian SuperGLUE were once checked on lines of text, for no script had their name."""
     task = make_task(name)
     model = load_with_head(task.model_class, str(teacher_folder), "model_name_or_path", task.labels)
-    made = source(model, tokenizer, {"task": name, "max_length": 48, "recipe": {"data_dir": "demo", "task": name}})
+    made = source(model, {"task": name, "max_length": 48, "recipe": {"data_dir": "demo", "task": name}})
     found = compare(made, running(made.model), may_use_lines=False)
 
     rows = task.read("demo")["test"]
@@ -65,18 +64,18 @@ def test_each_kind_of_task_has_its_own_metric(name, source, teacher_folder, toke
         (None, "`data_dir` is of no use"),
     ],
 )
-def test_without_a_benchmark_or_its_data(results, refused, source, classifier, tokenizer):
+def test_without_a_benchmark_or_its_data(results, refused, source, classifier):
     """Lines of text do where nobody asked for the benchmark; where somebody did, that is an error."""
-    made = source(classifier, tokenizer, results)
+    made = source(classifier, results)
     assert compare(made, running(made.model), True)["compared"] == "60 predictions on lines of text"
     with pytest.raises(UserError, match=refused):
-        compare(source(classifier, tokenizer, results, data_dir="no/such/folder"), running(made.model), False)
+        compare(source(classifier, results, data_dir="no/such/folder"), running(made.model), False)
 
 
 @pytest.mark.parametrize("texts", [["да", "он идёт домой"], ["да"], ["да", "да", "да"]])
-def test_the_example_has_padding(texts, source, classifier, tokenizer):
+def test_the_example_has_padding(texts, source, classifier):
     """Without it, a way to export that looks for padding would find that there never is any."""
-    made = source(classifier, tokenizer)
+    made = source(classifier)
     made.lines = Dataset.from_dict({"text": texts})
     samples = samples_of(made)
     assert all(len(one["input_ids"]) == 2 for one in samples)

@@ -58,10 +58,7 @@ def test_a_shared_table_is_stored_once():
     model = graph(LOOKUP, TURN, PROJECT)
     right = run()
     quantize_tables(model)
-    assert large_weights(model, 2) == {
-        ("table_int8", "int8", (TOKENS, WIDTH)),
-        ("table_scale", "float32", (TOKENS,)),
-    }
+    assert large_weights(model, 2) == {("table_int8", "int8", (TOKENS, WIDTH)), ("table_scale", "float32", (TOKENS,))}
     assert (np.abs(run() - right).max((0, 1)) / np.abs(right).max((0, 1))).max() < 0.2
 
 

@@ -54,21 +54,18 @@ def time_allocating():
 
 def test_peak_memory_is_that_of_model_and_call():
     peak = in_process(time_allocating)["peak_mib"]
-    if not peak:
-        pytest.skip("this system does not tell")
-    assert 120 < peak[0] < 170
+    assert not peak or 120 < peak[0] < 170  # not every system tells
 
 
 def test_the_median_of_enough_calls(monkeypatch):
     """A first call that is slow, and some that are disturbed, do not count for more than one."""
-    taken = iter([9.0, 0.1, 0.3, 0.2, 0.9, 0.2, 0.3])  # the first warms up
-    now = [0.0]
+    taken, now = iter([9.0, 0.1, 0.3, 0.2, 0.9, 0.2, 0.3]), [0.0]  # the first warms up
 
     class Clocked(Backend):
         def open(self, folder, threads, device="cpu"):
-            return lambda inputs: now.__setitem__(0, now[0] + next(taken))
+            return lambda inputs: now.append(now[-1] + next(taken))
 
     monkeypatch.setitem(BACKENDS, "clocked", Clocked("clocked", "fp32"))
-    monkeypatch.setattr(rows.time, "perf_counter", lambda: now[0])
-    (found,) = time_calls("clocked", Path(), {}, torch.get_num_threads(), "cpu", 1.0)["seconds"]
-    assert found == pytest.approx(0.25)  # of 0.1, 0.3, 0.2, and 0.9, with which a second is over
+    monkeypatch.setattr(rows.time, "perf_counter", lambda: now[-1])
+    found = time_calls("clocked", Path(), {}, torch.get_num_threads(), "cpu", 1.0)["seconds"]
+    assert found == pytest.approx([0.25])  # of 0.1, 0.3, 0.2, and 0.9, with which a second is over

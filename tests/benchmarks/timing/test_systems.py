@@ -1,5 +1,7 @@
 """What is measured: the published shapes to the last parameter, and one sentence for what cannot be loaded."""
 
+import json
+
 import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM
@@ -10,7 +12,7 @@ from distillation.config.errors import UserError
 from tests.benchmarks.tiny_models import SHAPE, lively
 
 PARAMETERS = [177_974_523, 11_814_356, 29_278_220, 135_445_755, 107_094_267, 3_631_568, 10_394_898]
-TINY = "".join(f"{key}: {value}\n" for key, value in {"model_type": "bert", "vocab_size": 100, **SHAPE}.items())
+TINY = json.dumps({"model_type": "bert", "vocab_size": 100, **SHAPE})
 STUDENT = "teacher_name_or_path: x/rubert-tiny\nstudent_layers: 2\nstudent_vocabulary: some/words"
 
 
@@ -65,11 +67,11 @@ def test_what_a_recipe_says_and_what_it_leaves_to_the_teacher(system):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("weight_kl: 1.0\n", r"one\.yaml is neither a recipe \(`student_layers`\) nor a shape"),
-        ("student_layers: 2\n", "names no `teacher_name_or_path`"),
+        ("weight_kl: 1.0", r"one\.yaml is neither a recipe \(`student_layers`\) nor a shape"),
+        ("student_layers: 2", "names no `teacher_name_or_path`"),
         (STUDENT, "'some/words'.*does not tell its size"),
-        ("model_type: nonsense\n", r"one\.yaml' describes no model.*nonsense"),
-        ("model_type: bert\nhidden_size: 10\n", "one.yaml' has no head for encoder: .*10"),
+        ("model_type: nonsense", r"one\.yaml' describes no model.*nonsense"),
+        ("{model_type: bert, hidden_size: 10}", "one.yaml' has no head for encoder: .*10"),
     ],
 )
 def test_files_that_describe_no_model(system, text, message):
