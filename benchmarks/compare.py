@@ -112,10 +112,9 @@ def cells(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
     references = [[one["reference"] for one in of_run] for of_run in (*answers[0], *answers[1])]
     if any(other != references[0] for other in references):
         raise UserError(f"{first[0].folder} and {second[0].folder} were scored on different test parts")
-    sums = [[statistics_of(metric, of_run) for of_run in of_model] for of_model in answers]
-    (_, score), *_ = sums[0]
-    first_sums, second_sums = ([one for one, _ in of_model] for of_model in sums)
-    found = {name: 100 * value for name, value in difference(first_sums, second_sums, score).items()}
+    sums = [[statistics_of(metric, of_run)[0] for of_run in of_model] for of_model in answers]
+    _, score = statistics_of(metric, answers[0][0])
+    found = {name: 100 * value for name, value in difference(*sums, score).items()}
     return [
         metric,
         f"{found['first']:.1f}, {found['second']:.1f}",

@@ -9,7 +9,7 @@ frequency. Vocabularies are drawn at random; a token's frequency is that of its 
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -57,8 +57,12 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     for size in arguments.student_sizes:
         vocabulary = RandomMap(arguments.teacher_size, size)
         for positions in arguments.positions:
-            case = {"student_size": size, "positions": positions}
-            rows += [case | row for row in measure(ways(vocabulary, positions, device), timing.rounds, device)]
+            measured = timings.side_by_side(ways(vocabulary, positions, device), timing.rounds, device)
+            for way, found in measured.items():  # the project's own have their ratios to the others
+                row = {"student_size": size, "positions": positions, "way": way, **found}
+                others = [] if way in AIMS else [other for other in AIMS if other in measured]
+                faster = {other: time_ratio(found["seconds"], measured[other]["seconds"]) for other in others}
+                rows.append(row | timings.verdict(found["seconds"]) | {"faster": faster})
     figures = {"hardware": timings.hardware(device), "rows": rows}
     timings.show(table(rows), figures, timing.output)
     return figures
@@ -94,15 +98,6 @@ def ways(vocabulary: "RandomMap", positions: int, device: "torch.device") -> dic
         own = CandidateKL(vocabulary, None, "reduce", name, temperature=TEMPERATURE, device=device)
         calls[name] = gradient(own, given, teacher, at)
     return calls
-
-
-def measure(calls: Mapping[str, Callable[[], Any]], rounds: int, device: "torch.device") -> Iterator[dict[str, Any]]:
-    """A row for each way; the project's own with their ratios to the others."""
-    measured = timings.side_by_side(calls, rounds, device)
-    for name, found in measured.items():
-        others = [] if name in AIMS else [other for other in AIMS if other in measured]
-        faster = {other: time_ratio(found["seconds"], measured[other]["seconds"]) for other in others}
-        yield {"way": name} | found | timings.verdict(found["seconds"]) | {"faster": faster}
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -1,11 +1,12 @@
 """An ONNX graph in int8: matrix products by ONNX Runtime's dynamic quantisation, embedding tables here.
 
-A table is kept once, in int8 with a scale for each row (token), also where it is the vocabulary projection of a
+A table is stored once, in int8 with a scale for each row (token), also where it is the vocabulary projection of a
 masked LM: rows are looked up and multiplied by their scales, and the projection is an integer product with the same
-bytes. ONNX Runtime's own quantisation would keep two copies, in which all tokens share one scale.
+bytes. ONNX Runtime's own quantisation would store two copies, in which all tokens share one scale.
 """
 
 import tempfile
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -66,27 +67,21 @@ def by_row(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _tables(graph: GraphProto) -> tuple[dict[str, TensorProto], dict[str, str]]:
     """Matrices of which rows are looked up, and which nothing reads but that and a product with their transpose; the
     names of such transposes, and of what."""
-    readers: dict[str, list[tuple[NodeProto, int]]] = {}
+    readers: dict[str, set[tuple[str, int]]] = defaultdict(set)
+    turned: dict[str, list[str]] = defaultdict(list)
     for node in graph.node:
         for place, name in enumerate(node.input):
-            readers.setdefault(name, []).append((node, place))
-
-    def all_are(name: str, *kinds: tuple[str, int]) -> bool:
-        return all((node.op_type, place) in kinds for node, place in readers.get(name, []))
-
+            readers[name].add((node.op_type, place))
+        if node.op_type == "Transpose":
+            turned[node.input[0]].append(node.output[0])
     tables, projections = {}, {}
     for weight in graph.initializer:
-        used = readers.get(weight.name, [])
-        turned = [node.output[0] for node, _ in used if node.op_type == "Transpose"]
-        if (
-            weight.data_type == TensorProto.FLOAT
-            and len(weight.dims) == 2
-            and any(node.op_type == "Gather" for node, _ in used)
-            and all_are(weight.name, ("Gather", 0), ("Transpose", 0))
-            and all(all_are(name, ("MatMul", 1)) for name in turned)
-        ):
-            tables[weight.name] = weight
-            projections |= dict.fromkeys(turned, weight.name)
+        name, kinds = weight.name, readers[weight.name]
+        is_table = weight.data_type == TensorProto.FLOAT and len(weight.dims) == 2 and ("Gather", 0) in kinds
+        read_by_none_else = kinds <= {("Gather", 0), ("Transpose", 0)}
+        if is_table and read_by_none_else and all(readers[other] <= {("MatMul", 1)} for other in turned[name]):
+            tables[name] = weight
+            projections |= dict.fromkeys(turned[name], name)
     return tables, projections
 
 

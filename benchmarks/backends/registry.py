@@ -6,7 +6,7 @@ the model's outputs in its order (`graph_export.OUTPUTS`), as tensors or arrays 
 """
 
 import importlib.util
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ class Backend:
         if device not in self.devices:
             raise UserError(f"`{self.name}` runs on {' and '.join(self.devices)} only")
 
-    def build(self, model: "PreTrainedModel", samples: Iterable[Arrays], folder: Path) -> None:
+    def build(self, model: "PreTrainedModel", samples: Sequence[Arrays], folder: Path) -> None:
         """Write the model. samples: inputs like those to come, the first of at least (2, 2) and with padding."""
 
     def open(self, folder: Path, threads: int, device: str = "cpu") -> Run:
@@ -54,7 +54,7 @@ class PyTorch(Backend):
     file: str = "model.safetensors"
     devices: tuple[str, ...] = ("cpu", "cuda")
 
-    def build(self, model: "PreTrainedModel", samples: Iterable[Arrays], folder: Path) -> None:
+    def build(self, model: "PreTrainedModel", samples: Sequence[Arrays], folder: Path) -> None:
         (model.bfloat16() if self.precision == "bf16" else model).save_pretrained(folder)
 
     def open(self, folder: Path, threads: int, device: str = "cpu") -> Run:
@@ -83,12 +83,12 @@ class OnnxRuntime(Backend):
     file: str = "model.onnx"
     needs: tuple[str, ...] = ("onnx", "onnxscript", "onnxruntime")
 
-    def build(self, model: "PreTrainedModel", samples: Iterable[Arrays], folder: Path) -> None:
+    def build(self, model: "PreTrainedModel", samples: Sequence[Arrays], folder: Path) -> None:
         from benchmarks.backends.graph_export import export_onnx
         from benchmarks.backends.quantization import quantize_onnx
 
         path = folder / self.file
-        export_onnx(model, next(iter(samples)), path)
+        export_onnx(model, samples[0], path)
         if self.precision == "int8":
             quantize_onnx(path, path)
 
@@ -116,12 +116,11 @@ class OpenVINO(Backend):
     file: str = "openvino_model.xml"
     needs: tuple[str, ...] = ("openvino",)
 
-    def build(self, model: "PreTrainedModel", samples: Iterable[Arrays], folder: Path) -> None:
+    def build(self, model: "PreTrainedModel", samples: Sequence[Arrays], folder: Path) -> None:
         import openvino
 
         from benchmarks.backends.graph_export import Graph, quiet, tensors
 
-        samples = list(samples)
         with quiet():
             example = tuple(tensors(samples[0]).values())
             converted = openvino.convert_model(Graph(model, list(samples[0])), example_input=example)

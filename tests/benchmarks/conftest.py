@@ -1,5 +1,7 @@
 """What the tests of benchmarks share: a tiny masked LM, and each backend's file of it."""
 
+import functools
+
 import pytest
 from transformers import BertConfig, BertForMaskedLM
 
@@ -25,16 +27,14 @@ def held_out(corpus_lines, tmp_path_factory):
 @pytest.fixture(scope="session")
 def built(masked_lm, tmp_path_factory):
     """A function: backend -> folder with its file of `masked_lm`, made once."""
-    folders = {}
 
+    @functools.cache
     def build(name):
-        if name not in folders:
-            folder = tmp_path_factory.mktemp(name)
-            if name == "onnx-int8":  # an export takes seconds
-                quantize_onnx(build("onnx") / "model.onnx", folder / "model.onnx")
-            else:
-                BACKENDS[name].build(masked_lm, [batch((9, 16), seed=seed) for seed in range(16)], folder)
-            folders[name] = folder
-        return folders[name]
+        folder = tmp_path_factory.mktemp(name)
+        if name == "onnx-int8":  # an export takes seconds
+            quantize_onnx(build("onnx") / "model.onnx", folder / "model.onnx")
+        else:
+            BACKENDS[name].build(masked_lm, [batch((9, 16), seed=seed) for seed in range(16)], folder)
+        return folder
 
     return build

@@ -29,8 +29,3 @@ def test_every_figure_of_the_text_is_in_a_table():
     known = [*leaves(tables), *leaves(FIGURES)]
     found = [token for token in untraceable(re.sub(r"`[^`]*`|\([^)]*http[^)]*\)", "", prose), known) if "." in token]
     assert found == []
-
-
-def test_the_pictures_are_there():
-    for name in re.findall(r"!\[[^]]*\]\(([^)]+)\)", TEXT):
-        assert (RESULTS / name).stat().st_size > 5000, name

@@ -10,6 +10,7 @@ from distillation.config.errors import UserError
 from distillation.models.loading import load_with_head, save_pretrained
 from distillation.runs.files import write_json
 from finetuning.sets import make_task
+from finetuning.splits import Part
 from finetuning.trainer import TaskTrainer
 from tests.benchmarks.tiny_models import SHAPE, lively, running
 
@@ -40,8 +41,7 @@ def test_each_kind_of_task_has_its_own_metric(name, source, teacher_folder):
     made = source(model, {"task": name, "max_length": 48, "recipe": {"data_dir": "demo", "task": name}})
     found = compare(made, running(made.model), may_use_lines=False)
 
-    rows = task.read("demo")["test"]
-    part = task.encode(rows, made.tokenizer, 48)
+    part = Part(rows := task.read("demo")["test"], task.encode(rows, made.tokenizer, 48))
     settings = TrainingArguments("unused", use_cpu=True, report_to="none", disable_tqdm=True)
     trainer = TaskTrainer(made.model, settings, task=task, train=None, validation=part, tokenizer=made.tokenizer)
     reported, _ = trainer.measure(part)
@@ -50,8 +50,7 @@ def test_each_kind_of_task_has_its_own_metric(name, source, teacher_folder):
     assert found["compared"] == f"{len(rows)} predictions on the {task.split} part of {name}"
     assert (found["agreement"], found["largest_difference"]) == (1, 0)
 
-    opposite = running(made.model, lambda inputs, outputs: [-one for one in outputs])
-    wrong = compare(made, opposite, may_use_lines=False)
+    wrong = compare(made, running(made.model, lambda inputs, outputs: [-one for one in outputs]), may_use_lines=False)
     assert wrong["pytorch"] == found["pytorch"] != wrong["exported"]
     assert wrong["agreement"] < 0.6 and wrong["largest_difference"] > 0
 
