@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     check_device(arguments.device)
     import torch
 
-    from benchmarks.reporting import speed
+    from benchmarks.reporting.tables import speed_table
     from benchmarks.timing.rows import measure, plan
 
     arguments.threads = arguments.threads or torch.get_num_threads()
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="models-") as folder:
         machine = measure(rows, arguments, timing.rounds, Path(folder))
     figures = {"hardware": hardware(torch.device(arguments.device)), "peak": vars(machine), "rows": rows}
-    show(speed.table([row | {"hardware": "here"} for row in rows]), figures, timing.output)
+    show(speed_table([row | {"hardware": "here"} for row in rows]), figures, timing.output)
     if busy := advice(row["seconds"] for row in rows if "error" not in row):
         print(f"warning: {busy}", file=sys.stderr)
     failed = [f"error: {row['model']} by {row['backend']}: {row['error']}" for row in rows if "error" in row]

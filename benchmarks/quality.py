@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 
 from tqdm.auto import tqdm
 
-from benchmarks.reporting.held_out import Variant, figures_of, table
+from benchmarks.reporting.tables import Variant, figures_of, variant_table
 from distillation.config.arguments import ARGUMENTS
 from distillation.config.command_line import KeyParser, check_output, key, words_of
 from distillation.config.errors import UserError, cli_entry
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
     for variant, seed in (progress := tqdm(runs, unit="run")):
         progress.set_description(f"{variant}, seed {seed}")
         results[variant, seed] = results_of(arguments.output_dir / f"{variant}-{seed}", runs[variant, seed])
-    print(text := table(summarise(results)))
+    print(text := variant_table(summarise(results)))
     write_text(arguments.output_dir / "quality.md", text + "\n")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from benchmarks import scores
-from benchmarks.reporting import held_out, speed
+from benchmarks.reporting import tables
 from distillation.config.command_line import REQUIRED, check_output, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
             hardware = ", ".join(f"{name} {value}" for name, value in content["hardware"].items())
             timings += [row | {"hardware": hardware} for row in content["rows"]]
     with as_written(named):
-        found = held_out.variants(runs), scores.scores(runs), timings
+        found = tables.variants(runs), scores.scores(runs), timings
         if not any(found):
             raise UserError(f"no results in {named}: name folders of finished runs")
         text = "\n\n".join(report(*found, arguments.output_dir)) + "\n"
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def report(
-    variants: Sequence[held_out.Variant], tuned: Sequence[scores.Score], timings: Sequence[speed.Timing], folder: Path
+    variants: Sequence[tables.Variant], tuned: Sequence[scores.Score], timings: Sequence[tables.Timing], folder: Path
 ) -> list[str]:
     """The paragraphs of the page; its pictures are written into the folder."""
     from benchmarks.reporting import plots  # matplotlib takes a second
@@ -72,14 +72,14 @@ def report(
 
     parts = ["# Results"]
     if variants:
-        parts += ["## Distillation", held_out.table(variants), HELD_OUT]
+        parts += ["## Distillation", tables.variant_table(variants), HELD_OUT]
     if logs := {variant.name: variant.logs for variant in variants if variant.logs}:
         parts += drawn("training-curves", plots.training_curves(logs), CURVES)
     if tuned:
         parts += ["## Fine-tuning", scores.table(tuned), SCORES]
     if timings:
-        parts += ["## Inference", speed.table(timings), SPEED]
-    single = speed.single_inputs(timings)
+        parts += ["## Inference", tables.speed_table(timings), SPEED]
+    single = tables.single_inputs(timings)
     if len(sized := [row for row in single if row.get("mib")]) > 1:
         parts += drawn("size-and-speed", plots.size_and_speed(sized), SIZES)
 
@@ -88,8 +88,8 @@ def report(
         right, deviation = (100 * value for value in mean_and_deviation(one.figures["masked_word_accuracy"]))
         qualities.append(scores.Score(one.name, "held-out words", right, deviation, one.parameters, one.source))
     took: dict[Path, float] = {}  # by the model, with its fastest backend
-    for row in sorted(single, key=speed.milliseconds, reverse=True):
-        took[Path(row["source"]).resolve()] = speed.milliseconds(row)
+    for row in sorted(single, key=tables.milliseconds, reverse=True):
+        took[Path(row["source"]).resolve()] = tables.milliseconds(row)
     by_size = [(score, score.parameters) for score in qualities]
     by_latency = [(score, took[path]) for score in qualities if (path := Path(score.source).resolve()) in took]
     setting = f"ms for one input of {single[0]['sequence_length']} tokens" if single else ""

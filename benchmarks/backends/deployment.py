@@ -1,33 +1,44 @@
-"""A checkpoint as a folder to deploy: one model file, its tokenizer and config, and what the export costs."""
+"""A checkpoint as a folder to deploy: model, tokenizer, config, and how far the model is from the original."""
 
+import copy
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+from transformers import PreTrainedModel, TrainingArguments
+from transformers.modeling_outputs import ModelOutput
 
-from benchmarks.backends.comparison import Deployed, compare_masked_lm, compare_on_lines, compare_on_task
-from benchmarks.backends.registry import BACKENDS, Arrays
+from benchmarks.backends.graph_export import OUTPUTS, arrays, tensors
+from benchmarks.backends.registry import BACKENDS, Arrays, Run
 from benchmarks.timing.measure import hardware
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
 from distillation.demo.resolve import resolve_demo
+from distillation.evaluation import fill_in, held_out_examples
 from distillation.models.loading import load_as_saved, load_tokenizer_of
 from distillation.runs.files import RESULTS, WEIGHTS, read_json, sha256, write_json
 from distillation.text.reading import load_lines
 from finetuning.sets import REGISTRY, make_task
 from finetuning.splits import read_parts
+from finetuning.tasks.base import Task
+from finetuning.trainer import TaskTrainer
 
 if TYPE_CHECKING:
     from benchmarks.export import ExportArguments
 
-MASKED_LM, CHOICE = "ForMaskedLM", "ForMultipleChoice"
-HEADS = (MASKED_LM, "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering", CHOICE)
+MASKED_LM, QUESTIONS, CHOICE = "ForMaskedLM", "ForQuestionAnswering", "ForMultipleChoice"
+HEADS = (MASKED_LM, "ForSequenceClassification", "ForTokenClassification", QUESTIONS, CHOICE)
 KEY = "model_name_or_path"
 LINES = 500  # of the validation file
 SAMPLES = 64  # lines from which int8 scales are taken, two a batch
 TEXTS = ("да", "Мама мыла раму, а папа читал газету.")  # of unlike lengths
+BATCH_SIZE = 16
+NO_ANSWER = -1e4  # the score of padding to be an end of an answer
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +71,20 @@ class Source:
             raise UserError(
                 f"`data_dir` is of no use: {path} does not tell of which benchmark of finetuning/ it would be"
             )
+
+
+class Deployed(nn.Module):
+    """Calls an exported model as if it were the original, on the CPU."""
+
+    def __init__(self, run: Run, model: PreTrainedModel, inputs: Sequence[str]):
+        """inputs: the names of those that the exported model takes."""
+        super().__init__()
+        self.run, self.config, self.inputs = run, model.config, inputs
+        self.names = OUTPUTS[2:] if model.config.architectures[0].endswith(QUESTIONS) else OUTPUTS[1:2]
+
+    def forward(self, **inputs: Tensor) -> ModelOutput:
+        found = arrays(self.run({name: inputs[name].numpy().astype(np.int64) for name in self.inputs}))
+        return ModelOutput({name: torch.from_numpy(one) for name, one in zip(self.names, found, strict=True)})
 
 
 def write(source: Source, arguments: "ExportArguments", folder: Path) -> dict[str, Any]:
@@ -102,17 +127,95 @@ def compare(source: Source, deployed: Deployed, may_use_lines: bool) -> dict[str
 
     Raises UserError for data of its benchmark that cannot be read, unless lines of text will do instead.
     """
-    model, tokenizer, run = source.model, source.tokenizer, source.run
     if source.head.endswith(MASKED_LM):
-        return compare_masked_lm(model, deployed, tokenizer, source.lines, source.max_length)
-    if run:
+        return _compare_masked_lm(source, deployed)
+    if run := source.run:
         try:
             task = make_task(run["task"], run["recipe"])
             parts, _ = read_parts(task, str(run["data_dir"]))
-            task, length = task.adapted(parts["train"]), min(run.get("max_length", 512), tokenizer.model_max_length)
-            return compare_on_task(model, deployed, tokenizer, task, parts["test"], length)
+            length = min(run.get("max_length", 512), source.tokenizer.model_max_length)
+            return _compare_on_task(source, deployed, task.adapted(parts["train"]), parts["test"], length)
         except UserError as error:
             if not may_use_lines:
                 raise
             logger.warning("checked on lines of text, for its benchmark cannot be read (name `data_dir`): %s", error)
-    return compare_on_lines(model, deployed, tokenizer, source.lines, source.max_length)
+    return _compare_on_lines(source, deployed)
+
+
+class Comparison:
+    """differences: the largest of some logits each; alike: whether predictions agree."""
+
+    def __init__(self):
+        self.differences: list[float] = []
+        self.alike: list[np.ndarray] = []
+
+    def add(self, exported: Tensor, original: Tensor) -> None:
+        """Logits (..., classes) of both."""
+        if len(exported):  # in a batch of short lines perhaps no token is hidden
+            self.differences.append((exported - original).abs().max().item())
+        self.alike.append((exported.argmax(-1) == original.argmax(-1)).flatten().numpy())
+
+    def found(self, what: str, **figures: Mapping[str, float]) -> dict[str, Any]:
+        """For `export.json`. what: was predicted; figures: of both models."""
+        alike = np.concatenate(self.alike)
+        agreement = {"largest_difference": max(self.differences), "agreement": float(alike.mean())}
+        return agreement | {"compared": f"{alike.size:,} {what}", **figures}
+
+
+def _compare_masked_lm(source: Source, deployed: Deployed) -> dict[str, Any]:
+    """Both fill in the same hidden words of held-out text."""
+    (examples,) = held_out_examples(source.lines, [source.tokenizer], source.max_length)
+    comparison = Comparison()
+
+    def original(batch: Arrays, positions: np.ndarray, model: nn.Module = source.model) -> Tensor:
+        inputs = tensors(batch)
+        inputs |= {name: torch.zeros_like(inputs["input_ids"]) for name in deployed.inputs if name not in inputs}
+        with torch.inference_mode():
+            return model(**inputs).logits.flatten(0, 1)[torch.from_numpy(positions)]
+
+    def exported(batch: Arrays, positions: np.ndarray) -> Tensor:
+        found = original(batch, positions, deployed)
+        comparison.add(found, original(batch, positions))
+        return found
+
+    both = {"exported": exported, "pytorch": original}
+    figures = {name: fill_in(logits, source.tokenizer, examples, BATCH_SIZE) for name, logits in both.items()}
+    return comparison.found("hidden tokens of held-out text", **figures)
+
+
+def _compare_on_lines(source: Source, deployed: Deployed) -> dict[str, Any]:
+    """Both predict lines of text. For a model that chooses, the lines of a batch are the choices."""
+    comparison = Comparison()
+    options = {"padding": True, "truncation": True, "max_length": source.max_length, "return_tensors": "pt"}
+    for start in tqdm(range(0, len(source.lines), BATCH_SIZE), desc="Comparing", leave=False):
+        inputs = dict(source.tokenizer(source.lines[start : start + BATCH_SIZE]["text"], **options))
+        inputs = {name: one[None] if source.head.endswith(CHOICE) else one for name, one in inputs.items()}
+        real = inputs["attention_mask"].bool()
+        with torch.inference_mode():
+            both = deployed(**inputs), source.model(**inputs)
+        for name in deployed.names:
+            logits = [outputs[name] for outputs in both]
+            if len(deployed.names) == 2:  # the ends of an answer
+                logits = [one.masked_fill(~real, NO_ANSWER) for one in logits]
+            elif logits[0].dim() == 3:  # labels of tokens
+                logits = [one[real] for one in logits]
+            comparison.add(*logits)
+    return comparison.found("predictions on lines of text")
+
+
+def _compare_on_task(source: Source, deployed: Deployed, task: Task, rows: list, length: int) -> dict[str, Any]:
+    """By the metrics of a benchmark. rows: of the part that it reports; length: in tokens."""
+    tokenizer, comparison = source.tokenizer, Comparison()
+    part = task.encode(rows, tokenizer, length)
+    settings = TrainingArguments("unused", per_device_eval_batch_size=BATCH_SIZE, use_cpu=True, report_to="none")
+    settings.disable_tqdm = True
+    figures, answers, logits = {}, {}, {}
+    for name, one in (("exported", deployed), ("pytorch", source.model)):
+        trainer = TaskTrainer(one, copy.copy(settings), task=task, train=None, validation=part, tokenizer=tokenizer)
+        logits[name] = trainer.logits(part.inputs)
+        predictions = task.decode(part, logits[name])
+        figures[name] = task.score(rows, predictions)
+        answers[name] = [prediction["prediction"] for prediction in predictions]
+    comparison.differences = [float(np.abs(one - other).max()) for one, other in zip(*logits.values(), strict=True)]
+    comparison.alike = [np.array([one == other for one, other in zip(*answers.values(), strict=True)])]
+    return comparison.found(f"predictions on the {task.split} part of {task.name}", **figures)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter, StrMethodFormatter
 
-from benchmarks.reporting.speed import Timing, milliseconds
+from benchmarks.reporting.tables import Timing, milliseconds
 from benchmarks.scores import Score
 from distillation.config.terms import TERMS
 from distillation.runs.files import mean_and_deviation

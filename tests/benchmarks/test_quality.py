@@ -15,7 +15,7 @@ def test_table_by_hand():
         losses = {"teacher": 0.5, "student_before": 0.5, "student": loss}
         run = {f"{name}_heldout_{metric}": value for name, value in losses.items() for metric in METRICS}
         results[variant, seed] = run | {"parameters": 1000, "teacher_parameters": 9000, "steps": 7}
-    assert quality.table(quality.summarise(results)).splitlines()[2:] == [
+    assert quality.variant_table(quality.summarise(results)).splitlines()[2:] == [
         "| teacher | 9,000 |  | 1 | 0.500 | 0.500 | 50.0 % | 50.0 % |",
         "| student before | 1,000 | 0 | 1 | 0.500 | 0.500 | 50.0 % | 50.0 % |",
         "| mlm | 1,000 | 7 | 2 | 2.000 ± 1.414 | 2.000 ± 1.414 | 200.0 ± 141.4 % | 200.0 ± 141.4 % |",

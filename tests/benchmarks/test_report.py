@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import report
-from benchmarks.reporting import plots, speed
+from benchmarks.reporting import plots, tables
 from benchmarks.scores import Score
 from distillation.runs.files import METRICS, write_json
 
@@ -80,8 +80,8 @@ def test_curves_are_a_line_a_variant_in_a_band():
 
 
 def test_the_table_of_inference():
-    """2 ms against the 8 ms of the largest model in PyTorch, which is not the slowest row, and a bound of 1 ms. What is
-    busy is told and compared with nothing: rounds of 109 to 1,556 ms once made a student 1,046 times as fast."""
+    """2 ms against the 8 ms of the largest model in PyTorch, which is not the slowest row, and a bound of 1 ms. Busy
+    rows are compared with nothing: rounds of 109 to 1,556 ms once made a student 1,046 times as fast."""
     small = timing("a/small", "onnx", seconds=[0.002], bound_seconds=0.001, mib=0.5, peak_mib=[3, 5])
     busy = timing("a/large", seconds=[0.109, 1.556], parameters=9_000, bound_seconds=0.001)
     rows = [
@@ -90,17 +90,17 @@ def test_the_table_of_inference():
         timing("a/large", seconds=[0.008], parameters=9_000),
         timing("a/large", "int8", parameters=9_000, error="No room\nfor it."),
     ]
-    assert speed.table(rows).splitlines()[2:] == [
+    assert tables.speed_table(rows).splitlines()[2:] == [
         "| large | 9,000 | encoder | 1 x 8 | onnx |  | 1,500 [1,500, 1,500] | 0.667 | 0.01 |  |  |",
         "| large | 9,000 | encoder | 1 x 8 | torch |  | 8 [8, 8] | 125 | 1.00 |  |  |",
         "| small | 1,000 | encoder | 1 x 8 | onnx | 0.5 | 2 [2, 2] | 500 | 4.00 | 50% | 4 |",
         "| large | 9,000 | encoder | 1 x 8 | int8 |  | not measured: No room for it. |  |  |  |  |",
     ]
-    assert speed.table([busy, small]).splitlines()[2:] == [
+    assert tables.speed_table([busy, small]).splitlines()[2:] == [
         "| large | 9,000 | encoder | 1 x 8 | torch |  | 832 [109, 1,556] spread 14.3x |  |  |  |  |",
         "| small | 1,000 | encoder | 1 x 8 | onnx | 0.5 | 2 [2, 2] | 500 |  | 50% | 4 |",
     ]
-    assert speed.single_inputs([busy]) == []
+    assert tables.single_inputs([busy]) == []
 
 
 def test_quality_is_a_panel_a_task_and_a_point_a_model():
@@ -113,7 +113,7 @@ def test_quality_is_a_panel_a_task_and_a_point_a_model():
     assert [point.get_xydata().tolist() for point in points[:2]] == [[[10, 0]], [[11, 1]]]
     rows = [timing("a/x", name, sequence_length=16) for name in ("torch", "onnx")]
     others = [timing("a/x"), timing("a/x", sequence_length=16, batch_size=2)]
-    assert speed.single_inputs([*others, *rows]) == rows
+    assert tables.single_inputs([*others, *rows]) == rows
 
 
 def test_timings_that_lack_something_are_one_sentence(tmp_path, capsys):

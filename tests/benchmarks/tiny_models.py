@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.backends.comparison import Deployed
+from benchmarks.backends.deployment import Deployed
 from benchmarks.backends.graph_export import tensors
 
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}

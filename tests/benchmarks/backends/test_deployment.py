@@ -1,8 +1,8 @@
-"""A fine-tuned model is checked by the metric of its own benchmark, whichever that is."""
+"""What an export costs is seen: in logits, in predictions, and in the metric of the model's own benchmark."""
 
 import pytest
+import transformers as hf
 from datasets import Dataset
-from transformers import BertConfig, BertForSequenceClassification, TrainingArguments
 
 from benchmarks.backends.deployment import Source, compare, samples_of
 from benchmarks.export import ExportArguments
@@ -10,27 +10,71 @@ from distillation.config.errors import UserError
 from distillation.models.loading import load_with_head, save_pretrained
 from distillation.runs.files import write_json
 from finetuning.sets import make_task
-from finetuning.splits import Part
 from finetuning.trainer import TaskTrainer
-from tests.benchmarks.tiny_models import SHAPE, lively, running
+from tests.benchmarks.tiny_models import SHAPE, blind, lively, running
 
 
 @pytest.fixture
 def source(tmp_path, held_out, tokenizer):
-    """A function: a model, and the results beside it -> a `Source`."""
+    """A function: a model, the results beside it, and lines of text -> a `Source`."""
 
-    def make(model, results=None, **keys):
+    def make(model, results=None, texts=None, **keys):
         save_pretrained(model, tokenizer, tmp_path / "run")
         if results:
             write_json(tmp_path / "run" / "all_results.json", results)
-        return Source(ExportArguments(str(tmp_path / "run"), str(tmp_path / "new"), "onnx", str(held_out), **keys))
+        made = Source(ExportArguments(str(tmp_path / "run"), str(tmp_path / "new"), "onnx", str(held_out), **keys))
+        made.lines = Dataset.from_dict({"text": texts}) if texts else made.lines
+        return made
 
     return make
 
 
 @pytest.fixture
-def classifier(tokenizer):
-    return lively(BertForSequenceClassification, BertConfig(vocab_size=len(tokenizer), **SHAPE))
+def tiny(tokenizer):
+    """A function: a class of models, and its number of labels -> a model."""
+    sizes = dict(vocab_size=len(tokenizer), max_position_embeddings=64, **SHAPE)
+    return lambda model_class, labels=2: lively(model_class, hf.BertConfig(num_labels=labels, **sizes))
+
+
+def test_hidden_words(source, teacher_folder):
+    """A difference that changes no prediction is seen, and one that does. Of 16 one-word lines often none is hidden:
+    there is nothing to compare then, and nothing wrong."""
+    model = hf.AutoModelForMaskedLM.from_pretrained(teacher_folder)
+    made = source(model, texts=["кот"] * 300)
+    short = compare(made, running(made.model), False)
+    assert (short["agreement"], short["largest_difference"]) == (1, 0) and short["exported"] == short["pytorch"]
+    made = source(model)
+    louder = compare(made, running(made.model, lambda inputs, outputs: [outputs[0] + 0.5]), False)
+    assert louder["largest_difference"] == pytest.approx(0.5, rel=1e-4) and louder["agreement"] == 1
+    wrong = compare(made, blind(made.model), False)
+    assert wrong["largest_difference"] > 0.1 and wrong["agreement"] < 1
+    assert wrong["pytorch"] == louder["pytorch"] != wrong["exported"]
+
+
+@pytest.mark.parametrize(
+    ("model_class", "labels", "count"),
+    [
+        (hf.BertForSequenceClassification, 70, 40),
+        (hf.BertForQuestionAnswering, 2, 80),
+        (hf.BertForTokenClassification, 70, None),
+        (hf.BertForMultipleChoice, 2, 3),  # of 16, 16, and 8 lines the likeliest
+    ],
+)
+def test_lines_of_text(model_class, labels, count, source, tiny, tokenizer, corpus_lines):
+    """Scores of padding are no predictions, and what an exported model has there does not matter; the mask does."""
+    made = source(tiny(model_class, labels), texts=corpus_lines[:40])
+    count = count or sum(len(ids) for ids in tokenizer(corpus_lines[:40])["input_ids"])
+
+    def noise_in_padding(inputs, outputs):
+        for one in outputs:
+            if one.shape[:2] == inputs["input_ids"].shape:
+                one[inputs["attention_mask"] == 0] = 1e3
+        return outputs
+
+    found, wrong = compare(made, running(made.model, noise_in_padding), True), compare(made, blind(made.model), True)
+    assert found["compared"] == f"{count:,} predictions on lines of text"
+    assert (found["agreement"], found["largest_difference"]) == (1, 0)
+    assert wrong["largest_difference"] > 0.1 and (wrong["agreement"] < 1 or count == 3)
 
 
 @pytest.mark.parametrize("name", ["rusentiment", "collection3", "sberquad", "terra", "parus"])
@@ -39,18 +83,17 @@ def test_each_kind_of_task_has_its_own_metric(name, source, teacher_folder):
     task = make_task(name)
     model = load_with_head(task.model_class, str(teacher_folder), "model_name_or_path", task.labels)
     made = source(model, {"task": name, "max_length": 48, "recipe": {"data_dir": "demo", "task": name}})
-    found = compare(made, running(made.model), may_use_lines=False)
-
-    part = Part(rows := task.read("demo")["test"], task.encode(rows, made.tokenizer, 48))
-    settings = TrainingArguments("unused", use_cpu=True, report_to="none", disable_tqdm=True)
+    part = task.encode(rows := task.read("demo")["test"], made.tokenizer, 48)
+    settings = hf.TrainingArguments("unused", use_cpu=True, report_to="none", disable_tqdm=True)
     trainer = TaskTrainer(made.model, settings, task=task, train=None, validation=part, tokenizer=made.tokenizer)
     reported, _ = trainer.measure(part)
+
+    found = compare(made, running(made.model), False)
     assert found["pytorch"] == found["exported"] == {key: reported[key] for key in reported.keys() - {"loss"}}
     assert task.primary_metric in found["pytorch"]
     assert found["compared"] == f"{len(rows)} predictions on the {task.split} part of {name}"
     assert (found["agreement"], found["largest_difference"]) == (1, 0)
-
-    wrong = compare(made, running(made.model, lambda inputs, outputs: [-one for one in outputs]), may_use_lines=False)
+    wrong = compare(made, running(made.model, lambda inputs, outputs: [-one for one in outputs]), False)
     assert wrong["pytorch"] == found["pytorch"] != wrong["exported"]
     assert wrong["agreement"] < 0.6 and wrong["largest_difference"] > 0
 
@@ -63,19 +106,19 @@ def test_each_kind_of_task_has_its_own_metric(name, source, teacher_folder):
         (None, "`data_dir` is of no use"),
     ],
 )
-def test_without_a_benchmark_or_its_data(results, refused, source, classifier):
+def test_without_a_benchmark_or_its_data(results, refused, source, tiny):
     """Lines of text do where nobody asked for the benchmark; where somebody did, that is an error."""
-    made = source(classifier, results)
+    model = tiny(hf.BertForSequenceClassification)
+    made = source(model, results)
     assert compare(made, running(made.model), True)["compared"] == "60 predictions on lines of text"
     with pytest.raises(UserError, match=refused):
-        compare(source(classifier, results, data_dir="no/such/folder"), running(made.model), False)
+        compare(source(model, results, data_dir="no/such/folder"), running(made.model), False)
 
 
 @pytest.mark.parametrize("texts", [["да", "он идёт домой"], ["да"], ["да", "да", "да"]])
-def test_the_example_has_padding(texts, source, classifier):
+def test_the_example_has_padding(texts, source, tiny):
     """Without it, a way to export that looks for padding would find that there never is any."""
-    made = source(classifier)
-    made.lines = Dataset.from_dict({"text": texts})
+    made = source(tiny(hf.BertForSequenceClassification), texts=texts)
     samples = samples_of(made)
     assert all(len(one["input_ids"]) == 2 for one in samples)
     assert sorted(samples[0]["attention_mask"].min(1)) == [0, 1]
