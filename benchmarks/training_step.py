@@ -92,12 +92,13 @@ def command(name: str, changes: Mapping[str, Sequence[str]], folder: Path) -> li
     named = set(changes) | (set() if path.parent == RECIPES else keys.keys())  # inputs of one's own recipe are there
     values = {key: value for key, value in SIZES.items() if key not in named} | ONE_STEP
     values |= {"output_dir": str(folder / "output")}
-    made = {"teacher_name_or_path": "teacher"} if "teacher_name_or_path" not in named else {}
-    if "student_vocabulary" in keys.keys() - named:
-        made["student_vocabulary"] = Path(keys["student_vocabulary"]).name
-    for name, place in made.items():
-        (folder / place).mkdir(exist_ok=True)
-        values[name] = str(folder / place)
+    for name, place in {
+        "teacher_name_or_path": "teacher",
+        "student_vocabulary": keys.get("student_vocabulary"),
+    }.items():
+        if place and name not in named:
+            values[name] = str(folder / Path(place).name)
+            Path(values[name]).mkdir(exist_ok=True)
     if not {"train_file", "dataset_name"} & named:
         values["train_file"] = str(folder / "corpus.txt")
         Path(values["train_file"]).touch()

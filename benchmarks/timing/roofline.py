@@ -6,7 +6,7 @@ activations, attention maps in memory) is left out, so the bound cannot be reach
 """
 
 import timeit
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,12 +28,6 @@ class Machine:
 
     flops: dict[str, float]
     bandwidth: float
-
-    @staticmethod
-    def best(found: "Sequence[Machine]") -> "Machine":
-        """The best of several measurements: other work of a machine can only make it look slower."""
-        flops = {name: max(one.flops[name] for one in found) for name in found[0].flops}
-        return Machine(flops, max(one.bandwidth for one in found))
 
     def bound(self, flops: float, weights: float, precision: str) -> float | None:
         """Seconds for so many operations and weights; None where the precision was not measured."""

@@ -57,20 +57,15 @@ def test_one_failure_does_not_end_the_others(tmp_path, capfd):
     assert "| tiny | " in printed and "3 x 16" in printed
 
 
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (["torch", "--sequence_lengths", "33"], "tiny by torch: `sequence_lengths` 33 exceeds its 32 positions"),
-        (["onnx"], "tiny by onnx: `onnx` needs no_such_package"),
-    ],
-)
-def test_what_cannot_be_measured_is_known_beforehand(words, sentence, shape, monkeypatch, capsys):
-    """Before anything is built."""
+@pytest.mark.parametrize("backend", ["torch", "onnx"])
+def test_what_cannot_be_measured_is_known_beforehand(backend, shape, monkeypatch, capsys):
+    """A package that is not there, or a text too long: before anything is built."""
     monkeypatch.setitem(BACKENDS, "onnx", replace(BACKENDS["onnx"], needs=("no_such_package",)))
     monkeypatch.setattr(rows, "in_process", lambda *_: pytest.fail("was built"))
     with pytest.raises(SystemExit, match="2"):
-        inference.main([*QUICK, "--models", shape, "--backends", *words])
-    assert f"error: {sentence}" in capsys.readouterr().err
+        inference.main([*QUICK, "--models", shape, "--backends", backend, "--sequence_lengths", "33"])
+    problem = {"torch": "`sequence_lengths` 33 exceeds its 32 positions", "onnx": "`onnx` needs no_such_package"}
+    assert f"error: tiny by {backend}: {problem[backend]}" in capsys.readouterr().err
 
 
 def test_rows_take_turns(shape, tmp_path, monkeypatch):
@@ -103,5 +98,4 @@ def test_on_a_gpu(shape):
     """Timed until it has finished, with the memory that torch has allocated there."""
     argv = ["--models", shape, "--heads", "masked-lm", "--backends", "torch", "torch-bf16", "compile"]
     found = inference.main([*argv, *QUICK, "--device", "cuda"])["rows"]
-    assert len(found) == 6 and all(row["device"] == "cuda" and row["bound_seconds"] > 0 for row in found)
-    assert all(min(row["peak_mib"]) > 0 for row in found)
+    assert len(found) == 6 and all(min(row["bound_seconds"], *row["peak_mib"]) > 0 for row in found)

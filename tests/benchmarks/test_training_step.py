@@ -3,7 +3,6 @@
 import json
 
 import pytest
-import torch
 import yaml
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -22,11 +21,9 @@ def step(tmp_path, teacher_folder, student_vocabulary, corpus_file):
 
     def make(alignment, **more):
         (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(STUDENT))
-        changes = dict(
-            teacher_name_or_path=teacher_folder, train_file=corpus_file, max_length=32, use_cpu=True, **more
-        )
-        changes |= {} if alignment == "same" else {"student_vocabulary": student_vocabulary}
-        words = {key: [str(value)] for key, value in changes.items()}
+        more |= {} if alignment == "same" else {"student_vocabulary": student_vocabulary}
+        more |= dict(teacher_name_or_path=teacher_folder, train_file=corpus_file, max_length=32, use_cpu=True)
+        words = {key: [str(value)] for key, value in more.items()}
         return build(training_step.command(f"{tmp_path / 'recipe.yaml'}:{alignment}", words, tmp_path))
 
     return make
@@ -88,13 +85,6 @@ def test_table_and_json(argv, tmp_path, capsys, monkeypatch):
     for other in ("floor", "cached"):
         assert row["ratios"][f"step to {other}"]["median"] == pytest.approx(seconds["step"][0] / seconds[other][0])
     assert "step to floor" in printed and "tokens/s" in printed
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_on_a_gpu(argv):
-    """Memory is that of the device."""
-    (row,) = training_step.main([*argv, "--rounds", "2", "--bf16=true"])["rows"]
-    assert row["device"].startswith("cuda") and row["precision"] == "bf16" and min(row["mib"]["step"]) > 0
 
 
 def test_a_synthetic_vocabulary_has_its_size_and_knows_its_share():
