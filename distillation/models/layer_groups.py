@@ -16,23 +16,17 @@ def layer_groups(teacher_layers: int, student_layers: int) -> list[range]:
     return [range(k * size, (k + 1) * size) for k in range(student_layers)]
 
 
-def group_means(layers: Sequence[Tensor], groups: Sequence[range]) -> list[Tensor]:
-    """The mean of each group of equally shaped tensors; `layers[i]` belongs to layer i (no embeddings before it)."""
-    return [mean([layers[i] for i in group]) for group in groups]
-
-
 def means_of(layers: Sequence[Tensor], view: str, groups: int) -> list[Tensor]:
-    """What is compared of a model's layers: the means of as many `groups`, the `last`, or the `average` of all."""
+    """What is compared of equally shaped layers (without embeddings): the mean of each of as many `groups`, the
+    `last`, or the `average` of all."""
     if view == "groups":
-        return group_means(layers, layer_groups(len(layers), groups))
+        return [mean([layers[i] for i in group]) for group in layer_groups(len(layers), groups)]
     return [layers[-1] if view == "last" else mean(layers)]
 
 
 def mean(tensors: Sequence[Tensor]) -> Tensor:
     """Mean of equally shaped tensors, without stacking them."""
-    if len(tensors) == 1:
-        return tensors[0]
     total = tensors[0]
     for tensor in tensors[1:]:
         total = total + tensor
-    return total / len(tensors)
+    return total / len(tensors) if len(tensors) > 1 else total

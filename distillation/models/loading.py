@@ -1,7 +1,9 @@
-"""Checkpoints, of all stages: loaded, checked, and saved. Whatever a loader raises becomes one sentence."""
+"""Checkpoints of all stages: loaded, checked, and saved. Whatever a loader raises becomes one sentence.
+
+Each `load_*` takes a folder or Hub id and the key that named it, and raises UserError.
+"""
 
 import copy
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,14 +12,8 @@ from typing import Any
 import torch
 import transformers
 from torch import Tensor
-from transformers import (
-    AutoConfig,
-    AutoModelForMaskedLM,
-    AutoTokenizer,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.utils import logging as transformers_logging
 
 from distillation.config.errors import UserError, one_line
@@ -29,9 +25,8 @@ PLACEHOLDERS = 5  # special tokens, which transformers puts where there is no vo
 
 @contextmanager
 def explained(key: str, name_or_path: str, problem: str = "cannot be loaded") -> Iterator[None]:
-    """Raise any exception as a UserError that names the key and what it was given. Loaders raise many types: for a
-    missing folder, a broken file, an unknown id. Their warnings are dropped: that a head is new is no news.
-    """
+    """Raise any exception as a UserError that names the key and its value. Loaders raise many types: for a missing
+    folder, a broken file, an unknown id. Their warnings are dropped: a new head is expected."""
     level = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:
@@ -44,14 +39,11 @@ def explained(key: str, name_or_path: str, problem: str = "cannot be loaded") ->
         transformers_logging.set_verbosity(level)
 
 
-# Each `load_*` takes a folder or Hub id and the key that named it, and raises UserError.
-
-
 def load_config(name_or_path: str, key: str) -> PreTrainedConfig:
-    """The config of a checkpoint. A distilled model's may ask for hidden states and attention maps, which costs time
-    and memory and says nothing to those who use the model: here it does not."""
+    """The config of a checkpoint. A distilled model's may ask for hidden states and attention maps, which cost every
+    user time and memory: here it does not."""
     with explained(key, name_or_path):
-        config = AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
+        config = transformers.AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
         config.output_hidden_states = config.output_attentions = False
         return config
 
@@ -59,15 +51,16 @@ def load_config(name_or_path: str, key: str) -> PreTrainedConfig:
 def load_masked_lm(name_or_path: str, key: str, attn_implementation: str = "sdpa") -> PreTrainedModel:
     """A masked LM with a trained head, ready to evaluate."""
     config = load_config(name_or_path, key)
-    # BART and T5 are in the mapping as well, but they write a text instead of filling one in.
+    # BART and T5 are in the mapping as well, but they generate text instead of filling it in.
     if type(config) not in AutoModelForMaskedLM._model_mapping or config.is_encoder_decoder:
         raise UserError(f"`{key}` {name_or_path!r} is not a masked language model; give one, such as a BERT")
-    options = dict(config=config, attn_implementation=attn_implementation)
-    return load_trained(AutoModelForMaskedLM, name_or_path, key, **options)
+    return load_trained(
+        AutoModelForMaskedLM, name_or_path, key, config=config, attn_implementation=attn_implementation
+    )
 
 
 def load_as_saved(name_or_path: str, key: str, heads: tuple[str, ...] = ("",), **options: Any) -> PreTrainedModel:
-    """A model of the class that its config names. heads: ends of the names that will do."""
+    """A model of the class that its config names. heads: ends of the names that are accepted."""
     config = load_config(name_or_path, key)
     name = (config.architectures or ["model without a head"])[0]
     if not name.endswith(heads) or not hasattr(transformers, name):
@@ -76,11 +69,7 @@ def load_as_saved(name_or_path: str, key: str, heads: tuple[str, ...] = ("",), *
 
 
 def load_with_head(
-    model_class: Any,
-    name_or_path: str,
-    key: str,
-    labels: Sequence[str] | None = None,
-    random_weights: bool = False,
+    model_class: Any, name_or_path: str, key: str, labels: Sequence[str] | None = None, random_weights: bool = False
 ) -> PreTrainedModel:
     """A checkpoint with the head of a class: its own if that fits, else a new one. Its encoder has to be trained.
 
@@ -95,10 +84,9 @@ def load_with_head(
         with explained(key, name_or_path):
             return model_class.from_config(config, dtype=torch.float32, trust_remote_code=False)
     model, absent = _load(model_class, name_or_path, key, config=config, ignore_mismatched_sizes=True)
-    inside = f"{model.base_model_prefix}."
-    for name in absent:
-        if name.startswith(inside) and ".pooler." not in name:  # a pooler is new where the checkpoint was a masked LM
-            raise UserError(f"`{key}` {name_or_path!r} lacks trained weights for {name}: give a whole checkpoint")
+    for name in absent:  # a pooler is new where the checkpoint was a masked LM
+        if name.startswith(f"{model.base_model_prefix}.") and ".pooler." not in name:
+            raise UserError(f"`{key}` {name_or_path!r} lacks trained weights for {name}: give a complete checkpoint")
     return model
 
 
@@ -112,9 +100,9 @@ def load_trained(
     """A model all of whose weights are in its checkpoint."""
     model, absent = _load(model_class, name_or_path, key, **options)
     if absent:
+        names = ", ".join(absent[:3]) + " and more" * (len(absent) > 3)
         raise UserError(
-            f"`{key}` {name_or_path!r} lacks trained weights for {', '.join(absent[:3])}"
-            f"{' and more' if len(absent) > 3 else ''}: its predictions would be random; {remedy}"
+            f"`{key}` {name_or_path!r} lacks trained weights for {names}: its predictions would be random; {remedy}"
         )
     return model
 
@@ -128,26 +116,19 @@ def _load(model_class: Any, name_or_path: str, key: str, **options: Any) -> tupl
     return model.eval(), sorted(absent | {name for name, *_ in loading["mismatched_keys"]})
 
 
-def load_tokenizer(
-    name_or_path: str, key: str, roles: Sequence[str] = ("mask_token", "pad_token")
-) -> PreTrainedTokenizerBase:
+def load_tokenizer(name_or_path: str, key: str, roles: Sequence[str] = ("mask_token", "pad_token")) -> Tokenizer:
     """A fast tokenizer with the special tokens that its use needs, by default those of masked-LM training."""
     with explained(key, name_or_path, "has no usable tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
         tokenizer(PROBE)
         if not tokenizer.model_max_length >= 1:
             raise ValueError(f"model_max_length is {tokenizer.model_max_length}")
         tokenizer.model_max_length = int(tokenizer.model_max_length)  # the file may have a float
     if not tokenizer.is_fast:
-        raise UserError(
-            f"`{key}` {name_or_path!r} has a slow tokenizer, which cannot tell the characters behind its tokens: "
-            "save its fast version (tokenizer.json) there"
-        )
+        raise UserError(f"`{key}` {name_or_path!r} has a slow tokenizer: save its fast one (tokenizer.json) there")
     for role in roles:
         if getattr(tokenizer, role) is None:
-            raise UserError(
-                f"the tokenizer of `{key}` {name_or_path!r} has no {role}: set one and save it, or use another's"
-            )
+            raise UserError(f"`{key}` {name_or_path!r} has no {role}: set one in its tokenizer and save it")
     if len(tokenizer) <= PLACEHOLDERS:
         raise UserError(f"`{key}` {name_or_path!r} has no tokenizer: put its tokenizer.json there")
     return tokenizer
@@ -155,7 +136,7 @@ def load_tokenizer(
 
 def load_tokenizer_of(
     model: PreTrainedModel, name_or_path: str, key: str, roles: Sequence[str] = ("pad_token",)
-) -> PreTrainedTokenizerBase:
+) -> Tokenizer:
     """The tokenizer of a checkpoint, as its model needs it."""
     tokenizer = load_tokenizer(name_or_path, key, roles)
     check_rows(tokenizer, model, name_or_path, key)
@@ -169,21 +150,17 @@ def load_tokenizer_of(
     return tokenizer
 
 
-def check_numbering(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Raise UserError for a vocabulary with gaps, of which no model has as many rows as there are tokens."""
+def check_numbering(tokenizer: Tokenizer) -> None:
+    """Raise UserError for a vocabulary with gaps: its model would need more rows than there are tokens."""
     tokens, numbers = len(tokenizer), 1 + max(tokenizer.get_vocab().values())
     if numbers > tokens:
         raise UserError(
-            f"the tokenizer {tokenizer.name_or_path!r} has {tokens} tokens, and numbers up to {numbers}: give one "
-            "whose tokens are numbered without gaps"
+            f"the tokenizer {tokenizer.name_or_path!r} numbers {tokens} tokens up to {numbers}: give one without gaps"
         )
 
 
-def check_rows(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, name_or_path: str, key: str) -> None:
-    """Raise UserError for a tokenizer with a token that its model has no embedding for.
-
-    key: the recipe key that named both.
-    """
+def check_rows(tokenizer: Tokenizer, model: PreTrainedModel, name_or_path: str, key: str) -> None:
+    """Raise UserError for a tokenizer with a token that its model has no embedding for; `key` named both."""
     tokens, rows = 1 + max(tokenizer.get_vocab().values()), model.get_input_embeddings().num_embeddings
     if tokens > rows:
         raise UserError(
@@ -192,10 +169,10 @@ def check_rows(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, name_
         )
 
 
-def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
-    """Make the tokenizer give what the model takes, no longer than it reads, also once it is saved."""
+def fit_tokenizer(tokenizer: Tokenizer, model: PreTrainedModel) -> None:
+    """Make the tokenizer give what the model takes, and no more tokens than it reads, also once it is saved."""
     names = tokenizer.model_input_names
-    if getattr(model.config, "type_vocab_size", 0) < 2:  # DistilBERT, RoBERTa: the segments say nothing to them
+    if getattr(model.config, "type_vocab_size", 0) < 2:  # DistilBERT, RoBERTa: they ignore segments
         names = [name for name in names if name != "token_type_ids"]
     tokenizer.model_input_names = tokenizer.init_kwargs["model_input_names"] = names
     tokenizer.model_max_length = min(tokenizer.model_max_length, position_count(model))
@@ -204,27 +181,23 @@ def fit_tokenizer(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) ->
 def position_count(model: PreTrainedModel) -> int:
     """How many tokens a model can read at once; 512 where its config does not say."""
     positions = getattr(model.config, "max_position_embeddings", None) or 512
-    offset = getattr(model.config, "pad_token_id", 0) + 1 if counts_from_padding(model) else 0
-    return positions - offset
+    return positions - (getattr(model.config, "pad_token_id", 0) + 1 if counts_from_padding(model) else 0)
 
 
 def counts_from_padding(model: PreTrainedModel) -> bool:
-    """Whether positions are numbered behind that of padding, as RoBERTa does."""
+    """Whether the first position is the one after that of padding, as in RoBERTa."""
     embeddings = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
     return any(getattr(module, "padding_idx", None) is not None for module in embeddings)
 
 
 def save_pretrained(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    folder: str | Path,
-    state_dict: dict[str, Tensor] | None = None,
+    model: PreTrainedModel, tokenizer: Tokenizer, folder: str | Path, state_dict: dict[str, Tensor] | None = None
 ) -> None:
     """Write what `AutoModelFor...` and `AutoTokenizer` load, readable as the umask says.
 
-    state_dict: gathered weights to write in the place of the model's own.
+    state_dict: gathered weights, written in place of the model's own.
     """
-    tokenizer = copy.deepcopy(tokenizer)  # the caller goes on with it, perhaps for another model
+    tokenizer = copy.deepcopy(tokenizer)  # the caller may use it with another model
     fit_tokenizer(tokenizer, model)
     model.save_pretrained(folder, state_dict=state_dict)
     for weights in Path(folder).glob("*.safetensors"):
@@ -232,9 +205,9 @@ def save_pretrained(
     save_tokenizer(tokenizer, folder)
 
 
-def save_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: str | Path) -> None:
+def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
     """Write what `AutoTokenizer` loads; for WordPiece also `vocab.txt`, which transformers 5 leaves out."""
     tokenizer.save_pretrained(folder)
-    if json.loads(tokenizer.backend_tokenizer.to_str())["model"]["type"] == "WordPiece":
+    if type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece":
         tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
         Path(folder, "vocab.txt").write_text("".join(f"{token}\n" for token, _ in tokens), encoding="utf-8")

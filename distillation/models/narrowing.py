@@ -1,7 +1,7 @@
 """A DistilBERT's weights in a narrower one: a part of its coordinates, of each of its heads, and of its inner units.
 
-`crop` keeps the first of them, `pca` those that carry most. The residual stream is seen through a basis P (width,
-narrower width) with orthonormal columns: a state x (a row) becomes x P. Weights stand as in `nn.Linear`, (out, in).
+`crop` takes the first of them, `pca` those that carry most. The residual stream is seen through a basis P (width,
+narrower width) with orthonormal columns: a state x (a row) becomes x P. Weights are (out, in), as in `nn.Linear`.
 """
 
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import DistilBertConfig
 
 _EMBEDDINGS = ("word_embeddings", "position_embeddings")
-_WORDS, _POSITIONS = (f"distilbert.embeddings.{name}.weight" for name in _EMBEDDINGS)
+WORDS, POSITIONS = (f"distilbert.embeddings.{name}.weight" for name in _EMBEDDINGS)
 _READERS = (*_EMBEDDINGS, "q_lin", "k_lin", "v_lin", "lin1", "vocab_transform")  # their columns are coordinates
 _WRITERS = ("out_lin", "lin2", "vocab_transform")  # their rows are
 
@@ -19,13 +19,17 @@ _WRITERS = ("out_lin", "lin2", "vocab_transform")  # their rows are
 def narrow_model(weights: Mapping[str, Tensor], config: DistilBertConfig, heads: int, how: str) -> dict[str, Tensor]:
     """Weights of a DistilBERT with `heads` heads, all or some (word embeddings at least), in the shapes of `config`.
 
-    Where the residual stream gets narrower, word embeddings are centred and get the deviation of fresh ones. Of equal
-    shapes nothing changes.
+    Where the residual stream gets narrower, word embeddings are centred and get the deviation of fresh ones. Weights
+    of equal shapes do not change.
     """
-    narrower = config.dim < weights[_WORDS].shape[1]
+    narrower = config.dim < weights[WORDS].shape[1]
     if narrower:
-        weights = {**weights, **_centred(weights)}
-    basis = residual_basis(weights[_WORDS], config.dim, how)
+        # The words' mean is often larger than their differences. Moved to the positions, it leaves the sums of word
+        # and position as they are, and changes the tied decoder's logits by one number for all tokens.
+        middle = weights[WORDS].mean(0)
+        moved = {WORDS: -middle, POSITIONS: middle}
+        weights = {name: weight + moved[name] if name in moved else weight for name, weight in weights.items()}
+    basis = residual_basis(weights[WORDS], config.dim, how)
     narrowed = {name: _residual(name, weight, basis) for name, weight in weights.items()}
     for k in range(config.n_layers):
         prefix = f"distilbert.transformer.layer.{k}"
@@ -38,10 +42,9 @@ def narrow_model(weights: Mapping[str, Tensor], config: DistilBertConfig, heads:
 def residual_basis(rows: Tensor, width: int, how: str) -> Tensor:
     """P (rows' width, width) for rows (tokens, rows' width).
 
-    pca: the principal directions of the rows, so that their inner products, and with them the logits of a tied
-    decoder, are kept as far as they can be. One direction is spent on the constant vector, which becomes the constant
-    vector again: it is what LayerNorm takes away, and but for its gain and the norm of what is lost, LayerNorm then
-    commutes with P.
+    pca: the principal directions of the rows. They keep inner products, and so the logits of a tied decoder, best.
+    One direction is spent on the constant vector, which becomes the constant vector again. LayerNorm takes it away;
+    but for its gain and the norm of what is lost, LayerNorm then commutes with P.
     """
     full = rows.shape[1]
     if how == "crop" or width == full:
@@ -98,7 +101,7 @@ def select_ffn_units(first: Tensor, second: Tensor, count: int, how: str) -> Ten
 def _residual(name: str, weight: Tensor, basis: Tensor) -> Tensor:
     """One parameter in the student's coordinates of the residual stream.
 
-    The head is taken as a part of it: its nonlinearity acts on other coordinates, its linear part is kept.
+    The head counts as a part of it: its nonlinearity acts on other coordinates, its linear part stays.
     """
     module, kind = name.split(".")[-2:]
     norm = module.endswith(("layer_norm", "LayerNorm"))
@@ -112,43 +115,29 @@ def _residual(name: str, weight: Tensor, basis: Tensor) -> Tensor:
 def _narrow_attention(
     weights: dict[str, Tensor], prefix: str, config: DistilBertConfig, teacher_heads: int, how: str
 ) -> None:
-    def split(name: str) -> Tensor:
-        joined = torch.cat([weights[f"{prefix}.{name}.weight"], weights[f"{prefix}.{name}.bias"][:, None]], dim=1)
-        return joined.unflatten(0, (teacher_heads, -1))[: config.n_heads]
-
-    inputs = [split(name) for name in ("q_lin", "k_lin", "v_lin")]
-    output = weights[f"{prefix}.out_lin.weight"].unflatten(1, (teacher_heads, -1)).movedim(1, 0)[: config.n_heads]
-    *inputs, output = narrow_heads(*inputs, output, config.dim // config.n_heads, how)
-    for name, joined in zip(("q_lin", "k_lin", "v_lin"), inputs, strict=True):
-        weights[f"{prefix}.{name}.weight"] = joined[..., :-1].flatten(0, 1)
-        weights[f"{prefix}.{name}.bias"] = joined[..., -1].flatten()
-    weights[f"{prefix}.out_lin.weight"] = output.movedim(0, 1).flatten(1)
+    names, last = [f"{prefix}.{name}" for name in ("q_lin", "k_lin", "v_lin")], f"{prefix}.out_lin.weight"
+    parts = [torch.cat([weights[f"{n}.weight"], weights[f"{n}.bias"][:, None]], dim=1) for n in names]
+    parts = [part.unflatten(0, (teacher_heads, -1)) for part in parts]
+    parts.append(weights[last].unflatten(1, (teacher_heads, -1)).movedim(1, 0))
+    *parts, output = narrow_heads(*(p[: config.n_heads] for p in parts), config.dim // config.n_heads, how)
+    for name, part in zip(names, parts, strict=True):
+        weights[f"{name}.weight"], weights[f"{name}.bias"] = part[..., :-1].flatten(0, 1), part[..., -1].flatten()
+    weights[last] = output.movedim(0, 1).flatten(1)
 
 
 def _narrow_feed_forward(weights: dict[str, Tensor], prefix: str, count: int, how: str) -> None:
-    first, second = f"{prefix}.lin1.weight", f"{prefix}.lin2.weight"
-    kept = select_ffn_units(weights[first], weights[second], count, how)
-    weights[first], weights[second] = weights[first][kept], weights[second][:, kept]
-    weights[f"{prefix}.lin1.bias"] = weights[f"{prefix}.lin1.bias"][kept]
-
-
-def _centred(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Word embeddings without their mean, often larger than what tells them apart, and positions with it.
-
-    Sums of word and position stay as they are, and the tied decoder's logits change by one number for all tokens.
-    """
-    middle = weights[_WORDS].mean(0)
-    centred = {_WORDS: weights[_WORDS] - middle}
-    return centred | ({_POSITIONS: weights[_POSITIONS] + middle} if _POSITIONS in weights else {})
+    first, bias, second = (f"{prefix}.{name}" for name in ("lin1.weight", "lin1.bias", "lin2.weight"))
+    units = select_ffn_units(weights[first], weights[second], count, how)
+    weights |= {first: weights[first][units], bias: weights[bias][units], second: weights[second][:, units]}
 
 
 def _rescaled(weights: Mapping[str, Tensor], deviation: float) -> dict[str, Tensor]:
     """Give the word embeddings a standard deviation, and change nothing that the given weights compute.
 
-    The LayerNorm of the embeddings undoes a factor of words and positions together; the tied decoder multiplies by
-    the words again, so that the head's LayerNorm, where it is given, takes the factor back.
+    The LayerNorm of the embeddings undoes a factor of words and positions together. The tied decoder multiplies by
+    the words again, so the head's LayerNorm, where it is given, takes the factor back.
     """
-    factor = deviation / weights[_WORDS].std()
-    changed = dict.fromkeys((_WORDS, _POSITIONS), factor)
+    factor = deviation / weights[WORDS].std()
+    changed = dict.fromkeys((WORDS, POSITIONS), factor)
     changed |= dict.fromkeys(("vocab_layer_norm.weight", "vocab_layer_norm.bias"), 1 / factor)
     return {name: weight * changed.get(name, 1) for name, weight in weights.items()}

@@ -1,30 +1,16 @@
 """Teacher and student models: loaded and checked, or built."""
 
-import copy
 import logging
 
 import datasets
-from transformers import (
-    BertConfig,
-    DistilBertConfig,
-    DistilBertForMaskedLM,
-    PreTrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import BertConfig, DistilBertConfig, DistilBertForMaskedLM, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from distillation.config.arguments import ModelArguments, ObjectiveArguments, TeacherArguments
 from distillation.config.errors import UserError
+from distillation.models import loading
 from distillation.models.initialisation import activation, initialise, intermediate_size
 from distillation.models.layer_groups import layer_groups
-from distillation.models.loading import (
-    PROBE,
-    check_numbering,
-    check_rows,
-    load_masked_lm,
-    load_tokenizer,
-    position_count,
-)
 from distillation.models.mlm_head import Runner
 from distillation.vocabularies.mapping import VocabularyMap, normalised
 
@@ -41,19 +27,19 @@ SAMPLE = (
 
 def load_teacher(
     arguments: ModelArguments, objective: ObjectiveArguments, max_length: int
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+) -> tuple[PreTrainedModel, Tokenizer]:
     """Load the teacher, frozen, and its tokenizer; check that it can teach what the objective asks.
 
     Raises UserError for a model that is no masked LM, has no trained head, or is too short.
     """
-    name = arguments.teacher_name_or_path
+    name, key = arguments.teacher_name_or_path, "teacher_name_or_path"
     if name is None:
         raise UserError("`teacher_name_or_path` is missing: name the masked LM to learn from")
-    tokenizer = load_tokenizer(name, "teacher_name_or_path")
-    eager = "eager" if objective.needs_attentions else "sdpa"
-    teacher = load_masked_lm(name, "teacher_name_or_path", attn_implementation=eager).requires_grad_(False)
-    check_rows(tokenizer, teacher, name, "teacher_name_or_path")
-    positions = position_count(teacher)
+    tokenizer = loading.load_tokenizer(name, key)
+    attention = "eager" if objective.needs_attentions else "sdpa"  # sdpa is faster, and gives no maps
+    teacher = loading.load_masked_lm(name, key, attention).requires_grad_(False)
+    loading.check_rows(tokenizer, teacher, name, key)
+    positions = loading.position_count(teacher)
     if max_length > positions:
         raise UserError(f"`max_length` {max_length} exceeds the {positions} positions of the teacher; lower it")
     sample = dict(tokenizer(SAMPLE[0], return_tensors="pt", truncation=True, max_length=max_length))
@@ -81,10 +67,8 @@ def teacher_config(
 def student_config(
     arguments: ModelArguments, teacher: PreTrainedConfig, vocabulary_size: int, positions: int, padding: int | None
 ) -> DistilBertConfig:
-    """The student's shape: what the recipe does not say is the teacher's.
-
-    padding: id of the padding token. Raises UserError for shapes that contradict each other.
-    """
+    """The student's shape: what the recipe does not say is the teacher's. padding: id of the padding token. Raises
+    UserError for shapes that contradict each other."""
     width = arguments.student_hidden_size or teacher.hidden_size
     heads = arguments.student_attention_heads or teacher.num_attention_heads
     inner = arguments.student_intermediate_size
@@ -104,17 +88,42 @@ def student_config(
     )
 
 
-def check_student(arguments: ModelArguments, objective: ObjectiveArguments, teacher: PreTrainedConfig) -> None:
+def build_student(
+    arguments: ModelArguments,
+    objective: ObjectiveArguments,
+    teacher: PreTrainedModel,
+    tokenizer: Tokenizer,
+    vocabulary: VocabularyMap | None = None,
+) -> PreTrainedModel:
+    """A DistilBERT student with its first weights, for the teacher's vocabulary or, mapped, for that of `tokenizer`.
+
+    Its config has the published attention dropout, but while attention maps are compared it trains without: they come
+    after dropout. Raises UserError for shapes that contradict each other or the objective.
+    """
+    size = vocabulary.student_size if vocabulary else teacher.get_input_embeddings().num_embeddings
+    config = student_config(arguments, teacher.config, size, loading.position_count(teacher), tokenizer.pad_token_id)
+    _check_student(config, arguments, objective, teacher.config)
+    config._attn_implementation = "eager" if objective.needs_attentions else "sdpa"
+    dropout = config.attention_dropout
+    config.attention_dropout = 0.0 if objective.needs_attentions else dropout
+    student = DistilBertForMaskedLM(config)
+    student.config.attention_dropout = dropout
+    initialise(student, teacher, arguments.student_initialisation, arguments.init_projection, vocabulary)
+    return student
+
+
+def _check_student(
+    student: DistilBertConfig, arguments: ModelArguments, objective: ObjectiveArguments, teacher: PreTrainedConfig
+) -> None:
     """Raise UserError for a student that such a teacher cannot be compared with, or cannot start."""
-    heads = arguments.student_attention_heads or teacher.num_attention_heads
-    if objective.needs_attentions and heads != teacher.num_attention_heads:
+    if objective.needs_attentions and student.n_heads != teacher.num_attention_heads:
         raise UserError(
-            f"`weight_attention` compares maps head by head, but `student_attention_heads` is {heads} and "
+            f"`weight_attention` compares maps head by head, but `student_attention_heads` is {student.n_heads} and "
             f"the teacher has {teacher.num_attention_heads}: make them equal, or set `weight_attention: 0`"
         )
     if objective.uses_groups or arguments.student_initialisation in ("average", "select"):
         try:
-            layer_groups(teacher.num_hidden_layers, arguments.student_layers)
+            layer_groups(teacher.num_hidden_layers, student.n_layers)
         except ValueError as error:
             raise UserError(
                 f"`student_layers`: {error}; choose a divisor, or terms and `student_initialisation` without groups "
@@ -122,58 +131,30 @@ def check_student(arguments: ModelArguments, objective: ObjectiveArguments, teac
             ) from None
 
 
-def build_student(
-    arguments: ModelArguments,
-    objective: ObjectiveArguments,
-    teacher: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    vocabulary: VocabularyMap | None = None,
-) -> PreTrainedModel:
-    """A DistilBERT student with its first weights, for the teacher's vocabulary or, mapped, for that of `tokenizer`.
-
-    Its config keeps the published attention dropout, but while attention maps are compared it trains without: they
-    come after dropout. Raises UserError for shapes that contradict each other or the objective.
-    """
-    shape = teacher.config
-    size = vocabulary.student_size if vocabulary else teacher.get_input_embeddings().num_embeddings
-    config = student_config(arguments, shape, size, position_count(teacher), tokenizer.pad_token_id)
-    check_student(arguments, objective, shape)
-    built = copy.deepcopy(config)
-    built.attention_dropout = 0.0 if objective.needs_attentions else config.attention_dropout
-    built._attn_implementation = "eager" if objective.needs_attentions else "sdpa"
-    student = DistilBertForMaskedLM(built)
-    student.config.attention_dropout = config.attention_dropout
-    initialise(student, teacher, arguments.student_initialisation, arguments.init_projection, vocabulary)
-    return student
-
-
 def load_student_tokenizer(
-    arguments: ModelArguments, objective: ObjectiveArguments, teacher_tokenizer: PreTrainedTokenizerBase
-) -> tuple[PreTrainedTokenizerBase, VocabularyMap | None]:
-    """The tokenizer that the recipe names for the student, or the teacher's; how they meet if they are two.
+    arguments: ModelArguments, objective: ObjectiveArguments, teacher_tokenizer: Tokenizer
+) -> tuple[Tokenizer, VocabularyMap | None]:
+    """The tokenizer that the recipe names for the student, or the teacher's; the map between the two if they differ.
 
     Raises UserError where `alignment: same` would compare different tokens, or where two vocabularies never meet.
     """
     tokenizer = teacher_tokenizer
     if arguments.student_vocabulary is not None:
         try:
-            tokenizer = load_tokenizer(arguments.student_vocabulary, "student_vocabulary")
+            tokenizer = loading.load_tokenizer(arguments.student_vocabulary, "student_vocabulary")
         except UserError as error:
             raise UserError(f"{error}; distillation/run_vocabulary.py trains one on a corpus") from None
-    if objective.alignment == "same":
-        if tokenizer is not teacher_tokenizer:
-            check_same_vocabulary(tokenizer, teacher_tokenizer)
-        return tokenizer, None
-    return tokenizer, map_vocabularies(tokenizer, teacher_tokenizer)
+    if objective.alignment != "same":
+        return tokenizer, map_vocabularies(tokenizer, teacher_tokenizer)
+    if tokenizer is not teacher_tokenizer:
+        _check_same_vocabulary(tokenizer, teacher_tokenizer)
+    return tokenizer, None
 
 
-def map_vocabularies(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer: PreTrainedTokenizerBase) -> VocabularyMap:
-    """How the teacher's tokens are spelt in the student's; says how many are.
-
-    Raises UserError where hardly any token is.
-    """
-    check_numbering(tokenizer)
-    check_numbering(teacher_tokenizer)
+def map_vocabularies(tokenizer: Tokenizer, teacher_tokenizer: Tokenizer) -> VocabularyMap:
+    """How the teacher's tokens are spelt in the student's; logs how many are. Raises UserError where hardly any is."""
+    loading.check_numbering(tokenizer)
+    loading.check_numbering(teacher_tokenizer)
     try:
         vocabulary = VocabularyMap.cached(tokenizer, teacher_tokenizer, datasets.config.HF_DATASETS_CACHE)
     except ValueError as error:
@@ -183,14 +164,13 @@ def map_vocabularies(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer: PreT
         "vocabularies: %s of the teacher's %s tokens can be spelt in the student's %s (%s are in both)",
         *(f"{count:,}" for count in (mapped, vocabulary.teacher_size, vocabulary.student_size, shared)),
     )
-    ours, theirs = (normalised(PROBE, t.backend_tokenizer.normalizer) for t in (tokenizer, teacher_tokenizer))
-    if ours != theirs:
+    readings = [normalised(loading.PROBE, t.backend_tokenizer.normalizer) for t in (tokenizer, teacher_tokenizer)]
+    if readings[0] != readings[1]:
         logger.warning(
             "the student's tokenizer reads %r as %r, the teacher's as %r: words that they read differently are not "
             "compared",
-            PROBE,
-            ours,
-            theirs,
+            loading.PROBE,
+            *readings,
         )
     if shared < MIN_SHARED:
         raise UserError(
@@ -200,19 +180,17 @@ def map_vocabularies(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer: PreT
     return vocabulary
 
 
-def check_same_vocabulary(tokenizer: PreTrainedTokenizerBase, teacher_tokenizer: PreTrainedTokenizerBase) -> None:
+def _check_same_vocabulary(tokenizer: Tokenizer, teacher_tokenizer: Tokenizer) -> None:
     """Raise UserError unless both turn text into the same ids: contents are compared, not sizes."""
-    ours, theirs = tokenizer.get_vocab(), teacher_tokenizer.get_vocab()
-    if ours == theirs:
-        if tokenizer(list(SAMPLE))["input_ids"] != teacher_tokenizer(list(SAMPLE))["input_ids"]:
-            raise UserError(
-                "`student_vocabulary` has the teacher's tokens but splits text in another way (case, accents, or "
-                "special tokens): leave it out to keep the teacher's tokenizer"
-            )
-        return
-    shared = len(ours.items() & theirs.items())
-    raise UserError(
-        f"`student_vocabulary` has {len(ours):,} tokens and the teacher's {len(theirs):,}, of which {shared:,} agree "
-        "in token and id: `alignment: same` needs one vocabulary; set `alignment: match` or `reduce`, or leave "
-        "`student_vocabulary` out to keep the teacher's"
-    )
+    student, teacher = tokenizer.get_vocab(), teacher_tokenizer.get_vocab()
+    if student != teacher:
+        raise UserError(
+            f"`student_vocabulary` has {len(student):,} tokens and the teacher's {len(teacher):,}, of which "
+            f"{len(student.items() & teacher.items()):,} agree in token and id: `alignment: same` needs one "
+            "vocabulary; set `alignment: match` or `reduce`, or leave `student_vocabulary` out to keep the teacher's"
+        )
+    if tokenizer(list(SAMPLE))["input_ids"] != teacher_tokenizer(list(SAMPLE))["input_ids"]:
+        raise UserError(
+            "`student_vocabulary` has the teacher's tokens but splits text in another way (case, accents, or special "
+            "tokens): leave it out to keep the teacher's tokenizer"
+        )

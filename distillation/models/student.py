@@ -1,4 +1,4 @@
-"""The module that trains: the student and, for a narrower one, the projections to the teacher's width."""
+"""The module that trains: the student, and projections to the teacher's width if that differs."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ class Projections(nn.ModuleDict):
 
 
 class Student(nn.Module):
-    """Wraps the student so that one forward pass, the one that DDP synchronises, gives all that the terms need."""
+    """Wraps the student: one forward pass, the one that DDP synchronises, gives all that the terms need."""
 
     def __init__(self, model: PreTrainedModel, projections: Projections):
         super().__init__()
@@ -45,8 +45,8 @@ class Student(nn.Module):
     def forward(
         self, inputs: Mapping[str, Tensor], positions: Tensor, hidden_states: bool, attentions: bool, rows: int
     ) -> Outputs:
-        """Logits at `positions` (n,) of the flattened batch; of its last `rows`, the hidden states in the teacher's
-        width and the attention maps."""
+        """Logits at `positions` (n,) of the flattened batch; for its last `rows`, attention maps and hidden states, in
+        the teacher's width."""
         outputs = self.runner(inputs, positions, hidden_states, attentions)
         if hidden_states:
             outputs.hidden_states = tuple(self.projections(k, s[-rows:]) for k, s in enumerate(outputs.hidden_states))

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from distillation.config.arguments import ObjectiveArguments
-from distillation.models.layer_groups import group_means, layer_groups, means_of
+from distillation.models.layer_groups import means_of
 from distillation.models.mlm_head import Outputs, Runner
 
 
@@ -16,8 +16,8 @@ from distillation.models.mlm_head import Outputs, Runner
 class Targets:
     """What the terms compare a student with.
 
-    * `logits`: (positions, vocabulary); or, across vocabularies and in a cache, the states that they are made of; None
-      where there is no KL in a cache;
+    * `logits`: (positions, vocabulary); or, across vocabularies and in a cache, the states that enter the last layer;
+      None in a cache without KL;
     * `hidden_states`: for each way to compare layers (`ObjectiveArguments.hidden_views`), tensors (batch, length,
       width);
     * `attentions`: the mean maps (batch, heads, length, length) of each student layer's group.
@@ -31,17 +31,15 @@ class Targets:
 def targets_of(outputs: Outputs, objective: ObjectiveArguments, student_layers: int) -> Targets:
     """The means of a teacher's layers that the terms ask for."""
     states = {view: means_of(outputs.hidden_states, view, student_layers) for view in objective.hidden_views}
-    maps = outputs.attentions
-    if maps is not None:
-        maps = group_means(maps, layer_groups(len(maps), student_layers))
-    return Targets(outputs.logits, states, maps or [])
+    maps = [] if outputs.attentions is None else means_of(outputs.attentions, "groups", student_layers)
+    return Targets(outputs.logits, states, maps)
 
 
 class Teacher:
     """Runs the teacher, without gradients, with its head at chosen positions."""
 
     def __init__(self, model: PreTrainedModel, objective: ObjectiveArguments, student_layers: int, logits: bool):
-        """logits: False to have the states that enter the teacher's last layer in their place (see `Runner`)."""
+        """logits: False to get the states that enter the last layer in their place (see `Runner`)."""
         self.model = model.eval().requires_grad_(False)
         self.objective = objective
         self.student_layers = student_layers
@@ -49,7 +47,7 @@ class Teacher:
 
     @property
     def projection(self) -> torch.nn.Linear | None:
-        """The layer left out, where the targets have the states that enter it."""
+        """The last layer, which is left out where the targets have the states that enter it."""
         name = self.runner.projection
         return None if name is None else self.model.get_submodule(name)
 

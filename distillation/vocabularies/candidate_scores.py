@@ -1,7 +1,7 @@
 """The teacher's tokens that compete at a position, and how a student with another vocabulary scores them."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -9,144 +9,99 @@ from torch import Tensor, nn
 
 from distillation.vocabularies.mapping import VocabularyMap
 
+Device = torch.device | str
 Pullback = Callable[[Tensor], Tensor]
+# Student values (width, positions) as scores of teacher tokens (candidates, positions). The pullback, which may be
+# called once, takes the gradient of the scores to the gradient of the values.
+Score = Callable[[Tensor], tuple[Tensor, Pullback]]
+Rows = Callable[[Tensor], Tensor]  # teacher's states (positions, width) as its logits (tokens, positions)
+MakeScore, MakeRows = Callable[[Tensor], Score], Callable[[Tensor], Rows]  # of these ids (tokens,)
 
 
 class Candidates:
     """Teacher tokens that compete at a position, and how the student scores them.
 
-    Tokens with one spelling compete as one, with the sum of their probabilities: a byte-level teacher has "," with and
-    without a space before it, which a WordPiece student writes alike.
+    Tokens with one spelling compete as one token, with the sum of their probabilities: a byte-level teacher has ","
+    with and without a space before it, and a WordPiece student writes both alike.
     """
 
-    def __init__(
-        self,
-        vocabulary: VocabularyMap,
-        ids: Tensor,
-        make_score: Callable[[Tensor], "Score"],
-        make_rows: Callable[[Tensor], "TeacherRows"],
-    ):
-        """ids: (tokens,), ascending; make_score: of those of them (candidates,) that stand for all with their
-        spelling; make_rows: of any."""
-        first = vocabulary.first_spelt_so[ids]
+    def __init__(self, ids: Tensor, first: Tensor, make_score: MakeScore, make_rows: MakeRows, device: Device):
+        """ids: (tokens,), ascending; first: (tokens,), the first id with the same spelling."""
         candidates, duplicates = ids[first == ids], ids[first != ids]
-        self.rows = make_rows(candidates)
-        device = self.rows.ids.device
-        self.score, self.all_ids = make_score(candidates).to(device), ids.to(device)
+        self.ids, self.score, self.rows = ids.to(device), make_score(candidates), make_rows(candidates)
         spelling, order = torch.searchsorted(candidates, first[first != ids]).sort(stable=True)
-        nth = torch.arange(len(order)) - torch.searchsorted(spelling, spelling)  # of those of one candidate
-        duplicates = duplicates[order]
-        self.chunks = [(spelling[nth == n].to(device), make_rows(duplicates[nth == n])) for n in nth.unique()]
+        nth = torch.arange(len(order)) - torch.searchsorted(spelling, spelling)  # among the duplicates of a candidate
+        chunks = [nth == n for n in nth.unique()]
+        self.duplicates = [(spelling[n].to(device), make_rows(duplicates[order[n]])) for n in chunks]
 
     def logits(self, states: Tensor) -> Tensor:
         """The teacher's logits (candidates, positions) for states (positions, width)."""
         logits = self.rows(states)
-        for spelling, rows in self.chunks:
+        for spelling, rows in self.duplicates:
             logits[spelling] = torch.logaddexp(logits[spelling], rows(states))
         return logits
 
 
-class TeacherRows:
-    """Rows of the teacher's projection to its vocabulary."""
-
-    def __init__(self, ids: Tensor, projection: nn.Linear | None, device: torch.device | str, dtype: torch.dtype):
-        """projection: None where the states already are logits."""
-        self.ids, self.weight = ids.to(device), None
-        if projection is not None:
-            self.weight = projection.weight.detach()[self.ids].to(dtype)
-            bias = projection.weight.new_zeros(len(projection.weight)) if projection.bias is None else projection.bias
-            self.bias = bias.detach()[self.ids, None].to(dtype)
-
-    def __call__(self, states: Tensor) -> Tensor:
-        """Logits (ids, positions) for states (positions, width)."""
-        if self.weight is None:
-            return states.t()[self.ids]
-        return torch.addmm(self.bias, self.weight, states.to(self.weight.dtype).t())
-
-
-class FullVocabulary:
-    """Where both models have one vocabulary: all its tokens, with logits for scores on both sides."""
-
-    def __init__(self, rows: "TeacherRows | None"):
-        """rows: of all tokens; None where the states already are logits."""
-        self.rows = rows
-
-    @staticmethod
-    def score(values: Tensor) -> tuple[Tensor, Pullback]:
-        """See `Score`."""
-        return values.clone(), lambda gradient: gradient  # the caller goes on in place
-
-    def logits(self, states: Tensor) -> Tensor:
-        """The teacher's logits (tokens, positions) for states (positions, width)."""
-        return states.t().clone() if self.rows is None else self.rows(states)
+def teacher_rows(ids: Tensor, projection: nn.Linear | None, device: Device, dtype: torch.dtype) -> Rows:
+    """Rows of the teacher's projection from states to its vocabulary; None where the states already are logits."""
+    ids = ids.to(device)
+    if projection is None:
+        return lambda states: states.t()[ids]
+    weight = projection.weight.detach()[ids].to(dtype)
+    bias = weight.new_zeros(len(ids)) if projection.bias is None else projection.bias.detach()[ids].to(dtype)
+    return lambda states: torch.addmm(bias[:, None], weight, states.to(dtype).t())
 
 
 def candidates_by_pieces(
-    vocabulary: VocabularyMap, alignment: str, vocabulary_map: str, rows: Callable[[Tensor], TeacherRows]
+    vocabulary: VocabularyMap, vocabulary_map: str, make_rows: MakeRows, device: Device
 ) -> dict[int, Candidates]:
-    """Those at positions whose teacher token has k pieces; under the key 0 where they do not depend on k."""
-    size, ids = vocabulary.student_size, vocabulary.mapped_teacher_ids
+    """The candidates where the teacher's token has k pieces; under the key 0 where they do not depend on k."""
+    ids, width = vocabulary.mapped_teacher_ids, vocabulary.student_size
 
-    def in_place(
-        chosen: Tensor,
-    ) -> PieceSum:  # a position has k rows of the student, one after the other
-        k = int(vocabulary.piece_counts[chosen[0]])
-        return PieceSum(vocabulary.pieces_of(chosen).reshape(-1, k) + torch.arange(k) * size, k * size)
-
-    def pooled(chosen: Tensor) -> Score:
-        counts = vocabulary.piece_counts[chosen]
-        bags = PieceSum(vocabulary.pieces_of(chosen), size, counts)
+    def make_score(k: int, candidates: Tensor) -> Score:
+        entries, counts = vocabulary.pieces_of(candidates), vocabulary.piece_counts[candidates]
+        if k:  # a position has k rows of the student, one after the other
+            entries = (entries.reshape(-1, k) + torch.arange(k) * width).flatten()
+        bags = PieceSum(entries, counts, max(k, 1) * width, device)
         return LogSumExp(bags) if vocabulary_map == "pieces_logsumexp" else bags
 
-    if alignment == "match" or vocabulary_map == "shared":
-        return {0: Candidates(vocabulary, vocabulary.shared_teacher_ids, in_place, rows)}
+    def make(k: int, ids: Tensor) -> Candidates:
+        return Candidates(ids, vocabulary.first_spelt_so[ids], partial(make_score, k), make_rows, device)
+
     if vocabulary_map == "ordered":
         counts = vocabulary.piece_counts[ids]
-        return {k: Candidates(vocabulary, ids[counts == k], in_place, rows) for k in counts.unique().tolist()}
-    return {0: Candidates(vocabulary, ids, pooled, rows)}
+        return {k: make(k, ids[counts == k]) for k in counts.unique().tolist()}
+    return {0: make(0, vocabulary.shared_teacher_ids if vocabulary_map == "shared" else ids)}
 
 
-class Score(ABC):
-    """Student values (width, positions) as scores of teacher tokens (candidates, positions).
+class PieceSum:
+    """A `Score`: z_v = sum of the values in bag v. A product with a sparse matrix of ones, exact both ways."""
 
-    A call also returns the pullback: it takes the gradient of the scores to that of the values, and may be called
-    once.
-    """
-
-    def to(self, device: torch.device) -> "Score":
-        for name, held in vars(self).items():
-            setattr(self, name, held.to(device) if hasattr(held, "to") else held)
-        return self
-
-    @abstractmethod
-    def __call__(self, values: Tensor) -> tuple[Tensor, Pullback]: ...
-
-
-class PieceSum(Score):
-    """z_v = sum of the values in bag v: a product with a sparse matrix of ones, exact in both directions."""
-
-    def __init__(self, entries: Tensor, width: int, sizes: Tensor | None = None):
-        """entries: (bags, size), or (all entries,) of bags of these `sizes` one after the other; width: of values."""
-        sizes = torch.full((len(entries),), entries.shape[1]) if sizes is None else sizes
-        self.entries, self.starts = entries.reshape(-1), sizes.cumsum(0) - sizes
-        held = torch.bincount(self.entries, minlength=width)  # the other way round: the bags that hold a value
-        self.holders = torch.arange(len(sizes)).repeat_interleave(sizes)[self.entries.argsort(stable=True)]
-        self.holder_starts = held.cumsum(0) - held
+    def __init__(self, entries: Tensor, sizes: Tensor, width: int, device: Device = "cpu"):
+        """entries: (all entries,) of bags of these `sizes` (bags,), one bag after the other; width: of the values."""
+        holder_counts = torch.bincount(entries, minlength=width)  # the transpose: the bags that hold a value
+        holders = torch.arange(len(sizes)).repeat_interleave(sizes)[entries.argsort(stable=True)]
+        bags = entries, sizes.cumsum(0) - sizes
+        transposed = holders, holder_counts.cumsum(0) - holder_counts
+        self.bags, self.transposed = (tuple(part.to(device) for part in parts) for parts in (bags, transposed))
 
     def __call__(self, values: Tensor) -> tuple[Tensor, Pullback]:
-        scores = F.embedding_bag(self.entries, values, self.starts, mode="sum")
-        return scores, lambda gradient: F.embedding_bag(self.holders, gradient, self.holder_starts, mode="sum")
+        return _bag_sums(values, *self.bags), lambda gradient: _bag_sums(gradient, *self.transposed)
 
 
-class LogSumExp(Score):
-    """z_v = log sum of the exponentials of the values in bag v."""
+def _bag_sums(values: Tensor, entries: Tensor, starts: Tensor) -> Tensor:
+    return F.embedding_bag(entries, values, starts, mode="sum")
+
+
+class LogSumExp:
+    """A `Score`: z_v = log of the sum of the exponentials of the values in bag v."""
 
     def __init__(self, bags: PieceSum):
         self.bags = bags
 
     def __call__(self, values: Tensor) -> tuple[Tensor, Pullback]:
-        # Further below the largest of its position, a value counts as so far below. Single precision is faster, and
-        # on a CPU it costs nothing to ask whether it will do; a GPU would have to wait for the answer.
+        # A value that is more than `below` under the largest of its position counts as `below` under it. Single
+        # precision is faster. On a CPU it costs nothing to ask whether it will do; a GPU would have to wait.
         dtype, largest, below = values.dtype, values.amax(0), 80
         if values.device.type != "cpu" or (largest - values.amin(0)).max() > below:
             values, below = values.double(), 600

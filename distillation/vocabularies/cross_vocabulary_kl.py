@@ -1,20 +1,19 @@
 """The KL term where teacher and student have different vocabularies, or the teacher's part of it is cached.
 
 Both distributions are normalised over `Candidates`: teacher tokens that the student can score. With `match` these are
-the tokens that both have. With `reduce` the student has read the teacher's tokens spelt in its own pieces, and the
-score of a teacher token is made of the student's values of its pieces:
+the tokens that both have. With `reduce` the student reads the teacher's tokens in its own pieces. A token's score is
 
 * `ordered`: the sum of log p(j-th piece at the j-th place), over the teacher tokens with as many pieces;
-* `pieces`, `pieces_logsumexp`: the places are pooled, then the sum or the log of summed exponentials over the token's
-  pieces, in no order (arXiv 2205.02340);
-* `shared`: the places are pooled, over the tokens that both have.
+* `pieces`, `pieces_logsumexp`: the sum, or the log of the summed exponentials, over the token's pieces in no order,
+  of the pooled places (arXiv 2205.02340);
+* `shared`: the pooled places, over the tokens that both have.
 
-Neither the teacher's logits nor the scores exist for all positions at once: a chunk of positions gives its part of the
-sum and of its gradient, which is T (softmax(z / T) - softmax(t / T)) in the scores z.
+A chunk of positions at a time gives its part of the sum and of the gradient in the scores z, which is
+T (softmax(z / T) - softmax(t / T)): the teacher's logits and the scores never exist for all positions at once.
 """
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -23,13 +22,7 @@ from torch.autograd.function import once_differentiable
 from torch.distributed.tensor import DTensor
 
 from distillation.losses import softmax_kl_
-from distillation.vocabularies.candidate_scores import (
-    Candidates,
-    FullVocabulary,
-    Score,
-    TeacherRows,
-    candidates_by_pieces,
-)
+from distillation.vocabularies.candidate_scores import Candidates, Pullback, candidates_by_pieces, teacher_rows
 from distillation.vocabularies.mapping import VocabularyMap
 
 CHUNK = 32  # positions: a few buffers of candidates x positions that stay in the allocator's reach
@@ -50,24 +43,19 @@ class CandidateKL:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ):
-        """vocabulary: None where both have the same; every token is then a candidate, in the order of its id.
-
+        """vocabulary: None where teacher and student have one vocabulary; then all tokens of `projection` compete.
         projection: the teacher's, from states to its vocabulary; None where it gives logits in their place.
-
-        dtype: that the teacher's logits are computed in.
+        dtype: of the teacher's logits.
         """
-        self.projection = projection
-        self.temperature = temperature
-        self.is_ordered = alignment == "reduce" and vocabulary_map == "ordered"
-        # Elsewhere the normaliser of the student's logits is the same for all candidates, and drops out.
-        self.takes_log_softmax = alignment == "reduce" and vocabulary_map == "pieces"
+        self.projection, self.temperature = projection, temperature
+        self.how = "shared" if alignment == "match" else vocabulary_map  # a matched position has one piece
         self.pool = torch.sum if reduce_pooling == "sum" else torch.mean
-        rows = functools.partial(TeacherRows, projection=projection, device=device, dtype=dtype)
+        make_rows = partial(teacher_rows, projection=projection, device=device, dtype=dtype)
         if vocabulary is None:
-            whole = FullVocabulary(None if projection is None else rows(torch.arange(projection.out_features)))
-            self.candidates: dict[int, Candidates | FullVocabulary] = {0: whole}
+            ids = torch.arange(projection.out_features if projection else 0)
+            self.candidates = {0: Candidates(ids, ids, lambda _: _unchanged, make_rows, device)}
         else:
-            self.candidates = candidates_by_pieces(vocabulary, alignment, vocabulary_map, rows)
+            self.candidates = candidates_by_pieces(vocabulary, self.how, make_rows, device)
 
     def __call__(self, student_logits: Tensor, teacher_states: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
         """The sum over positions of T^2 KL(softmax(teacher / T) || softmax(student / T)) over the candidates.
@@ -77,90 +65,80 @@ class CandidateKL:
         being the number of rows of each of these positions.
         """
         exact = torch.promote_types(student_logits.dtype, torch.float32)
-        # Without a position the sum is 0, with a gradient of 0: what backpropagates it must not have to ask.
+        # Without a position the sum is 0 with a gradient of 0: every rank has to run `backward`.
         total, pooled = student_logits[:0].sum(dtype=exact), []
         parts = student_logits.split([k * count for k, count in groups])
-        for (k, count), part, group in zip(groups, parts, _split(teacher_states, groups), strict=True):
+        for (k, count), part, states in zip(groups, parts, teacher_states.split([n for _, n in groups]), strict=True):
             rows = part.to(exact)
-            if self.is_ordered:
-                total = total + self._sum(k, rows.reshape(count, -1), group)
+            if self.how == "ordered":
+                values = rows.reshape(count, -1)
+                total = total + ChunkedCandidateKL.apply(values, states, self.candidates[k], self.temperature)
             else:
-                rows = rows.log_softmax(-1) if self.takes_log_softmax else rows
+                # For the other maps the normaliser of the logits is the same for all candidates, and drops out.
+                rows = rows.log_softmax(-1) if self.how == "pieces" else rows
                 pooled.append(self.pool(rows.reshape(count, k, -1), 1) if k > 1 else rows)
         if not pooled:
             return total
-        return total + self._sum(0, torch.cat(pooled) if len(pooled) > 1 else pooled[0], teacher_states)
-
-    def _sum(self, k: int, values: Tensor, teacher: Tensor) -> Tensor:
-        candidates = self.candidates[k]
-
-        def chunk(rows: slice, part: Tensor, gradient: Tensor | None) -> Tensor:
-            return _chunk_kl(part, candidates.score, candidates.logits(teacher[rows]), self.temperature, gradient)
-
-        return ChunkedCandidateKL.apply(values, chunk, self.temperature)
+        values = torch.cat(pooled) if len(pooled) > 1 else pooled[0]
+        return total + ChunkedCandidateKL.apply(values, teacher_states, self.candidates[0], self.temperature)
 
     @torch.no_grad()
     def candidate_probability(self, teacher_states: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
         """How much of the teacher's probability the candidates hold, summed over positions."""
         total = teacher_states.new_zeros((), dtype=torch.float32)
-        all_logits = self._all_logits()
-        for (k, _), group in zip(groups, _split(teacher_states, groups), strict=True):
-            ids = self.candidates[k if self.is_ordered else 0].all_ids
-            for states in group.split(_chunk(group)):
-                logits = all_logits(states)
+        layer = self.projection
+        if layer is not None:  # sharded weights are gathered here: ranks differ in their number of chunks
+            weight, bias = (p.full_tensor() if isinstance(p, DTensor) else p for p in (layer.weight, layer.bias))
+        for (k, _), group in zip(groups, teacher_states.split([n for _, n in groups]), strict=True):
+            ids = self.candidates[k if self.how == "ordered" else 0].ids
+            for states in group.split(_chunk_size(group)):
+                logits = (states if layer is None else F.linear(states.to(weight.dtype), weight, bias)).float()
                 total += (logits[:, ids].logsumexp(-1) - logits.logsumexp(-1)).exp().sum()
         return total
-
-    def _all_logits(self) -> Callable[[Tensor], Tensor]:
-        """From states to the teacher's logits. Its weights are gathered here: ranks have unlike numbers of chunks."""
-        if self.projection is None:
-            return Tensor.float
-        held = (self.projection.weight, self.projection.bias)
-        weight, bias = (part.full_tensor() if isinstance(part, DTensor) else part for part in held)
-        return lambda states: F.linear(states.to(weight.dtype), weight, bias).float()
 
 
 class ChunkedCandidateKL(torch.autograd.Function):
     """T^2 sum_i KL(softmax(t_i / T) || softmax(z_i / T)), z made of values, with its gradient in the values."""
 
     @staticmethod
-    def forward(
-        ctx, values: Tensor, chunk: Callable[[slice, Tensor, Tensor | None], Tensor], temperature: float
-    ) -> Tensor:
-        """values: (positions, width); chunk: of some rows, given also their values, the sum of the divergences;
-        writes T times its gradient in the values into its third argument, unless that is None."""
+    def forward(ctx, values: Tensor, teacher_states: Tensor, candidates: Candidates, temperature: float) -> Tensor:
+        """values: (positions, width); teacher_states: (positions, width of the teacher)."""
         total = values.new_zeros(())
         gradient = torch.empty_like(values) if ctx.needs_input_grad[0] else None
-        size = _chunk(values)
+        size = _chunk_size(values)
         with torch.autocast(values.device.type, enabled=False):
             for rows in (slice(i, i + size) for i in range(0, len(values), size)):
-                total += chunk(rows, values[rows], None if gradient is None else gradient[rows])
+                part = None if gradient is None else gradient[rows]
+                total += _chunk_kl(values[rows], teacher_states[rows], candidates, temperature, part)
         if gradient is not None:
             ctx.save_for_backward(gradient.mul_(temperature))
         return total * temperature**2
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, outer: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.saved_tensors[0] * outer, None, None
+    def backward(ctx, outer: Tensor) -> tuple[Tensor, None, None, None]:
+        return ctx.saved_tensors[0] * outer, None, None, None
 
 
-def _chunk_kl(values: Tensor, score: Score, teacher: Tensor, temperature: float, gradient: Tensor | None) -> Tensor:
-    """The sum over a chunk's KL(softmax(teacher / T) || softmax(z / T)); T times its gradient goes into `gradient`.
+def _chunk_kl(
+    values: Tensor, states: Tensor, candidates: Candidates, temperature: float, gradient: Tensor | None
+) -> Tensor:
+    """The sum of a chunk's divergences; the gradient, without the factor T, is written into `gradient`.
 
-    Positions are columns here, candidates rows.
+    A function of its own, so that a chunk's buffers are free before the next chunk needs them.
     """
-    scores, pullback = score(values.t().contiguous())
-    divergences, difference = softmax_kl_(scores.div_(temperature), teacher.to(values.dtype).div_(temperature), dim=0)
+    teacher = candidates.logits(states).to(values.dtype)  # positions are columns here, candidates rows
+    scores, pullback = candidates.score(values.t().contiguous())
+    divergences, difference = softmax_kl_(scores.div_(temperature), teacher.div_(temperature), dim=0)
     if gradient is not None:
         gradient.copy_(pullback(difference).t())
     return divergences.sum()
 
 
-def _chunk(tensor: Tensor) -> int:
+def _unchanged(values: Tensor) -> tuple[Tensor, Pullback]:
+    """The `Score` of one vocabulary: the values, copied because the caller overwrites its scores."""
+    return values.clone(), lambda gradient: gradient
+
+
+def _chunk_size(tensor: Tensor) -> int:
     return CHUNK if tensor.device.type == "cpu" else GPU_CHUNK
-
-
-def _split(teacher: Tensor, groups: Sequence[tuple[int, int]]) -> tuple[Tensor, ...]:
-    """Those of each group."""
-    return teacher.split([count for _, count in groups])

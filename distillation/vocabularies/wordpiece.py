@@ -1,9 +1,10 @@
-"""A corpus becomes a cased WordPiece tokenizer of an exact size, by sentencepiece's byte-pair merges."""
+"""A cased WordPiece tokenizer of an exact size, trained on a corpus by sentencepiece's byte-pair merges."""
 
 import io
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import accumulate, chain
 from pathlib import Path
 
 import sentencepiece
@@ -26,24 +27,19 @@ _SPLITTER = pre_tokenizers.BertPreTokenizer()
 def train_tokenizer(texts: Iterable[str], vocab_size: int, max_length: int) -> PreTrainedTokenizerBase:
     """Train a cased BERT tokenizer whose vocabulary, special tokens included, has exactly `vocab_size` entries.
 
-    Entries: special tokens, characters (at a word's start and, with ##, inside), then merges, the commonest first.
+    Entries: special tokens, characters (at a word's start and, with ##, inside), then merges, the most frequent first.
     Raises UserError where the alphabet does not fit, or the text does not hold as many pieces.
     """
     words = count_words(texts)
     characters = _alphabet(words)
-    tokens = list(SPECIAL_TOKENS) + characters
-    tokens += [f"##{character}" for character in characters if not _stands_alone(character)]
+    inner = [f"##{c}" for c in characters if len(split_words(f"а{c}а")) == 1]  # punctuation is always a word
+    tokens = [*SPECIAL_TOKENS, *characters, *inner]
     if len(tokens) > vocab_size:
         raise UserError(
             f"`vocab_size` {vocab_size:,} cannot hold the corpus's alphabet, which takes {len(tokens):,} entries: "
             "raise it, or clean rare characters out of the corpus"
         )
-    known = set(tokens)
-    for piece in _merges(words, characters, vocab_size):
-        token = piece[1:] if piece.startswith("▁") else f"##{piece}"
-        if len(tokens) < vocab_size and token not in known and token:
-            known.add(token)
-            tokens.append(token)
+    tokens = list(dict.fromkeys(tokens + _merges(words, characters, vocab_size)))[:vocab_size]
     if len(tokens) < vocab_size:
         raise UserError(
             f"`vocab_size` {vocab_size:,} is more than this corpus yields ({len(tokens):,}): lower it, or add text"
@@ -57,25 +53,20 @@ def sample_texts(lines: Dataset) -> Iterator[str]:
 
 
 def measure(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> dict[str, float]:
-    """How a tokenizer copes with text, words being those of BERT's cased tokenizer.
+    """How a tokenizer splits text. Words are those of BERT's cased tokenizer.
 
     entries: size of the vocabulary; tokens_per_word; unknown_tokens, unknown_words: shares that are, or hold, the
     unknown token (0 for a tokenizer without one).
     """
     words = count_words(texts)
     spellings = tokenizer(list(words), add_special_tokens=False)["input_ids"]
-    tokens = unknown_tokens = unknown_words = 0
-    for count, ids in zip(words.values(), spellings, strict=True):
-        unknown = ids.count(tokenizer.unk_token_id)
-        tokens += count * len(ids)
-        unknown_tokens += count * unknown
-        unknown_words += count * (unknown > 0)
-    total = sum(words.values())
+    counted = list(zip(words.values(), spellings, strict=True))
+    tokens, unknown = sum(count * len(ids) for count, ids in counted), tokenizer.unk_token_id
     return {
         "entries": len(tokenizer),
-        "tokens_per_word": tokens / total,
-        "unknown_tokens": unknown_tokens / max(tokens, 1),
-        "unknown_words": unknown_words / total,
+        "tokens_per_word": tokens / words.total(),
+        "unknown_tokens": sum(count * ids.count(unknown) for count, ids in counted) / max(tokens, 1),
+        "unknown_words": sum(count for count, ids in counted if unknown in ids) / words.total(),
     }
 
 
@@ -87,39 +78,28 @@ def build_tokenizer(tokens: list[str], max_length: int) -> PreTrainedTokenizerBa
 
 def count_words(texts: Iterable[str]) -> Counter[str]:
     """How often each word occurs."""
-    words: Counter[str] = Counter()
-    for text in texts:
-        words.update(split_words(text))
-    return words
+    return Counter(chain.from_iterable(map(split_words, texts)))
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text as BERT's cased tokenizer has them."""
+    """The words of a text, as BERT's cased tokenizer splits them."""
     return [word for word, _ in _SPLITTER.pre_tokenize_str(_NORMALIZER.normalize_str(text))]
 
 
 def _alphabet(words: Counter[str]) -> list[str]:
-    """The commonest characters that together cover `CHARACTER_COVERAGE` of the text, in code point order."""
+    """The most frequent characters that together cover `CHARACTER_COVERAGE` of the text, in code point order."""
     counts: Counter[str] = Counter()
     for word, count in words.items():
         for character in word:
             counts[character] += count
-    wanted, covered, kept = CHARACTER_COVERAGE * sum(counts.values()), 0, []
-    for character, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        if covered >= wanted:
-            break
-        kept.append(character)
-        covered += count
-    return sorted(kept)
-
-
-def _stands_alone(character: str) -> bool:
-    """Whether the splitter makes a word of this character wherever it stands (punctuation, for one)."""
-    return len(split_words(f"а{character}а")) > 1
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    covered = accumulate((count for _, count in ranked), initial=0)  # by those before each character
+    wanted = CHARACTER_COVERAGE * counts.total()
+    return sorted(character for (character, _), before in zip(ranked, covered, strict=False) if before < wanted)
 
 
 def _merges(words: Counter[str], characters: list[str], vocab_size: int) -> list[str]:
-    """Pieces of sentencepiece's BPE over the words, in the order of the merges; "▁" opens a word."""
+    """The entries that sentencepiece's BPE merges out of the words, in the order of the merges."""
     known = set(characters)
     usable = [(word, count) for word, count in words.most_common(MAX_WORDS) if known.issuperset(word)]
     with tempfile.TemporaryDirectory() as folder:
@@ -139,5 +119,7 @@ def _merges(words: Counter[str], characters: list[str], vocab_size: int) -> list
             minloglevel=2,
         )
     processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
-    pieces = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
-    return [piece for piece in pieces if len(piece) > 1 and not piece.startswith("<")]
+    pieces = [processor.id_to_piece(number) for number in range(processor.get_piece_size())]
+    # "▁" marks the start of a word; "<unk>" and its like are no entries.
+    merged = [piece for piece in pieces if len(piece) > 1 and not piece.startswith("<")]
+    return [piece[1:] if piece.startswith("▁") else f"##{piece}" for piece in merged]

@@ -1,14 +1,15 @@
 """Heads at chosen positions: the same logits and gradients as full logits, for every architecture."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import transformers
 
 from distillation.config.errors import UserError
-from distillation.models.mlm_head import Runner, check_maps, find_head, forward_at_positions
-from distillation.vocabularies.candidate_scores import TeacherRows
+from distillation.models.mlm_head import Runner
+from distillation.vocabularies.candidate_scores import teacher_rows
 
-NONE = torch.zeros(0, dtype=torch.long)
 SHAPE = dict(vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24)
 SPECIAL = dict(pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1, sep_token_id=2)
 MODELS = {
@@ -39,59 +40,55 @@ def sample():
     return {"input_ids": torch.randint(3, 50, (3, 7)), "attention_mask": mask}
 
 
-def test_same_logits_and_gradients_as_full_logits(model, sample):
-    """Positions selected too late are slow; selected in the wrong layout they are wrong without an error."""
-    positions = torch.tensor([0, 4, 2, 9, 15])
-    head = find_head(model, sample)
-    Runner(model).check(sample, attentions=False)
+def logits(runner, sample, *positions):
+    positions = torch.tensor(positions, dtype=torch.long)
+    return runner(sample, positions, hidden_states=False, attentions=False).logits
 
-    full = model(**sample).logits.flatten(0, 1)[positions]
-    full.square().sum().backward()
-    expected = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-    model.zero_grad()
-    chosen = forward_at_positions(model, head, positions, **sample).logits
-    chosen.square().sum().backward()
 
-    assert chosen.shape == (5, 50)
+@pytest.mark.parametrize("positions", [(0, 4, 2, 9, 15), ()], ids=str)
+def test_same_logits_and_gradients_as_full_logits(model, sample, positions):
+    """Positions selected too late are slow; selected in the wrong layout they are wrong without an error. A batch in
+    which nothing was hidden has to run, too."""
+    runner = Runner(model)
+    runner.check(sample, attentions=False)
+    results = []
+    for chosen in (model(**sample).logits.flatten(0, 1)[list(positions)], logits(runner, sample, *positions)):
+        model.zero_grad()
+        chosen.square().sum().backward()
+        results.append((chosen, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}))
+    (full, expected), (chosen, gradients) = results
+    assert chosen.shape == (len(positions), 50)
     torch.testing.assert_close(chosen, full)
-    for name, parameter in model.named_parameters():
-        if name in expected:
-            torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-4, atol=1e-6)
+    assert len(expected) > 10
+    torch.testing.assert_close({name: gradients[name] for name in expected}, expected, rtol=1e-4, atol=1e-6)
 
 
-def test_the_model_is_left_as_it_was(model, sample):
+@pytest.mark.parametrize("as_logits", [True, False])
+def test_the_model_is_left_as_it_was(model, sample, as_logits):
     """A hook that stayed would cut the logits of every later call."""
-    head = find_head(model, sample)
-    before = model(**sample).logits
-    forward_at_positions(model, head, torch.tensor([1]), **sample)
+    before, runner = model(**sample).logits, Runner(model, as_logits)
+    logits(runner, sample, 1)
     with pytest.raises(IndexError):
-        forward_at_positions(model, head, torch.tensor([10_000]), **sample)
+        logits(runner, sample, 10_000)
     torch.testing.assert_close(model(**sample).logits, before)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)], ids=["fp32", "fp64"])
 def test_rows_of_the_projection_give_the_logits_of_their_tokens(model, sample, dtype, tolerance):
-    """Across vocabularies only some tokens are scored: their logits must be those of the whole head, bias included."""
+    """Across vocabularies only some tokens are scored: their logits must be those of the full head, bias included."""
     model.to(dtype)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):
                 parameter.normal_()
-    positions, ids = torch.tensor([15, 0, 4, 2]), torch.tensor([49, 0, 7, 8])
+    positions, ids = [15, 0, 4, 2], torch.tensor([49, 0, 7, 8])
     runner = Runner(model, logits=False)
-    given = runner(sample, positions, hidden_states=False, attentions=False).logits
-    assert (runner.projection is None) == (given.shape[1] == 50) == (getattr(model.config, "legacy", True) is False)
+    states = logits(runner, sample, *positions)
+    assert (runner.projection is None) == (states.shape[1] == 50) == (getattr(model.config, "legacy", True) is False)
     projection = None if runner.projection is None else model.get_submodule(runner.projection)
-    rows = TeacherRows(ids, projection, "cpu", dtype)
     expected = model(**sample).logits.flatten(0, 1)[positions][:, ids]
-    torch.testing.assert_close(rows(given).t(), expected, rtol=tolerance, atol=tolerance)
-
-
-def test_no_position_at_all(model, sample):
-    """A batch in which nothing was hidden still has to run, forward and backward."""
-    logits = forward_at_positions(model, find_head(model, sample), NONE, **sample).logits
-    assert logits.shape == (0, 50)
-    logits.sum().backward()
+    actual = teacher_rows(ids, projection, "cpu", dtype)(states).t()
+    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
 
 
 def test_a_head_at_the_wrong_place_is_found_out(model, sample):
@@ -103,8 +100,10 @@ def test_a_head_at_the_wrong_place_is_found_out(model, sample):
 
 
 @pytest.mark.parametrize("maps", [(), None, (torch.ones(1),), (torch.ones(1), None)])
-def test_maps_that_are_missing_are_an_error(maps):
+def test_maps_that_are_missing_are_an_error(maps, monkeypatch):
     """Without eager attention the tuple is empty, and a loss over it would silently be zero."""
-    check_maps((torch.ones(1), torch.ones(1)), 2, "student")
+    model = transformers.BertForMaskedLM(transformers.BertConfig(**SHAPE))
+    runner = Runner(model)
+    monkeypatch.setattr(model, "forward", lambda **_: SimpleNamespace(logits=None, attentions=maps))
     with pytest.raises(UserError, match="weight_attention"):
-        check_maps(maps, 2, "student")
+        runner({}, torch.tensor([0]), hidden_states=False, attentions=True)

@@ -11,12 +11,9 @@ WIDTH, NARROW = 12, 8
 
 
 def model(**changes):
+    """Random weights; biases start as zeros, which hide mistakes; layer norms are left alone."""
     shape = dict(vocab_size=40, dim=WIDTH, n_layers=2, n_heads=2, hidden_dim=20, max_position_embeddings=10)
-    return DistilBertForMaskedLM(DistilBertConfig(**shape | changes)).eval()
-
-
-def randomised(network):
-    """Biases start as zeros, which hide mistakes; layer norms are left alone."""
+    network = DistilBertForMaskedLM(DistilBertConfig(**shape | changes)).eval()
     torch.manual_seed(0)
     for name, parameter in network.named_parameters():
         if "norm" not in name.lower():
@@ -35,25 +32,21 @@ def centred(matrix):
 
 @pytest.mark.parametrize("rank", [3, WIDTH])
 def test_a_basis_is_orthonormal_and_takes_the_constant_vector_to_the_constant_vector(rank):
-    """Otherwise LayerNorm would take away a direction that carries something; few directions make this harder."""
-    low = rows()[:, :rank] @ rows(1)[:rank]
-    basis = residual_basis(low, NARROW, "pca")
+    """Otherwise LayerNorm would take away a direction that carries something; few directions make this harder. What
+    rows lose is the tail of their singular values."""
+    full = rows()[:, :rank] @ rows(1)[:rank]
+    basis = residual_basis(full, NARROW, "pca")
     torch.testing.assert_close(basis.T @ basis, torch.eye(NARROW))
-    constant = torch.ones(WIDTH) / WIDTH**0.5
-    torch.testing.assert_close(constant @ basis, torch.ones(NARROW) / NARROW**0.5)
-
-
-def test_what_rows_lose_is_the_tail_of_their_singular_values():
-    full = centred(rows())
-    lost = full - full @ residual_basis(full, NARROW, "pca") @ residual_basis(full, NARROW, "pca").T
-    tail = torch.linalg.svdvals(full)[NARROW - 1 :]
-    torch.testing.assert_close(lost.norm(), tail.norm())
+    torch.testing.assert_close(torch.ones(WIDTH) @ basis / WIDTH**0.5, torch.ones(NARROW) / NARROW**0.5)
+    lost = centred(full) - centred(full) @ basis @ basis.T
+    torch.testing.assert_close(
+        lost.norm(), torch.linalg.svdvals(centred(full))[NARROW - 1 :].norm(), atol=1e-4, rtol=0
+    )
 
 
 def test_the_basis_does_not_depend_on_the_signs_that_the_solver_picks(monkeypatch):
     """Another version of LAPACK must not give another student."""
-    solve = torch.linalg.eigh
-    expected = residual_basis(rows(), NARROW, "pca")
+    solve, expected = torch.linalg.eigh, residual_basis(rows(), NARROW, "pca")
     monkeypatch.setattr(torch.linalg, "eigh", lambda matrix: (solve(matrix)[0], -solve(matrix)[1]))
     torch.testing.assert_close(residual_basis(rows(), NARROW, "pca"), expected)
 
@@ -66,22 +59,21 @@ def heads(width=6):
 
 
 def test_crop_takes_the_first_coordinates_of_each_head():
-    taken = narrow_heads(*heads(), 4, "crop")
-    for part, whole in zip(taken[:3], heads()[:3], strict=True):
-        assert torch.equal(part, whole[:, :4])
-    assert torch.equal(taken[3], heads()[3][:, :, :4])
+    *inputs, output = heads()
+    expected = *(part[:, :4] for part in inputs), output[:, :, :4]
+    assert all(map(torch.equal, narrow_heads(*heads(), 4, "crop"), expected))
 
 
-def test_a_head_of_low_rank_keeps_its_attention_logits_and_its_output():
+def test_a_head_of_low_rank_has_the_same_attention_logits_and_output():
     """The logits are divided by sqrt(4) instead of sqrt(6); both biases count."""
     few = heads(width=4)
     mix = torch.linalg.qr(heads()[0][0, :, :6])[0][:, :4]  # four directions of a head of six
     query, key, value, output = mix @ few[0], mix @ few[1], mix @ few[2], few[3] @ mix.T
     states = torch.cat([torch.randn(7, 9, dtype=torch.float64), torch.ones(7, 1, dtype=torch.float64)], dim=1)
-    ours = narrow_heads(query, key, value, output, 4, "pca")
-    logits = [states @ q.mT @ k @ states.T / q.shape[1] ** 0.5 for q, k in ((query, key), ours[:2])]
+    narrow = narrow_heads(query, key, value, output, 4, "pca")
+    logits = [states @ q.mT @ k @ states.T / q.shape[1] ** 0.5 for q, k in ((query, key), narrow[:2])]
     torch.testing.assert_close(logits[1], logits[0])
-    torch.testing.assert_close(ours[3] @ ours[2] @ states.T, output @ value @ states.T)
+    torch.testing.assert_close(narrow[3] @ narrow[2] @ states.T, output @ value @ states.T)
 
 
 @pytest.mark.parametrize("rank", [1, 3, 5])
@@ -89,14 +81,13 @@ def test_the_best_factors_lose_the_tail_of_the_singular_values(rank):
     left, right = heads()[0].mT, heads()[1]
     thin, wide = factors(left, right, rank)
     assert thin.shape == (3, 10, rank) and wide.shape == (3, rank, 10)
-    tail = torch.linalg.svdvals(left @ right)[:, rank:]
     lost = (left @ right - thin @ wide).flatten(1).norm(dim=1)
-    torch.testing.assert_close(lost, tail.norm(dim=1))
+    torch.testing.assert_close(lost, torch.linalg.svdvals(left @ right)[:, rank:].norm(dim=1))
     torch.testing.assert_close(thin.flatten(1).norm(dim=1), wide.flatten(1).norm(dim=1))
 
 
 def test_inner_units_by_hand():
-    """Products 6, 1, 20, 8: pca keeps the units 2 and 3, in their order."""
+    """Products 6, 1, 20, 8: pca takes the units 2 and 3, in their order."""
     first, second = torch.tensor([[3.0], [1], [4], [8]]), torch.tensor([[2.0, 1, 5, 1]])
     assert select_ffn_units(first, second, 2, "pca").tolist() == [2, 3]
     assert select_ffn_units(first, second, 2, "crop").tolist() == [0, 1]
@@ -104,7 +95,7 @@ def test_inner_units_by_hand():
 
 @pytest.mark.parametrize("how", ["crop", "pca"])
 def test_of_equal_shapes_nothing_changes(how):
-    network = randomised(model())
+    network = model()
     narrowed = narrow_model(network.state_dict(), network.config, 2, how)
     assert all(torch.equal(narrowed[name], weight) for name, weight in network.state_dict().items())
 
@@ -115,8 +106,8 @@ def embedded(small):
     The part holds the constant vector, and the wide model's LayerNorms make it as large as the narrow one's.
     """
     bases = [torch.cat([torch.ones(n, 1), rows(n)[:NARROW, :n].T], dim=1) for n in (WIDTH, NARROW)]
-    spread, turn = (torch.linalg.qr(basis)[0][:, :NARROW] for basis in bases)
-    part = spread @ turn.T  # (WIDTH, NARROW), constant to constant
+    outer, inner = (torch.linalg.qr(basis)[0][:, :NARROW] for basis in bases)
+    part = outer @ inner.T  # (WIDTH, NARROW), constant to constant
     large = model()
     weights = {name: torch.zeros_like(weight) for name, weight in large.state_dict().items()}
     for name, weight in small.state_dict().items():
@@ -134,8 +125,7 @@ def embedded(small):
         elif name.endswith("out_lin.weight"):
             weight = pad(weight.unflatten(1, (2, 4)), (0, 2)).flatten(1)
         weights[name][tuple(map(slice, weight.shape))] = weight
-    for name in weights:  # the units that count come last
-        if "ffn" in name and not name.endswith("lin2.bias"):
+        if "ffn" in name and not name.endswith("lin2.bias"):  # the units that count come last
             weights[name] = weights[name].flip(1 if "lin2" in name else 0)
     large.load_state_dict(weights)
     return large
@@ -147,23 +137,22 @@ def test_a_teacher_that_uses_a_part_of_its_width_is_reproduced():
     LayerNorm's gain is for a part that holds its share of the norm. Here it holds all of it. The head's nonlinearity
     is left out, for it depends on the coordinates.
     """
-    small = randomised(model(dim=NARROW, hidden_dim=16))
-    teacher, student = embedded(small), model(dim=NARROW, hidden_dim=16)
+    student = model(dim=NARROW, hidden_dim=16)
+    teacher = embedded(student)
     narrowed = narrow_model(teacher.state_dict(), student.config, 2, "pca")
-    del narrowed["vocab_projector.weight"]  # tied
-    gains = [name for name in narrowed if "norm" in name.lower() and name.endswith("weight")]
-    narrowed |= {name: narrowed[name] * (WIDTH / NARROW) ** 0.5 for name in gains}
-    student.load_state_dict(narrowed, strict=False)
-    assert student.get_input_embeddings().weight.std().item() == pytest.approx(0.02, rel=1e-4)
-
+    for name in narrowed:
+        if "norm" in name.lower() and name.endswith("weight"):
+            narrowed[name] *= (WIDTH / NARROW) ** 0.5
+    narrowed["vocab_projector.weight"] = narrowed["distilbert.embeddings.word_embeddings.weight"]  # tied
+    student.load_state_dict(narrowed)
     words = teacher.get_input_embeddings().weight.detach()
-    basis = residual_basis(words - words.mean(0), NARROW, "pca")
-    ids = torch.arange(20).reshape(2, 10)
+    assert student.get_input_embeddings().weight.std().item() == pytest.approx(0.02, rel=1e-4)
+    basis, ids = residual_basis(words - words.mean(0), NARROW, "pca"), torch.arange(20).reshape(2, 10)
     states = teacher.distilbert(ids).last_hidden_state
     assert states.std(dim=1).min() > 0.1
     torch.testing.assert_close(student.distilbert(ids).last_hidden_state, states @ basis, rtol=1e-3, atol=1e-3)
-    ours, theirs = (
+    actual, expected = (
         m.vocab_projector(m.vocab_layer_norm(m.vocab_transform(x)))
         for m, x in ((student, states @ basis), (teacher, states))
     )
-    torch.testing.assert_close(centred(ours), centred(theirs), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(centred(actual), centred(expected), rtol=1e-3, atol=1e-3)

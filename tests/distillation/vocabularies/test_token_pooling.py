@@ -12,50 +12,34 @@ indices = st.lists(st.lists(st.integers(-1, 3), min_size=5, max_size=5), min_siz
 
 @slow
 @given(index=indices, seed=st.integers(0, 99))
-def test_states_are_means_over_pieces(index, seed):
-    """Value and gradient against loops; where nothing belongs there is 0, and no gradient is lost."""
-    states = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(seed)).requires_grad_()
-    expected = torch.zeros(2, 4, 3)
+def test_states_are_means_over_pieces_and_maps_are_means_of_sums(index, seed):
+    """Maps: the mean over the pieces that look of the sum over those looked at. Value and gradient against loops;
+    where nothing belongs there is 0, and no gradient is lost."""
+    generator = torch.Generator().manual_seed(seed)
+    states = torch.randn(2, 5, 3, generator=generator).requires_grad_()
+    raw = torch.randn(2, 2, 5, 5, generator=generator).requires_grad_()
+    expected_states, expected_maps, maps = torch.zeros(2, 4, 3), torch.zeros(2, 2, 4, 4), raw.softmax(-1)
     for b in range(2):
-        for t in range(4):
-            belonging = [states[b, s] for s in range(5) if index[b, s] == t]
-            if belonging:
-                expected[b, t] = sum(belonging) / len(belonging)
-    assert_same_with_gradients(pool_states(states, index, 4), expected, states)
-
-
-@slow
-@given(index=indices, seed=st.integers(0, 99))
-def test_maps_are_means_of_sums(index, seed):
-    """The mean over the pieces that look of the sum over those looked at, and rows that sum to 1 still do."""
-    raw = torch.randn(2, 2, 5, 5, generator=torch.Generator().manual_seed(seed)).requires_grad_()
-    maps = raw.softmax(-1)
-    expected = torch.zeros(2, 2, 4, 4)
+        belonging = [[s for s in range(5) if index[b, s] == t] for t in range(4)]
+        for t, pieces in enumerate(belonging):
+            for s in pieces:
+                expected_states[b, t] += states[b, s] / len(pieces)
+                for u, others in enumerate(belonging):
+                    expected_maps[b, :, t, u] += sum(maps[b, :, s, k] for k in others) / len(pieces)
+    pooled = pool_attention(maps, index, 4)
     for b in range(2):
-        for t in range(4):
-            lookers = [s for s in range(5) if index[b, s] == t]
-            for u in range(4):
-                for s in lookers:
-                    for k in range(5):
-                        if index[b, k] == u:
-                            expected[b, :, t, u] += maps[b, :, s, k] / len(lookers)
-    actual = pool_attention(maps, index, 4)
-    for b in range(2):
-        if (index[b] >= 0).all():
+        if (index[b] >= 0).all():  # rows that sum to 1 still do
             looking = index[b].unique()
-            torch.testing.assert_close(actual[b][:, looking].sum(-1), torch.ones(2, len(looking)))
-    assert_same_with_gradients(actual, expected, raw)
-
-
-def assert_same_with_gradients(actual, expected, leaf):
-    torch.testing.assert_close(actual, expected)
-    if not expected.requires_grad:  # nothing belongs anywhere
-        return
-    outer = torch.randn(actual.shape, generator=torch.Generator().manual_seed(1))
-    gradients = [
-        torch.autograd.grad((value * outer).sum(), leaf, retain_graph=True)[0] for value in (actual, expected)
-    ]
-    torch.testing.assert_close(*gradients)
+            torch.testing.assert_close(pooled[b][:, looking].sum(-1), torch.ones(2, len(looking)))
+    cases = (pool_states(states, index, 4), expected_states, states), (pooled, expected_maps, raw)
+    for actual, expected, leaf in cases:
+        torch.testing.assert_close(actual, expected)
+        if expected.requires_grad:  # something belongs somewhere
+            outer = torch.randn(actual.shape, generator=generator)
+            gradients = [
+                torch.autograd.grad((v * outer).sum(), leaf, retain_graph=True)[0] for v in (actual, expected)
+            ]
+            torch.testing.assert_close(*gradients)
 
 
 def test_one_piece_each_is_a_selection():
