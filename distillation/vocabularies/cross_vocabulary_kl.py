@@ -48,7 +48,7 @@ class CandidateKL:
         dtype: of the teacher's logits.
         """
         self.projection, self.temperature = projection, temperature
-        self.how = "shared" if alignment == "match" else vocabulary_map  # a matched position has one piece
+        self.how = vocabulary_map if alignment == "reduce" else "shared"  # elsewhere a position has one piece
         self.pool = torch.sum if reduce_pooling == "sum" else torch.mean
         make_rows = partial(teacher_rows, projection=projection, device=device, dtype=dtype)
         if vocabulary is None:

@@ -140,7 +140,9 @@ def test_states_of_one_vocabulary_give_plain_kl():
     student, states, projection = torch.randn(1, 20, requires_grad=True), torch.randn(1, 6), nn.Linear(6, 20)
     before, copied = student.detach().clone(), states.clone()
     expected = value_and_gradient(kl_loss(student, projection(states).detach(), 2.0), student)
-    actual = value_and_gradient(CandidateKL(None, projection, temperature=2.0)(student, states, ((1, 1),)), student)
+    actual = value_and_gradient(
+        CandidateKL(None, projection, "same", temperature=2.0)(student, states, ((1, 1),)), student
+    )
     torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-6)
     assert torch.equal(student, before) and torch.equal(states, copied)
 
