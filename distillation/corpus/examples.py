@@ -75,13 +75,13 @@ def load_corpus(arguments: DataArguments, encoder: "Encoder") -> Corpus:
 
 def tokenize(lines: Dataset, encoder: "Encoder", num_proc: int | None = None) -> Dataset:
     """Tokenize lines and cut them into examples; see the head of this file."""
-    prefixes, alignment = encoder.prefixes, encoder.alignment
+    prefixes = encoder.prefixes
     columns = {"id": Value("int64"), "word_characters": List(Value("int32")), "length": Value("int32")}
     columns |= {f"{prefix}{name}": List(Value("int32")) for prefix in prefixes for name in ("input_ids", "word_ids")}
-    columns |= {name: List(Value(kind)) for name, kind in token_alignment.COLUMNS[alignment].items()}
+    columns |= {name: List(Value(kind)) for name, kind in token_alignment.COLUMNS[encoder.alignment].items()}
     # Fast tokenizers do not hash alike in every process; what they are made of does.
     made_of = [(one.backend_tokenizer.to_str(), one.special_tokens_map) for one in encoder.tokenizers]
-    made_of += [lines._fingerprint, encoder.masking_unit, encoder.max_length, alignment, prefixes, FORMAT]
+    made_of += [lines._fingerprint, encoder.masking_unit, encoder.max_length, encoder.alignment, prefixes, FORMAT]
     return lines.map(
         encoder,
         batched=True,
@@ -217,10 +217,7 @@ def lengths(examples: Any) -> np.ndarray:
 
 
 def check_examples(examples: Dataset, encoder: Encoder, max_unknown: float) -> None:
-    """Refuse tokenizers that do not know the corpus or, where two are compared, never meet in it.
-
-    A student would learn to predict the unknown token. `SAMPLE` evenly spaced examples are judged.
-    """
+    """Refuse a tokenizer that does not know the corpus, and two that have no token in common in it."""
     sample = evenly_spaced(examples, SAMPLE).with_format("numpy")
     for column, tokenizer in zip(("input_ids", "teacher_input_ids"), encoder.tokenizers, strict=False):
         ids = np.concatenate(sample[column][:])

@@ -57,9 +57,8 @@ class MaskingCollator:
         self.student = TokenHider(tokenizer)
         self.teacher = self.student if teacher_tokenizer is None else TokenHider(teacher_tokenizer)
         self.alignment = objective.alignment_in_use
-        if self.alignment != "same":
-            self.vocabulary = vocabulary
-            self.is_comparable = vocabulary.is_mapped.numpy()
+        self.vocabulary = vocabulary
+        self.is_comparable = None if vocabulary is None else vocabulary.is_mapped.numpy()
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by workers that outlive an epoch
 
     def set_epoch(self, epoch: int) -> None:

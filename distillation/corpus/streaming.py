@@ -202,10 +202,7 @@ class Stream(IterableDataset):
         write_json(Path(folder, FILES.replace("*", str(self.rank))), state)
 
     def load(self, folder: str | Path) -> None:
-        """Go on where the shards of a checkpoint stood.
-
-        Raises UserError for a checkpoint of another kind of run, or of another number of processes or workers.
-        """
+        """Go on where the shards of a checkpoint stood. Raises UserError for one of another run."""
         path, made_by = Path(folder, FILES.replace("*", str(self.rank))), self._made_by()
         # Without the file, the run had fewer processes or was not streamed: nothing is the same.
         state = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"made_by": {}}

@@ -61,7 +61,6 @@ def open_cache(
     """The cache that a recipe names, new or checked.
 
     student_layers: groups of the teacher's layers; may_create: True in the first of several processes.
-
     Raises UserError for a folder whose contents were made of something else.
     """
     has_kl = "kl" in objective.terms
@@ -143,10 +142,7 @@ class TeacherCache:
             raise UserError(f"{self.name} was made with {', '.join(made_with)}: name another folder for this run")
 
     def fill(self, name: str, examples: Dataset, batch_size: int, query: Query, rank: int = 0, ranks: int = 1) -> None:
-        """Write the rows of the examples that are missing. Each of several ranks writes its share of the files.
-
-        name: of the epoch, or of the held-out examples.
-        """
+        """Write the missing rows of an epoch, or of the held-out examples; each rank writes its share of the files."""
         parts = [part for part in range(rank, -(-len(examples) // PART), ranks) if not self._file(name, part).exists()]
         if parts and self.holds != self.columns:
             raise LocalError(
@@ -177,10 +173,7 @@ class TeacherCache:
                     )
 
     def rows(self, name: str, count: int) -> pa.Table:
-        """The rows of an epoch, or of the held-out examples, mapped into memory: see `row_of`.
-
-        Raises UserError if files are missing or torn.
-        """
+        """All rows that `fill` wrote, mapped into memory; see `row_of`. Raises UserError for a file that is torn."""
         tables = []
         try:
             for part in range(-(-count // PART)):

@@ -103,7 +103,7 @@ def _collate(collate: MaskingCollator, student_layers: int, examples: Sequence[d
 
 def to_rows(batch: dict[str, Any], targets: Targets) -> list[Row]:
     """A row for each example of a batch, the positions of its KL in the order of the text."""
-    sizes, length = _lengths(batch), batch["compared"].shape[1]
+    sizes, length = batch["teacher"]["attention_mask"].sum(1).tolist(), batch["compared"].shape[1]
     positions, order = batch["teacher_positions"].sort()
     counts = torch.bincount(positions // length, minlength=len(sizes)).tolist()
     parts = {} if targets.logits is None else {STATES: targets.logits[order].split(counts)}
@@ -112,19 +112,16 @@ def to_rows(batch: dict[str, Any], targets: Targets) -> list[Row]:
     if targets.attentions:
         maps = torch.stack(targets.attentions, 1)
         parts[MAPS] = [one[..., :size, :size] for one, size in zip(maps, sizes, strict=True)]
-    rows = [{name: _compact(column[row]) for name, column in parts.items()} for row in range(len(sizes))]
+    parts = {name: [part.flatten().to("cpu", torch.float16).numpy() for part in parts[name]] for name in parts}
+    rows = [{name: column[row] for name, column in parts.items()} for row in range(len(sizes))]
     if not all(np.isfinite(values).all() for row in rows for values in row.values()):
         raise UserError("`teacher_cache` holds half precision, which this teacher's states exceed: leave it out")
     return rows
 
 
-def _compact(tensor: Tensor) -> np.ndarray:
-    return tensor.to("cpu", torch.float16).flatten().numpy()
-
-
 def from_rows(batch: dict[str, Any], rows: Sequence[Row], student_layers: int) -> dict[str, Tensor]:
     """The rows of a batch's examples, padded as its inputs are. Hidden states and maps start with their layers."""
-    sizes, length = _lengths(batch), batch["compared"].shape[1]
+    sizes, length = batch["teacher"]["attention_mask"].sum(1).tolist(), batch["compared"].shape[1]
     columns = {}
     for name in rows[0]:
         parts = [torch.from_numpy(row[name].copy()) for row in rows]  # torch warns of arrays that are read-only
@@ -147,7 +144,3 @@ def cached_targets(columns: dict[str, Tensor]) -> Targets:
     """The result of `from_rows`, as if the teacher had run."""
     states = {name.removeprefix(HIDDEN): list(columns[name]) for name in columns if name.startswith(HIDDEN)}
     return Targets(columns.get(STATES), states, list(columns.get(MAPS, ())))
-
-
-def _lengths(batch: dict[str, Any]) -> list[int]:
-    return batch["teacher"]["attention_mask"].sum(1).tolist()

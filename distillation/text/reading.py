@@ -131,8 +131,7 @@ class Source:
         self.name = arguments.train_file or arguments.dataset_name
         self.column = arguments.text_column
         self.block = block
-        parts = read_parts(arguments, arguments.train_file, arguments.dataset_name, streaming=True)
-        for part in parts:
+        for part in (parts := read_parts(arguments, arguments.train_file, arguments.dataset_name, streaming=True)):
             with readable(self.name, part.info.builder_name):
                 row = next(iter(part), {self.column: None})
             _check_column(self.column, list(row), self.name)
@@ -153,7 +152,7 @@ class Source:
 def first_lines(source: Source, count: int) -> list[str]:
     """The first usable lines: at least `count`, or all there are. Raises UserError if there is none."""
     lines, flaws = [], Counter()
-    for block in (block for file in range(len(source)) for block in source.blocks(file)):
+    for block in chain.from_iterable(map(source.blocks, range(len(source)))):
         usable, found = clean_lines(block.to_pylist())
         lines, flaws = lines + usable, flaws + found
         if len(lines) >= count:

@@ -112,11 +112,17 @@ def test_batches_without_a_position_train_all_the_same(make_trainer, alignment):
     assert not any(gradient.any() for gradient in first_step(trainer)[0].values())
 
 
-def test_states_that_half_precision_cannot_hold_are_refused(make_trainer, monkeypatch):
+def test_states_that_half_precision_cannot_hold_are_refused(make_trainer):
     """Infinite targets would train towards nothing."""
-    monkeypatch.setattr(targets, "_compact", lambda tensor: (1e5 + tensor).half().numpy())
+    trainer = make_trainer()
+    batch = next(iter(trainer.get_train_dataloader()))
+    found = trainer.targets(batch)
+    targets.to_rows(batch, found)
+    found.hidden_states = {
+        view: [1e5 + states for states in found.hidden_states[view]] for view in found.hidden_states
+    }
     with pytest.raises(UserError, match="half precision"):
-        make_trainer(cache={})
+        targets.to_rows(batch, found)
 
 
 def test_the_command_fills_a_cache_and_another_student_reads_it(tmp_path, teacher_folder, corpus_file, monkeypatch):
