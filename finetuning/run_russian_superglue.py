@@ -27,13 +27,12 @@ def main(argv: list[str] | None = None) -> None:
 
     names = available(arguments.data_dir) if options.task == ALL else [options.task]
     folders = {name: folder / name if options.task == ALL else folder for name in names}
-    submission = Path(options.submission) if options.submission else None
-    verify(names, settings, folders, submission)
+    verify(names, settings, folders)
     results = {name: run_task(name, settings, folders[name], folders.get("terra")) for name in names}
     if settings.training.process_index == 0:
         print(report.save(results, arguments.data_dir, folder))
-        if submission:
-            write_submission(submission, arguments.data_dir, folders, folder / "baseline")
+        if options.submission:
+            write_submission(Path(options.submission), arguments.data_dir, folders, folder / "baseline")
 
 
 if __name__ == "__main__":

@@ -40,17 +40,16 @@ def is_brat(folder: Path) -> bool:
 
 
 def read(folder: Path, types: Mapping[str, str]) -> dict[str, list[dict]]:
-    """One row for each document, by split: those of the folders train, valid (may be absent), and test, or 80 %, 10 %,
-    and 10 % of the documents of the folder itself.
+    """One row for each document, by split: of the folders train, valid (may be absent), and test, or 80 %, 10 %, and
+    10 % of the documents of the folder itself.
 
-    A row: `id`, the name; `text`, with its line ends as they are; `words`, the spans of words and single signs;
-    `tags`, of which one is an entity's where word and entity have a character in common, so that an entity that
-    begins or ends inside a word takes the whole word.
-    types: the entity types that the files may have, each with the type to read it as.
+    A row: `id`, the name; `text`, with its line ends; `words`, the spans of words and single signs; `tags`. An entity
+    that begins or ends inside a word takes the whole word. types: the known entity types, each with the type to read
+    it as.
     Raises UserError for a file without its partner and with the line of a wrong or misplaced entity.
     """
     rows: dict[str, list[dict]] = {}
-    total = dropped = 0
+    dropped = 0
     for split, paths in _documents(folder).items():
         rows[split] = []
         for path in paths:
@@ -59,9 +58,9 @@ def read(folder: Path, types: Mapping[str, str]) -> dict[str, list[dict]]:
             words = [list(match.span()) for match in WORD.finditer(text)]
             spans = _spans(entities, words, types)
             rows[split].append({"id": path.stem, "text": text, "words": words, "tags": encode(spans, len(words))})
-            total, dropped = total + len(entities), dropped + len(entities) - len(spans)
+            dropped += len(entities) - len(spans)
     if dropped:
-        logger.info("%s: %d of %s entities dropped, as they overlap longer ones", folder, dropped, f"{total:,}")
+        logger.info("%s: %d entities dropped, as they overlap longer ones", folder, dropped)
     return rows
 
 
@@ -108,9 +107,7 @@ def _entities(path: Path, types: Mapping[str, str]) -> list[Entity]:
 
 
 def _annotated(text: str, entities: list[Entity]) -> str:
-    """The text that the entities were marked in: as it is, or with the CR of every line end restored.
-
-    Copies of such documents lose the CRs, which the offsets count.
+    """The text that the entities were marked in: as it is, or with the CRs that copies lose and offsets count.
     Raises UserError with the first entity that does not fit.
     """
     for candidate in (text, re.sub(r"(?<!\r)\n", "\r\n", text)):

@@ -17,10 +17,9 @@ OPTIONAL = ("validation", "submission")  # the parts that a benchmark may lack
 
 
 def local_folder(data_dir: str, benchmark: str, hub: str | None, *names: str) -> Path | None:
-    """The folder that `data_dir` means, or None if it is a Hub id.
+    """The folder that `data_dir` means, or None if it is a Hub id. Raises UserError if it is neither.
 
     benchmark: its name in the demo; hub: its own Hub id, None if it has none; names: what a folder should hold.
-    Raises UserError if `data_dir` is neither.
     """
     if data_dir == DEMO:
         return DEMO_FOLDER / benchmark
@@ -40,9 +39,9 @@ def is_demo(data_dir: str) -> bool:
 
 def from_hub(name: str, splits: Mapping[str, str], config: str | None = None) -> dict[str, tuple[str, Iterable]]:
     """By part of a data set on the Hub: what messages call it, and the place and the values of each row.
+    Raises UserError if the set cannot be loaded or lacks a split.
 
     splits: by part the split on the Hub; config: which of several sets under one name.
-    Raises UserError if the set cannot be loaded or lacks a split.
     """
     import datasets
 

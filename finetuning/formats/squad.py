@@ -70,8 +70,8 @@ def write(folder: Path, rows: Sequence[dict], predictions: Sequence[str]) -> Pat
 
 
 def _answers(raw: dict) -> list[tuple[str, int]]:
-    """Texts without the white space around them, and starts. Blank texts, by which some sets mean that there is no
-    answer, are left out. Articles have a list of pairs, flat rows a pair of lists."""
+    """Texts without the white space around them, and starts; without blank texts, which mean that there is no answer.
+    Articles have a list of pairs, flat rows a pair of lists."""
     answers = value(raw, "answers", list | dict)
     if isinstance(answers, dict):
         pairs = zip_longest(value(answers, "text", list), value(answers, "answer_start", list))

@@ -10,7 +10,7 @@ from typing import Any
 from finetuning.formats.values import Wrong, number, text, value
 from finetuning.russian_superglue.tasks import LABELS, NO_YES, QUERY
 
-# The keys of the two texts.
+# The keys of `text` and `text_2`, which are all that a row of these tasks has.
 PAIRS = {
     "lidirus": ("sentence1", "sentence2"),
     "terra": ("premise", "hypothesis"),
@@ -31,8 +31,10 @@ def make(task: str, raw: Any, labelled: bool) -> dict:
     each as such or as a string.
     labelled: whether the row must have one; else it is None where there is none, or -1 as on the Hub.
     """
-    row, names = pair(task, raw) if task in PAIRS else MAKERS[task](raw), LABELS[task]
-    found, numbers = raw.get("label"), map(str, range(len(names)))
+    pairs = zip(("text", "text_2"), PAIRS.get(task, ()), strict=False)
+    row = MAKERS[task](raw) if task in MAKERS else {name: text(raw, key) for name, key in pairs}
+    found, names = raw.get("label"), LABELS[task]
+    numbers = map(str, range(len(names)))
     known = {name: place for of in (HUB_LABELS.get(task, ()), numbers, names) for place, name in enumerate(of)}
     place = known.get(str(found).strip().lower())  # so that JSON's true and the string are one
     if place is None and (labelled or found not in (None, -1)):
@@ -40,11 +42,6 @@ def make(task: str, raw: Any, labelled: bool) -> dict:
     label = place if place is None or task == "parus" else names[place]
     idx = row.get("idx") or number(raw)
     return {"id": "-".join(map(str, idx)) if task == "muserc" else str(idx), "idx": idx} | row | {"label": label}
-
-
-def pair(task: str, raw: Any) -> dict:
-    """Of PAIRS: `text`, `text_2`."""
-    return {name: text(raw, key) for name, key in zip(("text", "text_2"), PAIRS[task], strict=True)}
 
 
 def parus(raw: Any) -> dict:

@@ -10,7 +10,6 @@ from typing import Any
 from distillation.runs.files import replacing, write_text
 from finetuning.russian_superglue.tasks import NAMES
 
-FOLDER = "submission"  # inside of the zip
 SPELLING = {"rwsd": str.capitalize, "parus": int, "muserc": int}  # as the sample has it; of the others as it is
 
 
@@ -43,6 +42,6 @@ def _nested(answers: Sequence[dict]) -> list[dict]:
 def zip_submission(path: Path, files: Iterable[Path]) -> None:
     """Write the zip of what `write_task` wrote for each task."""
     with replacing(path) as draft, zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.mkdir(FOLDER, 0o755)
+        archive.mkdir("submission", 0o755)
         for file in files:
-            archive.write(file, f"{FOLDER}/{file.name}")
+            archive.write(file, f"submission/{file.name}")

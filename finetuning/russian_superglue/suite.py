@@ -60,7 +60,7 @@ def run_task(name: str, settings: Settings, folder: Path, terra: Path | None = N
     return merged
 
 
-def verify(names: Sequence[str], settings: Settings, folders: Mapping[str, Path], submission: Path | None) -> None:
+def verify(names: Sequence[str], settings: Settings, folders: Mapping[str, Path]) -> None:
     """Raise UserError for what would end the last of these tasks, before the first one trains."""
     if len(names) > 1:
         if settings.training.push_to_hub:
@@ -69,8 +69,8 @@ def verify(names: Sequence[str], settings: Settings, folders: Mapping[str, Path]
             raise UserError("`task_teacher` was fine-tuned on one task: give that `task`")
         if names_checkpoint(settings.training):
             raise UserError("`resume_from_checkpoint` names one checkpoint: `true` takes those of each task")
-    if submission is not None and submission.is_dir():
-        raise UserError(f"`submission` {str(submission)!r} is a folder: name a zip")
+    if settings.options.submission and Path(settings.options.submission).is_dir():
+        raise UserError(f"`submission` {settings.options.submission!r} is a folder: name a zip")
     for name in names:
         task = make_task(name)
         task.read(settings.arguments.data_dir)

@@ -1,5 +1,4 @@
-"""Collection3 and Collection5: persons, organisations, and places in news, as CoNLL files, brat documents, or from the
-Hub."""
+"""Collection3 and Collection5: persons, organisations, and places in news."""
 
 import functools
 from dataclasses import dataclass
@@ -23,9 +22,7 @@ COARSER = {"GEOPOLIT": "LOC", "MEDIA": "ORG"}  # how the three types follow from
 class Options:
     """Which entities."""
 
-    entity_types: Literal[3, 5] = key(
-        3, "3: PER, ORG, LOC, the benchmark. 5: GEOPOLIT and MEDIA apart from LOC and ORG."
-    )
+    entity_types: Literal[3, 5] = key(3, "3: PER, ORG, LOC, the benchmark. 5: GEOPOLIT and MEDIA are types, too.")
 
 
 def task(options: Options) -> "Tagging":
@@ -47,7 +44,7 @@ def read(data_dir: str, types: int = 3) -> dict[str, list[dict]]:
     """The rows of `train`, `test`, and, where there is one, `validation`.
 
     A row is a sentence, of brat files a document: `id`, `text`, `words` as [start, end] in the text, `tags`.
-    data_dir: a folder with train.txt, test.txt, and perhaps valid.txt, or with brat documents, or a Hub id.
+    data_dir: a folder with FILES, of which valid.txt may be absent, or with brat documents, or a Hub id.
     types: 3, or 5 to tell GEOPOLIT from LOC and MEDIA from ORG.
     Raises UserError for what is missing and with the file and line, or row, of what is wrong.
     """

@@ -67,10 +67,8 @@ def read(data_dir: str, classes: int = 2) -> dict[str, list[dict]]:
 
 
 def write(folder: Path, rows: Sequence[dict], predictions: Sequence[str]) -> Path:
-    """Write `test_predictions.xml` in the layout of the gold file, with the predicted class of each pair.
-
-    Of three classes they are -1, 0 and 1; of two, -1 and 1, where 1 stands for paraphrases of both kinds.
-    """
+    """Write `test_predictions.xml` in the layout of the gold file, with the predicted class of each pair: -1, 0, or 1,
+    of two classes -1 or 1, which stands for paraphrases of both kinds."""
     classes = {name: number for names in NAMES.values() for number, name in names.items()}
     data = ElementTree.Element("data")
     corpus = ElementTree.SubElement(data, "corpus")

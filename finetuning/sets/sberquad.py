@@ -40,10 +40,8 @@ def task(options: Options) -> "QuestionAnswering":
 
 
 def read(data_dir: str) -> dict[str, list[dict]]:
-    """The splits "train" and "test", rows as `squad.rows` has them.
-
-    data_dir: a folder with one pair of FILES, or a Hub id such as HUB. "test" is the part for development: answers of
-        the test part proper are hidden.
+    """The splits "train" and "test", the part for development, as answers of the test part proper are hidden. Rows as
+    `squad.rows` has them. data_dir: a folder with one pair of FILES, or a Hub id such as HUB.
     Raises UserError for a missing file, and for what is wrong in one.
     """
     folder = local_folder(data_dir, "sberquad", HUB, *FILES[0].values())

@@ -63,7 +63,7 @@ OVERLAPPING = ("LOC 11 20\tкрае Руси", "ORG 2 15\tТульском кр�
 def test_tags(tmp_path, caplog, text, lines, tags):
     caplog.set_level(logging.INFO)
     assert read_one(tmp_path, text, *lines)["tags"] == tags.split()
-    assert ("2 of 3 entities dropped" in caplog.text) == ("dropped" in caplog.text) == (lines == OVERLAPPING)
+    assert ("2 entities dropped" in caplog.text) == ("dropped" in caplog.text) == (lines == OVERLAPPING)
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from([None, *SAME])), min_size=1, max_size=8))
@@ -111,18 +111,17 @@ def test_what_is_missing_is_named(tmp_path):
             brat.read(tmp_path, SAME)
 
 
-@pytest.mark.parametrize(("documents", "sizes"), [(2, [1, 1]), (3, [1, 1, 1]), (30, [24, 3, 3])])
-def test_documents_of_one_folder_are_split_the_same_way_always(tmp_path, caplog, documents, sizes):
+def test_documents_of_one_folder_are_split_the_same_way_always(tmp_path, caplog):
     """Scores of two runs are comparable only on one test split."""
     caplog.set_level(logging.INFO)
     write(tmp_path, "00", "слово")
     with pytest.raises(UserError, match="two at least"):
         brat.read(tmp_path, SAME)
-    for index in range(1, documents):
-        write(tmp_path, f"{index:02}", "слово")
-    splits = {split: [row["id"] for row in rows] for split, rows in brat.read(tmp_path, SAME).items()}
-    assert [len(ids) for ids in splits.values()] == sizes
-    assert sorted(sum(splits.values(), [])) == [f"{index:02}" for index in range(documents)]
-    assert f"{documents} documents split by a fixed shuffle" in caplog.text
-    if documents == 30:
-        assert splits["test"] == ["03", "10", "18"], "a new split makes old scores incomparable"
+    for documents in range(2, 31):
+        write(tmp_path, f"{documents - 1:02}", "слово")
+        splits = {split: [row["id"] for row in rows] for split, rows in brat.read(tmp_path, SAME).items()}
+        assert sorted(sum(splits.values(), [])) == [f"{index:02}" for index in range(documents)]
+        sizes = {2: [1, 1], 3: [1, 1, 1], 30: [24, 3, 3]}
+        assert [len(ids) for ids in splits.values()] == sizes.get(documents, [len(ids) for ids in splits.values()])
+    assert "30 documents split by a fixed shuffle" in caplog.text
+    assert splits["test"] == ["03", "10", "18"], "a new split makes old scores incomparable"

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import datasets
 import pytest
-from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
+from datasets import ClassLabel, Dataset, Features, List
 
 from distillation.config.errors import UserError
 from finetuning.formats.locate import find, from_hub, is_demo, local_folder, read_text
 
-ROWS = DatasetDict({split: Dataset.from_dict({"a": [1], "b": [split]}) for split in ("train", "test")})
+LABEL = ClassLabel(names=["yes", "no"])
+TABLE = Dataset.from_dict(
+    {"label": [1, -1, None], "tags": [[0, 1], [], [1]]}, features=Features({"label": LABEL, "tags": List(LABEL)})
+)
 
 
 def test_a_folder_comes_before_a_hub_id(tmp_path, monkeypatch):
@@ -21,73 +24,52 @@ def test_a_folder_comes_before_a_hub_id(tmp_path, monkeypatch):
     assert local_folder("owner/name", "set", "some/example") == Path("owner/name")
     folder = local_folder("demo", "rusentiment", None)
     assert folder.is_dir() and is_demo("demo") and is_demo(str(folder)) and not is_demo(str(tmp_path))
+    for data_dir, hub, message in (
+        ("absent", "some/example", r"'absent' is no folder \(of a.txt, b.txt\), nor .* such as some/example"),
+        ("no/name", None, r"'no/name' is no folder \(of a.txt, b.txt\)$"),
+        ("owner/nam", "some/example", "is no folder"),  # a slip: there is a folder `owner`
+    ):
+        with pytest.raises(UserError, match=message):
+            local_folder(data_dir, "set", hub, "a.txt", "b.txt")
 
 
 @pytest.mark.parametrize(
-    ("data_dir", "hub", "message"),
+    ("errors", "config", "message"),
     [
-        ("absent", "some/example", r"'absent' is no folder \(of a.txt, b.txt\), nor .* such as some/example"),
-        ("owner/name", None, r"'owner/name' is no folder \(of a.txt, b.txt\)$"),
-        ("data/colection3", "some/example", "is no folder"),  # a slip: there is a folder `data`
+        ([], "one", None),
+        ([RuntimeError("a script")], None, None),  # which `datasets` refuses to run; the Hub has Parquet beside it
+        (
+            [RuntimeError("a"), RuntimeError("no\nroute")],
+            None,
+            " is no folder and cannot be loaded from the Hub: no route",
+        ),
+        ([ConnectionError("no\nroute")], None, " is no folder and cannot be loaded from the Hub: no route"),
+        ([], None, " has no split dev; it has train, test"),
     ],
 )
-def test_what_is_neither_folder_nor_hub_id_is_refused(tmp_path, monkeypatch, data_dir, hub, message):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "data").mkdir()
-    with pytest.raises(UserError, match=message):
-        local_folder(data_dir, "set", hub, "a.txt", "b.txt")
-
-
-@pytest.mark.parametrize(
-    ("script", "config", "place"), [(True, None, "owner/name (test)"), (False, "one", "owner/name (one, test)")]
-)
-def test_sets_of_the_hub(monkeypatch, script, config, place):
-    """`datasets` refuses to run loading scripts; the Hub keeps such sets as Parquet beside them."""
-    queries, which = [], ("owner/name", config) if config else ("owner/name",)
+def test_sets_of_the_hub(monkeypatch, errors, config, message):
+    """Labels have their names, since our own order of numbers could turn answers round; -1 stands for none."""
+    queries = []
 
     def load(*which, revision=None):
         queries.append((*which, revision))
-        if script and revision is None:
-            raise RuntimeError("Dataset scripts are no longer supported")
-        return ROWS
+        if len(queries) <= len(errors):
+            raise errors[len(queries) - 1]
+        return {"train": TABLE, "test": TABLE}
 
     monkeypatch.setattr(datasets, "load_dataset", load)
-    (part, (name, rows)), *others = from_hub("owner/name", {"test": "test", "validation": "dev"}, config).items()
-    assert queries == [(*which, None), (*which, "refs/convert/parquet")][: 1 + script]
-    assert (part, name, others, list(rows)) == ("test", place, [], [(f"{place}, row 0", {"a": 1, "b": "test"})])
-
-
-def test_labels_of_the_hub_have_their_names(monkeypatch):
-    """The names say what a number means: our own order would turn answers round. -1 stands for none."""
-    label = ClassLabel(names=["yes", "no"])
-    rows = {"label": [1, -1, None], "tags": [[0, 1], [], [1]], "text": ["a", "b", "c"]}
-    features = Features({"label": label, "tags": List(label), "text": Value("string")})
-    made = DatasetDict(train=Dataset.from_dict(rows, features=features))
-    monkeypatch.setattr(datasets, "load_dataset", lambda name: made)
-    _, found = from_hub("owner/name", {"train": "train"})["train"]
-    assert [row["label"] for _, row in found] == ["no", -1, None]
-    _, found = from_hub("owner/name", {"train": "train"})["train"]
-    assert [row["tags"] for _, row in found] == [["yes", "no"], [], ["no"]]
-
-
-@pytest.mark.parametrize(
-    ("error", "message"),
-    [  # the libraries below raise many kinds of errors, some over several lines
-        (ConnectionError("no\nroute"), "'owner/name' is no folder and cannot be loaded from the Hub: no route"),
-        (RuntimeError("a script"), "'owner/name' is no folder and cannot be loaded from the Hub: a script"),
-        (None, "`data_dir` 'owner/name' has no split dev; it has train, test"),
-    ],
-)
-def test_hub_failures_are_one_sentence(monkeypatch, error, message):
-    def load(*args, **keys):
-        if error:
-            raise error
-        return ROWS
-
-    monkeypatch.setattr(datasets, "load_dataset", load)
-    with pytest.raises(UserError) as caught:
-        from_hub("owner/name", {"train": "train", "test": "dev"})
-    assert message in str(caught.value) and "\n" not in str(caught.value)
+    if message:
+        with pytest.raises(UserError) as caught:
+            from_hub("owner/name", {"train": "train", "test": "dev"}, config)
+        assert str(caught.value) == f"`data_dir` 'owner/name'{message}"
+    else:
+        ((part, (name, rows)),) = from_hub("owner/name", {"test": "test", "validation": "dev"}, config).items()
+        which, place = (("owner/name", config), "one, test") if config else (("owner/name",), "test")
+        assert queries == [(*which, None), (*which, "refs/convert/parquet")][: 1 + len(errors)]
+        assert (part, name) == ("test", f"owner/name ({place})")
+        cells = [("no", ["yes", "no"]), (-1, []), (None, ["no"])]
+        named = [{"label": label, "tags": tags} for label, tags in cells]
+        assert list(rows) == [(f"{name}, row {number}", row) for number, row in enumerate(named)]
 
 
 def test_files_are_found_plain_or_packed(tmp_path):

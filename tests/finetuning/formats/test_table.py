@@ -18,12 +18,10 @@ def read(path, content):
     return list(table.records(path / "a.csv", COLUMNS, label=LABELS))
 
 
-@pytest.mark.parametrize(
-    "content", ["text,label\nда,skip\n", "\ufefflabel,text\r\nskip,да\r\n", 'label,text\n\n"skip","да"']
-)
-def test_columns_go_by_name(tmp_path, content):
+def test_columns_go_by_name(tmp_path):
     """Files that were saved again by other programs hold the same rows."""
-    assert read(tmp_path, content) == [{"label": "skip", "text": "да"}]
+    for content in ("text,label\nда,skip\n", "\ufefflabel,text\r\nskip,да\r\n", 'label,text\n\n"skip","да"'):
+        assert read(tmp_path, content) == [{"label": "skip", "text": "да"}]
 
 
 @pytest.mark.parametrize(

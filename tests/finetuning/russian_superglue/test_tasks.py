@@ -5,9 +5,9 @@ import pytest
 from finetuning.russian_superglue.tasks import QUERY, filled_queries, make_task, premise_and_choices
 
 
-def muserc_row(number, label, scale=1):
+def muserc_row(number, label):
     row = {"id": str(number), "idx": [0, number // 2, number], "answer": "В Туле.", "label": label}
-    return row | {"text": "Где живёт кот? " * scale, "text_2": "Кот живёт в Туле. " * scale}
+    return row | {"text": "Где живёт кот? ", "text_2": "Кот живёт в Туле. "}
 
 
 @pytest.mark.parametrize(
@@ -22,22 +22,26 @@ def test_roc_auc_tells_where_the_official_figures_do_not(chances, figures):
     assert make_task("muserc").score(rows[:1], said[:1])["roc_auc"] == 0.5  # one label: nothing to tell apart
 
 
-def test_the_answer_stays_however_long_the_question(tokenizer):
-    """Without it the answers of a question are one input with different labels. Of a long answer the start stays."""
-    for row in (muserc_row(0, "1", scale=20), muserc_row(0, "1") | {"answer": "В Туле. " * 20}):
-        (ids,) = make_task("muserc").encode([row], tokenizer, 64).inputs["input_ids"]
-        asked = tokenizer.decode(ids).split("[SEP]")[0]
-        assert tokenizer.decode(tokenizer("В Туле.", add_special_tokens=False)["input_ids"]) in asked
-        assert asked.startswith("[CLS] Где") and len(ids) <= 64
+LONG = "Кот живёт в Туле. " * 50
 
 
-@pytest.mark.parametrize("name", ["muserc", "danetqa"])
-def test_the_question_stays_however_long_the_passage(tokenizer, name):
-    """Without the question there is nothing to answer."""
-    row = muserc_row(0, "1" if name == "muserc" else "true") | {"text_2": "Кот живёт в Туле. " * 50}
-    encoded = make_task(name).encode([row], tokenizer, 64)
-    query = tokenizer.decode(tokenizer(row["text"], add_special_tokens=False)["input_ids"])
-    assert encoded.truncated == 1 and query in tokenizer.decode(encoded.inputs[0]["input_ids"])
+@pytest.mark.parametrize(
+    ("name", "keys", "stay"),
+    [
+        ("muserc", {"text": "Где живёт кот? " * 20}, ["В Туле."]),  # the answer, however long the question
+        ("muserc", {"answer": "В Туле. " * 20}, ["В Туле."]),  # of a long answer the start
+        ("muserc", {"text_2": LONG}, ["Где живёт кот?", "В Туле."]),  # the question, however long the passage
+        ("danetqa", {"text_2": LONG, "label": "true"}, ["Где живёт кот?"]),
+    ],
+)
+def test_what_stays_of_long_texts(tokenizer, name, keys, stay):
+    """Without the answer those of a question are one input with different labels; without a question there is none."""
+    part = make_task(name).encode([muserc_row(0, "1") | keys], tokenizer, 64)
+    (ids,) = part.inputs["input_ids"]
+    shown = tokenizer.decode(ids).split("[SEP]")[0]
+    assert shown.startswith("[CLS] Где") and len(ids) <= 64 and part.truncated == ("text_2" in keys)
+    for text in stay:
+        assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"]) in shown
 
 
 def test_what_a_choice_is_read_with():

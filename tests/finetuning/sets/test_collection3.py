@@ -19,24 +19,16 @@ def write(folder, **files):
 def test_five_types_or_three(tmp_path, types, tag):
     """Of CoNLL files; and of brat documents, told from those by their `.ann`, though both end in `.txt`."""
     rows = collection3.read(write(tmp_path, train=SENTENCE * 2, valid=SENTENCE, test=SENTENCE), types)
-    assert [[row["id"] for row in part] for part in rows.values()] == [
-        ["train-0", "train-1"],
-        ["validation-0"],
-        ["test-0"],
-    ]
-    assert rows["test"][0]["tags"] == [tag, "B-PER"]
-    for name in ("train", "test"):
+    ids = [row["id"] for part in rows.values() for row in part]
+    assert ids == ["train-0", "train-1", "validation-0", "test-0"] and rows["test"][0]["tags"] == [tag, "B-PER"]
+    (tmp_path / "test.txt").unlink()
+    with pytest.raises(UserError, match="lacks test.txt"):
+        collection3.read(str(tmp_path))
+    for name in ("train", "valid", "test"):
         write(tmp_path, **{name: "США"})
         (tmp_path / f"{name}.ann").write_text("T1\tGEOPOLIT 0 3\tСША\n", encoding="utf-8")
-    (tmp_path / "valid.txt").unlink()
     rows = collection3.read(str(tmp_path), types)
-    assert sorted(row["id"] for part in rows.values() for row in part) == ["test", "train"]
-    assert rows["test"][0]["tags"] == [tag]
-
-
-def test_a_missing_split_is_named(tmp_path):
-    with pytest.raises(UserError, match="lacks test.txt"):
-        collection3.read(write(tmp_path, train=SENTENCE, valid=SENTENCE))
+    assert [row["tags"] for part in rows.values() for row in part] == [[tag]] * 3
     with pytest.raises(UserError, match="or brat documents.*RCC-MSU/collection3"):
         collection3.read(str(tmp_path / "missing"))
 
