@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,62 +49,37 @@ def main() -> None:
     """Run the tests of each breakage; print which were caught."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="Breakages whose file or text has this in it.")
-    parser.add_argument("--jobs", type=int, default=1, help="Copies of the project to work in at once.")
+    parser.add_argument("--jobs", type=int, default=1, help="Breakages at once.")
     options = parser.parse_args()
     breakages = [one for one in read_breakages(LIST.read_text("utf-8")) if options.only in str(one)]
-    with tempfile.TemporaryDirectory() as folder:
-        copies = [_copy(Path(folder, str(number))) for number in range(options.jobs)]
+    with ThreadPoolExecutor(options.jobs) as pool:
         suites = sorted({one.tests for one in breakages})
-        for tests, code in _in_copies(copies, suites, lambda copy, tests: _run(copy, tests)):
+        for tests, code in zip(suites, pool.map(_run, suites), strict=True):
             if code:
                 raise SystemExit(f"error: {' '.join(tests)} fails without any breakage: mend it first")
         missed = 0
-        for breakage, code in _in_copies(copies, breakages, _break):
+        for breakage, code in zip(breakages, pool.map(lambda one: _run(one.tests, one), breakages), strict=True):
             missed += code != 1
             print(f"{'caught' if code == 1 else f'MISSED ({code})':12}{breakage}", flush=True)
     print(f"{len(breakages) - missed} of {len(breakages)} caught")
     raise SystemExit(bool(missed))
 
 
-def _in_copies(copies: list[Path], tasks: list, work) -> Iterator[tuple]:
-    """Each task with what `work(copy, task)` returns, in order; a copy works on one task at a time."""
-    free = list(copies)
-
-    def run(task):
-        copy = free.pop()
-        try:
-            return work(copy, task)
-        finally:
-            free.append(copy)
-
-    with ThreadPoolExecutor(len(copies)) as pool:
-        yield from zip(tasks, pool.map(run, tasks), strict=True)
-
-
-def _copy(folder: Path) -> Path:
-    for name in ("distillation", "finetuning", "benchmarks", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "run_all.sh"):
-        shutil.copy(ROOT / name, folder)
-    return folder
-
-
-def _break(copy: Path, breakage: Breakage) -> int:
-    path = copy / breakage.file
-    text = path.read_text("utf-8")
-    assert text.count(breakage.before) == 1, f"{breakage} stands there {text.count(breakage.before)} times"
-    path.write_text(text.replace(breakage.before, breakage.after), "utf-8")
-    try:
-        return _run(copy, breakage.tests)
-    finally:
-        path.write_text(text, "utf-8")
-
-
-def _run(copy: Path, tests: tuple[str, ...]) -> int:
-    """Pytest's exit code: 0 if all passed, 1 if a test failed."""
+def _run(tests: tuple[str, ...], breakage: Breakage | None = None) -> int:
+    """Pytest's exit code in a copy of the project: 0 if all passed, 1 if a test failed."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(command, cwd=copy, env=environment, capture_output=True).returncode
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("distillation", "finetuning", "benchmarks", "tests"):
+            shutil.copytree(ROOT / name, Path(folder, name), ignore=shutil.ignore_patterns("__pycache__"))
+        for name in ("pyproject.toml", "README.md", "run_all.sh"):
+            shutil.copy(ROOT / name, folder)
+        if breakage:
+            path = Path(folder, breakage.file)
+            text = path.read_text("utf-8")
+            assert text.count(breakage.before) == 1, f"{breakage} stands there {text.count(breakage.before)} times"
+            path.write_text(text.replace(breakage.before, breakage.after), "utf-8")
+        return subprocess.run(command, cwd=folder, env=environment, capture_output=True).returncode
 
 
 if __name__ == "__main__":

@@ -92,17 +92,20 @@ def test_the_recipe_runs(project, passed, teacher_folder, corpus_file, tmp_path)
     assert "train_attention" not in results
 
 
-def test_the_term_is_trained_with(passed):
-    passed("contributed.py::test_huber_learns")
-    passed("contributed.py::test_huber_gradient")
-    passed("distillation/test_losses.py::test_huber_by_hand")
-    passed("distillation/test_losses.py::test_what_is_masked_does_not_matter[huber_loss]")
-
-
-def test_the_task_is_fine_tuned_on(passed):
-    passed("contributed.py::test_rucola_is_scored")
-    passed("contributed.py::test_rucola_refuses_a_wrong_label_by_its_line")
-    passed("test_imports.py::test_direction[finetuning/sets/rucola.py]")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "contributed.py::test_huber_learns",
+        "contributed.py::test_huber_gradient",
+        "distillation/test_losses.py::test_huber_by_hand",
+        "distillation/test_losses.py::test_what_is_masked_does_not_matter[huber_loss]",
+        "contributed.py::test_rucola_is_scored",
+        "contributed.py::test_rucola_refuses_a_wrong_label_by_its_line",
+        "test_imports.py::test_direction[finetuning/sets/rucola.py]",
+    ],
+)
+def test_a_term_and_a_task_pass_their_tests(passed, name):
+    passed(name)
 
 
 @pytest.mark.parametrize("command", re.findall(r"^python benchmarks/.*", COMMANDS, flags=re.M))

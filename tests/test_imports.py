@@ -67,21 +67,18 @@ def test_direction(path):
             assert its_stage == "distillation", f"{own} imports {name}"
             if room in RANK and inside[0] != room:
                 assert RANK[inside[0]] < RANK[room], f"{own} imports {name}"
-        if stage == "finetuning" and its_stage == "distillation":
-            assert inside[0] in OF_DISTILLATION_IN_FINETUNING, f"{own} imports {name}"
         if stage == "finetuning":
             assert its_stage != "benchmarks", f"{own} imports {name}"
-        if own in PURE:
-            is_folder = (ROOT / name.replace(".", "/")).is_dir()
-            assert name in PURE | {"distillation.runs.files"} or is_folder, f"{own} imports {name}"
+            assert its_stage != "distillation" or inside[0] in OF_DISTILLATION_IN_FINETUNING, f"{own} imports {name}"
 
 
 @pytest.mark.parametrize("name", sorted(PURE))
 def test_the_mathematics_needs_only_torch(name):
-    path = ROOT / (name.replace(".", "/") + ".py")
-    for other in imported(path):
+    for other in imported(ROOT / (name.replace(".", "/") + ".py")):
         top = other.split(".")[0]
         assert top in {"torch", *STAGES, *sys.stdlib_module_names}, f"{name} imports {other}"
+        if top in STAGES and is_module(other) and not (ROOT / other.replace(".", "/")).is_dir():
+            assert other in PURE | {"distillation.runs.files"}, f"{name} imports {other}"
 
 
 def test_no_file_or_folder_shadows_a_library():
