@@ -4,13 +4,12 @@ python benchmarks/inference.py --models outputs/tiny-5k DeepPavlov/rubert-base-c
 python benchmarks/inference.py --backends torch onnx-int8 --batch_sizes 1 16 --sequence_lengths 512 --output speed.json
 
 A model is a folder, a Hub id, a recipe, or a shape (`benchmarks/shapes`); the latter two have random weights, which
-are as fast as trained ones. Without `--models` they are the systems of the DistilRuBERT model cards, whose protocol is
-the default: random sequences of 512 tokens, alone (latency) and 16 together (throughput).
+are as fast as trained ones. Without `--models` the systems of the DistilRuBERT model cards are measured by their
+protocol: random sequences of 512 tokens, alone (latency) and 16 together (throughput).
 
-Every row runs in a process of its own, several times: once in each round, in turn with all others. A time is the
-median of the rounds' medians, with the least and the largest. Peak memory is what such a process holds at most above
-one that has loaded nothing but libraries; on a GPU, what torch has allocated. `timing/measure.py` says when rounds are
-no figure, `timing/roofline.py` what the bound is.
+In each round every row runs in a new process, in turn with all others. A time is the median of the rounds' medians,
+with the least and the largest. Peak memory is that of the model and its call, without libraries. `timing/measure.py`
+says when rounds are no figure, `timing/roofline.py` what the bound is.
 """
 
 import sys
@@ -22,13 +21,10 @@ from typing import Any, Literal
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from benchmarks.backends.registry import BACKENDS
-from benchmarks.timing import RECIPES, SHAPES
 from benchmarks.timing.measure import TimingArguments, advice, check_device, hardware, show
 from distillation.config.command_line import key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
-
-SYSTEMS = [*sorted(SHAPES.glob("*.yaml")), *sorted(RECIPES.glob("distilrubert-*.yaml"))]  # those of the model cards
 
 
 @dataclass
@@ -43,9 +39,6 @@ class InferenceArguments:
     device: Literal["cpu", "cuda"] = key("cpu", "What it runs on.")
     threads: int | None = key(None, "Of a CPU; unless given, as many as PyTorch takes.", least=1)
     seconds: float = key(1.0, "At least so long a row runs in each round.", least=0)
-
-    def __post_init__(self):
-        self.models = self.models or [str(path) for path in SYSTEMS]
 
 
 @cli_entry

@@ -4,10 +4,9 @@ The calls take turns, A B C A B C: what else the machine does slows all of them,
 Rounds that differ by more than a factor of `LIMIT` come from a busy machine. Their spread stands in the table; they go
 neither into a ratio nor on a card.
 
-Peak memory is the most that a call holds, its result included, above what was held before it. On a CPU it is the
-kernel's high-water mark of the resident set (VmHWM). Writing 5 to /proc/self/clear_refs sets the mark back; memory
-that earlier calls have freed goes back to the kernel first (malloc_trim), or a call would live on it. A system without
-such a mark gives no memory. On a GPU it is the peak of torch's allocator.
+Peak memory is the most that a call holds, its result included, above what was held before it. On a GPU it is the peak
+of torch's allocator, on a CPU the kernel's high-water mark of the resident set (VmHWM), if the system has one. Writing
+5 to /proc/self/clear_refs resets it; freed memory goes back to the kernel first (malloc_trim), or a call would use it.
 
 torch is imported inside functions: scripts read their command line before it.
 """

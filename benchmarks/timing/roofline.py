@@ -1,8 +1,7 @@
 """The least time that a machine needs for a model, from its best measured rates.
 
-A forward pass multiplies matrices and reads its weights once. So it takes at least the products' time at the rate of
-a large matrix product, and at least the weights' time at the rate of a large copy. Everything else (softmax,
-activations, attention maps in memory) is left out, so the bound cannot be reached.
+A forward pass takes at least the time of its products at the rate of a large matrix product, and at least the time to
+read its weights once at the rate of a large copy. Everything else is left out, so the bound cannot be reached.
 """
 
 import timeit

@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from benchmarks.backends.registry import BACKENDS, Arrays
 from benchmarks.timing.measure import MIB, record_peak, synchronise, verdict
 from benchmarks.timing.roofline import Machine, measure_machine, work
-from benchmarks.timing.systems import System, systems
+from benchmarks.timing.systems import SYSTEMS, System, systems
 from distillation.config.errors import UserError, one_line
 from distillation.models.loading import position_count
 
@@ -38,7 +38,7 @@ def plan(arguments: "InferenceArguments") -> list[Row]:
     """A row for each thing to measure: what is known of it, or under `error` why it cannot be measured."""
     choices = arguments.heads, arguments.backends, arguments.batch_sizes, arguments.sequence_lengths
     rows = []
-    for system, head, backend, size, length in itertools.product(systems(arguments.models), *choices):
+    for system, head, backend, size, length in itertools.product(systems(arguments.models or SYSTEMS), *choices):
         row = {"model": system.name, "source": system.source, "head": head, "backend": backend}
         row |= {"device": arguments.device, "batch_size": size, "sequence_length": length}
         try:

@@ -58,7 +58,7 @@ def fill(folder: Path, teacher_shape: Path) -> None:
             path.write_text(corpus(), encoding="utf-8")
         elif path.name == "teacher":
             torch.manual_seed(0)
-            config = shape(teacher_shape)
+            config = shape(str(teacher_shape))
             save_pretrained(BertForMaskedLM(config), tokenizer(config.vocab_size), path)
         elif path.name.startswith("vocabulary"):
             save_tokenizer(tokenizer(int(path.name.split("-")[-1])), path)

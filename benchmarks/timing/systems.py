@@ -9,13 +9,14 @@ import torch
 import transformers
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from benchmarks.timing import SHAPES
+from benchmarks.timing import RECIPES, SHAPES
 from distillation.config.arguments import ModelArguments
 from distillation.config.errors import UserError
 from distillation.config.recipe import read_recipe
 from distillation.models.loading import explained, load_config, load_with_head
 from distillation.models.shapes import student_config
 
+SYSTEMS = [str(path) for path in (*sorted(SHAPES.glob("*.yaml")), *sorted(RECIPES.glob("distilrubert-*.yaml")))]
 KEY = "models"
 HEADS = {
     "encoder": transformers.AutoModel,
@@ -43,11 +44,7 @@ class System(NamedTuple):
     def skeleton(self, head: str, device: str = "meta") -> PreTrainedModel:
         """The model without trained weights; on `meta` without any."""
         with explained(KEY, self.source, f"has no head for {head}"), torch.device(device):
-            return HEADS[head].from_config(self.config(), trust_remote_code=False).eval()
-
-    def config(self) -> PreTrainedConfig:
-        """The shape."""
-        return shape(Path(self.source)) if self.source.endswith(".yaml") else load_config(self.source, KEY)
+            return HEADS[head].from_config(shape(self.source), trust_remote_code=False).eval()
 
 
 def systems(sources: Sequence[str]) -> list[System]:
@@ -57,15 +54,18 @@ def systems(sources: Sequence[str]) -> list[System]:
     return [System(name if count[name] == 1 else source, source) for name, source in zip(names, sources, strict=True)]
 
 
-def shape(path: Path) -> PreTrainedConfig:
-    """The config of a YAML file: of a shape (with `model_type`), or of the student that a recipe describes.
+def shape(source: str) -> PreTrainedConfig:
+    """The config of a checkpoint or of a YAML file: a shape (with `model_type`), or the student of a recipe.
 
     Raises UserError for a file that is neither, or contradicts itself.
     """
+    if not source.endswith(".yaml"):
+        return load_config(source, KEY)
+    path = Path(source)
     keys = read_recipe(path, KEY)
     if not {"model_type", "student_layers"} & keys.keys():
         raise UserError(f"{path} is neither a recipe (`student_layers`) nor a shape (`model_type`)")
-    with explained(KEY, str(path), "describes no model"):  # an unknown type, a word where a number belongs
+    with explained(KEY, source, "describes no model"):  # an unknown type, a word where a number belongs
         if "model_type" in keys:
             return transformers.AutoConfig.for_model(**keys)
         fields = ModelArguments.__dataclass_fields__
@@ -77,7 +77,7 @@ def _student(arguments: ModelArguments, path: Path) -> PreTrainedConfig:
     if teacher is None:
         raise UserError(f"{path} names no `teacher_name_or_path`, whose shape the student shares")
     known = SHAPES / f"{teacher.split('/')[-1]}.yaml"  # so that a recipe needs no network
-    config = shape(known) if known.exists() else load_config(teacher, "teacher_name_or_path")
+    config = shape(str(known)) if known.exists() else load_config(teacher, "teacher_name_or_path")
     size = vocabulary.rsplit("-", 1)[-1] if vocabulary else str(config.vocab_size)  # outputs/vocabulary-5000
     if not size.isdigit():
         raise UserError(f"`student_vocabulary` {vocabulary!r} of {path} does not tell its size: name it NAME-SIZE")

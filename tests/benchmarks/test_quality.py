@@ -11,15 +11,14 @@ from distillation.runs.files import METRICS
 def test_table_by_hand():
     """Means and sample deviations over the seeds: 1 and 3 are 2 ± 1.414."""
     results = {}
-    for variant, seed, loss in (("mlm", 0, 1.0), ("distilled", 0, 0.25), ("mlm", 1, 3.0), ("distilled", 1, 0.25)):
+    for seed, loss in enumerate((1.0, 3.0)):
         losses = {"teacher": 0.5, "student_before": 0.5, "student": loss}
         run = {f"{name}_heldout_{metric}": value for name, value in losses.items() for metric in METRICS}
-        results[variant, seed] = run | {"parameters": 1000, "teacher_parameters": 9000, "steps": 7}
+        results["mlm", seed] = run | {"parameters": 1000, "teacher_parameters": 9000, "steps": 7}
     assert quality.variant_table(quality.summarise(results)).splitlines()[2:] == [
         "| teacher | 9,000 |  | 1 | 0.500 | 0.500 | 50.0 % | 50.0 % |",
         "| student before | 1,000 | 0 | 1 | 0.500 | 0.500 | 50.0 % | 50.0 % |",
         "| mlm | 1,000 | 7 | 2 | 2.000 ± 1.414 | 2.000 ± 1.414 | 200.0 ± 141.4 % | 200.0 ± 141.4 % |",
-        "| distilled | 1,000 | 7 | 2 | 0.250 ± 0.000 | 0.250 ± 0.000 | 25.0 ± 0.0 % | 25.0 ± 0.0 % |",
     ]
 
 

@@ -79,7 +79,7 @@ def test_table_and_json(argv, tmp_path, capsys, monkeypatch):
     training_step.main([*argv, "--cached", "--rounds", "1", "--use_cpu=true"])
     printed, figures = capsys.readouterr().out, json.loads((tmp_path / "steps.json").read_text())
     assert json.loads(printed.splitlines()[-1]) == figures
-    ((row,), seconds) = figures["rows"], figures["rows"][0]["seconds"]
+    (row,), seconds = figures["rows"], figures["rows"][0]["seconds"]
     assert row["recipe"] == argv[1] and row["examples"] == 4 and row["tokens"] > 0 and row["flops"] > 0
     assert seconds.keys() == {"input pipeline", "step", "floor", "cached", "optimiser"} == row["steady"].keys()
     for other in ("floor", "cached"):

@@ -6,8 +6,7 @@ import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM
 
-from benchmarks.inference import SYSTEMS
-from benchmarks.timing.systems import HEADS, System, systems
+from benchmarks.timing.systems import HEADS, SYSTEMS, System, shape, systems
 from distillation.config.errors import UserError
 from tests.benchmarks.tiny_models import SHAPE, lively
 
@@ -26,7 +25,7 @@ def system(tmp_path):
 @pytest.mark.parametrize(("path", "parameters"), zip(SYSTEMS, PARAMETERS, strict=True), ids=str)
 def test_published_parameters(path, parameters):
     """The table of the README, without a network."""
-    model = systems([str(path)])[0].skeleton("masked-lm")
+    model = System("one", path).skeleton("masked-lm")
     assert model.num_parameters() == parameters and model.device.type == "meta" and not model.training
 
 
@@ -50,7 +49,7 @@ def test_weights(system, head, tmp_path):
 
 
 def test_what_a_recipe_says_and_what_it_leaves_to_the_teacher(system):
-    config = system(STUDENT + "-700\n").config()
+    config = shape(system(STUDENT + "-700").source)
     assert (config.n_layers, config.dim, config.n_heads, config.hidden_dim) == (2, 312, 12, 600)
     assert (config.vocab_size, config.max_position_embeddings) == (700, 512)
 
