@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
@@ -108,7 +108,11 @@ def cells(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
     metric = first[0].metric
     if metric not in METRICS:
         return [metric, "", "", "", "", "not compared: no bootstrap of this metric"]
-    answers = [[_predictions(run.folder / PREDICTIONS) for run in runs] for runs in (first, second)]
+    answers: tuple[list, list] = [], []
+    for of_model, runs in zip(answers, (first, second), strict=True):
+        for path in (run.folder / PREDICTIONS for run in runs):
+            with as_written(path):
+                of_model.append([json.loads(line) for line in path.read_text("utf-8").splitlines()])
     references = [[one["reference"] for one in of_run] for of_run in (*answers[0], *answers[1])]
     if any(other != references[0] for other in references):
         raise UserError(f"{first[0].folder} and {second[0].folder} were scored on different test parts")
@@ -123,12 +127,6 @@ def cells(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
         f"{len(first)} and {len(second)}",
         verdict(found["low"], found["high"]) if min(len(first), len(second)) > 1 else "one seed tells nothing",
     ]
-
-
-def _predictions(path: Path) -> list[dict[str, Any]]:
-    """Of the test part, with the right answers. Raises UserError for a file that is not as it was written."""
-    with as_written(path):
-        return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
 def verdict(low: float, high: float) -> str:

@@ -135,13 +135,11 @@ def printed_to(log: Path) -> Iterator[None]:
 def summarise(results: Mapping[tuple[str, int], Mapping[str, Any]]) -> list[Variant]:
     """The rows of the table. The teacher and the student before training are those of the first run: all runs have
     the same."""
-    groups: dict[str, list[Mapping[str, Any]]] = {}
-    for (variant, _), run in results.items():
-        groups.setdefault(variant, []).append(run)
     first = next(iter(results.values()))
     rows = [Variant("teacher", "", first["teacher_parameters"], "", figures_of("teacher", [first]))]
     rows.append(Variant("student before", "", first["parameters"], 0, figures_of("student_before", [first])))
-    for name, runs in groups.items():
+    for name in dict.fromkeys(variant for variant, _ in results):
+        runs = [run for (variant, _), run in results.items() if variant == name]
         rows.append(Variant(name, "", runs[0]["parameters"], runs[0]["steps"], figures_of("student", runs)))
     return rows
 

@@ -81,8 +81,10 @@ def table(found: Sequence[Score]) -> str:
     for score in found:
         rows.setdefault(score.model, {})[score.task] = score
     # Parameters with the head of the first task: those of others differ by a few numbers a class.
-    size = {model: f"{next(iter(cells.values())).parameters / 1e6:.1f} M" for model, cells in rows.items()}
-    lines = [[model, size[model], *(cells.get(task, "") for task in tasks)] for model, cells in rows.items()]
+    lines = [
+        [model, f"{next(iter(of.values())).parameters / 1e6:.1f} M", *(of.get(task, "") for task in tasks)]
+        for model, of in rows.items()
+    ]
     return markdown_table(["model", "parameters", *tasks], lines)
 
 

@@ -30,8 +30,7 @@ def difference(first: Sequence[np.ndarray], second: Sequence[np.ndarray], score:
     both = np.stack(first), np.stack(second)
     count = both[0].shape[1]
     generator = np.random.default_rng(SEED)
-    # How often each example is drawn: (resamples, examples).
-    weights = np.empty((RESAMPLES, count))
+    weights = np.empty((RESAMPLES, count))  # how often each example is drawn
     for row in weights:
         row[:] = np.bincount(generator.integers(count, size=count), minlength=count)
     observed, resampled = [], []

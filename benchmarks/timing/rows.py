@@ -64,7 +64,7 @@ def measure(rows: list[Row], arguments: "InferenceArguments", rounds: int, folde
     precisions, measured = {BACKENDS[name].precision for name in arguments.backends}, []
     settings = arguments.threads, arguments.device, arguments.seconds
     built: dict[tuple, Row] = {}
-    for row in _running(rows, "Building"):
+    for row in tqdm([row for row in rows if "error" not in row], "Building", disable=None):
         system, head, backend = key = System(row["model"], row["source"]), row["head"], row["backend"]
         if key not in built:
             place = folder / str(len(built))
@@ -72,7 +72,7 @@ def measure(rows: list[Row], arguments: "InferenceArguments", rounds: int, folde
         row |= built[key] | {"seconds": [], "peak_mib": []}
     for _ in range(rounds):
         measured.append(measure_machine(precisions, torch.device(arguments.device)))
-        for row in _running(rows, "Timing"):
+        for row in tqdm([row for row in rows if "error" not in row], "Timing", disable=None):
             inputs = random_inputs(row["vocabulary"], row["batch_size"], row["sequence_length"])
             found = in_process(time_calls, row["backend"], row["folder"], inputs, *settings)
             row |= found if "error" in found else {key: row[key] + found[key] for key in found}
@@ -86,10 +86,6 @@ def measure(rows: list[Row], arguments: "InferenceArguments", rounds: int, folde
             bound = machine.bound(row["flops"], row["weights"], BACKENDS[row["backend"]].precision)
             row |= verdict(row["seconds"]) | {"bound_seconds": bound}
     return machine
-
-
-def _running(rows: list[Row], doing: str) -> "tqdm[Row]":
-    return tqdm([row for row in rows if "error" not in row], doing, disable=None)
 
 
 def in_process(function: Callable[..., Row], *arguments: Any) -> Row:

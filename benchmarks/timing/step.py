@@ -42,22 +42,17 @@ class Step:
 
     def floor(self) -> None:
         """The same models, forward and backward, with their heads at the positions and rows that the losses need."""
-        trainer, batch, objective = self.trainer, self.batch, self.trainer.objective
+        trainer, batch, objective, kl = self.trainer, self.batch, self.trainer.objective, self.trainer.vocabulary_kl
         trainer.targets(batch)
-        self._teacher_rows()
+        if kl is not None:  # across vocabularies the targets are states: the logits of the candidates are left to do
+            groups = batch["groups"]
+            with torch.no_grad():
+                states = self.targets.logits.split([count for _, count in groups])
+                for (k, _), group in zip(groups, states, strict=True):
+                    kl.candidates[k if kl.is_ordered else 0].logits(group)
         hidden, maps = objective.needs_hidden_states, objective.needs_attentions
         outputs = self.student(batch["student"], batch["positions"], hidden, maps, len(batch["compared"]))
         torch.autograd.backward(tensors(outputs), self.gradients)
-
-    @torch.no_grad()
-    def _teacher_rows(self) -> None:
-        """Across vocabularies the teacher's targets are states: its logits of the candidates are left to do."""
-        kl = self.trainer.vocabulary_kl
-        if kl is not None:
-            groups = self.batch["groups"]
-            states = self.targets.logits.split([count for _, count in groups])
-            for (k, _), group in zip(groups, states, strict=True):
-                kl.candidates[k if kl.is_ordered else 0].logits(group)
 
     def optimise(self) -> None:
         """The optimiser's part, which `step` leaves out."""

@@ -69,16 +69,13 @@ def shape(source: str) -> PreTrainedConfig:
         if "model_type" in keys:
             return transformers.AutoConfig.for_model(**keys)
         fields = ModelArguments.__dataclass_fields__
-        return _student(ModelArguments(**{key: value for key, value in keys.items() if key in fields}), path)
-
-
-def _student(arguments: ModelArguments, path: Path) -> PreTrainedConfig:
-    teacher, vocabulary = arguments.teacher_name_or_path, arguments.student_vocabulary
-    if teacher is None:
-        raise UserError(f"{path} names no `teacher_name_or_path`, whose shape the student shares")
-    known = SHAPES / f"{teacher.split('/')[-1]}.yaml"  # so that a recipe needs no network
-    config = shape(str(known)) if known.exists() else load_config(teacher, "teacher_name_or_path")
-    size = vocabulary.rsplit("-", 1)[-1] if vocabulary else str(config.vocab_size)  # outputs/vocabulary-5000
-    if not size.isdigit():
-        raise UserError(f"`student_vocabulary` {vocabulary!r} of {path} does not tell its size: name it NAME-SIZE")
-    return student_config(arguments, config, int(size), config.max_position_embeddings, config.pad_token_id)
+        arguments = ModelArguments(**{key: value for key, value in keys.items() if key in fields})
+        teacher, vocabulary = arguments.teacher_name_or_path, arguments.student_vocabulary
+        if teacher is None:
+            raise UserError(f"{path} names no `teacher_name_or_path`, whose shape the student shares")
+        known = SHAPES / f"{teacher.split('/')[-1]}.yaml"  # so that a recipe needs no network
+        config = shape(str(known)) if known.exists() else load_config(teacher, "teacher_name_or_path")
+        size = vocabulary.rsplit("-", 1)[-1] if vocabulary else str(config.vocab_size)  # outputs/vocabulary-5000
+        if not size.isdigit():
+            raise UserError(f"`student_vocabulary` {vocabulary!r} of {path} does not tell its size: name it NAME-SIZE")
+        return student_config(arguments, config, int(size), config.max_position_embeddings, config.pad_token_id)

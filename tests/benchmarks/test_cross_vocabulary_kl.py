@@ -2,7 +2,6 @@
 
 import json
 
-import pytest
 import torch
 
 from benchmarks import cross_vocabulary_kl
@@ -42,8 +41,8 @@ def test_tables_and_json(tmp_path, capsys):
         assert row["faster"] == ratios
 
 
-@pytest.mark.parametrize(("size", "fits"), [(40, True), (120, False)])
-def test_a_dense_matrix_that_does_not_fit_is_left_out(size, fits, monkeypatch):
+def test_a_dense_matrix_that_does_not_fit_is_left_out(monkeypatch):
     """That of 119,547 x 30,522 would take 14.6 GB."""
     monkeypatch.setattr(cross_vocabulary_kl, "DENSE", 4 * 500 * 100)
-    assert ("dense" in cross_vocabulary_kl.ways(RandomMap(500, size), 6, torch.device("cpu"))) == fits
+    small, large = (cross_vocabulary_kl.ways(RandomMap(500, size), 6, torch.device("cpu")) for size in (40, 120))
+    assert "dense" in small and "dense" not in large
