@@ -52,8 +52,7 @@ def test_a_classifier_with_any_tokenizer(tasks, rows, make_teacher, taught, byte
         with torch.no_grad():
             expected = model(**tokenizer(row["text"], return_tensors="pt", truncation=True, max_length=40)).logits[0]
         assert torch.allclose(torch.tensor(logits), expected, atol=1e-4)
-    assert figures.pop("model") == str(folder)
-    assert set(figures) == {f"validation_{name}" for name in ("loss", *task.metric.names)}
+    assert set(figures) == {"model"} | {f"validation_{name}" for name in ("loss", *task.metric.names)}
 
 
 @pytest.mark.parametrize("kind", ["classification", "tagging"])
