@@ -23,8 +23,7 @@ def score(name: str, rows: Rows, predictions: Sequence[Any]) -> dict[str, float]
 
 
 def majority(name: str, train: Rows, rows: Rows) -> list[str]:
-    """For each row the commonest label of the training rows, of two that are as common the first; of RuCoS its first
-    entity."""
+    """For each row the commonest label of the training rows, at a tie the first; of RuCoS the row's first entity."""
     if name == "rucos":
         return [row["choices"][0] for row in rows]
     counts = collections.Counter(str(row["label"]) for row in train)

@@ -54,8 +54,7 @@ def parus(raw: Any) -> dict:
 
 
 def muserc(raw: Any) -> dict:
-    """A row is an answer. `idx` of passage, question, and answer, the question as `text`, `answer`, the passage as
-    `text_2`."""
+    """An answer: `idx` of passage, question, and answer; `text`, the question; `answer`; `text_2`, the passage."""
     ids, texts = value(raw, "idx", dict), {"text": text(raw, "question"), "answer": text(raw, "answer")}
     idx = [number(ids, key) for key in ("paragraph", "question", "answer")]
     return {"idx": idx, **texts, "text_2": passage(value(raw, "paragraph", str))}

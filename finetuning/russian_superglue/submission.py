@@ -14,10 +14,8 @@ SPELLING = {"rwsd": str.capitalize, "parus": int, "muserc": int}  # as the sampl
 
 
 def write_task(task: str, folder: Path, rows: Sequence[Mapping[str, Any]], predictions: Sequence[Any]) -> Path:
-    """Write `<Task>.jsonl` into a folder, sorted by `idx`.
-
-    predictions: labels; of PARus the number of the choice, of RuCoS the text of an entity.
-    """
+    """Write `<Task>.jsonl` into a folder, sorted by `idx`. predictions: labels; of PARus the number of the choice, of
+    RuCoS the text of an entity."""
     answers = zip((row["idx"] for row in rows), map(SPELLING.get(task, str), predictions), strict=True)
     lines = [{"idx": idx, "label": label} for idx, label in sorted(answers, key=lambda answer: answer[0])]
     if task == "muserc":

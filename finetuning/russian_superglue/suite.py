@@ -37,10 +37,8 @@ def available(data_dir: str) -> list[str]:
 
 
 def run_task(name: str, settings: Settings, folder: Path, terra: Path | None = None) -> dict[str, Any]:
-    """Fine-tune on one task, into a folder.
-
-    terra: a folder of the model of TERRa, which answers LiDiRus as it is; without it one is trained.
-    """
+    """Fine-tune on one task, into a folder. terra: a folder of the model of TERRa, which answers LiDiRus as it is;
+    without it one is trained."""
     task, training = make_task(name), copy.copy(settings.training)
     training.output_dir = str(folder)
     # The one task makes the run, whatever else is run or written.

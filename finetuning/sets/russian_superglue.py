@@ -18,9 +18,7 @@ class Options:
     """Which tasks, and whether to write a submission."""
 
     task: str = key(ALL, f"One of {', '.join(NAMES)}, or `all`.")
-    submission: str | None = key(
-        None, "Zip to write for the leaderboard; a task that was not run has majority answers."
-    )
+    submission: str | None = key(None, "Zip for the leaderboard; tasks that were not run get the commonest label.")
 
     def __post_init__(self):
         self.task = self.task.lower()

@@ -85,7 +85,7 @@ def test_entities_on_word_borders_come_back(tmp_path_factory, pieces):
         ("PER 0 4\tАнны", "the text of 9 characters has 'Анна' at 0 4 and not 'Анны'"),
         ("PER 4 5\t ", "has ' ' at 4 5 and not ' '"),
         ("PERSON 0 4\tАнна", "unknown entity type 'PERSON'; known are PER, ORG"),
-        ("PER 0 2;5 9\tАн Вега", "expected `T1<TAB>TYPE START END<TAB>SURFACE`, got 'T1\\tPER 0 2;5 9"),
+        ("PER 0 x\tАнна", "expected `T1<TAB>TYPE START END<TAB>SURFACE`, got "),
         ("PER 0 2;5 9\tАн Вега", "; mark an entity of several pieces as one, with the text between them"),
     ],
 )
@@ -100,14 +100,13 @@ def test_what_is_missing_is_named(tmp_path):
     write(tmp_path / "train", "a", "слово")
     with pytest.raises(UserError, match="test has no document"):
         brat.read(tmp_path, SAME)
-    write(tmp_path / "test", "b", "слово")
-    write(tmp_path / "valid", "c", "слово")
+    for part in ("test", "valid"):
+        write(tmp_path / part, "b", "слово")
     assert list(brat.read(tmp_path, SAME)) == ["train", "validation", "test"]
-    for lost in ("a.ann", "a.txt"):
-        write(tmp_path / "train", "a", "слово")
-        (tmp_path / "train" / lost).unlink()
-        write(tmp_path / "train", "other", "слово")
-        with pytest.raises(UserError, match=f"{lost} cannot be read"):
+    for ending in (".ann", ".txt"):
+        write(tmp_path / "train", "c", "слово")
+        (tmp_path / "train" / f"c{ending}").unlink()
+        with pytest.raises(UserError, match=f"c{ending} cannot be read"):
             brat.read(tmp_path, SAME)
 
 
@@ -120,8 +119,8 @@ def test_documents_of_one_folder_are_split_the_same_way_always(tmp_path, caplog)
     for documents in range(2, 31):
         write(tmp_path, f"{documents - 1:02}", "слово")
         splits = {split: [row["id"] for row in rows] for split, rows in brat.read(tmp_path, SAME).items()}
+        sizes = [len(ids) for ids in splits.values()]
         assert sorted(sum(splits.values(), [])) == [f"{index:02}" for index in range(documents)]
-        sizes = {2: [1, 1], 3: [1, 1, 1], 30: [24, 3, 3]}
-        assert [len(ids) for ids in splits.values()] == sizes.get(documents, [len(ids) for ids in splits.values()])
+        assert sizes == {2: [1, 1], 3: [1, 1, 1], 30: [24, 3, 3]}.get(documents, sizes)
     assert "30 documents split by a fixed shuffle" in caplog.text
     assert splits["test"] == ["03", "10", "18"], "a new split makes old scores incomparable"

@@ -12,9 +12,8 @@ TEXT = "<DOCSTART>\n\nАнна\tB-PER\nВега\tI-PER\n.\tO\n\n\nТула\tB-LO
 @pytest.fixture
 def read(tmp_path):
     def read(content, types=SAME):
-        path = tmp_path / "test.txt"
-        path.write_bytes(content.encode())
-        return conll.rows("test", str(path), conll.sentences(path), types)
+        (tmp_path / "test.txt").write_bytes(content.encode())
+        return conll.rows("test", "test.txt", conll.sentences(tmp_path / "test.txt"), types)
 
     return read
 

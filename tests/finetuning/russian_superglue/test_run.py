@@ -24,18 +24,18 @@ def data(tmp_path_factory):
     return small_demo("russian_superglue", tmp_path_factory.mktemp("superglue"), 32, 12)
 
 
+def run(model, data, output, *more):
+    where = ["--model_name_or_path", str(model), "--data_dir", str(data), "--output_dir", str(output)]
+    run_russian_superglue.main([*where, *QUICK, *more])
+    return load(output / "russian_superglue.json")
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, data, teacher_folder):
     """Everything that `--task all` leaves."""
     folder = tmp_path_factory.mktemp("finished")
     run(teacher_folder, data, folder, "--submission", str(folder / "submission.zip"))
     return folder
-
-
-def run(model, data, output, *more):
-    where = ["--model_name_or_path", str(model), "--data_dir", str(data), "--output_dir", str(output)]
-    run_russian_superglue.main([*where, *QUICK, *more])
-    return load(output / "russian_superglue.json")
 
 
 def part_of(data, folder, *names):

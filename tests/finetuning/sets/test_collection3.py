@@ -9,24 +9,23 @@ from finetuning.sets import collection3
 SENTENCE = "США\tB-GEOPOLIT\nАнна\tB-PER\n\n"
 
 
-def write(folder, **files):
-    for name, content in files.items():
-        (folder / f"{name}.txt").write_text(content, encoding="utf-8")
-    return str(folder)
+def write(folder, *names, content=SENTENCE):
+    for name in names:
+        (folder / name).write_text(content, encoding="utf-8")
 
 
 @pytest.mark.parametrize(("types", "tag"), [(3, "B-LOC"), (5, "B-GEOPOLIT")])
 def test_five_types_or_three(tmp_path, types, tag):
     """Of CoNLL files; and of brat documents, told from those by their `.ann`, though both end in `.txt`."""
-    rows = collection3.read(write(tmp_path, train=SENTENCE * 2, valid=SENTENCE, test=SENTENCE), types)
-    ids = [row["id"] for part in rows.values() for row in part]
-    assert ids == ["train-0", "train-1", "validation-0", "test-0"] and rows["test"][0]["tags"] == [tag, "B-PER"]
+    write(tmp_path, "train.txt", "valid.txt", "test.txt")
+    rows = collection3.read(str(tmp_path), types)
+    assert [row["id"] for part in rows.values() for row in part] == ["train-0", "validation-0", "test-0"]
+    assert rows["test"][0]["tags"] == [tag, "B-PER"]
     (tmp_path / "test.txt").unlink()
     with pytest.raises(UserError, match="lacks test.txt"):
         collection3.read(str(tmp_path))
-    for name in ("train", "valid", "test"):
-        write(tmp_path, **{name: "США"})
-        (tmp_path / f"{name}.ann").write_text("T1\tGEOPOLIT 0 3\tСША\n", encoding="utf-8")
+    write(tmp_path, "train.txt", "test.txt", "valid.txt", content="США")
+    write(tmp_path, "train.ann", "test.ann", "valid.ann", content="T1\tGEOPOLIT 0 3\tСША\n")
     rows = collection3.read(str(tmp_path), types)
     assert [row["tags"] for part in rows.values() for row in part] == [[tag]] * 3
     with pytest.raises(UserError, match="or brat documents.*RCC-MSU/collection3"):
