@@ -1,6 +1,5 @@
 """The examples of CONTRIBUTING.md are complete: put into a copy of the project, they do what it says."""
 
-import importlib
 import json
 import re
 import shutil
@@ -106,17 +105,6 @@ def test_the_recipe_runs(project, passed, teacher_folder, corpus_file, tmp_path)
 )
 def test_a_term_and_a_task_pass_their_tests(passed, name):
     passed(name)
-
-
-@pytest.mark.parametrize("command", re.findall(r"^python benchmarks/.*", COMMANDS, flags=re.M))
-def test_a_benchmark_has_the_options_named(command, capsys):
-    _, script, *words = command.split("#")[0].split()
-    with pytest.raises(SystemExit) as ended:
-        importlib.import_module(script.removesuffix(".py").replace("/", ".")).main(["--help"])
-    shown = capsys.readouterr().out
-    assert ended.value.code == 0
-    for word in words:
-        assert word in shown or not word.startswith("--"), word
 
 
 def test_what_is_named_exists(project):

@@ -12,11 +12,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ["README.md", *(f"{stage}/README.md" for stage in ("distillation", "finetuning", "benchmarks"))]
+PAGES = ["README.md", "CONTRIBUTING.md"]
+PAGES += [f"{stage}/README.md" for stage in ("distillation", "finetuning", "benchmarks")]
 RESULTS = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("benchmarks/results/*.md"))
 LINKS = [
     (page, target)
-    for page in [*PAGES, *RESULTS, "CONTRIBUTING.md"]
+    for page in [*PAGES, *RESULTS]
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8"))
 ]
 

@@ -39,7 +39,7 @@ def test_accumulation_is_one_large_batch(make_trainer, alignment):
     """The Trainer's own handling multiplies such a loss by the number of micro-batches, and means of means are not
     the mean where they hold different numbers of masked tokens."""
     options = dict(alignment=alignment, **STEP)
-    whole = make_trainer(per_device_train_batch_size=8, **options)
+    whole = make_trainer(**options)
     parts = make_trainer(per_device_train_batch_size=2, gradient_accumulation_steps=4, **options)
     counts = [int(whole.data_collator([row])["counts"][1]) for row in whole.train_dataset.select(range(8))]
     assert len(set(counts)) > 1, "the test needs uneven numbers of masked tokens"
@@ -62,7 +62,7 @@ def test_batches_without_a_position_train_all_the_same(make_trainer, alignment):
 def test_masked_lm_on_both_inputs_is_the_mean_over_both(make_trainer):
     """Against the whole student's own cross-entropy on the rows of both, without any teacher."""
     objective = dict(weight_kl=0, weight_mlm=1, weight_cosine=0, weight_attention=0, mlm_inputs="both")
-    trainer = make_trainer(per_device_train_batch_size=8, alignment="reduce", objective=objective, **STEP)
+    trainer = make_trainer(alignment="reduce", objective=objective, **STEP)
     assert trainer.teacher is None
     trainer.train()
     batch = first_batch(trainer)
@@ -76,7 +76,7 @@ def test_masked_lm_on_both_inputs_is_the_mean_over_both(make_trainer):
 @pytest.mark.parametrize("alignment", ["match", "reduce"])
 def test_terms_across_vocabularies_are_those_of_the_whole_models(make_trainer, alignment):
     """Logged figures against full logits of both models: positions, rows, and counts that are out of step show."""
-    trainer = make_trainer(per_device_train_batch_size=8, alignment=alignment, **STEP)
+    trainer = make_trainer(alignment=alignment, **STEP)
     trainer.train()
     first = trainer.state.log_history[0]
     batch = first_batch(trainer)
@@ -106,25 +106,27 @@ def test_terms_across_vocabularies_are_those_of_the_whole_models(make_trainer, a
 
 def test_gradient_checkpointing_gives_the_same_gradients(make_trainer):
     """The Trainer asks its model for it, and the wrapper is no transformers model."""
-    saving = make_trainer(per_device_train_batch_size=8, gradient_checkpointing=True, **STEP)
-    assert_same(
-        gradients_of_one_step(saving), gradients_of_one_step(make_trainer(per_device_train_batch_size=8, **STEP))
-    )
+    saving = make_trainer(gradient_checkpointing=True, **STEP)
+    assert_same(gradients_of_one_step(saving), gradients_of_one_step(make_trainer(**STEP)))
     assert any(getattr(module, "gradient_checkpointing", False) for module in saving.model.modules())
 
 
 def test_the_loss_is_the_weighted_sum_of_what_is_logged(make_trainer):
-    """A term under another's name, weight, or count would still look like a falling loss."""
-    trainer = make_trainer(per_device_train_batch_size=8, **STEP)
+    """A term under another's name, weight, or count would still look like a falling loss. Here the KL has many more
+    positions than the masked-LM term, and the teacher reads the clean text: inputs mixed up show as well."""
+    terms = dict(weight_kl=2.0, weight_attention=100.0, kl_positions="all", teacher_input="clean")
+    trainer = make_trainer(objective=terms, **STEP)
     trainer.train()
-    first = trainer.state.log_history[0]
-    assert first["loss"] == pytest.approx(
-        sum(trainer.objective.weight(t) * first[t] for t in trainer.objective.terms), rel=1e-4
-    )
-    batch = first_batch(trainer)
+    first, batch = trainer.state.log_history[0], first_batch(trainer)
+    weighted = sum(trainer.objective.weight(term) * first[term] for term in trainer.objective.terms)
+    assert len(trainer.objective.terms) == 4 and first["loss"] == pytest.approx(weighted, rel=1e-4)
     with torch.no_grad():
         teacher = trainer.teacher.model(**batch["teacher"], output_hidden_states=True, output_attentions=True)
         student = trainer.model.model(**batch["student"], output_hidden_states=True, output_attentions=True)
+    student_rows = student.logits.flatten(0, 1)[batch["positions"]]
+    teacher_rows = teacher.logits.flatten(0, 1)[batch["teacher_positions"]]
+    assert first["kl"] == pytest.approx(kl_loss(student_rows[: len(teacher_rows)], teacher_rows, 2.0).item(), rel=1e-4)
+    assert first["mlm"] == pytest.approx(mlm_loss(student_rows, batch["labels"]).item(), rel=1e-4)
     # The slow obvious reference: one token, one pair at a time.
     cosine, attention, tokens, pairs = 0.0, 0.0, 0, 0
     for row, length in enumerate(batch["student"]["attention_mask"].sum(1).tolist()):
@@ -140,25 +142,10 @@ def test_the_loss_is_the_weighted_sum_of_what_is_logged(make_trainer):
     assert first["attention"] == pytest.approx(attention / pairs, rel=1e-4)
 
 
-def test_kl_and_mlm_are_means_over_their_own_positions(make_trainer):
-    """At all tokens the KL has many more positions than the masked-LM term: a wrong count makes one seven times
-    too large. The teacher sees the clean text here, so that inputs mixed up show as well."""
-    objective = dict(weight_kl=2.0, kl_positions="all", teacher_input="clean")
-    trainer = make_trainer(objective=objective, per_device_train_batch_size=8, **STEP)
-    trainer.train()
-    batch = first_batch(trainer)
-    with torch.no_grad():
-        student = trainer.model.model(**batch["student"]).logits.flatten(0, 1)[batch["positions"]]
-        teacher = trainer.teacher.model(**batch["teacher"]).logits.flatten(0, 1)[batch["teacher_positions"]]
-    first = trainer.state.log_history[0]
-    assert first["kl"] == pytest.approx(kl_loss(student[: len(teacher)], teacher, 2.0).item(), rel=1e-4)
-    assert first["mlm"] == pytest.approx(mlm_loss(student, batch["labels"]).item(), rel=1e-4)
-
-
 @pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
 def test_half_precision_is_for_the_teacher_too(make_trainer, alignment):
     """accelerate casts what it prepares, which is the student; the teacher is most of a step."""
-    trainer = make_trainer(alignment=alignment, bf16=True, max_steps=1, per_device_train_batch_size=8)
+    trainer = make_trainer(alignment=alignment, bf16=True, max_steps=1)
     trainer.train()
     batch = first_batch(trainer)
     dtypes, layer = [], next(m for m in trainer.teacher.model.modules() if isinstance(m, torch.nn.Linear))
@@ -173,7 +160,7 @@ def test_half_precision_is_for_the_teacher_too(make_trainer, alignment):
 @alignments
 def test_gradients_reach_the_student_and_never_the_teacher(make_trainer, alignment):
     """A teacher that learns drifts towards its student and every term goes to zero."""
-    trainer = make_trainer(per_device_train_batch_size=8, max_steps=3, learning_rate=1e-2, alignment=alignment)
+    trainer = make_trainer(max_steps=3, learning_rate=1e-2, alignment=alignment)
     teacher = copy.deepcopy(trainer.teacher.model.state_dict())
     student = copy.deepcopy(trainer.model.state_dict())
     trainer.train()
@@ -231,7 +218,7 @@ def test_evaluation_does_not_depend_on_the_batch(make_trainer, batch_size, align
 def test_what_is_saved_is_the_student_alone(make_trainer):
     """The point of a run is a folder that `AutoModelForMaskedLM` and `AutoTokenizer` open, without foreign keys. The
     projections of a narrower one train too; a checkpoint has them beside it, and is of no use to another shape."""
-    options = dict(max_steps=2, per_device_train_batch_size=8, save_strategy="steps", save_steps=2)
+    options = dict(max_steps=2, save_strategy="steps", save_steps=2)
     trainer = make_trainer(model=dict(student_hidden_size=16, student_initialisation="random"), **options)
     before = copy.deepcopy(trainer.model.projections.state_dict())
     trainer.train()
