@@ -40,12 +40,10 @@ def test_answers_are_nested_again(tmp_path):
 
 
 def test_the_zip_is_as_the_sample(tmp_path):
-    files = [write_task("muserc", tmp_path / "files", [{"idx": [0, 0, 0]}], ["1"])]
-    files.append(write_task("rwsd", tmp_path / "files", [{"idx": 0}], ["true"]))
-    zip_submission(tmp_path / "new" / "submission.zip", files)
-    with zipfile.ZipFile(tmp_path / "new" / "submission.zip") as archive:
-        assert archive.namelist() == ["submission/", "submission/MuSeRC.jsonl", "submission/RWSD.jsonl"]
-        modes = {one.external_attr >> 16 & 0o444 for one in archive.infolist()}
-        assert modes == {0o444}  # else `unzip` makes files that nobody may read
-        for file in files:
-            assert archive.read(f"submission/{file.name}") == file.read_bytes()
+    path = tmp_path / "new" / "submission.zip"
+    files = [write_task(task, tmp_path, [{"idx": 0}], ["true"]) for task in ("terra", "rwsd")]
+    zip_submission(path, files)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["submission/", "submission/TERRa.jsonl", "submission/RWSD.jsonl"]
+        assert {one.external_attr >> 16 & 0o444 for one in archive.infolist()} == {0o444}  # else nobody may read them
+        assert [archive.read(f"submission/{file.name}") for file in files] == [file.read_bytes() for file in files]
