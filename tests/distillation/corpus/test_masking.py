@@ -83,7 +83,7 @@ def test_rarity_weights_by_hand(letters):
     assert rarity_weights(rows, 8, 0.5) == pytest.approx(expected)
 
 
-def test_weight_of_a_unit_is_the_mean_of_its_tokens(letters, monkeypatch):
+def test_weight_of_a_word_is_the_mean_of_its_tokens(letters, monkeypatch):
     """The sum would draw long words the more often for their length alone."""
     seen = []
     monkeypatch.setattr(masking, "draw_actions", lambda n, w, *_: seen.append(w) or np.full(n, KEEP))

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from datasets import Dataset
-from transformers import AutoModelForMaskedLM, TrainingArguments
+from transformers import TrainingArguments
 
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
 from distillation.config.arguments import DataArguments, MaskingArguments, ObjectiveArguments
@@ -134,8 +134,11 @@ def test_the_order_is_drawn_by_seed_epoch_and_block(tmp_path, corpus_file, token
     second = ids(epoch_of(stream, epoch=1))
     assert second != first and sorted(sum(second, [])) == sorted(sum(first, []))
     assert ids(epoch_of(make_stream(corpus_file, tokenizer, seed=1))) != first
-    in_order = sum(ids(epoch_of(make_stream(corpus_file, tokenizer, sampling="sequential"))), [])
-    assert in_order == sorted(in_order)
+    in_order = make_stream(corpus_file, tokenizer, sampling="sequential")
+    assert sum(ids(epoch_of(in_order)), []) == sorted(sum(first, []))
+    # The Trainer counts no epochs of a stream, and workers run ahead of it: an example itself has to know its epoch.
+    drawn = [collator_of(tokenizer)(epoch_of(in_order, epoch=n)[0])["labels"].tolist() for n in (0, 1, 1)]
+    assert drawn[0] != drawn[1] == drawn[2]
     (tmp_path / "c.txt").write_text("Где стол?\n" * 2 * BLOCK)
     batches = ids(epoch_of(make_stream(tmp_path / "c.txt", tokenizer)))
     places = [np.argsort(np.argsort(sum(block, []))).tolist() for block in (batches[:8], batches[8:])]
@@ -158,13 +161,6 @@ def test_batches_are_of_like_length_where_the_recipe_says_so(corpus_file, tokeni
     }
     ranges = {name: np.mean([np.ptp([x["length"] for x in batch]) for batch in batches[name]]) for name in batches}
     assert ranges["group_by_length"] < ranges["random"] / 2
-
-
-def test_every_epoch_draws_masks_of_its_own(corpus_file, tokenizer):
-    """The Trainer counts no epochs of a stream, and workers run ahead of it: an example itself has to know."""
-    collator, stream = collator_of(tokenizer), make_stream(corpus_file, tokenizer, sampling="sequential")
-    drawn = [collator(epoch_of(stream, epoch=epoch)[0])["labels"].tolist() for epoch in (0, 1, 1)]
-    assert drawn[0] != drawn[1] == drawn[2]
 
 
 @pytest.mark.parametrize("name", ["c.txt.gz", "two.jsonl"])
@@ -278,10 +274,8 @@ def test_a_corpus_is_judged_by_its_first_lines(corpus_file, corpus_lines):
         ("c.txt", "Где стол?\n" * 20, dict(auto_find_batch_size=True), "leave `auto_find_batch_size` out"),
         ("c.txt", "Где стол?\n" * 9, {}, "too few lines to set some aside.*`validation_file`"),
         ("c.txt", "Где стол?\n" * 20, {}, "every line .* is also held out"),
-        ("c.txt", "\n \n" * 20, {}, "no usable line"),
         ("c.jsonl", '{"body": "слова"}\n' * 20, {}, "no column `text`; set `text_column`.*body"),
         ("c.jsonl", '{"text": "целая"}\n{"text": "разор', {}, "cannot be read as json"),
-        ("c.parquet", "не parquet", {}, "cannot be read as parquet"),
     ],
 )
 def test_bad_input_is_refused_at_the_start(tmp_path, tokenizer, name, content, keys, message):
@@ -309,19 +303,13 @@ def test_bad_bytes_are_counted_and_a_torn_archive_is_refused_by_name(tmp_path, c
         epoch_of(make_stream(tmp_path / "torn.txt.gz", tokenizer))
 
 
-def test_the_command_streams_and_goes_on(tmp_path, teacher_folder, corpus_file, capsys):
-    """From a recipe's key to a student that loads; the rest of a streamed run is not to be found without streaming."""
+def test_a_streamed_run_is_not_resumed_without_streaming(tmp_path, teacher_folder, corpus_file, capsys):
+    """Its place in the corpus would be lost. That the command goes on with a stream, `test_kill.py` says."""
     output = tmp_path / "student"
     argv = ["--teacher_name_or_path", str(teacher_folder), "--train_file", str(corpus_file), "--student_layers", "2"]
     argv += ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--output_dir", str(output)]
-    argv += ["--streaming", "true", "--max_steps", "3", "--save_steps", "2", "--resume_from_checkpoint", "true"]
+    argv += ["--streaming", "true", "--max_steps", "1", "--resume_from_checkpoint", "true"]
     run.main(argv)
-    assert AutoModelForMaskedLM.from_pretrained(output / "checkpoint-2").num_parameters()
-    first = (output / "model.safetensors").read_bytes()
-    (output / "checkpoint-3" / "model.safetensors").unlink()
-    run.main(argv)
-    assert (output / "model.safetensors").read_bytes() == first
-    assert json.loads((output / "checkpoint-3" / "stream-0.json").read_text())["consumed"] == 3
     with pytest.raises(SystemExit):
         run.main([*argv, "--streaming", "false"])
     assert "`streaming` True, and this one has False" in capsys.readouterr().err
