@@ -111,13 +111,6 @@ def test_saved_files_are_readable_as_the_umask_says(umask, teacher_folder, tmp_p
     assert "model.safetensors" in modes and set(modes.values()) == {0o666 & ~umask}
 
 
-@pytest.mark.parametrize("load", [loading.load_masked_lm, classifier])
-def test_a_download_cut_short_is_one_sentence(load, make_checkpoint):
-    weights = make_checkpoint() / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:5000])
-    refused("`model`.* cannot be loaded", load, str(weights.parent), "model")
-
-
 @pytest.mark.parametrize("head", ["Model", "ForSequenceClassification"])
 def test_a_masked_lm_without_a_trained_head_is_refused(head, make_checkpoint):
     """transformers would draw the head at random and warn; a student would learn noise for days."""
@@ -154,8 +147,7 @@ def test_encoder_weights_that_are_missing_or_of_another_shape(make_checkpoint):
 def test_no_code_of_a_checkpoint_is_run(make_checkpoint, monkeypatch):
     """transformers would ask on standard input, and somebody says yes."""
     folder = make_checkpoint()
-    evil = {"AutoConfig": "evil.Config", "AutoModelForSequenceClassification": "evil.Model"}
-    edit(folder / "config.json", model_type="evil", auto_map=evil)
+    edit(folder / "config.json", model_type="evil", auto_map={"AutoConfig": "evil.Config"})
     (folder / "evil.py").write_text(f"open({str(folder / 'ran')!r}, 'w')")
     monkeypatch.setattr("builtins.input", lambda *args: "y")
     refused("`model`", classifier, folder)

@@ -1,7 +1,5 @@
 """Heads at chosen positions: the same logits and gradients as full logits, for every architecture."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 import transformers
@@ -97,13 +95,3 @@ def test_a_head_at_the_wrong_place_is_found_out(model, sample):
     runner.head = torch.nn.Identity()
     with pytest.raises(UserError, match="cannot be evaluated at chosen positions: give a model of another arch"):
         runner.check(sample, attentions=False)
-
-
-@pytest.mark.parametrize("maps", [(), None, (torch.ones(1),), (torch.ones(1), None)])
-def test_maps_that_are_missing_are_an_error(maps, monkeypatch):
-    """Without eager attention the tuple is empty, and a loss over it would silently be zero."""
-    model = transformers.BertForMaskedLM(transformers.BertConfig(**SHAPE))
-    runner = Runner(model)
-    monkeypatch.setattr(model, "forward", lambda **_: SimpleNamespace(logits=None, attentions=maps))
-    with pytest.raises(UserError, match="weight_attention"):
-        runner({}, torch.tensor([0]), hidden_states=False, attentions=True)

@@ -1,7 +1,5 @@
 """Teachers that cannot teach are refused before any training; students have the shape that was asked for."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
@@ -18,8 +16,8 @@ def teacher(teacher_folder):
     return load_teacher(ModelArguments(teacher_name_or_path=str(teacher_folder)), FOUR_TERMS, max_length=32)
 
 
-def build(teacher, objective=FOUR_TERMS, vocabulary=None, **keys):
-    return build_student(ModelArguments(**{"student_layers": 2} | keys), objective, *teacher, vocabulary)
+def build(teacher, objective=FOUR_TERMS, **keys):
+    return build_student(ModelArguments(**{"student_layers": 2} | keys), objective, *teacher)
 
 
 def test_a_teacher_is_frozen_and_gives_its_maps(teacher, teacher_folder):
@@ -73,14 +71,6 @@ def test_a_narrower_student_starts_from_the_teacher(teacher, projection):
     rows = teacher[0].get_input_embeddings().weight
     cropped = (rows - rows.mean(0))[:, :16]
     assert torch.allclose(words, cropped * (0.02 / cropped.std())) == (projection == "crop")
-
-
-def test_another_vocabulary_gives_its_size(teacher):
-    ids, pieces = torch.arange(40), torch.eye(300)[:, :40].to_sparse()
-    shared = dict(shared_student_ids=ids, shared_teacher_ids=ids, special_ids={})
-    student = build(teacher, vocabulary=SimpleNamespace(student_size=40, pieces=pieces, **shared))
-    assert student.config.vocab_size == 40
-    assert torch.equal(student.get_input_embeddings().weight, teacher[0].get_input_embeddings().weight[:40])
 
 
 @pytest.mark.parametrize(

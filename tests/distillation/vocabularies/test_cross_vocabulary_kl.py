@@ -92,7 +92,8 @@ def value_and_gradient(value, leaf):
 def test_value_and_gradient_are_those_of_the_definition(choice, chunk, temperature, dtype, tolerance, monkeypatch):
     """The analytic gradient replaces autograd: an error there trains towards something else, and the loss falls.
 
-    An evaluation asks for no gradient. What is logged as the teacher's share must be the candidates'."""
+    An evaluation asks for no gradient. What is logged as the teacher's share must be the candidates'. Where nothing
+    was hidden in a batch, `backward` needs a graph all the same, and ranks wait for each other."""
     monkeypatch.setattr(vocabulary_kl, "CHUNK", chunk)
     logits, states, projection, groups = inputs(choice, dtype)
     teacher = projection(states).detach()
@@ -108,16 +109,8 @@ def test_value_and_gradient_are_those_of_the_definition(choice, chunk, temperatu
         torch.testing.assert_close(scaled / 3, gradient, rtol=tolerance, atol=tolerance)
         assert term.candidate_probability(given, groups).item() == pytest.approx(share, rel=1e-5)
         assert 0 < share < POSITIONS
-
-
-@choices
-def test_no_position_is_a_zero(choice):
-    """Where nothing was hidden in a batch, `backward` needs a graph all the same, and ranks wait for each other."""
-    logits, states, projection, _ = inputs(choice)
-    term = made(choice, projection)
-    total, gradient = value_and_gradient(term(logits[:0], states[:0], ()), logits)
-    assert total == 0 and not gradient.any()
-    assert term.candidate_probability(states[:0], ()).item() == 0
+        nothing, zeros = value_and_gradient(term(logits[:0], given[:0], ()), logits)
+        assert nothing == 0 == term.candidate_probability(given[:0], ()).item() and not zeros.any()
 
 
 BAGS = PieceSum(torch.tensor([1, 4, 4, 4, 0, 1, 2]), torch.tensor([1, 3, 3]), 6)
