@@ -83,7 +83,7 @@ class RandomMap:
         drawn = torch.multinomial(weights, teacher_size * MOST_PIECES, replacement=True, generator=generator)
         self._pieces = drawn.reshape(teacher_size, MOST_PIECES)
         self.mapped_teacher_ids = (torch.rand(teacher_size, generator=generator) > 0.02).nonzero().squeeze(1)
-        self.first_spelt_so = torch.arange(teacher_size)  # every token counts as a spelling of its own
+        self.first_with_spelling = torch.arange(teacher_size)  # every token counts as a spelling of its own
 
     def pieces_of(self, teacher_ids: Tensor) -> Tensor:
         """The pieces of tokens, one after the other."""

@@ -166,8 +166,7 @@ def _layers(source: Mapping[str, Tensor], teacher_layers: int, student_layers: i
 
 
 def _translated(weights: Mapping[str, Tensor], vocabulary) -> dict[str, Tensor]:
-    """The weights with one entry for each student token. Unknown tokens are drawn like the rest, and hardly ever
-    predicted."""
+    """The weights for the student's tokens. Unknown ones are drawn like the rest, and are hardly ever predicted."""
     words, known = translate(weights[WORDS], vocabulary)
     deviation, mean_row = torch.std_mean(words[known], dim=0)
     words[~known] = mean_row + deviation * torch.randn_like(words[~known])

@@ -66,7 +66,7 @@ def candidates_by_pieces(
         return LogSumExp(bags) if vocabulary_map == "pieces_logsumexp" else bags
 
     def make(k: int, ids: Tensor) -> Candidates:
-        return Candidates(ids, vocabulary.first_spelt_so[ids], partial(make_score, k), make_rows, device)
+        return Candidates(ids, vocabulary.first_with_spelling[ids], partial(make_score, k), make_rows, device)
 
     if vocabulary_map == "ordered":
         counts = vocabulary.piece_counts[ids]

@@ -35,7 +35,7 @@ class VocabularyMap:
     * `special_ids`: pairs (student id, teacher id) of special tokens with one role;
     * `pieces` (teacher vocabulary, student vocabulary): sparse, how often each piece is in each spelling;
     * `opens` (teacher vocabulary,): whether a token starts a word, by the student's rules;
-    * `first_spelt_so` (teacher vocabulary,): the first token with the same spelling, mostly the token itself.
+    * `first_with_spelling` (teacher vocabulary,): the first token with the same spelling, mostly the token itself.
 
     A token t has two spellings: number 2 t inside a word, number 2 t + 1 at the start of one.
     """
@@ -69,7 +69,7 @@ class VocabularyMap:
         own = [spellings[2 * index + start] for index, start in enumerate(opens)]
         firsts: dict[tuple[int, ...], int] = {}
         first = [firsts.setdefault(tuple(tokens), index) if tokens else index for index, tokens in enumerate(own)]
-        self.first_spelt_so = torch.tensor(first)
+        self.first_with_spelling = torch.tensor(first)
         self.is_mapped = torch.tensor([tokens is not None for tokens in own])  # (teacher vocabulary,)
         self.mapped_teacher_ids = self.is_mapped.nonzero().squeeze(1)
         self.piece_counts = self.sizes[2 * torch.arange(len(teacher)) + self.opens]  # (teacher vocabulary,)
@@ -84,13 +84,12 @@ class VocabularyMap:
         for tokenizer in (student_tokenizer, teacher_tokenizer):
             made_of += [tokenizer.backend_tokenizer.to_str(), repr(sorted(tokenizer.special_tokens_map.items()))]
         path = Path(folder, f"vocabulary-map-{sha256(chr(0).join(made_of).encode()).hexdigest()[:16]}.pt")
-        if path.exists():
-            found = cls.__new__(cls)
-            vars(found).update(torch.load(path, weights_only=True))
-        else:
-            found = cls(student_tokenizer, teacher_tokenizer)
+        if not path.exists():
+            built = vars(cls(student_tokenizer, teacher_tokenizer))
             with replacing(path) as draft:
-                torch.save({name: value for name, value in vars(found).items() if name != "normalizer"}, draft)
+                torch.save({name: value for name, value in built.items() if name != "normalizer"}, draft)
+        found = cls.__new__(cls)
+        vars(found).update(torch.load(path, weights_only=True))
         found.normalizer = student_tokenizer.backend_tokenizer.normalizer
         return found
 

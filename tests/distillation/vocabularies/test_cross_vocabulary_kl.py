@@ -229,7 +229,7 @@ def test_three_tokens_with_one_spelling():
     """More than a pair: none may be lost, and none counted twice."""
     known = VocabularyMap(*tokenizers())
     first, *others = known.shared_teacher_ids[:4].tolist()
-    known.first_spelt_so[others] = first
+    known.first_with_spelling[others] = first
     logits, states, projection, groups = inputs(MATCH, torch.double)
     teacher = projection(states).detach()
     merged = teacher.index_copy(1, torch.tensor([first]), teacher[:, [first, *others]].logsumexp(-1, keepdim=True))
