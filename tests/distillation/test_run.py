@@ -11,7 +11,6 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 from distillation import run, run_evaluation, run_teacher, run_vocabulary
 from distillation.models.loading import save_pretrained
 from distillation.runs.files import read_json
-from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
 COMMON = ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--per_device_train_batch_size", "16"]
 WRITTEN = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "README.md"}
@@ -140,34 +139,3 @@ def test_a_vocabulary(corpus_file, teacher_folder, tmp_path, capsys, refusal):
     assert f"{figures['student']['tokens_per_word']:.3f}" in capsys.readouterr().out
     few = [*argv, "--vocab_size", "30", "--output_dir", tmp_path / "none"]
     assert "`vocab_size` 30 cannot hold" in refusal(run_vocabulary, few) and not (tmp_path / "none").exists()
-
-
-@pytest.fixture(scope="module")
-def bad_inputs(tmp_path_factory):
-    """Texts and a vocabulary that no run can use."""
-    folder = tmp_path_factory.mktemp("bad")
-    (folder / "blank.txt").write_text("\n \n\t\n")
-    (folder / "short.txt").write_text("он\n", encoding="utf-8")
-    (folder / "latin.txt").write_text("".join(f"the quick brown fox number {n} jumps\n" for n in range(50)))
-    build_tokenizer([*SPECIAL_TOKENS, *"abc.,?", "##a"], 64).save_pretrained(folder / "latin")
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("script", "key", "file", "says"),
-    [  # what only the corpus shows; `tests/fuzz` has what people get wrong on the command line
-        (run, "train_file", "blank.txt", "no usable line"),
-        (run, "validation_file", "short.txt", "too short to hide a word"),
-        (run, "train_file", "latin.txt", "max_unknown"),
-        (run, "student_vocabulary", "latin", "`student_vocabulary` shares"),
-        (run_teacher, "validation_file", "short.txt", "too short to hide a word"),
-    ],
-)
-def test_bad_input_ends_with_one_sentence_and_nothing_written(
-    script, key, file, says, keys, across, bad_inputs, refusal, tmp_path
-):
-    """Found out after training, it would cost the training; shared marks alone would pass for a distilled model."""
-    argv = across if key == "student_vocabulary" else keys
-    argv = [*COMMON, *keys[2:4], "--vocab_size", "300"] if script is run_teacher else argv
-    assert says in refusal(script, [*argv, f"--{key}", bad_inputs / file, "--output_dir", tmp_path / "student"])
-    assert not (tmp_path / "student").exists()

@@ -132,12 +132,15 @@ PEOPLE = {
         weight_kl=0 weight_mlm=0 weight_cosine=0 weight_attention=0 | neftune_noise_alpha=0
         student_vocabulary={good}/vocabulary | alignment=match student_vocabulary={good}/vocabulary
         vocabulary_map=pieces | teacher_input=clean kl_positions=masked | fp16=true bf16=true
-        label_smoothing_factor=0.1
+        train_file={good}/blank.txt | train_file={good}/latin.txt | validation_file={good}/short.txt
+        student_vocabulary={good}/latin alignment=match masking_unit=word | label_smoothing_factor=0.1
         student_layers=7 | student_attention_heads=5 | student_attention_heads=8 | config={here}/absent.yaml
         streaming=true max_steps | streaming=true teacher_cache={here}/output-cache | teacher_cache={good}/teacher
         push_to_hub=true | load_best_model_at_end=true | resume_from_checkpoint={here}/checkpoint-1
     """,
-    "distillation.run_teacher": "attention_heads=3 | vocab_size=100000 | student_layers=2",
+    "distillation.run_teacher": """
+        attention_heads=3 | vocab_size=100000 | student_layers=2 | validation_file={good}/short.txt
+    """,
     "distillation.run_vocabulary": "output_dir={good}/corpus.txt",
     "distillation.run_evaluation": "validation_file",
     "finetuning.run_rusentiment": """

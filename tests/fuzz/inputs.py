@@ -11,7 +11,7 @@ from transformers import BertConfig, BertForMaskedLM, BertForSequenceClassificat
 from benchmarks.timing.measure import hardware
 from distillation.models.loading import save_pretrained
 from distillation.runs.files import METRICS, write_json, write_text
-from distillation.vocabularies.wordpiece import train_tokenizer
+from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer, train_tokenizer
 from finetuning.formats.locate import DEMO_FOLDER
 from tests.finetuning.demo_sets import small_demo
 from tests.fuzz.damage import gz
@@ -41,6 +41,10 @@ def make_inputs(folder: Path) -> None:
     text, corpus = "".join(f"{line}\n" for line in lines[:60]), Dataset.from_dict({"text": lines[:60]})
     for path in ("corpus.txt", "corpora/corpus.txt"):
         write_text(folder / path, text)
+    write_text(folder / "blank.txt", "\n \n\t\n")
+    write_text(folder / "short.txt", "он\n")
+    write_text(folder / "latin.txt", "".join(f"the quick brown fox number {n} jumps\n" for n in range(50)))
+    build_tokenizer([*SPECIAL_TOKENS, *"abc.,?", "##a"], LENGTH).save_pretrained(folder / "latin")
     (folder / "corpora" / "corpus.txt.gz").write_bytes(gz(text.encode()))
     corpus.to_json(folder / "corpora" / "corpus.jsonl", force_ascii=False)
     corpus.to_csv(folder / "corpora" / "corpus.csv")
