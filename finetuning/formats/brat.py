@@ -4,7 +4,9 @@ import logging
 import random
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +18,13 @@ logger = logging.getLogger(__name__)
 
 FOLDERS = {"train": "train", "validation": "valid", "test": "test"}  # splits and where their documents may lie
 WORD = re.compile(r"\w+|[^\w\s]")
-ENTITY = re.compile(r"T\S*\t(\S+) (\d{1,9}) (\d{1,9})\t(.*)")
+ENTITY = re.compile(r"T\S*\t(\S+) (\d{1,9} \d{1,9}(?:;\d{1,9} \d{1,9})*)\t(.*)")
+# How much a character counts in offsets: brat counts characters, tools in Java and JavaScript UTF-16, some bytes.
+UNITS: dict[str, Callable[[str], int]] = {
+    "characters": len,
+    "UTF-16": lambda character: 1 + (character > "\uffff"),
+    "bytes": lambda character: len(character.encode()),
+}
 
 
 class Entity(NamedTuple):
@@ -24,14 +32,17 @@ class Entity(NamedTuple):
 
     line: str
     type: str
-    start: int
-    end: int
+    pieces: list[tuple[int, int]]  # an entity may leave out words in its middle
     surface: str
 
     def fits(self, text: str) -> bool:
         """Whether the surface stands where the line says, up to the kind of white space, and is not blank."""
-        found = text[self.start : self.end].split()
-        return self.end <= len(text) and bool(found) and found == self.surface.split()
+        found = " ".join(text[start:end] for start, end in self.pieces).split()
+        return self.pieces[-1][1] <= len(text) and bool(found) and found == self.surface.split()
+
+    def moved(self, index: Mapping[int, int]) -> "Entity":
+        """The same with the characters at its offsets. Raises KeyError for an offset inside a character."""
+        return self._replace(pieces=[(index[start], index[end]) for start, end in self.pieces])
 
 
 def is_brat(folder: Path) -> bool:
@@ -44,23 +55,26 @@ def read(folder: Path, types: Mapping[str, str]) -> dict[str, list[dict]]:
     10 % of the documents of the folder itself.
 
     A row: `id`, the name; `text`, with its line ends; `words`, the spans of words and single signs; `tags`. An entity
-    that begins or ends inside a word takes the whole word. types: the known entity types, each with the type to read
-    it as.
+    that begins or ends inside a word takes the whole word, and one of several pieces what lies between.
+    types: the known entity types, each with the type to read it as.
     Raises UserError for a file without its partner and with the line of a wrong or misplaced entity.
     """
     rows: dict[str, list[dict]] = {}
-    dropped = 0
+    dropped, units = 0, Counter[str]()
     for split, paths in _documents(folder).items():
         rows[split] = []
         for path in paths:
             entities = _entities(path.with_suffix(".ann"), types)
-            text = _annotated(read_text(path), entities)
+            text, entities, unit = _annotated(read_text(path), entities)
+            units[unit] += 1
             words = [list(match.span()) for match in WORD.finditer(text)]
             spans = _spans(entities, words, types)
             rows[split].append({"id": path.stem, "text": text, "words": words, "tags": encode(spans, len(words))})
             dropped += len(entities) - len(spans)
     if dropped:
         logger.info("%s: %d entities dropped, as they overlap longer ones", folder, dropped)
+    if len(units) > 1 or "characters" not in units:
+        logger.info("%s: documents by what their offsets count: %s", folder, dict(units))
     return rows
 
 
@@ -98,22 +112,33 @@ def _entities(path: Path, types: Mapping[str, str]) -> list[Entity]:
             continue  # relations, events, attributes, notes
         match = ENTITY.fullmatch(line)
         if not match:
-            remedy = "mark an entity of several pieces as one, with the text between them"
-            raise UserError(f"{place}: expected `T1<TAB>TYPE START END<TAB>SURFACE`, got {line!r}; {remedy}")
+            raise UserError(f"{place}: expected `T1<TAB>TYPE START END<TAB>SURFACE`, got {line!r}")
         if match[1] not in types:
             raise UserError(f"{place}: unknown entity type {match[1]!r}; known are {', '.join(types)}")
-        entities.append(Entity(place, match[1], int(match[2]), int(match[3]), match[4]))
+        pieces = [tuple(map(int, piece.split(" "))) for piece in match[2].split(";")]
+        entities.append(Entity(place, match[1], pieces, match[3]))
     return entities
 
 
-def _annotated(text: str, entities: list[Entity]) -> str:
-    """The text that the entities were marked in: as it is, or with the CRs that copies lose and offsets count.
-    Raises UserError with the first entity that does not fit.
+def _annotated(text: str, entities: list[Entity]) -> tuple[str, list[Entity], str]:
+    """The text that the entities were marked in, the entities with offsets in characters, and what they counted.
+
+    The text is as it is, or with the CRs that copies lose and offsets count. Offsets may count another unit, or a byte
+    order mark. Raises UserError with the first entity that does not fit.
     """
     for candidate in (text, re.sub(r"(?<!\r)\n", "\r\n", text)):
-        if all(entity.fits(candidate) for entity in entities):
-            return candidate
-    line, _, start, end, surface = next(entity for entity in entities if not entity.fits(text))
+        for unit, width in UNITS.items():
+            for mark in ("", "\ufeff"):
+                offsets = accumulate(map(width, candidate), initial=len(mark) and width(mark))
+                index = {offset: position for position, offset in enumerate(offsets)}
+                try:
+                    found = [entity.moved(index) for entity in entities]
+                except KeyError:
+                    continue
+                if all(entity.fits(candidate) for entity in found):
+                    return candidate, found, unit + " and a byte order mark" * len(mark)
+    line, _, pieces, surface = next(entity for entity in entities if not entity.fits(text))
+    (start, _), (_, end) = pieces[0], pieces[-1]
     raise UserError(
         f"{line}: the text of {len(text):,} characters has {text[start:end]!r} at {start} {end} and not "
         f"{surface!r}; give the `.txt` file with the line ends it was annotated with, or correct the line"
@@ -125,9 +150,10 @@ def _spans(entities: list[Entity], words: list[list[int]], types: Mapping[str, s
     starts, ends = [start for start, _ in words], [end for _, end in words]
     taken: set[int] = set()
     spans = []
-    for entity in sorted(entities, key=lambda entity: entity.start - entity.end):  # the sort is stable
-        first, after = bisect_right(ends, entity.start), bisect_left(starts, entity.end)
+    hulls = [(entity.pieces[0][0], entity.pieces[-1][1], types[entity.type]) for entity in entities]
+    for start, end, kind in sorted(hulls, key=lambda hull: hull[0] - hull[1]):  # the sort is stable
+        first, after = bisect_right(ends, start), bisect_left(starts, end)
         if taken.isdisjoint(range(first, after)):
             taken.update(range(first, after))
-            spans.append((types[entity.type], first, after))
+            spans.append((kind, first, after))
     return spans
