@@ -3,7 +3,6 @@
 import collections
 import functools
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from string import punctuation
 
@@ -80,34 +79,32 @@ class EntityScores(Metric):
 
 
 class AnswerScores(Metric):
-    """Exact match and F1 of the words of an answer, in per cent, the best over the right answers: SQuAD's script.
-
-    The empty text is the right answer to a question without one (SQuAD 2.0).
+    """Exact match and F1 of the words of an answer, in per cent, the best over the right answers: SQuAD's script
+    evaluate-v1.1.py. Of a question without an answer the empty text is right (evaluate-v2.0.py).
     """
 
     FEATURES = {"predictions": TEXT, "references": TEXTS}
     names = ("exact_match", "f1")
 
     def _compute(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
-        pairs = [(answer, list(right) or [""]) for answer, right in zip(predictions, references, strict=True)]
-        exact = [max(normalised(answer) == normalised(text) for text in right) for answer, right in pairs]
-        shared = [max(word_f1(answer, text) for text in right) for answer, right in pairs]
+        pairs = list(zip(predictions, references, strict=True))
+        exact = [max(normalised(answer) == normalised(text) for text in right or [""]) for answer, right in pairs]
+        shared = [
+            max(word_f1(answer, text) for text in right) if right else not normalised(answer)
+            for answer, right in pairs
+        ]
         return {"exact_match": 100 * float(np.mean(exact)), "f1": 100 * float(np.mean(shared))}
 
 
 def normalised(text: str) -> str:
-    """An answer as SQuAD's script compares it: lower case, no punctuation, no English article, single spaces.
-
-    Punctuation is that of ASCII and all of Unicode's, so that «» and — are too.
-    """
-    bare = "".join(c for c in text.lower() if c not in punctuation and unicodedata.category(c)[0] != "P")
+    """An answer as SQuAD's script compares it: lower case, no ASCII punctuation (« and — stay), no English article,
+    single spaces."""
+    bare = "".join(character for character in text.lower() if character not in punctuation)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())
 
 
 def word_f1(answer: str, right: str) -> float:
-    """F1 of the bags of words of two answers; of two empty ones 1."""
+    """F1 of the bags of words of two answers; 0 where they share none, as where both are empty."""
     words, right_words = normalised(answer).split(), normalised(right).split()
-    if not words or not right_words:
-        return float(words == right_words)
     shared = (collections.Counter(words) & collections.Counter(right_words)).total()
-    return 2 * shared / (len(words) + len(right_words))
+    return 2 * shared / max(len(words) + len(right_words), 1)

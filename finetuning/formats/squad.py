@@ -8,13 +8,34 @@ from typing import Any
 
 from distillation.config.errors import UserError
 from distillation.runs.files import write_json
-from finetuning.formats.locate import read_text
+from finetuning.formats.locate import find, from_hub, local_folder, read_text
 from finetuning.formats.values import Wrong, collect, json_lines, parse, text, value
 
 logger = logging.getLogger(__name__)
 
+HUB = "kuznetsoffandrey/sberquad"
+# Training and test file, by the first pair of which one is there: SQuAD's names, SberQuAD's, and those of flat rows.
+FILES = (
+    {"train": "train-v1.1.json", "test": "dev-v1.1.json"},
+    {"train": "train_v1.0.json", "test": "dev_v1.0.json"},
+    {"train": "train.jsonl", "test": "validation.jsonl"},
+)
 
-def read(path: Path) -> list[dict]:
+
+def read(data_dir: str) -> dict[str, list[dict]]:
+    """The splits "train" and "test", the part for development, as answers of the test part proper are hidden. Rows as
+    `rows` has them. data_dir: a folder with one pair of FILES, or a Hub id such as HUB.
+    Raises UserError for a missing file, and for what is wrong in one.
+    """
+    folder = local_folder(data_dir, "sberquad", HUB, *FILES[0].values())
+    if folder is None:
+        sources = from_hub(data_dir, {"train": "train", "test": "validation"})
+        return {part: rows(*source) for part, source in sources.items()}
+    files = next((names for names in FILES if any(folder.glob(f"{names['train']}*"))), FILES[0])
+    return {part: read_file(path) for part, path in find(folder, files).items()}
+
+
+def read_file(path: Path) -> list[dict]:
     """The questions of a file, as `rows` has them.
 
     A `.json` file holds articles or a list of flat rows, a `.jsonl` file a flat row in each line.
@@ -42,21 +63,31 @@ def rows(name: str, raws: Iterable[tuple[str, Any]]) -> list[dict]:
     """Rows of `id`, `context`, `question`, `answers`, of which each has `text` and `start`, from flat rows.
 
     A context is left as it is, since `start` counts its characters. A question without a right answer has no answers.
-    An answer that does not stand at its start is taken at the nearest place of its text; the log says how often.
-    Raises UserError for a question that lacks a key, has a value of the wrong type, repeats an id, or has an answer
-    that its context does not hold, by its place.
+    An answer that does not stand at its start is taken at the nearest place of its text. One that its context does not
+    hold is left out, and its question too if it has no other. The log says how often.
+    Raises UserError for a question that lacks a key, has a value of the wrong type, or repeats an id, by its place; and
+    if no question is left.
     """
-    moved = 0
+    moved, absent, lost = 0, 0, {}
 
     def make(raw: Any) -> list[dict]:
-        nonlocal moved
-        key, context, claimed = str(value(raw, "id", str | int)), value(raw, "context", str), _answers(raw)
+        nonlocal moved, absent
+        key, context, answers = str(value(raw, "id", str | int)), value(raw, "context", str), _answers(raw)
+        claimed = [(surface, start) for surface, start in answers if surface in context]
+        absent += len(answers) - len(claimed)
+        if answers and not claimed:
+            lost[key] = f"question {key}: the context does not hold the answer {answers[0][0]!r}"
         pairs = dict.fromkeys((surface, _nearest(context, surface, start)) for surface, start in claimed)
         moved += sum(pair not in pairs for pair in claimed)
         answers = [{"text": surface, "start": start} for surface, start in pairs]
         return [{"id": key, "context": context, "question": text(raw, "question"), "answers": answers}]
 
-    found = collect(name, raws, make)
+    found = [row for row in collect(name, raws, make) if row["id"] not in lost]
+    if not found:
+        raise UserError(f"{name}: {next(iter(lost.values()))}; mend the answers")
+    if absent:
+        message = "%s: %d answers are left out, which their contexts do not hold, and %d questions with them"
+        logger.warning(message, name, absent, len(lost))
     if moved:
         logger.warning("%s: %d answers do not stand at their start; took the nearest place of their text", name, moved)
     return found
@@ -83,7 +114,5 @@ def _answers(raw: dict) -> list[tuple[str, int]]:
 def _nearest(context: str, text: str, start: int) -> int:
     """The place of a text in its context that is nearest to `start`; of two at one distance, the first."""
     start = max(start, 0)
-    places = [place for place in (context.rfind(text, 0, start + len(text)), context.find(text, start)) if place >= 0]
-    if not places:
-        raise Wrong(f"the context does not hold the answer {text!r}; mend the answer or delete the question")
-    return min(places, key=lambda place: abs(place - start))
+    places = (context.rfind(text, 0, start + len(text)), context.find(text, start))
+    return min((place for place in places if place >= 0), key=lambda place: abs(place - start))

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from finetuning.tasks.classification import TextClassification
 
 HUB = "merionum/ru_paraphraser"
-FILES = {"train": "paraphrases.xml", "test": "paraphrases_gold.xml"}
+FILES = ("paraphrases.xml", "paraphrases_gold.xml")  # of the parts
+PARTS = ("train", "test")
 FIELDS = ("id", "text_1", "text_2", "class")
 # By the number of classes: what the classes of the files are called.
 NAMES = {
@@ -57,11 +58,12 @@ def read(data_dir: str, classes: int = 2) -> dict[str, list[dict]]:
     classes: 3, or 2, where loose and strict paraphrases are one class.
     Raises UserError for a missing file, one that is no XML, and a pair that is wrong, by its id.
     """
-    folder = local_folder(data_dir, "paraphraser", HUB, *FILES.values())
+    folder = local_folder(data_dir, "paraphraser", HUB, *FILES)
     if folder is None:
-        sources = from_hub(data_dir, {part: part for part in FILES})
+        sources = from_hub(data_dir, dict(zip(PARTS, PARTS, strict=True)))
     else:
-        sources = {part: (str(path), _pairs(path)) for part, path in find(folder, FILES).items()}
+        files = find(folder, dict(zip(PARTS, FILES, strict=True)))
+        sources = {part: (str(path), _pairs(path)) for part, path in files.items()}
     make = functools.partial(_row, names=NAMES[classes])
     return {part: collect(*source, make) for part, source in sources.items()}
 
@@ -90,7 +92,7 @@ def _pairs(path: Path) -> Iterator[tuple[str, dict]]:
     except ElementTree.ParseError as error:
         raise UserError(f"{path}: broken XML ({error}); mend it or fetch the file again") from None
     for number, item in enumerate(root.iter("paraphrase"), start=1):
-        values = {value.get("name"): value.text for value in item.iter("value")}
+        values = {value.get("name"): "".join(value.itertext()) for value in item.iter("value")}
         yield f"{path}: pair {values.get('id') or number}", values
 
 

