@@ -65,8 +65,8 @@ def rows(name: str, raws: Iterable[tuple[str, Any]]) -> list[dict]:
     A context is left as it is, since `start` counts its characters. A question without a right answer has no answers.
     An answer that does not stand at its start is taken at the nearest place of its text. One that its context does not
     hold is left out, and its question too if it has no other. The log says how often.
-    Raises UserError for a question that lacks a key, has a value of the wrong type, or repeats an id, by its place; and
-    if no question is left.
+    Raises UserError for a question that lacks a key, has a value of the wrong type, or repeats an id, by its place;
+    and if no question is left.
     """
     moved, absent, lost = 0, 0, {}
 
