@@ -69,7 +69,7 @@ def check_paths(arguments: Any) -> None:
             continue
         if kind == "corpus" and not glob.glob(value, recursive=True):
             raise UserError(f"`{field.name}` {value!r} does not exist: name a file, a folder, or a glob")
-        if kind == "source" and is_path(value):
+        if kind == "source" and is_path(str(value)):
             raise UserError(f"`{field.name}` {value!r} does not exist: name a folder, or an id on the Hub")
 
 
