@@ -151,6 +151,7 @@ PEOPLE = {
     "benchmarks.export": "output_dir={good}/teacher",
     "benchmarks.inference": "models={here}/absent",
     "benchmarks.cross_vocabulary_kl": "positions=100000000000000000000",
+    "benchmarks.training_step": "teacher_shape={here}/absent.yaml",
     "benchmarks.report": "={good}/data",
     "benchmarks.scores": "={here}/absent",
 }
