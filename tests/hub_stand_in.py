@@ -1,7 +1,5 @@
-"""A stand-in for the Hub on loopback: repositories, commits, large files, and downloads, as its clients ask for them.
-
-It keeps what it is sent, refuses what the Hub refuses, and can cut a connection in the middle.
-"""
+"""A stand-in for the Hub on loopback. It keeps what its clients send, refuses what the Hub refuses, and can cut a
+connection in the middle."""
 
 import base64
 import hashlib
@@ -25,10 +23,6 @@ class Stored:
     files: dict[str, bytes] = field(default_factory=dict)
     commits: list[str] = field(default_factory=list)
     branches: dict[str, dict[str, bytes]] = field(default_factory=dict)
-
-    def at(self, revision: str | None) -> dict[str, bytes]:
-        """The files of a branch; a commit is the last one of the main branch here."""
-        return self.branches.get(revision, self.files)
 
 
 class Hub(ThreadingHTTPServer):
@@ -66,11 +60,11 @@ class Hub(ThreadingHTTPServer):
                 query = json.loads(body)
                 name = f"{query.get('organization') or OWNER}/{query['name']}"
                 private = query.get("visibility") == "private" or bool(query.get("private"))  # of 2.x, and of 1.x
-                if refused := _refused(name, allowed):
-                    return refused
                 status = 409 if name in self.repositories else 200
-                self.repositories.setdefault(name, Stored(private))
-                return status, {"url": f"{self.url}/{name}", "id": name, "error": "You already created this repo"}
+                answer = {"url": f"{self.url}/{name}", "id": name, "error": "You already created this repo"}
+                if not (refused := _refused(name, allowed)):
+                    self.repositories.setdefault(name, Stored(private))
+                return refused or (status, answer)
             case _, ["api", "models", owner, name, *rest]:
                 return self.model(method, f"{owner}/{name}", rest, body, allowed)
             case "POST", [owner, git, "info", "lfs", "objects", "batch"]:
@@ -80,7 +74,8 @@ class Hub(ThreadingHTTPServer):
                         wanted["actions"] = {"upload": {"href": f"{self.url}/large/{wanted['oid']}"}}
                 return _refused(f"{owner}/{git}", allowed) or (200, {"transfer": "basic", "objects": objects})
             case _, [owner, name, "resolve", revision, *file]:
-                files = self.repositories.get(f"{owner}/{name}", Stored()).at(revision)
+                stored = self.repositories.get(f"{owner}/{name}", Stored())
+                files = stored.branches.get(revision, stored.files)  # a commit is the last one of the main branch
                 if (content := files.get("/".join(file))) is None:
                     return 404, {"error": "Entry not found"}, {"X-Error-Code": "EntryNotFound"}
                 return 200, content, {"ETag": f'"{_sha(content)}"', "X-Repo-Commit": _commit(files)}
@@ -93,14 +88,17 @@ class Hub(ThreadingHTTPServer):
             return refused
         if stored is None or (stored.private and not allowed):
             return 401, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"}
-        files = stored.at(rest[1] if len(rest) > 1 else None)
+        files = stored.branches.get(rest[1], stored.files) if len(rest) > 1 else stored.files
         match method, rest:
             case "GET", ["auth-check", "write"]:
                 return 200, {}
             case "GET", [] | ["revision", _]:
-                siblings = [{"rfilename": file} | _lfs(file, content) for file, content in files.items()]
+                siblings = [{"rfilename": ".gitattributes"}]
+                for file, content in files.items():
+                    large = {"sha256": _sha(content), "size": len(content), "pointerSize": 1}
+                    siblings.append({"rfilename": file} | ({"lfs": large} if file.endswith(LARGE) else {}))
                 facts = {"id": name, "private": stored.private, "sha": _commit(files)}
-                return 200, facts | {"siblings": [{"rfilename": ".gitattributes"}, *siblings]}
+                return 200, facts | {"siblings": siblings}
             case "GET", ["tree", _]:
                 return 200, [{"type": "file", "path": file, "size": len(files[file]), "oid": "0"} for file in files]
             case "POST", ["branch", branch]:
@@ -108,20 +106,21 @@ class Hub(ThreadingHTTPServer):
                 stored.branches.setdefault(branch, dict(stored.files))
                 return 200 if created else 409, {"error": "Reference already exists"}
             case "POST", ["preupload", _]:
-                paths = [file["path"] for file in json.loads(body)["files"]]
-                modes = {path: "lfs" if path.endswith(LARGE) else "regular" for path in paths}
-                sent = [{"path": path, "shouldIgnore": False, "uploadMode": modes[path]} for path in paths]
-                return 200, {"files": sent}
+                paths = json.loads(body)["files"]
+                for file in paths:
+                    file |= {"shouldIgnore": False, "uploadMode": "lfs" if file["path"].endswith(LARGE) else "regular"}
+                return 200, {"files": paths}
             case "POST", ["commit", _]:
                 for line in map(json.loads, body.splitlines()):
-                    match line["key"], line["value"]:
-                        case "header", value:
+                    value = line["value"]
+                    match line["key"]:
+                        case "header":
                             stored.commits.append(value["summary"])
-                        case "file", value:
+                        case "file":
                             files[value["path"]] = base64.b64decode(value["content"])
-                        case "lfsFile", value:
+                        case "lfsFile":
                             files[value["path"]] = self.large[value["oid"]]
-                        case "deletedFile", value:
+                        case "deletedFile":
                             del files[value["path"]]
                 commit = {"commitOid": _commit(files), "commitUrl": f"{self.url}/{name}/commit/{_commit(files)}"}
                 return 200, commit | {"success": True, "pullRequestUrl": None, "hookOutput": ""}
@@ -161,11 +160,6 @@ def _refused(name: str, allowed: bool) -> tuple | None:
     if not allowed:
         return 401, {"error": "Invalid username or password."}
     return None if name.split("/")[0] == OWNER else (403, {"error": "You don't have the rights to write there."})
-
-
-def _lfs(file: str, content: bytes) -> dict:
-    large = {"sha256": _sha(content), "size": len(content), "pointerSize": 1}
-    return {"lfs": large} if file.endswith(LARGE) else {}
 
 
 def _sha(content: bytes) -> str:

@@ -25,7 +25,6 @@ def test_command_line_over_recipe_over_default(tmp_path):
     [
         (b"kl_positions: some", "`kl_positions`: invalid choice: 'some'"),
         (b"max_length: true", "`max_length`: invalid int value: 'true'"),
-        (b"max_length: 4", "`max_length` must be at least 8, got 4"),
         (b"masking_probability: 1", "`masking_probability` must lie between 0 and 1"),
         (b"mlm_inputs: both", "`mlm_inputs: both` is of masked-LM training alone"),
         (b"- a\n- b\n", "must be a mapping of keys to values, got list"),
@@ -34,15 +33,12 @@ def test_command_line_over_recipe_over_default(tmp_path):
         (b"a: &a [1, 2]\nb: [*a, *a]\n", "write the value out"),
         (b"max_length: !!python/object/apply:os.system [exit]\n", "is not valid YAML"),
         (b"\xff\xfe\x00", "is not valid YAML"),
-        (None, "cannot be read"),
     ],
 )
 def test_wrong_values_and_files_that_are_no_recipe(tmp_path, text, message):
-    """A value found wrong after hours of preparation is found too late. YAML's own messages run over many lines and
-    name neither key nor file; of two keys it takes the last."""
+    """A value found wrong after hours of preparation is found too late. YAML takes the last of two keys."""
     path = tmp_path / "recipe.yaml"
-    if text is not None:
-        path.write_bytes(text)
+    path.write_bytes(text)
     with pytest.raises(UserError) as caught:
         parse_recipe(*ARGUMENTS, argv=["--config", str(path)])
     found = str(caught.value)

@@ -32,23 +32,22 @@ def test_values_reach_the_trainer_as_what_they_mean(tmp_path):
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--learning_rate", "fast"], "`learning_rate`: invalid float value: 'fast'"),
-        (["--seed", "1", "corpus.txt"], "'corpus.txt'"),
-        (["--lr_scheduler_kwargs", '{"beauty": 1}'], "beauty"),
-        (["--lr_scheduler_type", "warmup_stable_decay"], "num_decay_steps"),
-        (["--optim", "adamw_bnb_8bit"], "bitsandbytes"),
-        (["--data_seed", "-1"], "`data_seed` must lie between"),
-        (["--per_device_train_batch_size", "0"], "`per_device_train_batch_size` must be at least 1"),
-        (["--dataloader_prefetch_factor", "2"], "dataloader_prefetch_factor"),
-        (["--use_liger_kernel", "true"], "`use_liger_kernel` has no effect"),
-        (["--save_only_model", "true"], "`save_only_model`"),
-        (["--output_dir="], "`output_dir` is missing"),  # that of transformers would hold the last of all runs
+        ("--learning_rate=fast", "`learning_rate`: invalid float value: 'fast'"),
+        ("corpus.txt", "'corpus.txt'"),
+        ('--lr_scheduler_kwargs={"beauty": 1}', "beauty"),
+        ("--lr_scheduler_type=warmup_stable_decay", "num_decay_steps"),
+        ("--optim=adamw_bnb_8bit", "bitsandbytes"),
+        ("--data_seed=-1", "`data_seed` must lie between"),
+        ("--per_device_train_batch_size=0", "`per_device_train_batch_size` must be at least 1"),
+        ("--dataloader_prefetch_factor=2", "dataloader_prefetch_factor"),
+        ("--use_liger_kernel=true", "`use_liger_kernel` has no effect"),
+        ("--save_only_model=true", "`save_only_model`"),
+        ("--output_dir=", "`output_dir` is missing"),  # that of transformers would hold the last of all runs
     ],
-    ids=str,
 )
 def test_training_arguments_that_fail_late_are_refused_early(argv, words, tmp_path):
     """After the teacher was loaded and the corpus tokenized, or at the first evaluation."""
     with pytest.raises(UserError) as caught:
-        parse("--output_dir", str(tmp_path / "output"), *argv)
+        parse("--output_dir", str(tmp_path / "output"), argv)
     assert words in str(caught.value) and "\n" not in str(caught.value)
     assert not (tmp_path / "output").exists()

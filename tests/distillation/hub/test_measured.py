@@ -5,7 +5,7 @@ import json
 import pytest
 
 from distillation.config.errors import UserError
-from distillation.hub.measured import exported, gather, what_is_measured
+from distillation.hub.measured import exported, gather
 from distillation.runs.files import sha256, write_json, write_text
 
 RESULTS = {"recipe": {"teacher_name_or_path": "x/teacher"}, "parameters": 12}
@@ -20,38 +20,29 @@ def student(tmp_path):
 @pytest.fixture
 def tuned(student, tmp_path):
     """A function that writes the results of a model fine-tuned from the student, unless others are named."""
-    run = {"task": "letters", "metric": "f1", "model": str(student), "seed": 1, "recipe": {}}
+    run = {"task": "letters", "metric": "f1", "model": str(student), "seed": 1, "recipe": {}, "test_f1": 0.5}
     run["weights"] = sha256(student / "model.safetensors")
-
-    def save(name, score=0.5, **others):
-        write_json(tmp_path / "runs" / name / "all_results.json", run | {"test_f1": score} | others)
-
-    return save
-
-
-def names(measured):
-    return {score["model"]: score["test"]["f1"] for score in measured["scores"]}
+    return lambda name, **others: write_json(tmp_path / "runs" / name / "all_results.json", run | others)
 
 
 def test_models_are_known_by_their_weights(student, tuned, tmp_path):
     """Wherever they lay when they were fine-tuned; others have their own name. Of several seeds the mean alone."""
     tuned("a", model="/other/machine/student", seeds=[1, 2], test_f1_std=0.125)
-    tuned("a/seed-1", 0.875)
-    tuned("a/checkpoint-5", 0.875)
-    tuned("b", 0.25, recipe={"random_weights": True})
-    tuned("c", 0.75, model="x/teacher", weights="others")
-    tuned("d", 0.125, model="x/student", weights="others")
-    measured = gather(student, RESULTS, [tmp_path / "runs"])
-    found = {"this model": 0.5, "this model, random weights": 0.25, "teacher": 0.75, "student": 0.125}
-    assert names(measured) == found
-    assert measured["scores"][0]["seeds"] == [1, 2] and measured["scores"][0]["test"] == {"f1": 0.5, "f1_std": 0.125}
+    tuned("a/seed-1", test_f1=0.875)
+    tuned("a/checkpoint-5", test_f1=0.875)
+    tuned("b", test_f1=0.25, recipe={"random_weights": True})
+    tuned("c", test_f1=0.75, model="x/teacher", weights="others")
+    tuned("d", test_f1=0.125, model="x/student", weights="others")
+    scores = gather(student, RESULTS, [tmp_path / "runs"])["scores"]
+    found = {score["model"]: score["test"]["f1"] for score in scores}
+    assert found == {"this model": 0.5, "this model, random weights": 0.25, "teacher": 0.75, "student": 0.125}
+    assert scores[0]["seeds"] == [1, 2] and scores[0]["test"] == {"f1": 0.5, "f1_std": 0.125}
     # Of a fine-tuned model, the others on its task.
-    tuned("e", 1.0, model="x/other", weights="others", task="names")
+    tuned("e", model="x/other", weights="others", task="names")
     write_text(tmp_path / "runs" / "a" / "model.safetensors", "tuned")
     own = json.loads((tmp_path / "runs" / "a" / "all_results.json").read_text(encoding="utf-8"))
-    others = gather(tmp_path / "runs" / "a", own, [tmp_path / "runs"])
-    assert {score["task"] for score in others["scores"]} == {"letters"} and "other" not in names(others)
-    assert names(others)["teacher"] == 0.75 and "this model" not in names(others)
+    others = {score["model"] for score in gather(tmp_path / "runs" / "a", own, [tmp_path / "runs"])["scores"]}
+    assert "teacher" in others and not others & {"other", "this model"}
 
 
 def test_a_russian_superglue(student, tuned, tmp_path):
@@ -77,28 +68,21 @@ def test_speed_is_the_median_of_rounds_that_agree(student, tmp_path, caplog):
     assert "speed.json: 2 of 4 timings are left out" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("second", "says"),
-    [
+def test_runs_that_cannot_be_told(student, tuned, tmp_path):
+    tuned("a")
+    for second, message in (
         ({}, "a and .*b both have"),
         ({"weights": "of another"}, "b began with other weights"),  # to distil once more is the most ordinary thing
         ({"test_f1": "x"}, "b/all_results.json is not as results are"),
-        ({"recipe": None}, "b/all_results.json is not as results are"),
-    ],
-)
-def test_runs_that_cannot_be_told(student, tuned, tmp_path, second, says):
-    tuned("a")
-    tuned("b", **second)
-    with pytest.raises(UserError, match=says):
-        gather(student, RESULTS, [tmp_path / "runs"])
+    ):
+        tuned("b", **second)
+        with pytest.raises(UserError, match=message):
+            gather(student, RESULTS, [tmp_path / "runs"])
 
 
-@pytest.mark.parametrize("content", [None, "{", '{"rows": 1}', '{"backend": "onnx", "weights": "others"}'])
-def test_what_holds_no_results_is_a_sentence(student, tmp_path, content):
-    if content is not None:
-        write_text(tmp_path / "folder" / "export.json", content)
-    with pytest.raises(UserError, match="folder"):
+def test_what_holds_no_results_is_a_sentence(student, tmp_path):
+    write_json(tmp_path / "folder" / "export.json", {"rows": 1})
+    with pytest.raises(UserError, match="export.json is not as results are"):
         gather(student, RESULTS, [tmp_path / "folder" / "export.json"])
     with pytest.raises(UserError, match="`onnx`"):
         exported(student, tmp_path / "folder")
-    assert what_is_measured(student) == {} and len(list(student.iterdir())) == 1

@@ -10,24 +10,17 @@ KNOWN = {"language": ["be"], "license": "mit", "base_model": "me/teacher"}
 
 
 @pytest.mark.parametrize(
-    ("card", "source", "given", "expected"),
+    ("card", "given", "expected"),
     [
         # Of a teacher under a licence that asks for something no student may be given away under one that does not.
-        (CARD, "teacher", {}, (["ru", "uk"], "cc-by-4.0", None)),
-        (CARD, "teacher", KNOWN, tuple(KNOWN.values())),
-        (None, "teacher", {}, ("ru", "unknown", None)),
-        ("---\n- [\n---\n", "teacher", {}, ("ru", "unknown", None)),
-        (None, "someone/asleep", {}, ("ru", "unknown", "someone/asleep")),
+        (CARD, {}, (["ru", "uk"], "cc-by-4.0", None)),
+        (CARD, KNOWN, tuple(KNOWN.values())),
+        ("---\n- [\n---\n", {}, ("ru", "unknown", None)),
     ],
 )
-def test_languages_licence_and_name_are_the_teachers_unless_the_user_knows_better(
-    tmp_path, monkeypatch, card, source, given, expected
-):
-    monkeypatch.chdir(tmp_path)
-    for folder in ("teacher", "student"):
-        (tmp_path / folder).mkdir()
-    (tmp_path / "student" / "model.safetensors").write_bytes(b"12345")
-    if card is not None:
-        (tmp_path / "teacher" / "README.md").write_text(card, encoding="utf-8")
-    facts = card_facts(tmp_path / "student", source, CardArguments(**given))
+def test_languages_and_licence_are_the_teachers_unless_the_user_knows_better(tmp_path, card, given, expected):
+    for file, text in (("model.safetensors", "12345"), ("README.md", card)):
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    facts = card_facts(tmp_path, str(tmp_path), CardArguments(**given))
     assert (facts["language"], facts["license"], facts["base_model"], facts["model_bytes"]) == (*expected, 5)
+    assert card_facts(tmp_path, "someone/asleep", CardArguments())["base_model"] == "someone/asleep"

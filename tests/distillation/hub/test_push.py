@@ -17,14 +17,11 @@ from tests.hub_stand_in import OWNER, TOKEN, Stored
 
 NAME = f"{OWNER}/tiny"
 # Files of a folder that are nobody's business.
-PRIVATE = ["training_args.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json", "recipe.json"]
-PRIVATE += ["projections.safetensors", "teacher/model.safetensors", "checkpoint-2/model.safetensors", "runs/events"]
-PRIVATE += ["pytorch_model.bin", "onnx/notes.txt", "test_predictions.jsonl", ".env", "model.safetensors.part"]
-EARLIER = {"measured.json", "onnx/export.json", "onnx/model.onnx"}
-
-SCORE = {"task": "letters", "metric": "accuracy", "seed": 1, "test_accuracy": 0.625, "recipe": {}}
-EXPORT = {"backend": "onnx-int8", "bytes": {"model.onnx": 5}, "largest_difference": 0.125, "agreement": 0.75}
-EXPORT |= {"compared": "8 hidden tokens"}
+PRIVATE = ("training_args.bin", "projections.safetensors", "teacher/model.safetensors", "runs/events", ".env")
+PRIVATE += ("pytorch_model.bin", "onnx/notes.txt", "test_predictions.jsonl", "model.safetensors.part")
+EARLIER = ("measured.json", "onnx/export.json", "onnx/model.onnx")
+PUBLISHED = {"README.md", "all_results.json", "config.json", "model.safetensors", "tokenizer.json"}
+PUBLISHED |= {"tokenizer_config.json", "vocab.txt"}
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +43,8 @@ def student(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "student")
 
 
-def push(folder, *options, name="tiny"):
-    run_publish.main(["--checkpoint", str(folder), "--hub_model_id", name, *options])
+def push(folder, *options):
+    run_publish.main(["--checkpoint", str(folder), "--hub_model_id", "tiny", *options])
 
 
 @pytest.fixture
@@ -70,73 +67,54 @@ def contents(folder):
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_run_pushes_what_others_load(hub, recipe, tmp_path):
-    """And nothing that was measured of an earlier model in the same folder."""
+def test_a_run_pushes_what_others_load_and_nothing_else(hub, recipe, tmp_path):
+    """Nor what was measured of an earlier model in the same folder."""
     output = tmp_path / "student"
-    for name in EARLIER:
-        write_text(output / name, '{"scores": [{"model": "this model"}]}')
+    for name in (*EARLIER, *PRIVATE):
+        write_text(output / name, '{"scores": [{"model": "secret"}]}')
     keys = ["--push_to_hub", "true", "--hub_model_id", "tiny", "--hub_private_repo", "true"]
     run.main([*recipe, *keys, "--output_dir", str(output)])
     stored = hub.repositories[NAME]
     assert stored.private and len(stored.commits) == 1
-    assert {"config.json", "all_results.json"} < set(stored.files) and not EARLIER & set(stored.files)
-    loaded, tokenizer = AutoModelForMaskedLM.from_pretrained(NAME), AutoTokenizer.from_pretrained(NAME)
-    found = loaded.state_dict()
+    assert stored.files.keys() == PUBLISHED and (output / "checkpoint-2").exists()
+    everything = b"".join(content for file, content in stored.files.items() if not file.endswith(".safetensors"))
+    assert not any(text.encode() in everything for text in ("secret", str(tmp_path.parent), TOKEN))
+    found, tokenizer = AutoModelForMaskedLM.from_pretrained(NAME).state_dict(), AutoTokenizer.from_pretrained(NAME)
     assert all(torch.equal(found[name], tensor) for name, tensor in load_file(output / "model.safetensors").items())
     assert tokenizer.get_vocab() == AutoTokenizer.from_pretrained(output).get_vocab()
     card = ModelCard.load(NAME)
     assert card.data.pipeline_tag == "fill-mask" and f'model="{NAME}"' in card.text
 
 
-def test_nothing_else_leaves_the_machine(hub, student):
-    for name in PRIVATE:
-        write_text(student / name, "secret")
-    push(student)
-    stored = hub.repositories[NAME].files
-    assert not set(PRIVATE) & set(stored) and b"secret" not in stored.values()
-    assert {"README.md", "config.json", "model.safetensors", "tokenizer.json", "all_results.json"} <= set(stored)
-    everything = b"".join(content for file, content in stored.items() if not file.endswith(".safetensors"))
-    assert str(student.parent.parent).encode() not in everything, "the folders of this machine"
-    assert TOKEN.encode() not in everything
-
-
-@pytest.mark.parametrize(
-    "name, token, resumes, message",
-    [
+def test_a_run_that_may_not_push_ends_before_it_trains(hub, recipe, tmp_path, refusal, monkeypatch):
+    """Days later it would be too late. Jobs that may be stopped always have the option to resume."""
+    for name, token, resumes, message in (
         ("tiny", "hf_wrong", ["--resume_from_checkpoint", "true"], "refuses the token"),
         ("someone/tiny", TOKEN, [], "another's"),
         ("no name!", TOKEN, [], "`hub_model_id`"),
-    ],
-)
-def test_a_run_that_may_not_push_ends_before_it_trains(
-    hub, recipe, tmp_path, refusal, monkeypatch, name, token, resumes, message
-):
-    """Days later it would be too late. Jobs that may be stopped always have the option to resume."""
-    monkeypatch.setenv("HF_TOKEN", token)
-    keys = ["--push_to_hub", "true", "--hub_model_id", name, "--output_dir", str(tmp_path / "student")]
-    assert message in refusal(run.main, [*recipe, *keys, *resumes])
-    assert not (tmp_path / "student").exists()
+    ):
+        monkeypatch.setenv("HF_TOKEN", token)
+        keys = ["--push_to_hub", "true", "--hub_model_id", name, "--output_dir", str(tmp_path / "student")]
+        assert message in refusal(run.main, [*recipe, *keys, *resumes])
+        assert not (tmp_path / "student").exists()
 
 
 def test_a_name_that_another_model_has(hub, recipe, student, refusal):
     """The Hub's own client would put one model in the place of the other without a word."""
-    other = Stored(files={"model.safetensors": b"other", "pytorch_model.bin": b"old", "LICENSE": b"mine"})
-    hub.repositories[NAME] = other
-    before = dict(other.files)
+    before = {"model.safetensors": b"other", "pytorch_model.bin": b"old", "LICENSE": b"mine"}
+    other = hub.repositories[NAME] = Stored(files=dict(before))
     assert "holds another model" in refusal(push, student)
     assert "public" in refusal(push, student, "--hub_private_repo", "true")
     keys = ["--push_to_hub", "true", "--hub_model_id", "tiny", "--output_dir", str(student.parent / "new")]
     assert "holds another model" in refusal(run.main, [*recipe, *keys])
-    assert other.files == before and not (student.parent / "new").exists()
+    assert not (student.parent / "new").exists()
     push(student, "--hub_revision", "trial")  # a branch, which begins with the files of the other model
     assert other.files == before
-    trial = other.branches["trial"]
-    assert trial["model.safetensors"] == (student / "model.safetensors").read_bytes()
     push(student, "--hub_overwrite", "true")
-    for files in (trial, other.files):
-        assert "pytorch_model.bin" not in files and files["LICENSE"] == b"mine", (
-            "weights of another model beside these"
-        )
+    for files in (other.branches["trial"], other.files):
+        assert files["model.safetensors"] == (student / "model.safetensors").read_bytes()
+        assert "pytorch_model.bin" not in files, "weights of another model beside these"
+        assert files["LICENSE"] == b"mine"
 
 
 @pytest.mark.parametrize("part", ["/large/", "/commit/", "/preupload/"])
@@ -152,8 +130,7 @@ def test_a_cut_connection_loses_nothing_and_can_be_tried_again(hub, student, ref
     assert hub.repositories[NAME].private, "a model that nobody should see"
     assert hub.uploads == 1, "what had arrived was sent once more"
     assert len(hub.repositories[NAME].commits) == 1
-    after, card = contents(student), student / "README.md"
-    assert after | {card: b""} == before | {card: b""}
+    assert contents(student) | {student / "README.md": b""} == before | {student / "README.md": b""}
 
 
 def test_a_token_that_is_given_is_not_told(hub, student, refusal, capsys, monkeypatch):
@@ -167,26 +144,29 @@ def test_a_token_that_is_given_is_not_told(hub, student, refusal, capsys, monkey
 
 def test_what_was_measured_since_goes_along(hub, student, tmp_path, refusal):
     """And stays for the next push: the scores of a model fine-tuned from it, and its ONNX model."""
-    push(student)
     known = {"model": str(student), "weights": sha256(student / "model.safetensors")}
-    write_json(tmp_path / "tuned" / "all_results.json", SCORE | known)
+    score = {"task": "letters", "metric": "accuracy", "seed": 1, "test_accuracy": 0.625, "recipe": {}}
+    write_json(tmp_path / "tuned" / "all_results.json", score | known)
+    export = {"backend": "onnx-int8", "bytes": {"model.onnx": 5}, "largest_difference": 0.125, "agreement": 0.75}
+    export |= {"compared": "8 hidden tokens"} | known
     write_text(tmp_path / "exported" / "model.onnx", "graph")
-    write_json(tmp_path / "exported" / "export.json", EXPORT | known)
+    write_json(tmp_path / "exported" / "export.json", export)
     options = ["--results", str(tmp_path / "tuned"), "--onnx", str(tmp_path / "exported")]
+    push(student)
     for further in (options, []):
         push(student, *further)
         stored = hub.repositories[NAME].files
         card = stored["README.md"].decode()
         assert "0.6250" in card and "onnx/model_int8.onnx" in card and "75.00%" in card
-    assert stored["onnx/model_int8.onnx"] == b"graph" and json.loads(stored["onnx/export.json"])["model"] == "student"
+    assert json.loads(stored["onnx/export.json"])["model"] == "student"
     assert open(hf_hub_download(NAME, "onnx/model_int8.onnx"), "rb").read() == b"graph"
-    write_json(tmp_path / "exported" / "export.json", EXPORT | known | {"weights": "others"})
+    write_json(tmp_path / "exported" / "export.json", export | {"weights": "others"})
     assert "`onnx`" in refusal(push, student, *options)
 
 
 def test_without_a_repository_only_the_card_is_written_and_only_of_a_finished_folder(hub, student, tmp_path, refusal):
     run_publish.main(["--checkpoint", str(student), "--license", "cc-by-4.0"])
     assert ModelCard.load(student / "README.md").data.license == "cc-by-4.0"
-    for folder in (tmp_path, tmp_path / "missing", student / "checkpoint-2"):
+    for folder in (tmp_path, tmp_path / "missing"):
         assert "`checkpoint`" in refusal(push, folder)
     assert not hub.repositories

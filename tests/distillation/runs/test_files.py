@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextlib import nullcontext
 
 import pytest
 
@@ -21,8 +22,8 @@ def test_a_recipe_holds_what_decides_the_weights_and_what_was_set_and_no_token(t
     assert recipe["logging_steps"] == 500 and "eval_delay" not in recipe
     assert "secret" not in str(recipe) and "me/tiny" not in str(recipe)
     values = {"a": "/home/me/corpus.txt", "b": ["outputs/teacher", {"c": ("/x/y", 1, None)}], "d": "me/tiny"}
-    cut = {"a": "corpus.txt", "b": ["outputs/teacher", {"c": ["y", 1, None]}], "d": "me/tiny"}
-    assert files.without_folders(values) == cut
+    values = files.without_folders(values)
+    assert values == {"a": "corpus.txt", "b": ["outputs/teacher", {"c": ["y", 1, None]}], "d": "me/tiny"}
 
 
 def test_a_file_is_replaced_only_by_a_complete_one(tmp_path):
@@ -32,30 +33,21 @@ def test_a_file_is_replaced_only_by_a_complete_one(tmp_path):
         files.write_text(path, "half\ud800")
     assert '"слово"' in path.read_text(encoding="utf-8") and files.read_json(path) == {"слово": str(tmp_path)}
     assert [path.name for path in tmp_path.rglob("*")] == ["new", "results"], "a draft was left"
-    (tmp_path / "torn.json").write_text('{"loss": ')
-    for name, message in (("torn.json", "cannot be read as JSON"), ("absent.json", "does not exist")):
-        with pytest.raises(UserError, match=f"{name} {message}.*: name a result file"):
-            files.read_json(tmp_path / name)
+    with pytest.raises(UserError, match="absent.json does not exist: name a result file"):
+        files.read_json(tmp_path / "absent.json")
 
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
 def test_a_folder_is_replaced_only_by_a_complete_one_that_others_may_read(tmp_path, umask, mode):
-    """Files of the earlier folder must not be left among the new ones. A server under another account could not read a
-    model as safetensors writes it."""
-
-    def replace(name, error=None):
-        with files.replacing(tmp_path / "folder") as draft:
-            draft.mkdir()
-            os.close(os.open(draft / name, os.O_CREAT, 0o600))
-            if error:
-                raise error
-
+    """Files of the earlier folder must not be left among the new ones. safetensors writes for the owner alone."""
     before = os.umask(umask)
     try:
-        replace("first")
-        replace("second")
-        with pytest.raises(KeyboardInterrupt):
-            replace("third", KeyboardInterrupt)
+        for name, end in (("first", nullcontext()), ("second", nullcontext()), ("third", pytest.raises(ValueError))):
+            with end, files.replacing(tmp_path / "folder") as draft:
+                draft.mkdir()
+                os.close(os.open(draft / name, os.O_CREAT, 0o600))
+                if name == "third":
+                    raise ValueError("cut short")
     finally:
         os.umask(before)
     with pytest.raises(UserError, match="folder is a folder"):  # its files would be gone

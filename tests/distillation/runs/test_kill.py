@@ -12,7 +12,7 @@ from tests import kill, launched
 
 
 def die_in_a_save(argv):
-    """All of the checkpoint is there but its mark."""
+    """All of checkpoint-4 is there but its mark."""
 
     def killed(folder):
         if folder.name == "checkpoint-4":
@@ -24,9 +24,7 @@ def die_in_a_save(argv):
 
 
 @pytest.mark.parametrize("mode", kill.MODES)
-def test_a_killed_run_ends_at_the_weights_of_an_undisturbed_one(
-    mode, tmp_path, teacher_folder, student_vocabulary, corpus_file
-):
+def test_a_killed_run_ends_as_an_undisturbed_one(mode, tmp_path, teacher_folder, student_vocabulary, corpus_file):
     """To the bit: order, masks, dropout, projections, optimiser, the place in a stream, in the second epoch too."""
     processes, _ = kill.MODES[mode]
     places = teacher_folder, student_vocabulary, corpus_file
