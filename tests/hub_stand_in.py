@@ -102,9 +102,8 @@ class Hub(ThreadingHTTPServer):
             case "GET", ["tree", _]:
                 return 200, [{"type": "file", "path": file, "size": len(files[file]), "oid": "0"} for file in files]
             case "POST", ["branch", branch]:
-                created = branch not in stored.branches
                 stored.branches.setdefault(branch, dict(stored.files))
-                return 200 if created else 409, {"error": "Reference already exists"}
+                return 200, {}
             case "POST", ["preupload", _]:
                 paths = json.loads(body)["files"]
                 for file in paths:
@@ -122,8 +121,7 @@ class Hub(ThreadingHTTPServer):
                             files[value["path"]] = self.large[value["oid"]]
                         case "deletedFile":
                             del files[value["path"]]
-                commit = {"commitOid": _commit(files), "commitUrl": f"{self.url}/{name}/commit/{_commit(files)}"}
-                return 200, commit | {"success": True, "pullRequestUrl": None, "hookOutput": ""}
+                return 200, {"commitOid": _commit(files), "commitUrl": f"{self.url}/{name}/commit/1"}
         return 404, {"error": f"no such address: {rest}"}
 
 
@@ -142,8 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
         status, content, headers = (*self.server.reply(*words), {})[:3]
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
-        error = {"X-Error-Message": content["error"]} if status >= 400 else {}
-        for header, value in {"Content-Length": str(len(body)), **headers, **error}.items():
+        for header, value in {"Content-Length": str(len(body)), **headers}.items():
             self.send_header(header, value)
         self.end_headers()
         if self.command != "HEAD":

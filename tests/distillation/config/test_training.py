@@ -33,7 +33,6 @@ def test_values_reach_the_trainer_as_what_they_mean(tmp_path):
     ("argv", "words"),
     [
         ("--learning_rate=fast", "`learning_rate`: invalid float value: 'fast'"),
-        ("corpus.txt", "'corpus.txt'"),
         ('--lr_scheduler_kwargs={"beauty": 1}', "beauty"),
         ("--lr_scheduler_type=warmup_stable_decay", "num_decay_steps"),
         ("--optim=adamw_bnb_8bit", "bitsandbytes"),

@@ -122,8 +122,7 @@ def test_a_cut_connection_loses_nothing_and_can_be_tried_again(hub, student, ref
     message = refusal(push, student, "--hub_private_repo", "true")
     assert not hub.repositories[NAME].files, "half of a model on the Hub"
     hub.cut = lambda method, path: False
-    _, command = message.split("to publish it: python distillation/run_publish.py ")
-    run_publish.main(shlex.split(command))
+    run_publish.main(shlex.split(message.split("to publish it: python distillation/run_publish.py ")[1]))
     assert hub.repositories[NAME].private, "a model that nobody should see"
     assert hub.uploads == 1, "what had arrived was sent once more"
     assert contents(student) | {student / "README.md": b""} == before | {student / "README.md": b""}

@@ -1,7 +1,6 @@
 """Exact over micro-batches, ranks, and interruptions; one sentence for what is no number or cannot be written."""
 
 import functools
-import json
 import resource
 
 import pytest
@@ -11,22 +10,25 @@ from transformers import TrainerState
 
 from distillation.config.errors import LocalError, UserError
 from distillation.runs import exact_trainer
+from distillation.runs.files import STATE
 from distillation.runs.resume import checkpoints, is_complete, mark_complete
 from tests import gradients, launched
 from tests.distillation.runs.tiny import assert_same_ends, make, train
 
 assert_same = functools.partial(gradients.assert_same, tolerance=1e-5)
-STILL = dict(dropout=0.0, learning_rate=0.0, max_grad_norm=0.0, save_strategy="no", train_sampling_strategy="random")
 
 
-def losses(history):
-    return [log["loss"] for log in history if "loss" in log]
+def losses(state):
+    return [log["loss"] for log in state.log_history if "loss" in log]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_accumulation_is_one_large_batch(tmp_path, batch_size):
     """Means of means are not the mean where micro-batches have different counts; the last of an epoch has fewer."""
-    options = dict(STILL, max_steps=-1, num_train_epochs=1, logging_steps=1)
+    options = dict(
+        dropout=0.0, learning_rate=0.0, max_grad_norm=0.0, max_steps=-1, num_train_epochs=1, logging_steps=1
+    )
+    options |= dict(save_strategy="no", train_sampling_strategy="random")
     single = make(tmp_path, per_device_train_batch_size=20, **options)
     options |= dict(per_device_train_batch_size=batch_size, gradient_accumulation_steps=20 // batch_size)
     parted = make(tmp_path, **options)
@@ -34,7 +36,7 @@ def test_accumulation_is_one_large_batch(tmp_path, batch_size):
     assert len(expected) == len(found) == 3
     for one, other in zip(found, expected, strict=True):
         assert_same(one, other)
-    assert losses(parted.state.log_history) == pytest.approx(losses(single.state.log_history), rel=1e-5)
+    assert losses(parted.state) == pytest.approx(losses(single.state), rel=1e-5)
 
 
 def test_two_ranks_are_one(tmp_path):
@@ -54,9 +56,8 @@ def test_two_ranks_are_one(tmp_path):
     assert_same(two, one)
     last = checkpoints(tmp_path / "two")[0]
     assert {"rng_state_0.pth", "rng_state_1.pth"} <= {path.name for path in last.iterdir()} and is_complete(last)
-    states = [tmp_path / name / last.name / "trainer_state.json" for name in ("one", "two")]
-    one, two = (losses(json.loads(state.read_text())["log_history"]) for state in states)
-    assert two == pytest.approx(one, rel=1e-5)
+    states = [TrainerState.load_from_json(tmp_path / name / last.name / STATE) for name in ("one", "two")]
+    assert losses(states[1]) == pytest.approx(losses(states[0]), rel=1e-5)
 
 
 @pytest.mark.parametrize("sampling", ["random", "group_by_length"])
@@ -66,11 +67,11 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path, sampling, 
     step, where the stock Trainer takes one more. Seconds and totals are those of all parts."""
     undisturbed = train(tmp_path, train_sampling_strategy=sampling)
     checkpoint = tmp_path / f"checkpoint-{steps}"
-    state = json.loads((checkpoint / "trainer_state.json").read_text())
-    before = state["stateful_callbacks"]["Progress"]["attributes"]
+    state = TrainerState.load_from_json(checkpoint / STATE)
+    before = state.stateful_callbacks["Progress"]["attributes"]
     assert before["totals"] == {"checkpoints": steps // 2} and before["seconds_before"] > 0
     before["seconds_before"] = 1000.0
-    (checkpoint / "trainer_state.json").write_text(json.dumps(state))
+    state.save_to_json(checkpoint / STATE)
     resumed = train(tmp_path, checkpoint=checkpoint, train_sampling_strategy=sampling)
     assert_same_ends(resumed, undisturbed)
     assert resumed.state.global_step == 10
