@@ -49,7 +49,7 @@ class Step:
             with torch.no_grad():
                 states = self.targets.logits.split([count for _, count in groups])
                 for (k, _), group in zip(groups, states, strict=True):
-                    kl.candidates[k if kl.is_ordered else 0].logits(group)
+                    kl.candidates[k if kl.how == "ordered" else 0].logits(group)
         hidden, maps = objective.needs_hidden_states, objective.needs_attentions
         outputs = self.student(batch["student"], batch["positions"], hidden, maps, len(batch["compared"]))
         torch.autograd.backward(tensors(outputs), self.gradients)
