@@ -1,4 +1,4 @@
-"""What the tests of benchmarks share: a tiny masked LM, and each backend's file of it."""
+"""A tiny masked LM, each backend's file of it, and a machine that is measured in a moment."""
 
 import functools
 
@@ -7,7 +7,14 @@ from transformers import BertConfig, BertForMaskedLM
 
 from benchmarks.backends.quantization import quantize_onnx
 from benchmarks.backends.registry import BACKENDS
+from benchmarks.timing import roofline
 from tests.benchmarks.tiny_models import POSITIONS, SHAPE, VOCABULARY, batch, lively
+
+
+@pytest.fixture
+def small_machine(monkeypatch):
+    monkeypatch.setattr(roofline, "SIDE", 64)
+    monkeypatch.setattr(roofline, "COPIED", 2**16)
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +25,6 @@ def masked_lm():
 
 @pytest.fixture(scope="session")
 def held_out(corpus_lines, tmp_path_factory):
-    """A file of 60 lines of text."""
     path = tmp_path_factory.mktemp("text") / "held_out.txt"
     path.write_text("\n".join(corpus_lines[:60]), encoding="utf-8")
     return path

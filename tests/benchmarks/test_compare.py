@@ -1,4 +1,4 @@
-"""Comparisons of models: which runs count, what an interval says, what cannot be compared."""
+"""Comparisons of models."""
 
 import json
 
@@ -46,14 +46,12 @@ def test_a_difference_with_its_interval(add, cells):
     assert found[6:] == ["2 and 2", "different"]
 
 
-def test_models_are_alike_whose_difference_is_a_point_at_most():
-    """Not because too few examples were looked at."""
+def test_a_difference_of_a_point_at_most_is_none():
     assert compare.verdict(-0.9, 1) == compare.verdict(0.1, 0.9) == "alike"
     assert (compare.verdict(-1.1, 0.9), compare.verdict(0.1, 1.1)) == ("within chance", "different")
 
 
 def test_where_there_is_no_verdict(add, cells):
-    """Of one seed, and of a metric without a bootstrap."""
     add("single", right=300, seeds=[1])
     assert cells("single")[-1] == "one seed tells nothing"
     add("odd", right=3, metric="mcc")
@@ -61,24 +59,17 @@ def test_where_there_is_no_verdict(add, cells):
 
 
 def test_held_out_text_is_compared_seed_by_seed(add, cells, tmp_path):
-    losses = {
-        "good/seed-1": (2.0, 0.30),
-        "good/seed-2": (2.2, 0.28),
-        "bad/seed-1": (2.5, 0.2),
-        "bad/seed-2": (2.3, 0.24),
-    }
-    figures = {name: {"loss_per_character": a, "masked_word_accuracy": b} for name, (a, b) in losses.items()}
-    write_json(tmp_path / "held.json", figures)
+    found = {"good/seed-1": (2.0, 0.3), "good/seed-2": (2.2, 0.28)}
+    found |= {"bad/seed-1": (2.5, 0.2), "bad/seed-2": (2.3, 0.24)}
+    found = {name: {"loss_per_character": a, "masked_word_accuracy": b} for name, (a, b) in found.items()}
+    write_json(tmp_path / "held.json", found)
     assert cells("good", "bad", "--held_out", "held.json") == ["good - bad", "-0.300 ± 0.283", "7.0 ± 4.2", "2"]
 
 
 def test_what_cannot_be_compared_is_refused(add, cells, capsys):
     add("shorter", right=300, examples=399)
-    for model, sentence in (
-        ("bad/seed-3", "share no task and no held-out text"),
-        ("shorter", "different test parts"),
-        (".", "are both runs of toy with seed 1"),
-    ):
+    cases = {"bad/seed-3": "share no task", "shorter": "different test parts", ".": "are both runs of toy with seed 1"}
+    for model, sentence in cases.items():
         with pytest.raises(SystemExit, match="2"):
             cells(model)
         assert sentence in capsys.readouterr().err

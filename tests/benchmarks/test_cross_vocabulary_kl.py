@@ -1,4 +1,4 @@
-"""The benchmark of the KL across vocabularies: the project's are exact at many candidates, and what it reports."""
+"""The benchmark of the KL across vocabularies."""
 
 import json
 
@@ -27,13 +27,11 @@ def test_it_stays_exact_over_many_candidates():
 
 
 def test_tables_and_json(tmp_path, capsys):
-    """Each way has its row, each of the project's its ratio to each baseline, on paper and in the file."""
     cross_vocabulary_kl.main([*QUICK, "--output", str(tmp_path / "kl.json")])
     printed, figures = capsys.readouterr().out, json.loads((tmp_path / "kl.json").read_text(encoding="utf-8"))
     rows = figures["rows"]
-    assert json.loads(printed.splitlines()[-1]) == figures and {"cpu", "threads", "torch"} <= set(figures["hardware"])
-    assert len(rows) == 2 * 5 and all(len(row["seconds"]) == 2 and {"spread", "steady"} <= row.keys() for row in rows)
-    assert "| 40 | 6 | csr | " in printed and "| 120 | 6 | ordered | " in printed
+    assert json.loads(printed.splitlines()[-1]) == figures and "| 120 | 6 | ordered | " in printed
+    assert len(rows) == 2 * 5 and all(len(row["seconds"]) == 2 for row in rows)
     seconds = {(row["student_size"], row["way"]): row["seconds"] for row in rows}
     for row in rows:
         others = ["dense", "index trick", "csr"] if row["way"] in ("pieces", "ordered") else []
@@ -42,7 +40,6 @@ def test_tables_and_json(tmp_path, capsys):
 
 
 def test_a_dense_matrix_that_does_not_fit_is_left_out(monkeypatch):
-    """That of 119,547 x 30,522 would take 14.6 GB."""
     monkeypatch.setattr(cross_vocabulary_kl, "DENSE", 4 * 500 * 100)
     small, large = (cross_vocabulary_kl.ways(RandomMap(500, size), 6, torch.device("cpu")) for size in (40, 120))
     assert "dense" in small and "dense" not in large

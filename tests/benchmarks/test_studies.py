@@ -1,9 +1,10 @@
-"""The studies, with a stand-in for Python: every command that they give can be followed, and none is given twice."""
+"""The studies, with a stand-in for Python."""
 
 import subprocess
 
 import pytest
 
+from distillation.runs.files import write_text
 from tests.stand_in import ROOT, StandIn, check
 
 REPEATED = "Эта строка стоит там часто."
@@ -17,18 +18,15 @@ def stand_in(tmp_path):
 @pytest.fixture
 def study(tmp_path, stand_in):
     """A function: name of a study -> the commands that it gives."""
-    corpus, repeated = tmp_path / "data" / "corpus", [REPEATED] * 500
-    corpus.mkdir(parents=True)
     for name in ("conversational", "misc"):
-        lines = [f"Строка {name} {number}." for number in range(3000)]
-        (corpus / f"{name}.txt").write_text("\n".join([*lines, *repeated, ""]), encoding="utf-8")
+        lines = [*(f"Строка {name} {number}." for number in range(3000)), *[REPEATED] * 500, ""]
+        write_text(tmp_path / "data" / "corpus" / f"{name}.txt", "\n".join(lines))
     scripts = ROOT / "benchmarks" / "studies"
     return lambda name, *options: stand_in.run(scripts / f"{name}.sh", tmp_path / "data", tmp_path / "study", *options)
 
 
 @pytest.mark.parametrize("name", ["two-cores", "any-cpu", "one-gpu"])
 def test_every_command_of_a_study_can_be_followed(study, name):
-    """By keys and values that its script takes."""
     commands = study(name)
     assert len(commands) > 60
     for script, *words in commands:

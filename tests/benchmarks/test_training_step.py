@@ -31,7 +31,6 @@ def step(tmp_path, teacher_folder, student_vocabulary, corpus_file):
 
 @pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
 def test_the_floor_multiplies_what_the_step_has_to(step, alignment, tmp_path):
-    """A floor that left out a layer, a head, or the backward pass could be kept to by nothing."""
     made, counted = step(alignment, weight_attention=0, weight_cosine=0), {}
     for name, call in {"floor": made.floor, "step": made.step}.items():
         with FlopCounterMode(display=False) as counter:
@@ -45,8 +44,8 @@ def test_the_floor_multiplies_what_the_step_has_to(step, alignment, tmp_path):
 def test_a_published_recipe_gets_what_it_lacks_and_no_other(tmp_path):
     """A recipe of one's own would be measured with another teacher, silently."""
     found = training_step.command("tiny-5k:reduce:weight_cosine=0", {}, tmp_path)
-    assert {f"--student_vocabulary={tmp_path / 'vocabulary-5000'}", "--max_length=128"} <= set(found)
-    assert {"--alignment=reduce", "--weight_cosine=0"} <= set(found)
+    changes = {"--alignment=reduce", "--weight_cosine=0"}
+    assert changes | {f"--student_vocabulary={tmp_path / 'vocabulary-5000'}", "--max_length=128"} <= set(found)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus.txt", "teacher", "vocabulary-5000"]
     (tmp_path / "mine.yaml").write_text("student_vocabulary: v\nper_device_train_batch_size: 4\n")
     own = training_step.command(str(tmp_path / "mine.yaml"), {"train_file": ["c.txt"]}, tmp_path)
@@ -54,43 +53,21 @@ def test_a_published_recipe_gets_what_it_lacks_and_no_other(tmp_path):
     assert "--train_file" in own and f"--teacher_name_or_path={tmp_path / 'teacher'}" in own
 
 
-@pytest.fixture
-def argv(tmp_path):
-    """A command line that names a recipe, a shape, and a synthetic vocabulary, and nothing else."""
+def test_table_and_json(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(roofline, "measure_machine", lambda *_: roofline.Machine({"fp32": 1e12}, 1e10))
     (tmp_path / "vocabulary-500").mkdir()
     synthetic.fill(tmp_path, None)
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(STUDENT | {"per_device_train_batch_size": 4}))
     (tmp_path / "shape.yaml").write_text(yaml.safe_dump(TEACHER))
-    words = "--recipes {0}/tiny.yaml:match --teacher_shape {0}/shape.yaml --output {0}/steps.json --max_length 32"
-    words += " --student_vocabulary {0}/vocabulary-500 --validation_lines 4"
-    return words.format(tmp_path).split()
-
-
-def test_a_wrong_key_of_a_recipe_is_an_error_before_anything_is_made(argv, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(synthetic, "fill", lambda *_: pytest.fail("was made"))
-    (tmp_path / "tiny.yaml").write_text("student_layer: 2\n")
-    with pytest.raises(SystemExit, match="2"):
-        training_step.main(argv)
-    assert "unknown key `student_layer`; did you mean `student_layers`?" in capsys.readouterr().err
-
-
-def test_table_and_json(argv, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(roofline, "measure_machine", lambda *_: roofline.Machine({"fp32": 1e12}, 1e10))
-    training_step.main([*argv, "--cached", "--rounds", "1", "--use_cpu=true"])
+    words = "--recipes {0}/tiny.yaml:match --teacher_shape {0}/shape.yaml --output {0}/steps.json --max_length 32 "
+    words += "--student_vocabulary {0}/vocabulary-500 --validation_lines 4 --cached --rounds 1 --use_cpu=true"
+    argv = words.format(tmp_path).split()
+    training_step.main(argv)
     printed, figures = capsys.readouterr().out, json.loads((tmp_path / "steps.json").read_text())
     assert json.loads(printed.splitlines()[-1]) == figures
     (row,), seconds = figures["rows"], figures["rows"][0]["seconds"]
-    assert row["recipe"] == argv[1] and row["examples"] == 4 and row["tokens"] > 0 and row["flops"] > 0
+    assert row["recipe"] == argv[1] and row["examples"] == 4 and min(row["tokens"], row["flops"]) > 0
     assert seconds.keys() == {"input pipeline", "step", "floor", "cached", "optimiser"} == row["steady"].keys()
     for other in ("floor", "cached"):
         assert row["ratios"][f"step to {other}"]["median"] == pytest.approx(seconds["step"][0] / seconds[other][0])
     assert "step to floor" in printed and "tokens/s" in printed
-
-
-def test_a_synthetic_vocabulary_has_its_size_and_knows_its_share():
-    """Like that of a real pair: a small one has two thirds of the words, a large one most."""
-    for size, least, most in ((5000, 0.55, 0.75), (119_547, 0.9, 1)):
-        tokenizer = synthetic.tokenizer(size)
-        tokenized = [tokenizer.tokenize(word) for word in synthetic.corpus().split()[:2000]]
-        assert len(tokenizer) == size and [tokenizer.unk_token] not in tokenized
-        assert least < sum(len(one) == 1 for one in tokenized) / 2000 < most

@@ -36,7 +36,6 @@ def batch(lengths, vocabulary=VOCABULARY, names=NAMES, seed=0):
 
 @torch.no_grad()
 def outputs_of(model, inputs):
-    """PyTorch's outputs."""
     return [one.numpy() for one in model(**tensors(inputs)).to_tuple()]
 
 

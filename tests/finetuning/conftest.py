@@ -1,4 +1,4 @@
-"""What the tests of fine-tuning share: rows and a task of each kind, and tokenizers."""
+"""Rows and a task of each kind, and tokenizers."""
 
 import copy
 import random
@@ -19,27 +19,8 @@ from tests.finetuning.demo_sets import small_demo
 TYPES = ("PER", "LOC")
 
 
-def tagged(text, words, draw):
-    """A row with random entities of one to three words."""
-    tags = []
-    while len(tags) < len(words):
-        length = min(draw.choice((1, 1, 2, 3)), len(words) - len(tags))
-        kind = draw.choice((*TYPES, None, None))
-        tags += [f"{'I' if i else 'B'}-{kind}" if kind else "O" for i in range(length)]
-    return {"id": text[:8], "text": text, "words": words, "tags": tags}
-
-
-def asking(text, words, question, draw):
-    """A row whose answer is a run of words of the text."""
-    first = draw.randrange(len(words))
-    start, end = words[first][0], words[min(first + draw.randrange(4), len(words) - 1)][1]
-    answers = [{"text": text[start:end], "start": start}]
-    return {"id": text[:8], "context": text, "question": question, "answers": answers}
-
-
 @pytest.fixture(scope="session")
 def benchmarks(tmp_path_factory):
-    """A folder of the demo's benchmarks, small."""
     folder = tmp_path_factory.mktemp("benchmarks")
     for name in ("rusentiment", "paraphraser", "collection3", "sberquad"):
         small_demo(name, folder)
@@ -55,35 +36,33 @@ def rows(corpus_lines):
         row = {"id": str(i), "text": text}
         found["classification"].append(row | {"label": "abc"[len(text) % 3]})
         words = [list(match.span()) for match in re.finditer(r"\w+|[^\w\s]", text)]
-        found["tagging"].append(tagged(text, words, draw))
+        tags = []
+        while len(tags) < len(words):  # entities of one to three words
+            kind, length = draw.choice((*TYPES, None, None)), draw.choice((1, 1, 2, 3))
+            tags += [f"{'I' if n else 'B'}-{kind}" if kind else "O" for n in range(length)]
+        found["tagging"].append(row | {"words": words, "tags": tags[: len(words)]})
         choices = corpus_lines[i : i + 2 + i % 3]
         found["multiple_choice"].append(row | {"choices": choices, "label": len(text) % len(choices)})
-        found["question_answering"].append(asking(text, words, corpus_lines[-1 - i].split(" ")[0] + "?", draw))
+        first = draw.randrange(len(words))
+        start, end = words[first][0], words[first : first + 1 + draw.randrange(4)][-1][1]
+        answers = [{"text": text[start:end], "start": start}]
+        question = row | {"context": text, "question": f"{corpus_lines[-1 - i].split(' ')[0]}?", "answers": answers}
+        found["question_answering"].append(question)
     return found
 
 
 @pytest.fixture(scope="session")
 def tasks():
     """A task of each kind, by its name."""
-    rest = dict(read=lambda folder: {}, write=lambda folder, rows, predictions: folder)
-    letters = LabelScores("abc", "accuracy", "f1_macro")
+    rest = dict(read=lambda folder: {}, write=lambda folder, rows, predictions: folder, primary_metric="f1")
+    letters = dict(labels=tuple("abc"), metric=LabelScores("abc", "accuracy", "f1_macro"))
+    choices = dict(metric=LabelScores((), "accuracy"), right=lambda row: str(row["label"]))
+    choices |= dict(pairs=lambda row: [(row["text"], one) for one in row["choices"]], answer=lambda row, n: str(n))
     return {
-        "classification": TextClassification(
-            name="letters", labels=tuple("abc"), metric=letters, primary_metric="f1_macro", **rest
-        ),
-        "tagging": Tagging(
-            name="names", labels=bio_tags(TYPES), metric=EntityScores(TYPES), primary_metric="f1", **rest
-        ),
-        "multiple_choice": MultipleChoice(
-            name="next",
-            metric=LabelScores((), "accuracy"),
-            primary_metric="accuracy",
-            pairs=lambda row: [(row["text"], choice) for choice in row["choices"]],
-            answer=lambda row, choice: str(choice),
-            right=lambda row: str(row["label"]),
-            **rest,
-        ),
-        "question_answering": QuestionAnswering(name="questions", metric=AnswerScores(), primary_metric="f1", **rest),
+        "classification": TextClassification(name="letters", **letters, **rest | {"primary_metric": "f1_macro"}),
+        "tagging": Tagging(name="names", labels=bio_tags(TYPES), metric=EntityScores(TYPES), **rest),
+        "multiple_choice": MultipleChoice(name="next", **choices, **rest | {"primary_metric": "accuracy"}),
+        "question_answering": QuestionAnswering(name="questions", metric=AnswerScores(), **rest),
     }
 
 

@@ -12,10 +12,9 @@ def knowing(part, classes):
     draw, logits = np.random.default_rng(0), []
     for row in part.inputs:
         one = draw.normal(size=(row["length"], classes)).astype(np.float32)
-        labels = (
-            [(end, which) for which, end in enumerate(row["labels"])] if classes == 2 else enumerate(row["labels"])
-        )
-        for place, label in labels:
+        for place, label in enumerate(row["labels"]):
+            if classes == 2:
+                place, label = label, place
             if label != IGNORED:
                 one[place, label] += 100
         logits.append(one)
@@ -29,6 +28,5 @@ def entities(row, tags):
 
 
 def arguments(folder, **keys):
-    """Training arguments of a quick run."""
     defaults = dict(use_cpu=True, report_to="none", disable_tqdm=True, save_strategy="no", seed=1)
     return TrainingArguments(str(folder), **defaults | keys)

@@ -8,14 +8,12 @@ from finetuning.splits import read_parts
 
 def examples(rows):
     """Rows without what may differ between two of the same example."""
-    return {
-        str({key: row[key] for key in row if key not in ("id", "idx", "label", "tags", "answers")}) for row in rows
-    }
+    apart = ("id", "idx", "label", "tags", "answers")
+    return {str({key: row[key] for key in row if key not in apart}) for row in rows}
 
 
 @pytest.mark.parametrize("name", REGISTRY)
 def test_a_set_of_the_demo(name):
-    """A label that is missing could not be learned, and an example on both sides would be learned by heart."""
     task = make_task(name)
     parts, facts = read_parts(task, "demo")
     assert facts["demo"] and facts["dataset"] is None and min(facts["examples"].values()) >= 10

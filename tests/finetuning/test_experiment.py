@@ -1,4 +1,4 @@
-"""The tasks from end to end, on small inputs: what runs write, what they select by, how they go on."""
+"""The tasks from end to end: what runs write, what they select by, how they go on."""
 
 import importlib
 import json
@@ -12,17 +12,17 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback, pipeline
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from finetuning.sets import make_task, rusentiment
 from finetuning.trainer import TaskTrainer
 
-# By task its metrics, its own file of predictions, and the file and key of the data that this can stand for.
+# By task its metrics, and its own file of predictions.
 PROMISED = {
-    "rusentiment": ({"accuracy", "f1_weighted", "f1_macro"}, "test_predictions.csv", "rusentiment_test.csv", "label"),
-    "paraphraser": ({"accuracy", "f1"}, "test_predictions.xml", "paraphrases_gold.xml", "label"),
-    "collection3": ({"recall", "f1", "PER_f1", "LOC_precision"}, "test_predictions.txt", "test.txt", "tags"),
-    "sberquad": ({"exact_match", "f1"}, "test_predictions.json", None, None),
+    "rusentiment": ({"accuracy", "f1_weighted", "f1_macro"}, "test_predictions.csv"),
+    "paraphraser": ({"accuracy", "f1"}, "test_predictions.xml"),
+    "collection3": ({"recall", "f1", "PER_f1", "LOC_precision"}, "test_predictions.txt"),
+    "sberquad": ({"exact_match", "f1"}, "test_predictions.json"),
 }
 COMMON = dict(use_cpu=True, disable_tqdm=True, report_to="none", max_length=48, num_train_epochs=2, learning_rate=2e-3)
 COMMON |= dict(per_device_train_batch_size=16, per_device_eval_batch_size=32)
@@ -35,9 +35,10 @@ def fine_tune(teacher_folder, benchmarks):
 
     def run(name, output, **keys):
         defaults = dict(model_name_or_path=teacher_folder, data_dir=benchmarks / name, output_dir=output)
-        argv = []
-        for key, value in {**defaults, **COMMON, **keys}.items():
-            argv += [f"--{key}", *map(str, value if isinstance(value, list) else [value])]
+        lists = {
+            key: value if isinstance(value, list) else [value] for key, value in (defaults | COMMON | keys).items()
+        }
+        argv = [str(word) for key, values in lists.items() for word in (f"--{key}", *values)]
         importlib.import_module(f"finetuning.run_{name}").main(argv)
         return results_of(output)
 
@@ -46,7 +47,6 @@ def fine_tune(teacher_folder, benchmarks):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, fine_tune):
-    """The folders of a run on each benchmark."""
     folder = tmp_path_factory.mktemp("finished")
     for name in PROMISED:
         fine_tune(name, folder / name)
@@ -58,20 +58,15 @@ def refused(fine_tune, tmp_path, capsys):
     """A function that runs a script in vain and returns its sentence."""
 
     def run(name="rusentiment", output=tmp_path / "out", **keys):
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit, match="2"):
             fine_tune(name, output, **keys)
-        assert ended.value.code == 2
         return capsys.readouterr().err.strip().splitlines()[-1]
 
     return run
 
 
-def weights(folder):
-    return load_file(Path(folder, "model.safetensors"))
-
-
 def same_weights(one, other):
-    one, other = weights(one), weights(other)
+    one, other = (load_file(folder / "model.safetensors") for folder in (one, other))
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
@@ -80,7 +75,6 @@ def results_of(folder):
 
 
 def figures(results):
-    """The measured figures."""
     return {key: value for key, value in results.items() if key.startswith(("validation_", "test_"))}
 
 
@@ -89,62 +83,44 @@ def predictions_of(folder):
 
 
 @pytest.mark.parametrize("name", PROMISED)
-def test_what_is_promised_is_written(finished, name, teacher_folder, benchmarks, tmp_path):
-    """Files, figures, and a card with these figures: one typed by hand, or of another run, would stand on the Hub for
-    years. Predictions have id and score, and in the benchmark's own format and in place of the test part they are its
-    labels."""
+def test_what_is_promised_is_written(finished, name, teacher_folder, benchmarks):
+    """Files, figures, a card with these figures, and predictions that have them."""
     folder, results, task = finished / name, results_of(finished / name), make_task(name)
-    metrics, native, file, key = PROMISED[name]
+    metrics, native = PROMISED[name]
     written = {"all_results.json", "README.md", "recipe.json", "test_predictions.jsonl", "trainer_state.json", native}
     assert {path.name for path in folder.iterdir()} == MODEL_FILES | written
     wanted = {f"{part}_{metric}" for part in ("validation", "test") for metric in metrics | {"loss"}}
     assert wanted <= set(results) and all(results[figure] >= 0 for figure in wanted)
-    assert results["seed"] == 42 and results["train_seconds"] > 0 and results["model"] == str(teacher_folder)
-    assert results["epochs"] == 2 and results["per_cent"] == (name == "sberquad")
-    if name in ("rusentiment", "paraphraser"):  # the others have windows
-        assert results["steps"] == 2 * -(-results["examples"]["train"] // 16)
-    assert results["parameters"] == sum(tensor.numel() for tensor in weights(folder).values())
-    assert results["recipe"]["max_length"] == results["max_length"] == 48 and "weight_kl" not in results["recipe"]
-    assert set(results["truncated"]) == set(results["examples"]) == {"train", "validation", "test"}
+    assert results["seed"] == 42 and results["epochs"] == 2 and results["model"] == str(teacher_folder)
+    parameters = sum(tensor.numel() for tensor in load_file(folder / "model.safetensors").values())
+    assert results["parameters"] == parameters and "weight_kl" not in results["recipe"]
     card = ModelCard.load(folder / "README.md")
     for metric in metrics:
-        validation, test = (f"{results[f'{part}_{metric}']:.4f}" for part in ("validation", "test"))
-        assert f"| {metric} | {validation} | {test} |" in card.text
+        assert f"| {metric} | {results[f'validation_{metric}']:.4f} | {results[f'test_{metric}']:.4f} |" in card.text
     assert card.data.base_model is None, "a path of this machine is no model on the Hub"
 
     rows, predictions = task.read(str(benchmarks / name))["test"], predictions_of(folder)
     assert [one["id"] for one in predictions] == [row["id"] for row in rows]
-    assert all(0 <= one["score"] <= 1 for one in predictions)
-    scores = {f"test_{figure}": value for figure, value in task.score(rows, predictions).items()}
-    answers = [one["prediction"] for one in predictions]
-    assert scores.items() <= results.items()
-    if file:
-        shutil.copytree(benchmarks / name, tmp_path / name)
-        shutil.copy(folder / native, tmp_path / name / file)
-        read = task.read(str(tmp_path / name))["test"]
-        assert [row[key] for row in read] == answers and [row["text"] for row in read] == [row["text"] for row in rows]
-    else:
-        found = json.loads((folder / native).read_text(encoding="utf-8"))
-        assert list(found.items()) == [(row["id"], answer) for row, answer in zip(rows, answers, strict=True)]
+    assert {f"test_{one}": value for one, value in task.score(rows, predictions).items()}.items() <= results.items()
+    if name == "sberquad":
+        answers = {one["id"]: one["prediction"] for one in predictions}
+        assert json.loads((folder / native).read_text(encoding="utf-8")) == answers
 
 
 def test_what_was_measured_is_what_was_saved(finished, benchmarks):
-    """Figures of the last step beside the weights of the best, or the other way round, are of no model."""
     folder = finished / "rusentiment"
     model, tokenizer = (one.from_pretrained(folder) for one in (AutoModelForSequenceClassification, AutoTokenizer))
     rows = rusentiment.read(str(benchmarks / "rusentiment"))["test"]
     for row, prediction in zip(rows, predictions_of(folder), strict=True):
         inputs = tokenizer(row["text"], truncation=True, max_length=48, return_tensors="pt")
-        with torch.no_grad():
-            shares = model(**inputs).logits.softmax(-1)[0]
+        shares = model(**inputs).logits.softmax(-1)[0]
         assert list(prediction["scores"].values()) == pytest.approx(shares.tolist(), abs=1e-5)
 
 
 def test_the_test_part_selects_nothing(finished, fine_tune, benchmarks, tmp_path):
-    """Poisoned labels of the test part change its scores and not one weight."""
     poisoned, labels = shutil.copytree(benchmarks / "rusentiment", tmp_path / "data"), rusentiment.LABELS
     rows = rusentiment.read(str(poisoned))["test"]
-    wrong = [labels[(labels.index(row["label"]) + 1) % 5] for row in rows]
+    wrong = [labels[labels.index(row["label"]) - 1] for row in rows]
     rusentiment.write(poisoned, rows, wrong).rename(poisoned / "rusentiment_test.csv")
     results = fine_tune("rusentiment", tmp_path / "out", data_dir=poisoned)
     clean = results_of(finished / "rusentiment")
@@ -153,14 +129,9 @@ def test_the_test_part_selects_nothing(finished, fine_tune, benchmarks, tmp_path
 
 
 def test_seeds_that_are_finished_are_not_trained_again(fine_tune, finished, refused, tmp_path, monkeypatch, capsys):
-    """Of a study of ten that the cluster stopped, one is left to do. And a folder goes on with its own recipe and its
-    own model alone, also if a new model has the path of the old one: another's figures would be reported as this
-    one's."""
-    trained, train = [], TaskTrainer.train
-    monkeypatch.setattr(
-        TaskTrainer, "train", lambda self, **keys: trained.append(self.args.seed) or train(self, **keys)
-    )
-    runs = tmp_path / "runs"
+    """A folder goes on with its own recipe and model alone, also if a new model has the path of the old one."""
+    trained, train, runs = [], TaskTrainer.train, tmp_path / "runs"
+    monkeypatch.setattr(TaskTrainer, "train", lambda one, **keys: trained.append(one.args.seed) or train(one, **keys))
     shutil.copytree(finished / "paraphraser", runs / "seed-42")
     merged = fine_tune("paraphraser", runs, seeds=[42, 2], resume_from_checkpoint=True)
     assert trained == [2] and merged["runs"][0] == results_of(finished / "paraphraser")
@@ -171,8 +142,7 @@ def test_seeds_that_are_finished_are_not_trained_again(fine_tune, finished, refu
         assert merged[f"{name}_std"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5), "of a sample"
     assert f"{merged['test_f1']:.4f} ± {merged['test_f1_std']:.4f}" in capsys.readouterr().out
     assert not list(tmp_path.rglob("checkpoint-*"))
-    changes = dict(weight_decay=0.5, max_length=32, classes=3, model_name_or_path=finished / "rusentiment")
-    for key, value in changes.items():
+    for key, value in dict(weight_decay=0.5, classes=3, model_name_or_path=finished / "rusentiment").items():
         assert f"`{key}`" in refused("paraphraser", runs, seeds=[2], resume_from_checkpoint=True, **{key: value})
     (runs / "seed-2" / "all_results.json").write_text(json.dumps(merged["runs"][1] | {"weights": "0"}))
     assert "other weights than" in refused("paraphraser", runs, seeds=[2], resume_from_checkpoint=True)
@@ -180,21 +150,16 @@ def test_seeds_that_are_finished_are_not_trained_again(fine_tune, finished, refu
 
 
 def test_a_stopped_run_goes_on(fine_tune, finished, refused, tmp_path, monkeypatch, capsys):
-    """To the weights of the run that nobody stopped, with dropout and order; and only if `resume_from_checkpoint` says
-    so, since its checkpoints may be of anything."""
-    init = TaskTrainer.__init__
-
-    class Stop(TrainerCallback):
-        def on_step_end(self, args, state, control, **others):
-            if state.global_step == 7:  # in the second epoch
-                signal.raise_signal(signal.SIGTERM)
+    """To the weights of the run that nobody stopped, with dropout and order; and only if a key says so."""
+    step = TaskTrainer.training_step
 
     def stopping(self, *args, **options):
-        init(self, *args, **options)
-        self.add_callback(Stop)
+        if self.state.global_step == 7:  # in the second epoch
+            signal.raise_signal(signal.SIGTERM)
+        return step(self, *args, **options)
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
-        patch.setattr(TaskTrainer, "__init__", stopping)
+        patch.setattr(TaskTrainer, "training_step", stopping)
         fine_tune("rusentiment", tmp_path)
     assert ended.value.code == 143 and "stopped by SIGTERM after step" in capsys.readouterr().err
     assert list(tmp_path.glob("checkpoint-*")) and not (tmp_path / "model.safetensors").exists()
@@ -205,8 +170,7 @@ def test_a_stopped_run_goes_on(fine_tune, finished, refused, tmp_path, monkeypat
 
 
 def test_patience_that_has_run_out_is_not_given_anew(fine_tune, tmp_path, monkeypatch):
-    """The first evaluation is the best, and one more is no better. Killed between its last evaluation and its end, a
-    run would train on when it is resumed."""
+    """Killed between its last evaluation and its end, a run would train on when it is resumed."""
     options = dict(learning_rate=0, num_train_epochs=9, early_stopping_patience=1)
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
         patch.setattr(TaskTrainer, "_finalize_training", lambda *args: 1 / 0)
@@ -216,9 +180,7 @@ def test_patience_that_has_run_out_is_not_given_anew(fine_tune, tmp_path, monkey
 
 @pytest.mark.parametrize(("choice", "metric"), [("benchmark", "f1_weighted"), ("loss", "loss")])
 def test_what_chooses_is_the_benchmarks_own_metric_or_another(fine_tune, tmp_path, choice, metric):
-    """Of the best epoch, not of the last."""
-    keys = dict(num_train_epochs=4, metric_for_best_model=choice, learning_rate=2e-2)
-    results = fine_tune("rusentiment", tmp_path, **keys)
+    results = fine_tune("rusentiment", tmp_path, num_train_epochs=4, metric_for_best_model=choice, learning_rate=2e-2)
     state = json.loads((tmp_path / "trainer_state.json").read_text(encoding="utf-8"))
     values = [log[f"eval_{metric}"] for log in state["log_history"] if f"eval_{metric}" in log]
     best = min(values) if metric == "loss" else max(values)
@@ -227,34 +189,26 @@ def test_what_chooses_is_the_benchmarks_own_metric_or_another(fine_tune, tmp_pat
 
 
 def test_a_push_takes_the_model_and_nothing_else(hub, fine_tune, tmp_path):
-    """The Trainer's own push would take optimiser states along. Predictions stay too: their texts may be secret."""
+    """Neither optimiser states, nor predictions, whose texts may be secret."""
     fine_tune("rusentiment", tmp_path / "run", push_to_hub=True, hub_model_id="feelings", max_steps=2)
-    files = hub.repositories["me/feelings"].files
-    assert set(files) == MODEL_FILES | {"README.md", "all_results.json"}
+    assert set(hub.repositories["me/feelings"].files) == MODEL_FILES | {"README.md", "all_results.json"}
     assert set(pipeline("text-classification", model="me/feelings").model.config.label2id) == set(rusentiment.LABELS)
     card = ModelCard.load("me/feelings")
     assert card.data.eval_results[0].metric_value == results_of(tmp_path / "run")["test_f1_weighted"]
 
 
 @pytest.mark.parametrize(
-    ("name", "keys", "sentence"),
+    ("keys", "sentence"),
     [
-        ("paraphraser", dict(classes=4), "`classes`.*2, 3"),
-        ("collection3", dict(entity_types=4), "`entity_types`.*3, 5"),
-        ("rusentiment", dict(seeds=[1, 1]), "`seeds` must be different"),
-        ("rusentiment", dict(seeds=[1, 2], push_to_hub=True, hub_model_id="me/model"), "`push_to_hub`.*`seeds`"),
-        ("rusentiment", dict(seeds=[1, 2], resume_from_checkpoint="some/one"), "`resume_from_checkpoint`.*`true`"),
-        ("rusentiment", dict(weight_kl=0.5), "`weight_kl`.*no effect without `task_teacher`"),
-        ("rusentiment", dict(temperature="nan", task_teacher="x"), "`temperature` must be positive"),
-        ("rusentiment", dict(dataloader_drop_last=True), "`dataloader_drop_last`"),
-        (
-            "rusentiment",
-            dict(early_stopping_patience=2, load_best_model_at_end=False),
-            "`load_best_model_at_end: true`",
-        ),
+        (dict(name="paraphraser", classes=4), "`classes`.*2, 3"),
+        (dict(seeds=[1, 2], push_to_hub=True, hub_model_id="me/model"), "`push_to_hub`.*`seeds`"),
+        (dict(seeds=[1, 2], resume_from_checkpoint="some/one"), "`resume_from_checkpoint`.*`true`"),
+        (dict(weight_kl=0.5), "`weight_kl`.*no effect without `task_teacher`"),
+        (dict(seeds=[1, 1]), "`seeds` must be different"),
+        (dict(dataloader_drop_last=True), "`dataloader_drop_last`"),
+        (dict(early_stopping_patience=2, load_best_model_at_end=False), "`load_best_model_at_end: true`"),
     ],
-    ids=str,
 )
-def test_keys_that_are_refused(refused, tmp_path, name, keys, sentence):
+def test_keys_that_are_refused(refused, tmp_path, keys, sentence):
     """Others are in `tests/fuzz`. Nothing is written."""
-    assert re.search(sentence, refused(name, **keys)) and not (tmp_path / "out").exists()
+    assert re.search(sentence, refused(**keys)) and not (tmp_path / "out").exists()

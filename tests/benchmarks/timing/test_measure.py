@@ -34,10 +34,6 @@ def test_rounds_by_hand():
     assert not is_steady([2.0, 3.02]) and spread([3.02, 2.0]) == 1.51
     assert advice([[1, 1], [1, 14.3, 2], [1, 2]]).startswith("rounds spread by 14.3x: the machine was busy")
     assert advice([[1, 1.4], [2, 2]]) == "" == advice([])
-
-
-def test_ratios_by_hand():
-    """A busy side has none."""
     assert time_ratio([2, 3, 2], [8, 9, 10]) == {"median": 4.5, "min": 3, "max": 5}
-    for first, second in ([1, 1.6], [5, 5]), ([1, 1], [5, 9]):
+    for first, second in ([1, 1.6], [5, 5]), ([1, 1], [5, 9]):  # a busy side has none
         assert time_ratio(first, second) is None and time_ratio(second, first) is None

@@ -1,4 +1,4 @@
-"""Between tags and entities: a span that shifts by a word falsifies every score."""
+"""Between tags and entities."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,15 +8,13 @@ from finetuning.tasks.bio_spans import bio_tags, decode, encode
 
 @given(st.lists(st.sampled_from(bio_tags(("PER", "ORG"))), max_size=12))
 def test_decoding_is_undone_by_encoding(tags):
-    """Of valid tags: an `I-` only after its own type."""
     for place, tag in enumerate(tags):
-        if tag.startswith("I-") and (place == 0 or tags[place - 1][1:] != tag[1:]):
-            tags[place] = "B" + tag[1:]
+        if tag[0] == "I" and (place == 0 or tags[place - 1][1:] != tag[1:]):
+            tags[place] = "B" + tag[1:]  # an `I-` is valid only after its own type
     assert encode(decode(tags), len(tags)) == tags
 
 
 def test_by_hand():
-    """Neighbours of one type stay two. An inside tag without a beginning starts an entity: models predict such, and
-    dropped entities would cost recall that the official scorer gives."""
+    """Neighbours of one type stay two. An `I-` without its `B-` starts an entity, as for the official scorer."""
     assert decode(["B-PER", "B-PER", "I-PER"]) == [("PER", 0, 1), ("PER", 1, 3)]
     assert decode(["I-PER", "I-PER", "I-ORG", "O", "I-ORG"]) == [("PER", 0, 2), ("ORG", 2, 3), ("ORG", 4, 5)]

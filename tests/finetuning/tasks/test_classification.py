@@ -1,4 +1,4 @@
-"""Classification: pairs stay pairs, cut texts are counted, and every probability stands under its label."""
+"""Classification of texts and pairs."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,6 @@ def test_a_text_or_a_pair_is_one_input(task, rows, any_tokenizer):
     some = rows["classification"][:20]
     part = task.encode(some, any_tokenizer, 512)
     assert part.inputs["labels"][:] == ["abc".index(row["label"]) for row in some]
-    assert part.inputs["length"][:] == [len(ids) for ids in part.inputs["input_ids"]]
     assert part.inputs["input_ids"][:] == any_tokenizer([row["text"] for row in some])["input_ids"]
     pair = some[0] | {"text_2": some[1]["text"], "label": None}
     encoded, wanted = task.encode([pair], any_tokenizer, 512).inputs, any_tokenizer(pair["text"], pair["text_2"])
@@ -33,10 +32,9 @@ def test_cut_texts_are_counted(task, any_tokenizer):
 
 def test_probabilities_by_hand(task):
     """Scores log 1, log 2, log 5: an eighth, a quarter, and five eighths, each under its label."""
-    some = [{"id": "x", "text": "?", "label": "a"}, {"id": "y", "text": "?", "label": "a"}]
-    logits = [np.log(np.array(values, dtype=np.float32)) for values in ([1, 2, 5], [2, 1, 1])]
-    one, other = task.decode(Part(some, Dataset.from_dict({})), logits)
+    some = [{"id": name, "text": "?", "label": "a"} for name in "xy"]
+    one, other = task.decode(Part(some, Dataset.from_dict({})), list(np.log([[1, 2, 5], [2, 1, 1]])))
     assert one["id"] == "x" and one["prediction"] == "c" and one["score"] == pytest.approx(5 / 8)
     assert one["scores"] == pytest.approx({"a": 1 / 8, "b": 1 / 4, "c": 5 / 8})
-    assert other["id"] == "y" and other["prediction"] == "a" and sum(other["scores"].values()) == pytest.approx(1)
+    assert other["id"] == "y" and other["prediction"] == "a"
     assert task.score(some, [one, other]) == pytest.approx({"accuracy": 0.5, "f1_macro": (2 / 3 + 0 + 0) / 3})

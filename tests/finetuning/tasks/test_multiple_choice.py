@@ -25,13 +25,12 @@ def test_choices_that_a_row_lacks_get_no_chance(task, part, tokenizer):
 
 
 def test_the_best_of_its_own_choices_is_predicted(task, part, tokenizer):
-    """The text stands before each. A row without a label is answered too; it does not count in the loss."""
+    """A row without a label is answered too; it does not count in the loss."""
     for choice, read in zip(part.rows[0]["choices"], part.inputs[0]["input_ids"], strict=True):
         assert read == tokenizer(part.rows[0]["text"], choice, truncation=True, max_length=48)["input_ids"]
     logits = [np.eye(len(row["choices"]))[row["label"]] * 9 for row in part.rows]
     unlabelled = [row | {"label": None} for row in part.rows]
-    hidden = task.encode(unlabelled, tokenizer, 48)
-    assert hidden.inputs["labels"][:] == [-100] * 9
+    assert task.encode(unlabelled, tokenizer, 48).inputs["labels"][:] == [-100] * 9
     predictions = task.decode(dataclasses.replace(part, rows=unlabelled), logits)
     assert [one["prediction"] for one in predictions] == [str(row["label"]) for row in part.rows]
-    assert all(sum(one["scores"]) == pytest.approx(1) and one["score"] > 0.9 for one in predictions)
+    assert all(sum(one["scores"]) == pytest.approx(1) for one in predictions)
