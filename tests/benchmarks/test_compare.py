@@ -10,8 +10,7 @@ from distillation.runs.files import write_json
 
 @pytest.fixture
 def add(tmp_path):
-    """A function that leaves the runs of a model with two seeds, right in the first `right` of their examples."""
-
+    # The runs of a model with two seeds, right in the first `right` of their examples.
     def runs(name, right, rate=1e-3, validation=0.5, metric="accuracy", examples=400, seeds=(1, 2)):
         for seed in seeds:
             figures = {"task": "toy", "metric": metric, "seed": seed, "recipe": {"learning_rate": rate}}
