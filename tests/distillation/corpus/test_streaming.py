@@ -9,8 +9,6 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from datasets import Dataset
@@ -38,8 +36,6 @@ def write(folder, name, lines):
         for part, some in enumerate((lines[:150], lines[150:])):
             rows = "".join(json.dumps({"text": line}, ensure_ascii=False) + "\n" for line in some)
             (path / f"{part}.jsonl").write_text(rows, encoding="utf-8")
-    elif name.endswith(".parquet"):
-        pq.write_table(pa.table({"text": lines}), path)
     else:
         path.write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode()))
     return path
@@ -75,35 +71,21 @@ def arguments_for(folder="unused", **training):
     return TrainingArguments(**{**defaults, **training})
 
 
-@pytest.mark.parametrize(
-    ("name", "ranks", "workers", "alignment"),
-    [
-        ("c.txt.gz", 1, 0, "same"),
-        ("two.jsonl", 1, 2, "match"),
-        ("two.jsonl", 3, 0, "same"),
-        ("c.parquet", 2, 0, "reduce"),
-    ],
-)
-def test_an_epoch_of_all_shards_is_the_corpus(
-    tmp_path, corpus_lines, tokenizer, byte_tokenizer, name, ranks, workers, alignment
-):
+@pytest.mark.parametrize(("name", "ranks", "workers"), [("c.txt.gz", 1, 0), ("two.jsonl", 1, 2), ("two.jsonl", 3, 0)])
+def test_an_epoch_of_all_shards_is_the_corpus(tmp_path, corpus_lines, tokenizer, byte_tokenizer, name, ranks, workers):
     """A block that two shards read, or none, would weigh its texts twice or lose them, and nothing would tell."""
-    path, held_out_file = write(tmp_path, name, corpus_lines), tmp_path / "v.txt"
-    held_out_file.write_text("Где стол?\nГде столы?\n", encoding="utf-8")
-    data = DataArguments(train_file=str(path), validation_file=str(held_out_file))
-    encoder = Encoder([tokenizer], "word", 32)
-    if alignment != "same":
-        vocabulary = VocabularyMap(tokenizer, byte_tokenizer)
-        encoder = Encoder([tokenizer, byte_tokenizer], "word", 32, alignment, vocabulary)
+    (tmp_path / "v.txt").write_text("Где стол?\nГде столы?\n", encoding="utf-8")
+    data = DataArguments(str(write(tmp_path, name, corpus_lines)), str(tmp_path / "v.txt"))
+    pair = [tokenizer, byte_tokenizer]
+    encoder = Encoder(pair, "word", 32, "reduce", VocabularyMap(*pair))
     complete = load_corpus(data, encoder)
     corpus = stream_corpus(arguments_for(), data, encoder)
     assert contents(list(corpus.sample)) == contents(list(complete.train))
     assert corpus.validation[:] == complete.validation[:]
     stream = Stream(Source(data, BLOCK), encoder, frozenset(), 8, ranks=ranks, workers=workers)
-    shares = [epoch_of(stream, shard) for shard in range(stream.shards)]
-    assert all(shares)
-    examples = [example for share in shares for batch in share for example in batch]
-    assert contents(examples) == contents(list(complete.train))
+    shares = [sum(epoch_of(stream, shard), []) for shard in range(stream.shards)]
+    examples = sum(shares, [])
+    assert all(shares) and contents(examples) == contents(list(complete.train))
     assert len({example["id"] for example in examples}) == len(examples)
 
 
@@ -147,19 +129,17 @@ def test_the_order_is_drawn_by_seed_epoch_and_block(tmp_path, corpus_file, token
 
 def test_files_come_in_another_order_in_another_epoch(tmp_path, corpus_lines, tokenizer):
     """The last file of one epoch is not always the last."""
-    for number in range(4):
-        write(tmp_path, f"{number}.txt.gz", corpus_lines[number * 20 : number * 20 + 20])
-    stream = make_stream(tmp_path, tokenizer)
-    orders = {tuple(file for _, file, _ in stream._blocks(0, Position(epoch))) for epoch in range(5)}
-    assert len(orders) > 1 and all(sorted(order) == [0, 1, 2, 3] for order in orders)
+    stream = make_stream(write(tmp_path, "two.jsonl", corpus_lines), tokenizer)
+    orders = {tuple(file for _, file, _ in stream._blocks(0, Position(epoch))) for epoch in range(9)}
+    assert {tuple(dict.fromkeys(order)) for order in orders} == {(0, 1), (1, 0)}
 
 
 def test_batches_are_of_like_length_where_the_recipe_says_so(corpus_file, tokenizer):
     """Padding is paid for like text."""
-    batches = {
-        name: epoch_of(make_stream(corpus_file, tokenizer, sampling=name)) for name in ("group_by_length", "random")
-    }
-    ranges = {name: np.mean([np.ptp([x["length"] for x in batch]) for batch in batches[name]]) for name in batches}
+    ranges = {}
+    for name in ("group_by_length", "random"):
+        batches = epoch_of(make_stream(corpus_file, tokenizer, sampling=name))
+        ranges[name] = np.mean([np.ptp([example["length"] for example in batch]) for batch in batches])
     assert ranges["group_by_length"] < ranges["random"] / 2
 
 
@@ -268,64 +248,42 @@ def test_a_corpus_is_judged_by_its_first_lines(corpus_file, corpus_lines):
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "keys", "message"),
+    ("content", "keys", "message"),
     [
-        ("c.txt", "Где стол?\n" * 20, dict(train_sampling_strategy="batch_rebalance"), "group_by_length, sequential"),
-        ("c.txt", "Где стол?\n" * 20, dict(auto_find_batch_size=True), "leave `auto_find_batch_size` out"),
-        ("c.txt", "Где стол?\n" * 9, {}, "too few lines to set some aside.*`validation_file`"),
-        ("c.txt", "Где стол?\n" * 20, {}, "every line .* is also held out"),
-        ("c.jsonl", '{"body": "слова"}\n' * 20, {}, "no column `text`; set `text_column`.*body"),
-        ("c.jsonl", '{"text": "целая"}\n{"text": "разор', {}, "cannot be read as json"),
+        ('{"text": "Где?"}\n', dict(train_sampling_strategy="batch_rebalance"), "group_by_length, sequential"),
+        ('{"text": "Где?"}\n', dict(auto_find_batch_size=True), "leave `auto_find_batch_size` out"),
+        ('{"text": "Где?"}\n', {}, "too few lines to set some aside.*`validation_file`"),
+        ('{"body": "Где?"}\n', {}, "no column `text`; set `text_column`.*body"),
+        ('{"text": "Где?"}\n{"text": "Гд', {}, "cannot be read as json"),
     ],
 )
-def test_bad_input_is_refused_at_the_start(tmp_path, tokenizer, name, content, keys, message):
-    """Before hours of training, and in one sentence."""
-    (tmp_path / name).write_text(content)
-    data = DataArguments(train_file=str(tmp_path / name))
-    with pytest.raises(UserError, match=message) as caught:
+def test_bad_input_is_refused_at_the_start(tmp_path, tokenizer, content, keys, message):
+    """Before hours of training."""
+    (tmp_path / "c.jsonl").write_text(content)
+    with pytest.raises(UserError, match=message):
+        data = DataArguments(train_file=str(tmp_path / "c.jsonl"))
         stream_corpus(arguments_for(**keys), data, Encoder([tokenizer], "word", 128))
-    assert "\n" not in str(caught.value)
 
 
 def test_bad_bytes_are_counted_and_a_torn_archive_is_refused_by_name(tmp_path, corpus_file, tokenizer, caplog):
     """Bad bytes may neither stop a run of days nor go unsaid; a tear shows hours into a run, in a loader's worker."""
     damaged = "до".encode() + b"\xff\xfe" + "м\nцел\0ая\n\n".encode()
     (tmp_path / "c.txt").write_bytes("целая\n".encode() * 100 + damaged)
-    with caplog.at_level(logging.WARNING, "distillation"):
-        rows = make_stream(tmp_path / "c.txt", tokenizer).read(0, Position())
-        assert sum(len(next(rows)[1]) for _ in range(13)) == 102 and not caplog.messages
-        assert next(rows)[0].epoch == 1
+    rows = make_stream(tmp_path / "c.txt", tokenizer).read(0, Position())
+    assert sum(len(next(rows)[1]) for _ in range(13)) == 102 and not caplog.messages
+    assert next(rows)[0].epoch == 1
     (message,) = caplog.messages
-    for part in ("1 empty lines", "1 lines with invalid UTF-8", "1 lines with NUL"):
-        assert part in message
+    assert all(part in message for part in ("1 empty lines", "1 lines with invalid UTF-8", "1 lines with NUL"))
     (tmp_path / "torn.txt.gz").write_bytes(corpus_file.read_bytes()[:-20])
     with pytest.raises(UserError, match=r"torn\.txt\.gz.* cannot be read as text"):
         epoch_of(make_stream(tmp_path / "torn.txt.gz", tokenizer))
 
 
-def test_a_streamed_run_is_not_resumed_without_streaming(tmp_path, teacher_folder, corpus_file, capsys):
-    """Its place in the corpus would be lost. That the command goes on with a stream, `test_kill.py` says."""
-    output = tmp_path / "student"
-    argv = ["--teacher_name_or_path", str(teacher_folder), "--train_file", str(corpus_file), "--student_layers", "2"]
-    argv += ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--output_dir", str(output)]
-    argv += ["--streaming", "true", "--max_steps", "1", "--resume_from_checkpoint", "true"]
-    run.main(argv)
-    with pytest.raises(SystemExit):
-        run.main([*argv, "--streaming", "false"])
-    assert "`streaming` True, and this one has False" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("script", "argv"),
-    [
-        (run_vocabulary, ["--output_dir", "unused"]),
-        (run_evaluation, ["--model_name_or_path", "unused"]),
-        (run_teacher, ["--output_dir", "unused", "--max_steps", "1", "--use_cpu", "true"]),
-    ],
-)
-def test_what_needs_the_whole_corpus_refuses_a_stream(tmp_path, monkeypatch, corpus_file, capsys, script, argv):
+@pytest.mark.parametrize("script", [run_vocabulary, run_evaluation, run_teacher])
+def test_what_needs_the_whole_corpus_refuses_a_stream(tmp_path, corpus_file, capsys, script):
     """Ignored, the key would fill the memory that it is meant to save."""
-    monkeypatch.chdir(tmp_path)
+    keys = {run_evaluation: ["--model_name_or_path", "unused"], run_teacher: ["--max_steps", "1", "--use_cpu", "true"]}
+    output = [] if script is run_evaluation else ["--output_dir", str(tmp_path)]
     with pytest.raises(SystemExit):
-        script.main([*argv, "--train_file", str(corpus_file), "--streaming", "true"])
+        script.main([*keys.get(script, []), *output, "--train_file", str(corpus_file), "--streaming", "true"])
     assert "`streaming` reads a corpus as training goes on" in capsys.readouterr().err

@@ -22,46 +22,16 @@ def first_step(trainer):
     return seen, trainer.state.log_history[0]
 
 
-def halved(trainer):
-    """A trainer with the masks of a cache, whose teacher's outputs are in half precision as in a cache."""
-    trainer.data_collator.seed = SEED
-    targets._take_states(trainer)
-    query = trainer.targets
-
-    def in_half_precision(inputs):
-        found = query(inputs)
-        found.logits = found.logits.half()
-        found.hidden_states = {view: [s.half() for s in states] for view, states in found.hidden_states.items()}
-        found.attentions = [maps.half() for maps in found.attentions]
-        return found
-
-    trainer.targets = in_half_precision
-    return trainer
-
-
 @alignments
 def test_a_cached_step_is_the_step_with_the_teacher(make_trainer, alignment):
-    """Loss and every gradient, for all five terms: the row of one position must not be read at another."""
-    objective = dict(weight_kl=2.0, weight_attention=100.0, weight_hidden_mse=0.5, hidden_layers="average")
+    """Loss and every gradient, for all five terms, and an evaluation; only half precision is lost."""
+    objective = dict(weight_kl=2.0, weight_attention=100.0, weight_hidden_mse=0.5)
+    objective["hidden_layers"] = "average" if alignment == "same" else "groups"
     options = dict(objective=objective, alignment=alignment, **STEP)
-    expected, its_log = first_step(halved(make_trainer("with", **options)))
-    trainer = make_trainer("without", cache={}, **options)
-    assert trainer.teacher is None
-    seen, log = first_step(trainer)
-    gradients.assert_same(seen, expected, tolerance=1e-4)  # in another batch a few values round the other way
-    for term in ("loss", *trainer.objective.terms):
-        assert log[term] == pytest.approx(its_log[term], rel=1e-5)
-
-
-@alignments
-def test_only_half_precision_is_lost(make_trainer, alignment):
-    """Against the trainer as it is, in evaluation too."""
-    options = dict(alignment=alignment, **STEP)
-    plain = make_trainer("with", **options)
+    plain, trainer = make_trainer("with", **options), make_trainer("without", cache={}, **options)
     plain.data_collator.seed = SEED
-    expected, its_log = first_step(plain)
-    trainer = make_trainer("without", cache={}, **options)
-    seen, log = first_step(trainer)
+    assert trainer.teacher is None
+    (seen, log), (expected, its_log) = first_step(trainer), first_step(plain)
     gradients.assert_same(seen, expected, tolerance=0.01)
     evaluated, its_evaluation = trainer.evaluate(), plain.evaluate()
     for term in plain.objective.terms:
@@ -95,12 +65,11 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(make_trainer):
     """In the second epoch, which has masks of its own, on a cache that is there already."""
     options = dict(cache={"teacher_cache_epochs": 2}, alignment="match", per_device_train_batch_size=64, max_steps=10)
     options |= dict(learning_rate=1e-3, save_strategy="steps", save_steps=8)
-    whole = make_trainer("whole", **options)
-    whole.train()
-    resumed = make_trainer("resumed", **options)
-    resumed.train(resume_from_checkpoint=str(Path(whole.args.output_dir, "checkpoint-8")))
-    assert whole.state.epoch > 1
-    gradients.assert_same(dict(resumed.model.state_dict()), dict(whole.model.state_dict()), tolerance=1e-7)
+    complete, resumed = make_trainer("complete", **options), make_trainer("resumed", **options)
+    complete.train()
+    resumed.train(resume_from_checkpoint=str(Path(complete.args.output_dir, "checkpoint-8")))
+    assert complete.state.epoch > 1
+    gradients.assert_same(dict(resumed.model.state_dict()), dict(complete.model.state_dict()), tolerance=1e-7)
 
 
 @alignments
@@ -117,7 +86,6 @@ def test_states_that_half_precision_cannot_hold_are_refused(make_trainer):
     trainer = make_trainer()
     batch = next(iter(trainer.get_train_dataloader()))
     found = trainer.targets(batch)
-    targets.to_rows(batch, found)
     found.attentions[0] += 1e5
     with pytest.raises(UserError, match="half precision"):
         targets.to_rows(batch, found)
