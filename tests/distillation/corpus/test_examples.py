@@ -54,14 +54,12 @@ def maps(readers):
     return {kind: VocabularyMap(readers["WordPiece"], readers[kind]) for kind in KINDS}
 
 
-@pytest.mark.parametrize("named", [False, True])
-def test_a_corpus_is_trained_on_but_for_what_is_held_out(tmp_path, corpus_file, corpus_lines, tokenizer, named):
-    """Whether it is set aside or in a file of its own; both parts are read by the same tokenizer."""
+def test_a_corpus_is_trained_on_but_for_what_is_held_out(tmp_path, corpus_file, corpus_lines, tokenizer):
+    """Both parts are read by the same tokenizer; no line of the file that holds lines out is trained on."""
     (tmp_path / "v.txt").write_text(f"Где столы?\n{corpus_lines[7]}\n", encoding="utf-8")
-    arguments = DataArguments(str(corpus_file), str(tmp_path / "v.txt") if named else None)
-    corpus = load_corpus(arguments, Encoder([tokenizer], "token", 64))
+    corpus = load_corpus(DataArguments(str(corpus_file), str(tmp_path / "v.txt")), Encoder([tokenizer], "token", 64))
     apart = corpus.validation_lines["text"][:]
-    assert apart == ["Где столы?", corpus_lines[7]] if named else len(apart) == 40
+    assert apart == ["Где столы?", corpus_lines[7]]
     assert corpus.validation["input_ids"][:] == [tokenizer.encode(line) for line in apart]
     expected = {tuple(tokenizer.encode(line)) for line in set(corpus_lines) - set(apart)}
     trained = [tuple(ids) for ids in corpus.train["input_ids"]]
@@ -182,15 +180,6 @@ def test_both_tokenizations_are_cut_at_the_same_characters(readers, corpus_lines
     assert [ids for ids, _ in pairs] == [student.encode(part) for part in shown]
 
 
-def test_lines_do_not_touch_each_other(readers):
-    """Lines are read a batch at a time; none may know its neighbours."""
-    lines, pair = ["ёж съел", "— йод!", "中 да", "Где стол? " * 9], list(readers.values())[:2]
-    alone = [list(examples_of(line, pair, "word", 16)) for line in lines]
-    for index, rows in enumerate(alone):
-        rows[:] = [row | {"id": row["id"] + index * 2**24} for row in rows]
-    assert list(examples_of(lines, pair, "word", 16)) == sum(alone, [])
-
-
 def test_what_a_text_spells_or_a_tokenizer_drops_is_no_special_word(tokenizer, byte_tokenizer):
     """A corpus about language models says "[MASK]": its id would be a mask that was never drawn, and a label.
     WordPiece drops a lone zero-width joiner: drawn, it would hide nothing from one of the models."""
@@ -227,34 +216,29 @@ def test_columns_across_vocabularies_by_hand():
 def test_every_input_fits_and_columns_survive_the_cuts(readers, maps, kind, text, length):
     """A second input longer than the model's positions ends the run; columns that a cut displaces mislead it."""
     vocabulary, pair = maps[kind], [readers["WordPiece"], readers[kind]]
-    for alignment in ("match", "reduce"):
-        uncut, rows = (
-            list(examples_of(text, pair, max_length=size, alignment=alignment, vocabulary=vocabulary))
-            for size in (9999, length)
-        )
-        for row in rows:
+    for alignment, names in (("match", ["matched"]), ("reduce", ["comparable", "spellings"])):
+        how = dict(alignment=alignment, vocabulary=vocabulary)
+        uncut, rows = (list(examples_of(text, pair, max_length=size, **how)) for size in (9999, length))
+        for row in [*uncut, *rows]:
             inputs = [row["input_ids"], row["teacher_input_ids"]]
             if alignment == "match":
-                assert len(row["matches"]) == len(inputs[0])
-                assert (row["matches"][0], row["matches"][-1]) == (0, len(inputs[1]) - 1)
-                for own, other in zip(inputs[0][1:-1], row["matches"][1:-1], strict=True):
-                    if other >= 0:
-                        token = torch.tensor([inputs[1][other]])
-                        assert vocabulary.is_mapped[token] and vocabulary.pieces_of(token).tolist() == [own]
+                matches = [(own, at) for own, at in zip(inputs[0], row["matches"], strict=True) if at >= 0]
+                assert (matches[0][1], matches[-1][1]) == (0, len(inputs[1]) - 1)
+                row["matched"] = [inputs[1][at] for _, at in matches]
+                for (own, _), token in list(zip(matches, torch.tensor(row["matched"]), strict=True))[1:-1]:
+                    assert vocabulary.is_mapped[token] and vocabulary.pieces_of(token[None]).tolist() == [own]
             else:
                 spellings = torch.tensor(row["spellings"])
                 inputs.append(vocabulary.spell(spellings).tolist())
                 assert (spellings // 2).tolist() == inputs[1]
                 assert (inputs[2][0], inputs[2][-1]) == (inputs[0][0], inputs[0][-1])
                 assert row["comparable"][0] and row["comparable"][-1]
-            assert max(map(len, inputs)) == row["length"] <= length
-        names = ("teacher_input_ids", "comparable", "spellings", "matches")
-        inner = {name: [value for row in rows for value in row.get(name, ())[1:-1]] for name in names}
+            assert max(map(len, inputs)) == row["length"]
+        assert all(row["length"] <= length for row in rows)
+        inner = {name: sum((row[name][1:-1] for row in rows), []) for name in ("teacher_input_ids", *names)}
         for row in uncut:  # none, or one: which characters are left out of all inputs is another law
             if len(inner["teacher_input_ids"]) == len(row["teacher_input_ids"]) - 2:
-                assert all(inner[name] == row[name][1:-1] for name in ("comparable", "spellings") if name in row)
-                if alignment == "match":
-                    assert sum(m >= 0 for m in inner["matches"]) == sum(m >= 0 for m in row["matches"][1:-1])
+                assert all(inner[name] == row[name][1:-1] for name in names)
 
 
 @pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
