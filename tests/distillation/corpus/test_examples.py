@@ -13,7 +13,7 @@ from tokenizers.normalizers import Lowercase
 
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
-from distillation.corpus.examples import Encoder, check_examples, load_corpus, tokenize
+from distillation.corpus.examples import Encoder, check_examples, tokenize
 from distillation.text.reading import clean, load_lines
 from distillation.vocabularies.mapping import VocabularyMap
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
@@ -52,18 +52,6 @@ def readers(tokenizer, byte_tokenizer, unigram_tokenizer):
 @pytest.fixture(scope="session")
 def maps(readers):
     return {kind: VocabularyMap(readers["WordPiece"], readers[kind]) for kind in KINDS}
-
-
-def test_a_corpus_is_trained_on_but_for_what_is_held_out(tmp_path, corpus_file, corpus_lines, tokenizer):
-    """Both parts are read by the same tokenizer; no line of the file that holds lines out is trained on."""
-    (tmp_path / "v.txt").write_text(f"Где столы?\n{corpus_lines[7]}\n", encoding="utf-8")
-    corpus = load_corpus(DataArguments(str(corpus_file), str(tmp_path / "v.txt")), Encoder([tokenizer], "token", 64))
-    apart = corpus.validation_lines["text"][:]
-    assert apart == ["Где столы?", corpus_lines[7]]
-    assert corpus.validation["input_ids"][:] == [tokenizer.encode(line) for line in apart]
-    expected = {tuple(tokenizer.encode(line)) for line in set(corpus_lines) - set(apart)}
-    trained = [tuple(ids) for ids in corpus.train["input_ids"]]
-    assert set(trained) == expected and len(trained) == len(expected)
 
 
 def test_a_tokenizer_of_another_language_is_refused():

@@ -81,9 +81,8 @@ def test_rarity_weights_by_hand(letters, fates):
 def test_a_batch_by_hand(letters, fates):
     """Labels, positions, and counts that disagree would train the student on other tokens than those hidden."""
     fates([MASK, KEEP], [KEEP, UNCHANGED, RANDOM])
-    batch = collator(letters)(
-        [example(7, 5, 6, 7, word_ids=[0, 0, 1]), example(8, 8, 9, 10, 11, word_ids=[0, 1, -1, 2])]
-    )
+    rows = [example(7, 5, 6, 7, word_ids=[0, 0, 1]), example(8, 8, 9, 10, 11, word_ids=[0, 1, -1, 2])]
+    batch = collator(letters)(rows)
     student = batch["student"]["input_ids"]
     assert student.tolist() == [[CLS, HIDDEN, HIDDEN, 7, SEP, PAD], [CLS, 8, 9, 10, random := int(student[1, 4]), SEP]]
     assert 5 <= random < 15

@@ -30,8 +30,7 @@ def terms(**changed):
 CHANGES = {
     "epochs": (lambda it: setattr(it.arguments, "teacher_cache_epochs", 2), None),
     "other and fewer terms": (terms(weight_kl=0.0, weight_hidden_mse=1.0), None),
-    "teacher_input": (terms(teacher_input="clean", kl_positions="all"), "`teacher_input`"),
-    "positions": (terms(kl_positions="all"), "`kl_positions` 'masked' and not 'all'"),
+    "clean": (terms(teacher_input="clean", kl_positions="all"), "`teacher_input`.*`kl_positions` 'masked' and not"),
     "more terms": (terms(weight_attention=1.0), "no attentions"),
     "masking": (lambda it: setattr(it.masking, "masking_probability", 0.3), "`masking_probability` 0.15 and not 0.3"),
     "config": (lambda it: setattr(it.teacher.config, "layer_norm_eps", 0.5), "another teacher: "),

@@ -12,7 +12,6 @@ from distillation.corpus.examples import Encoder, tokenize
 from distillation.text.reading import load_lines
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
-ARCHIVE = gzip.compress("".join(f"строка {n}\n" for n in range(2000)).encode())
 LINES = ["Мама мыла раму.", 'Кавычки " и, запятые; ёж — йод', "NA", "null", "1999", "The end"]
 
 
@@ -71,8 +70,7 @@ def test_text_column_is_taken_by_name(tmp_path):
         ("c.txt.gz", gzip.compress(b""), "no usable line"),
         ("c.csv", "text\n", "no usable line"),
         ("c.jsonl", '{"text": "целая"}\n{"text": "разор', "cannot be read as json"),
-        ("c.txt.gz", ARCHIVE[:-20], "cannot be read as text"),
-        ("c.txt.gz", ARCHIVE[:40] + bytes(40) + ARCHIVE[80:], "cannot be read as text"),
+        ("c.txt.gz", gzip.compress(b"text\n" * 2000)[:-20], "cannot be read as text"),
         ("c.jsonl", '{"text": ["а"]}\n', "`text_column` 'text' holds no text"),
     ],
 )
@@ -97,8 +95,7 @@ def test_bad_bytes_are_mended_and_counted(tmp_path, caplog, name, row):
     assert read(tmp_path / name) == ["целая", "дом", "да"]
     (message,) = caplog.messages
     assert str(tmp_path / name) in message
-    for flaw in ("empty lines dropped", "lines with invalid UTF-8 mended", "lines with NUL or control"):
-        assert f"1 {flaw}" in message
+    assert all(f"1 {flaw}" in message for flaw in ("empty lines", "lines with invalid UTF-8", "lines with NUL"))
 
 
 @pytest.mark.parametrize("word", ["издательство ", "ж"])
