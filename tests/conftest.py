@@ -11,6 +11,7 @@ import datasets  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from huggingface_hub import constants  # noqa: E402
+from hypothesis import settings  # noqa: E402
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers  # noqa: E402
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast  # noqa: E402
 
@@ -20,6 +21,8 @@ from tests.hub_stand_in import TOKEN, Hub  # noqa: E402
 from tests.texts import demo_lines  # noqa: E402
 
 datasets.disable_progress_bars()
+settings.register_profile("tests", deadline=None)  # on a busy machine any example may take long
+settings.load_profile("tests")
 torch.set_num_threads(1)  # the models are tiny: threads would only wait for each other
 
 

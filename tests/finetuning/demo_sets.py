@@ -1,4 +1,4 @@
-"""The demo's sets, cut to so few examples that a whole run takes a second or two."""
+"""The demo's sets, cut to so few examples that a complete run takes a second or two."""
 
 import csv
 import gzip
@@ -24,7 +24,6 @@ def small_demo(name: str, folder: Path, train: int = 80, test: int = 24) -> Path
 
 
 def first(suffix: str, text: str, number: int) -> str:
-    """The first examples of a file."""
     if suffix == ".csv":
         rows, file = list(csv.reader(io.StringIO(text, newline=""))), io.StringIO(newline="")
         csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(rows[: number + 1])

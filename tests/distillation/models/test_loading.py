@@ -1,7 +1,4 @@
-"""Checkpoints of any stage: what is loaded is trained and fits, and one sentence says of the others why not.
-
-`tests/fuzz/checkpoints.py` has many more checkpoints that are torn, contradict themselves, or bring code along.
-"""
+"""Checkpoints of any stage: what is loaded is trained and fits; `tests/fuzz/checkpoints.py` has many more bad ones."""
 
 import json
 import os
@@ -28,8 +25,6 @@ ARCHITECTURES = {
 
 @pytest.fixture
 def make_checkpoint(tmp_path, request):
-    """A function that saves a model with random weights and a tokenizer."""
-
     def make(architecture="Bert", head="ForMaskedLM", **config):
         known, name = ARCHITECTURES[architecture]
         tokenizer = request.getfixturevalue(name)
@@ -80,8 +75,6 @@ def test_a_head_that_fits_is_loaded_and_one_of_another_task_replaced(make_checkp
     three, folder = classifier(make_checkpoint()), str(tmp_path / "three")
     three.save_pretrained(folder)
     assert torch.equal(classifier(folder).classifier.weight, three.classifier.weight)
-    five = loading.load_with_head(transformers.AutoModelForTokenClassification, folder, "model", "abcde")
-    assert five.classifier.weight.shape == (5, 16)
     ends = loading.load_with_head(transformers.AutoModelForQuestionAnswering, folder, "model", ())
     assert ends.qa_outputs.weight.shape == (2, 16)
     assert loading.load_trained(AutoModelForSequenceClassification, folder, "teacher").num_labels == 3
@@ -89,7 +82,7 @@ def test_a_head_that_fits_is_loaded_and_one_of_another_task_replaced(make_checkp
 
 
 def test_weights_are_single_precision_and_outputs_that_nobody_reads_are_off(make_checkpoint):
-    """A distilled model may ask for them in its config, and every user pays; in bf16 an optimiser loses its steps."""
+    """A distilled model's config may ask for them, and every user pays; in bf16 an optimiser loses its steps."""
     folder = make_checkpoint(output_attentions=True, output_hidden_states=True, attn_implementation="eager")
     AutoModelForMaskedLM.from_pretrained(folder, attn_implementation="eager").bfloat16().save_pretrained(folder)
     masked_lm = loading.load_masked_lm(str(folder), "key")
@@ -98,31 +91,24 @@ def test_weights_are_single_precision_and_outputs_that_nobody_reads_are_off(make
         assert not model.config.output_attentions and not model.config.output_hidden_states
 
 
-@pytest.mark.parametrize("umask", [0o022, 0o027])
-def test_saved_files_are_readable_as_the_umask_says(umask, teacher_folder, tmp_path):
+def test_saved_files_are_readable_as_the_umask_says(teacher_folder, tmp_path):
     """safetensors writes weights for their owner alone: a server under another account could not read the model."""
-    before = os.umask(umask)
+    before = os.umask(0o027)
     try:
         model = loading.load_masked_lm(str(teacher_folder), "key")
         loading.save_pretrained(model, AutoTokenizer.from_pretrained(teacher_folder), tmp_path / "saved")
     finally:
         os.umask(before)
     modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "saved").iterdir()}
-    assert "model.safetensors" in modes and set(modes.values()) == {0o666 & ~umask}
+    assert "model.safetensors" in modes and set(modes.values()) == {0o640}
 
 
 @pytest.mark.parametrize("head", ["Model", "ForSequenceClassification"])
 def test_a_masked_lm_without_a_trained_head_is_refused(head, make_checkpoint):
     """transformers would draw the head at random and warn; a student would learn noise for days."""
-    folder = str(make_checkpoint(head=head))
+    folder, heads = str(make_checkpoint(head=head)), ("Masked", "Tok")
     refused("`teacher`.*lacks trained weights for.*saved with its head", loading.load_masked_lm, folder, "teacher")
-    refused(
-        f"`model`.* is a Bert{head}: give a model Masked, Tok",
-        loading.load_as_saved,
-        folder,
-        "model",
-        ("Masked", "Tok"),
-    )
+    refused(f"`model`.* is a Bert{head}: give a model Masked, Tok", loading.load_as_saved, folder, "model", heads)
 
 
 def test_a_model_that_generates_is_no_masked_lm(tmp_path):
@@ -133,15 +119,14 @@ def test_a_model_that_generates_is_no_masked_lm(tmp_path):
 
 
 def test_encoder_weights_that_are_missing_or_of_another_shape(make_checkpoint):
-    """transformers would draw them at random."""
     folder = make_checkpoint()
     weights = load_file(folder / "model.safetensors")
+    edit(folder / "config.json", max_position_embeddings=40)
+    refused("`model`.*lacks trained weights for bert.embeddings.position_embeddings", classifier, folder)
+    edit(folder / "config.json", max_position_embeddings=48)
     part = {name: weight for name, weight in weights.items() if "layer.1.output" not in name}
     save_file(part, folder / "model.safetensors", {"format": "pt"})
     refused("`model`.*lacks trained weights for bert.encoder.layer.1.output", classifier, folder)
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
-    edit(folder / "config.json", max_position_embeddings=40)
-    refused("`model`.*lacks trained weights for bert.embeddings.position_embeddings", classifier, folder)
 
 
 def test_no_code_of_a_checkpoint_is_run(make_checkpoint, monkeypatch):
@@ -149,24 +134,20 @@ def test_no_code_of_a_checkpoint_is_run(make_checkpoint, monkeypatch):
     folder = make_checkpoint()
     edit(folder / "config.json", model_type="evil", auto_map={"AutoConfig": "evil.Config"})
     (folder / "evil.py").write_text(f"open({str(folder / 'ran')!r}, 'w')")
-    monkeypatch.setattr("builtins.input", lambda *args: "y")
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
     refused("`model`", classifier, folder)
     assert not (folder / "ran").exists()
 
 
 def test_tokenizers_that_do_not_serve(make_checkpoint, monkeypatch):
     folder = make_checkpoint()
-    model, good, saved = classifier(folder), AutoTokenizer.from_pretrained(folder), folder.with_name("saved")
+    model, saved = classifier(folder), folder.with_name("saved")
     larger = AutoTokenizer.from_pretrained(folder)
     larger.add_tokens(["новое", "слово"])
-    for roles, tokenizer, message in (
-        ({"mask_token": "[MASK]"}, good, "no pad_token"),
-        ({"pad_token": "[PAD]", "mask_token": "[MASK]"}, larger, "has 302 tokens, its model only 300"),
-    ):
-        transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, **roles).save_pretrained(
-            saved
-        )
-        refused(f"`model`.*{message}", loading.load_tokenizer_of, model, str(saved), "model")
+    larger.save_pretrained(saved)
+    refused("`model`.*has 302 tokens, its model only 300", loading.load_tokenizer_of, model, str(saved), "model")
+    transformers.PreTrainedTokenizerFast(tokenizer_object=larger.backend_tokenizer).save_pretrained(saved)
+    refused("`model`.*no pad_token", loading.load_tokenizer_of, model, str(saved), "model")
     shutil.rmtree(saved)
     model.save_pretrained(saved)
     refused("`model`.*tokenizer", loading.load_tokenizer_of, model, str(saved), "model")
@@ -177,5 +158,4 @@ def test_tokenizers_that_do_not_serve(make_checkpoint, monkeypatch):
 def test_padding_that_positions_are_counted_from_must_be_one(make_checkpoint):
     """RoBERTa would read every position one off."""
     folder = str(make_checkpoint("Roberta", pad_token_id=1))
-    message = "pads with token 0 by its tokenizer and 1 by its config"
-    refused(message, loading.load_tokenizer_of, classifier(folder), folder, "model")
+    refused("pads with token 0 by its .* 1 by its", loading.load_tokenizer_of, classifier(folder), folder, "model")

@@ -32,16 +32,14 @@ def centred(matrix):
 
 @pytest.mark.parametrize("rank", [3, WIDTH])
 def test_a_basis_is_orthonormal_and_takes_the_constant_vector_to_the_constant_vector(rank):
-    """Otherwise LayerNorm would take away a direction that carries something; few directions make this harder. What
-    rows lose is the tail of their singular values."""
+    """Else LayerNorm would take a direction that carries something. Rows lose the tail of their singular values."""
     full = rows()[:, :rank] @ rows(1)[:rank]
     basis = residual_basis(full, NARROW, "pca")
     torch.testing.assert_close(basis.T @ basis, torch.eye(NARROW))
     torch.testing.assert_close(torch.ones(WIDTH) @ basis / WIDTH**0.5, torch.ones(NARROW) / NARROW**0.5)
     lost = centred(full) - centred(full) @ basis @ basis.T
-    torch.testing.assert_close(
-        lost.norm(), torch.linalg.svdvals(centred(full))[NARROW - 1 :].norm(), atol=1e-4, rtol=0
-    )
+    tail = torch.linalg.svdvals(centred(full))[NARROW - 1 :]
+    torch.testing.assert_close(lost.norm(), tail.norm(), atol=1e-4, rtol=0)
 
 
 def test_the_basis_does_not_depend_on_the_signs_that_the_solver_picks(monkeypatch):
@@ -82,10 +80,8 @@ def test_inner_units_by_hand():
 
 
 def embedded(small):
-    """A wide model that computes what a narrow one does, in a part of its residual stream, heads, and units.
-
-    The part holds the constant vector, and the wide model's LayerNorms make it as large as the narrow one's.
-    """
+    """A wide model that computes what a narrow one does, in a part of its residual stream, heads, and units. The part
+    holds the constant vector, and LayerNorms make it as large as the narrow one's."""
     bases = [torch.cat([torch.ones(n, 1), rows(n)[:NARROW, :n].T], dim=1) for n in (WIDTH, NARROW)]
     outer, inner = (torch.linalg.qr(basis)[0][:, :NARROW] for basis in bases)
     part = outer @ inner.T  # (WIDTH, NARROW), constant to constant
@@ -113,17 +109,13 @@ def embedded(small):
 
 
 def test_a_teacher_that_uses_a_part_of_its_width_is_reproduced():
-    """Basis, heads (of low rank, their logits divided by sqrt(4) instead of sqrt(6)), units, biases, the mean of the
-    embeddings, and their deviation at once: one mistake shows.
-
-    LayerNorm's gain is for a part that holds its share of the norm. Here it holds all of it. The head's nonlinearity
-    is left out, for it depends on the coordinates.
-    """
+    """Basis, heads (their logits divided by sqrt(4) instead of sqrt(6)), units, biases, mean and deviation of the
+    embeddings at once. The head's nonlinearity is left out, for it depends on the coordinates."""
     student = model(dim=NARROW, hidden_dim=16)
     teacher = embedded(student)
     narrowed = narrow_model(teacher.state_dict(), student.config, 2, "pca")
     for name in narrowed:
-        if "norm" in name.lower() and name.endswith("weight"):
+        if "norm" in name.lower() and name.endswith("weight"):  # the gain is for a part with its share of the norm
             narrowed[name] *= (WIDTH / NARROW) ** 0.5
     narrowed["vocab_projector.weight"] = narrowed["distilbert.embeddings.word_embeddings.weight"]  # tied
     student.load_state_dict(narrowed)

@@ -8,17 +8,16 @@ from distillation.config.errors import UserError
 from distillation.models.student import Projections, Student
 
 INPUTS = {"input_ids": torch.tensor([[4, 5, 6, 0]]), "attention_mask": torch.tensor([[1, 1, 1, 0]])}
-POSITIONS = torch.tensor([2, 0])
 
 
 def make_student(teacher_width=8, attention="eager"):
     config = DistilBertConfig(vocab_size=20, dim=8, n_layers=3, n_heads=2, hidden_dim=16, max_position_embeddings=8)
     config._attn_implementation = attention
-    return Student(DistilBertForMaskedLM(config).eval(), Projections([0, 1, 2], 8, teacher_width))
+    return Student(DistilBertForMaskedLM(config).eval(), Projections([0, 2], 8, teacher_width))
 
 
 def run(student, hidden_states=True, attentions=True):
-    return student(INPUTS, POSITIONS, hidden_states=hidden_states, attentions=attentions, rows=1)
+    return student(INPUTS, torch.tensor([2, 0]), hidden_states=hidden_states, attentions=attentions, rows=1)
 
 
 @pytest.mark.parametrize("teacher_width", [8, 12])
@@ -30,10 +29,10 @@ def test_outputs_are_those_of_the_model_in_the_teachers_width(teacher_width):
     torch.testing.assert_close(outputs.logits, full.logits[0, [2, 0]])
     assert len(outputs.hidden_states) == len(outputs.attentions) == 3
     for k in range(3):
-        projection = student.projections[str(k)] if teacher_width == 12 else torch.nn.Identity()
+        compared = teacher_width == 12 and k != 1  # between equal widths a projection would change what is compared
+        projection = student.projections[str(k)] if compared else torch.nn.Identity()
         torch.testing.assert_close(outputs.hidden_states[k], projection(full.hidden_states[k + 1]))
         torch.testing.assert_close(outputs.attentions[k], full.attentions[k])
-        torch.testing.assert_close(outputs.attentions[k].sum(-1), torch.ones(1, 2, 4))
     outputs = run(student, False, False)
     assert outputs.hidden_states is None and outputs.attentions is None
 
@@ -42,12 +41,3 @@ def test_missing_maps_are_an_error_and_not_a_loss_of_zero():
     """sdpa answers with an empty tuple."""
     with pytest.raises(UserError, match="weight_attention.*gives 0 of them for 3 layers"):
         run(make_student(attention="sdpa"))
-
-
-def test_projections_only_where_widths_differ():
-    """A projection between equal widths would change what the published recipes compare."""
-    states = torch.randn(2, 3, 8)
-    assert len(Projections([0, 1], 8, 8)) == 0 and Projections([0, 1], 8, 8)(1, states) is states
-    wider = Projections([1], 8, 12)
-    assert wider(1, states).shape == (2, 3, 12)
-    assert wider(0, states) is states  # nothing compares layer 0

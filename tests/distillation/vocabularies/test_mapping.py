@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import BertTokenizer, PreTrainedTokenizerFast
@@ -20,9 +20,7 @@ from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
 SPECIALS = list(SPECIAL_TOKENS)
 LETTERS = "абвё"
-slow = settings(
-    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+slow = settings(max_examples=60, derandomize=True)
 words = st.lists(st.sampled_from(LETTERS), min_size=1, max_size=6).map("".join)
 entries = st.lists(
     st.tuples(words.filter(lambda word: len(word) > 1), st.sampled_from(["", "##"])), max_size=12, unique=True
@@ -47,9 +45,8 @@ def read(tokenizer, text):
 class Pair:
     """Two tokenizers and their map."""
 
-    def __init__(self, student, teacher, vocabulary=None):
-        self.student, self.teacher = student, teacher
-        self.vocabulary = vocabulary or VocabularyMap(student, teacher)
+    def __init__(self, student, teacher):
+        self.student, self.teacher, self.vocabulary = student, teacher, VocabularyMap(student, teacher)
 
     def compare(self, text):
         """The pairs of `matched`, and for each teacher token its pieces and whether it is compared."""
@@ -73,14 +70,11 @@ def surface(tokenizer, index):
     return token.removeprefix("##").replace("▁", " ").strip(" ")
 
 
-# Two WordPiece vocabularies, drawn at random
-
-
 @slow
 @given(a=entries, b=entries, text=sentences)
 def test_pairs_are_those_of_a_double_loop_and_pieces_tile_the_text(a, b, text):
-    """A pair one token off would teach each word what the teacher thinks of its neighbour. The student must read each
-    character once, as part of the teacher's token that holds it, and words must start where they do in the text."""
+    """The student must read each character once, as part of the teacher's token that holds it, and words must start
+    where they do in the text."""
     pair = Pair(word_piece(a), word_piece(b))
     pairs, pieces, comparable = pair.compare(text)
     student, teacher = (
@@ -114,8 +108,7 @@ def test_a_mapped_token_is_its_pieces_longest_first(a, b):
     assert set(pair.shared()) == {(token, token) for token in common}
 
 
-def _inside(tokenizer, surface):
-    """WordPiece in the middle of a word, the slow way."""
+def _inside(tokenizer, surface):  # WordPiece in the middle of a word
     pieces = []
     while surface:
         end = max((n for n in range(1, len(surface) + 1) if f"##{surface[:n]}" in tokenizer.get_vocab()), default=1)
@@ -124,45 +117,28 @@ def _inside(tokenizer, surface):
     return pieces
 
 
-# By hand
-
-
 def byte_level(*surfaces):
     """Byte-level BPE with these entries (bytes, or text whose space belongs to the word) behind its special tokens."""
     written = bytes_to_unicode()
-    specials = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    roles = dict(bos_token="<s>", pad_token="<pad>", eos_token="</s>", unk_token="<unk>", mask_token="<mask>")
     surfaces = [surface if isinstance(surface, bytes) else surface.encode() for surface in surfaces]
-    tokens = [*specials, *("".join(written[byte] for byte in surface) for surface in surfaces)]
+    tokens = [*roles.values(), *("".join(written[byte] for byte in surface) for surface in surfaces)]
     bare = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(tokens)}, merges=[]))
     bare.pre_tokenizer, bare.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    roles = ("bos_token", "pad_token", "eos_token", "unk_token", "mask_token")
-    roles = dict(zip(roles, specials, strict=True)) | {"cls_token": "<s>", "sep_token": "</s>"}
-    return PreTrainedTokenizerFast(tokenizer_object=bare, **roles)
+    return PreTrainedTokenizerFast(tokenizer_object=bare, **roles, cls_token="<s>", sep_token="</s>")
 
 
-HAND = {  # what a byte-level token is in the student's pieces
-    " да": ["да"],
-    "да": ["##да"],
-    " дада": ["да", "##да"],
-    "дада": ["##да", "##да"],
-    " дан": ["да", "##н"],
-    " д": ["д"],
-    "...": [".", ".", "."],
-    ",": [","],
-    " ,": [","],
-    ".да": [".", "да"],  # behind a mark a word begins
-    "да.": ["##да", "."],
-    " 中": ["中"],
-    "中": ["中"],  # ideographs are words of their own, wherever they stand
-    "да中": ["##да", "中"],
-}
+# What a byte-level token is in the student's pieces.
+HAND = {" да": ["да"], "да": ["##да"], " дада": ["да", "##да"], "дада": ["##да", "##да"], " дан": ["да", "##н"]}
+HAND |= {" д": ["д"], "...": [".", ".", "."], ",": [","], " ,": [","]}
+HAND |= {".да": [".", "да"], "да.": ["##да", "."]}  # behind a mark a word begins
+HAND |= {" 中": ["中"], "中": ["中"], "да中": ["##да", "中"]}  # ideographs are words of their own, wherever they stand
 # Unknown letters, nothing but space, half a letter, what no text holds.
 HAND |= dict.fromkeys(["ж", " дж", " ", "  ", b"\xd0", "д".encode() + b"\xd0", " [unused1]", "[MASK]"])
 
 
 def test_a_vocabulary_by_hand():
-    """Each kind of token that has gone wrong: a piece twice, marks, ideographs, bytes, and what no text holds. Special
-    tokens are paired by role; the student reads one unknown token where it has no pieces."""
+    """Each kind of token that has gone wrong: a piece twice, marks, ideographs, bytes, and what no text holds."""
     entries = "да ##да д ##н . , ##, ##. ... 中 ##中 да中 [unused1] ##[unused1]".split()
     pair = Pair(build_tokenizer([*SPECIALS, *entries], 64), byte_level(*HAND))
     student, vocabulary = pair.student, pair.vocabulary
@@ -194,8 +170,6 @@ def test_a_text_by_hand():
     spellings = [student.convert_ids_to_tokens(piece) for piece in pieces]
     assert spellings == [["да", "##да"], ["да"], ["-"], ["н"], ["[UNK]"], ["[UNK]"]]
 
-
-# Tokenizers of every kind
 
 PIECES = [
     *("стол", "студент", " студенты ", " увидел", "Где ", " ", "ё", "е\u0308", "й", "и\u0306", "о\u0301"),
@@ -241,11 +215,8 @@ def test_compared_tokens_stand_for_the_same_text(pairs_of_kinds, kinds, text):
     assert sorted({j for _, j in pairs}) == [j for _, j in pairs]
     for j, (spelling, compared) in enumerate(zip(pieces, comparable, strict=True)):
         if compared:
-            assert (
-                "".join(surface(student, piece) for piece in spelling)
-                == surface(teacher, b[j])
-                in readings(b_spans[j].tolist())
-            )
+            spelt = "".join(surface(student, piece) for piece in spelling)
+            assert spelt == surface(teacher, b[j]) in readings(b_spans[j].tolist())
             assert not set(spelling.tolist()) & set(student.all_special_ids)
 
 
@@ -256,9 +227,6 @@ def test_one_tokenizer_on_both_sides_meets_everywhere(pairs_of_kinds, corpus_lin
     vocabulary, tokenizer = pair.vocabulary, pair.student
     shared = vocabulary.shared_teacher_ids
     assert torch.equal(shared, vocabulary.shared_student_ids) and torch.equal(shared, vocabulary.mapped_teacher_ids)
-    missing = set(range(len(tokenizer))) - set(shared.tolist()) - set(tokenizer.all_special_ids)
-    surfaces = {surface(tokenizer, index) for index in missing}
-    assert all(not s or "\ufffd" in s or s.isspace() or not s.isprintable() for s in surfaces), surfaces
     for text in corpus_lines[:20]:
         ids, spans = read(tokenizer, text)
         pairs, pieces, comparable = pair.compare(text)
@@ -274,8 +242,7 @@ def test_one_tokenizer_on_both_sides_meets_everywhere(pairs_of_kinds, corpus_lin
 
 @kinds
 def test_plain_text_is_compared_for_the_most_part(pairs_of_kinds, corpus_lines, kinds):
-    """A rule too many would leave nothing to learn from, without an error. Marks behind a word are the most frequent
-    tokens of all, and whether one starts a word is another matter in every kind of tokenizer."""
+    """A rule too many would leave nothing to learn from. Marks behind a word are the most frequent tokens of all."""
     pair, text = pairs_of_kinds[kinds], "Мама мыла раму, а папа читал."
     found = [pair.compare(line) for line in corpus_lines[:40]]
     flags = [flag for _, _, comparable in found for flag in comparable]
@@ -285,25 +252,20 @@ def test_plain_text_is_compared_for_the_most_part(pairs_of_kinds, corpus_lines, 
     assert [flag for flag, span in flags if text[slice(*span)] in (",", ".")] == [True, True]
 
 
-# Tokenizers that normalise differently
-
 CASED = dict(do_lower_case=False, strip_accents=False)
 UNCASED = dict(do_lower_case=True, strip_accents=False)
 BARE = dict(do_lower_case=False, strip_accents=True)
 TEXTS = ("Ёлка ёж да", "е\u0308ж да")
 
 
-@pytest.mark.parametrize(
-    ("student", "teacher", "text", "compared"),
-    [
-        *((how, how, text, text) for how in (CASED, UNCASED, BARE) for text in TEXTS),
-        (CASED, UNCASED, TEXTS[0], "ёж да"),
-        (UNCASED, CASED, TEXTS[0], "ёж да"),
-        *((*pair, text, "да") for pair in ((CASED, BARE), (BARE, CASED)) for text in TEXTS),
-        (UNCASED, BARE, TEXTS[0], "да"),
-    ],
-    ids=str,
-)
+COMPARED = [
+    *((how, how, text, text) for how in (CASED, UNCASED, BARE) for text in TEXTS),
+    *((*pair, TEXTS[0], "ёж да") for pair in ((CASED, UNCASED), (UNCASED, CASED))),
+    *((*pair, text, "да") for pair in ((CASED, BARE), (BARE, CASED), (UNCASED, BARE)) for text in TEXTS),
+]
+
+
+@pytest.mark.parametrize(("student", "teacher", "text", "compared"), COMPARED, ids=str)
 def test_words_that_one_tokenizer_changes_are_not_compared(student, teacher, text, compared):
     """A cased teacher's "Ёлка" is not an uncased student's "ёлка", and accents are letters, composed or not."""
     pair = Pair(bert(student), bert(teacher))
@@ -330,13 +292,9 @@ def test_a_map_is_built_once(tokenizer, unigram_tokenizer, tmp_path, monkeypatch
     assert len(list(tmp_path.iterdir())) == 2
     monkeypatch.setattr(VocabularyMap, "__init__", lambda *_: pytest.fail("built again"))
     second = VocabularyMap.cached(tokenizer, unigram_tokenizer, tmp_path)
-    assert vars(first).keys() == vars(second).keys() and second.normalizer is not None
     tensors = ({name: value for name, value in vars(v).items() if torch.is_tensor(value)} for v in (first, second))
     torch.testing.assert_close(*tensors, rtol=0, atol=0)
     assert first.special_ids == second.special_ids and first.surfaces == second.surfaces
-
-
-# Tokenizers without pieces, and without a mark where words start
 
 
 def _bare(model):
@@ -353,8 +311,7 @@ def test_a_tokenizer_that_hides_where_words_start_is_refused(tokenizer):
             map_vocabularies(*pair)
 
 
-def test_words_without_pieces_can_be_aligned(tokenizer):
-    """Every token of a WordLevel vocabulary starts a word."""
+def test_each_token_of_a_word_level_vocabulary_starts_a_word(tokenizer):
     words = _bare(models.WordLevel(vocab={"[UNK]": 0, "стол": 1, "студент": 2}, unk_token="[UNK]"))
     vocabulary = VocabularyMap(tokenizer, words)
     assert vocabulary.mapped_teacher_ids.tolist() == [1, 2]

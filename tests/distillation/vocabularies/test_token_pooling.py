@@ -6,15 +6,14 @@ from hypothesis import strategies as st
 
 from distillation.vocabularies.token_pooling import pool_attention, pool_states
 
-slow = settings(max_examples=60, deadline=None, derandomize=True)
+slow = settings(max_examples=60, derandomize=True)
 indices = st.lists(st.lists(st.integers(-1, 3), min_size=5, max_size=5), min_size=2, max_size=2).map(torch.tensor)
 
 
 @slow
 @given(index=indices, seed=st.integers(0, 99))
 def test_states_are_means_over_pieces_and_maps_are_means_of_sums(index, seed):
-    """Maps: the mean over the pieces that look of the sum over those looked at. Value and gradient against loops;
-    where nothing belongs there is 0, and no gradient is lost."""
+    """Maps: the mean over the pieces that look of the sum over those looked at; 0 where nothing belongs."""
     generator = torch.Generator().manual_seed(seed)
     states = torch.randn(2, 5, 3, generator=generator).requires_grad_()
     raw = torch.randn(2, 2, 5, 5, generator=generator).requires_grad_()
@@ -40,13 +39,3 @@ def test_states_are_means_over_pieces_and_maps_are_means_of_sums(index, seed):
                 torch.autograd.grad((v * outer).sum(), leaf, retain_graph=True)[0] for v in (actual, expected)
             ]
             torch.testing.assert_close(*gradients)
-
-
-def test_one_piece_each_is_a_selection():
-    """With `match` a state is the student's own, to the last bit."""
-    states, maps = torch.randn(1, 4, 3), torch.randn(1, 2, 4, 4)
-    index = torch.tensor([[2, -1, 0, -1]])
-    assert torch.equal(pool_states(states, index, 3)[0, [2, 0]], states[0, [0, 2]])
-    picked = pool_attention(maps, index, 3)[0]
-    assert torch.equal(picked[:, [2, 0]][:, :, [2, 0]], maps[0][:, [0, 2]][:, :, [0, 2]])
-    assert not picked[:, 1].any() and not picked[:, :, 1].any()

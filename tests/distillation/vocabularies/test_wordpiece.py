@@ -10,8 +10,7 @@ from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer,
 
 @pytest.mark.parametrize("size", [120, 121, 800])
 def test_the_vocabulary_has_exactly_the_size_asked_for(corpus_lines, size):
-    """A vocabulary of another size than the recipe says gives a model of another size; a character that is no entry,
-    at a word's start or inside, gives unknown tokens."""
+    """Another size gives another model; a character that is no entry, at a word's start or inside, unknown tokens."""
     tokenizer = train_tokenizer(corpus_lines, size, 64)
     vocabulary = tokenizer.get_vocab()
     assert len(tokenizer) == len(vocabulary) == size and tokenizer.model_max_length == 64
@@ -31,15 +30,13 @@ def test_case_and_accents_are_kept():
 
 
 def test_the_most_frequent_merges_come_first_and_the_rarest_characters_stay_unknown():
-    """Hand-worked: behind the alphabet comes the most frequent pair, by itself and then at a word's start. One
-    character of ten thousand must not take two entries of a small vocabulary."""
+    """One character of ten thousand must not take two entries of a small vocabulary."""
     tokenizer = train_tokenizer(["да да да нет"] * 4000 + ["丂"], 5 + 5 + 5 + 2, 64)
     inner = [f"##{character}" for character in "адент"]
     assert tokenizer.convert_ids_to_tokens(range(5, 17)) == [*"адент", *inner, "##да", "да"]
 
 
 def test_sizes_that_cannot_be_are_refused(corpus_lines):
-    """The messages say how many entries the alphabet takes, and the largest size that works."""
     with pytest.raises(UserError, match=r"`vocab_size` 50 cannot hold the corpus's alphabet, which takes \d+"):
         train_tokenizer(corpus_lines, 50, 64)
     with pytest.raises(UserError, match=r"`vocab_size` 30,000 is more than this corpus yields") as caught:
@@ -55,8 +52,7 @@ def test_equal_corpora_give_equal_vocabularies(corpus_lines):
 
 
 def test_saved_tokenizers_read_alike(tmp_path, corpus_lines, tokenizer, byte_tokenizer):
-    """Users load with AutoTokenizer: another class or case there would feed the model other ids. Tools that read
-    vocab.txt take the line for the id; beside a byte-level tokenizer it would be taken for WordPiece."""
+    """Users load with AutoTokenizer. Beside a byte-level tokenizer vocab.txt would be taken for WordPiece."""
     lines = [*corpus_lines, "Йод, ёж! café 中 [MASK]"]
     for name, saved in (("words", tokenizer), ("bytes", byte_tokenizer)):
         save_tokenizer(saved, tmp_path / name)
@@ -69,8 +65,7 @@ def test_saved_tokenizers_read_alike(tmp_path, corpus_lines, tokenizer, byte_tok
 
 
 def test_figures_by_hand():
-    """Two words of one and two tokens and one unknown: 4 tokens, a quarter unknown, in a third of the words. Merges
-    across punctuation could never be used."""
+    """Two words of one and two tokens and one unknown: 4 tokens, a quarter unknown, in a third of the words."""
     tokenizer = build_tokenizer([*SPECIAL_TOKENS, "а", "б", "##в"], 16)
     shares = {"tokens_per_word": 4 / 3, "unknown_tokens": 1 / 4, "unknown_words": 1 / 3}
     assert measure(tokenizer, ["а бв", "г"]) == pytest.approx({"entries": 8} | shares)

@@ -15,7 +15,7 @@ SAME = {kind: kind for kind in ("PER", "ORG", "LOC", "GEOPOLIT", "MEDIA")}
 
 
 def write(folder, name, text, *lines):
-    """A document: its text as it is, its entities as `TYPE START END<TAB>SURFACE` or, of other kinds, whole lines."""
+    """A document: its text as it is, its entities as `TYPE START END<TAB>SURFACE`, and complete lines."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.txt").write_bytes(text.encode())
     lines = [line if re.match(r"$|[#R]\d", line) else f"T1\t{line}" for line in lines]
@@ -51,7 +51,6 @@ OVERLAPPING = ("LOC 11 20\tкрае Руси", "ORG 2 15\tТульском кр�
 @pytest.mark.parametrize(
     ("text", "lines", "tags"),
     [
-        ("Анна Вега, ТАСС.", ["PER 0 9\tАнна Вега", "MEDIA 11 15\tТАСС"], "B-PER I-PER O B-MEDIA O"),
         ("Анна Вега", ["PER 5 9\tВега", "PER 0 4\tАнна"], "B-PER B-PER"),  # neighbours of one type stay two
         ("Анна Вега", ["#1\tA T1\tдля", "R1\tKnows Arg1:T1 Arg2:T2", "", "PER 0 4\tАнна"], "B-PER O"),  # other lines
         # Offsets that miss a word by a letter must not lose the entity, which takes the words it begins or ends in.
@@ -74,7 +73,6 @@ def test_tags(tmp_path, caplog, text, lines, tags):
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from([None, *SAME])), min_size=1, max_size=8))
 def test_entities_on_word_borders_come_back(tmp_path_factory, pieces):
-    """Whatever lies on word borders is the same after tagging: this is what makes a perfect score possible."""
     text, spans = "", []
     for length, kind in pieces:
         piece = " ".join(["слово", "вЪ", "x1"][:length])
@@ -89,16 +87,14 @@ def test_entities_on_word_borders_come_back(tmp_path_factory, pieces):
     ("line", "problem"),
     [
         ("PER 0 4\tАнны", "the text of 9 characters has 'Анна' at 0 4 and not 'Анны'"),
-        ("PER 4 5\t ", "has ' ' at 4 5 and not ' '"),
+        ("PER 4 5\t ", "the text of 9 characters has ' ' at 4 5 and not ' '"),
         ("PERSON 0 4\tАнна", "unknown entity type 'PERSON'; known are PER, ORG"),
-        ("PER 0 x\tАнна", "expected `T1<TAB>TYPE START END<TAB>SURFACE`, got "),
         ("PER 0 2;5\tАн Вега", "expected `T1<TAB>TYPE START END<TAB>SURFACE`, got "),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path, line, problem):
-    with pytest.raises(UserError, match=r"а\.б \(!\)\.ann:2: ") as error:
+    with pytest.raises(UserError, match=re.escape(f"а.б (!).ann:2: {problem}")):
         read_one(tmp_path, "Анна Вега", "PER 0 4\tАнна", line)
-    assert problem in str(error.value)
 
 
 def test_what_is_missing_is_named(tmp_path):
@@ -122,11 +118,11 @@ def test_documents_of_one_folder_are_split_the_same_way_always(tmp_path, caplog)
     write(tmp_path, "00", "слово")
     with pytest.raises(UserError, match="two at least"):
         brat.read(tmp_path, SAME)
-    for documents in range(2, 31):
-        write(tmp_path, f"{documents - 1:02}", "слово")
+    for documents, sizes in {2: [1, 1], 3: [1, 1, 1], 30: [24, 3, 3]}.items():
+        names = [f"{index:02}" for index in range(documents)]
+        for name in names:
+            write(tmp_path, name, "слово")
         splits = {split: [row["id"] for row in rows] for split, rows in brat.read(tmp_path, SAME).items()}
-        sizes = [len(ids) for ids in splits.values()]
-        assert sorted(sum(splits.values(), [])) == [f"{index:02}" for index in range(documents)]
-        assert sizes == {2: [1, 1], 3: [1, 1, 1], 30: [24, 3, 3]}.get(documents, sizes)
+        assert sorted(sum(splits.values(), [])) == names and [len(ids) for ids in splits.values()] == sizes
     assert "30 documents split by a fixed shuffle" in caplog.text
     assert splits["test"] == ["03", "10", "18"], "a new split makes old scores incomparable"

@@ -1,6 +1,7 @@
 """A folder, a file, the demo, or a set on the Hub is read, or refused in one sentence that names it."""
 
 import gzip
+from contextlib import nullcontext
 from pathlib import Path
 
 import datasets
@@ -26,7 +27,7 @@ def test_a_folder_comes_before_a_hub_id(tmp_path, monkeypatch):
     assert folder.is_dir() and is_demo("demo") and is_demo(str(folder)) and not is_demo(str(tmp_path))
     for data_dir, hub, message in (
         ("absent", "some/example", r"'absent' is no folder \(of a.txt, b.txt\), nor .* such as some/example"),
-        ("no/name", None, r"'no/name' is no folder \(of a.txt, b.txt\)$"),
+        ("no/name", None, "'no/name' is no folder"),
         ("owner/nam", "some/example", "is no folder"),  # a slip: there is a folder `owner`
     ):
         with pytest.raises(UserError, match=message):
@@ -38,12 +39,7 @@ def test_a_folder_comes_before_a_hub_id(tmp_path, monkeypatch):
     [
         ([], "one", None),
         ([RuntimeError("a script")], None, None),  # which `datasets` refuses to run; the Hub has Parquet beside it
-        (
-            [RuntimeError("a"), RuntimeError("no\nroute")],
-            None,
-            " is no folder and cannot be loaded from the Hub: no route",
-        ),
-        ([ConnectionError("no\nroute")], None, " is no folder and cannot be loaded from the Hub: no route"),
+        ([RuntimeError("a"), OSError("no\nroute")], None, " is no folder and cannot be loaded from the Hub: no route"),
         ([], None, " has no split dev; it has train, test"),
     ],
 )
@@ -94,13 +90,8 @@ TEXT = "\ufeffраз\r\n\ufeffдва\rтри\n"  # offsets count CR and LF as tw
         ("a.txt.gz", PACKED[:-20], r"a\.txt\.gz cannot be read .*; fetch the file again"),
         ("a.txt.gz", PACKED[:20] + b"\xff" * 20 + PACKED[40:], r"a\.txt\.gz cannot be read"),
     ],
-    ids=["plain", "packed", "cp1251", "cut", "torn"],
 )
 def test_a_file_is_read_as_it_is_or_refused_by_name(tmp_path, name, content, message):
-    """Only the mark at its start is taken away."""
     (tmp_path / name).write_bytes(content)
-    if message is None:
+    with pytest.raises(UserError, match=message) if message else nullcontext():
         assert read_text(tmp_path / name) == TEXT[1:]
-    else:
-        with pytest.raises(UserError, match=message):
-            read_text(tmp_path / name)

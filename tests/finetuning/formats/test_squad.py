@@ -1,25 +1,46 @@
 """Questions keep their contexts and offsets to the character, in every layout that SQuAD's copies have."""
 
+import gzip
 import json
 
+import datasets
 import pytest
+from datasets import Dataset
 from hypothesis import given
 from hypothesis import strategies as st
 
 from distillation.config.errors import UserError
 from finetuning.formats import squad
-from tests.finetuning.squad_rows import ANSWERED, OTHER, articles, flat
+
+CONTEXT = "\ufeffКот спит. \r\nПёс и кот едят."
+ANSWERED = {"id": "1", "context": CONTEXT, "question": "Кто спит?", "answers": [{"text": "Кот", "start": 1}]}
+OTHER = ANSWERED | {"id": "2", "question": "Кто ест?", "answers": [{"text": "Пёс и кот", "start": 13}]}
+
+
+def flat(row, kind=str):
+    """A row of the Hub."""
+    answers = {"text": [a["text"] for a in row["answers"]], "answer_start": [a["start"] for a in row["answers"]]}
+    return row | {"id": kind(row["id"]), "answers": answers, "title": "SberChallenge"}
+
+
+def articles(*rows):
+    """Rows of the reader as SQuAD's object; neighbours with the same context are one paragraph."""
+    paragraphs = []
+    for row in rows:
+        if not paragraphs or paragraphs[-1]["context"] != row["context"]:
+            paragraphs.append({"context": row["context"], "qas": []})
+        answers = [{"text": a["text"], "answer_start": a["start"]} for a in row["answers"]]
+        paragraphs[-1]["qas"].append({"id": row["id"], "question": row["question"], "answers": answers})
+    return {"data": [{"title": "SberChallenge", "paragraphs": paragraphs}], "version": "1.1"}
 
 
 def read(folder, content, name="train.json"):
-    """What the reader makes of a text as it is, or of something else as JSON."""
     text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, indent=1)
     (folder / name).write_bytes(text.encode())
     return squad.read_file(folder / name)
 
 
 def with_answers(folder, *pairs, **keys):
-    """The question that is made of ANSWERED with such texts and starts of answers."""
     answers = {"text": [text for text, _ in pairs], "answer_start": [start for _, start in pairs]}
     (row,) = read(folder, [flat(ANSWERED) | {"answers": answers} | keys])
     return row
@@ -40,7 +61,6 @@ LINES = "".join(json.dumps(flat(row), ensure_ascii=False) + "\n" for row in ROWS
         (LINES.replace("\n", "\r\n"), "train.jsonl"),
         (LINES[:-1], "train.jsonl"),
     ],
-    ids=["articles", "list", "lines", "lines of windows", "no last line end"],
 )
 def test_every_layout_gives_the_same_rows(tmp_path, content, name):
     """A mark or a line break that is taken out of a context would shift every answer behind it."""
@@ -83,32 +103,26 @@ def test_an_answer_is_the_slice_at_its_start(tmp_path_factory, context, data):
     answers = with_answers(tmp_path_factory.getbasetemp(), (text, claimed), context=context)["answers"]
     bare, claimed = text.strip(), claimed + len(text) - len(text.lstrip())
     places = [place for place in range(len(context)) if bare and context.startswith(bare, place)]
-    assert answers == [
-        {"text": bare, "start": min(places, key=lambda place: abs(place - claimed))} for _ in range(bool(bare))
-    ]
+    nearest = min(places, key=lambda place: abs(place - claimed), default=None)
+    assert answers == ([{"text": bare, "start": nearest}] if bare else [])
 
 
-QUESTIONS = [
-    ({"id": None}, ": question None: no `id` among "),
-    ({"question": 5}, ": question 1: `question` is int and not str"),
-    ({"answers": ["Кот"]}, ": question 1: str and no object with `text`"),
-    ({"answers": {"text": ["Кот"], "answer_start": [1, 2]}}, ": question 1: no `text`"),
-    ({"answers": {"text": ["Кот"], "answer_start": ["1"]}}, ": question 1: `answer_start` is str and not int"),
-    ({"id": 0}, ": question 0: id 0 stands on an earlier row, too; delete one of them"),
-]
-FILES = [
-    ('{"data": [\n{"title": "x', ": broken JSON (Unterminated string starting at: line 2 column 11"),
-    ('["\\ud800"]', ": broken JSON"),
-    ("[]", ": no rows; a complete file has some"),
-    ([flat(ANSWERED | {"context": "Пёс"})], ": question 1: the context does not hold the answer 'Кот'"),
-    ({"rows": []}, " has not the layout of SQuAD (no `data`"),
-    ({"data": [{"paragraphs": [{"qas": ["x"]}]}]}, " has not the layout of SQuAD ("),
-]
+def second(**keys):
+    return [flat(ANSWERED) | {"id": "0"}, flat(ANSWERED) | keys]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [*(([flat(ANSWERED) | {"id": "0"}, flat(ANSWERED) | keys], message) for keys, message in QUESTIONS), *FILES],
+    [
+        (second(id=None), ": question None: no `id` among "),
+        (second(answers=["Кот"]), ": question 1: str and no object with `text`"),
+        (second(answers={"text": ["Кот"], "answer_start": [1, 2]}), ": question 1: no `text`"),
+        (second(id=0), ": question 0: id 0 stands on an earlier row"),
+        ('{"data": [\n{"title": "x', ": broken JSON (Unterminated string starting at: line 2 column 11"),
+        ("[]", ": no rows"),
+        ([flat(ANSWERED | {"context": "Пёс"})], ": question 1: the context does not hold the answer 'Кот'"),
+        ({"data": [{"paragraphs": [{"qas": ["x"]}]}]}, " has not the layout of SQuAD ("),
+    ],
 )
 def test_wrong_questions_are_refused_by_place(tmp_path, content, message):
     """Training would fail hours later, or score an answer that is not there; a cut file be a smaller benchmark."""
@@ -117,10 +131,26 @@ def test_wrong_questions_are_refused_by_place(tmp_path, content, message):
     assert f"train.json{message}" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_predictions_are_the_official_submission(tmp_path):
-    """The official script takes an object of texts by id; letters stay readable."""
-    path = squad.write(tmp_path / "new" / "folder", [ANSWERED, OTHER], ["Кот", ""])
-    text = path.read_text(encoding="utf-8")
-    assert path.name == "test_predictions.json" and json.loads(text) == {"1": "Кот", "2": ""} and "Кот" in text
-    with pytest.raises(ValueError):
-        squad.write(tmp_path, [ANSWERED, OTHER], ["Кот"])
+PARTS = {"train": [ANSWERED, OTHER], "test": [OTHER]}
+
+
+@pytest.mark.parametrize(("names", "packed"), zip(squad.FILES, (False, True, False), strict=True))
+def test_files_of_every_name(tmp_path, names, packed):
+    for part, rows in PARTS.items():
+        lines = "".join(json.dumps(flat(row)) + "\n" for row in rows)
+        text = (lines if names[part].endswith("l") else json.dumps(articles(*rows))).encode()
+        path = tmp_path / (f"{names[part]}.gz" if packed else names[part])
+        path.write_bytes(gzip.compress(text) if packed else text)
+    assert squad.read(str(tmp_path)) == PARTS
+    path.unlink()
+    with pytest.raises(UserError, match=f"lacks {names['test']}; looked for {names['train']}"):
+        squad.read(str(tmp_path))
+
+
+def test_the_hub_gives_the_same_rows(monkeypatch):
+    """Its ids are numbers, its part for development is called validation, and the answers of its test are hidden."""
+    rows = [flat(ANSWERED, int), flat(OTHER, int)]
+    hidden = Dataset.from_list([{"id": 3, "context": "", "question": ""}])
+    loaded = {"test": hidden, "validation": Dataset.from_list(rows[1:]), "train": Dataset.from_list(rows)}
+    monkeypatch.setattr(datasets, "load_dataset", lambda name: loaded)
+    assert squad.read(squad.HUB) == PARTS

@@ -32,14 +32,12 @@ def run(model, data, output, *more):
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory, data, teacher_folder):
-    """Everything that `--task all` leaves."""
     folder = tmp_path_factory.mktemp("finished")
     run(teacher_folder, data, folder, "--submission", str(folder / "submission.zip"))
     return folder
 
 
 def part_of(data, folder, *names):
-    """A folder with the data of these tasks alone."""
     folder.mkdir()
     for name in names:
         (folder / name).symlink_to(data / name)
@@ -47,8 +45,7 @@ def part_of(data, folder, *names):
 
 
 def test_every_task_has_its_scores(finished):
-    """The model of TERRa answers LiDiRus, as the benchmark has it. F1a of MuSeRC is 0 as long as a model answers "no",
-    so that every checkpoint would be as good as the first: ROC AUC chooses."""
+    """The model of TERRa answers LiDiRus. F1a of MuSeRC is 0 for a model that answers "no": ROC AUC chooses."""
     report = load(finished / "russian_superglue.json")
     assert set(report["tasks"]) == set(NAMES)
     results = {name: load(finished / name / "all_results.json") for name in NAMES}
@@ -73,9 +70,8 @@ def test_the_submission_answers_every_example(finished, data):
         for name, official in NAMES.items():
             lines = [json.loads(line) for line in archive.read(f"submission/{official}.jsonl").splitlines()]
             rows = read(name, str(data))["submission"]
-            assert {line["idx"] for line in lines} == {
-                row["idx"][0] if name == "muserc" else row["idx"] for row in rows
-            }
+            ids = {row["idx"][0] if name == "muserc" else row["idx"] for row in rows}
+            assert {line["idx"] for line in lines} == ids
             if name != "muserc":
                 predictions = (finished / name / "submission_predictions.jsonl").read_text(encoding="utf-8")
                 said = {p["id"]: str(p["prediction"]) for p in map(json.loads, predictions.splitlines())}
@@ -90,27 +86,22 @@ def test_one_task_and_a_submission_of_baselines(data, teacher_folder, tmp_path, 
     assert list(report["tasks"]) == ["rcb"]
     with zipfile.ZipFile(tmp_path / "s.zip") as archive:
         assert len(archive.namelist()) == 10 and archive.read("submission/RuCoS.jsonl") == b""
-        terra = {json.loads(line)["label"] for line in archive.read("submission/TERRa.jsonl").splitlines()}
-        assert len(terra) == 1
+        assert len({json.loads(line)["label"] for line in archive.read("submission/TERRa.jsonl").splitlines()}) == 1
     assert "TERRa was not run, so that the commonest label answers" in caplog.text
     assert "RuCoS was not run, and there are no data" in caplog.text
 
 
 def test_several_seeds(data, teacher_folder, tmp_path, caplog):
-    """Tasks without data are left out."""
     partial, out = part_of(data, tmp_path / "data", "TERRa", "LiDiRus"), tmp_path / "out"
     report = run(teacher_folder, partial, out, "--seeds", "1", "2")
     assert list(report["tasks"]) == ["terra", "lidirus"] and "no RuCoS" in caplog.text
     assert report["seeds"] == [1, 2] and report["tasks"]["lidirus"]["model_std"]["matthews_correlation"] is not None
     assert (out / "russian_superglue.md").read_text(encoding="utf-8").count(" ± ") == 2
-    for seed in ("seed-1", "seed-2"):
-        assert load(out / "lidirus" / seed / "all_results.json")["model"] == str(out / "terra" / seed)
+    assert load(out / "lidirus" / "seed-2" / "all_results.json")["model"] == str(out / "terra" / "seed-2")
 
 
 REFUSED = {
-    "--task glue": "`task` is 'glue'",
     "--task rcb --submission s.zip --seeds 1": "`submission`",
-    "--data_dir absent": "absent",
     "--push_to_hub true --hub_model_id x": "`push_to_hub` publishes one model",
     "--task_teacher x": "`task_teacher`",
     "--resume_from_checkpoint some/checkpoint-1": "`resume_from_checkpoint`",

@@ -1,15 +1,15 @@
 """Collection3 from its three sources, in three types and in five."""
 
+from contextlib import nullcontext
+
 import datasets
 import pytest
 
 from distillation.config.errors import UserError
 from finetuning.sets import collection3
 
-SENTENCE = "США\tB-GEOPOLIT\nАнна\tB-PER\n\n"
 
-
-def write(folder, *names, content=SENTENCE):
+def write(folder, *names, content="США\tB-GEOPOLIT\nАнна\tB-PER\n\n"):
     for name in names:
         (folder / name).write_text(content, encoding="utf-8")
 
@@ -32,22 +32,18 @@ def test_five_types_or_three(tmp_path, types, tag):
         collection3.read(str(tmp_path / "missing"))
 
 
+TEXT, NAMES = datasets.Value("string"), datasets.ClassLabel(names=["B-PER", "B-LOC"])
+WRONG = "unknown tag 'B-X' of 'Анна'; known are O, B-PER"
+
+
 @pytest.mark.parametrize(
     ("tags", "feature", "wrong"),
-    [
-        (["B-LOC", "B-PER"], datasets.Value("string"), None),
-        ([1, 0], datasets.ClassLabel(names=["B-PER", "B-LOC"]), None),
-        (["B-LOC", "B-X"], datasets.Value("string"), "unknown tag 'B-X' of 'Анна'; known are O, B-PER"),
-        ([0, 1], datasets.Value("int64"), "unknown tag 0 of 'США'"),
-    ],
+    [(["B-LOC", "B-PER"], TEXT, None), ([1, 0], NAMES, None), (["B-LOC", "B-X"], TEXT, WRONG)],
 )
 def test_the_hub_with_numbers_and_with_strings(monkeypatch, tags, feature, wrong):
-    features = datasets.Features({"tokens": [datasets.Value("string")], "ner_tags": [feature]})
+    features = datasets.Features({"tokens": [TEXT], "ner_tags": [feature]})
     table = datasets.Dataset.from_dict({"tokens": [["США", "Анна"]], "ner_tags": [tags]}, features=features)
     monkeypatch.setattr(datasets, "load_dataset", lambda name: datasets.DatasetDict(train=table, test=table))
-    if wrong:
-        with pytest.raises(UserError, match=rf"a/b \(train\), row 0: {wrong}"):
-            collection3.read("a/b")
-    else:
-        words = {"text": "США Анна", "words": [[0, 3], [4, 8]], "tags": ["B-LOC", "B-PER"]}
+    words = {"text": "США Анна", "words": [[0, 3], [4, 8]], "tags": ["B-LOC", "B-PER"]}
+    with pytest.raises(UserError, match=rf"a/b \(train\), row 0: {wrong}") if wrong else nullcontext():
         assert collection3.read("a/b") == {part: [{"id": f"{part}-0", **words}] for part in ("train", "test")}

@@ -16,9 +16,8 @@ CLASSES = {2: ["not paraphrase", "paraphrase", "paraphrase"], 3: list(LABELS[3])
 
 
 def item(key, label, text="\n «Ёж» &amp; <b>&lt;еж&gt;</b> &#233; "):  # text around a tag is text
-    """A pair; what is None is left out."""
     values = {"id": key, "id_1": 7, "text_1": text, "text_2": "Второй", "class": label}
-    lines = [f'  <value name="{name}">{value}</value>\n' for name, value in values.items() if value is not None]
+    lines = [f'  <value name="{name}">{value}</value>\n' for name, value in values.items()]
     return "".join(["<paraphrase>\n", *lines, "</paraphrase>\n"])
 
 
@@ -35,9 +34,7 @@ def test_classes_are_those_of_the_task(tmp_path, monkeypatch, classes):
     """Of two classes, loose and strict paraphrases are one. The Hub gives the same rows, of texts or of numbers."""
     texts, labels = {"text": "«Ёж» & <еж> é", "text_2": "Второй"}, CLASSES[classes]
     rows = [{"id": str(9 + number), **texts, "label": label} for number, label in enumerate(labels)]
-    assert read(folder(tmp_path, None), classes) == {"train": rows, "test": rows} and set(labels) == set(
-        LABELS[classes]
-    )
+    assert read(folder(tmp_path, None), classes) == {"train": rows, "test": rows}
     for kind in (str, int):
         raws = {"id": [9, 10, 11], "text_1": [" «Ёж» & <еж> é"] * 3, "text_2": ["Второй"] * 3, "class": [-1, 0, 1]}
         table = Dataset.from_dict(raws | {name: [*map(kind, raws[name])] for name in ("id", "class")})
@@ -50,13 +47,11 @@ def test_classes_are_those_of_the_task(tmp_path, monkeypatch, classes):
     [
         (FRAME.format(item(1, 0))[:-17], ": broken XML (unclosed token: line 12, column 21); mend it"),
         (FRAME.format(item(1, 0) + item(2, 0, text=" \n ")), ": pair 2: no `text_1`; fill it in"),
-        (FRAME.format(item(None, 0)), ": pair 1: no `id`"),
         (FRAME.format(item(1, 0) + item(2, 2)), ": pair 2: class '2' is none of -1, 0, 1"),
         (FRAME.format(item(1, 0) + item(1, 1)), ": pair 1: id 1 stands on an earlier row"),
     ],
 )
 def test_damaged_files_are_refused_by_pair(tmp_path, content, message):
-    """A cut download would else be a smaller benchmark, and a pair without a text be about nothing."""
     with pytest.raises(UserError) as caught:
         read(folder(tmp_path, content))
     assert f"{FILES[1]}{message}" in str(caught.value) and "\n" not in str(caught.value)
@@ -76,5 +71,3 @@ def test_predictions_are_a_file_of_the_benchmark(tmp_path_factory, classes, data
     assert len(ElementTree.parse(path).findall("corpus/paraphrase")) == len(rows)  # whatever reads XML reads it
     again = read(folder(base, path.read_text(encoding="utf-8")), classes)["test"]
     assert again == [row | {"label": label} for row, label in zip(rows, labels, strict=True)]
-    with pytest.raises(ValueError):
-        write(base, rows, labels[1:])

@@ -1,21 +1,31 @@
-"""The registry: every benchmark by its name."""
+"""Every benchmark by its name, and its demo set: no label missing, no example of the test in training."""
 
 import pytest
 
 from distillation.config.errors import UserError
 from finetuning.sets import REGISTRY, make_task
+from finetuning.splits import read_parts
+
+
+def examples(rows):
+    own = ("id", "idx", "label", "tags", "answers")
+    return {str({key: row[key] for key in row if key not in own}) for row in rows}
 
 
 @pytest.mark.parametrize("name", REGISTRY)
-def test_a_name_gives_the_task_that_is_called_so(name):
-    """A result file knows its task by this name alone: export and tables would score another benchmark. Only figures
-    of questions are per cent already: multiplied by 100 again they would be thousands."""
-    task = make_task(name)
+def test_a_set_of_the_demo(name):
+    """A label that is missing could not be learned, and an example on both sides would be learned by heart."""
+    task = make_task(name)  # a result file knows it by its name alone
     assert task.name == name and task.primary_metric in task.metric.names and task.per_cent == (name == "sberquad")
+    parts, facts = read_parts(task, "demo")
+    assert facts["demo"] and facts["dataset"] is None and min(facts["examples"].values()) >= 10
+    assert not examples(parts["train"]) & (examples(parts["test"]) | examples(parts["validation"]))
+    for part in ("train", "test"):
+        found = {label for row in parts[part] for label in row.get("tags", [row.get("label")])}
+        assert not task.labels or found == set(task.labels)
 
 
 def test_keys_of_a_finished_run_make_its_task():
-    """Whatever else its recipe says."""
     recipe = {"classes": 3, "entity_types": 5, "learning_rate": 1e-3, "train_parts": ["preselected", "random"]}
     assert len(make_task("paraphraser", recipe).labels) == 3 and len(make_task("paraphraser").labels) == 2
     assert len(make_task("collection3", recipe).labels) == 11
