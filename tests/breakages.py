@@ -23,10 +23,8 @@ LIST = Path(__file__).with_name("breakages.txt")
 
 @dataclass(frozen=True)
 class Breakage:
-    """One line of the list: `before` becomes `after` in `file`, and one of `tests` has to fail."""
-
     file: str
-    tests: tuple[str, ...]
+    tests: tuple[str, ...]  # one has to fail
     before: str
     after: str
 
@@ -46,7 +44,6 @@ def read_breakages(text: str) -> list[Breakage]:
 
 
 def main() -> None:
-    """Run the tests of each breakage; print which were caught."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="Breakages whose file or text has this in it.")
     parser.add_argument("--jobs", type=int, default=1, help="Breakages at once.")

@@ -34,8 +34,7 @@ def corpus_lines():
 @pytest.fixture(scope="session")
 def corpus_file(tmp_path_factory, corpus_lines):
     path = tmp_path_factory.mktemp("corpus") / "corpus.txt.gz"
-    with gzip.open(path, "wt", encoding="utf-8") as file:
-        file.writelines(f"{line}\n" for line in corpus_lines)
+    path.write_bytes(gzip.compress("".join(f"{line}\n" for line in corpus_lines).encode()))
     return path
 
 
@@ -99,15 +98,9 @@ def teacher_folder(tmp_path_factory, tokenizer):
     """A saved BERT of four narrow layers with random weights and its tokenizer."""
     folder = tmp_path_factory.mktemp("teacher")
     torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=64,
-        initializer_range=0.2,  # so that predictions differ from place to place
-    )
+    shape = dict(hidden_size=32, num_hidden_layers=4, num_attention_heads=4, intermediate_size=64)
+    shape |= dict(vocab_size=len(tokenizer), max_position_embeddings=64)
+    config = BertConfig(**shape, initializer_range=0.2)  # so that predictions differ from place to place
     save_pretrained(BertForMaskedLM(config), tokenizer, folder)
     return folder
 
@@ -116,12 +109,10 @@ def teacher_folder(tmp_path_factory, tokenizer):
 def hub(monkeypatch, tmp_path):
     """A Hub where `me` may write, with the environment's token."""
     with Hub() as server:
-        monkeypatch.setattr(constants, "ENDPOINT", server.url)
         template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        values = {"ENDPOINT": server.url, "HUGGINGFACE_CO_URL_TEMPLATE": template, "HF_HUB_OFFLINE": False}
+        for name, value in {**values, "HF_HUB_DISABLE_XET": True, "HF_HUB_CACHE": str(tmp_path / "cache")}.items():
+            monkeypatch.setattr(constants, name, value)
         monkeypatch.setattr("time.sleep", lambda seconds: None)  # the client waits before it tries again
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         yield server

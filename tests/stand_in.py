@@ -43,17 +43,14 @@ class StandIn:
         self.write(TEXT.format(python=sys.executable, commands=self.commands))
 
     def write(self, text: str) -> None:
-        """Give the programs another text."""
         self.text = text
         for name in ("python", "accelerate"):
             (self.programs / name).write_text(text)
             (self.programs / name).chmod(0o755)
 
     def run(self, *call: str | Path) -> list[list[str]]:
-        """Run a shell script to its end: of each command that it gave the script of this project, and its words.
-
-        Raises CalledProcessError if the script fails.
-        """
+        """Of each command that a shell script gives, the script of this project and its words; raises
+        CalledProcessError if the script fails."""
         self.commands.write_text("")
         environment = os.environ | {"PATH": f"{self.programs}:{os.environ['PATH']}"}
         subprocess.run(call, env=environment, check=True, capture_output=True, text=True)

@@ -9,27 +9,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("distillation", "finetuning", "benchmarks")
 # Folders and door files of distillation, the lowest first. Those of one rank do not import each other.
-RANKS = (
-    {"config"},
-    {"text", "runs"},
-    {"losses", "hub", "demo"},
-    {"vocabularies"},
-    {"corpus", "models"},
-    {"objective", "evaluation", "teacher_cache"},
-    {"student_trainer"},
-    {"trainer"},
-    {"assembly"},
-)
+RANKS = ({"config"}, {"text", "runs"}, {"losses", "hub", "demo"}, {"vocabularies"}, {"corpus", "models"})
+RANKS += ({"objective", "evaluation", "teacher_cache"}, {"student_trainer"}, {"trainer"}, {"assembly"})
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 OF_DISTILLATION_IN_FINETUNING = {"config", "text", "losses", "runs", "hub", "demo", "models"}
 # Modules that stand on nothing but torch, the standard library, and each other; files are written by `runs.files`.
-PURE = {
-    "distillation.losses",
-    "distillation.models.layer_groups",
-    *(f"distillation.vocabularies.{name}" for name in ("mapping", "token_pooling", "candidate_scores")),
-    "distillation.vocabularies.cross_vocabulary_kl",
-}
-# Beside a launched script they would replace the library, or say nothing.
+PURE = ("mapping", "token_pooling", "candidate_scores", "cross_vocabulary_kl")
+PURE = {f"distillation.vocabularies.{name}" for name in PURE}
+PURE |= {"distillation.losses", "distillation.models.layer_groups"}
+# A launched script has its folder on the path: such a file would replace the library, or its name says nothing.
 BAD_NAMES = {"datasets", "evaluate", "tokenizers", "transformers", "torch", "accelerate", "onnx", "onnxruntime"}
 BAD_NAMES |= {"onnx_model", "utils", "helpers"}  # ONNX Runtime's tools import one another by the first
 
@@ -82,7 +70,6 @@ def test_the_mathematics_needs_only_torch(name):
 
 
 def test_no_file_or_folder_shadows_a_library():
-    """A launched script has its own folder on the path: `datasets.py` beside it would replace the library."""
     names = {part for path in modules() for part in path.relative_to(ROOT).with_suffix("").parts}
     assert not names & BAD_NAMES
 

@@ -5,11 +5,8 @@ import re
 
 def leaves(value):
     """All numbers in results, also those inside texts."""
-    if isinstance(value, dict):
-        for item in value.values():
-            yield from leaves(item)
-    elif isinstance(value, list):
-        for item in value:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
             yield from leaves(item)
     elif isinstance(value, str):
         yield from map(float, re.findall(r"\d+(?:\.\d+)?", value))

@@ -29,21 +29,18 @@ def make_trainer(tmp_path, teacher_folder, student_vocabulary, corpus_file):
         torch.manual_seed(0)
         terms = FOUR_TERMS if objective is None else {"weight_attention": 0, **objective}
         objective = ObjectiveArguments(alignment=alignment, **terms)
-        if alignment != "same":
-            other = dict(student_vocabulary=str(student_vocabulary), student_initialisation="random")
-            model = {**other, **(model or {})}
-        model_args = ModelArguments(teacher_name_or_path=str(teacher_folder), student_layers=2, **(model or {}))
+        other = dict(student_vocabulary=str(student_vocabulary), student_initialisation="random")
+        shape = {**(other if alignment != "same" else {}), **(model or {})}
+        model_args = ModelArguments(teacher_name_or_path=str(teacher_folder), student_layers=2, **shape)
         data_args = DataArguments(train_file=str(corpus_file), max_length=32, **(data or {}))
         masking = MaskingArguments(masking_unit="word", **(masking or {}))
-        cache_args = CacheArguments()
-        if cache is not None:
-            cache_args = CacheArguments(**{"teacher_cache": str(tmp_path / "cache"), **cache})
+        cached = {} if cache is None else {"teacher_cache": str(tmp_path / "cache"), **cache}
         defaults = dict(output_dir=str(tmp_path / folder), use_cpu=True, report_to="none", save_strategy="no", seed=1)
         training_args = TrainingArguments(**{**defaults, "disable_tqdm": True, "logging_steps": 1, **training})
         if os.environ.get("ACCELERATE_USE_FSDP") == "true":
             # accelerate hands out shards where it believes that the devices are GPUs; the device stays what it is.
             training_args.distributed_state.distributed_type = DistributedType.MULTI_GPU
-        run = build_run(model_args, data_args, masking, objective, cache_args, training_args)
+        run = build_run(model_args, data_args, masking, objective, CacheArguments(**cached), training_args)
         for module in run.trainer.model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0  # a random choice for each micro-batch would hide what is compared

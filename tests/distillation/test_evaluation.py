@@ -21,7 +21,7 @@ def lines(corpus_lines):
     return Dataset.from_dict({"text": lines})
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def teacher(teacher_folder):
     return AutoModelForMaskedLM.from_pretrained(teacher_folder).eval()
 
@@ -64,13 +64,16 @@ def slowly(model, tokenizer, examples):
     }
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 64])
+@pytest.mark.parametrize("batch_size", [1, 7])
 def test_equals_a_slow_calculation_in_every_batch_size(lines, teacher, tokenizer, batch_size):
-    """Padding, or batches in which nothing is hidden, must not change a figure that papers compare."""
+    """Padding, or batches in which nothing is hidden, must not change a figure that papers compare. In the middle of
+    training dropout is off, and on again for the rest."""
     (examples,) = held_out_examples(lines, [tokenizer], 32)
     expected = slowly(teacher, tokenizer, examples)
     assert expected["masked_words"] > 40
+    teacher.train(batch_size == 7)
     assert evaluate_masked_lm(teacher, tokenizer, examples, batch_size) == pytest.approx(expected, rel=1e-4)
+    assert teacher.training is (batch_size == 7)
 
 
 def test_words_of_several_tokens_are_right_as_a_whole(lines, tokenizer):
@@ -99,8 +102,7 @@ def test_a_perfect_model_is_right_everywhere_but_at_unknown_words(word, answer, 
     found = evaluate_masked_lm(always(tokenizer, answer), tokenizer, examples, 8)
     assert (found["masked_token_accuracy"], found["masked_word_accuracy"]) == (1, words_right)
     assert found["loss"] == pytest.approx(0, abs=1e-6)
-    letters = len(word.strip())
-    assert found["masked_tokens"] == found["masked_words"] == found["masked_characters"] / letters > 80
+    assert found["masked_tokens"] == found["masked_words"] == found["masked_characters"] / len(word.strip()) > 80
 
 
 def test_all_tokenizers_hide_the_same_words(lines, tokenizer, byte_tokenizer, unigram_tokenizer):
@@ -108,17 +110,12 @@ def test_all_tokenizers_hide_the_same_words(lines, tokenizer, byte_tokenizer, un
     tokenizers = [tokenizer, byte_tokenizer, unigram_tokenizer]
     examples = held_out_examples(lines, tokenizers, 48)
     assert len({tuple(rows["id"]) for rows in examples}) == 1
-    found = [
-        evaluate_masked_lm(always(reader, "[MASK]"), reader, rows)
-        for reader, rows in zip(tokenizers, examples, strict=True)
-    ]
+    pairs = zip(tokenizers, examples, strict=True)
+    found = [evaluate_masked_lm(always(reader, "[MASK]"), reader, rows) for reader, rows in pairs]
     for name in ("masked_words", "masked_characters"):
         assert len({figures[name] for figures in found}) == 1
     assert len({figures["masked_tokens"] for figures in found}) > 1
-    for rows, reader in zip(examples, tokenizers, strict=True):
-        assert rows.column_names == ["id", "input_ids", "word_ids", "word_characters"]
-        assert max(map(len, rows["input_ids"])) <= 48
-        assert rows["input_ids"][0][0] == reader.cls_token_id
+    assert all(max(map(len, rows["input_ids"])) <= 48 for rows in examples)
 
 
 def test_any_model_gets_the_same_questions(lines, teacher, tokenizer):
@@ -134,14 +131,3 @@ def test_any_model_gets_the_same_questions(lines, teacher, tokenizer):
 
     found = fill_in(predict, tokenizer, examples, 16)
     assert found == pytest.approx(evaluate_masked_lm(teacher, tokenizer, examples, 16), rel=1e-5)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_the_training_mode_is_restored_and_dropout_is_off(lines, tokenizer, training):
-    """Evaluation in the middle of training must neither be noisy nor switch dropout off for the rest."""
-    model = always(tokenizer, ".").train(training)
-    (examples,) = held_out_examples(lines, [tokenizer], 32)
-    first = evaluate_masked_lm(model, tokenizer, examples)
-    assert model.training is training
-    assert evaluate_masked_lm(model, tokenizer, examples) == first
-    assert not any(parameter.grad is not None for parameter in model.parameters())

@@ -21,8 +21,7 @@ assert_same = functools.partial(gradients.assert_same, tolerance=1e-5)
 
 @pytest.fixture
 def train_all(make_trainer, tmp_path):
-    """A function that trains in a folder on all ranks of the process: with one vocabulary and two, from a stream, from
-    a cache, then stopped and resumed."""
+    """A function that trains on all ranks: one vocabulary, two, from a stream, from a cache, stopped and resumed."""
 
     def train(folder, checkpoint=None, **options):
         defaults = dict(per_device_eval_batch_size=3, gradient_accumulation_steps=2, max_steps=4, learning_rate=0.05)

@@ -39,15 +39,13 @@ def test_every_recipe_parses_and_begins_with_the_command_that_runs_it(path):
 
 @pytest.mark.parametrize("path", LAUNCHES, ids=lambda path: path.stem)
 def test_accelerate_reads_every_launch_file(path):
-    """It refuses a key that it does not know."""
     first = path.read_text(encoding="utf-8").splitlines()[0]
     assert load_config_from_file(str(path)) and f"--config_file distillation/launch/{path.name}" in first
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_parameter_counts(name):
-    """To the last parameter, for the teacher's shape: 12 x 768, 119,547 tokens, 177,974,523 parameters. The folder of
-    a smaller vocabulary has its size in its name."""
+    """To the last parameter. The folder of a smaller vocabulary has its size in its name."""
     model_args, _, _, objective, *_ = arguments_of(next(path for path in RECIPES if path.stem == name))
     model_args.student_initialisation = "random"
     smaller = model_args.student_vocabulary

@@ -12,13 +12,17 @@ from torch.nn.functional import cosine_similarity
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from distillation.config.errors import UserError
+from distillation.config.terms import TERMS
 from distillation.losses import kl_loss, mlm_loss
 from distillation.student_trainer import PROJECTIONS
 from tests import gradients
 
+assert_same = functools.partial(gradients.assert_same, tolerance=1e-5)
+alignments = pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
+STEP = dict(max_steps=1, learning_rate=0.0, max_grad_norm=0.0, train_sampling_strategy="sequential")
+
 
 def gradients_of_one_step(trainer):
-    """Train one step with a learning rate of 0 and return the gradients that the optimiser saw."""
     (seen,) = gradients.of_each_step(trainer)
     return seen
 
@@ -27,25 +31,16 @@ def first_batch(trainer):
     return trainer.data_collator(list(trainer.train_dataset.select(range(8))))
 
 
-assert_same = functools.partial(gradients.assert_same, tolerance=1e-5)
-
-
-alignments = pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
-STEP = dict(max_steps=1, learning_rate=0.0, max_grad_norm=0.0, train_sampling_strategy="sequential")
-
-
 @alignments
 def test_accumulation_is_one_large_batch(make_trainer, alignment):
-    """The Trainer's own handling multiplies such a loss by the number of micro-batches, and means of means are not
-    the mean where they hold different numbers of masked tokens."""
+    """The Trainer multiplies such a loss by the number of micro-batches; means of means would not be the mean."""
     options = dict(alignment=alignment, **STEP)
     whole = make_trainer(**options)
     parts = make_trainer(per_device_train_batch_size=2, gradient_accumulation_steps=4, **options)
     counts = [int(whole.data_collator([row])["counts"][1]) for row in whole.train_dataset.select(range(8))]
     assert len(set(counts)) > 1, "the test needs uneven numbers of masked tokens"
     assert_same(gradients_of_one_step(parts), gradients_of_one_step(whole))
-    assert parts.state.log_history[0]["loss"] == pytest.approx(whole.state.log_history[0]["loss"], rel=1e-5)
-    for term in whole.objective.terms:
+    for term in ("loss", *whole.objective.terms):
         assert parts.state.log_history[0][term] == pytest.approx(whole.state.log_history[0][term], rel=1e-5)
 
 
@@ -92,8 +87,7 @@ def test_terms_across_vocabularies_are_those_of_the_whole_models(make_trainer, a
         scores = sum(rows[row + j, pieces[:, j]] for j in range(k))
         kl, row = kl + kl_loss(scores, theirs[position, ids], 2.0).item(), row + k
     assert first["kl"] == pytest.approx(kl / len(theirs), rel=1e-4)
-    mlm = student.logits.flatten(0, 1)[batch["positions"]]
-    assert first["mlm"] == pytest.approx(mlm_loss(mlm, batch["labels"]).item(), rel=1e-4)
+    assert first["mlm"] == pytest.approx(mlm_loss(rows, batch["labels"]).item(), rel=1e-4)
     cosine, compared = 0.0, batch["compared"].nonzero().tolist()
     for row, position in compared:
         pieces = (batch["teacher_index"][row] == position).nonzero().squeeze(1)
@@ -117,9 +111,9 @@ def test_the_loss_is_the_weighted_sum_of_what_is_logged(make_trainer):
     terms = dict(weight_kl=2.0, weight_attention=100.0, kl_positions="all", teacher_input="clean")
     trainer = make_trainer(objective=terms, **STEP)
     trainer.train()
-    first, batch = trainer.state.log_history[0], first_batch(trainer)
-    weighted = sum(trainer.objective.weight(term) * first[term] for term in trainer.objective.terms)
-    assert len(trainer.objective.terms) == 4 and first["loss"] == pytest.approx(weighted, rel=1e-4)
+    first, batch, terms = trainer.state.log_history[0], first_batch(trainer), trainer.objective.terms
+    weighted = sum(trainer.objective.weight(term) * first[term] for term in terms)
+    assert len(terms) == 4 and first["loss"] == pytest.approx(weighted, rel=1e-4)
     with torch.no_grad():
         teacher = trainer.teacher.model(**batch["teacher"], output_hidden_states=True, output_attentions=True)
         student = trainer.model.model(**batch["student"], output_hidden_states=True, output_attentions=True)
@@ -142,7 +136,7 @@ def test_the_loss_is_the_weighted_sum_of_what_is_logged(make_trainer):
     assert first["attention"] == pytest.approx(attention / pairs, rel=1e-4)
 
 
-@pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
+@alignments
 def test_half_precision_is_for_the_teacher_too(make_trainer, alignment):
     """accelerate casts what it prepares, which is the student; the teacher is most of a step."""
     trainer = make_trainer(alignment=alignment, bf16=True, max_steps=1)
@@ -153,51 +147,46 @@ def test_half_precision_is_for_the_teacher_too(make_trainer, alignment):
     trainer.outputs(trainer.model, batch)
     assert dtypes == [torch.bfloat16]
     metrics = trainer.evaluate()
-    assert 0 < metrics["eval_kl"] < 10
-    assert alignment == "same" or 0 < metrics["eval_candidate_probability"] <= 1
+    assert 0 < metrics["eval_kl"] < 10 and 0 < metrics.get("eval_candidate_probability", 1) <= 1
 
 
 @alignments
 def test_gradients_reach_the_student_and_never_the_teacher(make_trainer, alignment):
     """A teacher that learns drifts towards its student and every term goes to zero."""
     trainer = make_trainer(max_steps=3, learning_rate=1e-2, alignment=alignment)
-    teacher = copy.deepcopy(trainer.teacher.model.state_dict())
-    student = copy.deepcopy(trainer.model.state_dict())
+    models = trainer.teacher.model, trainer.model
+    before = [copy.deepcopy(model.state_dict()) for model in models]
     trainer.train()
-    assert not trainer.teacher.model.training
-    for name, weight in trainer.teacher.model.state_dict().items():
-        assert torch.equal(weight, teacher[name])
+    teacher, student = (
+        [torch.equal(weight, old[name]) for name, weight in model.state_dict().items()]
+        for model, old in zip(models, before, strict=True)
+    )
+    assert all(teacher) and not any(student) and not trainer.teacher.model.training
     assert all(p.grad is None and not p.requires_grad for p in trainer.teacher.model.parameters())
-    moved = [name for name, weight in trainer.model.state_dict().items() if not torch.equal(weight, student[name])]
-    assert len(moved) == len(student)
 
 
 @pytest.mark.parametrize(
-    "objective",
+    ("alignment", "objective"),
     [
-        dict(weight_kl=0, weight_cosine=0),
-        dict(weight_kl=1, weight_mlm=0, weight_cosine=0),
-        dict(weight_kl=1, kl_positions="all", kl_position_fraction=0.5, teacher_input="clean"),
-        dict(weight_kl=0, weight_mlm=0, weight_cosine=1, cosine_layers="last"),
-        dict(weight_kl=0, weight_mlm=1, weight_cosine=0, weight_hidden_mse=1, hidden_layers="average"),
-        dict(alignment="match", weight_mlm=0, weight_cosine=0),
-        dict(alignment="reduce", weight_mlm=0, weight_cosine=0),
-        dict(alignment="reduce", weight_mlm=0, weight_cosine=0, vocabulary_map="pieces", reduce_pooling="sum"),
-        dict(alignment="reduce", weight_kl=0, weight_mlm=0, teacher_input="clean"),
+        ("same", dict(weight_kl=0, weight_cosine=0)),
+        ("same", dict(weight_kl=1, weight_mlm=0, weight_cosine=0)),
+        ("same", dict(weight_kl=1, kl_positions="all", kl_position_fraction=0.5, teacher_input="clean")),
+        ("same", dict(weight_kl=0, weight_mlm=0, weight_cosine=1, cosine_layers="last")),
+        ("same", dict(weight_kl=0, weight_mlm=1, weight_cosine=0, weight_hidden_mse=1, hidden_layers="average")),
+        ("match", dict(weight_mlm=0, weight_cosine=0)),
+        ("reduce", dict(weight_mlm=0, weight_cosine=0, vocabulary_map="pieces", reduce_pooling="sum")),
+        ("reduce", dict(weight_kl=0, weight_mlm=0, teacher_input="clean")),
     ],
     ids=str,
 )
-def test_every_objective_learns(make_trainer, objective):
+def test_every_objective_learns(make_trainer, alignment, objective):
     """Each term alone and each switch: trained on one batch, its loss falls."""
-    objective = dict(objective)
     options = dict(per_device_train_batch_size=32, max_steps=12, learning_rate=5e-3, lr_scheduler_type="constant")
-    trainer = make_trainer(alignment=objective.pop("alignment", "same"), objective=objective, **options)
+    trainer = make_trainer(alignment=alignment, objective=objective, **options)
     trainer.train()
     losses = [log["loss"] for log in trainer.state.log_history if "loss" in log]
     assert sum(losses[-4:]) < sum(losses[:4])
-    assert trainer.objective.terms == tuple(
-        t for t in ("kl", "mlm", "cosine", "attention", "hidden_mse") if t in trainer.state.log_history[0]
-    )
+    assert trainer.state.log_history[0].keys() & TERMS.keys() == set(trainer.objective.terms)
 
 
 @alignments
@@ -207,12 +196,11 @@ def test_evaluation_does_not_depend_on_the_batch(make_trainer, batch_size, align
     trainer = make_trainer(per_device_eval_batch_size=batch_size, alignment=alignment)
     reference = make_trainer(per_device_eval_batch_size=16, alignment=alignment).evaluate()
     metrics = trainer.evaluate()
-    held = () if alignment == "same" else ("candidate_probability",)
-    for term in ("loss", *trainer.objective.terms, *held):
-        assert metrics[f"eval_{term}"] == pytest.approx(reference[f"eval_{term}"], rel=1e-5)
+    figures = {f"eval_{name}" for name in ("loss", "candidate_probability", *trainer.objective.terms)}
+    for name in figures & reference.keys():
+        assert metrics[name] == pytest.approx(reference[name], rel=1e-5)
     weighted = sum(trainer.objective.weight(term) * metrics[f"eval_{term}"] for term in trainer.objective.terms)
     assert metrics["eval_loss"] == pytest.approx(weighted, rel=1e-5), "what chooses the best checkpoint"
-    assert not held or 0 < metrics["eval_candidate_probability"] < 1
 
 
 def test_what_is_saved_is_the_student_alone(make_trainer):
@@ -250,8 +238,7 @@ def test_measured_results_and_masks_of_the_second_epoch(make_trainer):
     results = trainer.measured()
     for term in trainer.objective.terms:
         assert results[f"train_{term}"] > 0 and results[f"eval_{term}"] > 0
-    rows = [log["mlm"] for log in trainer.state.log_history if "mlm" in log]
-    assert len(rows) == 1, "the third step is not logged, but it is in the mean over the run"
+    assert sum("mlm" in log for log in trainer.state.log_history) == 1, "the third step is not logged"
     assert results["steps"] == 3 and results["train_tokens_per_second"] > 0 and results["peak_memory_mib"] > 0
 
 
@@ -260,14 +247,3 @@ def test_rare_tokens_are_drawn_where_the_recipe_says_so(make_trainer):
     assert make_trainer().data_collator.token_weights is None
     weights = make_trainer("rare", masking=dict(rarity_smoothing=0.7)).data_collator.token_weights
     assert len(weights) == 300 and weights.max() == 1 and 0 < weights.min() < 0.1
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [dict(seed=-1), dict(label_smoothing_factor=0.1), dict(neftune_noise_alpha=0.0), dict(push_to_hub=True)],
-)
-def test_training_arguments_that_cannot_be_met_are_refused_before_anything_is_written(make_trainer, tmp_path, bad):
-    (name,) = bad
-    with pytest.raises(UserError, match=f"`{name}`"):
-        make_trainer("refused", **bad)
-    assert not (tmp_path / "refused").exists()

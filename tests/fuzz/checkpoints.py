@@ -33,13 +33,6 @@ def _config(file: str = CONFIG, **values: Any) -> Change:
     return _json(file, lambda content: content | values)
 
 
-def _vocabulary(function: Callable[[dict], dict]) -> Change:
-    return _json(
-        TOKENIZER,
-        lambda content: content | {"model": content["model"] | {"vocab": function(content["model"]["vocab"])}},
-    )
-
-
 def _tensors(function: Callable[[dict], dict]) -> Change:
     return lambda folder: save_file(function(load_file(folder / WEIGHTS)), folder / WEIGHTS, {"format": "pt"})
 
@@ -63,6 +56,7 @@ CODE = {"AutoConfig": "planted.Config", "AutoModel": "planted.Model", "AutoModel
 TOKENIZER_CODE = {"AutoTokenizer": ["planted.Tokenizer", "planted.Tokenizer"]}
 INDEX = json.dumps({"metadata": {}, "weight_map": {"bert.embeddings": "../../../../etc/passwd"}})
 SLOW = {"type": "Split", "pattern": {"Regex": "(а|а)*$"}, "behavior": "Isolated", "invert": False}
+MORE = {f"слово{number}": 300 + number for number in range(50)}
 WORD_ROWS = "bert.embeddings.word_embeddings.weight"
 
 # Where a model is needed, these have to be refused.
@@ -72,37 +66,26 @@ BROKEN: dict[str, Change] = {
     "unknown-model-type": _config(model_type="abacus"),
     "a-causal-model": _config(model_type="gpt2", architectures=["GPT2LMHeadModel"]),
     "a-wider-config": _config(hidden_size=64),
-    "a-deeper-config": _config(num_hidden_layers=5),
-    "a-larger-vocabulary": _config(vocab_size=400),
-    "fewer-positions": _config(max_position_embeddings=8),
     "a-huge-width": _config(hidden_size=2**40),
     "heads-do-not-divide": _config(num_attention_heads=5),
     "an-unknown-activation": _config(hidden_act="magic"),
     "code-alone": _planted(_config(auto_map=CODE, model_type="planted")),
-    "an-absurd-header": lambda folder: (folder / WEIGHTS).write_bytes(
-        (2**60).to_bytes(8, "little") + b"{}" + bytes(64)
-    ),
-    "no-tensors": _tensors(lambda tensors: {}),
+    "an-absurd-header": lambda folder: (folder / WEIGHTS).write_bytes((2**60).to_bytes(8, "little") + b"{}"),
     "half-of-the-tensors": _tensors(lambda tensors: dict(list(tensors.items())[::2])),
     "other-shapes": _tensors(lambda tensors: {name: tensor.flatten()[:1].clone() for name, tensor in tensors.items()}),
     "an-index-of-absent-shards": _instead(f"{WEIGHTS}.index.json", lambda path, _: path.write_text(INDEX)),
     "a-pickle-that-runs": _instead("pytorch_model.bin", lambda path, at: path.write_bytes(pickle.dumps(Payload(at)))),
     "a-zip-that-runs": _instead("pytorch_model.bin", lambda path, at: torch.save({WORD_ROWS: Payload(at)}, path)),
-    "more-tokens": _vocabulary(lambda tokens: tokens | {f"слово{n}": len(tokens) + n for n in range(50)}),
+    "more-tokens": _json(TOKENIZER, lambda content: content["model"]["vocab"].update(MORE) or content),
 }
 # These may be of use to some script.
 ODD: dict[str, Change] = {
-    "a-shallower-config": _config(num_hidden_layers=1),
     "quantized": _config(quantization_config={"quant_method": "bitsandbytes", "load_in_8bit": True}),
     "code-for-the-config": _planted(_config(auto_map=CODE)),
     "code-for-the-model": _config(auto_map={"AutoModelForMaskedLM": "planted.Model"}),
     "code-for-the-tokenizer": _planted(_config(OPTIONS, auto_map=TOKENIZER_CODE, tokenizer_class="Tokenizer")),
     "a-template-that-runs": _config(OPTIONS, chat_template="{{ ''.__class__.__mro__[1].__subclasses__() }}"),
     "no-head": _tensors(lambda tensors: {name: t for name, t in tensors.items() if not name.startswith("cls")}),
-    "fewer-tokens": _vocabulary(lambda tokens: dict(list(tokens.items())[:50])),
-    **{
-        f"no-{role}-token": _config(OPTIONS, **{f"{role}_token": None})
-        for role in ("mask", "pad", "unk", "cls", "sep")
-    },
+    "no-mask-token": _config(OPTIONS, mask_token=None),
     "a-pattern-without-end": _config(TOKENIZER, pre_tokenizer=SLOW),
 }

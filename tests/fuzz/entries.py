@@ -12,18 +12,14 @@ TEACHER, CORPUS, FOLDER, FILE = "{good}/teacher", "{good}/corpus.txt", "{here}/o
 
 @dataclass(frozen=True)
 class Entry:
-    """A script. In values, `{good}` is the folder of good inputs and `{here}` that of the case.
-
-    keys: of a good call; the key "" holds values without one. corpora, models, recipes: keys whose values are such
-    files or folders. folder: a key, and the folder of good inputs that it names, whose files are damaged.
-    """
+    """A script. In values, `{good}` is the folder of good inputs and `{here}` that of the case."""
 
     name: str
-    keys: Mapping[str, Any]
-    corpora: tuple[str, ...] = ()
+    keys: Mapping[str, Any]  # of a good call; the key "" holds values without one
+    corpora: tuple[str, ...] = ()  # keys whose values are such files or folders
     models: tuple[str, ...] = ()
     recipes: tuple[str, ...] = ("config",)
-    folder: tuple[str, str] | None = None
+    folder: tuple[str, str] | None = None  # a key and the folder of good inputs that it names: its files are damaged
     trains: bool = False  # whether the keys of `TrainingArguments` are tried too
     fails: int = 2  # the exit code with which it reports a part that failed
 
@@ -39,14 +35,14 @@ TRAINING = {"output_dir": FOLDER, "max_steps": 1, "use_cpu": "true", "disable_tq
 TRAINING |= {"per_device_train_batch_size": 8, "max_length": 32}
 TUNING = TRAINING | {"save_strategy": "steps", "eval_strategy": "steps", "max_length": 48}
 TAUGHT = ("model_name_or_path", "task_teacher")
-TIMED = {"output": FILE, "rounds": 1}
+TIMED, RESULTS = {"output": FILE, "rounds": 1}, "{good}/results"
+STEP = {"teacher_name_or_path": TEACHER, "train_file": CORPUS, "max_length": 32, "use_cpu": "true"}
 
 
 def _task(name: str, **keys: Any) -> Entry:
-    data = {"model_name_or_path": TEACHER, "data_dir": f"{{good}}/data/{name}"}
-    trains = name == "rusentiment"  # once for all of them
-    folder = ("data_dir", f"data/{name}")
-    return Entry(f"finetuning.run_{name}", TUNING | data | keys, models=TAUGHT, folder=folder, trains=trains)
+    data, trains = f"data/{name}", name == "rusentiment"  # once for all of them
+    keys |= TUNING | {"model_name_or_path": TEACHER, "data_dir": f"{{good}}/{data}"}
+    return Entry(f"finetuning.run_{name}", keys, models=TAUGHT, folder=("data_dir", data), trains=trains)
 
 
 ENTRIES = (
@@ -99,23 +95,16 @@ ENTRIES = (
         recipes=("config", "models"),
         fails=1,
     ),
-    Entry("benchmarks.report", {"": "{good}/results", "output_dir": FOLDER}, folder=("", "results")),
-    Entry("benchmarks.scores", {"": "{good}/results"}, folder=("", "results")),
-    Entry(
-        "benchmarks.compare",
-        {"models": "{good}/results", "baseline": "{good}/results"},
-        folder=("models", "results"),
-    ),
+    Entry("benchmarks.report", {"": RESULTS, "output_dir": FOLDER}, folder=("", "results")),
+    Entry("benchmarks.scores", {"": RESULTS}, folder=("", "results")),
+    Entry("benchmarks.compare", {"models": RESULTS, "baseline": RESULTS}, folder=("models", "results")),
     Entry(
         "benchmarks.quality",
-        {"output_dir": FOLDER, "seeds": 0, "variants": "mlm", "teacher_name_or_path": TEACHER, "train_file": CORPUS}
-        | {"student_layers": 1, "max_length": 32, "max_steps": 1, "use_cpu": "true"},
+        STEP | {"output_dir": FOLDER, "seeds": 0, "variants": "mlm", "student_layers": 1, "max_steps": 1},
     ),
     Entry(
         "benchmarks.training_step",
-        TIMED
-        | {"recipes": "{good}/recipe.yaml", "teacher_name_or_path": TEACHER, "train_file": CORPUS}
-        | {"max_length": 32, "use_cpu": "true", "per_device_train_batch_size": 8},
+        TIMED | STEP | {"recipes": "{good}/recipe.yaml", "per_device_train_batch_size": 8},
         corpora=("train_file",),
         models=("teacher_name_or_path",),
         recipes=("recipes", "teacher_shape"),
@@ -129,23 +118,20 @@ PEOPLE = {
         teacher_name_or_path | teacher_name_or_path={here}/absent | train_file | train_file={here}/absent.txt
         train_file={here}/work | output_dir | output_dir={good}/corpus.txt/output | validation_file={good}/corpus.txt
         dataset_name=some/thing | validation_lines=0 | report_to=wandb | max_length=65 | temprature=2 | =corpus.txt
-        weight_kl=0 weight_mlm=0 weight_cosine=0 weight_attention=0 | neftune_noise_alpha=0
+        weight_kl=0 weight_mlm=0 weight_cosine=0 weight_attention=0 | neftune_noise_alpha=0 | temperature=0
         student_vocabulary={good}/vocabulary | alignment=match student_vocabulary={good}/vocabulary
-        vocabulary_map=pieces | teacher_input=clean kl_positions=masked | fp16=true bf16=true
+        vocabulary_map=pieces | teacher_input=clean kl_positions=masked | fp16=true bf16=true | kl_position_fraction=0
         train_file={good}/blank.txt | train_file={good}/latin.txt | validation_file={good}/short.txt
         student_vocabulary={good}/latin alignment=match masking_unit=word | label_smoothing_factor=0.1
-        student_layers=7 | student_attention_heads=5 | student_attention_heads=8 | config={here}/absent.yaml
+        student_layers=7 | student_attention_heads=5 | load_best_model_at_end=true | config=absent.yaml
         streaming=true max_steps | streaming=true teacher_cache={here}/output-cache | teacher_cache={good}/teacher
-        push_to_hub=true | load_best_model_at_end=true | resume_from_checkpoint={here}/checkpoint-1
+        push_to_hub=true | seed=-1 | weight_kl=-1 | resume_from_checkpoint={here}/checkpoint-1
     """,
-    "distillation.run_teacher": """
-        attention_heads=3 | vocab_size=100000 | student_layers=2 | validation_file={good}/short.txt
-    """,
-    "distillation.run_vocabulary": "output_dir={good}/corpus.txt",
+    "distillation.run_teacher": "attention_heads=3 | vocab_size=100000 | student_layers=2",
+    "distillation.run_vocabulary": "output_dir={good}/corpus.txt | vocab_size=30",
     "distillation.run_evaluation": "validation_file",
     "finetuning.run_rusentiment": """
-        train_parts=all | metric_for_best_model=beauty | data_dir={good}/data/sberquad
-        task_teacher={good}/classifier | model_name_or_path={good}/vocabulary
+        metric_for_best_model=beauty | data_dir={good}/data/sberquad | train_parts=all | task_teacher={good}/classifier
     """,
     "finetuning.run_russian_superglue": "task=glue",
     "benchmarks.export": "output_dir={good}/teacher",
@@ -153,5 +139,6 @@ PEOPLE = {
     "benchmarks.cross_vocabulary_kl": "positions=100000000000000000000",
     "benchmarks.training_step": "teacher_shape={here}/absent.yaml",
     "benchmarks.report": "={good}/data",
+    "finetuning.run_paraphraser": "model_name_or_path={good}/vocabulary",
     "benchmarks.scores": "={here}/absent",
 }

@@ -1,7 +1,6 @@
 """Watches one call in a fork of this process: how it ends, what it prints, and what it does that it must not do.
 
-The fork has the libraries imported already, and may hang or break without harm. This process must not have trained
-anything: torch's threads do not survive a fork.
+This process must not have trained anything: torch's threads do not survive a fork.
 """
 
 import contextlib
@@ -9,6 +8,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import stat
 import sys
 import time
 import traceback
@@ -26,18 +26,17 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Audit events of a change on the disk. Paths come first, descriptors of their folders last.
 CHANGES = ("os.mkdir", "os.rmdir", "os.remove", "os.chmod", "os.rename", "os.link", "os.symlink")
 # Audit events that are always wrong. multiprocessing starts its processes by another one.
-FORBIDDEN = ("pickle.find_class", "socket.connect", "socket.getaddrinfo", "os.system", "os.exec", "os.posix_spawn")
-FORBIDDEN += ("subprocess.Popen",)
+FORBIDDEN = {"pickle.find_class", "socket.connect", "socket.getaddrinfo", "os.system", "os.exec", "os.posix_spawn"}
+FORBIDDEN |= {"subprocess.Popen"}
 
 
 @dataclass(frozen=True)
 class Report:
-    """outcome: refused, survived, or failed, which is neither; faults: sentences; message: the error, or the last line
-    on standard error."""
+    """What became of a call."""
 
-    outcome: str
+    outcome: str  # refused, survived, or failed, which is neither
     faults: list[str]
-    message: str
+    message: str  # the error, or the last line on standard error
     seconds: float
 
 
@@ -132,6 +131,6 @@ def contents(folder: Path) -> dict[str, tuple]:
     found = {}
     for path in folder.rglob("*"):
         facts = path.lstat()
-        is_folder = path.is_dir() and not path.is_symlink()
-        found[str(path.relative_to(folder))] = () if is_folder else (facts.st_size, facts.st_mtime_ns, facts.st_mode)
+        change = (facts.st_size, facts.st_mtime_ns, facts.st_mode)
+        found[str(path.relative_to(folder))] = () if stat.S_ISDIR(facts.st_mode) else change
     return found

@@ -3,11 +3,10 @@
 python tests/fuzz/run.py --count 600 --seed 0
 python tests/fuzz/run.py --count 600 --seed 0 --only distillation.run/drawn-0-17
 
-Each case is a call of a script's `main` with something wrong in its keys, its recipe, its corpus, its checkpoint, or
-its data. What people get wrong comes first; the rest is drawn by the seed. A case must end with exit code 2 and one
-sentence on standard error and leave nothing behind, or come to a good end. None may end in a traceback, hang, write
-outside of its folders, unpickle, run code of a checkpoint, start a process, reach for the network, or reveal a token.
-Exit code 1 if one does; its folder is kept then.
+Each case is a call of a script's `main` with something wrong in its keys or files. A case must end with exit code 2,
+one sentence on standard error, and nothing left behind, or come to a good end. None may end in a traceback, hang,
+write outside of its folders, unpickle, run code of a checkpoint, start a process, reach for the network, or reveal a
+token. Exit code 1 if one does; its folder is kept then.
 """
 
 import argparse
