@@ -12,6 +12,7 @@ from typing import Any
 NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG}
 HALF = 290  # characters of a sentence that are always shown, at its start and at its end
 STAGES = ("distillation", "finetuning", "benchmarks")
+LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR")  # pods and job arrays set some, a launcher all
 
 
 class UserError(ValueError):
@@ -41,7 +42,7 @@ def cli_entry(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | 
 
     @functools.wraps(main)
     def guarded(argv: list[str] | None = None) -> Any:
-        prints, code = os.environ.get("RANK", "0") == "0", 2
+        prints, code = os.environ.get("RANK") == "0" or not os.environ.keys() >= set(LAUNCHED), 2
         logging.basicConfig(format="%(message)s")
         for stage in STAGES:
             logging.getLogger(stage).setLevel(logging.INFO if prints else logging.WARNING)

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 from torch._utils import ExceptionWrapper
 
-from distillation.config.errors import LocalError, Stopped, UserError, cli_entry
+from distillation.config.errors import LAUNCHED, LocalError, Stopped, UserError, cli_entry
 
 LONG = f"file.txt:1: expected a tag, got {'x' * 20_000}; a blank line ends a sentence"
 FULL = "error: '/a' cannot be written (full): make room, or name another\n"
@@ -38,9 +38,10 @@ def from_a_worker(error):
 )
 def test_one_line_and_the_exit_code(capsys, monkeypatch, rank, error, code, printed):
     """Shells and schedulers tell Ctrl-C, a signal, and a mistake apart by the code. One rank prints what all meet."""
-    monkeypatch.delenv("RANK", raising=False)
-    if rank:
-        monkeypatch.setenv("RANK", rank)
+    for name in LAUNCHED if rank else []:
+        monkeypatch.setenv(name, rank)
+    if not rank:
+        monkeypatch.setenv("RANK", "1")  # by a pod that numbers its replicas
     with pytest.raises(SystemExit) as caught:
         cli_entry(Mock(side_effect=error, __name__="main"))([])
     assert (caught.value.code, capsys.readouterr().err) == (code, printed)
