@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import BatchSamplerShard
 from accelerate.utils import send_to_device
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.utils.data import Sampler, SequentialSampler
+from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import rotate_checkpoints
@@ -22,12 +23,14 @@ from distillation.runs.files import WEIGHTS
 from distillation.runs.fsdp import load_state, local_part
 from distillation.runs.interruption import Interruption
 from distillation.runs.resume import mark_complete, writing
-from distillation.runs.sampling import EpochBegins, LengthGroupedSampler
+from distillation.runs.sampling import EpochBegins, LengthGroupedSampler, RankBatches
 
 # transformers before 5.23 loads the optimiser of several CPU processes to "cpu:0", which torch does not know.
 torch.serialization.register_package(
     15, lambda _: None, lambda storage, location: storage if location.startswith("cpu:") else None
 )
+
+NOT_COUNTED = "not_counted"  # in a micro-batch that only keeps the ranks in step
 
 
 class Progress(TrainerCallback, ExportableState):
@@ -91,6 +94,7 @@ class ExactTrainer(Trainer):
         self.epoch_begins = EpochBegins(*draws)
         self.interruption = Interruption(args.device)
         self._resumed_from: Path | None = None
+        self._rank_batches: RankBatches | None = None  # with several ranks
         callbacks = [self.epoch_begins, *callbacks, Progress(), self.interruption]
         super().__init__(model, args, callbacks=callbacks, **others)
         # True means "this loss is normalised over the accumulated batch": the Trainer divides it by nothing more.
@@ -117,9 +121,21 @@ class ExactTrainer(Trainer):
             send_to_device(batch, device, non_blocking=self.args.dataloader_pin_memory)
             for batch in itertools.islice(epoch_iterator, num_batches)
         ]
+        if batches and self._rank_batches and self._rank_batches.ends_empty:
+            # Taken for the step alone: divided by infinity it adds nothing.
+            batches[-1][NOT_COUNTED] = self.accelerator.gradient_state.end_of_dataloader
         for batch in batches:
-            counts += self.count(batch)
+            if not batch.get(NOT_COUNTED):
+                counts += self.count(batch)
         return batches, self.accelerator.reduce(counts, "sum")
+
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | None = None
+    ) -> Tensor:
+        """The gradient of one micro-batch is added."""
+        if inputs.pop(NOT_COUNTED, False):
+            num_items_in_batch = torch.full_like(num_items_in_batch, math.inf, dtype=torch.float32)
+        return super().training_step(model, inputs, num_items_in_batch)
 
     def train(self, resume_from_checkpoint: str | None = None, *args: Any, **kwargs: Any) -> Any:
         """Raises UserError for a loss or weights that are no numbers, and Stopped after SIGTERM."""
@@ -152,6 +168,16 @@ class ExactTrainer(Trainer):
             )
 
     # Order
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Batches of which each example is in one, on one rank."""
+        loader = super().get_train_dataloader()
+        shard = loader.batch_sampler
+        if isinstance(shard, BatchSamplerShard) and shard.num_processes > 1 and not shard.split_batches:
+            self._rank_batches = RankBatches(shard.batch_sampler, shard.process_index, shard.num_processes)
+            shard.batch_sampler, shard.batch_size = self._rank_batches, None  # which passes them on as they are
+            shard.process_index, shard.num_processes = 0, 1
+        return loader
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
         """Grouped by length, in an order of seed and epoch alone. The Trainer's own differs after a resumption, and

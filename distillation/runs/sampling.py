@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from torch.utils.data import Sampler
+from torch.utils.data import BatchSampler, Sampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 POOL = 50  # batches' worth of examples that are sorted at once: enough to leave little padding
@@ -45,6 +45,34 @@ def grouped_batches(lengths: np.ndarray, batch_size: int, generator: np.random.G
     full = [batch for batch in batches if len(batch) == batch_size]
     generator.shuffle(full)
     return full + [batch for batch in batches if len(batch) < batch_size]  # in the middle they would shift the others
+
+
+class RankBatches(BatchSampler):
+    """One rank's part of the batches of all ranks; what is left of an epoch is shared evenly, and given out once.
+
+    accelerate fills the last batches up with the first examples of the epoch, which would count twice. Here a rank
+    that nothing is left for gets one example, so that all ranks take as many steps; `ends_empty` says not to count it.
+    """
+
+    def __init__(self, batches: BatchSampler, rank: int, ranks: int):
+        """batches: of one rank's size each, of all ranks in turn."""
+        self.batches, self.rank, self.ranks = batches, rank, ranks
+        self.sampler, self.batch_size, self.drop_last = batches.sampler, batches.batch_size, batches.drop_last
+        self.left = 0 if self.drop_last else len(batches.sampler) % (self.batch_size * ranks)
+        self.ends_empty = 0 < self.left <= rank
+
+    def __len__(self) -> int:
+        return len(self.batches.sampler) // (self.batch_size * self.ranks) + bool(self.left)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        step: list[int] = []
+        for batch in self.batches:
+            step += batch
+            if len(step) == self.batch_size * self.ranks:
+                yield step[self.rank * self.batch_size :][: self.batch_size]
+                step = []
+        if self.left:
+            yield np.array_split(step, self.ranks)[self.rank].tolist() or step[:1]
 
 
 class EpochBegins(TrainerCallback):

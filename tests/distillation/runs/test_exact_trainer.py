@@ -60,6 +60,24 @@ def test_two_ranks_are_one(tmp_path):
     assert losses(states[1]) == pytest.approx(losses(states[0]), rel=1e-5)
 
 
+def test_the_last_step_of_an_epoch_takes_each_example_once(tmp_path):
+    """Of 13 examples one is left after steps of four, and 5 are after steps of eight: filled up from the epoch's
+    beginning, as accelerate does it, they would count twice. The second rank has none, and takes the step with it."""
+
+    def trained(name, ranks):
+        for steps in (1, 2):
+            options = dict(dropout=0.0, optim="sgd", count=13, max_steps=-1, num_train_epochs=2, save_strategy="epoch")
+            options |= dict(per_device_train_batch_size=4 // ranks, gradient_accumulation_steps=steps)
+            train(tmp_path / name / str(steps), **options)
+
+    trained("one", 1)
+    launched.run(launched.ranks(2), tmp_path / "log", trained, "two", 2)
+    for steps in "12":
+        one, two = (checkpoints(tmp_path / name / steps)[0] for name in ("one", "two"))
+        assert one.name == two.name
+        assert_same(load_file(two / "model.safetensors"), load_file(one / "model.safetensors"))
+
+
 @pytest.mark.parametrize("sampling", ["random", "group_by_length"])
 @pytest.mark.parametrize("steps", [4, 6, 10])  # of 6 an epoch: in the midst of one, between two, the run's last
 def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path, sampling, steps):

@@ -3,8 +3,9 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils.data import BatchSampler
 
-from distillation.runs.sampling import POOL, LengthGroupedSampler
+from distillation.runs.sampling import POOL, LengthGroupedSampler, RankBatches
 
 LENGTHS = np.random.default_rng(0).integers(3, 129, size=10_007)
 
@@ -44,3 +45,19 @@ def test_the_order_depends_on_seed_and_epoch_alone():
     assert [set(second[i : i + 8]) for i in range(0, 80, 8)] != [set(first[i : i + 8]) for i in range(0, 80, 8)]
     sampler.set_epoch(0)
     assert list(sampler) == first != list(LengthGroupedSampler(LENGTHS, 8, seed=4))
+
+
+@given(count=st.integers(1, 40), batch_size=st.integers(1, 5), ranks=st.integers(2, 4), drop=st.booleans())
+def test_ranks_share_an_epoch(count, batch_size, ranks, drop):
+    """Each example once, in as many batches on every rank; one that only keeps a rank in step is not counted."""
+    found = []
+    for rank in range(ranks):
+        batches = RankBatches(BatchSampler(range(count), batch_size, drop), rank, ranks)
+        found.append(list(batches))
+        assert len(found[-1]) == len(batches) and all(0 < len(batch) <= batch_size for batch in found[-1])
+        if batches.ends_empty:
+            assert len(found[-1].pop()) == 1
+            found[-1].append([])
+    together = [sum(step, []) for step in zip(*found, strict=True)]
+    whole = count // (batch_size * ranks) * batch_size * ranks if drop else count
+    assert sum(together, []) == list(range(whole)) and all(len(step) == batch_size * ranks for step in together[:-1])

@@ -53,10 +53,10 @@ def collate(examples):
     return {name: torch.tensor([example[name] for example in examples]) for name in ("x", "y", "mask")}
 
 
-def examples():
+def examples(count=48):
     """Each has 3 vectors and their sums, of which 1 to 3 count."""
-    x = torch.randn(48, 3, 8, generator=torch.Generator().manual_seed(0))
-    lengths = [1 + index % 3 for index in range(48)]
+    x = torch.randn(count, 3, 8, generator=torch.Generator().manual_seed(0))
+    lengths = [1 + index % 3 for index in range(count)]
     masks = [[int(place < length) for place in range(3)] for length in lengths]
     return Dataset.from_dict({"x": x.tolist(), "y": x.sum(-1).tolist(), "mask": masks, "length": lengths})
 
@@ -72,10 +72,10 @@ class At(TrainerCallback):
             self.action()
 
 
-def make(folder, at=None, dropout=0.2, **options):
-    """A trainer; at: a step and what happens in it."""
+def make(folder, at=None, dropout=0.2, count=48, **options):
+    """A trainer; at: a step and what happens in it; count: of examples."""
     torch.manual_seed(1)
-    arguments, dataset = TrainingArguments(str(folder), **{**OPTIONS, **options}), examples()
+    arguments, dataset = TrainingArguments(str(folder), **{**OPTIONS, **options}), examples(count)
     data = dict(data_collator=collate, train_dataset=dataset, eval_dataset=dataset)
     callbacks = [At(*at)] if at else []
     return TinyTrainer(Net(dropout), arguments, lengths=lambda: dataset["length"][:], callbacks=callbacks, **data)
