@@ -5,6 +5,7 @@ import dataclasses
 import json
 import logging
 import shutil
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,6 +132,9 @@ def prepare(task: Task, settings: Settings) -> "Experiment":
     arguments, training, teacher = settings.arguments, settings.training, settings.teacher.task_teacher
     with training.main_process_first():
         rows, facts = read_parts(task, arguments.data_dir)
+    texts = (text for part in rows.values() for row in part for text in task.texts(row))
+    if decomposed := sum(not unicodedata.is_normalized("NFC", text) for text in texts):
+        logger.info("%d texts with decomposed letters: the tokenizer composes them (NFC)", decomposed)
     task = task.adapted(rows["train"])
     model = task.load_model(arguments.model_name_or_path, arguments.random_weights)
     tokenizer = load_tokenizer_of(model, arguments.model_name_or_path, "model_name_or_path")

@@ -4,6 +4,7 @@ Each `load_*` takes a folder or Hub id and the key that named it, and raises Use
 """
 
 import copy
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import torch
 import transformers
+from tokenizers import normalizers
 from torch import Tensor
 from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -147,7 +149,16 @@ def load_tokenizer_of(
         )
     tokenizer.padding_side = tokenizer.truncation_side = "right"
     fit_tokenizer(tokenizer, model)
+    compose_letters(tokenizer)
     return tokenizer
+
+
+def compose_letters(tokenizer: Tokenizer) -> None:
+    """Let a tokenizer read decomposed letters (macOS, PDF) as composed ones. Offsets still count the text as it is."""
+    backend = tokenizer.backend_tokenizer
+    if not re.search("NFK?C", repr(backend.normalizer)):
+        parts = [normalizers.NFC(), *filter(None, [backend.normalizer])]
+        backend.normalizer = normalizers.Sequence(parts)
 
 
 def check_numbering(tokenizer: Tokenizer) -> None:

@@ -17,7 +17,8 @@ from finetuning.tasks.bio_spans import encode
 logger = logging.getLogger(__name__)
 
 FOLDERS = {"train": "train", "validation": "valid", "test": "test"}  # splits and where their documents may lie
-WORD = re.compile(r"\w+|[^\w\s]")
+ANNOTATED = "[!.]*.ann"  # hidden files are the system's
+WORD = re.compile(r"[\w\u0300-\u036f]+|[^\w\s]")  # with accents and decomposed letters
 ENTITY = re.compile(r"T\S*\t(\S+) (\d{1,9} \d{1,9}(?:;\d{1,9} \d{1,9})*)\t(.*)")
 # How much a character counts in offsets: brat counts characters, tools in Java and JavaScript UTF-16, some bytes.
 UNITS: dict[str, Callable[[str], int]] = {
@@ -47,7 +48,7 @@ class Entity(NamedTuple):
 
 def is_brat(folder: Path) -> bool:
     """Whether there are `.ann` files in the folder or in one of the folders of the splits."""
-    return any(any(place.glob("*.ann")) for place in (folder, *(folder / name for name in FOLDERS.values())))
+    return any(any(place.glob(ANNOTATED)) for place in (folder, *(folder / name for name in FOLDERS.values())))
 
 
 def read(folder: Path, types: Mapping[str, str]) -> dict[str, list[dict]]:
@@ -81,7 +82,7 @@ def read(folder: Path, types: Mapping[str, str]) -> dict[str, list[dict]]:
 def _documents(folder: Path) -> dict[str, list[Path]]:
     """The texts of each split."""
     paths = _texts(folder)
-    if not any(folder.glob("*.ann")):
+    if not any(folder.glob(ANNOTATED)):
         splits = {split: _texts(folder / name) for split, name in FOLDERS.items()}
     elif len(paths) < 2:
         raise UserError(f"{folder} has one document; a train and a test split need two at least")
@@ -100,7 +101,7 @@ def _documents(folder: Path) -> dict[str, list[Path]]:
 
 def _texts(folder: Path) -> list[Path]:
     """The documents of a folder by name. One that lacks its `.txt` or `.ann` is refused when it is read."""
-    found = {path.with_suffix(".txt") for path in folder.glob("*.*") if path.suffix in (".txt", ".ann")}
+    found = {path.with_suffix(".txt") for path in folder.glob("[!.]*.*") if path.suffix in (".txt", ".ann")}
     return sorted(found, key=lambda path: path.stem)
 
 

@@ -1,5 +1,6 @@
 """Extractive question answering: the answer is a span of the context."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -84,6 +85,8 @@ class QuestionAnswering(Task):
 
 def answer(context: str, start: int, end: int, score: float) -> dict[str, Any]:
     """A span of the context without the white space at its ends, which tokens of some tokenizers include."""
+    while unicodedata.combining(context[end : end + 1] or " "):  # of a decomposed letter a tokenizer counts the base
+        end += 1
     text = context[start:end]
     start += len(text) - len(text.lstrip())
     return {"text": text.strip(), "start": start, "end": start + len(text.strip()), "score": score}

@@ -3,11 +3,13 @@
 import json
 import os
 import shutil
+import unicodedata
 
 import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
 
 from distillation.config.errors import UserError
@@ -159,3 +161,19 @@ def test_padding_that_positions_are_counted_from_must_be_one(make_checkpoint):
     """RoBERTa would read every position one off."""
     folder = str(make_checkpoint("Roberta", pad_token_id=1))
     refused("pads with token 0 by its .* 1 by its", loading.load_tokenizer_of, classifier(folder), folder, "model")
+
+
+@pytest.mark.parametrize("architecture", ["Bert", "Roberta"])
+def test_decomposed_letters_are_read_as_composed_ones(make_checkpoint, architecture):
+    """As и and a breve, й is an unknown token. Offsets count the text as it is; a saved tokenizer does so again."""
+    folder = make_checkpoint(architecture)
+    model = AutoModelForMaskedLM.from_pretrained(folder)
+    text, letters = unicodedata.normalize("NFD", "йог и ёж"), "йог и ёж"
+    for _ in range(2):
+        tokenizer = loading.load_tokenizer_of(model, str(folder), "model")
+        read = tokenizer(text, return_offsets_mapping=True)
+        assert read["input_ids"] == tokenizer(letters)["input_ids"]
+        assert max(end for _, end in read["offset_mapping"]) == len(text) == 10
+        assert repr(tokenizer.backend_tokenizer.normalizer).count("NFC") == 1
+        tokenizer.save_pretrained(folder)
+    assert Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text).ids == read["input_ids"]

@@ -51,6 +51,7 @@ OVERLAPPING = ("LOC 11 20\tкрае Руси", "ORG 2 15\tТульском кр�
 @pytest.mark.parametrize(
     ("text", "lines", "tags"),
     [
+        ("Анна\u0301 Вега", ["PER 0 5\tАнна\u0301"], "B-PER O"),  # a mark of stress is of its word
         ("Анна Вега", ["PER 5 9\tВега", "PER 0 4\tАнна"], "B-PER B-PER"),  # neighbours of one type stay two
         ("Анна Вега", ["#1\tA T1\tдля", "R1\tKnows Arg1:T1 Arg2:T2", "", "PER 0 4\tАнна"], "B-PER O"),  # other lines
         # Offsets that miss a word by a letter must not lose the entity, which takes the words it begins or ends in.
@@ -126,3 +127,15 @@ def test_documents_of_one_folder_are_split_the_same_way_always(tmp_path, caplog)
         assert sorted(sum(splits.values(), [])) == names and [len(ids) for ids in splits.values()] == sizes
     assert "30 documents split by a fixed shuffle" in caplog.text
     assert splits["test"] == ["03", "10", "18"], "a new split makes old scores incomparable"
+
+
+def test_what_a_mac_leaves_beside_each_file_is_no_document(tmp_path):
+    """It is no UTF-8, and the whole set was refused."""
+    for folder in (tmp_path / "train", tmp_path / "test"):
+        write(folder, "1", "Анна ушла", "PER 0 4\tАнна")
+        for ending in ("txt", "ann"):
+            (folder / f"._1.{ending}").write_bytes(b"\0\5\x16\7\xff")
+    assert [row["id"] for row in brat.read(tmp_path, SAME)["train"]] == ["1"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "._1.ann").touch()
+    assert brat.is_brat(tmp_path) and not brat.is_brat(tmp_path / "other")

@@ -1,6 +1,7 @@
 """Answers as spans: found in every window by every tokenizer, ranked exactly, and never in the padding."""
 
 import random
+import unicodedata
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from finetuning.tasks.base import Part
 from finetuning.tasks.losses import label_loss
-from finetuning.tasks.question_answering import MAX_ANSWER_TOKENS, N_BEST, NOWHERE, best_spans
+from finetuning.tasks.question_answering import MAX_ANSWER_TOKENS, N_BEST, NOWHERE, answer, best_spans
 from finetuning.tasks.windows import Window
 from tests.finetuning.known import knowing
 
@@ -151,3 +152,9 @@ def test_nothing_is_an_answer_where_train_has_questions_without_one(task, tokeni
         part = adapted.encode([nothing], tokenizer, 64)
         (prediction,) = adapted.decode(part, knowing(part, 2))
         assert not any(pointed(part, part.places[0])) and (prediction["prediction"] == "") == right
+
+
+def test_an_answer_keeps_the_mark_of_its_last_letter():
+    """Of a decomposed letter a tokenizer counts the base alone: герой would become герои."""
+    context = unicodedata.normalize("NFD", "герой и")
+    assert answer(context, 0, 5, 1.0) == {"text": context[:6], "start": 0, "end": 6, "score": 1.0}
