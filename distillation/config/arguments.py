@@ -44,7 +44,7 @@ class DataArguments:
     validation_lines: int = key(2000, "Lines to set aside without a `validation_file`; a tenth at most.", least=1)
     max_length: int = key(128, "Tokens of an example, special ones included; longer lines are cut.", least=8)
     max_unknown: float = key(0.05, "Largest share of unknown tokens that is not an error.")
-    preprocessing_num_workers: int | None = key(None, "Processes that clean and tokenize.", least=0)
+    preprocessing_num_workers: int | None = key(None, "Processes that tokenize.", least=0)
     streaming: bool = key(False, "Read the corpus as it is needed, never held as a whole; needs `max_steps`.")
 
     def __post_init__(self):

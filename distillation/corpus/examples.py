@@ -160,6 +160,10 @@ class Encoder:
             specials.append(specials[1])
         examples = cut_lines(text, borders, words[:, 0], inputs, [self.max_length - count for count in specials])
         lines, cuts, firsts, ends = np.array([*examples], dtype=np.int64).reshape(-1, 4).T
+        has_words = np.diff(np.searchsorted(words[:, 0], borders)) > 0
+        if left_out := int(np.diff(borders)[has_words].sum() - (ends - firsts).sum()):
+            reason = "one model reads a word as a single token, another as more than `max_length`"
+            logger.warning("%s characters are in no example: %s", f"{left_out:,}", reason)
         spans = [np.stack([np.searchsorted(start, firsts), np.searchsorted(start, ends)], 1) for start in inputs]
         first_words, end_words = np.searchsorted(words[:, 1], firsts, "right"), np.searchsorted(words[:, 0], ends)
         of_words = zip(first_words, end_words, firsts, ends, strict=True)

@@ -171,10 +171,10 @@ class Stream(IterableDataset):
         if self.sampling != "sequential":
             files = np.random.default_rng((self.seed, start.epoch)).permutation(files)
         for place, file in list(enumerate(files.tolist()))[start.place :]:
-            for block, lines in enumerate(self.source.blocks(file)):
+            for block, rows in enumerate(self.source.blocks(file)):
                 is_its = own or (place + block + start.epoch) % self.shards == shard
                 if is_its and (place, block) >= (start.place, start.block):
-                    yield Position(start.epoch, place, block), file, lines.to_pylist()
+                    yield Position(start.epoch, place, block), file, self.source.texts(file, rows)
 
     def _batches(self, here: Position, file: int, lines: list[str]) -> list[Examples]:
         """The batches of a block in their order."""

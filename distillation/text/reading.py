@@ -1,89 +1,141 @@
 """Files and Hub data sets become cleaned lines of text, in one data set or block by block."""
 
-import glob
+import errno
+import itertools
 import logging
-import os
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
+import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasets import Dataset, Features, IterableDataset, List, Value, concatenate_datasets, load_dataset
+from datasets import Dataset, Features, IterableDataset, List, Value, load_dataset
+from datasets.fingerprint import Hasher
 
 from distillation.config.arguments import DataArguments
-from distillation.config.errors import LocalError, UserError, one_line
+from distillation.config.errors import NOT_WRITTEN, LocalError, UserError, one_line
+from distillation.text.files import (
+    MOST_DAMAGED,
+    check_column,
+    check_file,
+    corpus_files,
+    digest,
+    read_rows,
+    readable,
+    texts_of,
+)
 
 logger = logging.getLogger(__name__)
 
-# File endings and the builder of `datasets` that reads them. Bytes that are not UTF-8 become U+FFFD, then nothing.
-FORMATS = {
-    ".txt": ("text", {"encoding_errors": "replace"}),
-    # "utf8" and not "utf-8": under the latter name the builder takes the bytes as they are, and reading them fails.
-    ".jsonl": ("json", {"encoding": "utf8", "encoding_errors": "replace"}),
-    ".csv": ("csv", {"encoding_errors": "replace", "keep_default_na": False}),
-    ".parquet": ("parquet", {}),
-}
-COMPRESSED = (".gz", ".zst")
+FORMAT = 1  # of cleaned lines: another number makes cached ones stale
 BLOCK = 10_000  # lines of a stream that are shuffled together
+TOGETHER = 1000  # lines that are cleaned together
 LONG_LINE = 1_000_000  # characters; longer lines are counted, and cut like any other
-NO_ROWS = ("corresponds to no data", "at least one example")  # messages of `datasets` for a corpus without rows
 EMPTY = "empty lines dropped"
+UNREADABLE = "lines dropped that cannot be read"
 INVALID = "lines with invalid UTF-8 mended"
 CONTROL = "lines with NUL or control characters mended"
+DECOMPOSED = "lines with decomposed letters composed (NFC)"
 LONG = "lines of over a million characters cut"
 
 _UNUSABLE = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_BLOCKS = Features({"text": List(Value("string")), "flaws": List(Value("string"))})
 
 
 def load_lines(arguments: DataArguments, files: str | None, dataset_name: str | None) -> Dataset:
-    """Cleaned, non-empty lines of text, as a dataset with the one column `text`."""
-    source = files or dataset_name
-    parts = read_parts(arguments, files, dataset_name)
-    lines = concatenate_datasets([_select_text(part, arguments.text_column, source) for part in parts])
-    features = Features({"text": Value("string"), "flaws": List(Value("string"))})
-    processes = arguments.preprocessing_num_workers
-    cleaned = lines.map(clean, batched=True, num_proc=processes, features=features, desc="Cleaning")
-    flaws = pc.list_flatten(cleaned.data.column("flaws")).to_pylist()
-    warn_of_flaws(source, Counter({EMPTY: len(lines) - len(cleaned)}) + Counter(flaws))
-    if not len(cleaned):
-        raise nothing_usable(source)
-    return cleaned.select_columns("text")
+    """Cleaned, non-empty lines of text, as a dataset with the one column `text`.
+
+    They are cached by what the files hold: paths and times say little of it.
+    """
+    _check_named_once(files, dataset_name)
+    source, column = files or dataset_name, arguments.text_column
+    if files is not None:
+        names = corpus_files(files)
+        for name in names:
+            check_file(name, column)
+        made_of = (FORMAT, column, [digest(name) for name in names])
+        blocks = _cached(names, column, Hasher.hash(made_of))
+    else:
+        lines = _load_hub(arguments, dataset_name)
+        check_column(column, lines.column_names, source)
+        blocks = lines.map(
+            _batch_block,
+            fn_kwargs={"column": column},
+            batched=True,
+            batch_size=TOGETHER,
+            num_proc=arguments.preprocessing_num_workers,
+            remove_columns=lines.column_names,
+            features=_BLOCKS,
+            new_fingerprint=Hasher.hash((FORMAT, column, lines._fingerprint)),
+            desc="Cleaning",
+        )
+    features = Features({"text": Value("string")})
+    lines = blocks.map(_lines_of, batched=True, batch_size=10, remove_columns=["flaws"], features=features)
+    counts = pc.value_counts(pc.list_flatten(blocks.data.column("flaws"))).to_pylist()
+    flaws = Counter({one["values"]: one["counts"] for one in counts})
+    check_usable(source, flaws, len(lines))
+    return lines
 
 
-def read_parts(
-    arguments: DataArguments, files: str | None, dataset_name: str | None, streaming: bool = False
-) -> list[Dataset] | list[IterableDataset]:
-    """The data sets of a corpus, one for each file format. streaming: they are read when they are iterated."""
+def _check_named_once(files: str | None, dataset_name: str | None) -> None:
     if (files is None) == (dataset_name is None):
         raise UserError("name one corpus: `train_file` (a file, folder, or glob) or `dataset_name` (a Hub id)")
-    if files is None:
-        try:
-            return [load_dataset(dataset_name, arguments.dataset_config_name, split="train", streaming=streaming)]
-        except Exception as error:  # the hub client raises many types; all mean that this id gave no data
-            raise UserError(f"dataset_name {dataset_name!r} cannot be loaded: {one_line(error)}") from None
-    parts = []
-    for ending, group in _files_by_format(files).items():
-        builder, options = FORMATS[ending]
-        with readable(files, builder):
-            parts.append(load_dataset(builder, data_files=group, split="train", streaming=streaming, **options))
-    return parts
 
 
-@contextmanager
-def readable(source: str, builder: str) -> Iterator[None]:
-    """Turn any error of a reader of `datasets` into a UserError that names the corpus."""
+def _load_hub(arguments: DataArguments, name: str, streaming: bool = False) -> Dataset | IterableDataset:
     try:
-        yield
+        return load_dataset(name, arguments.dataset_config_name, split="train", streaming=streaming)
+    except Exception as error:  # the hub client raises many types; all mean that this id gave no data
+        _check_cache(error)
+        raise UserError(f"dataset_name {name!r} cannot be loaded: {one_line(error)}") from None
+
+
+def _cached(names: list[str], column: str, fingerprint: str) -> Dataset:
+    """The cleaned blocks of files."""
+    try:
+        made = {"files": names, "columns": [column] * len(names)}
+        return Dataset.from_generator(_clean_blocks, _BLOCKS, gen_kwargs=made, fingerprint=fingerprint)
     except Exception as error:
-        reason = one_line(error.__cause__ or error)
-        if any(sign in reason for sign in NO_ROWS):
-            raise nothing_usable(source) from None
-        raise LocalError(f"corpus {source!r} cannot be read as {builder}: {reason}") from None
+        for cause in (error, error.__cause__):
+            if isinstance(cause, UserError):
+                raise cause from None
+        _check_cache(error)
+        raise
+
+
+def _clean_blocks(files: list[str], columns: list[str]) -> Iterator[dict[str, list[str]]]:
+    for file, column in zip(files, columns, strict=True):
+        rows = read_rows(file, column)
+        while block := list(itertools.islice(rows, TOGETHER)):
+            yield _block(texts_of(file, block, column))
+        yield _block([])  # a data set without a row is none
+
+
+def _block(values: list[Any]) -> dict[str, list[str]]:
+    lines, flaws = clean_lines(values)
+    return {"text": lines, "flaws": list(flaws.elements())}
+
+
+def _batch_block(batch: dict[str, list], column: str) -> dict[str, list[list[str]]]:
+    return {name: [values] for name, values in _block(batch[column]).items()}
+
+
+def _lines_of(blocks: dict[str, list[list[str]]]) -> dict[str, list[str]]:
+    return {"text": list(chain.from_iterable(blocks["text"]))}
+
+
+def _check_cache(error: Exception) -> None:
+    """Raise LocalError for an error of writing to the cache."""
+    for cause in (error, error.__cause__, error.__context__):
+        if isinstance(cause, OSError) and cause.errno in NOT_WRITTEN | {errno.ENOTDIR}:
+            raise LocalError(
+                f"the cache of `datasets` in {datasets.config.HF_DATASETS_CACHE} cannot be written "
+                f"({cause.strerror}): set HF_HOME in the environment to a folder with room"
+            ) from None
 
 
 def refuse_streaming(arguments: DataArguments, what: str) -> None:
@@ -92,30 +144,44 @@ def refuse_streaming(arguments: DataArguments, what: str) -> None:
         raise UserError(f"`streaming` reads a corpus as training goes on, which does not serve {what}")
 
 
-def clean(batch: dict[str, list]) -> dict[str, list]:
-    """Mend the column `text` and drop its empty lines; the column `flaws` lists what was mended in each line."""
-    texts, flaws = [], []
-    for value in batch["text"]:
+def clean_lines(values: Iterable[Any]) -> tuple[list[str], Counter]:
+    """The usable lines among some, mended; and how many lines have each flaw."""
+    lines, flaws = [], Counter()
+    for value in values:
         raw = "" if value is None else str(value)
-        unusable = set(_UNUSABLE.findall(raw))
-        if text := _UNUSABLE.sub("", raw).strip():
-            found = {INVALID: "\ufffd" in unusable, CONTROL: unusable - {"\ufffd"}, LONG: len(text) > LONG_LINE}
-            texts.append(text)
-            flaws.append([flaw for flaw, is_there in found.items() if is_there])
-    return {"text": texts, "flaws": flaws}
+        kept, unusable = _UNUSABLE.subn("", raw)
+        composed = unicodedata.normalize("NFC", kept)
+        text = composed.lstrip("\ufeff").strip()  # a byte order mark inside a file of joined ones
+        if unusable and unusable >= len(text):
+            flaws[UNREADABLE] += 1
+        elif not text:
+            flaws[EMPTY] += 1
+        else:
+            lines.append(text)
+            invalid = raw.count("\ufffd")
+            found = {INVALID: invalid, CONTROL: unusable > invalid, DECOMPOSED: composed != kept}
+            found[LONG] = len(text) > LONG_LINE
+            flaws.update(flaw for flaw, is_there in found.items() if is_there)
+    return lines, flaws
 
 
-def clean_lines(values: list[Any]) -> tuple[list[str], Counter]:
-    """The usable lines among some, and how many lines have each flaw."""
-    cleaned = clean({"text": values})
-    empty = len(values) - len(cleaned["text"])
-    return cleaned["text"], Counter({EMPTY: empty}) + Counter(chain.from_iterable(cleaned["flaws"]))
-
-
-def warn_of_flaws(source: str, counts: Counter) -> None:
+def warn_of_flaws(source: str, flaws: Counter) -> None:
     """Log how many lines were mended and dropped, if any were."""
-    if counts:
-        logger.warning("%s: %s", source, ", ".join(f"{n:,} {flaw}" for flaw, n in counts.items()))
+    if flaws:
+        logger.warning("%s: %s", source, ", ".join(f"{n:,} {flaw}" for flaw, n in flaws.items()))
+
+
+def check_usable(source: str, flaws: Counter, lines: int) -> None:
+    """Warn of flaws. Raises UserError where no line is left, or too many are lost. lines: how many are left."""
+    warn_of_flaws(source, flaws)
+    if not lines:
+        raise nothing_usable(source)
+    share = flaws[UNREADABLE] / (flaws[UNREADABLE] + lines)
+    if share > MOST_DAMAGED:
+        raise LocalError(
+            f"corpus {source!r}: {share:.0%} of the lines cannot be read: are they damaged, in another encoding than "
+            "UTF-8, or no texts in the column `text_column`?"
+        )
 
 
 def nothing_usable(source: str) -> UserError:
@@ -128,75 +194,48 @@ class Source:
 
     def __init__(self, arguments: DataArguments, block: int = BLOCK):
         """block: lines of a block. Raises UserError for an unreadable corpus, or one without the column of texts."""
+        _check_named_once(arguments.train_file, arguments.dataset_name)
         self.name = arguments.train_file or arguments.dataset_name
         self.column = arguments.text_column
         self.block = block
-        for part in (parts := read_parts(arguments, arguments.train_file, arguments.dataset_name, streaming=True)):
-            with readable(self.name, part.info.builder_name):
-                row = next(iter(part), {self.column: None})
-            _check_column(self.column, list(row), self.name)
-        self.files = [(part, index) for part in parts for index in range(part.num_shards)]
+        self.hub = None
+        if arguments.train_file is None:
+            self.hub = _load_hub(arguments, self.name, streaming=True)
+            with readable(self.name):
+                check_column(self.column, list(next(iter(self.hub), {self.column: None})), self.name)
+            self.files = [f"{self.name} {index}" for index in range(self.hub.num_shards)]
+        else:
+            self.files = corpus_files(self.name)
+            for file in self.files:
+                check_file(file, self.column)
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def blocks(self, file: int) -> Iterator[pa.ChunkedArray]:
-        """The lines of a file, `block` at a time."""
-        part, index = self.files[file]
-        with readable(self.name, part.info.builder_name):
-            lines = part.shard(part.num_shards, index).select_columns(self.column).with_format("arrow")
-            for table in lines.iter(self.block):
-                yield table[self.column].cast(pa.string())
+    def blocks(self, file: int) -> Iterator[Sequence[Any]]:
+        """The rows of a file, `block` at a time, as cheap as they come: most workers only read past most of them."""
+        if self.hub is None:
+            rows = read_rows(self.files[file], self.column)
+            while block := list(itertools.islice(rows, self.block)):
+                yield block
+        else:
+            with readable(self.name):
+                lines = self.hub.shard(self.hub.num_shards, file).select_columns(self.column).with_format("arrow")
+                for table in lines.iter(self.block):
+                    yield table[self.column].cast(pa.string())
+
+    def texts(self, file: int, rows: Sequence[Any]) -> list[str | None]:
+        """The texts of rows that `blocks` gave."""
+        return rows.to_pylist() if self.hub is not None else texts_of(self.files[file], rows, self.column)
 
 
 def first_lines(source: Source, count: int) -> list[str]:
     """The first usable lines: at least `count`, or all there are. Raises UserError if there is none."""
     lines, flaws = [], Counter()
-    for block in chain.from_iterable(map(source.blocks, range(len(source)))):
-        usable, found = clean_lines(block.to_pylist())
+    for file, rows in ((number, rows) for number in range(len(source)) for rows in source.blocks(number)):
+        usable, found = clean_lines(source.texts(file, rows))
         lines, flaws = lines + usable, flaws + found
         if len(lines) >= count:
             break
-    if not lines:
-        raise nothing_usable(source.name)
-    warn_of_flaws(f"the first lines of {source.name}", flaws)
+    check_usable(f"the first lines of {source.name}", flaws, len(lines))
     return lines
-
-
-def _check_column(column: str, columns: list[str], source: str) -> None:
-    if column not in columns:
-        raise UserError(f"{source} has no column `{column}`; set `text_column` to one of {columns}")
-
-
-def _select_text(lines: Dataset, column: str, source: str) -> Dataset:
-    """The one column `text`, of one type, so that files of several formats make one corpus."""
-    _check_column(column, lines.column_names, source)
-    try:
-        return lines.select_columns(column).rename_columns({column: "text"}).cast_column("text", Value("string"))
-    except (ValueError, TypeError, pa.ArrowException) as error:  # lists, objects
-        raise UserError(f"{source}: `text_column` {column!r} holds no text: {one_line(error)}") from None
-
-
-def _files_by_format(pattern: str) -> dict[str, list[str]]:
-    """The files of a path or glob that are not empty, by their endings in `FORMATS`."""
-    endings = f"{', '.join(FORMATS)}, or one of these and {' or '.join(COMPRESSED)}"
-    if os.path.isdir(pattern):
-        files = [str(file) for file in Path(pattern).rglob("*") if file.is_file() and _ending(file.name)]
-    else:  # the name of a file may read as a glob
-        files = [pattern] if os.path.isfile(pattern) else filter(os.path.isfile, glob.glob(pattern, recursive=True))
-    groups: dict[str | None, list[str]] = {}
-    for file in sorted(files):
-        groups.setdefault(_ending(file), []).append(file)
-    if not groups:
-        raise UserError(f"no corpus at {pattern!r}: give a file, a folder, or a glob of files that end in {endings}")
-    if None in groups:
-        raise UserError(f"{groups[None][0]}: a corpus file ends in {endings}")
-    groups = {ending: [file for file in group if os.path.getsize(file)] for ending, group in groups.items()}
-    if not any(groups.values()):
-        raise UserError(f"{pattern!r} has no usable line of text: every file is empty")
-    return {ending: group for ending, group in groups.items() if group}
-
-
-def _ending(name: str) -> str | None:
-    bare = name.removesuffix(next(filter(name.endswith, COMPRESSED), ""))
-    return next(filter(bare.endswith, FORMATS), None)

@@ -14,7 +14,7 @@ from tokenizers.normalizers import Lowercase
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
 from distillation.corpus.examples import Encoder, check_examples, tokenize
-from distillation.text.reading import clean, load_lines
+from distillation.text.reading import clean_lines, load_lines
 from distillation.vocabularies.mapping import VocabularyMap
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
@@ -28,7 +28,7 @@ PIECES = [
     *("стол", "студент", " студенты ", "Где ", " увидел", "журнал", "  "),
 ]
 texts = st.lists(st.sampled_from(PIECES) | st.characters(exclude_categories=["Cs"]), min_size=1, max_size=25)
-texts = texts.map(lambda pieces: "".join(clean({"text": ["".join(pieces)]})["text"])).filter(bool)
+texts = texts.map(lambda pieces: "".join(clean_lines(["".join(pieces)])[0])).filter(bool)
 long_texts = texts.flatmap(lambda text: st.integers(1, 4).map(lambda times: " ".join([text] * times)))
 slow = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 KINDS = ["WordPiece", "byte-level BPE", "Unigram"]
@@ -166,6 +166,12 @@ def test_both_tokenizations_are_cut_at_the_same_characters(readers, corpus_lines
     shown = [teacher.decode(ids[1:-1]) for _, ids in pairs]
     assert "".join(shown) == text + "да"
     assert [ids for ids, _ in pairs] == [student.encode(part) for part in shown]
+
+
+def test_what_fits_in_no_example_is_counted(readers, caplog):
+    """A word of 200 letters is one unknown token to the student, and too long for an example of the teacher's."""
+    examples_of(f"да {'ъё' * 100} да", [readers[kind] for kind in KINDS[:2]], "word", 16)
+    assert "202 characters are in no example" in caplog.text  # its spaces are among them
 
 
 def test_what_a_text_spells_or_a_tokenizer_drops_is_no_special_word(tokenizer, byte_tokenizer):

@@ -102,7 +102,7 @@ def test_a_hub_data_set_is_read_by_its_shards(monkeypatch, corpus_lines):
     rows = Dataset.from_dict({"body": corpus_lines}).to_iterable_dataset(num_shards=4)
     monkeypatch.setattr(reading, "load_dataset", lambda *_, split, streaming: rows if streaming else 0)
     source = Source(DataArguments(dataset_name="somebody/something", text_column="body"), BLOCK)
-    blocks = [[block.to_pylist() for block in source.blocks(file)] for file in range(len(source))]
+    blocks = [[source.texts(file, rows) for rows in source.blocks(file)] for file in range(len(source))]
     assert [len(block) for block in blocks[0]] == [64, 36] and len(blocks) == 4
     assert sum(sum(blocks, []), []) == corpus_lines
 
@@ -234,7 +234,7 @@ def test_a_corpus_is_judged_by_its_first_lines(corpus_file, corpus_lines):
     blocks = source.blocks(0)
     source.blocks = lambda _: blocks
     assert first_lines(source, 200) == corpus_lines[:256]
-    assert next(blocks).to_pylist() == corpus_lines[256:320], "what follows is not read yet"
+    assert next(blocks) == corpus_lines[256:320], "what follows is not read yet"
 
 
 @pytest.mark.parametrize(

@@ -69,9 +69,12 @@ def test_text_column_is_taken_by_name(tmp_path):
         ("c.txt", "\n \n\t\n\u00a0\n\x00\n", "no usable line"),
         ("c.txt.gz", gzip.compress(b""), "no usable line"),
         ("c.csv", "text\n", "no usable line"),
-        ("c.jsonl", '{"text": "целая"}\n{"text": "разор', "cannot be read as json"),
+        ("c.jsonl", '{"text": "целая"}\n{"text": "разор', "50% of the lines cannot be read"),
         ("c.txt.gz", gzip.compress(b"text\n" * 2000)[:-20], "cannot be read as text"),
-        ("c.jsonl", '{"text": ["а"]}\n', "`text_column` 'text' holds no text"),
+        ("c.jsonl", '{"text": ["а"]}\n', "no usable line.*`text_column`"),
+        ("c.csv", "text\nодна\nдве,три\n", "50% of the lines cannot be read"),
+        ("c.csv", 'text\nодна\n"открыта\nдве\n', "cannot be read as csv"),
+        ("c.parquet", "не parquet", "cannot be read as parquet"),
     ],
 )
 def test_unreadable_corpora_are_refused_by_name(tmp_path, name, content, message):

@@ -1,0 +1,234 @@
+"""The files of a corpus: which they are, whether they are what they seem, and their rows. Only the column of texts is
+looked at: what another column holds is nobody's business."""
+
+import csv
+import glob
+import hashlib
+import io
+import itertools
+import json
+import logging
+import os
+import re
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import charset_normalizer
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from distillation.config.errors import LocalError, UserError, one_line
+
+logger = logging.getLogger(__name__)
+
+FORMATS = {".txt": "text", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
+COMPRESSED = {".gz": "gzip", ".zst": "zstd"}  # endings, and what `pyarrow` and the command that unpacks call them
+LOST = "\ufffd"  # stands for a row without a text that can be read
+HEAD = 2**20  # bytes by which a file is judged
+JUDGED = 10_000  # JSON lines among which one has the column
+MOST_DAMAGED = 0.1  # share of the lines
+# What systems and editors put beside files, and what publishers put beside a corpus.
+_HIDDEN = re.compile(r"\.|__MACOSX$|\$RECYCLE\.BIN$", re.IGNORECASE)
+_ABOUT = re.compile(r"(readme|licen[cs]e|copying|notice|changelog)\b.*\.txt", re.IGNORECASE)
+
+csv.field_size_limit(2**31 - 1)  # a text may be a book
+
+
+def corpus_files(pattern: str) -> list[str]:
+    """The files of a path or glob that are not empty. Raises UserError if there is none, or one of another format.
+
+    Hidden files are no part of a folder or a glob, nor are texts about the corpus.
+    """
+    endings = f"{', '.join(FORMATS)}, or one of these and {' or '.join(COMPRESSED)}"
+    files, others = [pattern] if os.path.isfile(pattern) else [], []  # the name of a file may read as a glob
+    if not files:
+        is_folder = os.path.isdir(pattern)
+        found = Path(pattern).rglob("*") if is_folder else map(Path, glob.glob(pattern, recursive=True))
+        for path in sorted(path for path in found if path.is_file() and (_format(path) or not is_folder)):
+            unnamed = set(path.parts) - set(Path(pattern).parts)
+            if not any(map(_HIDDEN.match, unnamed)):
+                is_about = _ABOUT.match(path.name) and not _ABOUT.match(Path(pattern).name)
+                (others if is_about else files).append(str(path))
+    if not files:
+        raise UserError(f"no corpus at {pattern!r}: give a file, a folder, or a glob of files that end in {endings}")
+    for file in files:
+        if _format(file) is None:
+            raise UserError(f"{file}: a corpus file ends in {endings}")
+    files = [file for file in files if os.path.getsize(file)]
+    if not files:
+        raise UserError(f"{pattern!r} has no usable line of text: every file is empty")
+    if files != [pattern]:
+        shown = ", ".join(files[:5]) + ", ..." * (len(files) > 5)
+        left_out = f"; left out for their names: {', '.join(others)}" if others else ""
+        logger.info("corpus %r: %d files are read: %s%s", pattern, len(files), shown, left_out)
+    return files
+
+
+def check_file(file: str, column: str) -> None:
+    """Raise UserError for a file that is no UTF-8, has no such column, or cannot be read."""
+    with readable(file):
+        if _format(file) == ".parquet":
+            columns = _parquet(file).schema_arrow.names
+        else:
+            with _unpacked(file) as unpacked:
+                _check_encoding(file, unpacked.read(HEAD))
+            columns = _columns(file, column)
+    check_column(column, columns, file)
+
+
+def check_column(column: str, columns: list[str], source: str) -> None:
+    """Raise UserError for a corpus without the column of texts."""
+    if column not in columns:
+        raise UserError(f"{source} has no column `{column}`; set `text_column` to one of {columns}")
+
+
+def digest(file: str) -> str:
+    """Of what a file holds, and of how it is read."""
+    with open(file, "rb") as opened:
+        return f"{_format(file)} {_packing(file)} {hashlib.file_digest(opened, 'sha256').hexdigest()}"
+
+
+def read_rows(file: str, column: str) -> Iterator[str]:
+    """The rows of a file: what `texts_of` makes texts of. Raises UserError for a file that is torn."""
+    with readable(file):
+        kind = _format(file)
+        if kind == ".parquet":
+            for batch in _parquet(file).iter_batches(1000, columns=[column], use_threads=False):  # it may be a fork
+                yield from _parquet_texts(batch[column])
+        elif kind == ".csv":
+            with _opened(file, newline="") as lines:
+                yield from _csv_texts(lines, column)
+        else:  # JSON has line feeds alone between its lines
+            with _opened(file, newline="\n" if kind == ".jsonl" else None) as lines:
+                yield from (line.rstrip("\n") for line in lines)
+
+
+def texts_of(file: str, rows: list[str], column: str) -> list[str]:
+    """The texts of rows; `LOST` for one that has none."""
+    return [_json_text(row, column) for row in rows] if _format(file) == ".jsonl" else rows
+
+
+@contextmanager
+def readable(source: str) -> Iterator[None]:
+    """Turn any error of a reader into a UserError that names the corpus."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        kind = FORMATS.get(_format(source), "a data set")
+        raise LocalError(f"corpus {source!r} cannot be read as {kind}: {one_line(error.__cause__ or error)}") from None
+
+
+def _packing(name: str | Path) -> str | None:
+    return next(filter(str(name).lower().endswith, COMPRESSED), None)
+
+
+def _format(name: str | Path) -> str | None:
+    bare = str(name).lower().removesuffix(_packing(name) or "")
+    return next(filter(bare.endswith, FORMATS), None)
+
+
+def _unpacked(file: str) -> pa.NativeFile:
+    return pa.input_stream(file, compression=COMPRESSED.get(_packing(file)))
+
+
+def _opened(file: str, newline: str | None) -> io.TextIOWrapper:
+    """Bytes that are not UTF-8 become U+FFFD; a byte order mark is no text."""
+    return io.TextIOWrapper(_unpacked(file), "utf-8-sig", "replace", newline)
+
+
+def _parquet(file: str) -> pq.ParquetFile:
+    return pq.ParquetFile(pa.BufferReader(_unpacked(file).read()) if _packing(file) else file)
+
+
+def _columns(file: str, column: str) -> list[str]:
+    """The columns of a file; of JSON those of the first lines."""
+    if _format(file) == ".txt":
+        return ["text"]
+    with _opened(file, newline="") as lines:
+        if _format(file) == ".csv":
+            return next(csv.reader(lines), [column])
+        columns: dict[str, None] = {}
+        for line in itertools.islice(lines, JUDGED):
+            row = _json(line)
+            columns |= dict.fromkeys(row if isinstance(row, dict) else [])
+            if column in columns:
+                break
+    return list(columns) or [column]  # where no line can be read, `text_column` is not to blame
+
+
+def _check_encoding(file: str, head: bytes) -> None:
+    """Raise UserError for text of another encoding. Single damaged bytes are mended, but here nothing would be left.
+
+    In such a file most characters beyond ASCII are no UTF-8; UTF-16 is full of NUL.
+    """
+    text = head.decode("utf-8", "replace")
+    lines = text.splitlines()
+    damaged = sum("\ufffd" in line or "\0" in line for line in lines)
+    bad, good = text.count("\ufffd") + text.count("\0"), len(re.findall("[^\0-\x7f\ufffd]", text))
+    if bad <= good or damaged <= MOST_DAMAGED * len(lines):
+        return
+    guess = charset_normalizer.from_bytes(head[: 2**16]).best()
+    unpack = {".gz": "gzip -dc", ".zst": "zstd -dc"}.get(_packing(file), "cat")
+    encoding = guess.encoding.replace("_", "-").upper() if guess else "ITS-ENCODING"
+    encoding = re.sub("(?<=UTF-..)-", "", encoding)  # UTF-16-LE is UTF-16LE to iconv
+    shown = (
+        f"{encoding}, as which it begins {str(guess).split(chr(10))[0][:30].strip()!r}"
+        if guess
+        else "another encoding"
+    )
+    raise UserError(
+        f"corpus file {file} is no UTF-8 but probably {shown}: convert it, `{unpack} {shlex.quote(file)} | "
+        f"iconv -f {encoding} -t UTF-8 > NEW-FILE`"
+    )
+
+
+def _parquet_texts(values: pa.Array) -> list[str]:
+    try:
+        values = values if pa.types.is_binary(values.type) else values.cast(pa.string())
+    except pa.ArrowException:  # lists, objects
+        return [LOST] * len(values)
+    # As bytes: a writer does not check what it calls UTF-8.
+    return [
+        "" if value is None else value.decode("utf-8", "replace") for value in values.cast(pa.binary()).to_pylist()
+    ]
+
+
+def _csv_texts(lines: io.TextIOWrapper, column: str) -> Iterator[str]:
+    rows = csv.reader(lines, strict=True)
+    header = next(rows, [column])
+    place = header.index(column)
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "unexpected end" in str(error):  # an open quote has taken all the rest
+                raise
+            yield LOST
+            continue
+        if row:
+            yield row[place] if len(row) == len(header) else LOST
+
+
+def _json(line: str) -> Any:
+    try:
+        return json.loads(line, strict=False)  # control characters are mended later
+    except (ValueError, RecursionError):
+        return None
+
+
+def _json_text(line: str, column: str) -> str:
+    if not line.strip():
+        return ""
+    row = _json(line)
+    value = (row.get(column) or "") if isinstance(row, dict) else LOST
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    # Half of an emoji, cut in two, is no character.
+    return re.sub("[\ud800-\udfff]", "\ufffd", value) if isinstance(value, str) else LOST
