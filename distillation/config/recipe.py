@@ -61,7 +61,14 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# YAML 1.1 reads 1e-7 as text: it wants 1.0e-7.
+# YAML 1.1 reads the language `no`, and the strategy `no`, as false.
+_BOOLEAN = "tag:yaml.org,2002:bool"
+_Loader.yaml_implicit_resolvers = {
+    first: [known for known in resolvers if known[0] != _BOOLEAN]
+    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOLEAN, re.compile("(true|false)$", re.IGNORECASE), [*"tTfF"])
+# It reads 1e-7 as text: it wants 1.0e-7.
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), [*"-+0123456789"])
 
 

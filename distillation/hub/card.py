@@ -17,6 +17,7 @@ from distillation.runs.files import METRICS, held_out_table, without_folders
 
 TEMPLATE = Path(__file__).with_name("card_template.md")
 THIS = "this model"
+FACTS = ("language", "license", "license_name", "license_link", "base_model")
 PARTS = ("validation", "test")
 # The models whose held-out figures `all_results.json` has, by the start of their keys.
 HELD_OUT = {"teacher": "teacher", "student_before": "this model before training", "student": THIS}
@@ -106,7 +107,7 @@ def _front_matter(title: str, results: Mapping[str, Any], scores: Sequence[dict]
         found += _task_results(results | {"test": own}, "")
     found += [one for score in scores if score["model"] == THIS for one in _task_results(score, ", fine-tuned")]
     return ModelCardData(
-        **{key: results[key] for key in ("language", "license", "base_model")},
+        **{key: results[key] for key in FACTS if key in results},
         datasets=[data] if data else None,
         library_name="transformers",
         pipeline_tag=tag,

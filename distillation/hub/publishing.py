@@ -7,7 +7,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from huggingface_hub import ModelCard
+import yaml
+from huggingface_hub import hf_hub_download
+from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
 from distillation.hub.card import model_card
 from distillation.hub.measured import what_is_measured
@@ -20,6 +22,7 @@ if TYPE_CHECKING:  # a finished folder is published without them
     from distillation.config.arguments import CardArguments
 
 LANGUAGE, LICENSE = "ru", "unknown"  # where neither the user nor the base model says another
+OF_LICENSE = ("license_name", "license_link")  # what `license: other` means
 
 logger = logging.getLogger(__name__)
 
@@ -62,10 +65,14 @@ def card_facts(folder: Path, source: str | None, card_args: "CardArguments") -> 
     base = _front_matter(source) if source else {}
     license = card_args.license or base.get("license") or LICENSE
     warn_of_licence(license)
+    terms = {} if card_args.license else {key: base[key] for key in OF_LICENSE if key in base}
+    if "://" not in terms.get("license_link", "://") and on_hub(source):  # a file beside the base model's card
+        terms["license_link"] = f"https://huggingface.co/{source}/blob/main/{terms['license_link']}"
     return {
         "model_bytes": (folder / files.WEIGHTS).stat().st_size,
         "language": card_args.language or base.get("language") or LANGUAGE,
         "license": license,
+        **terms,
         "base_model": card_args.base_model or (source if source and on_hub(source) else None),
         "versions": {library: version(library) for library in ("torch", "transformers")},
     }
@@ -83,9 +90,12 @@ def on_hub(name: str) -> bool:
 
 
 def _front_matter(source: str) -> dict[str, Any]:
-    """Of another model's card; empty where there is none."""
+    """Of another model's card, all values as text: YAML 1.1 reads the language `no` as false. Empty where there is
+    none."""
     try:
-        return ModelCard.load(Path(source, files.CARD) if Path(source).exists() else source).data.to_dict()
+        path = Path(source, files.CARD) if Path(source).exists() else hf_hub_download(source, files.CARD)
+        card = Path(path).read_text(encoding="utf-8-sig")
+        return dict(yaml.load(REGEX_YAML_BLOCK.search(card)[2], yaml.BaseLoader))
     except Exception:  # no network, no card, a broken card: nothing depends on it
         return {}
 

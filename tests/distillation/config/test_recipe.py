@@ -2,7 +2,7 @@
 
 import pytest
 
-from distillation.config.arguments import ARGUMENTS, DataArguments
+from distillation.config.arguments import ARGUMENTS, CardArguments, DataArguments
 from distillation.config.errors import UserError
 from distillation.config.recipe import parse_recipe
 
@@ -15,6 +15,8 @@ def test_command_line_over_recipe_over_default(tmp_path):
         model, data, masking, objective, *_ = parse_recipe(*ARGUMENTS, argv=argv)
         assert (model.student_layers, objective.temperature, objective.kl_positions) == (3, 5.0, "all")
         assert (data.max_length, masking.masking_unit) == (32, "token")
+    path.write_text("language: [ru, no]\nstreaming: yes\n", encoding="utf-8")  # YAML 1.1: false and true
+    assert parse_recipe(CardArguments, DataArguments, argv=[f"--config={path}"])[0].language == ["ru", "no"]
     path.write_text("max_length: 32\n", encoding="utf-8")  # the default runs only where nothing is said
     for argv, length in (([], 32), (["--text_column", "t"], 128)):
         assert parse_recipe(DataArguments, argv=argv, default=path)[0].max_length == length

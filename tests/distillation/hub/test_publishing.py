@@ -3,6 +3,7 @@
 import pytest
 
 from distillation.config.arguments import CardArguments
+from distillation.hub import publishing
 from distillation.hub.publishing import card_facts
 
 CARD = "---\nlanguage: [ru, uk]\nlicense: cc-by-4.0\n---\n# teacher\n"
@@ -24,3 +25,17 @@ def test_languages_and_licence_are_the_teachers_unless_the_user_knows_better(tmp
     facts = card_facts(tmp_path, str(tmp_path), CardArguments(**given))
     assert (facts["language"], facts["license"], facts["base_model"], facts["model_bytes"]) == (*expected, 5)
     assert card_facts(tmp_path, "someone/asleep", CardArguments())["base_model"] == "someone/asleep"
+
+
+def test_norwegian_is_no_boolean_and_a_licence_of_its_own_keeps_its_name(tmp_path, monkeypatch):
+    """YAML 1.1 reads `no` as false. `license: other` means nothing without the rest; its link may be a file beside the
+    teacher's card."""
+    card = "---\nlanguage:\n- ru\n- no\nlicense: other\nlicense_name: own\nlicense_link: LICENSE.md\n---\n"
+    for file, text in (("model.safetensors", "12345"), ("README.md", card)):
+        (tmp_path / file).write_text(text, encoding="utf-8")
+    monkeypatch.setattr(publishing, "hf_hub_download", lambda *_: tmp_path / "README.md")
+    facts = card_facts(tmp_path, "me/teacher", CardArguments())
+    assert (facts["language"], facts["license"], facts["license_name"]) == (["ru", "no"], "other", "own")
+    assert facts["license_link"] == "https://huggingface.co/me/teacher/blob/main/LICENSE.md"
+    assert card_facts(tmp_path, str(tmp_path), CardArguments())["license_link"] == "LICENSE.md"
+    assert "license_name" not in card_facts(tmp_path, "me/teacher", CardArguments(license="mit"))
