@@ -1,8 +1,10 @@
 """The terms of the objective: pure functions of tensors, the student's before the teacher's.
 
-Each is a mean over its own positions. `mask` is True where a position counts (all unless given). `reduction="sum"`
-returns the sum instead, for a mean over several batches. A mean over no position is 0. Sources: Hinton et al. 2015
-(kl), Sanh et al. 2019 (kl, mlm, cosine), the DistilRuBERT cards (cosine and attention with means of teacher layers).
+Each is a mean over its own positions. `mask` is True where a position counts (all unless given); elsewhere anything
+may stand, NaN included: it is taken out before a term is computed, because 0 * NaN would still reach the gradient.
+`reduction="sum"` returns the sum instead, for a mean over several batches. A mean over no position is 0. Sources:
+Hinton et al. 2015 (kl), Sanh et al. 2019 (kl, mlm, cosine), the DistilRuBERT cards (cosine and attention with means of
+teacher layers).
 """
 
 import torch
@@ -22,11 +24,14 @@ def kl_loss(
 ) -> Tensor:
     """T^2 * KL(softmax(teacher / T) || softmax(student / T)), in nats.
 
-    student_logits, teacher_logits: (..., vocabulary); mask: (...). T^2 keeps the gradient's size as T grows.
+    student_logits, teacher_logits: (..., vocabulary); mask: (...). T^2 keeps the gradient's size as T grows. A token
+    whose teacher logit is -inf adds nothing.
     """
+    if mask is not None:
+        student_logits, teacher_logits = student_logits[mask], teacher_logits[mask]
     rows = -1, student_logits.shape[-1]
     divergence = _RowsKL.apply(student_logits.reshape(rows), teacher_logits.reshape(rows), temperature)
-    return _reduce(divergence.reshape(student_logits.shape[:-1]), mask, reduction)
+    return _reduce(divergence, None, reduction)
 
 
 class _RowsKL(torch.autograd.Function):
@@ -68,7 +73,11 @@ def softmax_kl_(student: Tensor, teacher: Tensor, dim: int = -1) -> tuple[Tensor
     weights = teacher.exp()
     teacher_sums = weights.sum(dim, keepdim=True)
     weights.div_(teacher_sums)
-    divergences = teacher.sub_(student).mul_(weights).sum(dim, keepdim=True)
+    products = teacher.sub_(student).mul_(weights)
+    divergences = products.sum(dim, keepdim=True)
+    # 0 log 0 is 0, where a logit of -inf gives NaN. On a CPU it costs nothing to ask; a GPU would have to wait.
+    if products.device.type != "cpu" or divergences.isnan().any():
+        divergences = products.masked_fill_(weights == 0, 0).sum(dim, keepdim=True)
     student_sums = student.exp_().sum(dim, keepdim=True)
     divergences += (student_sums / teacher_sums).log_()
     return divergences.squeeze(dim), student.div_(student_sums).sub_(weights)
@@ -76,14 +85,19 @@ def softmax_kl_(student: Tensor, teacher: Tensor, dim: int = -1) -> tuple[Tensor
 
 def mlm_loss(logits: Tensor, labels: Tensor, reduction: str = "mean") -> Tensor:
     """Cross-entropy in nats. logits: (..., vocabulary); labels: (...), -100 where a position does not count."""
-    total = F.cross_entropy(logits.float().flatten(0, -2), labels.flatten(), ignore_index=-100, reduction="sum")
-    return total if reduction == "sum" else total / (labels != -100).sum().clamp(min=1)
+    counted = labels != -100
+    if not counted.all():
+        logits, labels = logits[counted], labels[counted]
+    total = F.cross_entropy(logits.flatten(0, -2).float(), labels.flatten(), reduction="sum")
+    return total if reduction == "sum" else total / max(labels.numel(), 1)
 
 
 def cosine_loss(
     student_states: Tensor, teacher_states: Tensor, mask: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
     """1 - cos(student, teacher). student_states, teacher_states: (..., hidden); mask: (...)."""
+    if mask is not None:
+        student_states, teacher_states = (s.masked_fill(~mask[..., None], 0) for s in (student_states, teacher_states))
     distance = 1 - F.cosine_similarity(student_states.float(), teacher_states.float(), dim=-1)
     return _reduce(distance, mask, reduction)
 
@@ -92,8 +106,10 @@ def hidden_mse_loss(
     student_states: Tensor, teacher_states: Tensor, mask: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
     """Mean squared difference over the width. student_states, teacher_states: (..., hidden); mask: (...)."""
-    distance = (student_states.float() - teacher_states.float()).square().mean(-1)
-    return _reduce(distance, mask, reduction)
+    difference = student_states.float() - teacher_states.float()
+    if mask is not None:
+        difference.masked_fill_(~mask[..., None], 0)
+    return _reduce(difference.square().mean(-1), mask, reduction)
 
 
 def attention_loss(
@@ -132,5 +148,5 @@ class _MapsDistance(torch.autograd.Function):
 def _reduce(values: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
     if mask is None:
         mask = torch.ones_like(values, dtype=torch.bool)
-    total = values.masked_fill(~mask, 0).sum()  # not a product: a masked value may be NaN
+    total = values.masked_fill(~mask, 0).sum()
     return total if reduction == "sum" else total / mask.sum().clamp(min=1)

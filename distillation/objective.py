@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -40,8 +41,8 @@ def distillation_terms(
 
     def total(term: str) -> Tensor:
         loss, needs = getattr(losses, f"{term}_loss"), TERMS[term].needs
-        if needs == "labels":
-            return loss(labelled, batch["labels"][batch["unlabelled"] :], reduction="sum")
+        if needs == "labels":  # all have one: a GPU need not wait to be told
+            return F.cross_entropy(labelled.float(), batch["labels"][batch["unlabelled"] :], reduction="sum")
         if needs == "maps":
             return _over_layers(loss, student.attentions, targets.attentions, mask)
         if needs == "states":
@@ -97,7 +98,8 @@ def on_teacher_positions(
 
 
 def _renormalised(maps: Tensor, compared: Tensor) -> Tensor:
-    kept = maps.float() * compared[:, None, None, :]
+    pairs = compared[:, None, :, None] & compared[:, None, None, :]
+    kept = maps.float().masked_fill(~pairs, 0)  # not a product: there may be NaN elsewhere
     return kept / kept.sum(-1, keepdim=True).clamp(min=1e-9)
 
 

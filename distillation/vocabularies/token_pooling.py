@@ -8,15 +8,17 @@ def pool_states(states: Tensor, index: Tensor, length: int) -> Tensor:
     """The mean of the states (batch, student length, width) that belong to each teacher position: (batch, length,
     width). index: (batch, student length), a teacher position or -1 for none; 0 where there is nothing."""
     with torch.autocast(states.device.type, enabled=False):
-        return _means(_belongs(index, length)) @ states.float()
+        states = states.float().masked_fill(index[..., None] < 0, 0)  # 0 * NaN would be NaN
+        return _means(_belongs(index, length)) @ states
 
 
 def pool_attention(maps: Tensor, index: Tensor, length: int) -> Tensor:
     """Attention maps (batch, heads, student length, student length) as (batch, heads, length, length): the mean over
     the positions that look, the sum over those that are looked at. index: as for `pool_states`."""
-    belongs = _belongs(index, length)[:, None]
+    belongs, outside = _belongs(index, length)[:, None], index < 0
     with torch.autocast(maps.device.type, enabled=False):
-        return _means(belongs) @ (maps.float() @ belongs.mT)
+        maps = maps.float().masked_fill(outside[:, None, :, None] | outside[:, None, None, :], 0)
+        return _means(belongs) @ (maps @ belongs.mT)
 
 
 def _belongs(index: Tensor, length: int) -> Tensor:

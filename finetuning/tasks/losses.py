@@ -1,9 +1,8 @@
 """The loss of a task, as sums over places: a text, a word, or an end of an answer, each with scores of classes."""
 
-import torch.nn.functional as F
 from torch import Tensor
 
-from distillation.losses import kl_loss
+from distillation.losses import kl_loss, mlm_loss
 
 IGNORED = -100  # a label that does not count
 NEVER = -1e4  # the score of a class that cannot be: infinity would make the KL of it NaN
@@ -14,7 +13,7 @@ def label_loss(scores: Tensor, labels: Tensor) -> Tensor:
 
     scores: (..., classes); labels: (...)
     """
-    return F.cross_entropy(scores.flatten(0, -2).float(), labels.flatten(), ignore_index=IGNORED, reduction="sum")
+    return mlm_loss(scores, labels, reduction="sum")
 
 
 def teacher_loss(scores: Tensor, teacher_scores: Tensor, labels: Tensor, temperature: float) -> Tensor:

@@ -22,6 +22,21 @@ def test_kl_by_hand(temperature):
     assert losses.kl_loss(teacher, student.detach(), temperature).item() == pytest.approx(swapped, rel=1e-5)
 
 
+@pytest.mark.parametrize("student_too", [False, True])
+def test_a_token_that_the_teacher_rules_out_adds_nothing(student_too):
+    """(3/4, 1/4, 0) against (1/3, 1/3, 1/3), or against (1/2, 1/2, 0); also along columns, as across vocabularies."""
+    never, share = -math.inf, 1 / 2 if student_too else 1 / 3
+    student = torch.tensor([[0.0, 0.0, never if student_too else 0.0]], requires_grad=True)
+    teacher = torch.tensor([[LOG3, 0.0, never]])
+    loss = losses.kl_loss(student, teacher)
+    loss.backward()
+    expected = 0.75 * math.log(0.75 / share) + 0.25 * math.log(0.25 / share)
+    assert loss.item() == pytest.approx(expected, rel=1e-6)
+    torch.testing.assert_close(student.grad, torch.tensor([[share - 0.75, share - 0.25, (1 - 2 * share)]]))
+    columns, _ = losses.softmax_kl_(student.detach().t().clone(), teacher.t().clone(), dim=0)
+    assert columns.item() == pytest.approx(expected, rel=1e-6)
+
+
 def test_kl_is_computed_in_fp32_whatever_comes_in():
     """In bf16 a softmax over a large vocabulary loses most of its digits."""
     torch.manual_seed(0)
@@ -30,10 +45,14 @@ def test_kl_is_computed_in_fp32_whatever_comes_in():
     assert losses.kl_loss(student.bfloat16(), teacher.bfloat16()).item() == pytest.approx(exact.item(), rel=1e-6)
 
 
-def test_mlm_by_hand():
+@pytest.mark.parametrize("ignored", [7.0, math.inf, math.nan])
+def test_mlm_by_hand(ignored):
     """-log(3/4) at the first position; the second is ignored. Without any label it is 0."""
-    logits = torch.tensor([[LOG3, 0.0], [7.0, -7.0]])
-    assert losses.mlm_loss(logits, torch.tensor([0, -100])).item() == pytest.approx(-math.log(0.75), rel=1e-6)
+    logits = torch.tensor([[LOG3, 0.0], [ignored, -7.0]], requires_grad=True)
+    loss = losses.mlm_loss(logits, torch.tensor([0, -100]))
+    loss.backward()
+    assert loss.item() == pytest.approx(-math.log(0.75), rel=1e-6)
+    torch.testing.assert_close(logits.grad, torch.tensor([[-0.25, 0.25], [0.0, 0.0]]))
     for count in (0, 2):
         assert losses.mlm_loss(torch.randn(count, 5), torch.full((count,), -100)).item() == 0
 
@@ -64,17 +83,17 @@ MASK = torch.tensor([[True, True, False], [True, False, False]])
 
 @pytest.mark.parametrize("loss", SHAPES)
 def test_what_is_masked_does_not_matter(loss):
-    """Padding holds anything, NaN included, and must reach neither the value nor the gradient."""
+    """Padding of either model holds anything, and must reach neither the value nor the gradient."""
     torch.manual_seed(0)
-    student, teacher = torch.randn(SHAPES[loss]), torch.randn(SHAPES[loss])
+    student, teacher = torch.randn(SHAPES[loss], requires_grad=True), torch.randn(SHAPES[loss])
     pairs = MASK[:, None, :, None] & MASK[:, None, None, :] if loss is losses.attention_loss else MASK[:, :, None]
-    spoilt = torch.where(pairs, student, torch.tensor(1e3)).requires_grad_()
-    value = loss(spoilt, teacher, mask=MASK)
-    assert value.item() == pytest.approx(loss(student, teacher, mask=MASK).item(), rel=1e-6)
-    value.backward()
-    assert torch.all(spoilt.grad[~pairs.expand_as(spoilt)] == 0)
-    nan = torch.where(pairs, student, torch.tensor(float("nan")))
-    assert loss(nan, teacher, mask=MASK).item() == pytest.approx(value.item(), rel=1e-6)
+    value = loss(student, teacher, mask=MASK)
+    (right,) = torch.autograd.grad(value, student)
+    assert torch.all(right[~pairs.expand_as(right)] == 0)
+    for bad in (1e3, math.inf, math.nan):
+        spoilt, target = (torch.where(pairs, one.detach(), torch.tensor(bad)) for one in (student, teacher))
+        found = loss(spoilt.requires_grad_(), target, mask=MASK)
+        torch.testing.assert_close((found, *torch.autograd.grad(found, spoilt)), (value, right))
     positions = (2 * 2 + 1 * 1) if loss is losses.attention_loss else 3
     total = loss(student, teacher, mask=MASK, reduction="sum")  # the trainer divides sums itself
     assert value.item() == pytest.approx(total.item() / positions, rel=1e-6)

@@ -8,9 +8,10 @@ import torch
 
 from distillation.config.arguments import ObjectiveArguments
 from distillation.config.terms import TERMS
+from distillation.losses import attention_loss
 from distillation.models.mlm_head import Outputs
 from distillation.models.teacher import targets_of
-from distillation.objective import compared_layers, distillation_terms
+from distillation.objective import _renormalised, compared_layers, distillation_terms
 
 OFF = {f"weight_{term}": 0.0 for term in TERMS}
 MASK = torch.tensor([[True, True, False]])
@@ -130,3 +131,12 @@ def test_all_terms_across_vocabularies_by_loops(alignment):
     assert sums["cosine"].item() == pytest.approx(cosine, rel=1e-5)
     assert sums["hidden_mse"].item() == pytest.approx(mse, rel=1e-5)
     assert sums["attention"].item() == pytest.approx(attention, rel=1e-5)
+
+
+def test_padding_of_renormalised_maps_reaches_no_gradient():
+    maps = torch.full((1, 2, 3, 3), 1 / 3)
+    maps[..., 2, :] = maps[..., 2] = math.nan
+    normalised = _renormalised(maps.requires_grad_(), MASK)
+    torch.testing.assert_close(normalised[..., :2, :2], torch.full((1, 2, 2, 2), 0.5))
+    attention_loss(normalised, torch.zeros_like(maps), MASK).backward()
+    assert maps.grad.isfinite().all()

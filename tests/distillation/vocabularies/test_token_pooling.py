@@ -1,5 +1,7 @@
 """Tensors of the student on the positions of the teacher, against loops over pieces."""
 
+import math
+
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,3 +41,13 @@ def test_states_are_means_over_pieces_and_maps_are_means_of_sums(index, seed):
                 torch.autograd.grad((v * outer).sum(), leaf, retain_graph=True)[0] for v in (actual, expected)
             ]
             torch.testing.assert_close(*gradients)
+
+
+def test_what_belongs_nowhere_may_be_anything():
+    """Padding: 0 * NaN would reach every position, and the gradient."""
+    index, states, maps = torch.tensor([[0, 1, 1, -1]]), torch.ones(1, 4, 3), torch.full((1, 1, 4, 4), 0.25)
+    states[:, 3] = maps[..., 3, :] = maps[..., 3] = math.nan
+    for pool, tensor in ((pool_states, states), (pool_attention, maps)):
+        pooled = pool(tensor.requires_grad_(), index, 2)
+        pooled.sum().backward()
+        assert pooled.isfinite().all() and tensor.grad.isfinite().all()
