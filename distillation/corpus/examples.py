@@ -6,11 +6,14 @@ An example is a row of
 * `input_ids`: tokens of the first tokenizer, special tokens included;
 * `word_ids`: for each token its word (with `masking_unit: token`, the token itself), counted from 0, or -1 for tokens
   that are never masked (special tokens);
-* `word_characters`: the number of characters of each word;
+* `word_characters`: the number of characters of each word, white space apart: some tokens hold the space before them;
 * `length`: tokens of the longest input, for length-grouped batches.
 
 With a second tokenizer, `teacher_input_ids` and `teacher_word_ids` hold its tokens of the same characters; a word is
 the same characters in both. `token_alignment.py` adds columns across vocabularies.
+
+Evaluation takes the words of the `text` alone, the same whatever reads them. A token that lies in several, and all
+tokens of these, have the first of them as their word.
 """
 
 import itertools
@@ -37,9 +40,10 @@ from distillation.vocabularies.mapping import VocabularyMap
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2  # of the columns: another number makes cached examples stale
+FORMAT = 3  # of the columns: another number makes cached examples stale
 CUTS_PER_LINE = 2**24  # ids of examples: line * CUTS_PER_LINE + cut
 _PUNCTUATION = r"\p{P}!-/:-@\[-`{-~"  # BERT's notion: Unicode punctuation and every ASCII symbol
+_SPACES = [code for code in range(0x3001) if chr(code).isspace()]
 _WORD = regex.compile(rf"[^\s{_PUNCTUATION}]+|[{_PUNCTUATION}]")
 
 
@@ -130,7 +134,7 @@ class Encoder:
     """How lines become examples. Called with a batch of lines, by `Dataset.map` or a stream, it makes the examples."""
 
     tokenizers: Sequence[PreTrainedTokenizerBase]  # the student's and, where it differs, the teacher's
-    masking_unit: str
+    masking_unit: str  # token, word, or text
     max_length: int
     alignment: str = "same"
     vocabulary: VocabularyMap | None = None  # of the first two tokenizers, for `match` and `reduce`
@@ -151,14 +155,22 @@ class Encoder:
         starts = [offsets[:, 0] for _, offsets in tokens]
         words = _words(text, [offsets for _, offsets in tokens], self.masking_unit)
         for start in starts:  # a tokenizer may drop characters: a word that one model never sees is not masked
-            words = words[np.bincount(_words_at(start, words) + 1, minlength=len(words) + 1)[1:] > 0]
+            words = words[np.bincount(_words_at(start, words, words) + 1, minlength=len(words) + 1)[1:] > 0]
+        cuts_at, units = words[:, 0], [words] * len(tokens)
+        if self.masking_unit == "text":
+            units, words = [_words(text, [offsets], "word") for _, offsets in tokens], _words(text, [], "word")
+            for first, end in (offsets.T for _, offsets in tokens):  # likewise
+                begun, over = np.searchsorted(first, words[:, 1]), np.searchsorted(end, words[:, 0], "right")
+                words = words[begun > over]
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+        characters = np.cumsum(np.append(False, ~np.isin(codes, _SPACES)))  # before each, without white space
         inputs, specials = [*starts], [sum(map(len, reader.around)) for reader in self.readers]
         if self.alignment != "same":
             pairs = token_alignment.pair(text, *tokens, self.alignment, self.vocabulary)
         if self.alignment == "reduce":  # the student's second input has to fit, too
             inputs.append(np.repeat(starts[1], self.vocabulary.sizes.numpy()[pairs["spellings"]]))
             specials.append(specials[1])
-        examples = cut_lines(text, borders, words[:, 0], inputs, [self.max_length - count for count in specials])
+        examples = cut_lines(text, borders, cuts_at, inputs, [self.max_length - count for count in specials])
         lines, cuts, firsts, ends = np.array([*examples], dtype=np.int64).reshape(-1, 4).T
         has_words = np.diff(np.searchsorted(words[:, 0], borders)) > 0
         if left_out := int(np.diff(borders)[has_words].sum() - (ends - firsts).sum()):
@@ -169,14 +181,18 @@ class Encoder:
         of_words = zip(first_words, end_words, firsts, ends, strict=True)
         columns = {
             "id": np.array(indices, dtype=np.int64)[lines] * CUTS_PER_LINE + cuts,
-            "word_characters": [np.diff(np.clip(words[a:b], first, end)).ravel() for a, b, first, end in of_words],
+            "word_characters": [
+                np.diff(characters[np.clip(words[a:b], first, end)]).ravel() for a, b, first, end in of_words
+            ],
             "length": np.max([np.diff(s).ravel() + count for s, count in zip(spans, specials, strict=True)], axis=0),
         }
         around = [reader.around for reader in self.readers]
-        for prefix, (before, after), (ids, offsets), span in zip(self.prefixes, around, tokens, spans, strict=False):
-            at = _words_at(offsets[:, 0], words)
+        of_tokenizers = zip(self.prefixes, around, tokens, spans, units, strict=False)
+        for prefix, (before, after), (ids, offsets), span, hidden_together in of_tokenizers:
+            at = _words_at(offsets[:, 0], hidden_together, words)
             columns[f"{prefix}input_ids"] = [np.concatenate([before, ids[a:b], after]) for a, b in span]
-            at = [np.maximum(at[a:b] - word, -1) for (a, b), word in zip(span, first_words, strict=True)]
+            of_examples = ((at[a:b], word) for (a, b), word in zip(span, first_words, strict=True))
+            at = [np.where(indices < 0, -1, np.maximum(indices - word, 0)) for indices, word in of_examples]
             before, after = np.full_like(before, -1), np.full_like(after, -1)
             columns[f"{prefix}word_ids"] = [np.concatenate([before, inner, after]) for inner in at]
         if self.alignment == "same":
@@ -206,12 +222,17 @@ def _words(text: str, offsets: list[np.ndarray], masking_unit: str) -> np.ndarra
     return np.stack([borders[of_word], borders[of_word + 1]], axis=1)
 
 
-def _words_at(starts: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """For each token the index of the word that its first character lies in, -1 for none."""
-    if not len(words):
+def _words_at(starts: np.ndarray, units: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """For each token the index of the first word in the unit that the token's first character lies in, -1 for none.
+
+    units: spans (units, 2) of words that a tokenization joins; words: spans (words, 2).
+    """
+    if not len(words) or not len(units):
         return np.full(len(starts), -1)
-    index = np.searchsorted(words[:, 0], starts, side="right") - 1
-    return np.where((index >= 0) & (starts < words[index, 1]), index, -1)
+    unit = np.searchsorted(units[:, 0], starts, side="right") - 1
+    word = np.searchsorted(words[:, 0], units[unit, 0]).clip(max=len(words) - 1)
+    inside = (unit >= 0) & (starts < units[unit, 1])
+    return np.where(inside & (words[word, 0] >= units[unit, 0]) & (words[word, 0] < units[unit, 1]), word, -1)
 
 
 def lengths(examples: Any) -> np.ndarray:

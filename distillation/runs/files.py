@@ -36,22 +36,37 @@ NO_RECIPE = ("resume_from_checkpoint", "push_to_hub", "hub_")  # how keys begin 
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a draft to be written, a file or a folder, which takes the place of `path` if the block ends well.
+def replacing(path: str | Path, last: str = "", obsolete: Iterable[str] = ()) -> Iterator[Path]:
+    """Yield a draft to be written, a file or a folder of files, which replaces `path` if the block ends well.
 
-    `path` is complete or as it was, whatever happens. The draft has the same name, in a hidden folder beside it.
+    A file, and a new folder, is complete or as it was, whatever happens. A folder that exists may be mounted, a link,
+    or the working directory, which nothing can rename: each of its files is replaced, those whose names begin with
+    `last` at the end. Then its files `obsolete` are removed unless they are new. All others stay.
     """
     path = Path(path)
+    exists = path.is_dir()
+    path = path.resolve() if exists else path
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path.parent) as beside:
-        draft = Path(beside, path.name)
+    # In a mounted folder itself: what is beside it is on another disk, and perhaps not ours to write to.
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path if exists else path.parent) as hidden:
+        draft = Path(hidden, path.name)
         yield draft
         follow_umask(draft)
-        if path.exists() and path.is_dir() != draft.is_dir():
-            raise UserError(f"{path} is a {'folder' if path.is_dir() else 'file'}: remove it, or name another place")
-        if path.is_dir():  # a folder with files cannot be replaced in one step
-            path.rename(Path(beside, "replaced"))
-        draft.replace(path)
+        if path.exists() and exists != draft.is_dir():
+            raise UserError(f"{path} is a {'folder' if exists else 'file'}: remove it, or name another place")
+        if not exists:
+            draft.replace(path)
+            return
+        files = sorted(draft.iterdir(), key=lambda file: (file.name.startswith(last), file.name))
+        for file in files:
+            file.replace(path / file.name)
+        for name in {*obsolete} - {file.name for file in files}:
+            (path / name).unlink(missing_ok=True)
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether a folder holds no files of anyone: hidden ones, and what a new disk has, do not count."""
+    return all(path.name.startswith(".") or path.name == "lost+found" for path in folder.iterdir())
 
 
 def follow_umask(path: Path) -> None:
@@ -59,8 +74,8 @@ def follow_umask(path: Path) -> None:
     umask = os.umask(0)
     os.umask(umask)
     for file in path.rglob("*") if path.is_dir() else [path]:
-        if file.is_file():
-            file.chmod(file.stat().st_mode | 0o666 & ~umask)
+        if file.is_file() and (mode := file.stat().st_mode) | 0o666 & ~umask != mode:  # some disks know no modes
+            file.chmod(mode | 0o666 & ~umask)
 
 
 def write_text(path: str | Path, text: str) -> None:

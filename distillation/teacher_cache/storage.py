@@ -33,12 +33,12 @@ from distillation.config.errors import LocalError, UserError, one_line
 from distillation.corpus.examples import Corpus
 from distillation.corpus.masking import draw_actions
 from distillation.models.mlm_head import vocabulary_projection
-from distillation.runs.files import replacing, write_json
+from distillation.runs.files import is_empty, replacing, write_json
 
 logger = logging.getLogger(__name__)
 
-SEED = 2205  # of the masks
-FORMAT = 3  # of the rows, the masks, and the description: another number makes a cache unusable
+SEED = 1503  # of the masks; not the evaluation's
+FORMAT = 4  # of the rows, the masks, and the description: another number makes a cache unusable
 DIGESTS = ("format", "teacher", "tokenizers", "corpus", "numpy")  # in the description, without a meaning for people
 PART = 4096  # examples of a file: what an interrupted pass has to do again, at most
 SORTED = 16  # batches that are sorted by length together, and written together
@@ -124,7 +124,7 @@ class TeacherCache:
         if not path.exists():
             if not may_create:
                 raise LocalError(f"{self.name} is not the folder that the first process sees: share it")
-            if self.folder.is_file() or any(not file.name.startswith(".") for file in self.folder.glob("*")):
+            if self.folder.is_file() or (self.folder.is_dir() and not is_empty(self.folder)):
                 raise UserError(f"{self.name} is no cache and no empty folder: name a new one")
             write_json(path, description)
         try:

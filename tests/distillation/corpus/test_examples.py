@@ -92,7 +92,7 @@ def test_the_cuts_of_a_line_hold_all_its_tokens_once(readers, kind, unit, text, 
         assert len(ids) == len(words) == total <= length
         assert (ids[0], words[0], ids[-1], words[-1]) == (tokenizer.cls_token_id, -1, tokenizer.sep_token_id, -1)
         assert set(words) <= set(range(-1, len(sizes)))
-        assert min(sizes) > 0
+        assert unit == "token" or min(sizes) > 0  # a token may be a space
     assert rows["id"][:] == list(range(len(rows)))
 
 
@@ -125,7 +125,7 @@ def test_words_are_the_same_characters_to_both_tokenizers(readers, kinds, text):
     words = [span for span in slow_words(text, spans) if all(starts & set(range(*span)) for starts in shown)]
     assert len(rows) == bool(words)
     for row in rows:
-        assert row["word_characters"] == [end - start for start, end in words]
+        assert row["word_characters"] == [len("".join(text[start:end].split())) for start, end in words]
         for column, found in zip(("word_ids", "teacher_word_ids"), spans, strict=True):
             assert row[column][0] == row[column][-1] == -1
             for word, (start, end) in zip(row[column][1:-1], found, strict=True):

@@ -3,6 +3,7 @@
 import os
 import stat
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -39,11 +40,11 @@ def test_a_file_is_replaced_only_by_a_complete_one(tmp_path):
 
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
 def test_a_folder_is_replaced_only_by_a_complete_one_that_others_may_read(tmp_path, umask, mode):
-    """Files of the earlier folder must not be left among the new ones. safetensors writes for the owner alone."""
+    """A file that is obsolete must not be left among the new ones. safetensors writes for the owner alone."""
     before = os.umask(umask)
     try:
         for name, end in (("first", nullcontext()), ("second", nullcontext()), ("third", pytest.raises(ValueError))):
-            with end, files.replacing(tmp_path / "folder") as draft:
+            with end, files.replacing(tmp_path / "folder", obsolete=["first"]) as draft:
                 draft.mkdir()
                 os.close(os.open(draft / name, os.O_CREAT, 0o600))
                 if name == "third":
@@ -54,3 +55,35 @@ def test_a_folder_is_replaced_only_by_a_complete_one_that_others_may_read(tmp_pa
         files.write_text(tmp_path / "folder", "card")
     assert sorted(tmp_path.rglob("*")) == [tmp_path / "folder", tmp_path / "folder" / "second"]
     assert stat.S_IMODE((tmp_path / "folder" / "second").stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("path", ["../link", ".", "../folder"])
+def test_a_folder_that_nothing_can_rename_gets_new_files_the_model_last(tmp_path, monkeypatch, path):
+    """As a mounted one: the deployed model was gone, then the new one, too. What is nobody's of ours stays."""
+    folder, moved, replace = tmp_path / "folder", [], Path.replace
+    folder.mkdir()
+    (tmp_path / "link").symlink_to(folder)
+    for name in ("model.onnx", "model.old", "notes.txt"):
+        (folder / name).write_text("old")
+
+    def replace_file(source, target):
+        assert source.is_file()
+        moved.append(target.name)
+        return replace(source, target)
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(Path, "replace", replace_file)
+    with files.replacing(path, last="model", obsolete=["model.old", "model.onnx"]) as draft:
+        draft.mkdir()
+        for name in ("model.onnx", "tokenizer.json"):
+            (draft / name).write_text("new")
+        assert (folder / "model.onnx").read_text() == "old"
+    assert moved == ["tokenizer.json", "model.onnx"]
+    found = {file.name: file.read_text() for file in folder.iterdir()}
+    assert found == {"model.onnx": "new", "tokenizer.json": "new", "notes.txt": "old"}
+    assert not files.is_empty(folder)
+    for file in folder.iterdir():
+        file.unlink()
+    (folder / "lost+found").mkdir()
+    (folder / ".keep").touch()
+    assert files.is_empty(folder)
