@@ -26,7 +26,9 @@ PREDICTIONS = "test_predictions.jsonl"
 ALIKE = 1  # points: models are called alike if all of the interval is within this, either way
 NOTE = (
     "Paired bootstrap over test examples and seeds. Each pair stands for itself: of twenty pairs of equal models, one "
-    "will look different. Seeds count as independent, also those that start from the same checkpoint."
+    "will look different. Seeds count as independent, also those that start from the same checkpoint. Intervals of "
+    "few seeds are too narrow: where a seed alone moves a score by 6 points, 72 % of those of two seeds hold the true "
+    "difference and not 95 %; where it moves none, 99 %."
 )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from finetuning.metrics import normalised, word_f1
 from finetuning.tasks import bio_spans as spans
 
-RESAMPLES = 2000
+RESAMPLES, CHUNK = 10_000, 500
 SEED = 0
 METRICS = ("accuracy", "f1", "f1_weighted", "f1_macro", "exact_match")  # those of `statistics_of`
 
@@ -30,16 +30,19 @@ def difference(first: Sequence[np.ndarray], second: Sequence[np.ndarray], score:
     both = np.stack(first), np.stack(second)
     count = both[0].shape[1]
     generator = np.random.default_rng(SEED)
-    weights = np.empty((RESAMPLES, count))  # how often each example is drawn
-    for row in weights:
-        row[:] = np.bincount(generator.integers(count, size=count), minlength=count)
-    observed, resampled = [], []
-    for of_model in both:
-        observed.append(float(score(of_model.sum(1)).mean()))
-        of_all_seeds = score(np.tensordot(weights, of_model, (1, 1)))  # (resamples, seeds)
-        drawn = generator.integers(len(of_model), size=of_all_seeds.shape)
-        resampled.append(np.take_along_axis(of_all_seeds, drawn, axis=1).mean(1))
-    low, high = map(float, np.quantile(resampled[0] - resampled[1], [0.025, 0.975]))
+    observed = [float(score(of_model.sum(1)).mean()) for of_model in both]
+    differences = []
+    for _ in range(RESAMPLES // CHUNK):  # of a large test set all at once would be gigabytes
+        weights = np.empty((CHUNK, count))  # how often each example is drawn
+        for row in weights:
+            row[:] = np.bincount(generator.integers(count, size=count), minlength=count)
+        resampled = []
+        for of_model in both:
+            of_all_seeds = score(np.tensordot(weights, of_model, (1, 1)))  # (resamples, seeds)
+            drawn = generator.integers(len(of_model), size=of_all_seeds.shape)
+            resampled.append(np.take_along_axis(of_all_seeds, drawn, axis=1).mean(1))
+        differences.append(resampled[0] - resampled[1])
+    low, high = map(float, np.quantile(differences, [0.025, 0.975]))
     ends = {"difference": observed[0] - observed[1], "low": low, "high": high}
     return {"first": observed[0], "second": observed[1], **ends}
 
