@@ -19,10 +19,11 @@ from benchmarks.backends.registry import BACKENDS
 from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
-from distillation.runs.files import replacing
+from distillation.runs.files import is_empty, replacing
 
 FORMATS = Literal["onnx-int8", "onnx", "openvino-int8", "openvino"]
 EXPORT = "export.json"
+MODELS = ("model.onnx", "openvino_model.xml", "openvino_model.bin")  # of all formats
 
 
 @dataclass
@@ -30,7 +31,7 @@ class ExportArguments:
     """What becomes what, and how it is checked."""
 
     model_name_or_path: str = key(REQUIRED, "Checkpoint: a folder or Hub id.", path="source")
-    output_dir: str = key(REQUIRED, "Folder to deploy; made anew.")
+    output_dir: str = key(REQUIRED, "Folder to deploy: new, or of an earlier export, whose files are replaced.")
     backend: FORMATS = key("onnx-int8", "What the model becomes.")
     validation_file: str = key("demo", "Text to check it on: a corpus, or `demo`.", path="corpus")
     data_dir: str | None = key(None, "Where the data of its benchmark are now.", path="source")
@@ -38,7 +39,7 @@ class ExportArguments:
 
     def __post_init__(self):
         folder = Path(self.output_dir)
-        if folder.exists() and not (folder / EXPORT).exists() and (folder.is_file() or any(folder.iterdir())):
+        if folder.exists() and not (folder / EXPORT).exists() and (folder.is_file() or not is_empty(folder)):
             raise UserError(f"`output_dir` {self.output_dir!r} holds something else: name a new folder")
 
 
@@ -50,7 +51,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     from benchmarks.backends.deployment import Source, write
 
     source = Source(arguments)
-    with replacing(arguments.output_dir) as draft:
+    folder = Path(arguments.output_dir).resolve()  # a link may lead to a folder that is not there yet
+    with replacing(folder, last=Path(BACKENDS[arguments.backend].file).stem, obsolete=MODELS) as draft:
         draft.mkdir()
         found = write(source, arguments, draft)
     report(found, arguments.output_dir)

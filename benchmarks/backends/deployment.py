@@ -3,6 +3,7 @@
 import copy
 import logging
 from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
 from distillation.demo.resolve import resolve_demo
 from distillation.evaluation import fill_in, held_out_examples
-from distillation.models.loading import load_as_saved, load_tokenizer_of
+from distillation.models.loading import forget_last_call, load_as_saved, load_tokenizer_of
 from distillation.runs.files import RESULTS, WEIGHTS, read_json, sha256, write_json
 from distillation.text.reading import load_lines
 from finetuning.sets import REGISTRY, make_task
@@ -92,6 +93,7 @@ def write(source: Source, arguments: "ExportArguments", folder: Path) -> dict[st
     backend = BACKENDS[arguments.backend]
     samples = samples_of(source)
     backend.build(source.model, samples, folder)
+    forget_last_call(source.tokenizer)
     source.tokenizer.save_pretrained(folder)
     source.model.config.save_pretrained(folder)
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
@@ -101,6 +103,8 @@ def write(source: Source, arguments: "ExportArguments", folder: Path) -> dict[st
         "model": arguments.model_name_or_path,
         "weights": sha256(weights) if weights.is_file() else None,  # of a model on the Hub they are not known here
         "backend": arguments.backend,
+        "runtime": f"{backend.runtime} {version(backend.runtime)}",  # that the figures below are of
+        "runtimes_tried": [*backend.tried],  # with graphs of this kind
         "parameters": source.model.num_parameters(),
         "bytes": sizes,
         **compare(source, deployed, may_use_lines=not arguments.data_dir),

@@ -11,7 +11,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
 from benchmarks.backends.registry import Arrays
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 OUTPUTS = ("last_hidden_state", "logits", "start_logits", "end_logits")
 OPSET = 20  # the first with Gelu
@@ -94,18 +97,25 @@ def export_onnx(model: PreTrainedModel, example: Arrays, path: Path) -> None:
 
 
 def _strip(path: Path) -> None:
-    """Take out what the exporter notes about each node: a quarter of a megabyte, with paths of this machine."""
+    """Take out what the exporter notes about each node: a quarter of a megabyte, with paths of this machine. Make it a
+    graph for older runtimes."""
     import onnx
 
     model = onnx.load(path)
     graph = model.graph
-    for part in (model, graph, *graph.node, *graph.initializer, *graph.value_info, *graph.input, *graph.output):
+    for part in (model, graph, *graph.node, *graph.initializer, *graph.input, *graph.output):
         del part.metadata_props[:]
-    weights = {weight.name for weight in graph.initializer}  # their shapes once more: quantisation turns some
-    shapes = [known for known in graph.value_info if known.name not in weights]
-    del graph.value_info[:]
-    graph.value_info.extend(shapes)
+    for_older_runtimes(model)
     onnx.save(model, path)
+
+
+def for_older_runtimes(model: "ModelProto") -> None:
+    """Take out the notes of shapes between nodes, of which ONNX Runtime 1.18 makes wrong ones, and ask for the oldest
+    format that the operators are in: 1.17 opens none newer."""
+    from onnx import helper
+
+    del model.graph.value_info[:]
+    model.ir_version = helper.find_min_ir_version_for(model.opset_import, ignore_unknown=True)
 
 
 def fuse_attention(model: PreTrainedModel, inputs: dict[str, Tensor]) -> None:

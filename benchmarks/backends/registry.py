@@ -24,13 +24,16 @@ Run = Callable[[Arrays], Sequence[Any]]
 
 @dataclass(frozen=True)
 class Backend:
-    """precision: in which matrices are multiplied; file: what it builds; needs: packages besides torch."""
+    """precision: in which matrices are multiplied; file: what it builds; needs: packages besides torch; runtime: the
+    package that opens the file; tried: its versions that have opened such files, besides the installed one."""
 
     name: str
     precision: str
     file: str = ""
     needs: tuple[str, ...] = ()
     devices: tuple[str, ...] = ("cpu",)
+    runtime: str = "torch"
+    tried: tuple[str, ...] = ()
 
     def check(self, device: str) -> None:
         """Raise UserError where it cannot run."""
@@ -80,6 +83,8 @@ class PyTorch(Backend):
 class OnnxRuntime(Backend):
     """In fp32, or with dynamically quantised int8 products."""
 
+    runtime: str = "onnxruntime"
+    tried: tuple[str, ...] = ("1.17.3", "1.18.1", "1.19.2", "1.20.1", "1.22.1", "1.32.0")  # BERT and ALBERT, int8
     file: str = "model.onnx"
     needs: tuple[str, ...] = ("onnx", "onnxscript", "onnxruntime")
 
@@ -113,6 +118,7 @@ def session(model: Path | bytes, threads: int) -> "InferenceSession":
 class OpenVINO(Backend):
     """fp32, bf16 where the processor has it, or int8 with scales measured on samples."""
 
+    runtime: str = "openvino"
     file: str = "openvino_model.xml"
     needs: tuple[str, ...] = ("openvino",)
 

@@ -113,7 +113,7 @@ def exported(folder: Path, source: Path) -> dict[str, Any]:
 
 def take_exported(folder: Path, source: Path, found: Mapping[str, Any]) -> None:
     """Put an exported model beside the one that it was made of, in the place of an earlier one."""
-    with files.replacing(folder / files.EXPORTED.parent) as draft:
+    with files.replacing(folder / files.EXPORTED.parent, obsolete=ONNX.values()) as draft:
         draft.mkdir()
         shutil.copyfile(source / "model.onnx", draft / found["file"])
         files.write_json(draft / files.EXPORTED.name, found)

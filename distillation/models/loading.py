@@ -216,8 +216,16 @@ def save_pretrained(
     save_tokenizer(tokenizer, folder)
 
 
+def forget_last_call(tokenizer: Tokenizer) -> None:
+    """Take away the truncation and padding of the last call: saved, they would cut the texts of those who open
+    tokenizer.json without transformers. Each call in transformers sets its own."""
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+
+
 def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
     """Write what `AutoTokenizer` loads; for WordPiece also `vocab.txt`, which transformers 5 leaves out."""
+    forget_last_call(tokenizer)
     tokenizer.save_pretrained(folder)
     if type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece":
         tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])

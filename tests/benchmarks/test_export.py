@@ -6,6 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from datasets import Dataset
+from tokenizers import Tokenizer
 from transformers import AutoModelForMaskedLM, AutoTokenizer, DistilBertConfig, DistilBertForMaskedLM
 
 from benchmarks import export
@@ -53,6 +54,8 @@ def test_a_masked_lm_from_checkpoint_to_folder(run, student_folder, corpus_lines
     assert found["pytorch"] == pytest.approx(evaluate_masked_lm(model, tokenizer, examples), rel=1e-5)
     assert f"{found['agreement']:.2%} of {found['compared']} agree" in capsys.readouterr().out
 
+    alone = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert alone.truncation is None and alone.padding is None, "it was called with both"
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     inputs = dict(tokenizer(corpus_lines[:5], padding=True, return_tensors="np"))
     (logits,), (right,) = session.run(["logits"], inputs), outputs_of(model, inputs)

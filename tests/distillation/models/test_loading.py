@@ -105,6 +105,14 @@ def test_saved_files_are_readable_as_the_umask_says(teacher_folder, tmp_path):
     assert "model.safetensors" in modes and set(modes.values()) == {0o640}
 
 
+def test_the_last_call_is_not_saved(tokenizer, tmp_path):
+    """Saved, its truncation and padding would cut the texts of those who open the file without transformers."""
+    tokenizer(["да", "он идёт домой"], truncation=True, max_length=3, padding="max_length")
+    loading.save_tokenizer(tokenizer, tmp_path)
+    saved = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    assert saved.truncation is None and saved.padding is None
+
+
 @pytest.mark.parametrize("head", ["Model", "ForSequenceClassification"])
 def test_a_masked_lm_without_a_trained_head_is_refused(head, make_checkpoint):
     """transformers would draw the head at random and warn; a student would learn noise for days."""
