@@ -41,8 +41,11 @@ def distillation_terms(
 
     def total(term: str) -> Tensor:
         loss, needs = getattr(losses, f"{term}_loss"), TERMS[term].needs
-        if needs == "labels":  # all have one: a GPU need not wait to be told
-            return F.cross_entropy(labelled.float(), batch["labels"][batch["unlabelled"] :], reduction="sum")
+        labels = batch["labels"][batch["unlabelled"] :]
+        if term == "mlm":  # every row has a label: `mlm_loss` would make a GPU wait to be told
+            return F.cross_entropy(labelled.float(), labels, reduction="sum")
+        if needs == "labels":
+            return loss(labelled, labels, reduction="sum")
         if needs == "maps":
             return _over_layers(loss, student.attentions, targets.attentions, mask)
         if needs == "states":
