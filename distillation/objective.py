@@ -41,10 +41,10 @@ def distillation_terms(
 
     def total(term: str) -> Tensor:
         loss, needs = getattr(losses, f"{term}_loss"), TERMS[term].needs
-        labels = batch["labels"][batch["unlabelled"] :]
-        if term == "mlm":  # every row has a label: `mlm_loss` would make a GPU wait to be told
-            return F.cross_entropy(labelled.float(), labels, reduction="sum")
         if needs == "labels":
+            labels = batch["labels"][batch["unlabelled"] :]
+            if term == "mlm":  # every row has a label: `mlm_loss` would make a GPU wait to be told
+                return F.cross_entropy(labelled.float(), labels, reduction="sum")
             return loss(labelled, labels, reduction="sum")
         if needs == "maps":
             return _over_layers(loss, student.attentions, targets.attentions, mask)
