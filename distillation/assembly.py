@@ -26,7 +26,7 @@ from distillation.corpus.examples import Corpus, Encoder, load_corpus
 from distillation.corpus.streaming import stream_corpus
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
 from distillation.hub.publishing import check_push, publish
-from distillation.models.loading import check_numbering, load_masked_lm, load_tokenizer
+from distillation.models.loading import load_masked_lm, load_tokenizer
 from distillation.models.shapes import build_student, load_student_tokenizer, load_teacher, teacher_config
 from distillation.models.student import Projections, Student
 from distillation.objective import compared_layers
@@ -36,6 +36,7 @@ from distillation.teacher_cache.storage import TeacherCache, open_cache
 from distillation.teacher_cache.targets import use_cache
 from distillation.text.reading import load_lines, refuse_streaming
 from distillation.trainer import DistillationTrainer
+from distillation.vocabularies.mapping import vocabulary_size
 from distillation.vocabularies.wordpiece import sample_texts, train_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -117,7 +118,7 @@ def build_teacher_run(
         tokenizer = _teacher_tokenizer(teacher_args, data_args)
     encoder = Encoder([tokenizer], masking_args.masking_unit, data_args.max_length)
     corpus, examples = _load(data_args, training_args, encoder)
-    config = teacher_config(teacher_args, len(tokenizer), data_args.max_length, tokenizer.pad_token_id)
+    config = teacher_config(teacher_args, vocabulary_size(tokenizer), data_args.max_length, tokenizer.pad_token_id)
     student = Student(BertForMaskedLM(config), Projections())
     parts = dict(objective=objective, masking=masking_args, corpus=corpus, tokenizer=tokenizer)
     return Run("teacher", DistillationTrainer(student, training_args, teacher=None, **parts), [tokenizer], examples)
@@ -136,9 +137,7 @@ def _load(
 def _teacher_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments) -> PreTrainedTokenizerBase:
     """The tokenizer that the recipe names, or a new one trained on the corpus."""
     if teacher_args.tokenizer_name_or_path:
-        tokenizer = load_tokenizer(teacher_args.tokenizer_name_or_path, "tokenizer_name_or_path")
-        check_numbering(tokenizer)
-        return tokenizer
+        return load_tokenizer(teacher_args.tokenizer_name_or_path, "tokenizer_name_or_path")
     refuse_streaming(data_args, "to train a tokenizer: name a `tokenizer_name_or_path`, or leave `streaming` out")
     lines = load_lines(data_args, data_args.train_file, data_args.dataset_name)
     return train_tokenizer(sample_texts(lines), teacher_args.vocab_size, data_args.max_length)

@@ -28,7 +28,7 @@ from distillation.runs.fsdp import shard
 from distillation.student_trainer import StudentTrainer
 from distillation.teacher_cache.targets import CACHED, cached_targets
 from distillation.vocabularies.cross_vocabulary_kl import CandidateKL
-from distillation.vocabularies.mapping import VocabularyMap
+from distillation.vocabularies.mapping import VocabularyMap, vocabulary_size
 
 
 class DistillationTrainer(StudentTrainer):
@@ -65,7 +65,7 @@ class DistillationTrainer(StudentTrainer):
             args.ddp_find_unused_parameters = not objective.needs_logits  # else every parameter has a gradient
         weights = None
         if masking.rarity_smoothing:
-            weights = rarity_weights(corpus.sample, len(tokenizer), masking.rarity_smoothing)
+            weights = rarity_weights(corpus.sample, vocabulary_size(tokenizer), masking.rarity_smoothing)
         other = dict(teacher_tokenizer=teacher_tokenizer, vocabulary=vocabulary)
         collate = functools.partial(MaskingCollator, tokenizer, masking, objective, **other)
         data = dict(train_dataset=corpus.train, eval_dataset=corpus.validation, processing_class=tokenizer)

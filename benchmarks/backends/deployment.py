@@ -21,7 +21,7 @@ from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
 from distillation.demo.resolve import resolve_demo
 from distillation.evaluation import fill_in, held_out_examples
-from distillation.models.loading import forget_last_call, load_as_saved, load_tokenizer_of
+from distillation.models.loading import load_as_saved, load_tokenizer_of, save_tokenizer
 from distillation.runs.files import RESULTS, WEIGHTS, read_json, sha256, write_json
 from distillation.text.reading import load_lines
 from finetuning.sets import REGISTRY, make_task
@@ -93,8 +93,7 @@ def write(source: Source, arguments: "ExportArguments", folder: Path) -> dict[st
     backend = BACKENDS[arguments.backend]
     samples = samples_of(source)
     backend.build(source.model, samples, folder)
-    forget_last_call(source.tokenizer)
-    source.tokenizer.save_pretrained(folder)
+    save_tokenizer(source.tokenizer, folder)
     source.model.config.save_pretrained(folder)
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     deployed = Deployed(backend.open(folder, torch.get_num_threads()), source.model, list(samples[0]))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 
 from benchmarks.backends.registry import Arrays
+from distillation.config.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -70,6 +71,8 @@ def export_onnx(model: PreTrainedModel, example: Arrays, path: Path) -> None:
 
     example: inputs of at least (2, 2), of choices (2, 2, 2), with padding. The inputs of the graph have their names,
     its outputs those of the model's: `last_hidden_state`, `logits`, or `start_logits` and `end_logits`.
+
+    Raises UserError for a model that the exporter does not take.
     """
     inputs = tensors(example)
     with torch.no_grad():
@@ -91,6 +94,8 @@ def export_onnx(model: PreTrainedModel, example: Arrays, path: Path) -> None:
                 external_data=False,
                 verbose=False,
             )
+    except torch.onnx.OnnxExporterError as error:
+        raise UserError(f"a {type(model).__name__} cannot be exported to ONNX: {one_line(error)}") from None
     finally:
         model.set_attn_implementation(before)
     _strip(path)

@@ -12,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from distillation.config.arguments import MaskingArguments, ObjectiveArguments
-from distillation.vocabularies.mapping import VocabularyMap
+from distillation.vocabularies.mapping import VocabularyMap, vocabulary_size
 
 KEEP, MASK, RANDOM, UNCHANGED = 0, 1, 2, 3  # UNCHANGED: drawn, to be predicted, but left as it is
 EVALUATION_SEED = 2205  # held-out text is masked alike in every evaluation of every run
@@ -194,7 +194,9 @@ class TokenHider:
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
         self.pad_token_id = tokenizer.pad_token_id
         self.mask_token_id = tokenizer.mask_token_id
-        self.is_ordinary = ~np.isin(np.arange(len(tokenizer)), tokenizer.all_special_ids)
+        self.is_ordinary = np.zeros(vocabulary_size(tokenizer), dtype=bool)
+        self.is_ordinary[[*tokenizer.get_vocab().values()]] = True  # the numbers may have gaps
+        self.is_ordinary[tokenizer.all_special_ids] = False
         self.ordinary_ids = np.flatnonzero(self.is_ordinary)
 
     def hide(self, ids: np.ndarray, actions: np.ndarray, generator: np.random.Generator) -> np.ndarray:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 from transformers import DistilBertConfig, DistilBertForMaskedLM, PretrainedConfig, PreTrainedModel
+from transformers.activations import ACT2FN
 
 from distillation.config.errors import UserError
 from distillation.models.layer_groups import layer_groups, mean
@@ -19,6 +20,7 @@ from distillation.models.narrowing import POSITIONS, WORDS, narrow_model
 logger = logging.getLogger(__name__)
 
 COPIED = ("distilbert", "bert", "roberta", "xlm-roberta", "camembert")  # model types whose layers fit
+EPSILON = 1e-12  # in the layer norms of every DistilBERT
 # Parts of the names of BERT's and RoBERTa's parameters, and what DistilBERT calls them; the first match counts.
 _NAMES = {
     "attention.self.query": "attention.q_lin",
@@ -75,10 +77,17 @@ def initialise(
         weights |= {name: weight for name, weight in source.items() if name.startswith(taken)}
         weights[POSITIONS] = _positions(source, config.max_position_embeddings)
     if with_layers:
+        epsilon = getattr(shape, "layer_norm_eps", EPSILON)
+        if epsilon != EPSILON:
+            logger.info(
+                "the teacher's `layer_norm_eps` is %g; a DistilBERT's is always %g, which changes its logits by about "
+                "a thousandth",
+                *(epsilon, EPSILON),
+            )
         weights |= _layers(source, shape.num_hidden_layers, config.n_layers, how)
     if vocabulary is not None:
         weights |= _translated(weights, vocabulary)
-    weights = narrow_model(weights, config, shape.num_attention_heads, projection)
+    weights = narrow_model(weights, config, getattr(shape, "num_attention_heads", config.n_heads), projection)
     missing, unexpected = student.load_state_dict(weights, strict=False)
     assert not unexpected, unexpected
     assert not with_layers or set(missing) <= {"vocab_projector.weight"}, missing  # the tied matrix
@@ -110,14 +119,16 @@ def translate(rows: Tensor, vocabulary) -> tuple[Tensor, Tensor]:
 
 
 def intermediate_size(config: PretrainedConfig) -> int:
-    """The width inside a model's feed-forward layers, which DistilBERT calls `hidden_dim`."""
-    return config.hidden_dim if config.model_type == "distilbert" else config.intermediate_size
+    """The width inside a model's feed-forward layers, by the names that architectures have for it; XLM has none."""
+    names = ("hidden_dim", "intermediate_size", "d_inner", "feed_forward_size")
+    return next((getattr(config, name) for name in names if hasattr(config, name)), 4 * config.hidden_size)
 
 
 def activation(config: PretrainedConfig) -> str:
-    """The nonlinearity of a model's feed-forward layers; DistilBERT and ModernBERT have other names for it."""
-    names = {"distilbert": "activation", "modernbert": "hidden_activation"}
-    return getattr(config, names.get(config.model_type, "hidden_act"))
+    """The nonlinearity of a model's feed-forward layers, by the names that architectures have for it; GELU where a
+    config says none (ESM, XLM)."""
+    found = (getattr(config, name, None) for name in ("activation", "hidden_activation", "hidden_act"))
+    return next((name for name in found if name in ACT2FN), "gelu")
 
 
 def _check_shape(student: DistilBertConfig, teacher: PretrainedConfig, how: str, with_layers: bool) -> None:

@@ -4,6 +4,7 @@ Each `load_*` takes a folder or Hub id and the key that named it, and raises Use
 """
 
 import copy
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,10 +20,16 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.utils import logging as transformers_logging
 
 from distillation.config.errors import UserError, one_line
-from distillation.runs.files import follow_umask
+from distillation.models.tokenizer_file import as_in_file, fill_gaps
+from distillation.runs.files import follow_umask, read_json, write_json
+from distillation.vocabularies.mapping import unreadable, vocabulary_size
+
+logger = logging.getLogger(__name__)
 
 PROBE = "Ёлка"  # a text that any tokenizer can read; it tells lower case and lost accents
 PLACEHOLDERS = 5  # special tokens, which transformers puts where there is no vocabulary
+MOST_UNREADABLE = 0.01  # of a vocabulary that fits its normaliser
+BUFFERS = ("position_ids", "inv_freq")  # constants, which old checkpoints hold
 
 
 @contextmanager
@@ -47,11 +54,12 @@ def load_config(name_or_path: str, key: str) -> PreTrainedConfig:
     with explained(key, name_or_path):
         config = transformers.AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
         config.output_hidden_states = config.output_attentions = False
+        config._attn_implementation = None  # of who saved it: flash attention runs on no CPU
         return config
 
 
-def load_masked_lm(name_or_path: str, key: str, attn_implementation: str = "sdpa") -> PreTrainedModel:
-    """A masked LM with a trained head, ready to evaluate."""
+def load_masked_lm(name_or_path: str, key: str, attn_implementation: str | None = None) -> PreTrainedModel:
+    """A masked LM with a trained head, ready to evaluate. attn_implementation: transformers chooses unless given."""
     config = load_config(name_or_path, key)
     # BART and T5 are in the mapping as well, but they generate text instead of filling it in.
     if type(config) not in AutoModelForMaskedLM._model_mapping or config.is_encoder_decoder:
@@ -110,18 +118,40 @@ def load_trained(
 
 
 def _load(model_class: Any, name_or_path: str, key: str, **options: Any) -> tuple[PreTrainedModel, list[str]]:
-    """A model in fp32, ready to evaluate; names of weights that its checkpoint lacks or has in another shape."""
+    """A model in fp32, ready to evaluate; names of weights that its checkpoint lacks or has in another shape.
+
+    Raises UserError for a checkpoint with weights inside layers that the model does not read: it would compute
+    something else than what was trained. Others of the encoder are named in a warning.
+    """
     options = {"dtype": torch.float32, "output_loading_info": True, "trust_remote_code": False} | options
     with explained(key, name_or_path):
         model, loading = model_class.from_pretrained(name_or_path, **options)
+    unread = [name for name in sorted(loading["unexpected_keys"]) if _is_of_encoder(name, model)]
+    if layers := [name for name in unread if re.search(r"\.\d+\.", name)]:
+        raise UserError(
+            f"`{key}` {name_or_path!r} has {len(layers)} weights in its layers that a {type(model).__name__} of its "
+            f"config does not read, such as {layers[0]}: mend the number of layers in its config.json, or, if this "
+            "version of transformers lacks a part of it, such as relative positions, give another model"
+        )
+    if unread:
+        logger.warning("`%s` %r: nothing reads its weights %s", key, name_or_path, ", ".join(unread))
     absent = set(loading["missing_keys"]) - set(model.all_tied_weights_keys)
     return model.eval(), sorted(absent | {name for name, *_ in loading["mismatched_keys"]})
+
+
+def _is_of_encoder(name: str, model: PreTrainedModel) -> bool:
+    """Whether a weight belongs to the encoder. Those of heads, poolers among them, and constants do not count."""
+    inside = name.split(".")[0] in {model.base_model_prefix, *dict(model.base_model.named_children())}
+    return inside and "pooler." not in name and not name.endswith(BUFFERS)
 
 
 def load_tokenizer(name_or_path: str, key: str, roles: Sequence[str] = ("mask_token", "pad_token")) -> Tokenizer:
     """A fast tokenizer with the special tokens that its use needs, by default those of masked-LM training."""
     with explained(key, name_or_path, "has no usable tokenizer"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
+        if tokenizer.is_fast:
+            tokenizer = as_in_file(tokenizer, name_or_path)
+            fill_gaps(tokenizer, name_or_path)
         tokenizer(PROBE)
         if not tokenizer.model_max_length >= 1:
             raise ValueError(f"model_max_length is {tokenizer.model_max_length}")
@@ -133,6 +163,14 @@ def load_tokenizer(name_or_path: str, key: str, roles: Sequence[str] = ("mask_to
             raise UserError(f"`{key}` {name_or_path!r} has no {role}: set one in its tokenizer and save it")
     if len(tokenizer) <= PLACEHOLDERS:
         raise UserError(f"`{key}` {name_or_path!r} has no tokenizer: put its tokenizer.json there")
+    unread = unreadable(tokenizer)
+    if len(unread) > MOST_UNREADABLE * len(tokenizer):
+        logger.warning(
+            "`%s` %r: %s of its %s tokens can never be read, such as %r, for its tokenizer changes case, accents, or "
+            "characters first; unless it was trained so, set `do_lower_case` and `strip_accents` to false in its "
+            "tokenizer_config.json",
+            *(key, name_or_path, f"{len(unread):,}", f"{len(tokenizer):,}", unread[len(unread) // 2]),
+        )
     return tokenizer
 
 
@@ -161,18 +199,9 @@ def compose_letters(tokenizer: Tokenizer) -> None:
         backend.normalizer = normalizers.Sequence(parts)
 
 
-def check_numbering(tokenizer: Tokenizer) -> None:
-    """Raise UserError for a vocabulary with gaps: its model would need more rows than there are tokens."""
-    tokens, numbers = len(tokenizer), 1 + max(tokenizer.get_vocab().values())
-    if numbers > tokens:
-        raise UserError(
-            f"the tokenizer {tokenizer.name_or_path!r} numbers {tokens} tokens up to {numbers}: give one without gaps"
-        )
-
-
 def check_rows(tokenizer: Tokenizer, model: PreTrainedModel, name_or_path: str, key: str) -> None:
     """Raise UserError for a tokenizer with a token that its model has no embedding for; `key` named both."""
-    tokens, rows = 1 + max(tokenizer.get_vocab().values()), model.get_input_embeddings().num_embeddings
+    tokens, rows = vocabulary_size(tokenizer), len(model.get_input_embeddings().weight)
     if tokens > rows:
         raise UserError(
             f"the tokenizer of `{key}` {name_or_path!r} has {tokens} tokens, its model only {rows}: give the "
@@ -210,7 +239,9 @@ def save_pretrained(
     """
     tokenizer = copy.deepcopy(tokenizer)  # the caller may use it with another model
     fit_tokenizer(tokenizer, model)
-    model.save_pretrained(folder, state_dict=state_dict)
+    # By the model's own names: transformers would write those of the checkpoint that it came from, such as
+    # `LayerNorm.gamma`, which `load_state_dict` does not know.
+    model.save_pretrained(folder, state_dict=state_dict, save_original_format=False)
     for weights in Path(folder).glob("*.safetensors"):
         follow_umask(weights)
     save_tokenizer(tokenizer, folder)
@@ -224,9 +255,17 @@ def forget_last_call(tokenizer: Tokenizer) -> None:
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
-    """Write what `AutoTokenizer` loads; for WordPiece also `vocab.txt`, which transformers 5 leaves out."""
+    """Write what `AutoTokenizer` loads, of transformers 4 too; for WordPiece also `vocab.txt`, which transformers 5
+    leaves out."""
     forget_last_call(tokenizer)
     tokenizer.save_pretrained(folder)
+    path = Path(folder, "tokenizer_config.json")
+    config = read_json(path)
+    if config["tokenizer_class"] == "TokenizersBackend":  # the name in transformers 5; both know the old one
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if isinstance(config.get("extra_special_tokens"), list):  # a map in transformers 4; both know the old name
+        config["additional_special_tokens"] = config.pop("extra_special_tokens")
+    write_json(path, config)
     if type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece":
         tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
         Path(folder, "vocab.txt").write_text("".join(f"{token}\n" for token, _ in tokens), encoding="utf-8")

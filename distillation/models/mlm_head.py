@@ -15,6 +15,11 @@ from transformers import PreTrainedModel
 
 from distillation.config.errors import UserError
 
+NO_HEAD = (
+    "the masked-LM head of a {} cannot be evaluated at chosen positions: give a model of another architecture, such "
+    "as a BERT"
+)
+
 
 @dataclass
 class Outputs:
@@ -35,7 +40,10 @@ class Runner:
         self.model = model
         # Where hidden states enter the head: the first module outside the encoder that runs.
         outside = [module for name, module in model.named_children() if name != model.base_model_prefix]
-        self.head = _trace(model, outside)[0][0][0]
+        calls, _ = _trace(model, outside)
+        if not calls:
+            raise UserError(NO_HEAD.format(type(model).__name__))
+        self.head = calls[0][0]
         self.projection = None if logits else vocabulary_projection(model)
 
     def __call__(
@@ -57,30 +65,38 @@ class Runner:
             handle.remove()
             if self.projection is not None:
                 model.set_submodule(self.projection, projection)
-        # Implementations other than eager give an empty tuple, and a sum over it would be a loss of zero.
-        found = sum(torch.is_tensor(maps) for maps in outputs.attentions or ()) if attentions else layers
-        if found != layers:
+        # Implementations other than eager give an empty tuple, and a sum over it would be a loss of zero. Longformer
+        # gives maps of a window, ConvBERT those of half of its heads.
+        shape = (getattr(model.config, "num_attention_heads", 0), *2 * inputs["input_ids"].shape[1:])
+        maps = [one for one in outputs.attentions or () if torch.is_tensor(one) and one.shape[1:] == shape]
+        if attentions and len(maps) != layers:
             raise UserError(
-                f"`weight_attention` compares attention maps, but a {type(model).__name__} gives {found} of them for "
-                f"{layers} layers: set `weight_attention: 0`, or give a model of another architecture"
+                f"`weight_attention` compares attention maps (heads x length x length), but a {type(model).__name__} "
+                f"gives {len(maps)} such maps for {layers} layers: set `weight_attention: 0`, or give a model of "
+                "another architecture"
             )
         return Outputs(
             outputs.logits,
             outputs.hidden_states[-layers:] if hidden_states else None,
-            outputs.attentions if attentions else None,
+            tuple(maps) if attentions else None,
         )
 
     @torch.no_grad()
-    def check(self, sample: Mapping[str, Tensor], attentions: bool) -> None:
-        """Raise UserError unless selecting before the head gives the logits that selecting after it gives."""
+    def check(self, sample: Mapping[str, Tensor], attentions: bool, hidden_states: bool = False) -> None:
+        """Raise UserError unless selecting before the head gives the logits that selecting after it gives, and the
+        maps and states that are asked for have the shapes that the terms compare."""
         last = sample["input_ids"].numel() - 1
         positions = torch.arange(last, -1, -1, device=sample["input_ids"].device)  # reversed: order matters too
         full = self.model(**sample).logits.flatten(0, 1)[positions]
-        chosen = self(sample, positions, hidden_states=False, attentions=attentions).logits
+        outputs, name = self(sample, positions, hidden_states, attentions), type(self.model).__name__
+        chosen = outputs.logits
         if chosen.shape != full.shape or not torch.allclose(chosen.float(), full.float(), rtol=1e-3, atol=1e-3):
+            raise UserError(NO_HEAD.format(name))
+        shape = (*sample["input_ids"].shape, self.model.config.hidden_size)
+        if any(states.shape != shape for states in outputs.hidden_states or ()):
             raise UserError(
-                f"the masked-LM head of a {type(self.model).__name__} cannot be evaluated at chosen positions: give a "
-                "model of another architecture, such as a BERT"
+                f"`weight_cosine` and `weight_hidden_mse` compare a state of each token, which the layers of a {name} "
+                "do not give: set them to 0, or give a model of another architecture"
             )
 
 
@@ -97,11 +113,11 @@ def vocabulary_projection(model: PreTrainedModel) -> str | None:
 
 @torch.no_grad()
 def _trace(model: PreTrainedModel, modules: Iterable[nn.Module]) -> tuple[list[tuple[nn.Module, Any]], Tensor]:
-    """The calls of these modules, with their outputs, and the logits when the model reads two tokens."""
+    """The calls of these modules, with their outputs, and the logits when the model reads eight tokens."""
     calls: list[tuple[nn.Module, Any]] = []
     handles = [m.register_forward_hook(lambda m, _, output: calls.append((m, output))) for m in modules]
     try:
-        return calls, model(input_ids=torch.zeros(1, 2, dtype=torch.long, device=model.device)).logits
+        return calls, model(input_ids=torch.zeros(1, 8, dtype=torch.long, device=model.device)).logits
     finally:
         for handle in handles:
             handle.remove()

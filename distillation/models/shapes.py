@@ -12,17 +12,12 @@ from distillation.models import loading
 from distillation.models.initialisation import activation, initialise, intermediate_size
 from distillation.models.layer_groups import layer_groups
 from distillation.models.mlm_head import Runner
+from distillation.models.tokenizer_file import SAMPLE
 from distillation.vocabularies.mapping import VocabularyMap, normalised
 
 logger = logging.getLogger(__name__)
 
 MIN_SHARED = 10  # a few digits and punctuation marks are in every vocabulary
-SAMPLE = (
-    "Мама мыла раму, а папа читал газету.",
-    "Привет! Как дела? Давно не виделись.",
-    "В этом году зима в Москве была очень холодной и долгой.",
-    "The quick brown fox jumps over a lazy dog.",
-)
 
 
 def load_teacher(
@@ -36,14 +31,15 @@ def load_teacher(
     if name is None:
         raise UserError("`teacher_name_or_path` is missing: name the masked LM to learn from")
     tokenizer = loading.load_tokenizer(name, key)
-    attention = "eager" if objective.needs_attentions else "sdpa"  # sdpa is faster, and gives no maps
+    attention = "eager" if objective.needs_attentions else None  # the others are faster, and give no maps
     teacher = loading.load_masked_lm(name, key, attention).requires_grad_(False)
     loading.check_rows(tokenizer, teacher, name, key)
     positions = loading.position_count(teacher)
     if max_length > positions:
         raise UserError(f"`max_length` {max_length} exceeds the {positions} positions of the teacher; lower it")
     sample = dict(tokenizer(SAMPLE[0], return_tensors="pt", truncation=True, max_length=max_length))
-    Runner(teacher).check(sample, objective.needs_attentions)
+    with loading.explained(key, name, "cannot be run as a teacher"):
+        Runner(teacher).check(sample, objective.needs_attentions, objective.needs_hidden_states)
     return teacher, tokenizer
 
 
@@ -70,7 +66,9 @@ def student_config(
     """The student's shape: what the recipe does not say is the teacher's. padding: id of the padding token. Raises
     UserError for shapes that contradict each other."""
     width = arguments.student_hidden_size or teacher.hidden_size
-    heads = arguments.student_attention_heads or teacher.num_attention_heads
+    heads = arguments.student_attention_heads or getattr(teacher, "num_attention_heads", None)
+    if heads is None:
+        raise UserError(f"`student_attention_heads` is missing: a {teacher.model_type} teacher has none to take over")
     inner = arguments.student_intermediate_size
     if inner is None:
         inner = intermediate_size(teacher) if width == teacher.hidden_size else 4 * width
@@ -100,7 +98,7 @@ def build_student(
     Its config has the published attention dropout, but while attention maps are compared it trains without: they come
     after dropout. Raises UserError for shapes that contradict each other or the objective.
     """
-    size = vocabulary.student_size if vocabulary else teacher.get_input_embeddings().num_embeddings
+    size = vocabulary.student_size if vocabulary else len(teacher.get_input_embeddings().weight)
     config = student_config(arguments, teacher.config, size, loading.position_count(teacher), tokenizer.pad_token_id)
     _check_student(config, arguments, objective, teacher.config)
     config._attn_implementation = "eager" if objective.needs_attentions else "sdpa"
@@ -153,8 +151,6 @@ def load_student_tokenizer(
 
 def map_vocabularies(tokenizer: Tokenizer, teacher_tokenizer: Tokenizer) -> VocabularyMap:
     """How the teacher's tokens are spelt in the student's; logs how many are. Raises UserError where hardly any is."""
-    loading.check_numbering(tokenizer)
-    loading.check_numbering(teacher_tokenizer)
     try:
         vocabulary = VocabularyMap.cached(tokenizer, teacher_tokenizer, datasets.config.HF_DATASETS_CACHE)
     except ValueError as error:

@@ -161,6 +161,27 @@ def _keys(spans: Tensor) -> Tensor:
 # Vocabularies
 
 
+def vocabulary_size(tokenizer: Any) -> int:
+    """One more than the largest id. `len` is less where the numbers have gaps, as where vocab.txt repeats a line."""
+    return 1 + max(tokenizer.get_vocab().values())
+
+
+def unreadable(tokenizer: Any) -> list[str]:
+    """The tokens that no text gives, for the normaliser changes them first, such as a capital in lower case; in the
+    order of their ids. None of a tokenizer whose tokens do not say where words begin."""
+    normalizer, tokens = tokenizer.backend_tokenizer.normalizer, tokenizer.get_vocab()
+    try:
+        read = _reader(tokenizer.backend_tokenizer)
+    except ValueError:
+        return []
+    if normalizer is None:
+        return []
+    added = {*tokenizer.added_tokens_decoder, *tokenizer.all_special_ids}
+    entries = {token: read(token) for token in sorted(tokens, key=tokens.get) if tokens[token] not in added}
+    surfaces = {token: entry[0].strip("▁ ") for token, entry in entries.items() if entry}
+    return [token for token, surface in surfaces.items() if normalised(surface, normalizer) != surface]
+
+
 def normalised(text: str, normalizer: Any) -> str:
     """What a tokenizer's normaliser makes of a text (None: nothing), without the word markers it may put around it."""
     return text if normalizer is None else normalizer.normalize_str(text).strip("▁ ")
@@ -170,7 +191,7 @@ def _entries(tokenizer: Any) -> list[Entry | None]:
     """For each id the entry that a text can hold; None for special and added tokens and for what has no surface."""
     read = _reader(tokenizer.backend_tokenizer)
     tokens, added = tokenizer.get_vocab(), {*tokenizer.added_tokens_decoder, *tokenizer.all_special_ids}
-    entries: list[Entry | None] = [None] * (max(tokens.values()) + 1)
+    entries: list[Entry | None] = [None] * vocabulary_size(tokenizer)
     for token, index in tokens.items():
         entry = None if index in added else read(token)
         if entry and entry[0] and not any(map(str.isspace, entry[0])):

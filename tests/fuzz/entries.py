@@ -95,6 +95,7 @@ ENTRIES = (
         recipes=("config", "models"),
         fails=1,
     ),
+    Entry("benchmarks.architectures", {"names": "bert", "output": FILE}),
     Entry("benchmarks.report", {"": RESULTS, "output_dir": FOLDER}, folder=("", "results")),
     Entry("benchmarks.scores", {"": RESULTS}, folder=("", "results")),
     Entry("benchmarks.compare", {"models": RESULTS, "baseline": RESULTS}, folder=("models", "results")),
@@ -134,6 +135,7 @@ PEOPLE = {
         metric_for_best_model=beauty | data_dir={good}/data/sberquad | train_parts=all | task_teacher={good}/classifier
     """,
     "finetuning.run_russian_superglue": "task=glue",
+    "benchmarks.architectures": "names=gpt",
     "benchmarks.export": "output_dir={good}/teacher",
     "benchmarks.inference": "models={here}/absent",
     "benchmarks.cross_vocabulary_kl": "positions=100000000000000000000",

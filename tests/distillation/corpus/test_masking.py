@@ -1,11 +1,13 @@
 """What is hidden from the models: shares, fates, labels, and positions."""
 
+import copy
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from tokenizers.models import WordPiece
 from torch.utils.data import DataLoader
 
 from distillation.config.arguments import MaskingArguments, ObjectiveArguments
@@ -40,6 +42,15 @@ def example(key, *ids, word_ids=None):
 def fates(monkeypatch):
     """Fixes what happens to the words of each example, in turn."""
     return lambda *actions: monkeypatch.setattr(masking, "draw_actions", Mock(side_effect=map(np.array, actions)))
+
+
+def test_numbers_without_a_token_are_never_drawn(letters):
+    """Vocabularies have gaps: their largest number is more than `len` says."""
+    tokenizer = copy.deepcopy(letters)
+    tokens = letters.get_vocab() | {"й": 20}
+    tokenizer.backend_tokenizer.model = WordPiece(tokens, unk_token="[UNK]")
+    hider = masking.TokenHider(tokenizer)
+    assert len(tokenizer) < 21 and set(hider.ordinary_ids) == set(tokens.values()) - set(range(5))
 
 
 def test_expected_share_and_fates():

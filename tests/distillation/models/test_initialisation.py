@@ -8,7 +8,7 @@ import torch
 import transformers
 
 from distillation.config.errors import UserError
-from distillation.models.initialisation import activation, initialise
+from distillation.models.initialisation import activation, initialise, intermediate_size
 
 SHAPE = dict(vocab_size=50, hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=64)
 EXACT = dict(initializer_range=0.3, layer_norm_eps=1e-12)
@@ -143,7 +143,31 @@ def test_of_layers_that_do_not_fit_only_the_embeddings_are_taken(caplog, name, c
     assert width == 8 or torch.equal(copy.vocab_projector.weight, teacher.get_input_embeddings().weight)
 
 
-def test_the_activation_goes_by_several_names():
-    """A teacher that says `relu` under another name would be copied into a student that computes gelu."""
-    for name, key in {"DistilBert": "activation", "ModernBert": "hidden_activation", "Bert": "hidden_act"}.items():
-        assert activation(getattr(transformers, f"{name}Config")(**{key: "relu"})) == "relu"
+@pytest.mark.parametrize(
+    ("name", "key", "width"),
+    [
+        ("DistilBert", "activation", {"hidden_dim": 24}),
+        ("ModernBert", "hidden_activation", {"intermediate_size": 24}),
+        ("Bert", "hidden_act", {"intermediate_size": 24}),
+        ("Funnel", "hidden_act", {"d_inner": 24}),
+        ("Esm", None, {"intermediate_size": 24}),
+        ("Flaubert", None, {"emb_dim": 6}),
+    ],
+)
+def test_activation_and_width_go_by_several_names(name, key, width):
+    """A teacher that says `relu` under another name would be copied into a student that computes gelu. ESM and XLM
+    say none, and XLM no width either."""
+    config = getattr(transformers, f"{name}Config")(**({key: "relu"} if key else {}) | width)
+    assert activation(config) == ("relu" if key else "gelu") and intermediate_size(config) == 24
+
+
+@pytest.mark.parametrize(("epsilon", "lines"), [(1e-5, 1), (1e-12, 0)])
+def test_another_epsilon_of_layer_norms_is_said_and_small(epsilon, lines, caplog):
+    """RoBERTa's is 1e-5, and a DistilBERT's config cannot hold it: what it costs is said and bounded."""
+    caplog.set_level(logging.INFO)
+    torch.manual_seed(0)
+    teacher = masked_lm("Roberta", TEACHERS["Roberta"] | {"layer_norm_eps": epsilon})
+    ids, copy = torch.randint(3, 50, (2, 9)), started(teacher, "select", layers=4)
+    assert sum("layer_norm_eps" in message for message in caplog.messages) == lines
+    expected, actual = teacher(ids).logits, copy(ids).logits
+    assert (actual - expected).abs().max() < (1e-3 if lines else 1e-5) * expected.abs().max()

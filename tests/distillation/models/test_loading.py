@@ -1,5 +1,6 @@
 """Checkpoints of any stage: what is loaded is trained and fits; `tests/fuzz/checkpoints.py` has many more bad ones."""
 
+import copy
 import json
 import os
 import shutil
@@ -88,7 +89,8 @@ def test_weights_are_single_precision_and_outputs_that_nobody_reads_are_off(make
     folder = make_checkpoint(output_attentions=True, output_hidden_states=True, attn_implementation="eager")
     AutoModelForMaskedLM.from_pretrained(folder, attn_implementation="eager").bfloat16().save_pretrained(folder)
     masked_lm = loading.load_masked_lm(str(folder), "key")
-    for model in (masked_lm, classifier(folder), classifier(folder, random_weights=True)):
+    as_saved = loading.load_as_saved(str(folder), "key")
+    for model in (masked_lm, as_saved, classifier(folder), classifier(folder, random_weights=True)):
         assert model.dtype == torch.float32
         assert not model.config.output_attentions and not model.config.output_hidden_states
 
@@ -185,3 +187,73 @@ def test_decomposed_letters_are_read_as_composed_ones(make_checkpoint, architect
         assert repr(tokenizer.backend_tokenizer.normalizer).count("NFC") == 1
         tokenizer.save_pretrained(folder)
     assert Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text).ids == read["input_ids"]
+
+
+@pytest.mark.parametrize("names", ["LayerNorm.gamma", "no prefix"])
+def test_weights_are_saved_by_the_names_that_the_model_has(names, make_checkpoint, tmp_path):
+    """transformers writes the names of the checkpoint that a model came from: a Trainer that loads its own checkpoint
+    lost its layer norms (bert-base, early RuBERT), or ended (a checkpoint of an encoder alone)."""
+    folder = make_checkpoint(head="ForMaskedLM" if "gamma" in names else "Model")
+    weights = load_file(folder / "model.safetensors")
+    if "gamma" in names:
+        old = {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"}
+        for new, name in old.items():
+            weights = {key.replace(new, name): weight for key, weight in weights.items()}
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    assert any("gamma" in name or name.startswith("encoder.") for name in weights)
+    model = classifier(folder)
+    loading.save_pretrained(model, AutoTokenizer.from_pretrained(folder), tmp_path / "saved")
+    saved = load_file(tmp_path / "saved" / "model.safetensors")
+    assert set(saved) == set(model.state_dict()) and set(classifier(tmp_path / "saved").state_dict()) == set(saved)
+
+
+@pytest.mark.parametrize("head", ["ForMaskedLM", "Model"])
+def test_weights_inside_layers_that_nothing_reads(head, make_checkpoint, caplog):
+    """transformers 5 has no relative positions of BERT and drops their weights; a config may have too few layers."""
+    folder = make_checkpoint(head=head)
+    path, prefix = folder / "model.safetensors", "bert." if head == "ForMaskedLM" else ""
+    weights = load_file(path)
+    harmless = {name: torch.ones(2) for name in (f"{prefix}embeddings.position_ids", "cls.seq_relationship.bias")}
+    save_file(weights | harmless, path, {"format": "pt"})
+    classifier(folder)
+    assert not caplog.messages
+    save_file(weights | {f"{prefix}embeddings.segments.weight": torch.ones(2)}, path, {"format": "pt"})
+    classifier(folder)
+    assert "nothing reads its weights" in caplog.text and "embeddings.segments" in caplog.text
+    save_file(weights, path, {"format": "pt"})
+    edit(folder / "config.json", num_hidden_layers=1)
+    refused("`model`.* has 16 weights in .*encoder.layer.1.*mend the number of layers", classifier, folder)
+    edit(folder / "config.json", num_hidden_layers=2)
+    name = f"{prefix}encoder.layer.0.attention.self.distance_embedding.weight"
+    save_file(weights | {name: torch.ones(95, 8)}, path, {"format": "pt"})
+    refused("`model`.* has 1 weights in .*distance_embedding", classifier, folder)
+
+
+@pytest.mark.parametrize("architecture", ["DebertaV2", "MPNet", "RemBert", "MegatronBert"])
+def test_attention_is_what_an_architecture_has(architecture, tmp_path):
+    """Not every architecture has attention by `scaled_dot_product_attention`."""
+    config = SMALL | {"vocab_size": 30, "max_position_embeddings": 20}
+    model_class = getattr(transformers, f"{architecture}ForMaskedLM")
+    model_class(model_class.config_class(**config)).save_pretrained(tmp_path)
+    assert loading.load_masked_lm(str(tmp_path), "key").config._attn_implementation == "eager"
+
+
+def test_a_checkpoint_does_not_choose_the_attention(make_checkpoint):
+    """Flash attention, which a config may ask for, runs on no CPU."""
+    folder = make_checkpoint()
+    edit(folder / "config.json", attn_implementation="flash_attention_2")
+    for model in (loading.load_masked_lm(str(folder), "key"), classifier(folder), classifier(folder, "key", True)):
+        assert model.config._attn_implementation == "sdpa"
+
+
+@pytest.mark.parametrize("name", ["byte_tokenizer", "tokenizer"])
+def test_saved_tokenizers_open_in_transformers_4(name, request, tmp_path):
+    """Its classes have other names, and its `extra_special_tokens` is a map."""
+    tokenizer = copy.deepcopy(request.getfixturevalue(name))
+    tokenizer.add_special_tokens({"extra_special_tokens": ["<user>", "<url>"]})
+    loading.save_tokenizer(tokenizer, tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert config["tokenizer_class"] in ("PreTrainedTokenizerFast", "BertTokenizer")
+    assert "extra_special_tokens" not in config and config["additional_special_tokens"] == ["<user>", "<url>"]
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert again.all_special_tokens == tokenizer.all_special_tokens and again("<url>") == tokenizer("<url>")

@@ -77,6 +77,25 @@ def test_rows_of_the_projection_give_the_logits_of_their_tokens(model, sample, d
     torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("ConvBert", dict(embedding_size=16, head_ratio=2), "weight_attention.* gives 0 such maps for 2 layers"),
+        ("Longformer", dict(attention_window=4, pad_token_id=1), "weight_attention.* gives 0 such maps"),
+        ("Funnel", dict(block_sizes=[2, 2], d_model=16, n_head=2, d_head=8, d_inner=24), "a state of each token"),
+    ],
+)
+def test_maps_and_states_of_another_shape_are_one_sentence(sample, name, changes, message):
+    """The terms would compare other heads, a window, or half of the positions."""
+    shape = {key: value for key, value in SHAPE.items() if name != "Funnel" or key == "vocab_size"}
+    config = getattr(transformers, f"{name}Config")(**shape | changes, max_position_embeddings=18)
+    config._attn_implementation = "eager"
+    runner = Runner(getattr(transformers, f"{name}ForMaskedLM")(config).eval())
+    with pytest.raises(UserError, match=message):
+        runner.check(sample, attentions=name != "Funnel", hidden_states=True)
+    runner.check(sample, attentions=False, hidden_states=name != "Funnel")
+
+
 def test_a_head_at_the_wrong_place_is_found_out(model, sample):
     """The check at start-up is what a new architecture relies on."""
     runner = Runner(model)

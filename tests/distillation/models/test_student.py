@@ -39,5 +39,5 @@ def test_outputs_are_those_of_the_model_in_the_teachers_width(teacher_width):
 
 def test_missing_maps_are_an_error_and_not_a_loss_of_zero():
     """sdpa answers with an empty tuple."""
-    with pytest.raises(UserError, match="weight_attention.*gives 0 of them for 3 layers"):
+    with pytest.raises(UserError, match="weight_attention.*gives 0 such maps for 3 layers"):
         run(make_student(attention="sdpa"))

@@ -1,0 +1,67 @@
+"""What a tokenizer's files say, where transformers reads them otherwise."""
+
+import logging
+
+from tokenizers.models import WordPiece
+from transformers import PreTrainedTokenizerBase as Tokenizer
+from transformers import PreTrainedTokenizerFast
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
+from transformers.utils import cached_file
+
+from distillation.vocabularies.mapping import vocabulary_size
+
+logger = logging.getLogger(__name__)
+
+SAMPLE = (
+    "Мама мыла раму, а папа читал газету.",
+    "Привет! Как дела? Давно не виделись.",
+    "В этом году зима в Москве была очень холодной и долгой.",
+    "The quick brown fox jumps over a lazy dog.",
+    "Ёж и йог: №5, ½ кг, 1945 г. — 12,5 %… «да»  don't café ﬁ ＡＢ 東京\tИ\nя 😀 e-mail@mail.ru",
+)
+# Keys of tokenizer_config.json, and what a normaliser or splitter of tokenizer.json calls them.
+OPTIONS = {
+    "do_lower_case": "lowercase",
+    "strip_accents": "strip_accents",
+    "tokenize_chinese_chars": "handle_chinese_chars",
+    "add_prefix_space": "add_prefix_space",
+}
+
+
+def fill_gaps(tokenizer: Tokenizer, name_or_path: str) -> None:
+    """Give the numbers of a WordPiece vocabulary that have no token one that no text gives, so that its vocab.txt can
+    be written. (Where vocab.txt has a line twice, only the last counts.)"""
+    model, tokens = tokenizer.backend_tokenizer.model, tokenizer.get_vocab()
+    gaps = set(range(vocabulary_size(tokenizer))) - set(tokens.values())
+    if gaps and isinstance(model, WordPiece):
+        options = ("unk_token", "continuing_subword_prefix", "max_input_chars_per_word")
+        tokens |= {f"[unused_{number}]": number for number in gaps}
+        tokenizer.backend_tokenizer.model = WordPiece(tokens, **{name: getattr(model, name) for name in options})
+        logger.info("%r numbers no token %s, as where vocab.txt repeats a line: filled up", name_or_path, sorted(gaps))
+
+
+def as_in_file(tokenizer: Tokenizer, name_or_path: str) -> Tokenizer:
+    """The same tokenizer, or that of its tokenizer.json if this reads a sample in another way.
+
+    transformers 5 takes the vocabulary from the file and builds the rest as the class has it, which
+    tokenizer_config.json or the model's type names. What tokenizer_config.json sets counts for both.
+    """
+    file = cached_file(name_or_path, "tokenizer.json", _raise_exceptions_for_missing_entries=False)
+    if file is None or type(tokenizer) is PreTrainedTokenizerFast:
+        return tokenizer
+    taken = {"model_input_names": tokenizer.model_input_names, "model_max_length": tokenizer.model_max_length}
+    own = PreTrainedTokenizerFast.from_pretrained(name_or_path, **tokenizer.special_tokens_map, **taken)
+    config = get_tokenizer_config(name_or_path)
+    for part in (own.backend_tokenizer.normalizer, own.backend_tokenizer.pre_tokenizer):
+        for name in OPTIONS.keys() & config.keys():
+            if hasattr(part, OPTIONS[name]):
+                setattr(part, OPTIONS[name], config[name])
+    readings = [one(list(SAMPLE))["input_ids"] for one in (own, tokenizer)]
+    if readings[0] == readings[1]:
+        return tokenizer
+    logger.warning(
+        "%r is read by its own tokenizer.json: the %s that transformers makes of it splits a sample in another way",
+        name_or_path,
+        type(tokenizer).__name__,
+    )
+    return own
