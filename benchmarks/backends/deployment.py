@@ -93,7 +93,7 @@ def write(source: Source, arguments: "ExportArguments", folder: Path) -> dict[st
     backend = BACKENDS[arguments.backend]
     samples = samples_of(source)
     backend.build(source.model, samples, folder)
-    save_tokenizer(source.tokenizer, folder)
+    save_tokenizer(source.tokenizer, folder, vocab_txt=False)
     source.model.config.save_pretrained(folder)
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     deployed = Deployed(backend.open(folder, torch.get_num_threads()), source.model, list(samples[0]))

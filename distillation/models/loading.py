@@ -201,7 +201,10 @@ def compose_letters(tokenizer: Tokenizer) -> None:
 
 def check_rows(tokenizer: Tokenizer, model: PreTrainedModel, name_or_path: str, key: str) -> None:
     """Raise UserError for a tokenizer with a token that its model has no embedding for; `key` named both."""
-    tokens, rows = vocabulary_size(tokenizer), len(model.get_input_embeddings().weight)
+    embeddings = model.get_input_embeddings()
+    if not hasattr(embeddings, "weight"):  # Perceiver
+        raise UserError(f"`{key}` {name_or_path!r} is a {type(model).__name__}, which has no embeddings of words")
+    tokens, rows = vocabulary_size(tokenizer), len(embeddings.weight)
     if tokens > rows:
         raise UserError(
             f"the tokenizer of `{key}` {name_or_path!r} has {tokens} tokens, its model only {rows}: give the "
@@ -254,7 +257,7 @@ def forget_last_call(tokenizer: Tokenizer) -> None:
     tokenizer.backend_tokenizer.no_padding()
 
 
-def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
+def save_tokenizer(tokenizer: Tokenizer, folder: str | Path, vocab_txt: bool = True) -> None:
     """Write what `AutoTokenizer` loads, of transformers 4 too; for WordPiece also `vocab.txt`, which transformers 5
     leaves out."""
     forget_last_call(tokenizer)
@@ -266,6 +269,6 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | Path) -> None:
     if isinstance(config.get("extra_special_tokens"), list):  # a map in transformers 4; both know the old name
         config["additional_special_tokens"] = config.pop("extra_special_tokens")
     write_json(path, config)
-    if type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece":
+    if vocab_txt and type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece":
         tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
         Path(folder, "vocab.txt").write_text("".join(f"{token}\n" for token, _ in tokens), encoding="utf-8")
