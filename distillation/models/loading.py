@@ -250,17 +250,12 @@ def save_pretrained(
     save_tokenizer(tokenizer, folder)
 
 
-def forget_last_call(tokenizer: Tokenizer) -> None:
-    """Take away the truncation and padding of the last call: saved, they would cut the texts of those who open
-    tokenizer.json without transformers. Each call in transformers sets its own."""
-    tokenizer.backend_tokenizer.no_truncation()
-    tokenizer.backend_tokenizer.no_padding()
-
-
 def save_tokenizer(tokenizer: Tokenizer, folder: str | Path, vocab_txt: bool = True) -> None:
     """Write what `AutoTokenizer` loads, of transformers 4 too; for WordPiece also `vocab.txt`, which transformers 5
     leaves out."""
-    forget_last_call(tokenizer)
+    # Those of the last call: they would cut the texts of whoever opens tokenizer.json without transformers.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
     tokenizer.save_pretrained(folder)
     path = Path(folder, "tokenizer_config.json")
     config = read_json(path)
