@@ -79,21 +79,22 @@ class EntityScores(Metric):
 
 
 class AnswerScores(Metric):
-    """Exact match and F1 of the words of an answer, in per cent, the best over the right answers: SQuAD's script
-    evaluate-v1.1.py. Of a question without an answer the empty text is right (evaluate-v2.0.py).
-    """
+    """Exact match and F1 of the words of an answer, in per cent: SQuAD's script evaluate-v1.1.py. See `best_score`."""
 
     FEATURES = {"predictions": TEXT, "references": TEXTS}
     names = ("exact_match", "f1")
 
     def _compute(self, predictions: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
         pairs = list(zip(predictions, references, strict=True))
-        exact = [max(normalised(answer) == normalised(text) for text in right or [""]) for answer, right in pairs]
-        shared = [
-            max(word_f1(answer, text) for text in right) if right else not normalised(answer)
-            for answer, right in pairs
-        ]
-        return {"exact_match": 100 * float(np.mean(exact)), "f1": 100 * float(np.mean(shared))}
+        scores = {"exact_match": exact_match, "f1": word_f1}
+        return {
+            name: 100 * float(np.mean([best_score(score, *pair) for pair in pairs])) for name, score in scores.items()
+        }
+
+
+def best_score(score: Callable[[str, str], float], answer: str, right: Sequence[str]) -> float:
+    """The best score of an answer over the right ones; where there is none the empty text is right (SQuAD 2.0)."""
+    return float(max(score(answer, text) for text in right) if right else not normalised(answer))
 
 
 def normalised(text: str) -> str:
@@ -101,6 +102,11 @@ def normalised(text: str) -> str:
     single spaces."""
     bare = "".join(character for character in text.lower() if character not in punctuation)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", bare).split())
+
+
+def exact_match(answer: str, right: str) -> float:
+    """1 if the two answers are the same but for what `normalised` takes away, else 0."""
+    return float(normalised(answer) == normalised(right))
 
 
 def word_f1(answer: str, right: str) -> float:

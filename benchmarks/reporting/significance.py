@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from finetuning.metrics import normalised, word_f1
+from finetuning.metrics import best_score, exact_match, word_f1
 from finetuning.tasks import bio_spans as spans
 
 RESAMPLES, CHUNK = 10_000, 500
@@ -59,8 +59,8 @@ def statistics_of(metric: str, predictions: Sequence[dict[str, Any]]) -> tuple[n
         entities = [(set(spans.decode(guess)), set(spans.decode(right))) for guess, right in pairs]
         return np.array([[len(a & b), len(a), len(b)] for a, b in entities], dtype=float), _f1_of_entities
     if isinstance(pairs[0][1], list):  # right answers to a question
-        score = word_f1 if metric == "f1" else lambda answer, right: normalised(answer) == normalised(right)
-        best = [max(score(guess, one) for one in right) if right else not normalised(guess) for guess, right in pairs]
+        score = word_f1 if metric == "f1" else exact_match
+        best = [best_score(score, guess, right) for guess, right in pairs]
         return np.array([[value, 1] for value in best], dtype=float), _share
     labels = list(predictions[0]["scores"])  # in the order of the classification's scores
     cells = [labels.index(right) * len(labels) + labels.index(guess) for guess, right in pairs]
