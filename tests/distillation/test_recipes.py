@@ -24,6 +24,12 @@ PUBLISHED = {
 }
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Where a folder `outputs` stands, as after ./run_all.sh, a recipe's `outputs/vocabulary-5000` must be there too."""
+    monkeypatch.chdir(tmp_path)
+
+
 def arguments_of(path):
     keys = yaml.safe_load(path.read_text(encoding="utf-8"))
     types = run_teacher.ARGUMENTS if "vocab_size" in keys else run.ARGUMENTS
