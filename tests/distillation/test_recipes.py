@@ -26,7 +26,7 @@ PUBLISHED = {
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Where a folder `outputs` stands, as after ./run_all.sh, a recipe's `outputs/vocabulary-5000` must be there too."""
+    """Beside a folder `outputs`, which ./run_all.sh leaves, a recipe's `outputs/vocabulary-5000` has to be there."""
     monkeypatch.chdir(tmp_path)
 
 
