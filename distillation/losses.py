@@ -27,11 +27,10 @@ def kl_loss(
     student_logits, teacher_logits: (..., vocabulary); mask: (...). T^2 keeps the gradient's size as T grows. A token
     whose teacher logit is -inf adds nothing.
     """
-    if mask is not None:
-        student_logits, teacher_logits = student_logits[mask], teacher_logits[mask]
+    student_logits, teacher_logits = _counted(mask, student_logits, teacher_logits)
     rows = -1, student_logits.shape[-1]
     divergence = _RowsKL.apply(student_logits.reshape(rows), teacher_logits.reshape(rows), temperature)
-    return _reduce(divergence, None, reduction)
+    return _reduce(divergence, reduction)
 
 
 class _RowsKL(torch.autograd.Function):
@@ -96,20 +95,18 @@ def cosine_loss(
     student_states: Tensor, teacher_states: Tensor, mask: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
     """1 - cos(student, teacher). student_states, teacher_states: (..., hidden); mask: (...)."""
-    if mask is not None:
-        student_states, teacher_states = (s.masked_fill(~mask[..., None], 0) for s in (student_states, teacher_states))
+    student_states, teacher_states = _counted(mask, student_states, teacher_states)
     distance = 1 - F.cosine_similarity(student_states.float(), teacher_states.float(), dim=-1)
-    return _reduce(distance, mask, reduction)
+    return _reduce(distance, reduction)
 
 
 def hidden_mse_loss(
     student_states: Tensor, teacher_states: Tensor, mask: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
     """Mean squared difference over the width. student_states, teacher_states: (..., hidden); mask: (...)."""
-    difference = student_states.float() - teacher_states.float()
-    if mask is not None:
-        difference.masked_fill_(~mask[..., None], 0)
-    return _reduce(difference.square().mean(-1), mask, reduction)
+    student_states, teacher_states = _counted(mask, student_states, teacher_states)
+    total = F.mse_loss(student_states.float(), teacher_states.float(), reduction="sum") / student_states.shape[-1]
+    return total if reduction == "sum" else total / max(student_states[..., 0].numel(), 1)
 
 
 def attention_loss(
@@ -145,8 +142,16 @@ class _MapsDistance(torch.autograd.Function):
         return (difference * (2 * outer / difference.shape[1])).to(ctx.dtype), None, None
 
 
-def _reduce(values: Tensor, mask: Tensor | None, reduction: str) -> Tensor:
-    if mask is None:
-        mask = torch.ones_like(values, dtype=torch.bool)
-    total = values.masked_fill(~mask, 0).sum()
-    return total if reduction == "sum" else total / mask.sum().clamp(min=1)
+def _counted(mask: Tensor | None, *states: Tensor) -> tuple[Tensor, ...]:
+    """The states (..., width) of the positions that count, as they come where all do.
+
+    By index, whose gradient is written once; a mask would write zeros over all states, and over their gradient.
+    """
+    if mask is None or mask.all():
+        return states
+    positions = mask.flatten().nonzero().squeeze(1)
+    return tuple(one.flatten(0, -2).index_select(0, positions) for one in states)
+
+
+def _reduce(values: Tensor, reduction: str) -> Tensor:
+    return values.sum() if reduction == "sum" else values.sum() / max(values.numel(), 1)
