@@ -1,6 +1,7 @@
 """The KL across vocabularies: exact in value and gradient, whatever the map, the chunk, and the number of pieces."""
 
 import functools
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 
 from distillation.losses import kl_loss
 from distillation.vocabularies import cross_vocabulary_kl as vocabulary_kl
-from distillation.vocabularies.candidate_scores import LogSumExp, PieceSum
+from distillation.vocabularies.candidate_scores import Candidates, LogSumExp, PieceSum
 from distillation.vocabularies.cross_vocabulary_kl import CandidateKL, ChunkedCandidateKL
 from distillation.vocabularies.mapping import VocabularyMap
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
@@ -199,20 +200,37 @@ def test_other_devices_and_bf16_agree_with_fp32(choice, device, dtype, tolerance
     assert (gradient.cpu() - wanted).norm() < tolerance * wanted.norm()
 
 
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
 @pytest.mark.parametrize("choice", [MATCH, ("reduce", "ordered", "mean")], ids=" ".join)
-def test_tokens_with_one_spelling_compete_as_one(choice, tokenizer, spaced_byte_tokenizer):
+def test_tokens_with_one_spelling_compete_as_one(choice, temperature, tokenizer, spaced_byte_tokenizer):
     """A byte-level teacher has "," with and without a space before it. Were they two candidates with one score, no
-    student could follow a teacher that prefers one of them: its commas would stay too rare."""
+    student could follow a teacher that prefers one of them: its commas would stay too rare. Were they summed after
+    the temperature, commas would become too frequent."""
     known = VocabularyMap(tokenizer, spaced_byte_tokenizer)
     ids, student_ids = known.shared_teacher_ids, known.shared_student_ids
     assert len(student_ids) > len(student_ids.unique()) > 50
     teacher = 3 * torch.randn(4, known.teacher_size, generator=torch.Generator().manual_seed(0)).double()
     merged = torch.zeros(4, known.student_size, dtype=torch.double).index_add(1, student_ids, teacher[:, ids].exp())
-    student, kl = merged.log().clamp(min=-1e4).requires_grad_(), made(choice, None, torch.double, known)
+    student = merged.log().clamp(min=-1e4).requires_grad_()
+    kl = made(choice, None, torch.double, known, temperature=temperature)
     total, gradient = value_and_gradient(kl(student, teacher, ((1, 4),)), student)
     assert total == pytest.approx(0, abs=1e-9) and gradient.abs().max() < 1e-9
     share = (teacher[:, ids].logsumexp(-1) - teacher.logsumexp(-1)).exp().sum().item()
     assert kl.candidate_probability(teacher, ((1, 4),)).item() == pytest.approx(share, 1e-5)
+
+
+def test_two_tokens_with_one_spelling_by_hand():
+    """0.3 and 0.3 beside 0.4 at T = 2: 0.6^(1/2) : 0.4^(1/2) against 1 : 1."""
+    ids, first = torch.tensor([0, 1, 2]), torch.tensor([0, 0, 2])
+    teacher = torch.tensor([[0.3, 0.3, 0.4]], dtype=torch.double).log()
+
+    def score(values):
+        return values.clone(), lambda gradient: gradient
+
+    candidates = Candidates(ids, first, lambda _: score, lambda rows: lambda states: states.t()[rows], "cpu")
+    total = ChunkedCandidateKL.apply(torch.zeros(1, 2, dtype=torch.double), teacher, candidates, 2.0)
+    share = 0.6**0.5 / (0.6**0.5 + 0.4**0.5)
+    assert total.item() == pytest.approx(4 * (share * math.log(2 * share) + (1 - share) * math.log(2 * (1 - share))))
 
 
 def test_three_tokens_with_one_spelling():
