@@ -34,7 +34,8 @@ SHAPE = dict(
 )
 ROBERTA = {"pad_token_id": 1}  # positions are counted behind it
 XLM = dict(emb_dim=32, n_layers=2, n_heads=4, n_langs=1, pad_index=0)
-# The architectures that read text, by their `model_type`, and what a tiny config of each needs besides `SHAPE`.
+# The architectures that read text, by their `model_type`, and what a tiny config of each needs besides `SHAPE`;
+# None takes out what is in it.
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "albert": {"embedding_size": 16},
     "bert": {},
@@ -51,6 +52,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "eurobert": {"num_key_value_heads": 4, "head_dim": 8},
     "flaubert": XLM,
     "fnet": {"tpu_short_seq_length": 32},
+    "funnel": dict(block_sizes=[1, 1], d_model=32, n_head=4, d_head=8, d_inner=64, num_hidden_layers=None),
     "ibert": ROBERTA,
     "layoutlm": {},
     "longformer": ROBERTA | {"attention_window": 8},
@@ -63,6 +65,17 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "nomic_bert": {},
     "nystromformer": {},
     "perceiver": dict(d_model=32, d_latents=32, num_latents=8, num_blocks=1, num_self_attends_per_block=2),
+    "reformer": dict(
+        attn_layers=["local", "lsh"],
+        attention_head_size=8,
+        feed_forward_size=64,
+        axial_pos_shape=[8, 8],
+        axial_pos_embds_dim=[16, 16],
+        max_position_embeddings=64,
+        local_attn_chunk_length=8,
+        lsh_attn_chunk_length=8,
+        is_decoder=False,
+    ),
     "rembert": dict(input_embedding_size=16, output_embedding_size=24),
     "roberta": ROBERTA,
     "roberta-prelayernorm": ROBERTA,
@@ -135,7 +148,8 @@ def make_teacher(name: str, folder: Path) -> Path:
         tokens[:2] = reversed(tokens[:2])
     tokenizer = build_tokenizer(tokens, 64)
     torch.manual_seed(0)
-    config = CONFIG_MAPPING[name](**SHAPE | {"vocab_size": len(tokenizer), "pad_token_id": 0} | extra)
+    shape = SHAPE | {"vocab_size": len(tokenizer), "pad_token_id": 0} | extra
+    config = CONFIG_MAPPING[name](**{key: value for key, value in shape.items() if value is not None})
     save_pretrained(AutoModelForMaskedLM.from_config(config), tokenizer, folder)
     return folder
 

@@ -95,7 +95,10 @@ def export_onnx(model: PreTrainedModel, example: Arrays, path: Path) -> None:
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
-        raise UserError(f"a {type(model).__name__} cannot be exported to ONNX: {one_line(error)}") from None
+        reason = one_line(error.__cause__ or error)  # the error itself tells how to write models
+        raise UserError(
+            f"a {type(model).__name__} cannot be exported to ONNX ({reason}): give a model of another architecture"
+        ) from None
     finally:
         model.set_attn_implementation(before)
     _strip(path)

@@ -33,8 +33,8 @@ class Stopped(Exception):
 
 
 def one_line(error: Exception | str) -> str:
-    """A library's message in one line, for the end of such a sentence."""
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    """A library's message in one line and without colours, for the end of such a sentence."""
+    return " ".join(re.sub(r"\x1b\[[\d;]*m", "", str(error)).split())[:300] or type(error).__name__
 
 
 def cli_entry(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | None], Any]:

@@ -203,7 +203,10 @@ def check_rows(tokenizer: Tokenizer, model: PreTrainedModel, name_or_path: str, 
     """Raise UserError for a tokenizer with a token that its model has no embedding for; `key` named both."""
     embeddings = model.get_input_embeddings()
     if not hasattr(embeddings, "weight"):  # Perceiver
-        raise UserError(f"`{key}` {name_or_path!r} is a {type(model).__name__}, which has no embeddings of words")
+        raise UserError(
+            f"`{key}` {name_or_path!r} is a {type(model).__name__}, which has no embeddings of words: give a model of "
+            "another architecture, such as a BERT"
+        )
     tokens, rows = vocabulary_size(tokenizer), len(embeddings.weight)
     if tokens > rows:
         raise UserError(

@@ -39,11 +39,11 @@ class Runner:
         has such a layer (`projection` is its name, or None)."""
         self.model = model
         # Where hidden states enter the head: the first module outside the encoder that runs.
-        outside = [module for name, module in model.named_children() if name != model.base_model_prefix]
+        outside = {module: name for name, module in model.named_children() if name != model.base_model_prefix}
         calls, _ = _trace(model, outside)
         if not calls:
             raise UserError(NO_HEAD.format(type(model).__name__))
-        self.head = calls[0][0]
+        self.head = outside[calls[0][0]]
         self.projection = None if logits else vocabulary_projection(model)
 
     def __call__(
@@ -55,10 +55,10 @@ class Runner:
             return (arguments[0].flatten(0, 1)[positions], *arguments[1:])
 
         model, layers = self.model, self.model.config.num_hidden_layers
-        handle = self.head.register_forward_pre_hook(select)
         if self.projection is not None:  # an identity as its weights would not do: FSDP puts the weights back
             projection = model.get_submodule(self.projection)
             model.set_submodule(self.projection, nn.Identity())
+        handle = model.get_submodule(self.head).register_forward_pre_hook(select)  # Funnel's is the projection itself
         try:
             outputs = model(**inputs, output_hidden_states=hidden_states, output_attentions=attentions)
         finally:
@@ -117,7 +117,8 @@ def _trace(model: PreTrainedModel, modules: Iterable[nn.Module]) -> tuple[list[t
     calls: list[tuple[nn.Module, Any]] = []
     handles = [m.register_forward_hook(lambda m, _, output: calls.append((m, output))) for m in modules]
     try:
-        return calls, model(input_ids=torch.zeros(1, 8, dtype=torch.long, device=model.device)).logits
+        ids = torch.zeros(1, 8, dtype=torch.long, device=model.device)
+        return calls, model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
     finally:
         for handle in handles:
             handle.remove()

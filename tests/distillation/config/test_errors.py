@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 from torch._utils import ExceptionWrapper
 
-from distillation.config.errors import LAUNCHED, LocalError, Stopped, UserError, cli_entry
+from distillation.config.errors import LAUNCHED, LocalError, Stopped, UserError, cli_entry, one_line
 
 LONG = f"file.txt:1: expected a tag, got {'x' * 20_000}; a blank line ends a sentence"
 FULL = "error: '/a' cannot be written (full): make room, or name another\n"
@@ -52,3 +52,8 @@ def test_one_line_and_the_exit_code(capsys, monkeypatch, rank, error, code, prin
 def test_a_mistake_of_ours_does_not_look_like_one_of_the_users(error):
     with pytest.raises(error):
         cli_entry(Mock(side_effect=error, __name__="main"))([])
+
+
+def test_a_librarys_message_has_neither_lines_nor_colours():
+    """torch's ONNX exporter writes for a terminal; a log shows the codes."""
+    assert one_line("\x1b[96mThis is\x1b[0m\n  step 1\x1b[1;31m/3\x1b[0m") == "This is step 1/3"

@@ -15,6 +15,7 @@ MODELS = dict.fromkeys(["Bert", "Roberta", "XLMRoberta", "DebertaV2"], SHAPE) | 
     "DebertaV2 new head": SHAPE | dict(legacy=False),
     "ModernBert": SHAPE | SPECIAL,
     "DistilBert": dict(vocab_size=50, dim=16, n_layers=2, n_heads=2, hidden_dim=24),
+    "Funnel": dict(vocab_size=50, d_model=16, block_sizes=[1, 1], n_head=2, d_head=8, d_inner=24),
 }
 
 
@@ -99,6 +100,7 @@ def test_maps_and_states_of_another_shape_are_one_sentence(sample, name, changes
 def test_a_head_at_the_wrong_place_is_found_out(model, sample):
     """The check at start-up is what a new architecture relies on."""
     runner = Runner(model)
-    runner.head = torch.nn.Identity()
+    model.unused = torch.nn.Identity()
+    runner.head = "unused"
     with pytest.raises(UserError, match="cannot be evaluated at chosen positions: give a model of another arch"):
         runner.check(sample, attentions=False)
