@@ -33,7 +33,7 @@ from distillation.config.terms import TERMS
 from distillation.config.training import field_names
 from distillation.runs.files import RECIPE, RESULTS, read_json, write_text
 
-NO_TEACHER = {f"weight_{term}": "0" for term in TERMS if term != "mlm"}
+NO_TEACHER = {f"weight_{term.name}": "0" for term in TERMS.values() if term.needs != "labels"}
 VARIANTS = {  # changes of the recipe; other variants are changes themselves, as in `alignment=match,temperature=1`
     "mlm": NO_TEACHER | {"weight_mlm": "1"},
     "distilled": {},

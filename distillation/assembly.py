@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from datasets import Dataset
 from transformers import BertForMaskedLM, PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments, set_seed
 
@@ -23,20 +24,24 @@ from distillation.config.arguments import (
 )
 from distillation.config.errors import UserError
 from distillation.corpus.examples import Corpus, Encoder, load_corpus
+from distillation.corpus.masking import make_collators
 from distillation.corpus.streaming import stream_corpus
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
 from distillation.hub.publishing import check_push, publish
 from distillation.models.loading import load_masked_lm, load_tokenizer
+from distillation.models.mlm_head import vocabulary_projection
 from distillation.models.shapes import build_student, load_student_tokenizer, load_teacher, teacher_config
 from distillation.models.student import Projections, Student
+from distillation.models.teacher import LiveTargets
 from distillation.objective import compared_layers
 from distillation.runs.files import recipe_of
 from distillation.runs.resume import find_checkpoint, start_run, writing
-from distillation.teacher_cache.storage import TeacherCache, open_cache
-from distillation.teacher_cache.targets import use_cache
+from distillation.teacher_cache.storage import SEED, open_cache
+from distillation.teacher_cache.targets import CachedTargets
 from distillation.text.reading import load_lines, refuse_streaming
 from distillation.trainer import DistillationTrainer
-from distillation.vocabularies.mapping import vocabulary_size
+from distillation.vocabularies.cross_vocabulary_kl import CandidateKL
+from distillation.vocabularies.mapping import VocabularyMap, vocabulary_size
 from distillation.vocabularies.wordpiece import sample_texts, train_tokenizer
 
 logger = logging.getLogger(__name__)
@@ -49,7 +54,7 @@ class Run:
     trainer: its model is saved under the `role`, `student` or `teacher`, in results and card.
     tokenizers: of that model, and of the teacher where it has another.
     examples: for each tokenizer the held-out examples (`evaluation.py`).
-    teacher: the student learns from it; None where there is none, or a cache takes its place.
+    teacher: the student learns from it; None where there is none.
     """
 
     role: str
@@ -57,13 +62,6 @@ class Run:
     tokenizers: list[PreTrainedTokenizerBase]
     examples: list[Dataset]
     teacher: PreTrainedModel | None = None
-    cache: TeacherCache | None = None
-
-    def use_cache(self) -> None:
-        """Let the trainer learn from the cache, if the recipe names one, in place of the teacher."""
-        if self.cache is not None:
-            use_cache(self.trainer, self.cache)
-            self.teacher = None  # which may leave the device
 
 
 def build_run(
@@ -85,24 +83,49 @@ def build_run(
     tokenizers = [tokenizer] if vocabulary is None else [tokenizer, teacher_tokenizer]
     reads = (masking_args.masking_unit, data_args.max_length, objective.alignment_in_use, vocabulary)
     corpus, examples = _load(data_args, training_args, Encoder(tokenizers, *reads))
-    cache, layers = None, student.config.n_layers
-    if cache_args.teacher_cache and objective.needs_teacher:
+    cached, layers = cache_args.teacher_cache is not None and objective.needs_teacher, student.config.n_layers
+    seed = SEED if cached else training_args.seed
+    collators = make_collators(tokenizers, vocabulary, masking_args, objective, corpus.sample, seed)
+    teacher.to(training_args.device)
+    targets = None
+    if objective.needs_teacher:
+        targets = live_targets(teacher, objective, layers, vocabulary, cached, training_args)
+    if cached:
         with training_args.main_process_first(local=False):
             made_of = (objective, masking_args, teacher, layers, tokenizers, corpus)
             cache = open_cache(cache_args, *made_of, may_create=training_args.process_index == 0)
-    widths = (student.config.dim, teacher.config.hidden_size)
-    trainer = DistillationTrainer(
-        Student(student, Projections(compared_layers(objective, layers), *widths)),
-        training_args,
-        teacher=teacher.to(training_args.device),
-        objective=objective,
-        masking=masking_args,
-        corpus=corpus,
-        tokenizer=tokenizer,
-        teacher_tokenizer=teacher_tokenizer,
-        vocabulary=vocabulary,
+        targets = CachedTargets(cache, targets, corpus, collators, training_args.eval_batch_size)
+        corpus, collators = targets.corpus, targets.collators
+    projections = Projections(compared_layers(objective, layers), student.config.dim, teacher.config.hidden_size)
+    parts = dict(targets=targets, objective=objective, corpus=corpus, collators=collators, tokenizer=tokenizer)
+    trainer = DistillationTrainer(Student(student, projections), training_args, **parts)
+    return Run("student", trainer, tokenizers, examples, teacher)
+
+
+def live_targets(
+    teacher: PreTrainedModel,
+    objective: ObjectiveArguments,
+    student_layers: int,
+    vocabulary: VocabularyMap | None,
+    cached: bool,
+    training_args: TrainingArguments,
+) -> LiveTargets:
+    """The teacher as the objective needs it: with logits, or across vocabularies and for a cache with states."""
+    if not objective.needs("predictions") or (vocabulary is None and not cached):
+        return LiveTargets(teacher, objective, student_layers)
+    projection = vocabulary_projection(teacher)
+    dtype = torch.float16 if training_args.fp16 else torch.bfloat16 if training_args.bf16 else torch.float32
+    kl = CandidateKL(
+        vocabulary,
+        None if projection is None else teacher.get_submodule(projection),
+        objective.alignment,
+        objective.vocabulary_map or "ordered",
+        objective.reduce_pooling or "mean",
+        objective.temperature,
+        training_args.device,
+        dtype,
     )
-    return Run("student", trainer, tokenizers, examples, teacher, cache)
+    return LiveTargets(teacher, objective, student_layers, kl, projection)
 
 
 def build_teacher_run(
@@ -120,8 +143,9 @@ def build_teacher_run(
     corpus, examples = _load(data_args, training_args, encoder)
     config = teacher_config(teacher_args, vocabulary_size(tokenizer), data_args.max_length, tokenizer.pad_token_id)
     student = Student(BertForMaskedLM(config), Projections())
-    parts = dict(objective=objective, masking=masking_args, corpus=corpus, tokenizer=tokenizer)
-    return Run("teacher", DistillationTrainer(student, training_args, teacher=None, **parts), [tokenizer], examples)
+    collators = make_collators([tokenizer], None, masking_args, objective, corpus.sample, training_args.seed)
+    parts = dict(targets=None, objective=objective, corpus=corpus, collators=collators, tokenizer=tokenizer)
+    return Run("teacher", DistillationTrainer(student, training_args, **parts), [tokenizer], examples)
 
 
 def _load(
@@ -158,8 +182,8 @@ def train_and_publish(
     trainer = run.trainer
     before = evaluate_before(run) if run.teacher is not None and trainer.is_world_process_zero() else {}
     sizes = {} if run.teacher is None else {"teacher_parameters": run.teacher.num_parameters()}
+    run.teacher = None  # a cache lets go of it, too
     start_run(training_args, recipe)
-    run.use_cache()
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
     results = trainer.measured()

@@ -14,7 +14,6 @@ from distillation.config.terms import TERMS
 from distillation.models.layer_groups import mean, means_of
 from distillation.models.mlm_head import Outputs
 from distillation.models.teacher import Targets
-from distillation.vocabularies.cross_vocabulary_kl import CandidateKL
 from distillation.vocabularies.token_pooling import pool_attention, pool_states
 
 
@@ -23,12 +22,10 @@ def distillation_terms(
     targets: Targets | None,
     batch: Mapping[str, Any],
     objective: ObjectiveArguments,
-    vocabulary_kl: CandidateKL | None = None,
 ) -> dict[str, Tensor]:
     """The sum of each term of the objective over the positions that `batch["counts"]` counts; a mean over layers.
 
-    targets: None where mlm is the only term. vocabulary_kl: the KL across vocabularies or to cached states, which it
-    takes as `targets.logits`.
+    targets: None where mlm is the only term.
     """
     mask = batch["compared"]
     if targets is not None and "teacher_index" in batch:
@@ -52,9 +49,7 @@ def distillation_terms(
             view = objective.view(term)
             states = means_of(student.hidden_states, view, len(student.hidden_states))
             return _over_layers(loss, states, targets.hidden_states[view], mask)
-        if vocabulary_kl is not None:
-            return vocabulary_kl(paired, targets.logits, batch["groups"])
-        return loss(paired, targets.logits, objective.temperature, reduction="sum")
+        return targets.predictions.compare(loss, paired, batch["groups"], objective.temperature)
 
     return {term: total(term) for term in objective.terms}
 
@@ -97,7 +92,7 @@ def on_teacher_positions(
         maps = [pool_attention(layer, *at) for layer in maps]
         if alignment == "match":
             maps, teacher_maps = ([_renormalised(m, batch["compared"]) for m in of] for of in (maps, teacher_maps))
-    return Outputs(student.logits, states, maps), Targets(targets.logits, targets.hidden_states, teacher_maps)
+    return Outputs(student.logits, states, maps), Targets(targets.predictions, targets.hidden_states, teacher_maps)
 
 
 def _renormalised(maps: Tensor, compared: Tensor) -> Tensor:

@@ -27,7 +27,8 @@ class StudentTrainer(ExactTrainer):
         """others: of `Trainer`, the collator too."""
         self.streams = isinstance(train_dataset, Stream)
         args.ignore_data_skip |= self.streams  # a stream finds its own way back
-        others |= dict(lengths=lambda: lengths(self.train_dataset), draws=[others["data_collator"]])
+        draws = [one for one in (train_dataset, others["data_collator"]) if hasattr(one, "set_epoch")]
+        others |= dict(lengths=lambda: lengths(self.train_dataset), draws=draws)
         super().__init__(student, args, train_dataset=train_dataset, **others)
         if self.is_fsdp_enabled:
             configure(self.accelerator.state.fsdp_plugin)

@@ -1,9 +1,8 @@
 """The Trainer that distils: the frozen teacher beside it, exact sums over batches and ranks, each term logged."""
 
-import functools
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,22 +12,19 @@ from accelerate.utils import gather_object, send_to_device
 from datasets import Dataset
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
+from transformers import PreTrainedTokenizerBase, TrainingArguments
 
-from distillation.config.arguments import MaskingArguments, ObjectiveArguments
+from distillation.config.arguments import ObjectiveArguments
 from distillation.config.terms import TERMS
 from distillation.config.training import check_training
 from distillation.corpus.examples import Corpus, lengths
-from distillation.corpus.masking import COUNTS, EVALUATION_SEED, MaskingCollator, rarity_weights
+from distillation.corpus.masking import COUNTS
 from distillation.models.mlm_head import Outputs
 from distillation.models.student import Student
-from distillation.models.teacher import Targets, Teacher
+from distillation.models.teacher import LiveTargets, Targets
 from distillation.objective import distillation_terms
-from distillation.runs.fsdp import shard
 from distillation.student_trainer import StudentTrainer
-from distillation.teacher_cache.targets import CACHED, cached_targets
-from distillation.vocabularies.cross_vocabulary_kl import CandidateKL
-from distillation.vocabularies.mapping import VocabularyMap, vocabulary_size
+from distillation.teacher_cache.targets import CachedTargets
 
 
 class DistillationTrainer(StudentTrainer):
@@ -45,39 +41,26 @@ class DistillationTrainer(StudentTrainer):
         student: Student,
         args: TrainingArguments,
         *,
-        teacher: PreTrainedModel | None,
+        targets: LiveTargets | CachedTargets | None,
         objective: ObjectiveArguments,
-        masking: MaskingArguments,
         corpus: Corpus,
+        collators: Sequence[Callable],
         tokenizer: PreTrainedTokenizerBase,
-        teacher_tokenizer: PreTrainedTokenizerBase | None = None,
-        vocabulary: VocabularyMap | None = None,
     ):
-        """teacher: None where mlm is the only term: plain masked-LM training.
+        """targets: the teacher, run or cached; None where mlm is the only term: plain masked-LM training.
 
-        teacher_tokenizer, vocabulary: for the alignments `match` and `reduce`, the teacher's tokenizer, and its tokens
-        in pieces of the student's.
+        corpus, collators: for training and for evaluation; those of `CachedTargets` where they are its own.
 
         Raises UserError for training arguments that cannot be met, before anything is written.
         """
         check_training(args)
         if args.ddp_find_unused_parameters is None:
-            args.ddp_find_unused_parameters = not objective.needs_logits  # else every parameter has a gradient
-        weights = None
-        if masking.rarity_smoothing:
-            weights = rarity_weights(corpus.sample, vocabulary_size(tokenizer), masking.rarity_smoothing)
-        other = dict(teacher_tokenizer=teacher_tokenizer, vocabulary=vocabulary)
-        collate = functools.partial(MaskingCollator, tokenizer, masking, objective, **other)
+            # With logits every parameter has a gradient.
+            args.ddp_find_unused_parameters = not objective.needs("predictions", "labels")
+        collator, self.eval_collator = collators
         data = dict(train_dataset=corpus.train, eval_dataset=corpus.validation, processing_class=tokenizer)
-        super().__init__(student, args, data_collator=collate(args.seed, weights), **data)
-        self.objective = objective
-        self.eval_collator = collate(EVALUATION_SEED)
-        self.teacher = self.vocabulary_kl = None
-        if objective.needs_teacher:
-            across, layers = objective.alignment != "same", student.config.num_hidden_layers
-            self.teacher = Teacher(teacher.to(args.device), objective, layers, logits=not across)
-            if across and "kl" in objective.terms:
-                self.vocabulary_kl = self.make_vocabulary_kl(vocabulary, self.teacher.projection)
+        super().__init__(student, args, data_collator=collator, **data)
+        self.objective, self.targets = objective, targets
         # On the device beforehand: a tensor made in a step would have to be copied there.
         terms, device = objective.terms, args.device
         self._weights = torch.tensor([objective.weight(term) for term in terms], device=device)
@@ -88,19 +71,12 @@ class DistillationTrainer(StudentTrainer):
         self._unlogged: Counter[str] = Counter()  # what `record` has added up since the last log
         self._evaluated: list[Tensor] = []  # of each batch the sums and the counts
 
-    def make_vocabulary_kl(self, vocabulary: VocabularyMap | None, projection: nn.Linear | None) -> CandidateKL:
-        """The KL of this objective across vocabularies, or to a teacher's cached states; see `CandidateKL`."""
-        how, dtype = self.objective, torch.float16 if self.args.fp16 else torch.float32
-        options = (how.alignment, how.vocabulary_map or "ordered", how.reduce_pooling or "mean", how.temperature)
-        dtype = torch.bfloat16 if self.args.bf16 else dtype
-        return CandidateKL(vocabulary, projection, *options, self.args.device, dtype)
-
     # Training
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Train. FSDP shards the teacher here: until then one process alone can evaluate it."""
-        if self.is_fsdp_enabled and self.teacher is not None:
-            shard(self.teacher.model, self.args.device.type, self.args.world_size)
+        """Train. A cache is filled first."""
+        if self.targets is not None:
+            self.targets.begin(self.accelerator)
         return super().train(*args, **kwargs)
 
     def count(self, batch: dict[str, Any]) -> Tensor:
@@ -125,7 +101,7 @@ class DistillationTrainer(StudentTrainer):
         num_items_in_batch: counts (5,), named by `COUNTS`; those of this batch alone unless given.
         """
         counts = inputs["counts"] if num_items_in_batch is None else num_items_in_batch
-        sums = distillation_terms(*self.outputs(model, inputs), inputs, self.objective, self.vocabulary_kl)
+        sums = distillation_terms(*self.outputs(model, inputs), inputs, self.objective)
         shares = torch.stack(list(sums.values())).float() / counts[self._columns].clamp(min=1)
         if model.training:
             self._sums += shares.detach()
@@ -136,20 +112,11 @@ class DistillationTrainer(StudentTrainer):
 
     def outputs(self, model: nn.Module, inputs: dict[str, Any]) -> tuple[Outputs, Targets | None]:
         """The student's outputs for a batch, and the targets that they are compared with."""
-        targets = self.targets(inputs)
-        hidden, attentions = self.objective.needs_hidden_states, self.objective.needs_attentions
+        hidden, attentions = self.objective.needs("states"), self.objective.needs("maps")
         with self.accelerator.autocast():  # FSDP's student and the teacher have none of their own
+            targets = None if self.targets is None else self.targets(inputs)
             student = model(inputs["student"], inputs["positions"], hidden, attentions, len(inputs["compared"]))
         return student, targets
-
-    def targets(self, inputs: dict[str, Any]) -> Targets | None:
-        """The teacher's outputs for a batch, cached or live; None without a teacher."""
-        if CACHED in inputs:
-            return cached_targets(inputs[CACHED])
-        if self.teacher is None:
-            return None
-        with self.accelerator.autocast():
-            return self.teacher(inputs["teacher"], inputs["teacher_positions"])
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Log also the mean of each term since the last log, over all ranks."""
@@ -214,7 +181,7 @@ class DistillationTrainer(StudentTrainer):
     @property
     def _figures(self) -> tuple[str, ...]:
         """The names of what is evaluated. A live teacher tells how probable the candidates are to it."""
-        shows_candidates = self.vocabulary_kl is not None and self.teacher is not None
+        shows_candidates = isinstance(self.targets, LiveTargets) and self.targets.kl is not None
         return self.objective.terms + ("candidate_probability",) * shows_candidates
 
     def evaluation_loop(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> Any:
@@ -234,10 +201,10 @@ class DistillationTrainer(StudentTrainer):
         inputs = send_to_device(inputs, self.args.device, non_blocking=self.args.dataloader_pin_memory)
         with torch.no_grad(), self.compute_loss_context_manager():
             student, targets = self.outputs(model, inputs)
-            sums = list(distillation_terms(student, targets, inputs, self.objective, self.vocabulary_kl).values())
+            sums = list(distillation_terms(student, targets, inputs, self.objective).values())
             counts = [*inputs["counts"][self._columns]]
             if len(self._figures) > len(sums):
-                sums.append(self.vocabulary_kl.candidate_probability(targets.logits, inputs["groups"]))
+                sums.append(self.targets.kl.candidate_probability(targets.predictions.values, inputs["groups"]))
                 counts.append(inputs["counts"][COUNTS.index("kl")])
         self._evaluated.append(torch.stack([torch.stack(sums).float(), torch.stack(counts).float()]))
         return None, None, None

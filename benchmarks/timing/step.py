@@ -42,15 +42,16 @@ class Step:
 
     def floor(self) -> None:
         """The same models, forward and backward, with their heads at the positions and rows that the losses need."""
-        trainer, batch, objective, kl = self.trainer, self.batch, self.trainer.objective, self.trainer.vocabulary_kl
-        trainer.targets(batch)
-        if kl is not None:  # across vocabularies the targets are states: the logits of the candidates are left to do
-            groups = batch["groups"]
+        batch, objective, targets = self.batch, self.trainer.objective, self.trainer.targets
+        if targets is not None:
+            targets(batch)
+        if targets is not None and targets.kl is not None:  # the targets are states: their logits are left to do
+            kl, groups = targets.kl, batch["groups"]
             with torch.no_grad():
-                states = self.targets.logits.split([count for _, count in groups])
+                states = self.targets.predictions.values.split([count for _, count in groups])
                 for (k, _), group in zip(groups, states, strict=True):
                     kl.candidates[k if kl.how == "ordered" else 0].logits(group)
-        hidden, maps = objective.needs_hidden_states, objective.needs_attentions
+        hidden, maps = objective.needs("states"), objective.needs("maps")
         outputs = self.student(batch["student"], batch["positions"], hidden, maps, len(batch["compared"]))
         torch.autograd.backward(tensors(outputs), self.gradients)
 
@@ -71,7 +72,8 @@ def build(argv: Sequence[str]) -> Step:
     *arguments, _, training_args = parse_recipe(*ARGUMENTS, argv=argv, training=True)
     set_seed(training_args.seed)
     run = build_run(*arguments, training_args)
-    run.use_cache()
+    if run.trainer.targets is not None:
+        run.trainer.targets.begin(run.trainer.accelerator)
     return Step(run.trainer)
 
 

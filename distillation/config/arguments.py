@@ -127,19 +127,19 @@ class ObjectiveArguments(Weights):
         """The terms that count."""
         return tuple(term for term in TERMS if self.weight(term))
 
+    def needs(self, *what: str) -> bool:
+        """Whether any term needs one of these; see `Term.needs`."""
+        return any(TERMS[term].needs in what for term in self.terms)
+
     @property
     def needs_teacher(self) -> bool:
         """Whether any term compares with the teacher; without, this is plain masked-LM training."""
-        return self.terms != ("mlm",)
+        return self.needs("predictions", "states", "maps")
 
     @property
     def alignment_in_use(self) -> str:
         """`same` where nothing is compared, and the second input not read."""
         return self.alignment if self.needs_teacher or self.mlm_inputs == "both" else "same"
-
-    @property
-    def needs_logits(self) -> bool:
-        return any(TERMS[term].needs in ("predictions", "labels") for term in self.terms)
 
     @property
     def hidden_views(self) -> tuple[str, ...]:
@@ -151,17 +151,9 @@ class ObjectiveArguments(Weights):
         return getattr(self, TERMS[term].layers)
 
     @property
-    def needs_hidden_states(self) -> bool:
-        return bool(self.hidden_views)
-
-    @property
-    def needs_attentions(self) -> bool:
-        return any(TERMS[term].needs == "maps" for term in self.terms)
-
-    @property
     def uses_groups(self) -> bool:
         """Whether a term compares a student layer with its group of teacher layers."""
-        return self.needs_attentions or "groups" in self.hidden_views
+        return self.needs("maps") or "groups" in self.hidden_views
 
 
 BOTH_INPUTS = ("reduce", ("mlm",), "masked")

@@ -12,8 +12,8 @@ from typing import Literal
 class Term:
     """What a term compares, and how.
 
-    needs: `predictions`, the logits of both models at the positions of the KL; `labels`, the student's logits and the
-        hidden tokens; hidden `states`; or attention `maps`.
+    needs: `predictions` of both models at the positions of the KL; `labels`, the student's logits and the hidden
+        tokens; hidden `states`; or attention `maps`.
     counted_by: the positions that it is a mean over, a name of `COUNTS` in `distillation/corpus/masking.py`.
     weight: the default of its key.
     layers: the key that pairs student layers with teacher layers; only for `states`.

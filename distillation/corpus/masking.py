@@ -1,5 +1,6 @@
 """The masking collator: examples become a batch for both models, with the positions and labels that the terms need."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -127,7 +128,7 @@ class MaskingCollator:
 
     def _kl(self, chosen: np.ndarray, actions: np.ndarray, generator: np.random.Generator) -> np.ndarray:
         """Of the positions at which the KL could be taken, those at which it is."""
-        if "kl" not in self.objective.terms:
+        if not self.objective.needs("predictions"):
             return np.zeros(len(chosen), dtype=bool)
         if self.objective.kl_positions == "masked":
             chosen = chosen & (actions != KEEP)
@@ -149,7 +150,7 @@ class MaskingCollator:
         order = np.lexsort((hidden[starts], sizes))  # those with a label last: with a KL only one input has labels
         sizes, starts = sizes[order], starts[order]
         kl = starts.repeat(sizes) + np.arange(sizes.sum()) - (sizes.cumsum() - sizes).repeat(sizes)
-        if "mlm" not in self.objective.terms:
+        if not self.objective.needs("labels"):
             hidden[:] = False
         hidden[kl] = False  # has its place already
         positions = np.concatenate([kl, np.flatnonzero(hidden)])
@@ -250,6 +251,27 @@ def draw_actions(
         drawn = np.argsort(arrivals if weights is None else arrivals / weights)[:count]
         actions[drawn] = generator.choice([MASK, RANDOM, UNCHANGED], size=count, p=[0.8, 0.1, 0.1])
     return actions
+
+
+def make_collators(
+    tokenizers: Sequence[PreTrainedTokenizerBase],
+    vocabulary: VocabularyMap | None,
+    masking: MaskingArguments,
+    objective: ObjectiveArguments,
+    sample: Dataset,
+    seed: int,
+) -> tuple[MaskingCollator, MaskingCollator]:
+    """For training, with masks of this seed; for evaluation, with the same masks in every run.
+
+    tokenizers: the student's, and a teacher's with another vocabulary; sample: training examples, whose rare tokens
+    are drawn more often with `rarity_smoothing`.
+    """
+    weights, (tokenizer, *others) = None, tokenizers
+    if masking.rarity_smoothing:
+        weights = rarity_weights(sample, vocabulary_size(tokenizer), masking.rarity_smoothing)
+    across = dict(teacher_tokenizer=others[0] if others else None, vocabulary=vocabulary)
+    make = functools.partial(MaskingCollator, tokenizer, masking, objective, **across)
+    return make(seed, weights), make(EVALUATION_SEED)
 
 
 def rarity_weights(examples: Dataset, vocabulary: int, exponent: float) -> np.ndarray:

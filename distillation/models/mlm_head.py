@@ -23,8 +23,8 @@ NO_HEAD = (
 
 @dataclass
 class Outputs:
-    """What the terms compare. `hidden_states` and `attentions` have one entry a layer, without the embeddings. The
-    `logits` of a teacher of another vocabulary are the states that enter its projection to that."""
+    """What a masked LM says of a batch. `hidden_states` and `attentions` have one entry a layer, without the
+    embeddings. `logits` are the states that enter the last layer where a `Runner` leaves that out."""
 
     logits: Tensor | None
     hidden_states: tuple[Tensor, ...] | None
@@ -34,9 +34,8 @@ class Outputs:
 class Runner:
     """Runs a masked LM, student or teacher, with its head at chosen positions."""
 
-    def __init__(self, model: PreTrainedModel, logits: bool = True):
-        """logits: False to get the states that enter the projection to the vocabulary in their place, where the model
-        has such a layer (`projection` is its name, or None)."""
+    def __init__(self, model: PreTrainedModel, without: str | None = None):
+        """without: the name of a last layer to leave out; see `vocabulary_projection`."""
         self.model = model
         # Where hidden states enter the head: the first module outside the encoder that runs.
         outside = {module: name for name, module in model.named_children() if name != model.base_model_prefix}
@@ -44,7 +43,7 @@ class Runner:
         if not calls:
             raise UserError(NO_HEAD.format(type(model).__name__))
         self.head = outside[calls[0][0]]
-        self.projection = None if logits else vocabulary_projection(model)
+        self.without = without
 
     def __call__(
         self, inputs: Mapping[str, Tensor], positions: Tensor, hidden_states: bool, attentions: bool
@@ -55,16 +54,16 @@ class Runner:
             return (arguments[0].flatten(0, 1)[positions], *arguments[1:])
 
         model, layers = self.model, self.model.config.num_hidden_layers
-        if self.projection is not None:  # an identity as its weights would not do: FSDP puts the weights back
-            projection = model.get_submodule(self.projection)
-            model.set_submodule(self.projection, nn.Identity())
+        if self.without is not None:  # an identity as its weights would not do: FSDP puts the weights back
+            projection = model.get_submodule(self.without)
+            model.set_submodule(self.without, nn.Identity())
         handle = model.get_submodule(self.head).register_forward_pre_hook(select)  # Funnel's is the projection itself
         try:
             outputs = model(**inputs, output_hidden_states=hidden_states, output_attentions=attentions)
         finally:
             handle.remove()
-            if self.projection is not None:
-                model.set_submodule(self.projection, projection)
+            if self.without is not None:
+                model.set_submodule(self.without, projection)
         # Implementations other than eager give an empty tuple, and a sum over it would be a loss of zero. Longformer
         # gives maps of a window, ConvBERT those of half of its heads.
         shape = (getattr(model.config, "num_attention_heads", 0), *2 * inputs["input_ids"].shape[1:])

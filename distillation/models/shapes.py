@@ -31,7 +31,7 @@ def load_teacher(
     if name is None:
         raise UserError("`teacher_name_or_path` is missing: name the masked LM to learn from")
     tokenizer = loading.load_tokenizer(name, key)
-    attention = "eager" if objective.needs_attentions else None  # the others are faster, and give no maps
+    attention = "eager" if objective.needs("maps") else None  # the others are faster, and give no maps
     teacher = loading.load_masked_lm(name, key, attention).requires_grad_(False)
     loading.check_rows(tokenizer, teacher, name, key)
     positions = loading.position_count(teacher)
@@ -39,7 +39,7 @@ def load_teacher(
         raise UserError(f"`max_length` {max_length} exceeds the {positions} positions of the teacher; lower it")
     sample = dict(tokenizer(SAMPLE[0], return_tensors="pt", truncation=True, max_length=max_length))
     with loading.explained(key, name, "cannot be run as a teacher"):
-        Runner(teacher).check(sample, objective.needs_attentions, objective.needs_hidden_states)
+        Runner(teacher).check(sample, objective.needs("maps"), objective.needs("states"))
     return teacher, tokenizer
 
 
@@ -101,9 +101,9 @@ def build_student(
     size = vocabulary.student_size if vocabulary else len(teacher.get_input_embeddings().weight)
     config = student_config(arguments, teacher.config, size, loading.position_count(teacher), tokenizer.pad_token_id)
     _check_student(config, arguments, objective, teacher.config)
-    config._attn_implementation = "eager" if objective.needs_attentions else "sdpa"
+    config._attn_implementation = "eager" if objective.needs("maps") else "sdpa"
     dropout = config.attention_dropout
-    config.attention_dropout = 0.0 if objective.needs_attentions else dropout
+    config.attention_dropout = 0.0 if objective.needs("maps") else dropout
     student = DistilBertForMaskedLM(config)
     student.config.attention_dropout = dropout
     initialise(student, teacher, arguments.student_initialisation, arguments.init_projection, vocabulary)
@@ -114,7 +114,7 @@ def _check_student(
     student: DistilBertConfig, arguments: ModelArguments, objective: ObjectiveArguments, teacher: PreTrainedConfig
 ) -> None:
     """Raise UserError for a student that such a teacher cannot be compared with, or cannot start."""
-    if objective.needs_attentions and student.n_heads != teacher.num_attention_heads:
+    if objective.needs("maps") and student.n_heads != teacher.num_attention_heads:
         raise UserError(
             f"`weight_attention` compares maps head by head, but `student_attention_heads` is {student.n_heads} and "
             f"the teacher has {teacher.num_attention_heads}: make them equal, or set `weight_attention: 0`"

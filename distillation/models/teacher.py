@@ -1,59 +1,101 @@
 """The frozen teacher, and what a student is compared with: its predictions, and means of its layers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor
 from transformers import PreTrainedModel
 
 from distillation.config.arguments import ObjectiveArguments
+from distillation.losses import kl_loss
 from distillation.models.layer_groups import means_of
 from distillation.models.mlm_head import Outputs, Runner
+from distillation.runs.fsdp import shard
+from distillation.vocabularies.cross_vocabulary_kl import CandidateKL
+
+Groups = Sequence[tuple[int, int]]
+
+
+@dataclass
+class Logits:
+    """The teacher's predictions over the vocabulary that the student has too: (positions, vocabulary)."""
+
+    values: Tensor
+
+    def compare(self, loss: Callable[..., Tensor], student: Tensor, groups: Groups, temperature: float) -> Tensor:
+        """The sum of a loss over positions, whose student logits are (positions, vocabulary)."""
+        return loss(student, self.values, temperature, reduction="sum")
+
+
+@dataclass
+class HeadStates:
+    """What enters the teacher's last layer, (positions, width): its predictions over another vocabulary than the
+    student's, or from a cache. They become logits only where `kl` needs them."""
+
+    values: Tensor
+    kl: CandidateKL
+
+    def compare(self, loss: Callable[..., Tensor], student: Tensor, groups: Groups, temperature: float) -> Tensor:
+        """The sum of the KL over positions; `groups` as in `CandidateKL`."""
+        if loss is not kl_loss:
+            raise NotImplementedError(f"{loss.__name__} across vocabularies or from a cache")
+        return self.kl(student, self.values, groups)
 
 
 @dataclass
 class Targets:
     """What the terms compare a student with.
 
-    * `logits`: (positions, vocabulary); or, across vocabularies and in a cache, the states that enter the last layer;
-      None in a cache without KL;
+    * `predictions`: at the positions of the KL; None where no term needs them;
     * `hidden_states`: for each way to compare layers (`ObjectiveArguments.hidden_views`), tensors (batch, length,
       width);
     * `attentions`: the mean maps (batch, heads, length, length) of each student layer's group.
     """
 
-    logits: Tensor | None
+    predictions: Logits | HeadStates | None
     hidden_states: dict[str, list[Tensor]]
     attentions: list[Tensor]
 
 
-def targets_of(outputs: Outputs, objective: ObjectiveArguments, student_layers: int) -> Targets:
-    """The means of a teacher's layers that the terms ask for."""
+def targets_of(
+    outputs: Outputs, objective: ObjectiveArguments, student_layers: int, kl: CandidateKL | None = None
+) -> Targets:
+    """What a teacher's outputs are to the terms; kl as in `LiveTargets`."""
+    predictions = None
+    if objective.needs("predictions"):
+        predictions = Logits(outputs.logits) if kl is None else HeadStates(outputs.logits, kl)
     states = {view: means_of(outputs.hidden_states, view, student_layers) for view in objective.hidden_views}
     maps = [] if outputs.attentions is None else means_of(outputs.attentions, "groups", student_layers)
-    return Targets(outputs.logits, states, maps)
+    return Targets(predictions, states, maps)
 
 
-class Teacher:
-    """Runs the teacher, without gradients, with its head at chosen positions."""
+class LiveTargets:
+    """Runs the teacher on every batch, without gradients, with its head at the positions of the KL."""
 
-    def __init__(self, model: PreTrainedModel, objective: ObjectiveArguments, student_layers: int, logits: bool):
-        """logits: False to get the states that enter the last layer in their place (see `Runner`)."""
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        objective: ObjectiveArguments,
+        student_layers: int,
+        kl: CandidateKL | None = None,
+        projection: str | None = None,
+    ):
+        """kl: compares the states that enter the last layer, whose name is `projection`; None to compare logits."""
         self.model = model.eval().requires_grad_(False)
-        self.objective = objective
-        self.student_layers = student_layers
-        self.runner = Runner(model, logits)
+        self.objective, self.student_layers, self.kl = objective, student_layers, kl
+        self.runner = Runner(model, without=projection)
 
-    @property
-    def projection(self) -> torch.nn.Linear | None:
-        """The last layer, which is left out where the targets have the states that enter it."""
-        name = self.runner.projection
-        return None if name is None else self.model.get_submodule(name)
+    def begin(self, accelerator: Accelerator) -> None:
+        """Before training: shard the teacher with FSDP. Until then one process alone can run it."""
+        if accelerator.distributed_type == "FSDP":
+            shard(self.model, accelerator.device.type, accelerator.num_processes)
 
     @torch.no_grad()
-    def __call__(self, inputs: Mapping[str, Tensor], positions: Tensor) -> Targets:
-        """positions: indices (n,) into the flattened batch x length."""
-        objective = self.objective
-        outputs = self.runner(inputs, positions, objective.needs_hidden_states, objective.needs_attentions)
-        return targets_of(outputs, objective, self.student_layers)
+    def __call__(self, batch: Mapping[str, Any]) -> Targets:
+        """batch: of a `MaskingCollator`."""
+        needed = self.objective.needs("states"), self.objective.needs("maps")
+        outputs = self.runner(batch["teacher"], batch["teacher_positions"], *needed)
+        return targets_of(outputs, self.objective, self.student_layers, self.kl)

@@ -63,7 +63,7 @@ def open_cache(
     student_layers: groups of the teacher's layers; may_create: True in the first of several processes.
     Raises UserError for a folder whose contents were made of something else.
     """
-    has_kl = "kl" in objective.terms
+    has_kl = objective.needs("predictions")
     if has_kl and vocabulary_projection(teacher) is None:
         raise UserError(
             "`teacher_cache`: this teacher's predictions are not made of states by one linear layer: leave it out"
@@ -80,7 +80,7 @@ def open_cache(
         "numpy": _digest([draw_actions(100, None, 0.5, np.random.default_rng(SEED))]),  # its generators may change
         "holds": [STATES] * has_kl
         + [HIDDEN + view for view in objective.hidden_views]
-        + [MAPS] * objective.needs_attentions,
+        + [MAPS] * objective.needs("maps"),
     }
     return TeacherCache(arguments.teacher_cache, description, arguments.teacher_cache_epochs, may_create)
 

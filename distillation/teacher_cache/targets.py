@@ -1,91 +1,97 @@
 """The teacher's outputs as rows of a cache, one an example and without padding; and back, in place of the teacher."""
 
+import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 import torch.nn.functional as F
+from accelerate import Accelerator
+from accelerate.utils import send_to_device
 from datasets import Dataset
 from torch import Tensor
 
 from distillation.config.errors import UserError
-from distillation.corpus.examples import lengths
+from distillation.corpus.examples import Corpus, lengths
 from distillation.corpus.masking import MaskingCollator
-from distillation.models.teacher import Targets, Teacher
-from distillation.teacher_cache.storage import HIDDEN, MAPS, SEED, STATES, Row, TeacherCache, row_of
-
-if TYPE_CHECKING:
-    from transformers import Trainer
+from distillation.models.teacher import HeadStates, LiveTargets, Targets
+from distillation.teacher_cache.storage import HIDDEN, MAPS, STATES, Row, TeacherCache, row_of
 
 logger = logging.getLogger(__name__)
 
 CACHED = "cached"  # of an example or a batch: its part of the cache
 
 
-def use_cache(trainer: "Trainer", cache: TeacherCache) -> None:
-    """Let a `DistillationTrainer` learn from a cache; its teacher adds what is missing first.
+class CachedTargets:
+    """What the teacher said of a corpus, from a cache, which it fills first. As `LiveTargets`, for batches of these
+    examples and collators."""
 
-    Raises UserError where no cache can be made.
-    """
-    if trainer.is_fsdp_enabled:
-        raise UserError("`teacher_cache` leaves nothing but the student to train: start without FSDP")
-    args, layers = trainer.args, trainer.teacher.student_layers
-    if "kl" in trainer.objective.terms:
-        _take_states(trainer)
-    trainer.data_collator.seed = SEED
+    def __init__(
+        self,
+        cache: TeacherCache,
+        teacher: LiveTargets,
+        corpus: Corpus,
+        collators: tuple[MaskingCollator, MaskingCollator],
+        batch_size: int,
+    ):
+        """collators: for training, with the seed `SEED`, and for evaluation. batch_size: of the teacher."""
+        self.cache, self.teacher, self.kl, self.batch_size = cache, teacher, teacher.kl, batch_size
+        self.masking = collators
+        names = [f"epoch-{epoch}" for epoch in range(cache.epochs)], ["evaluation"]
+        self.train, self.validation = map(CachedExamples, (corpus.train, corpus.validation), names)
+        self.corpus = dataclasses.replace(corpus, train=self.train, validation=self.validation)
+        self.collators = tuple(functools.partial(_collate, one, teacher.student_layers) for one in collators)
 
-    def cached(examples: Dataset, collate: MaskingCollator, names: list[str]) -> tuple["CachedExamples", Callable]:
-        for epoch, name in enumerate(names):
-            query = functools.partial(_query, trainer, collate, epoch)
-            cache.fill(name, examples, args.eval_batch_size, query, args.process_index, args.world_size)
-        trainer.accelerator.wait_for_everyone()
-        tables = [cache.rows(name, len(examples)) for name in names]
-        return CachedExamples(examples, tables), functools.partial(_collate, collate, layers)
+    def begin(self, accelerator: Accelerator) -> None:
+        """Before training: let the teacher fill the cache, and let go of it. Raises UserError where no cache can be
+        made."""
+        if accelerator.distributed_type == "FSDP":
+            raise UserError("`teacher_cache` leaves nothing but the student to train: start without FSDP")
+        ranks = accelerator.process_index, accelerator.num_processes
+        for part, collate in zip((self.train, self.validation), self.masking, strict=True):
+            for epoch, name in enumerate(part.names):
+                query = functools.partial(self._query, accelerator, collate, epoch)
+                self.cache.fill(name, part.examples, self.batch_size, query, *ranks)
+        self.teacher = None
+        accelerator.wait_for_everyone()
+        for part in (self.train, self.validation):
+            part.epochs = [self.cache.rows(name, len(part)) for name in part.names]
+        size = sum(file.stat().st_size for file in self.cache.folder.glob("*.arrow"))
+        tokens = self.cache.epochs * lengths(self.train).sum() + lengths(self.validation).sum()
+        logger.info("teacher cache: %.0f MiB, %.0f bytes a token", size / 2**20, size / tokens)
 
-    names = [f"epoch-{epoch}" for epoch in range(cache.epochs)]
-    trainer.train_dataset, trainer.data_collator = cached(trainer.train_dataset, trainer.data_collator, names)
-    trainer.eval_dataset, trainer.eval_collator = cached(trainer.eval_dataset, trainer.eval_collator, ["evaluation"])
-    trainer.epoch_begins.drawing.append(trainer.train_dataset)
-    size = sum(file.stat().st_size for file in cache.folder.glob("*.arrow"))
-    tokens = cache.epochs * lengths(trainer.train_dataset).sum() + lengths(trainer.eval_dataset).sum()
-    logger.info("teacher cache: %.0f MiB, %.0f bytes a token", size / 2**20, size / tokens)
-    trainer.teacher = None
+    def _query(
+        self, accelerator: Accelerator, collate: MaskingCollator, epoch: int, examples: list[dict[str, Any]]
+    ) -> list[Row]:
+        """Run the teacher on examples masked as an epoch masks them."""
+        batch = send_to_device(collate([example | {"epoch": epoch} for example in examples]), accelerator.device)
+        with accelerator.autocast():
+            return to_rows(batch, self.teacher(batch))
 
-
-def _take_states(trainer: "Trainer") -> None:
-    """Make the teacher give states, and the KL be computed from them."""
-    objective, teacher, vocabulary = trainer.objective, trainer.teacher, None
-    if objective.alignment == "same":
-        trainer.teacher = teacher = Teacher(teacher.model, objective, teacher.student_layers, logits=False)
-    else:
-        vocabulary = trainer.data_collator.vocabulary
-    trainer.vocabulary_kl = trainer.make_vocabulary_kl(vocabulary, teacher.projection)
-
-
-def _query(trainer: "Trainer", collate: MaskingCollator, epoch: int, examples: list[dict[str, Any]]) -> list[Row]:
-    """Run the teacher on examples masked as an epoch masks them."""
-    batch = trainer._prepare_inputs(collate([example | {"epoch": epoch} for example in examples]))
-    targets = trainer.targets(batch)
-    if trainer.vocabulary_kl is None:
-        targets.logits = None
-    return to_rows(batch, targets)
+    def __call__(self, batch: Mapping[str, Any]) -> Targets:
+        """batch: of one of `collators`."""
+        columns = batch[CACHED]
+        predictions = HeadStates(columns[STATES], self.kl) if STATES in columns else None
+        states = {name.removeprefix(HIDDEN): list(columns[name]) for name in columns if name.startswith(HIDDEN)}
+        return Targets(predictions, states, list(columns.get(MAPS, ())))
 
 
 class CachedExamples(torch.utils.data.Dataset):
     """Examples, each with its row of the cache and the epoch whose masks it was made with."""
 
-    def __init__(self, examples: Dataset, epochs: Sequence[pa.Table]):
-        self.examples = examples
-        self.epochs = epochs
+    def __init__(self, examples: Dataset, names: Sequence[str]):
+        """names: of the epochs in the cache."""
+        self.examples, self.names = examples, names
+        self.epochs: Sequence[pa.Table] = ()  # their rows, once the cache is filled
         self.epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # seen by workers that outlive an epoch
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch of the next examples."""
-        self.epoch.fill_(epoch % len(self.epochs))
+        self.epoch.fill_(epoch % len(self.names))
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -106,7 +112,8 @@ def to_rows(batch: dict[str, Any], targets: Targets) -> list[Row]:
     sizes, length = batch["teacher"]["attention_mask"].sum(1).tolist(), batch["compared"].shape[1]
     positions, order = batch["teacher_positions"].sort()
     counts = torch.bincount(positions // length, minlength=len(sizes)).tolist()
-    parts = {} if targets.logits is None else {STATES: targets.logits[order].split(counts)}
+    predictions = targets.predictions
+    parts = {} if predictions is None else {STATES: predictions.values[order].split(counts)}
     for view, states in targets.hidden_states.items():
         parts[HIDDEN + view] = [one[:, :size] for one, size in zip(torch.stack(states, 1), sizes, strict=True)]
     if targets.attentions:
@@ -138,9 +145,3 @@ def from_rows(batch: dict[str, Any], rows: Sequence[Row], student_layers: int) -
             padded.append(F.pad(part, missing * 2 if name == MAPS else (0, 0, *missing)))
         columns[name] = torch.stack(padded, 1)
     return columns
-
-
-def cached_targets(columns: dict[str, Tensor]) -> Targets:
-    """The result of `from_rows`, as if the teacher had run."""
-    states = {name.removeprefix(HIDDEN): list(columns[name]) for name in columns if name.startswith(HIDDEN)}
-    return Targets(columns.get(STATES), states, list(columns.get(MAPS, ())))

@@ -38,7 +38,7 @@ def test_the_floor_multiplies_what_the_step_has_to(step, alignment, tmp_path):
         counted[name] = counter.get_total_flops()
     assert 0.7 * counted["step"] < counted["floor"] <= counted["step"]
     if alignment == "match":  # with its teacher the cached step would be measured as well, and nobody would see
-        assert step(alignment, teacher_cache=tmp_path / "cache").trainer.teacher is None
+        assert step(alignment, teacher_cache=tmp_path / "cache").trainer.targets.teacher is None
 
 
 def test_a_published_recipe_gets_what_it_lacks_and_no_other(tmp_path):

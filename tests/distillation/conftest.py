@@ -44,7 +44,8 @@ def make_trainer(tmp_path, teacher_folder, student_vocabulary, corpus_file):
         for module in run.trainer.model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0  # a random choice for each micro-batch would hide what is compared
-        run.use_cache()
+        if cache is not None:
+            run.trainer.targets.begin(run.trainer.accelerator)
         return run.trainer
 
     return make

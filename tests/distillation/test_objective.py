@@ -68,14 +68,14 @@ def test_kl_pairs_the_first_positions():
 def test_what_is_needed_follows_the_weights():
     """Eager attention and hidden states are paid for only where a term asks."""
     mlm = ObjectiveArguments(**{**OFF, "weight_mlm": 1})
-    assert not (mlm.needs_teacher or mlm.needs_attentions or mlm.needs_hidden_states or mlm.uses_groups)
+    assert not (mlm.needs_teacher or mlm.needs("maps", "states", "predictions") or mlm.uses_groups)
     assert compared_layers(mlm, 3) == []
     four = ObjectiveArguments()
     assert four.terms == ("kl", "mlm", "cosine", "attention")
-    assert four.needs_teacher and four.needs_attentions and four.needs_hidden_states and four.uses_groups
+    assert four.needs_teacher and four.needs("maps") and four.needs("states") and four.uses_groups
     assert compared_layers(four, 3) == [0, 1, 2]
     last = ObjectiveArguments(cosine_layers="last", weight_attention=0)
-    assert last.needs_hidden_states and not last.uses_groups and compared_layers(last, 3) == [2]
+    assert last.needs("states") and not last.uses_groups and compared_layers(last, 3) == [2]
 
 
 @pytest.mark.parametrize("alignment", ["match", "reduce"])
@@ -100,7 +100,7 @@ def test_all_terms_across_vocabularies_by_loops(alignment):
     batch["labels"] = torch.tensor([-100, -100, 2, 3])
     vocabulary_kl = mock.Mock(return_value=torch.tensor(7.0))
     objective = ObjectiveArguments(alignment=alignment, weight_hidden_mse=1.0)
-    sums = distillation_terms(student, targets_of(teacher, objective, 2), batch, objective, vocabulary_kl)
+    sums = distillation_terms(student, targets_of(teacher, objective, 2, vocabulary_kl), batch, objective)
 
     ((logits, states, groups), _) = vocabulary_kl.call_args
     assert sums["kl"].item() == 7 and torch.equal(logits, student.logits[:3])

@@ -28,7 +28,7 @@ def train_all(make_trainer, tmp_path):
         defaults |= dict(optim="sgd", train_sampling_strategy="group_by_length")  # Adam would hide a wrong factor
         model = dict(student_hidden_size=16, student_initialisation="random")
         trainer = make_trainer(folder, model, **{**defaults, **options})
-        teacher = trainer.teacher and trainer.teacher.model
+        teacher = getattr(trainer.targets, "model", None)  # of live targets
         if trainer.streams:
             trainer.train_dataset.source.block = 40
         trainer.train(resume_from_checkpoint=checkpoint)

@@ -58,7 +58,7 @@ def test_masked_lm_on_both_inputs_is_the_mean_over_both(make_trainer):
     """Against the whole student's own cross-entropy on the rows of both, without any teacher."""
     objective = dict(weight_kl=0, weight_mlm=1, weight_cosine=0, weight_attention=0, mlm_inputs="both")
     trainer = make_trainer(alignment="reduce", objective=objective, **STEP)
-    assert trainer.teacher is None
+    assert trainer.targets is None
     trainer.train()
     batch = first_batch(trainer)
     assert len(batch["student"]["input_ids"]) == 16
@@ -78,7 +78,7 @@ def test_terms_across_vocabularies_are_those_of_the_whole_models(make_trainer, a
     known = trainer.data_collator.vocabulary
     with torch.no_grad():
         student = trainer.model.model(**batch["student"], output_hidden_states=True)
-        teacher = trainer.teacher.model(**batch["teacher"], output_hidden_states=True)
+        teacher = trainer.targets.model(**batch["teacher"], output_hidden_states=True)
     rows = student.logits.flatten(0, 1)[batch["positions"]].log_softmax(-1)
     theirs, kl, row = teacher.logits.flatten(0, 1)[batch["teacher_positions"]], 0.0, 0
     for position, k in enumerate(k for k, count in batch["groups"] for _ in range(count)):
@@ -115,7 +115,7 @@ def test_the_loss_is_the_weighted_sum_of_what_is_logged(make_trainer):
     weighted = sum(trainer.objective.weight(term) * first[term] for term in terms)
     assert len(terms) == 4 and first["loss"] == pytest.approx(weighted, rel=1e-4)
     with torch.no_grad():
-        teacher = trainer.teacher.model(**batch["teacher"], output_hidden_states=True, output_attentions=True)
+        teacher = trainer.targets.model(**batch["teacher"], output_hidden_states=True, output_attentions=True)
         student = trainer.model.model(**batch["student"], output_hidden_states=True, output_attentions=True)
     student_rows = student.logits.flatten(0, 1)[batch["positions"]]
     teacher_rows = teacher.logits.flatten(0, 1)[batch["teacher_positions"]]
@@ -142,7 +142,7 @@ def test_half_precision_is_for_the_teacher_too(make_trainer, alignment):
     trainer = make_trainer(alignment=alignment, bf16=True, max_steps=1)
     trainer.train()
     batch = first_batch(trainer)
-    dtypes, layer = [], next(m for m in trainer.teacher.model.modules() if isinstance(m, torch.nn.Linear))
+    dtypes, layer = [], next(m for m in trainer.targets.model.modules() if isinstance(m, torch.nn.Linear))
     layer.register_forward_hook(lambda layer, _, output: dtypes.append(output.dtype))
     trainer.outputs(trainer.model, batch)
     assert dtypes == [torch.bfloat16]
@@ -154,15 +154,15 @@ def test_half_precision_is_for_the_teacher_too(make_trainer, alignment):
 def test_gradients_reach_the_student_and_never_the_teacher(make_trainer, alignment):
     """A teacher that learns drifts towards its student and every term goes to zero."""
     trainer = make_trainer(max_steps=3, learning_rate=1e-2, alignment=alignment)
-    models = trainer.teacher.model, trainer.model
+    models = trainer.targets.model, trainer.model
     before = [copy.deepcopy(model.state_dict()) for model in models]
     trainer.train()
     teacher, student = (
         [torch.equal(weight, old[name]) for name, weight in model.state_dict().items()]
         for model, old in zip(models, before, strict=True)
     )
-    assert all(teacher) and not any(student) and not trainer.teacher.model.training
-    assert all(p.grad is None and not p.requires_grad for p in trainer.teacher.model.parameters())
+    assert all(teacher) and not any(student) and not trainer.targets.model.training
+    assert all(p.grad is None and not p.requires_grad for p in trainer.targets.model.parameters())
 
 
 @pytest.mark.parametrize(

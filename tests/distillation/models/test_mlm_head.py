@@ -5,7 +5,7 @@ import torch
 import transformers
 
 from distillation.config.errors import UserError
-from distillation.models.mlm_head import Runner
+from distillation.models.mlm_head import Runner, vocabulary_projection
 from distillation.vocabularies.candidate_scores import teacher_rows
 
 SHAPE = dict(vocab_size=50, hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24)
@@ -69,10 +69,10 @@ def test_rows_of_the_projection_give_the_logits_of_their_tokens(model, sample, d
             if name.endswith("bias"):
                 parameter.normal_()
     positions, ids = [15, 0, 4, 2], torch.tensor([49, 0, 7, 8])
-    runner = Runner(model, logits=False)
-    states = logits(runner, sample, *positions)
-    assert (runner.projection is None) == (states.shape[1] == 50) == (getattr(model.config, "legacy", True) is False)
-    projection = None if runner.projection is None else model.get_submodule(runner.projection)
+    name = vocabulary_projection(model)
+    states = logits(Runner(model, without=name), sample, *positions)
+    assert (name is None) == (states.shape[1] == 50) == (getattr(model.config, "legacy", True) is False)
+    projection = None if name is None else model.get_submodule(name)
     expected = model(**sample).logits.flatten(0, 1)[positions][:, ids]
     actual = teacher_rows(ids, projection, "cpu", dtype)(states).t()
     torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)

@@ -52,7 +52,7 @@ def test_a_cache_of_something_else_is_refused(make_trainer, tmp_path, monkeypatc
         arguments=CacheArguments(str(tmp_path / "cache")),
         objective=trainer.objective,
         masking=trainer.data_collator.masking,
-        teacher=trainer.teacher.model,
+        teacher=trainer.targets.model,
         student_layers=2,
         tokenizers=[copy.deepcopy(trainer.processing_class)],
         corpus=Corpus(train, held_out, held_out, train),

@@ -1,12 +1,14 @@
 """A cache gives what the teacher gave, epoch by epoch."""
 
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 from transformers import AutoModelForMaskedLM, TrainerState
 
 from distillation import run
+from distillation.assembly import live_targets
 from distillation.config.errors import UserError
 from distillation.teacher_cache import storage, targets
 from distillation.teacher_cache.storage import SEED
@@ -24,17 +26,17 @@ def first_step(trainer):
 
 def halved(trainer):
     """A trainer whose teacher's outputs are in half precision, as in a cache."""
-    targets._take_states(trainer)
-    query = trainer.targets
+    layers, vocabulary = trainer.targets.student_layers, trainer.data_collator.vocabulary
+    query = live_targets(trainer.targets.model, trainer.objective, layers, vocabulary, True, trainer.args)
 
     def in_half_precision(inputs):
         found = query(inputs)
-        found.logits = found.logits.half()
+        found.predictions.values = found.predictions.values.half()
         found.hidden_states = {view: [s.half() for s in states] for view, states in found.hidden_states.items()}
         found.attentions = [maps.half() for maps in found.attentions]
         return found
 
-    trainer.targets = in_half_precision
+    trainer.targets = mock.Mock(side_effect=in_half_precision)
     return trainer
 
 
@@ -47,7 +49,7 @@ def test_a_cached_step_is_the_step_with_the_teacher(make_trainer, alignment):
     options = dict(objective=objective, alignment=alignment, **STEP)
     plain, trainer = make_trainer("with", **options), make_trainer("without", cache={}, **options)
     plain.data_collator.seed = SEED
-    assert trainer.teacher is None
+    assert trainer.targets.teacher is None
     evaluated, its_evaluation = trainer.evaluate(), plain.evaluate()
     for term in plain.objective.terms:
         assert evaluated[f"eval_{term}"] == pytest.approx(its_evaluation[f"eval_{term}"], rel=2e-3)
@@ -64,7 +66,7 @@ def test_a_run_of_fewer_terms_learns_the_same_from_a_cache_of_more(make_trainer,
     plain = make_trainer("plain", objective=terms, **STEP)
     plain.data_collator.seed = SEED
     shared = make_trainer("shared", cache={}, objective=terms, **STEP)
-    assert shared.teacher is None
+    assert shared.targets.teacher is None
     gradients.assert_same(first_step(shared)[0], first_step(plain)[0], tolerance=0.01)
 
 
