@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # ./run_all.sh                      the whole chain on the embedded demo, offline
-# ./run_all.sh --quick              the same with one seed instead of three
+# ./run_all.sh --quick              the same in two minutes: one seed and a few steps, whose figures say little
 # ./run_all.sh RECIPE --train_file corpus.txt.gz [--KEY VALUE ...]
 #                                   one of distillation/recipes, for real, with its vocabulary if it needs a new one;
 #                                   further keys go to distillation/run.py
@@ -60,8 +60,8 @@ if [ -n "$recipe" ]; then
     exit
 fi
 
-seeds=(0 1 2) tuned=(--seeds 0 1 2)
-[ "${1:-}" = "--quick" ] && seeds=(0) tuned=(--seed 0)
+quick="" seeds=(0 1 2) steps=() measured=(outputs/demo/teacher outputs/demo/student)
+[ "${1:-}" = "--quick" ] && quick=yes seeds=(0) steps=(--max_steps 120) measured=(outputs/demo/student)
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 export OMP_WAIT_POLICY=passive # threads that wait for each other take no core from other work
 rm -rf outputs/demo            # every figure below is of this very run
@@ -78,12 +78,12 @@ table() { # LOG: the table in it, without the progress that was shown before
 }
 
 stage teacher "a tiny BERT, from scratch on a small corpus of made-up Russian"
-logged teacher python distillation/run_teacher.py --config distillation/recipes/demo-teacher.yaml
+logged teacher python distillation/run_teacher.py --config distillation/recipes/demo-teacher.yaml "${steps[@]}"
 table teacher.log
 
 stage distillation "a student of 2 narrow layers learns from the teacher's 4, by all four terms"
 logged student accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
-    distillation/run.py --config distillation/recipes/demo.yaml
+    distillation/run.py --config distillation/recipes/demo.yaml "${steps[@]}"
 table student.log
 
 # From here on two things at a time, with one thread each: models as small as these learn no sooner with two.
@@ -92,14 +92,15 @@ vocabularies() {
     python distillation/run_vocabulary.py --train_file demo --vocab_size 300 --output_dir outputs/demo/vocabulary \
         --teacher_name_or_path outputs/demo/teacher &&
         python benchmarks/quality.py --config distillation/recipes/demo-match.yaml --seeds 0 \
-            --variants mlm alignment=match alignment=reduce --output_dir outputs/demo/quality-vocabulary
+            --variants mlm alignment=match alignment=reduce --output_dir outputs/demo/quality-vocabulary "${steps[@]}"
 }
 finetune() { # [--KEY VALUE ...]
     python finetuning/run_benchmarks.py --config finetuning/recipes/demo.yaml --models outputs/demo/teacher \
         outputs/demo/student --random_weights outputs/demo/student --output_dir outputs/demo/finetuned "$@"
 }
 {
-    logged vocabularies vocabularies && logged collection3 finetune --tasks collection3 "${tuned[@]}" &&
+    logged vocabularies vocabularies &&
+        { [ -n "$quick" ] || logged collection3 finetune --tasks collection3 --seeds "${seeds[@]}"; } &&
         logged export python benchmarks/export.py --model_name_or_path outputs/demo/student \
             --output_dir outputs/demo/deployed
 } &
@@ -108,11 +109,15 @@ meanwhile=$!
 stage comparison "the same student by masked-LM training alone, as many steps; seeds: ${seeds[*]}"
 ln -s ../student outputs/demo/quality/distilled-0 # the one above
 python benchmarks/quality.py --config distillation/recipes/demo.yaml --seeds "${seeds[@]}" \
-    --output_dir outputs/demo/quality
+    --output_dir outputs/demo/quality "${steps[@]}"
 
 stage fine-tuning "teacher, student, and the student's shape from random weights, on small sets of four tasks"
-logged rusentiment finetune --tasks rusentiment --num_train_epochs 10 "${tuned[@]}"
-logged russian-superglue finetune --tasks rcb parus --num_train_epochs 3 --seed 0
+if [ -n "$quick" ]; then
+    logged tasks finetune --tasks rusentiment collection3 rcb parus --num_train_epochs 2 --seed 0
+else
+    logged rusentiment finetune --tasks rusentiment --num_train_epochs 10 --seeds "${seeds[@]}"
+    logged russian-superglue finetune --tasks rcb parus --num_train_epochs 3 --seed 0
+fi
 wait $meanwhile
 python benchmarks/scores.py outputs/demo/finetuned
 echo "What distillation is worth here, and whether it may be chance:"
@@ -124,8 +129,8 @@ table quality-vocabulary/quality.md
 stage export "meanwhile: the student as an int8 folder to deploy"
 tail -n 10 outputs/demo/export.log
 
-stage inference "size and speed of teacher and student, on this machine as it is"
-logged inference python benchmarks/inference.py --models outputs/demo/teacher outputs/demo/student --heads masked-lm \
+stage inference "size and speed, on this machine as it is"
+logged inference python benchmarks/inference.py --models "${measured[@]}" --heads masked-lm \
     --backends torch onnx-int8 --batch_sizes 1 --sequence_lengths 64 --rounds 2 --seconds 0.1 \
     --output outputs/demo/inference.json
 table inference.log
