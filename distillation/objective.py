@@ -1,6 +1,7 @@
 """Outputs of the student, targets of the teacher, and a batch become the named terms, as sums over their positions."""
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -27,7 +28,6 @@ def distillation_terms(
 
     targets: None where mlm is the only term.
     """
-    mask = batch["compared"]
     if targets is not None and "teacher_index" in batch:
         student, targets = on_teacher_positions(student, targets, batch, objective.alignment)
 
@@ -35,6 +35,9 @@ def distillation_terms(
     if student.logits is not None:  # the collator puts those of the KL first, and those with a label last
         rows = sum(k * count for k, count in batch["groups"])
         paired, labelled = _Overlapping.apply(student.logits, rows, batch["unlabelled"])
+
+    def at_compared(layers: Iterable[Tensor]) -> list[Tensor]:
+        return [states.flatten(0, 1).index_select(0, batch["compared_positions"]) for states in layers]
 
     def total(term: str) -> Tensor:
         loss, needs = getattr(losses, f"{term}_loss"), TERMS[term].needs
@@ -44,11 +47,12 @@ def distillation_terms(
                 return F.cross_entropy(labelled.float(), labels, reduction="sum")
             return loss(labelled, labels, reduction="sum")
         if needs == "maps":
-            return _over_layers(loss, student.attentions, targets.attentions, mask)
+            loss = functools.partial(loss, mask=batch["compared"])
+            return _over_layers(loss, student.attentions, targets.attentions)
         if needs == "states":
             view = objective.view(term)
             states = means_of(student.hidden_states, view, len(student.hidden_states))
-            return _over_layers(loss, states, targets.hidden_states[view], mask)
+            return _over_layers(loss, *map(at_compared, (states, targets.hidden_states[view])))
         return targets.predictions.compare(loss, paired, batch["groups"], objective.temperature)
 
     return {term: total(term) for term in objective.terms}
@@ -72,8 +76,8 @@ class _Overlapping(torch.autograd.Function):
         return gradient, None, None
 
 
-def _over_layers(loss: Callable[..., Tensor], student: Any, teacher: Any, mask: Tensor) -> Tensor:
-    return mean([loss(s, t, mask, reduction="sum") for s, t in zip(student, teacher, strict=True)])
+def _over_layers(loss: Callable[..., Tensor], student: Iterable[Tensor], teacher: Iterable[Tensor]) -> Tensor:
+    return mean([loss(s, t, reduction="sum") for s, t in zip(student, teacher, strict=True)])
 
 
 def on_teacher_positions(

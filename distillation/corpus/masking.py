@@ -32,6 +32,7 @@ class MaskingCollator:
     * `groups`: pairs (k, count), as many as there are k: the first `positions` are those of `teacher_positions`, in
       their order, k for each of the next `count` of them;
     * `compared` (B, teacher length): the teacher's positions that hidden states and attention maps are compared at;
+    * `compared_positions` (p,): these as indices into its flattened batch x length;
     * `teacher_index` (B, student length): across vocabularies, the teacher's position that each of the student's
       belongs to, or -1;
     * `counts` (5,): how many positions each term is a sum over, named by `COUNTS`.
@@ -166,6 +167,7 @@ class MaskingCollator:
             "teacher_positions": torch.from_numpy(_flat([one.kl for one in masked], 0, teacher_length)[order]),
             "groups": tuple(zip(*(a.tolist() for a in np.unique(sizes, return_counts=True)), strict=True)),
             "compared": torch.from_numpy(compared),
+            "compared_positions": torch.from_numpy(np.flatnonzero(compared)),  # found here: a GPU would have to wait
             "counts": torch.tensor(counts, dtype=torch.int64),
         }
         if self.alignment != "same":

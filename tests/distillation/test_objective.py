@@ -25,9 +25,14 @@ def states(*values):
     return tuple(layers)
 
 
+def comparing(compared):
+    """The positions that are compared, as a batch has them."""
+    return {"compared": compared, "compared_positions": compared.flatten().nonzero().squeeze(1)}
+
+
 def terms(student, teacher, labels=None, **objective):
     groups = () if student.logits is None or teacher.logits is None else ((1, len(teacher.logits)),)
-    batch = {"compared": MASK, "labels": labels, "groups": groups, "unlabelled": 0}
+    batch = {"labels": labels, "groups": groups, "unlabelled": 0, **comparing(MASK)}
     objective = ObjectiveArguments(**{**OFF, **objective})
     layers = len(student.hidden_states or student.attentions or ())
     return distillation_terms(student, targets_of(teacher, objective, layers), batch, objective)
@@ -96,7 +101,7 @@ def test_all_terms_across_vocabularies_by_loops(alignment):
         return Outputs(torch.randn(rows, 7), tuple(states), tuple(maps))
 
     student, teacher = outputs(4, length, 2), outputs(2, 4, 4)
-    batch = {"compared": compared, "teacher_index": index, "groups": ((1, 1), (2, 1)), "unlabelled": 2}
+    batch = {"teacher_index": index, "groups": ((1, 1), (2, 1)), "unlabelled": 2, **comparing(compared)}
     batch["labels"] = torch.tensor([-100, -100, 2, 3])
     vocabulary_kl = mock.Mock(return_value=torch.tensor(7.0))
     objective = ObjectiveArguments(alignment=alignment, weight_hidden_mse=1.0)
