@@ -102,8 +102,7 @@ def write(source: Source, arguments: "ExportArguments", folder: Path) -> dict[st
         "model": arguments.model_name_or_path,
         "weights": sha256(weights) if weights.is_file() else None,  # of a model on the Hub they are not known here
         "backend": arguments.backend,
-        "runtime": f"{backend.runtime} {version(backend.runtime)}",  # that the figures below are of
-        "runtimes_tried": [*backend.tried],  # with graphs of this kind
+        "runtimes_tried": [f"{backend.runtime} {version(backend.runtime)}"],  # what has opened this very file
         "parameters": source.model.num_parameters(),
         "bytes": sizes,
         **compare(source, deployed, may_use_lines=not arguments.data_dir),

@@ -119,10 +119,20 @@ def _strip(path: Path) -> None:
 
 def for_older_runtimes(model: "ModelProto") -> None:
     """Take out the notes of shapes between nodes, of which ONNX Runtime 1.18 makes wrong ones, and ask for the oldest
-    format that the operators are in: 1.17 opens none newer."""
-    from onnx import helper
+    format that the operators are in: 1.17 opens none newer. Both look for the bias of a layer norm without asking
+    whether it has one (ModernBERT's have none), and abort the process: give it one of zeros."""
+    from onnx import helper, numpy_helper
 
-    del model.graph.value_info[:]
+    graph = model.graph
+    del graph.value_info[:]
+    weights = {one.name: one for one in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "LayerNormalization" and len(node.input) == 2:
+            bias = f"{node.input[1]}.zeros"
+            node.input.append(bias)
+            if bias not in weights:
+                weights[bias] = numpy_helper.from_array(0 * numpy_helper.to_array(weights[node.input[1]]), bias)
+                graph.initializer.append(weights[bias])
     model.ir_version = helper.find_min_ir_version_for(model.opset_import, ignore_unknown=True)
 
 

@@ -25,7 +25,7 @@ Run = Callable[[Arrays], Sequence[Any]]
 @dataclass(frozen=True)
 class Backend:
     """precision: in which matrices are multiplied; file: what it builds; needs: packages besides torch; runtime: the
-    package that opens the file; tried: its versions that have opened such files, besides the installed one."""
+    package that opens the file."""
 
     name: str
     precision: str
@@ -33,7 +33,6 @@ class Backend:
     needs: tuple[str, ...] = ()
     devices: tuple[str, ...] = ("cpu",)
     runtime: str = "torch"
-    tried: tuple[str, ...] = ()
 
     def check(self, device: str) -> None:
         """Raise UserError where it cannot run."""
@@ -84,7 +83,6 @@ class OnnxRuntime(Backend):
     """In fp32, or with dynamically quantised int8 products."""
 
     runtime: str = "onnxruntime"
-    tried: tuple[str, ...] = ("1.17.3", "1.18.1", "1.19.2", "1.20.1", "1.22.1", "1.32.0")  # BERT and ALBERT, int8
     file: str = "model.onnx"
     needs: tuple[str, ...] = ("onnx", "onnxscript", "onnxruntime")
 

@@ -3,6 +3,7 @@
 import errno
 import itertools
 import logging
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -84,6 +85,12 @@ def load_lines(arguments: DataArguments, files: str | None, dataset_name: str | 
 def _check_named_once(files: str | None, dataset_name: str | None) -> None:
     if (files is None) == (dataset_name is None):
         raise UserError("name one corpus: `train_file` (a file, folder, or glob) or `dataset_name` (a Hub id)")
+    # `datasets` would cache it by path and time, which another corpus at the same place may share.
+    if dataset_name is not None and os.path.exists(dataset_name):
+        raise UserError(
+            f"`dataset_name` {dataset_name!r} is a path, no Hub id: name the files of its training part in "
+            "`train_file`"
+        )
 
 
 def _load_hub(arguments: DataArguments, name: str, streaming: bool = False) -> Dataset | IterableDataset:

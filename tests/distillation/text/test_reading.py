@@ -9,7 +9,7 @@ import pytest
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
 from distillation.corpus.examples import Encoder, tokenize
-from distillation.text.reading import load_lines
+from distillation.text.reading import Source, load_lines
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
 LINES = ["Мама мыла раму.", 'Кавычки " и, запятые; ёж — йод', "NA", "null", "1999", "The end"]
@@ -58,6 +58,14 @@ def test_text_column_is_taken_by_name(tmp_path):
         read(path)
     with pytest.raises(UserError, match="dataset_name 'nobody/nothing' cannot be loaded"):  # there is no network
         load_lines(DataArguments(), None, "nobody/nothing")
+
+
+@pytest.mark.parametrize("load", [lambda data: load_lines(data, None, data.dataset_name), Source])
+def test_a_folder_is_no_hub_id(load, tmp_path):
+    """`datasets` caches a folder by its path and time, which another corpus at the same place may share."""
+    write(tmp_path / "c.txt", LINES)
+    with pytest.raises(UserError, match="is a path, no Hub id: name the files.*`train_file`"):
+        load(DataArguments(dataset_name=str(tmp_path)))
 
 
 @pytest.mark.parametrize(
