@@ -1,0 +1,199 @@
+"""Give a model a smaller vocabulary without training: the tokens that a corpus uses most, each with its own row.
+
+python distillation/run_trimming.py --model_name_or_path MODEL --train_file corpus.txt.gz --vocab_size 20000 \\
+    --output_dir outputs/model-20k
+
+A text whose tokens all stayed is cut as before, and gets the same hidden states. Any head, and any fast tokenizer of
+WordPiece, BPE, or Unigram.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+
+from distillation.config.arguments import DataArguments
+from distillation.config.command_line import REQUIRED, check_output, key
+from distillation.config.errors import UserError, cli_entry
+from distillation.config.recipe import parse_recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    from datasets import Dataset
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+ANSWERS = 30  # texts that are timed, one at a time
+RESULTS, PICTURE = "trimming.json", "trimming.png"
+
+
+@dataclass
+class TrimmingArguments:
+    """The model, and the tokens that it keeps."""
+
+    model_name_or_path: str = key(REQUIRED, "Model to trim: Hub id or folder.", path="source")
+    output_dir: str = key(REQUIRED, "Folder for the trimmed model and its figures.")
+    vocab_size: int | None = key(None, "Tokens to keep, special ones included: exactly that many.", least=1)
+    coverage: float | None = key(None, "Or as many as make up this share of the corpus's tokens, such as 0.9999.")
+    keep_file: str | None = key(None, "Text file: what a line holds stays, whatever its count.", path="corpus")
+    vocab_sizes: list[int] = key([], "Other sizes to tell figures of, and to draw; their models are not saved.")
+
+    def __post_init__(self):
+        if (self.vocab_size is None) == (self.coverage is None):
+            raise UserError("give one of `vocab_size` and `coverage`: how many tokens stay")
+        if self.coverage is not None and not 0 < self.coverage <= 1:
+            raise UserError(f"`coverage` must be in (0, 1], got {self.coverage:g}")
+
+
+@cli_entry
+def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
+    """Parse, load, count, trim, measure, save."""
+    arguments, data_args = parse_recipe(TrimmingArguments, DataArguments, argv=argv)
+    check_output(arguments.output_dir)
+    from distillation.models.loading import save_pretrained  # heavy imports only where the arguments are right
+    from distillation.models.vocabulary_rows import keep_rows, load_trimmable
+    from distillation.runs.files import write_json
+    from distillation.text.files import read_rows
+    from distillation.vocabularies.trimming import Trimmer, batches_of
+    from distillation.vocabularies.wordpiece import sample_texts
+
+    lines, held_out = corpus(data_args)
+    model, tokenizer = load_trimmable(arguments.model_name_or_path, "model_name_or_path")
+    trimmer = Trimmer(tokenizer)
+    counts = trimmer.count(batches_of(sample_texts(lines)))
+    check_language(counts, tokenizer, data_args.max_unknown)
+    texts = read_rows(arguments.keep_file, data_args.text_column) if arguments.keep_file else ()
+    required = trimmer.required(counts, [text.strip() for text in texts if text.strip()])
+    chosen = trimmer.choose(counts, required, arguments.vocab_size, arguments.coverage or 1.0)
+    others = [trimmer.choose(counts, required, size) for size in arguments.vocab_sizes]
+
+    variants = {"before": (model, tokenizer)}
+    for kept in sorted({tuple(kept) for kept in (chosen, *others)}, key=len, reverse=True):
+        variants[f"{len(kept):,} tokens"] = keep_rows(model, kept), trimmer.trim(kept)
+    trimmed = variants[f"{len(chosen):,} tokens"]
+    save_pretrained(*trimmed, arguments.output_dir)
+    figures = measure(variants, held_out, data_args.max_length)
+    write_json(Path(arguments.output_dir, RESULTS), figures)
+    print(table(figures))
+    if others:
+        draw(figures, Path(arguments.output_dir, PICTURE))
+    print(f"saved to {arguments.output_dir}")
+    return figures
+
+
+def corpus(data_args: DataArguments) -> "tuple[Dataset, Dataset]":
+    """Lines to count, and held-out lines."""
+    from distillation.demo.resolve import resolve_demo
+    from distillation.text.reading import load_lines, refuse_streaming
+    from distillation.text.sampling import split_validation
+
+    refuse_streaming(data_args, "to count tokens: leave it out")
+    resolve_demo(data_args)
+    lines = load_lines(data_args, data_args.train_file, data_args.dataset_name)
+    if data_args.validation_file:
+        return lines, load_lines(data_args, data_args.validation_file, None)
+    return split_validation(lines, data_args.validation_lines)
+
+
+def check_language(counts: "np.ndarray", tokenizer: "PreTrainedTokenizerBase", max_unknown: float) -> None:
+    """Raise UserError for a corpus that the model cannot read."""
+    if tokenizer.unk_token_id is not None:
+        unknown = counts[tokenizer.unk_token_id] / max(counts.sum(), 1)
+        if unknown > max_unknown:
+            raise UserError(
+                f"`train_file`: {unknown:.0%} of its tokens are unknown to this model: give text in a language that "
+                "the model has learnt, or raise `max_unknown`"
+            )
+
+
+def measure(
+    variants: "Mapping[str, tuple[PreTrainedModel, PreTrainedTokenizerBase]]", held_out: "Dataset", max_length: int
+) -> dict[str, dict[str, float]]:
+    """Figures of each variant; of a masked LM also how well it fills in the words of held-out lines."""
+    from transformers import AutoModelForMaskedLM
+
+    from distillation.evaluation import evaluate_masked_lm, held_out_examples
+    from distillation.vocabularies.wordpiece import count_words
+
+    models, tokenizers = zip(*variants.values(), strict=True)
+    words = count_words(held_out["text"][:])
+    cut = [[tokenizer.tokenize(word) for word in words] for tokenizer in tokenizers]
+    seconds = answer_seconds(models, tokenizers, held_out["text"][:ANSWERS], max_length)
+    figures = {}
+    for name, model, tokens, answer in zip(variants, models, cut, seconds, strict=True):
+        pairs = list(zip(words.values(), tokens, cut[0], strict=True))
+        figures[name] = {
+            "tokens": model.config.vocab_size,
+            "parameters": model.num_parameters(),
+            "mib": sum(weight.nbytes for weight in model.parameters()) / 2**20,
+            "words_cut_otherwise": sum(count for count, own, before in pairs if own != before) / words.total(),
+            "tokens_per_word": sum(count * len(own) for count, own, _ in pairs) / words.total(),
+            "answer_ms": 1000 * answer,
+        }
+    if type(models[0]) in AutoModelForMaskedLM._model_mapping.values() and tokenizers[0].mask_token:
+        examples = held_out_examples(held_out, tokenizers, max_length)
+        for name, model, tokenizer, rows in zip(variants, models, tokenizers, examples, strict=True):
+            figures[name] |= evaluate_masked_lm(model, tokenizer, rows)
+    return figures
+
+
+def answer_seconds(
+    models: "Sequence[PreTrainedModel]", tokenizers: "Sequence[PreTrainedTokenizerBase]", texts: list[str], length: int
+) -> list[float]:
+    """For each model the median time of a text, one at a time and the models by turns."""
+    import torch
+
+    seconds = [[] for _ in models]
+    with torch.inference_mode():
+        for text in texts[:1] + texts:  # the first time is no figure
+            for model, tokenizer, own in zip(models, tokenizers, seconds, strict=True):
+                start = time.perf_counter()
+                model(**tokenizer(text, truncation=True, max_length=length, return_tensors="pt"))
+                own.append(time.perf_counter() - start)
+    return [statistics.median(own[1:]) for own in seconds]
+
+
+def table(figures: Mapping[str, Mapping[str, float]]) -> str:
+    """The figures, a row a variant."""
+    from distillation.runs.files import HEADINGS, METRICS, markdown_table, metric_text
+
+    formats = {
+        "tokens": ",",
+        "parameters": ",",
+        "mib": ".1f",
+        "words_cut_otherwise": ".1%",
+        "tokens_per_word": ".3f",
+        "answer_ms": ".2f",
+    }
+    metrics = dict(zip(METRICS, HEADINGS, strict=True)) if METRICS[0] in figures["before"] else {}
+    rows = [
+        [
+            name,
+            *(format(of[one], how) for one, how in formats.items()),
+            *(metric_text(one, [of[one]]) for one in metrics),
+        ]
+        for name, of in figures.items()
+    ]
+    headings = [one.replace("_", " ").replace("mib", "MiB").replace("answer ms", "ms a text") for one in formats]
+    return markdown_table(["held-out text", *headings, *metrics.values()], rows)
+
+
+def draw(figures: Mapping[str, Mapping[str, float]], path: Path) -> None:
+    """Loss per character and accuracy of words, or the words that are cut otherwise, against the number of tokens."""
+    from matplotlib.figure import Figure
+
+    names = ("loss_per_character", "masked_word_accuracy") if "loss" in figures["before"] else ("words_cut_otherwise",)
+    picture = Figure(figsize=(4.5 * len(names), 3.2), layout="constrained")
+    for axes, name in zip(picture.subplots(1, len(names), squeeze=False)[0], names, strict=True):
+        axes.semilogx([of["tokens"] for of in figures.values()], [of[name] for of in figures.values()], "o-")
+        axes.set(xlabel="tokens of the vocabulary", title=name.replace("_", " "))
+        axes.grid(alpha=0.3)
+    picture.savefig(path, dpi=150)
+
+
+if __name__ == "__main__":
+    main()
