@@ -88,6 +88,10 @@ table student.log
 
 # From here on two things at a time, with one thread each: models as small as these learn no sooner with two.
 export OMP_NUM_THREADS=1
+trim() {
+    python distillation/run_trimming.py --model_name_or_path outputs/demo/teacher --train_file demo --vocab_size 400 \
+        --validation_lines 500 --max_length 64 --output_dir outputs/demo/trimmed
+}
 vocabularies() {
     python distillation/run_vocabulary.py --train_file demo --vocab_size 300 --output_dir outputs/demo/vocabulary \
         --teacher_name_or_path outputs/demo/teacher &&
@@ -99,7 +103,7 @@ finetune() { # [--KEY VALUE ...]
         outputs/demo/student --random_weights outputs/demo/student --output_dir outputs/demo/finetuned "$@"
 }
 {
-    logged vocabularies vocabularies &&
+    logged trimming trim && logged vocabularies vocabularies &&
         { [ -n "$quick" ] || logged collection3 finetune --tasks collection3 --seeds "${seeds[@]}"; } &&
         logged export python benchmarks/export.py --model_name_or_path outputs/demo/student \
             --output_dir outputs/demo/deployed
@@ -122,6 +126,9 @@ wait $meanwhile
 python benchmarks/scores.py outputs/demo/finetuned
 echo "What distillation is worth here, and whether it may be chance:"
 python benchmarks/compare.py --models outputs/demo/finetuned/student --baseline outputs/demo/finetuned/student-random
+
+stage trimming "meanwhile: the teacher with half of its 800 tokens, nothing trained"
+table trimming.log
 
 stage vocabularies "meanwhile: students of 300 tokens (the teacher has 800), by masked-LM training alone, match, reduce"
 table quality-vocabulary/quality.md

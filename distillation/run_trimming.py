@@ -54,7 +54,10 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, load, count, trim, measure, save."""
     arguments, data_args = parse_recipe(TrimmingArguments, DataArguments, argv=argv)
     check_output(arguments.output_dir)
-    from distillation.models.loading import save_pretrained  # heavy imports only where the arguments are right
+    from distillation.models.loading import (
+        counts_from_padding,
+        save_pretrained,
+    )  # heavy imports only where the arguments are right
     from distillation.models.vocabulary_rows import keep_rows, load_trimmable
     from distillation.runs.files import write_json
     from distillation.text.files import read_rows
@@ -68,6 +71,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     check_language(counts, tokenizer, data_args.max_unknown)
     texts = read_rows(arguments.keep_file, data_args.text_column) if arguments.keep_file else ()
     required = trimmer.required(counts, [text.strip() for text in texts if text.strip()])
+    if counts_from_padding(model):  # its number decides where positions begin
+        required |= set(range(tokenizer.pad_token_id))
     chosen = trimmer.choose(counts, required, arguments.vocab_size, arguments.coverage or 1.0)
     others = [trimmer.choose(counts, required, size) for size in arguments.vocab_sizes]
 

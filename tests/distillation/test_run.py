@@ -8,7 +8,7 @@ import transformers
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 
-from distillation import run, run_evaluation, run_teacher, run_vocabulary
+from distillation import run, run_evaluation, run_teacher, run_trimming, run_vocabulary
 from distillation.models.loading import save_pretrained
 from distillation.runs.files import read_json
 
@@ -107,3 +107,19 @@ def test_a_vocabulary(corpus_file, teacher_folder, tmp_path, capsys):
     assert (student["entries"], teacher["entries"]) == (200, 300)
     assert student["tokens_per_word"] > teacher["tokens_per_word"] > 1
     assert f"{student['tokens_per_word']:.3f}" in capsys.readouterr().out
+
+
+def test_a_trimmed_teacher(corpus_file, teacher_folder, tmp_path, capsys):
+    """Loads like any checkpoint; its figures stand beside those of the teacher."""
+    argv = ["--model_name_or_path", str(teacher_folder), "--train_file", str(corpus_file), "--max_length", "32"]
+    argv += ["--vocab_size", "200", "--vocab_sizes", "250", "--output_dir", str(tmp_path / "small")]
+    figures = run_trimming.main(argv)
+    assert (
+        read_json(tmp_path / "small" / "trimming.json") == figures and (tmp_path / "small" / "trimming.png").exists()
+    )
+    assert [one["tokens"] for one in figures.values()] == [300, 250, 200]
+    assert figures["before"]["tokens_per_word"] < figures["200 tokens"]["tokens_per_word"]
+    assert figures["200 tokens"]["words_cut_otherwise"] > figures["before"]["words_cut_otherwise"] == 0
+    assert f"{figures['250 tokens']['parameters']:,}" in capsys.readouterr().out
+    model = AutoModelForMaskedLM.from_pretrained(tmp_path / "small")
+    assert len(AutoTokenizer.from_pretrained(tmp_path / "small")) == model.config.vocab_size == 200

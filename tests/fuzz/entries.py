@@ -67,6 +67,12 @@ ENTRIES = (
         models=("teacher_name_or_path",),
     ),
     Entry(
+        "distillation.run_trimming",
+        {"model_name_or_path": TEACHER, "train_file": CORPUS, "coverage": 0.9, "max_length": 32, "output_dir": FOLDER},
+        corpora=("train_file", "validation_file", "keep_file"),
+        models=("model_name_or_path",),
+    ),
+    Entry(
         "distillation.run_evaluation",
         {"model_name_or_path": TEACHER, "validation_file": CORPUS, "max_length": 32, "output": FILE},
         corpora=("validation_file",),
@@ -130,6 +136,7 @@ PEOPLE = {
     """,
     "distillation.run_teacher": "attention_heads=3 | vocab_size=100000 | student_layers=2",
     "distillation.run_vocabulary": "output_dir={good}/corpus.txt | vocab_size=30",
+    "distillation.run_trimming": "coverage=1.5 | vocab_size=3 | coverage vocab_size=3",
     "distillation.run_evaluation": "validation_file",
     "finetuning.run_rusentiment": """
         metric_for_best_model=beauty | data_dir={good}/data/sberquad | train_parts=all | task_teacher={good}/classifier

@@ -1,0 +1,90 @@
+"""A text whose tokens all stayed is cut as before, whatever the kind of tokenizer; nothing that is needed goes."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distillation.config.errors import UserError
+from distillation.models.loading import load_tokenizer, save_tokenizer
+from distillation.vocabularies.trimming import Trimmer, batches_of
+from tests.texts import demo_lines
+
+KINDS = ("tokenizer", "byte_tokenizer", "unigram_tokenizer")
+TEXTS = demo_lines(1000)[400:]  # after those that the tokenizers were trained on
+
+
+@pytest.fixture(params=KINDS)
+def trimmer(request):
+    return Trimmer(request.getfixturevalue(request.param))
+
+
+def trimmed(trimmer, share, lines):
+    """Numbers that stay of the tokenizer, and the tokenizer of them; share: of those that need not."""
+    counts = trimmer.count([lines])
+    required = trimmer.required(counts)
+    size = len(required) + int(share * (len(trimmer.numbers) - len(required)))
+    kept = trimmer.choose(counts, required, size)
+    assert len(kept) == size
+    return kept, trimmer.trim(kept)
+
+
+@settings(max_examples=25)
+@given(share=st.floats(0, 1), seed=st.integers(0, 10**6), data=st.data())
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_text_of_kept_tokens_is_cut_as_before(kind, share, seed, data, request):
+    """The law: for each kind of tokenizer, each size, and tokens that any corpus chooses."""
+    trimmer = Trimmer(request.getfixturevalue(kind))
+    kept, smaller = trimmed(trimmer, share, random.Random(seed).sample(TEXTS, 20))
+    texts = [*TEXTS, data.draw(st.text(st.sampled_from("аимнопрт ,.b1é№"), max_size=30))]
+    before, after = (one(texts)["input_ids"] for one in (trimmer.tokenizer, smaller))
+    stays = set(kept)
+    alike = [[kept[number] for number in new] == old for old, new in zip(before, after, strict=True)]
+    assert all(same for same, old in zip(alike, before, strict=True) if stays.issuperset(old))
+    assert any(stays.issuperset(old) for old in before) or share < 1
+
+
+def test_the_alphabet_of_the_corpus_stays(trimmer):
+    """At the least size no word of the corpus becomes unknown, and a saved tokenizer reads as the one in memory."""
+    _, smaller = trimmed(trimmer, 0, TEXTS)
+    unknown = smaller.unk_token_id
+    assert not any(unknown in ids for ids in smaller(TEXTS)["input_ids"])
+    assert smaller.mask_token_id == smaller.convert_tokens_to_ids("[MASK]")
+    assert smaller("Мама", return_tensors="np")["input_ids"][0, 0] == smaller.cls_token_id
+
+
+def test_a_saved_tokenizer_reads_as_the_one_in_memory(trimmer, tmp_path):
+    _, smaller = trimmed(trimmer, 0.5, TEXTS)
+    save_tokenizer(smaller, tmp_path)
+    assert load_tokenizer(str(tmp_path), "x")(TEXTS)["input_ids"] == smaller(TEXTS)["input_ids"]
+
+
+def test_most_frequent_tokens_stay_and_those_that_are_named(tokenizer):
+    trimmer = Trimmer(tokenizer)
+    counts = trimmer.count(batches_of(TEXTS, 7))
+    assert counts.sum() == sum(len(tokenizer.tokenize(text)) for text in TEXTS)
+    rare = min((n for t, n in trimmer.numbers.items() if len(t) > 4 and t[0] not in "[#"), key=lambda n: counts[n])
+    required = trimmer.required(counts, [tokenizer.convert_ids_to_tokens(rare)])
+    kept = trimmer.choose(counts, required, len(required) + 20)
+    assert rare in kept
+    others = [n for n in range(len(counts)) if n not in kept]
+    assert counts[others].max() <= min(counts[n] for n in kept if n not in required)
+    covered = trimmer.choose(counts, required, None, coverage=0.9)
+    assert 0.9 <= counts[covered].sum() / counts.sum() < 0.95
+    for size in (len(required) - 1, len(tokenizer) + 1):
+        with pytest.raises(UserError, match="`vocab_size`"):
+            trimmer.choose(counts, required, size)
+
+
+def test_merges_keep_what_they_join(byte_tokenizer):
+    """Else a kept token could not be made any more."""
+    trimmer = Trimmer(byte_tokenizer)
+    counts = np.zeros(len(byte_tokenizer), dtype=np.int64)
+    longest = max(trimmer.parts, key=lambda number: len(byte_tokenizer.convert_ids_to_tokens(number)))
+    counts[longest] = 1
+    required = trimmer.required(counts)
+    smaller = trimmer.trim(trimmer.choose(counts, required, None, coverage=1.0))
+    word = byte_tokenizer.decode([longest])
+    assert len(smaller) > len(required) + 1 and len(smaller.tokenize(word)) == 1
