@@ -1,4 +1,4 @@
-"""Builds a run of a recipe's arguments: models, tokenizers, and corpus; trains, evaluates, and publishes it."""
+"""Builds a run from a recipe's arguments (models, tokenizers, corpus); trains, evaluates, and publishes it."""
 
 import functools
 import logging
@@ -49,12 +49,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Run:
-    """What a run is made of.
+    """The parts of a run.
 
-    trainer: its model is saved under the `role`, `student` or `teacher`, in results and card.
-    tokenizers: of that model, and of the teacher where it has another.
-    examples: for each tokenizer the held-out examples (`evaluation.py`).
-    teacher: the student learns from it; None where there is none.
+    role: the name of the trained model in results and card, `student` or `teacher`.
+    tokenizers: that of the trained model, and the teacher's if it has another.
+    examples: the held-out examples for each tokenizer (`evaluation.py`).
+    teacher: the model that the student learns from; None where a teacher is trained from scratch.
     """
 
     role: str
@@ -76,7 +76,9 @@ def build_run(
     check_masking(masking_args, objective)
     check_best(training_args, objective)
     if cache_args.teacher_cache and data_args.streaming:
-        raise UserError("`teacher_cache` keeps a row of each example, `streaming` keeps none: leave one of them out")
+        raise UserError(
+            "`teacher_cache` stores a row for each example, but `streaming` stores no examples: leave one of them out"
+        )
     teacher, teacher_tokenizer = load_teacher(model_args, objective, data_args.max_length)
     tokenizer, vocabulary = load_student_tokenizer(model_args, objective, teacher_tokenizer)
     student = build_student(model_args, objective, teacher, tokenizer, vocabulary)
@@ -110,7 +112,7 @@ def live_targets(
     cached: bool,
     training_args: TrainingArguments,
 ) -> LiveTargets:
-    """The teacher as the objective needs it: with logits, or across vocabularies and for a cache with states."""
+    """The teacher's targets: logits or, across vocabularies and for a cache, the states that enter its last layer."""
     if not objective.needs("predictions") or (vocabulary is None and not cached):
         return LiveTargets(teacher, objective, student_layers)
     projection = vocabulary_projection(teacher)
@@ -134,10 +136,10 @@ def build_teacher_run(
     masking_args: MaskingArguments,
     training_args: TrainingArguments,
 ) -> Run:
-    """Load the same for a teacher from scratch: a BERT with random weights, trained by MLM alone."""
+    """The run that trains a teacher from scratch: a BERT with random weights, trained by MLM alone."""
     objective = ObjectiveArguments(weight_kl=0, weight_mlm=1, weight_cosine=0, weight_attention=0)
     check_best(training_args, objective)
-    with training_args.main_process_first():  # the others find its work in the cache, and train the same tokenizer
+    with training_args.main_process_first():  # the others then read its lines from the cache, for the same tokenizer
         tokenizer = _teacher_tokenizer(teacher_args, data_args)
     encoder = Encoder([tokenizer], masking_args.masking_unit, data_args.max_length)
     corpus, examples = _load(data_args, training_args, encoder)
@@ -153,7 +155,7 @@ def _load(
 ) -> tuple[Corpus, list[Dataset]]:
     """The corpus, and the held-out examples of each tokenizer."""
     load = functools.partial(stream_corpus, training_args) if data_args.streaming else load_corpus
-    with training_args.main_process_first():  # the others find its work in the cache
+    with training_args.main_process_first():  # the others then read its results from the cache
         corpus = load(data_args, encoder)
         return corpus, held_out_examples(corpus.validation_lines, encoder.tokenizers, data_args.max_length)
 
@@ -170,7 +172,7 @@ def _teacher_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments)
 def train_and_publish(
     build: Callable[..., Run], *arguments: Any, card_args: CardArguments, training_args: TrainingArguments
 ) -> None:
-    """Build a run of its arguments, train, save, evaluate what was saved, write results and card, push if asked to.
+    """Build a run, train and save it, evaluate the saved model, write results and card, and push if asked to.
 
     Raises UserError for an output folder or a repository that cannot be written, before anything is loaded.
     """
@@ -182,7 +184,7 @@ def train_and_publish(
     trainer = run.trainer
     before = evaluate_before(run) if run.teacher is not None and trainer.is_world_process_zero() else {}
     sizes = {} if run.teacher is None else {"teacher_parameters": run.teacher.num_parameters()}
-    run.teacher = None  # a cache lets go of it, too
+    run.teacher = None  # `CachedTargets` drops it too: its memory is freed
     start_run(training_args, recipe)
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()

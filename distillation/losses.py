@@ -1,10 +1,10 @@
 """The terms of the objective: pure functions of tensors, the student's before the teacher's.
 
-Each is a mean over its own positions. `mask` is True where a position counts (all unless given); elsewhere anything
-may stand, NaN included: it is taken out before a term is computed, because 0 * NaN would still reach the gradient.
-`reduction="sum"` returns the sum instead, for a mean over several batches. A mean over no position is 0. Sources:
-Hinton et al. 2015 (kl), Sanh et al. 2019 (kl, mlm, cosine), the DistilRuBERT cards (cosine and attention with means of
-teacher layers).
+Each is a mean over its own positions. `mask` is True where a position counts (by default everywhere). Other positions
+may hold anything, even NaN. They are removed before a term is computed, because 0 * NaN would still reach the
+gradient. `reduction="sum"` returns the sum instead, for a mean over several batches. A mean over no position is 0.
+Sources: Hinton et al. 2015 (kl), Sanh et al. 2019 (kl, mlm, cosine), the DistilRuBERT cards (cosine and attention with
+means of teacher layers).
 """
 
 import torch
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CHUNK, GPU_CHUNK = 2**20, 2**26  # numbers that fit a CPU's cache; that keep a GPU busy
+CHUNK, GPU_CHUNK = 2**20, 2**26  # numbers of a chunk: they fit a CPU's cache; they keep a GPU busy
 
 
 def kl_loss(
@@ -74,7 +74,7 @@ def softmax_kl_(student: Tensor, teacher: Tensor, dim: int = -1) -> tuple[Tensor
     weights.div_(teacher_sums)
     products = teacher.sub_(student).mul_(weights)
     divergences = products.sum(dim, keepdim=True)
-    # 0 log 0 is 0, where a logit of -inf gives NaN. On a CPU it costs nothing to ask; a GPU would have to wait.
+    # 0 log 0 is 0, but a logit of -inf gives NaN. The check costs nothing on a CPU; a GPU would have to wait for it.
     if products.device.type != "cpu" or divergences.isnan().any():
         divergences = products.masked_fill_(weights == 0, 0).sum(dim, keepdim=True)
     student_sums = student.exp_().sum(dim, keepdim=True)
@@ -143,9 +143,9 @@ class _MapsDistance(torch.autograd.Function):
 
 
 def _counted(mask: Tensor | None, *states: Tensor) -> tuple[Tensor, ...]:
-    """The states (..., width) of the positions that count, as they come where all do.
+    """The states (..., width) of the positions that count; unchanged if all count.
 
-    By index, whose gradient is written once; a mask would write zeros over all states, and over their gradient.
+    An index writes the gradient once. A mask would also write zeros over all states, and over their gradient.
     """
     if mask is None or mask.all():
         return states

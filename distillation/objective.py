@@ -1,4 +1,4 @@
-"""Outputs of the student, targets of the teacher, and a batch become the named terms, as sums over their positions."""
+"""Computes each term, as a sum over its positions, from the student's outputs, the teacher's targets, and a batch."""
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
@@ -24,15 +24,15 @@ def distillation_terms(
     batch: Mapping[str, Any],
     objective: ObjectiveArguments,
 ) -> dict[str, Tensor]:
-    """The sum of each term of the objective over the positions that `batch["counts"]` counts; a mean over layers.
+    """The sum of each term over the positions that `batch["counts"]` counts. Terms of several layers are averaged.
 
-    targets: None where mlm is the only term.
+    targets: None if no term needs the teacher.
     """
     if targets is not None and "teacher_index" in batch:
         student, targets = on_teacher_positions(student, targets, batch, objective.alignment)
 
     paired = labelled = None
-    if student.logits is not None:  # the collator puts those of the KL first, and those with a label last
+    if student.logits is not None:  # the collator puts rows of the KL first, and rows with a label last
         rows = sum(k * count for k, count in batch["groups"])
         paired, labelled = _Overlapping.apply(student.logits, rows, batch["unlabelled"])
 
@@ -43,7 +43,7 @@ def distillation_terms(
         loss, needs = getattr(losses, f"{term}_loss"), TERMS[term].needs
         if needs == "labels":
             labels = batch["labels"][batch["unlabelled"] :]
-            if term == "mlm":  # every row has a label: `mlm_loss` would make a GPU wait to be told
+            if term == "mlm":  # every row has a label: `mlm_loss` would check, and wait for a GPU
                 return F.cross_entropy(labelled.float(), labels, reduction="sum")
             return loss(labelled, labels, reduction="sum")
         if needs == "maps":
@@ -59,8 +59,8 @@ def distillation_terms(
 
 
 class _Overlapping(torch.autograd.Function):
-    """The first rows, up to `end`, and the last, from `start` <= `end` on. For the gradient autograd would make a
-    tensor of all rows twice, and add the two: for logits that costs as much as a loss."""
+    """The first rows, up to `end`, and the last, from `start` <= `end` on. Autograd would make two gradients of all
+    rows and add them, which for logits costs as much as a loss."""
 
     @staticmethod
     def forward(ctx, rows: Tensor, end: int, start: int) -> tuple[Tensor, Tensor]:
@@ -101,7 +101,7 @@ def on_teacher_positions(
 
 def _renormalised(maps: Tensor, compared: Tensor) -> Tensor:
     pairs = compared[:, None, :, None] & compared[:, None, None, :]
-    kept = maps.float().masked_fill(~pairs, 0)  # not a product: there may be NaN elsewhere
+    kept = maps.float().masked_fill(~pairs, 0)  # not a product: 0 * NaN is NaN
     return kept / kept.sum(-1, keepdim=True).clamp(min=1e-9)
 
 

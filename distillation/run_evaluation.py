@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     from distillation.runs.files import held_out_table, write_json
     from distillation.text.reading import load_lines, refuse_streaming
 
-    refuse_streaming(data_args, "an evaluation: leave it out")
+    refuse_streaming(data_args, "for an evaluation: leave it out")
     resolve_demo(data_args)
     lines = load_lines(data_args, data_args.validation_file or data_args.train_file, data_args.dataset_name)
     models = [load_masked_lm(name, "model_name_or_path") for name in names]

@@ -1,4 +1,4 @@
-"""Write the model card of a finished folder, with all that was measured of its model, and push it to the Hub.
+"""Write the model card of a finished folder, with everything measured about its model, and push it to the Hub.
 
 python distillation/run_publish.py --checkpoint outputs/tiny-5k --results outputs/finetuned speed.json \\
     --onnx deployed/tiny-5k
@@ -24,16 +24,18 @@ FILES = (WEIGHTS, RESULTS, "config.json", "tokenizer_config.json")  # of a finis
 
 @dataclass
 class PublishArguments:
-    """The finished folder, what else is known of its model, and where it goes."""
+    """The finished folder, further measurements of its model, and the repository."""
 
     checkpoint: Path = key(REQUIRED, "Folder of a finished run.")
     results: list[Path] = key(
-        [], "Folders of fine-tuned models, russian_superglue.json, files of benchmarks/inference.py: scores and speed."
+        [],
+        "Scores and speed for the card: folders of fine-tuned models, russian_superglue.json, or files of "
+        "benchmarks/inference.py.",
     )
     onnx: Path | None = key(None, "Folder of benchmarks/export.py: its model is published too.")
-    hub_model_id: str | None = key(None, "Repository on the Hub; unless given, the card is written and nothing sent.")
-    hub_token: str | None = key(None, "Token; HF_TOKEN or `hf auth login` unless given.")
-    hub_private_repo: bool | None = key(None, "Whether others cannot see it.")
+    hub_model_id: str | None = key(None, "Repository on the Hub; without it the card is written and nothing is sent.")
+    hub_token: str | None = key(None, "Token of the Hub; by default HF_TOKEN, or that of `hf auth login`.")
+    hub_private_repo: bool | None = key(None, "Whether the repository is private.")
     hub_revision: str | None = key(None, "Branch to push to.")
 
 
@@ -76,7 +78,7 @@ def finished(checkpoint: Path) -> tuple[Path, dict[str, Any]]:
         raise UserError(f"`checkpoint` {str(checkpoint)!r} has no {missing[0]}: name the folder of one finished run")
     results = read_json(folder / RESULTS)
     if not isinstance(results, dict) or not isinstance(results.get("recipe"), dict) or "seeds" in results:
-        raise UserError(f"`checkpoint` {str(checkpoint)!r}: its {RESULTS} is not of one run; name the folder of one")
+        raise UserError(f"`checkpoint` {str(checkpoint)!r}: its {RESULTS} is not that of a single run; name one run")
     return folder, results
 
 

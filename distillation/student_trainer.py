@@ -24,9 +24,9 @@ class StudentTrainer(ExactTrainer):
     """Takes a corpus or a stream. A checkpoint holds the student as others load it, and its projections beside it."""
 
     def __init__(self, student: Student, args: TrainingArguments, train_dataset: Any, **others: Any):
-        """others: of `Trainer`, the collator too."""
+        """others: arguments of `Trainer`, with `data_collator`."""
         self.streams = isinstance(train_dataset, Stream)
-        args.ignore_data_skip |= self.streams  # a stream finds its own way back
+        args.ignore_data_skip |= self.streams  # a stream restores its own position
         draws = [one for one in (train_dataset, others["data_collator"]) if hasattr(one, "set_epoch")]
         others |= dict(lengths=lambda: lengths(self.train_dataset), draws=draws)
         super().__init__(student, args, train_dataset=train_dataset, **others)
@@ -50,7 +50,7 @@ class StudentTrainer(ExactTrainer):
             {name.removeprefix(prefix): tensor for name, tensor in state_dict.items() if name.startswith(prefix)}
             for prefix in ("model.", "projections.")
         )
-        for name in student.model.all_tied_weights_keys:  # gathered from shards they are tensors of their own
+        for name in student.model.all_tied_weights_keys:  # once gathered from shards, they are separate tensors
             weights.pop(name, None)
         save_pretrained(student.model, self.processing_class, folder, weights)
         if projections and folder != Path(self.args.output_dir):
@@ -65,7 +65,7 @@ class StudentTrainer(ExactTrainer):
     def load_weights(self, folder: Path) -> None:
         """Load what `write_model` wrote into a checkpoint."""
         if not self.streams and any(folder.glob(FILES)):
-            remedy = "resume it so, or choose another `output_dir`"
+            remedy = "resume it with `streaming`, or choose another `output_dir`"
             raise UserError(f"`resume_from_checkpoint`: {folder} was made with `streaming`: {remedy}")
         student = self.accelerator.unwrap_model(self.model)
         load_state(student.model, load_file(folder / WEIGHTS))

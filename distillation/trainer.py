@@ -1,4 +1,4 @@
-"""The Trainer that distils: the frozen teacher beside it, exact sums over batches and ranks, each term logged."""
+"""The Trainer that distils: it runs the frozen teacher, sums exactly over batches and ranks, and logs each term."""
 
 import sys
 from collections import Counter
@@ -47,9 +47,10 @@ class DistillationTrainer(StudentTrainer):
         collators: Sequence[Callable],
         tokenizer: PreTrainedTokenizerBase,
     ):
-        """targets: the teacher, run or cached; None where mlm is the only term: plain masked-LM training.
+        """targets: the teacher's outputs, live or cached; None for masked-LM training without a teacher.
 
-        corpus, collators: for training and for evaluation; those of `CachedTargets` where they are its own.
+        corpus, collators: each for training and for evaluation; with `CachedTargets`, the `corpus` and `collators`
+        that it holds.
 
         Raises UserError for training arguments that cannot be met, before anything is written.
         """
@@ -61,7 +62,7 @@ class DistillationTrainer(StudentTrainer):
         data = dict(train_dataset=corpus.train, eval_dataset=corpus.validation, processing_class=tokenizer)
         super().__init__(student, args, data_collator=collator, **data)
         self.objective, self.targets = objective, targets
-        # On the device beforehand: a tensor made in a step would have to be copied there.
+        # Made on the device now: a tensor made in a step would be copied there in every step.
         terms, device = objective.terms, args.device
         self._weights = torch.tensor([objective.weight(term) for term in terms], device=device)
         self._columns = torch.tensor([COUNTS.index(TERMS[term].counted_by) for term in terms], device=device)
@@ -69,7 +70,7 @@ class DistillationTrainer(StudentTrainer):
         self._sums, self._steps = torch.zeros(len(terms), device=device), 0
         self._tokens = torch.zeros((), dtype=torch.int64, device=device)
         self._unlogged: Counter[str] = Counter()  # what `record` has added up since the last log
-        self._evaluated: list[Tensor] = []  # of each batch the sums and the counts
+        self._evaluated: list[Tensor] = []  # the sums and the counts of each batch
 
     # Training
 
@@ -113,7 +114,7 @@ class DistillationTrainer(StudentTrainer):
     def outputs(self, model: nn.Module, inputs: dict[str, Any]) -> tuple[Outputs, Targets | None]:
         """The student's outputs for a batch, and the targets that they are compared with."""
         hidden, attentions = self.objective.needs("states"), self.objective.needs("maps")
-        with self.accelerator.autocast():  # FSDP's student and the teacher have none of their own
+        with self.accelerator.autocast():  # neither an FSDP student nor the teacher enters it by itself
             targets = None if self.targets is None else self.targets(inputs)
             student = model(inputs["student"], inputs["positions"], hidden, attentions, len(inputs["compared"]))
         return student, targets
@@ -125,7 +126,7 @@ class DistillationTrainer(StudentTrainer):
             steps = max(self._unlogged["steps"], 1)
             logs |= {term: self._unlogged[term] / steps for term in self.objective.terms}
             self._unlogged.clear()
-        if self.streams:  # the Trainer would log the share of the steps as the epoch
+        if self.streams:  # the Trainer would log step / max_steps as the epoch
             self.state.epoch = self.train_dataset.epoch
         super().log(logs, start_time)
 
@@ -169,7 +170,7 @@ class DistillationTrainer(StudentTrainer):
         by_length = np.argsort(lengths(dataset), kind="stable")  # little padding
         share = by_length[self.args.process_index :: self.args.world_size]
         batches = -(-len(dataset) // (self.args.world_size * self.args.eval_batch_size))
-        batches = max(min(batches, len(dataset) // self.args.world_size), 1)  # with FSDP all ranks need as many
+        batches = max(min(batches, len(dataset) // self.args.world_size), 1)  # FSDP needs as many on every rank
         return DataLoader(
             dataset,
             batch_sampler=[batch.tolist() for batch in np.array_split(share, batches) if len(batch)],
@@ -180,7 +181,7 @@ class DistillationTrainer(StudentTrainer):
 
     @property
     def _figures(self) -> tuple[str, ...]:
-        """The names of what is evaluated. A live teacher tells how probable the candidates are to it."""
+        """The names of the evaluated figures. A live teacher adds the probability that it gives to all candidates."""
         shows_candidates = isinstance(self.targets, LiveTargets) and self.targets.kl is not None
         return self.objective.terms + ("candidate_probability",) * shows_candidates
 
@@ -188,7 +189,7 @@ class DistillationTrainer(StudentTrainer):
         """Evaluate each term, and their weighted sum as the loss, over all positions of all ranks."""
         self._evaluated = []
         output = super().evaluation_loop(*args, metric_key_prefix=metric_key_prefix, **kwargs)
-        # In double precision, which not every device has.
+        # On the CPU, in double precision: not every device has that.
         own = torch.stack(self._evaluated).cpu().double().sum(0).tolist() if self._evaluated else []
         sums, counts = torch.tensor([rank for rank in gather_object([own]) if rank], dtype=torch.float64).sum(0)
         means = dict(zip(self._figures, (sums / counts.clamp(min=1)).tolist(), strict=True))

@@ -16,15 +16,22 @@ class ModelArguments:
     """The teacher, and the shape and first weights of the student."""
 
     teacher_name_or_path: str | None = key(None, "Masked LM to learn from: Hub id, folder, or `demo`.", path="source")
-    student_vocabulary: str | None = key(None, "Tokenizer: folder, Hub id, `demo`; or the teacher's.", path="source")
-    student_layers: int = key(6, "Transformer layers of the student.", least=1)
-    student_hidden_size: int | None = key(None, "Width of the student; the teacher's unless given.", least=1)
-    student_attention_heads: int | None = key(None, "Its attention heads; the teacher's unless given.", least=1)
-    student_intermediate_size: int | None = key(None, "Its feed-forward width; the teacher's or 4 x its own.", least=1)
-    student_initialisation: Literal["average", "select", "embeddings", "random"] = key(
-        "average", "First weights: mean or last of each group of teacher layers, its embeddings alone, or random."
+    student_vocabulary: str | None = key(
+        None, "Tokenizer: folder, Hub id, `demo`; by default the teacher's.", path="source"
     )
-    init_projection: Literal["crop", "pca"] = key("pca", "A narrower student's share: first or principal coordinates.")
+    student_layers: int = key(6, "Transformer layers of the student.", least=1)
+    student_hidden_size: int | None = key(None, "Width of the student; by default the teacher's.", least=1)
+    student_attention_heads: int | None = key(None, "Its attention heads; by default the teacher's.", least=1)
+    student_intermediate_size: int | None = key(
+        None, "Its feed-forward width; by default the teacher's, or 4 x width.", least=1
+    )
+    student_initialisation: Literal["average", "select", "embeddings", "random"] = key(
+        "average",
+        "First weights: mean or last of each group of teacher layers, teacher's embeddings alone, or random.",
+    )
+    init_projection: Literal["crop", "pca"] = key(
+        "pca", "Coordinates of the teacher's that a narrower student takes: the first, or the principal ones."
+    )
 
     def __post_init__(self):
         check_values(self)
@@ -37,15 +44,15 @@ class DataArguments:
     train_file: str | None = key(
         None, "Corpus: a .txt .jsonl .csv .parquet (or .gz, .zst) file, folder, glob, or `demo`.", path="corpus"
     )
-    validation_file: str | None = key(None, "Held-out text; lines of the corpus unless given.", path="corpus")
+    validation_file: str | None = key(None, "Held-out text; by default lines of the corpus.", path="corpus")
     dataset_name: str | None = key(None, "Hub id of a data set, instead of `train_file`.")
     dataset_config_name: str | None = key(None, "Configuration of that data set.")
     text_column: str = key("text", "Column that holds the text.")
-    validation_lines: int = key(2000, "Lines to set aside without a `validation_file`; a tenth at most.", least=1)
+    validation_lines: int = key(2000, "Lines to hold out if there is no `validation_file`; at most a tenth.", least=1)
     max_length: int = key(128, "Tokens of an example, special ones included; longer lines are cut.", least=8)
     max_unknown: float = key(0.05, "Largest share of unknown tokens that is not an error.")
     preprocessing_num_workers: int | None = key(None, "Processes that tokenize.", least=0)
-    streaming: bool = key(False, "Read the corpus as it is needed, never held as a whole; needs `max_steps`.")
+    streaming: bool = key(False, "Read the corpus during training, never all of it at once; needs `max_steps`.")
 
     def __post_init__(self):
         check_values(self)
@@ -55,9 +62,11 @@ class DataArguments:
 class MaskingArguments:
     """Which tokens are hidden from the models."""
 
-    masking_unit: Literal["token", "word"] = key("token", "What is drawn: single tokens, or whole words.")
-    masking_probability: float = key(0.15, "Share of words or tokens drawn; of ten, eight are masked, one is random.")
-    rarity_smoothing: float = key(0.0, "Draw a token with weight count ** -this (XLM: 0.7); 0 draws evenly.", least=0)
+    masking_unit: Literal["token", "word"] = key("token", "What is masked: single tokens, or whole words.")
+    masking_probability: float = key(
+        0.15, "Share of words or tokens to predict; 80 % are masked, 10 % replaced at random, 10 % left."
+    )
+    rarity_smoothing: float = key(0.0, "Exponent a: draw a token with weight count ** -a (XLM: 0.7).", least=0)
 
     def __post_init__(self):
         check_values(self)
@@ -77,20 +86,32 @@ class ObjectiveArguments(Weights):
     """The weighted terms of the loss. A term with weight 0 is neither computed nor logged."""
 
     alignment: Literal["same", "match", "reduce"] = key(
-        "same", "One vocabulary; or two, compared at tokens that both have, or in the teacher's vocabulary (`reduce`)."
+        "same",
+        "`same`: one vocabulary; `match`: two, compared at tokens that both have; `reduce`: two, compared in the "
+        "teacher's vocabulary.",
     )
     temperature: float = key(2.0, "Divides both models' logits before the softmax of the KL.")
     vocabulary_map: Literal["ordered", "pieces", "pieces_logsumexp", "shared"] | None = key(
-        None, "How `reduce` scores a teacher token: pieces in place (unless given), pooled by a sum, or shared tokens."
+        None,
+        "How `reduce` scores a teacher token: by its pieces in order (the default), by pooled pieces, or only where "
+        "both vocabularies have it.",
     )
-    reduce_pooling: Literal["mean", "sum"] | None = key(None, "How it pools the places of pieces; mean unless given.")
-    kl_positions: Literal["masked", "all"] | None = key(None, "Where: `masked` for one vocabulary, else `all`.")
-    kl_position_fraction: float = key(1.0, "Random share of these tokens that is used: cheaper, unbiased.")
-    cosine_layers: Literal["groups", "last"] = key("groups", "Each layer with its group's mean, or the two last ones.")
-    hidden_layers: Literal["groups", "average"] = key("groups", "For the MSE: the same, or the means of all layers.")
+    reduce_pooling: Literal["mean", "sum"] | None = key(
+        None, "How `reduce` pools the places of pieces; by default `mean`."
+    )
+    kl_positions: Literal["masked", "all"] | None = key(
+        None, "Tokens that the KL compares; by default `masked` for one vocabulary, else `all`."
+    )
+    kl_position_fraction: float = key(1.0, "Random share of these tokens that the KL uses: cheaper, and unbiased.")
+    cosine_layers: Literal["groups", "last"] = key(
+        "groups", "Layers of the cosine: each student layer with its group's mean, or the last of both models."
+    )
+    hidden_layers: Literal["groups", "average"] = key(
+        "groups", "Layers of the MSE of states: each with its group's mean, or the means of all layers."
+    )
     teacher_input: Literal["masked", "clean"] = key("masked", "Whether the teacher reads masked or clean text.")
     mlm_inputs: Literal["own", "both"] = key(
-        "own", "Inputs of the masked-LM term: the student's own, or `both`: the second of `reduce` without a teacher."
+        "own", "Inputs of the masked-LM term: the student's own, or also the second of `reduce` (without a teacher)."
     )
 
     def __post_init__(self):
@@ -104,7 +125,7 @@ class ObjectiveArguments(Weights):
         if not 0 < self.kl_position_fraction <= 1:
             raise UserError(f"`kl_position_fraction` must be in (0, 1], got {self.kl_position_fraction:g}")
         if self.alignment != "reduce" and (self.vocabulary_map or self.reduce_pooling):
-            raise UserError("`vocabulary_map` and `reduce_pooling` are of `alignment: reduce`: set it, or omit them")
+            raise UserError("`vocabulary_map` and `reduce_pooling` need `alignment: reduce`: set it, or omit them")
         if self.reduce_pooling and self.vocabulary_map in (None, "ordered"):
             raise UserError("`vocabulary_map: ordered` pools nothing: leave `reduce_pooling` out, or change the map")
         if self.teacher_input == "clean" and self.kl_positions == "masked" and self.weight_kl:
@@ -114,7 +135,7 @@ class ObjectiveArguments(Weights):
             )
         if self.mlm_inputs == "both" and (self.alignment, self.terms, self.teacher_input) != BOTH_INPUTS:
             raise UserError(
-                "`mlm_inputs: both` is of masked-LM training alone: set `alignment: reduce`, `teacher_input: masked`, "
+                "`mlm_inputs: both` works without a teacher only: set `alignment: reduce`, `teacher_input: masked`, "
                 "and every weight but `weight_mlm` to 0, or leave it out"
             )
 
@@ -138,12 +159,12 @@ class ObjectiveArguments(Weights):
 
     @property
     def alignment_in_use(self) -> str:
-        """`same` where nothing is compared, and the second input not read."""
+        """The alignment; `same` if nothing is compared and no second input is read."""
         return self.alignment if self.needs_teacher or self.mlm_inputs == "both" else "same"
 
     @property
     def hidden_views(self) -> tuple[str, ...]:
-        """The ways in which a term compares layers: of their `groups`, the `last`, the `average` of all."""
+        """The ways in which terms compare layers: means of `groups`, the `last`, or the `average` of all."""
         return tuple(dict.fromkeys(self.view(term) for term in self.terms if TERMS[term].needs == "states"))
 
     def view(self, term: str) -> str:
@@ -169,16 +190,16 @@ class CacheArguments:
     def __post_init__(self):
         check_values(self)
         if self.teacher_cache_epochs > 1 and self.teacher_cache is None:
-            raise UserError("`teacher_cache_epochs` is of a cache: name its folder as `teacher_cache`")
+            raise UserError("`teacher_cache_epochs` needs a cache: name its folder as `teacher_cache`")
 
 
 @dataclass
 class CardArguments:
-    """What the model card says that no run can measure, and whether it may stand in another's place."""
+    """Facts of the model card that no run can measure, and whether a push may replace another model."""
 
-    language: list[str] = key([], "Languages of the model; those of the model it was made of, or ru, unless given.")
-    license: str | None = key(None, "Licence; that of the model it was made of unless given.")
-    base_model: str | None = key(None, "Hub id of the model it was made of, where a folder was given.")
+    language: list[str] = key([], "Languages of the model; by default those of its base model, or ru.")
+    license: str | None = key(None, "Licence; by default that of its base model.")
+    base_model: str | None = key(None, "Hub id of the base model, if that was given as a folder.")
     hub_overwrite: bool = key(False, "Let a push replace another model in its repository, whose history keeps it.")
 
 
@@ -186,12 +207,12 @@ def check_masking(masking: MaskingArguments, objective: ObjectiveArguments) -> N
     """Raise UserError for masks that two vocabularies cannot share."""
     if objective.alignment != "same" and masking.masking_unit != "word":
         raise UserError(
-            f"`alignment: {objective.alignment}` needs `masking_unit: word`: both models must miss the same characters"
+            f"`alignment: {objective.alignment}` needs `masking_unit: word`: both models must lack the same characters"
         )
 
 
 def check_best(training: "TrainingArguments", objective: ObjectiveArguments) -> None:
-    """Raise UserError for a choice of the best checkpoint by what is not measured: it would end the first epoch."""
+    """Raise UserError if the best checkpoint is chosen by a figure that is not measured: the Trainer fails late."""
     known, metric = [*objective.terms, "loss"], training.metric_for_best_model
     if metric is not None and metric.removeprefix("eval_") not in known:
         raise UserError(f"`metric_for_best_model` is {metric!r}; choose one of {', '.join(known)}")
@@ -203,12 +224,14 @@ def check_best(training: "TrainingArguments", objective: ObjectiveArguments) -> 
 class TeacherArguments:
     """The shape of a teacher trained from scratch, and its vocabulary."""
 
-    tokenizer_name_or_path: str | None = key(None, "Tokenizer; trained on the corpus unless given.", path="source")
+    tokenizer_name_or_path: str | None = key(
+        None, "Tokenizer; by default one is trained on the corpus.", path="source"
+    )
     vocab_size: int = key(16_000, "Entries of a trained vocabulary, special tokens included.")
     layers: int = key(6, "Transformer layers.", least=1)
     hidden_size: int = key(256, "Width.", least=1)
     attention_heads: int = key(4, "Attention heads; they divide the width.", least=1)
-    intermediate_size: int | None = key(None, "Width inside the feed-forward layers; 4 x width unless given.")
+    intermediate_size: int | None = key(None, "Width inside the feed-forward layers; by default 4 x width.")
     dropout: float = key(0.0, "Dropout of hidden states and attention maps.")
 
     def __post_init__(self):

@@ -1,4 +1,4 @@
-"""The one way to declare a key, and the parser that is made of the declared keys. Imports nothing heavy."""
+"""Declares the keys of recipes and of the command line, and parses them. Imports nothing heavy."""
 
 import argparse
 import dataclasses
@@ -48,7 +48,7 @@ def key(
 def check_values(arguments: Any) -> None:
     """Raise UserError for a value that its `Literal` lacks, and for a number that is too small or too large.
 
-    The parser checks every dataclass so. A dataclass that Python code makes as well calls it in `__post_init__`.
+    The parser calls it for every dataclass. A dataclass that Python code also makes calls it in `__post_init__`.
     """
     hints = get_type_hints(type(arguments))
     for field, value in _values(arguments):
@@ -89,7 +89,7 @@ def check_output(folder: str | Path) -> None:
 def check_output_file(file: str | Path | None) -> None:
     """Raise UserError for an `output` that is a folder, or whose folder does not exist."""
     if file and (Path(file).is_dir() or not Path(file).absolute().parent.is_dir()):
-        raise UserError(f"`output` {str(file)!r} is a folder, or in none: name a file in a folder that exists")
+        raise UserError(f"`output` {str(file)!r} cannot be written: name a file in a folder that exists")
 
 
 def _values(arguments: Any) -> Iterator[tuple[dataclasses.Field, Any]]:
@@ -107,7 +107,7 @@ def _parts(hint: Any) -> tuple[Any, bool]:
 
 
 class KeyParser(argparse.ArgumentParser):
-    """Parses the keys of dataclasses. Of further keys it knows the names alone: others parse their values."""
+    """Parses the keys of dataclasses. It knows the names of further keys, and returns their words unparsed."""
 
     def __init__(self, *argument_types: type, further: Iterable[str] = ()):
         """further: names of keys with any number of values of any type."""
@@ -181,7 +181,7 @@ def _boolean(text: str) -> bool:
 
 
 def words_of(given: Mapping[str, Any]) -> list[str]:
-    """Keys and their values as a command line, so that both go through the same types. None leaves the default."""
+    """Keys and values as command-line words, so that recipe and command line are parsed alike. None: the default."""
     words = []
     for name, value in given.items():
         values = value if isinstance(value, list) else [value]

@@ -12,7 +12,7 @@ from typing import Any
 NOT_WRITTEN = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG}
 HALF = 290  # characters of a sentence that are always shown, at its start and at its end
 STAGES = ("distillation", "finetuning", "benchmarks")
-LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR")  # pods and job arrays set some, a launcher all
+LAUNCHED = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR")  # pods and job arrays set some, a launcher sets all
 
 
 class UserError(ValueError):
@@ -33,12 +33,12 @@ class Stopped(Exception):
 
 
 def one_line(error: Exception | str) -> str:
-    """A library's message in one line and without colours, for the end of such a sentence."""
+    """A library's message in one line and without colours, for the end of an error."""
     return " ".join(re.sub(r"\x1b\[[\d;]*m", "", str(error)).split())[:300] or type(error).__name__
 
 
 def cli_entry(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | None], Any]:
-    """Make `main(argv)` print one sentence and exit with code 2 on a `UserError`. Rank 0 logs all, others warnings."""
+    """Make `main(argv)` print one sentence and exit with code 2 on a `UserError`. Rank 0 logs all, others warn."""
 
     @functools.wraps(main)
     def guarded(argv: list[str] | None = None) -> Any:
@@ -54,9 +54,12 @@ def cli_entry(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | 
             if error.errno not in NOT_WRITTEN:
                 raise
             where = f"{error.filename!r} " if error.filename else ""
-            message, prints = f"error: {where}cannot be written ({error.strerror}): make room, or name another", True
+            message, prints = (
+                f"error: {where}cannot be written ({error.strerror}): make room, or name another place",
+                True,
+            )
         except KeyboardInterrupt:
-            message, code = "interrupted: a run with checkpoints goes on by `--resume_from_checkpoint true`", 130
+            message, code = "interrupted: resume a run that has checkpoints with `--resume_from_checkpoint true`", 130
         except Stopped as stopped:
             message, code = str(stopped), stopped.code
             _leave_group()
@@ -71,14 +74,14 @@ def cli_entry(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | 
 
 
 def _leave_group() -> None:
-    """gloo's threads may still hold tensors at the interpreter's end: freed then, they abort the process."""
-    torch = sys.modules.get("torch")  # never imported, it has no process group
+    """Destroy the process group: tensors that gloo's threads still hold at the interpreter's end abort the process."""
+    torch = sys.modules.get("torch")  # if it was never imported, there is no process group
     if torch and torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
 
 def _sentence(error: UserError) -> str:
-    """Its message. A long one, which quotes a file, loses its middle: the remedy stands at the end."""
-    # An error of a data loader's worker has its traceback in front.
+    """The message of an error. A long one, which quotes a file, loses its middle: the remedy stands at the end."""
+    # An error of a data loader's worker starts with a traceback.
     text = re.split(r"(?:User|Local)Error: ", str(error))[-1].strip()
     return text if len(text) < 2 * HALF else f"{text[:HALF]} ... {text[-HALF:]}"

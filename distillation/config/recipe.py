@@ -27,9 +27,9 @@ def parse_recipe(
 
     argv: the arguments without the program's name; None takes those of the process.
     default: the recipe to run where there is no argument.
-    training: every field of `TrainingArguments` is a key as well, and an instance of it stands last in the result.
-        Given a function, of the subclass that it imports and returns. transformers is imported only when all other
-        keys are right.
+    training: True makes every field of `TrainingArguments` a key as well, and adds an instance to the result, as the
+        last. A function does the same for the subclass that it imports and returns. transformers is imported only
+        after all other keys are checked.
 
     Raises UserError for an unknown key, a value of the wrong type, a path that does not exist, an unreadable recipe.
     """
@@ -47,7 +47,7 @@ def parse_recipe(
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a repeated key, of which YAML takes the last, and aliases: they may stand for millions of values."""
+    """Refuses repeated keys, of which YAML takes the last, and aliases, which may expand to millions of values."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
         if self.check_event(yaml.AliasEvent):
@@ -57,7 +57,7 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         for key, count in Counter(str(key.value) for key, _ in node.value).items():
             if count > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"`{key}` stands there twice", node.start_mark)
+                raise yaml.constructor.ConstructorError(None, None, f"`{key}` is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
@@ -68,17 +68,17 @@ _Loader.yaml_implicit_resolvers = {
     for first, resolvers in _Loader.yaml_implicit_resolvers.items()
 }
 _Loader.add_implicit_resolver(_BOOLEAN, re.compile("(true|false)$", re.IGNORECASE), [*"tTfF"])
-# It reads 1e-7 as text: it wants 1.0e-7.
+# YAML 1.1 reads 1.0e-7 as a number, but 1e-7 as text.
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+[eE][-+]?[0-9]+$"), [*"-+0123456789"])
 
 
 def read_recipe(path: Path, key: str = "--config") -> dict[str, Any]:
-    """The keys and values of a recipe. key: what named it, for the message. Raises UserError."""
+    """The keys and values of a recipe. key: the option that named it. Raises UserError."""
     try:
         recipe = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise UserError(f"{key} {path} cannot be read ({error.strerror}); give the path of a YAML file") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # the latter two: no UTF-8, no such date, too deep
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no such date
         raise UserError(f"{key} {path} is not valid YAML: {one_line(error)}") from None
     if not isinstance(recipe, dict):
         raise UserError(f"{key} {path} must be a mapping of keys to values, got {type(recipe).__name__}")

@@ -1,4 +1,4 @@
-"""Every field of `TrainingArguments` is a key: the names without transformers, the values with it."""
+"""Every field of `TrainingArguments` is a key: its name is read without importing transformers, its value with it."""
 
 import ast
 import importlib.util
@@ -30,7 +30,7 @@ def field_names() -> list[str]:
 def parse(
     given: Mapping[str, list[str]], subclass: "Callable[[], type[TrainingArguments]] | None" = None
 ) -> "TrainingArguments":
-    """Parse words by key into TrainingArguments, whose attribute `given` gets these keys.
+    """Parse the words of each key into TrainingArguments; its new attribute `given` holds the keys.
 
     subclass: returns the class to make in place of TrainingArguments. Raises UserError.
     """
@@ -49,15 +49,15 @@ def parse(
     except UserError:
         raise
     except Exception as error:  # the library and what it loads raise many types
-        raise UserError(f"the training arguments cannot be met: {one_line(error)}") from None
+        raise UserError(f"the training arguments are not valid: {one_line(error)}") from None
     arguments.given = tuple(given)
     return arguments
 
 
 def check_training(args: "TrainingArguments") -> None:
-    """Raise UserError for what the Trainer would refuse late, and for what distillation would ignore."""
+    """Raise UserError for arguments that the Trainer would refuse late, or that distillation would ignore."""
     if args.n_gpu > 1:
-        raise UserError("several GPUs and one process: start with `accelerate launch`, or show it one GPU")
+        raise UserError("one process sees several GPUs: use `accelerate launch`, or set CUDA_VISIBLE_DEVICES to one")
     if args.push_to_hub and not args.hub_model_id:
         raise UserError("`push_to_hub` needs `hub_model_id`, the repository to push to")
     for name in COUNTS:
@@ -71,11 +71,11 @@ def check_training(args: "TrainingArguments") -> None:
         if getattr(args, name) != off:
             raise UserError(f"`{name}` has no effect on the losses here: leave it out")
     if args.save_only_model:
-        raise UserError("`save_only_model` makes checkpoints that no run can go on from: leave it out")
+        raise UserError("`save_only_model` makes checkpoints that cannot be resumed: leave it out")
 
 
 def _check_parts(args: "TrainingArguments") -> None:
-    """Make the optimiser, the schedule, and the loggers once: the Trainer would fail after the models were loaded."""
+    """Make optimiser, schedule, and loggers once: the Trainer would fail only after the models have been loaded."""
     import torch
     from transformers import Trainer, get_scheduler
     from transformers.integrations import get_reporting_integration_callbacks
@@ -83,7 +83,7 @@ def _check_parts(args: "TrainingArguments") -> None:
     for callback in get_reporting_integration_callbacks(args.report_to):
         callback()
     kind, options = Trainer.get_optimizer_cls_and_kwargs(args)
-    if kind.__module__.startswith("torch."):  # others want the layers of a model
+    if kind.__module__.startswith("torch."):  # others need the layers of a model
         kind([torch.zeros(1)], **options)
     optimizer, options = torch.optim.SGD([torch.zeros(1)]), {"scheduler_specific_kwargs": args.lr_scheduler_kwargs}
     steps = {"num_warmup_steps": args.get_warmup_steps(2), "num_training_steps": 2}

@@ -1,4 +1,4 @@
-"""Where lines are cut that are longer than an example."""
+"""Cuts lines that are longer than an example."""
 
 import functools
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import numpy as np
 def cut_lines(
     text: str, borders: np.ndarray, words: np.ndarray, starts: list[np.ndarray], limits: list[int]
 ) -> Iterator[tuple[int, int, int, int]]:
-    """(line, cut of the line, first character, end) of each example, in order. Lines without a word have none.
+    """(line, cut of the line, first character, end) of each example, in order. Lines without a word give none.
 
     The tokens of an example fit the limits in every tokenization. It ends before a white-spaced word, else before any
     word, else before a token. Characters that one tokenization cannot show within its limit are left out of all.
@@ -30,7 +30,7 @@ def _cuts(
     text: str, first: int, end: int, words: np.ndarray, starts: list[np.ndarray], limits: list[int]
 ) -> Iterator[tuple[int, int]]:
     words, *starts = (s[slice(*np.searchsorted(s, (first, end)))] for s in (words, *starts))
-    # The space may lie before the word or, where tokens hold the space before their word, open it.
+    # The space lies before the word, or is its first character where tokens include the space before a word.
     spaced = words[[any(map(str.isspace, text[start - 1 : start + 1])) for start in words]]
     tokens = functools.reduce(np.intersect1d, starts)
     kinds = [np.concatenate([[first], borders, [end]]) for borders in (spaced, words, tokens)]

@@ -6,14 +6,14 @@ An example is a row of
 * `input_ids`: tokens of the first tokenizer, special tokens included;
 * `word_ids`: for each token its word (with `masking_unit: token`, the token itself), counted from 0, or -1 for tokens
   that are never masked (special tokens);
-* `word_characters`: the number of characters of each word, white space apart: some tokens hold the space before them;
+* `word_characters`: the number of characters of each word, without the white space that some tokens include;
 * `length`: tokens of the longest input, for length-grouped batches.
 
 With a second tokenizer, `teacher_input_ids` and `teacher_word_ids` hold its tokens of the same characters; a word is
 the same characters in both. `token_alignment.py` adds columns across vocabularies.
 
-Evaluation takes the words of the `text` alone, the same whatever reads them. A token that lies in several, and all
-tokens of these, have the first of them as their word.
+For evaluation (`masking_unit: text`) the words depend on the text alone, not on the tokenizers. Where a token lies in
+several words, it and all tokens of these words have the first of them as their word.
 """
 
 import itertools
@@ -40,7 +40,7 @@ from distillation.vocabularies.mapping import VocabularyMap
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 3  # of the columns: another number makes cached examples stale
+FORMAT = 3  # of the columns; raise it to make cached examples stale
 CUTS_PER_LINE = 2**24  # ids of examples: line * CUTS_PER_LINE + cut
 _PUNCTUATION = r"\p{P}!-/:-@\[-`{-~"  # BERT's notion: Unicode punctuation and every ASCII symbol
 _SPACES = [code for code in range(0x3001) if chr(code).isspace()]
@@ -54,7 +54,7 @@ class Corpus:
     train: Dataset | IterableDataset
     validation: Dataset
     validation_lines: Dataset
-    sample: Dataset  # training examples that stand for all: these themselves, or the first of a stream
+    sample: Dataset  # examples that represent those to train on: all of them, or the first of a stream
 
 
 def load_corpus(arguments: DataArguments, encoder: "Encoder") -> Corpus:
@@ -83,7 +83,7 @@ def tokenize(lines: Dataset, encoder: "Encoder", num_proc: int | None = None) ->
     columns = {"id": Value("int64"), "word_characters": List(Value("int32")), "length": Value("int32")}
     columns |= {f"{prefix}{name}": List(Value("int32")) for prefix in prefixes for name in ("input_ids", "word_ids")}
     columns |= {name: List(Value(kind)) for name, kind in token_alignment.COLUMNS[encoder.alignment].items()}
-    # Fast tokenizers do not hash alike in every process; what they are made of does.
+    # Fast tokenizers hash differently in each process; their contents do not.
     made_of = [(one.backend_tokenizer.to_str(), one.special_tokens_map) for one in encoder.tokenizers]
     made_of += [lines._fingerprint, encoder.masking_unit, encoder.max_length, encoder.alignment, prefixes, FORMAT]
     return lines.map(
@@ -121,7 +121,7 @@ class Reader:
             return_attention_mask=False,
             return_token_type_ids=False,
             split_special_tokens=True,  # "[MASK]" in a text is a word like any other
-            verbose=False,  # longer than the model takes: cut afterwards
+            verbose=False,  # no warning of long texts: they are cut afterwards
         )
         ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
         base = np.repeat(borders[:-1], [len(text) for text in ids])
@@ -131,7 +131,7 @@ class Reader:
 
 @dataclass
 class Encoder:
-    """How lines become examples. Called with a batch of lines, by `Dataset.map` or a stream, it makes the examples."""
+    """Makes examples of lines. `Dataset.map` or a stream calls it with a batch of lines."""
 
     tokenizers: Sequence[PreTrainedTokenizerBase]  # the student's and, where it differs, the teacher's
     masking_unit: str  # token, word, or text
@@ -159,7 +159,7 @@ class Encoder:
         cuts_at, units = words[:, 0], [words] * len(tokens)
         if self.masking_unit == "text":
             units, words = [_words(text, [offsets], "word") for _, offsets in tokens], _words(text, [], "word")
-            for first, end in (offsets.T for _, offsets in tokens):  # likewise
+            for first, end in (offsets.T for _, offsets in tokens):  # a word that one model never sees is not masked
                 begun, over = np.searchsorted(first, words[:, 1]), np.searchsorted(end, words[:, 0], "right")
                 words = words[begun > over]
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
@@ -206,13 +206,13 @@ class Encoder:
 def _words(text: str, offsets: list[np.ndarray], masking_unit: str) -> np.ndarray:
     """Spans (words, 2) of the characters to mask together, in order.
 
-    With `masking_unit: token` a token stands for itself. A word is grown to the nearest borders that no token of any
+    With `masking_unit: token` each token is a word. Otherwise a word grows to the nearest borders that no token of any
     tokenization straddles. offsets: for each tokenization the characters (tokens, 2) where its tokens start and end.
     """
     if masking_unit == "token":
         return np.unique(offsets[0][offsets[0][:, 1] > offsets[0][:, 0]], axis=0)
     words = np.array([match.span() for match in _WORD.finditer(text)], dtype=np.int64).reshape(-1, 2)
-    inside = np.zeros(len(text) + 2, dtype=np.int64)  # tokens that both start before a character and go on behind it
+    inside = np.zeros(len(text) + 2, dtype=np.int64)  # how many tokens start before a character and end after it
     for spans in offsets:
         spans = spans[spans[:, 1] > spans[:, 0]]
         inside += np.bincount(spans[:, 0] + 1, minlength=len(inside)) - np.bincount(spans[:, 1], minlength=len(inside))
@@ -236,13 +236,13 @@ def _words_at(starts: np.ndarray, units: np.ndarray, words: np.ndarray) -> np.nd
 
 
 def lengths(examples: Any) -> np.ndarray:
-    """Tokens (examples,) of the longest input of each example of a data set, or of one that adds to its rows."""
+    """Tokens (examples,) of the longest input of each example of a data set, or of its wrapper `CachedExamples`."""
     examples = getattr(examples, "examples", examples)
     return examples.with_format("numpy")["length"][:]
 
 
 def check_examples(examples: Dataset, encoder: Encoder, max_unknown: float) -> None:
-    """Refuse a tokenizer that does not know the corpus, and two that have no token in common in it."""
+    """Raise UserError for a tokenizer that does not know the corpus, and for two that share no token in it."""
     sample = evenly_spaced(examples, SAMPLE).with_format("numpy")
     for column, tokenizer in zip(("input_ids", "teacher_input_ids"), encoder.tokenizers, strict=False):
         ids = np.concatenate(sample[column][:])

@@ -17,11 +17,11 @@ from distillation.vocabularies.mapping import VocabularyMap, vocabulary_size
 
 KEEP, MASK, RANDOM, UNCHANGED = 0, 1, 2, 3  # UNCHANGED: drawn, to be predicted, but left as it is
 EVALUATION_SEED = 2205  # held-out text is masked alike in every evaluation of every run
-COUNTS = ("kl", "mlm", "tokens", "pairs", "read")  # read: tokens of the student's own input; the others: of a term
+COUNTS = ("kl", "mlm", "tokens", "pairs", "read")  # positions of the terms; `read`: tokens of the student's own input
 
 
 class MaskingCollator:
-    """Draws what to hide from (seed, epoch, example id) alone, whatever the batch, rank, or worker; and pads.
+    """Masks and pads. The masks depend on (seed, epoch, example id) alone, not on the batch, rank, or worker.
 
     A batch of B examples holds
     * `student`, `teacher`: the models' inputs. The student's has B rows; with `reduce` B more, the teacher's tokens in
@@ -29,13 +29,13 @@ class MaskingCollator:
     * `positions` (n,): indices into the student's flattened rows x length at which it needs logits;
     * `labels` (n,): the true tokens there, -100 at the first `unlabelled` of them, where nothing was hidden;
     * `teacher_positions` (m,): where the teacher needs logits, into its flattened batch x length;
-    * `groups`: pairs (k, count), as many as there are k: the first `positions` are those of `teacher_positions`, in
-      their order, k for each of the next `count` of them;
-    * `compared` (B, teacher length): the teacher's positions that hidden states and attention maps are compared at;
-    * `compared_positions` (p,): these as indices into its flattened batch x length;
-    * `teacher_index` (B, student length): across vocabularies, the teacher's position that each of the student's
+    * `groups`: pairs (k, count): each of the next `count` of `teacher_positions` has k student positions. In the same
+      order these are the first of `positions`;
+    * `compared` (B, teacher length): True where hidden states and attention maps are compared;
+    * `compared_positions` (p,): these positions as indices into the teacher's flattened batch x length;
+    * `teacher_index` (B, student length): across vocabularies, the teacher's position that each student position
       belongs to, or -1;
-    * `counts` (5,): how many positions each term is a sum over, named by `COUNTS`.
+    * `counts` (5,): the number of positions that each term is a sum over, named by `COUNTS`.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class MaskingCollator:
         teacher_tokenizer: PreTrainedTokenizerBase | None = None,
         vocabulary: VocabularyMap | None = None,
     ):
-        """token_weights: (vocabulary,) chances relative to each other, from `rarity_weights`; even unless given.
+        """token_weights: (vocabulary,) relative chances, from `rarity_weights`; by default all are equal.
 
         teacher_tokenizer, vocabulary: across vocabularies, the teacher's tokenizer and the pieces of its tokens.
         """
@@ -75,7 +75,7 @@ class MaskingCollator:
             generator = np.random.default_rng((self.seed, epoch, example["id"]))
             ids, word_ids = np.asarray(example["input_ids"]), np.asarray(example["word_ids"])
             in_word, weights = word_ids[word_ids >= 0], None
-            if self.token_weights is not None:  # of a word: the mean of its tokens
+            if self.token_weights is not None:  # a word's weight is the mean of its tokens'
                 sums = np.bincount(in_word, weights=self.token_weights[ids[word_ids >= 0]])
                 weights = sums / np.maximum(np.bincount(in_word), 1)
             words = int(in_word.max(initial=-1)) + 1
@@ -87,8 +87,8 @@ class MaskingCollator:
         return self._batch(masked)
 
     def _read_same(self, example, ids, own, hidden, actions, generator) -> tuple:
-        """Both models read one sequence of tokens. Here and below, the fields of `MaskedExample` after `labels`."""
-        chosen = self.student.is_ordinary[ids]  # a teacher has nothing to say about a word unknown to it
+        """Both models read one sequence of tokens. The `_read_*` return the `MaskedExample` after `labels`."""
+        chosen = self.student.is_ordinary[ids]  # a teacher cannot tell anything about a word unknown to it
         kl = np.flatnonzero(self._kl(chosen, own, generator))
         shown = hidden if self.objective.teacher_input == "masked" else ids
         return shown, np.ones(len(ids), bool), kl, kl, np.ones(len(kl), int)
@@ -128,7 +128,7 @@ class MaskingCollator:
         return ids, actions, ids if clean else self.teacher.hide(ids, actions, generator)
 
     def _kl(self, chosen: np.ndarray, actions: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-        """Of the positions at which the KL could be taken, those at which it is."""
+        """Which of the `chosen` positions, where a KL is possible, are used."""
         if not self.objective.needs("predictions"):
             return np.zeros(len(chosen), dtype=bool)
         if self.objective.kl_positions == "masked":
@@ -148,12 +148,12 @@ class MaskingCollator:
         sizes = np.concatenate([one.kl_sizes for one in masked])
         hidden = labels != -100
         labelled = hidden.sum()
-        order = np.lexsort((hidden[starts], sizes))  # those with a label last: with a KL only one input has labels
+        order = np.lexsort((hidden[starts], sizes))  # labelled rows last: with a KL only one input has labels
         sizes, starts = sizes[order], starts[order]
         kl = starts.repeat(sizes) + np.arange(sizes.sum()) - (sizes.cumsum() - sizes).repeat(sizes)
         if not self.objective.needs("labels"):
             hidden[:] = False
-        hidden[kl] = False  # has its place already
+        hidden[kl] = False  # these have their places already
         positions = np.concatenate([kl, np.flatnonzero(hidden)])
         compared = _padded([one.compared for one in masked], False, teacher_length)
         read = student["attention_mask"][: len(masked)].sum()
@@ -167,7 +167,7 @@ class MaskingCollator:
             "teacher_positions": torch.from_numpy(_flat([one.kl for one in masked], 0, teacher_length)[order]),
             "groups": tuple(zip(*(a.tolist() for a in np.unique(sizes, return_counts=True)), strict=True)),
             "compared": torch.from_numpy(compared),
-            "compared_positions": torch.from_numpy(np.flatnonzero(compared)),  # found here: a GPU would have to wait
+            "compared_positions": torch.from_numpy(np.flatnonzero(compared)),  # on a GPU it would wait
             "counts": torch.tensor(counts, dtype=torch.int64),
         }
         if self.alignment != "same":
@@ -177,7 +177,7 @@ class MaskingCollator:
 
 @dataclass
 class MaskedExample:
-    """What both models read of one example, and where they are compared."""
+    """The inputs of both models for one example, and where they are compared."""
 
     student: np.ndarray  # tokens of the student's own input
     labels: np.ndarray  # the true tokens there, -100 where nothing is hidden
@@ -192,13 +192,13 @@ class MaskedExample:
 
 
 class TokenHider:
-    """What a tokenizer puts in the place of hidden tokens."""
+    """Replaces hidden tokens by mask tokens or by random ones."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
         self.pad_token_id = tokenizer.pad_token_id
         self.mask_token_id = tokenizer.mask_token_id
         self.is_ordinary = np.zeros(vocabulary_size(tokenizer), dtype=bool)
-        self.is_ordinary[[*tokenizer.get_vocab().values()]] = True  # the numbers may have gaps
+        self.is_ordinary[[*tokenizer.get_vocab().values()]] = True  # ids may have gaps
         self.is_ordinary[tokenizer.all_special_ids] = False
         self.ordinary_ids = np.flatnonzero(self.is_ordinary)
 
@@ -211,7 +211,7 @@ class TokenHider:
 
 
 def _of_words(actions: np.ndarray, word_ids: np.ndarray) -> np.ndarray:
-    """What happens to each token: that of its word; nothing to special tokens."""
+    """The action of each token: its word's, or KEEP for special tokens."""
     return np.where(word_ids >= 0, np.append(actions, KEEP)[word_ids], KEEP)
 
 
@@ -225,7 +225,7 @@ def _inputs(rows: list[np.ndarray], pad_token_id: int) -> dict[str, Tensor]:
 
 
 def _padded(rows: list[np.ndarray], fill: int, length: int) -> np.ndarray:
-    """One below the other, padded with `fill`."""
+    """Rows as one array, padded with `fill`."""
     padded = np.full((len(rows), length), fill)
     for row, values in enumerate(rows):
         padded[row, : len(values)] = values
@@ -242,14 +242,14 @@ def draw_actions(
 ) -> np.ndarray:
     """For each word KEEP, MASK (80 % of those drawn), RANDOM (10 %), or UNCHANGED (10 %).
 
-    probability: the expected share drawn. The number drawn is that share rounded up or down at random, so that
-    short texts are neither always nor never touched. weights: (words,) relative chances, without replacement.
+    probability: the expected share drawn. The number drawn is that share rounded up or down at random: of a short text
+    sometimes a word is drawn, sometimes none. weights: (words,) relative chances, without replacement.
     """
     actions = np.full(words, KEEP)
     expected = words * probability
     count = int(expected) + (generator.random() < expected % 1)
     if count:
-        arrivals = generator.exponential(size=words)  # the first `count` of a race: weighted, without replacement
+        arrivals = generator.exponential(size=words)  # the smallest are a weighted draw without replacement
         drawn = np.argsort(arrivals if weights is None else arrivals / weights)[:count]
         actions[drawn] = generator.choice([MASK, RANDOM, UNCHANGED], size=count, p=[0.8, 0.1, 0.1])
     return actions
@@ -263,7 +263,7 @@ def make_collators(
     sample: Dataset,
     seed: int,
 ) -> tuple[MaskingCollator, MaskingCollator]:
-    """For training, with masks of this seed; for evaluation, with the same masks in every run.
+    """The collators for training, with masks of this seed, and for evaluation, with the same masks in every run.
 
     tokenizers: the student's, and a teacher's with another vocabulary; sample: training examples, whose rare tokens
     are drawn more often with `rarity_smoothing`.

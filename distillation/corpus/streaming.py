@@ -10,8 +10,8 @@ the epoch, so a stream is resumed exactly. Examples are shuffled within their bl
 
 The stream has no end: a shard goes on with the next epoch by itself, so that no process waits for another, and each
 example names its epoch. A checkpoint holds a `Position` for each shard: that of training, not that of the loader's
-workers, which are ahead. A resumed run reads past the earlier lines of the same file, and tokenizes at most one block
-of a shard again.
+workers, which are ahead. A resumed run skips the earlier lines of the same file, and tokenizes at most one block of a
+shard again.
 """
 
 import functools
@@ -38,7 +38,7 @@ from distillation.text.reading import Source, clean_lines, first_lines, load_lin
 from distillation.text.sampling import without_repeats
 
 TOKENIZED = 1000  # lines that are tokenized together
-EXAMINED = 20_000  # lines at the start that stand for the corpus where it is judged
+EXAMINED = 20_000  # lines at the start by which the corpus is checked
 SAMPLINGS = ("random", "group_by_length", "sequential")
 FILES = "stream-*.json"  # of a checkpoint, one for each process
 
@@ -46,7 +46,7 @@ Examples = list[dict[str, Any]]
 
 
 def stream_corpus(training_args: TrainingArguments, arguments: DataArguments, encoder: Encoder) -> Corpus:
-    """Like `load_corpus`, with a `Stream` to train on; the corpus is judged by its first lines.
+    """Like `load_corpus`, with a `Stream` to train on; the corpus is checked by its first lines.
 
     Without a `validation_file` every tenth of the first 10 x `validation_lines` lines is held out: a sorted corpus
     should name a `validation_file`.
@@ -54,7 +54,7 @@ def stream_corpus(training_args: TrainingArguments, arguments: DataArguments, en
     Raises UserError for what cannot be streamed, and as `load_corpus` does.
     """
     if training_args.max_steps <= 0:
-        raise UserError("`streaming` needs `max_steps`: nobody counts the corpus, so an epoch has no known end")
+        raise UserError("`streaming` needs `max_steps`: the corpus is not counted, so an epoch has no known end")
     if training_args.auto_find_batch_size:
         raise UserError("`streaming` needs a fixed batch: leave `auto_find_batch_size` out")
     sampling = training_args.train_sampling_strategy
@@ -84,12 +84,12 @@ class Position(NamedTuple):
     epoch: int = 0
     place: int = 0  # of the file among the shard's files, in this epoch's order
     block: int = 0  # of the file
-    batches: int = 0  # of the block that are behind
+    batches: int = 0  # of the block that are done
 
 
 @dataclass(eq=False)
 class Stream(IterableDataset):
-    """Batches of examples without end; each item is a `Position` behind the batch, and its examples.
+    """Batches of examples without end; each item is the `Position` after a batch, and the examples.
 
     The data loader hands out batches of its workers in turn, so batch n of a process comes from its lane n % lanes.
     A resumed run has consumed some: its worker w takes the lane whose turn it is then.
@@ -122,7 +122,7 @@ class Stream(IterableDataset):
 
     @property
     def epoch(self) -> int:
-        """How many times each shard of this process has come through its share."""
+        """How many epochs all shards of this process have finished."""
         return min(position.epoch for position in self.positions)
 
     def loader(self, collator: Callable[[Examples], dict[str, Any]], args: TrainingArguments) -> DataLoader:
@@ -136,7 +136,7 @@ class Stream(IterableDataset):
             prefetch_factor=args.dataloader_prefetch_factor,
             pin_memory=args.dataloader_pin_memory,
             persistent_workers=args.dataloader_persistent_workers,
-            generator=torch.Generator(),  # without it, a number is drawn from the one that a checkpoint restores
+            generator=torch.Generator(),  # else it draws from the one that a checkpoint restores
         )
 
     def __iter__(self) -> Iterator[tuple[Position, Examples]]:
@@ -147,8 +147,8 @@ class Stream(IterableDataset):
         return self.read(self.rank * self.lanes + lane, self.positions[lane])
 
     def read(self, shard: int, start: Position) -> Iterator[tuple[Position, Examples]]:
-        """The batches of a shard behind a position."""
-        barren = 0  # epochs without a batch: a shard of many may have no block in an epoch of few
+        """The batches of a shard after a position."""
+        barren = 0  # epochs in a row without a batch: where blocks are few, a shard may have none in an epoch
         while barren <= self.shards:
             barren, flaws = barren + 1, Counter()
             for here, file, values in self._blocks(shard, start):
@@ -164,7 +164,7 @@ class Stream(IterableDataset):
         raise nothing_usable(f"the share of process {self.rank} in {self.source.name}")
 
     def _blocks(self, shard: int, start: Position) -> Iterator[tuple[Position, int, list[str | None]]]:
-        """A shard's blocks in the rest of an epoch: position, file, raw lines. Earlier ones are only read past."""
+        """A shard's blocks in the rest of an epoch: position, file, raw lines. Earlier ones are skipped."""
         files = np.arange(len(self.source))
         own = len(files) % self.shards == 0
         files = files[shard :: self.shards] if own else files
@@ -202,7 +202,7 @@ class Stream(IterableDataset):
         write_json(Path(folder, FILES.replace("*", str(self.rank))), state)
 
     def load(self, folder: str | Path) -> None:
-        """Go on where the shards of a checkpoint stood. Raises UserError for one of another run."""
+        """Restore the positions of a checkpoint. Raises UserError for the checkpoint of another run."""
         path, made_by = Path(folder, FILES.replace("*", str(self.rank))), self._made_by()
         # Without the file, the run had fewer processes or was not streamed: nothing is the same.
         state = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"made_by": {}}

@@ -23,7 +23,7 @@ PARTS = ("validation", "test")
 HELD_OUT = {"teacher": "teacher", "student_before": "this model before training", "student": THIS}
 # Of `METRICS`, for the Hub.
 HELD_OUT_NAMES = ("nats per hidden token", "nats per hidden character", "hidden tokens", "hidden words")
-# As the Hub calls metrics; our names say more, as in `f1_macro`.
+# The Hub's names of metrics; ours say more, as in `f1_macro`.
 METRIC_TYPES = ("loss", "f1", "precision", "recall", "accuracy", "exact_match", "matthews_correlation")
 
 
@@ -69,12 +69,12 @@ def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any],
 
 
 def task_name(score: Mapping[str, Any]) -> str:
-    """A task's name beside a score on it: one on demo data is none of the benchmark."""
+    """A task's name beside a score on it. It marks a score on demo data, which is no score on the benchmark."""
     return f"{score['task']} (demo data)" if score.get("demo") else score["task"]
 
 
 def metric_names(results: Mapping[str, Any]) -> list[str]:
-    """Of the figures of the test part."""
+    """The names of the figures on the test part."""
     return [name[5:] for name in results if name.startswith("test_") and not name.endswith("_std")]
 
 

@@ -1,6 +1,6 @@
-"""What other runs found about a finished model: scores on tasks, speed, its exported form.
+"""What was measured of a finished model by other runs: scores on tasks, speed, its exported form.
 
-It lies beside the model as `measured.json`. Of machines it has the names of hardware alone.
+`measured.json`, beside the model, holds these. It describes machines by the names of their hardware alone.
 """
 
 import logging
@@ -24,7 +24,7 @@ SETTING = ("head", "backend", "device", "batch_size", "sequence_length", "parame
 def gather(folder: Path, results: Mapping[str, Any], paths: Sequence[Path]) -> dict[str, Any]:
     """The `scores` on tasks and the `speed` in the named results.
 
-    folder, results: the finished model and its own results; of a fine-tuned model, others count on its task alone.
+    folder, results: the finished model and its own results. A fine-tuned model takes only scores on its own task.
     paths: folders of fine-tuned models, files of `benchmarks/inference.py`, or `russian_superglue.json`.
 
     Raises UserError for a path without results, for results of a model that was in the folder before, and for a score
@@ -54,7 +54,7 @@ def gather(folder: Path, results: Mapping[str, Any], paths: Sequence[Path]) -> d
 def _scores(
     own: Path, own_task: str | None, runs: Mapping[Path, Mapping[str, Any]], name_of: Callable[[str], str]
 ) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The scores of fine-tuned models on the test part. A model is known by the weights that it was made of."""
+    """The scores of fine-tuned models on the test part. The hash of their first weights tells which model they are."""
     weights = files.sha256(own / files.WEIGHTS)
     for folder, run in runs.items():
         if folder == own or "task" not in run or own_task not in (None, run["task"]):
@@ -91,7 +91,7 @@ def _of_file(path: Path, name_of: Callable[[str], str]) -> Iterator[dict[str, An
             took = {"milliseconds": 1000 * statistics.median(row["seconds"]), "hardware": hardware}
             yield {key: row[key] for key in (*SETTING, "mib")} | took | {"model": name_of(row["source"])}
         if len(steady) < len(rows):
-            advice = "timings are left out, whose rounds differ too much: measure again on idle cores"
+            advice = "timings are left out because their rounds differ too much: measure again on idle cores"
             logger.warning("%s: %d of %d %s", path, len(rows) - len(steady), len(rows), advice)
 
 
@@ -112,7 +112,7 @@ def exported(folder: Path, source: Path) -> dict[str, Any]:
 
 
 def take_exported(folder: Path, source: Path, found: Mapping[str, Any]) -> None:
-    """Put an exported model beside the one that it was made of, in the place of an earlier one."""
+    """Copy an exported model into the folder of its model, in place of an earlier one."""
     with files.replacing(folder / files.EXPORTED.parent, obsolete=ONNX.values()) as draft:
         draft.mkdir()
         shutil.copyfile(source / "model.onnx", draft / found["file"])

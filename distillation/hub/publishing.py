@@ -81,7 +81,7 @@ def card_facts(folder: Path, source: str | None, card_args: "CardArguments") -> 
 def warn_of_licence(license: Any) -> None:
     """Warn that nobody has named the licence of a model."""
     if license == LICENSE:
-        logger.warning("the card says `license: %s`: say the model's, as in `--license apache-2.0`", LICENSE)
+        logger.warning("the card says `license: %s`: name the model's licence, as in `--license apache-2.0`", LICENSE)
 
 
 def on_hub(name: str) -> bool:
@@ -90,8 +90,8 @@ def on_hub(name: str) -> bool:
 
 
 def _front_matter(source: str) -> dict[str, Any]:
-    """Of another model's card, all values as text: YAML 1.1 reads the language `no` as false. Empty where there is
-    none."""
+    """The front matter of another model's card, all values as text: YAML 1.1 reads the language `no` as false. Empty
+    if there is none."""
     try:
         path = Path(source, files.CARD) if Path(source).exists() else hf_hub_download(source, files.CARD)
         card = Path(path).read_text(encoding="utf-8-sig")

@@ -1,4 +1,4 @@
-"""The Hub: what goes there of a finished folder, in one commit, and what is checked before a run.
+"""Pushes a finished folder to the Hub in one commit, and checks the repository before a run.
 
 A `target` says where: `TrainingArguments`, or the arguments of `run_publish.py`, with `hub_model_id` (with or without
 its owner), `hub_token`, `hub_private_repo`, and `hub_revision` (a branch).
@@ -23,7 +23,7 @@ PUBLISHED = (files.WEIGHTS, files.CARD, files.RESULTS, files.MEASURED, str(files
 PUBLISHED += ("config.json", "generation_config.json", "special_tokens_map.json", "vocab.txt", "tokenizer.json")
 PUBLISHED += ("tokenizer_config.json",)
 MAY_NAME_FOLDERS = (files.RESULTS, files.MEASURED, files.EXPORTED.name)  # of this machine
-# What the commit deletes unless it brings it: weights of another model must not stay beside these.
+# Files that the commit deletes unless it replaces them: weights of another model must not stay beside these.
 REPLACED = [*PUBLISHED, "*.safetensors", "*.bin", "*.onnx", "*.h5", "*.msgpack", "*.gguf", "*.pt"]
 
 
@@ -40,7 +40,7 @@ def reserve(target: Any, overwrite: bool, weights: Path | None = None) -> None:
         name = api.create_repo(target.hub_model_id, private=target.hub_private_repo, exist_ok=True).repo_id
         if branch:
             api.create_branch(name, branch=branch, exist_ok=True)
-        api.auth_check(name, write=True)  # `create_repo` is content with a repository that others own
+        api.auth_check(name, write=True)  # `create_repo` accepts an existing repository of others
         found = api.model_info(name, revision=branch, files_metadata=True)
         if target.hub_private_repo and not found.private:
             raise UserError(
@@ -48,7 +48,7 @@ def reserve(target: Any, overwrite: bool, weights: Path | None = None) -> None:
             )
         there = {file.rfilename: file.lfs and file.lfs.sha256 for file in found.siblings}
         same = weights is not None and there.get(weights.name) == files.sha256(weights)
-        # A new branch has the commit of the main one, which stays as it is.
+        # A new branch starts at the commit of the main one: it may be replaced, for the main one stays as it is.
         empty = not there.keys() - {".gitattributes"} or (branch and found.sha == api.model_info(name).sha)
         if not (empty or same or overwrite):
             raise UserError(
@@ -59,7 +59,7 @@ def reserve(target: Any, overwrite: bool, weights: Path | None = None) -> None:
 
 
 def push(folder: Path, target: Any, overwrite: bool) -> str:
-    """Put a finished folder on the Hub, in one commit; the repository's complete name.
+    """Push a finished folder to the Hub, in one commit; returns the repository's complete name.
 
     Raises UserError where it cannot be done; the folder stays as it is, and a second attempt sends what is missing.
     """
@@ -92,7 +92,7 @@ def _command(folder: Path, target: Any, overwrite: bool) -> str:
 
 @contextmanager
 def _in_a_sentence(target: Any, again: str | None = None) -> Iterator[None]:
-    """Raise a UserError for whatever the Hub, or the way there, objects to. again: the command for another attempt."""
+    """Raise a UserError for any error of the Hub or the connection. again: the command for another attempt."""
     try:
         yield
     except Exception as error:  # the client raises many types, its transport more
@@ -111,5 +111,5 @@ def _sentence(error: Exception, target: Any) -> str:
     if isinstance(error, LocalTokenNotFoundError) or status == 401:
         return "the Hub refuses the token: give one that may write as `hub_token`, HF_TOKEN, or by `hf auth login`"
     if status in (403, 404, 409):
-        return f"{name}: the name is another's, or the token may not write there ({text})"
-    return f"{name}: no valid name, or the Hub cannot be reached, or failed ({text})"  # offline the client says why
+        return f"{name}: the name belongs to another owner, or the token may not write there ({text})"
+    return f"{name}: the name is not valid, or the Hub cannot be reached, or it failed ({text})"

@@ -2,7 +2,7 @@
 
 Groups of consecutive teacher layers give one student layer each: their mean (`average`, as the DistilRuBERT authors
 do) or their last (`select`). Embeddings and head are the teacher's; for another vocabulary they are means of its rows.
-`narrowing.py` decides which part of all this a narrower student takes.
+`narrowing.py` chooses the part that a narrower student takes.
 """
 
 import logging
@@ -47,7 +47,7 @@ def initialise(
 ) -> None:
     """Overwrite the student's random weights.
 
-    how: `average` or `select`; `embeddings` takes these and the head's bias; `random` takes nothing.
+    how: `average` or `select`; `embeddings` takes only embeddings and the head's bias; `random` takes nothing.
     projection: what a narrower student takes, `pca` or `crop`.
     vocabulary: the student's in terms of the teacher's (see `translate`); None where they share one.
 
@@ -65,9 +65,9 @@ def initialise(
     is_wide = weights[WORDS].shape[1] >= config.dim
     if not fits:
         logger.warning(
-            "layers of a %s teacher cannot be copied into a DistilBERT student: %s, layers and head start random",
+            "layers of a %s teacher cannot be copied into a DistilBERT student: %s layers and head start random",
             shape.model_type,
-            "only its word embeddings are" if is_wide else "word embeddings (of another width than its layers)",
+            "word embeddings are;" if is_wide else "word embeddings (of another width than its layers),",
         )
     if not is_wide:
         return
@@ -111,7 +111,7 @@ def translate(rows: Tensor, vocabulary) -> tuple[Tensor, Tensor]:
     special = torch.tensor(list(dict(vocabulary.special_ids).items()), dtype=torch.long).reshape(-1, 2)
     student_ids = torch.cat([vocabulary.shared_student_ids, special[:, 0]])
     teacher_ids = torch.cat([vocabulary.shared_teacher_ids, special[:, 1]])
-    # A teacher of bytes has some tokens twice, with and without a space before them: the mean of both.
+    # A byte-level teacher has some tokens twice, with and without a space before them: take the mean of both.
     same = rows.new_zeros(len(translated), rows.shape[1]).index_add(0, student_ids, rows[teacher_ids])
     translated[student_ids] = same[student_ids] / torch.bincount(student_ids)[student_ids, None]
     known[student_ids] = True
@@ -177,7 +177,8 @@ def _layers(source: Mapping[str, Tensor], teacher_layers: int, student_layers: i
 
 
 def _translated(weights: Mapping[str, Tensor], vocabulary) -> dict[str, Tensor]:
-    """The weights for the student's tokens. Unknown ones are drawn like the rest, and are hardly ever predicted."""
+    """The weights for the student's tokens. Unknown ones have random rows with the mean and deviation of the others.
+    They have the smallest bias, so that they are hardly ever predicted."""
     words, known = translate(weights[WORDS], vocabulary)
     deviation, mean_row = torch.std_mean(words[known], dim=0)
     words[~known] = mean_row + deviation * torch.randn_like(words[~known])

@@ -17,8 +17,8 @@ def layer_groups(teacher_layers: int, student_layers: int) -> list[range]:
 
 
 def means_of(layers: Sequence[Tensor], view: str, groups: int) -> list[Tensor]:
-    """What is compared of equally shaped layers (without embeddings): the mean of each of as many `groups`, the
-    `last`, or the `average` of all."""
+    """The tensors to compare, from equally shaped layers (without embeddings). view: `groups` for the mean of each of
+    `groups` groups, `last` for the last layer, `average` for the mean of all."""
     if view == "groups":
         return [mean([layers[i] for i in group]) for group in layer_groups(len(layers), groups)]
     return [layers[-1] if view == "last" else mean(layers)]

@@ -1,4 +1,4 @@
-"""Checkpoints of all stages: loaded, checked, and saved. Whatever a loader raises becomes one sentence.
+"""Loads, checks, and saves the checkpoints of all stages. Any error of a loader becomes a UserError.
 
 Each `load_*` takes a folder or Hub id and the key that named it, and raises UserError.
 """
@@ -26,9 +26,9 @@ from distillation.vocabularies.mapping import unreadable, vocabulary_size
 
 logger = logging.getLogger(__name__)
 
-PROBE = "Ёлка"  # a text that any tokenizer can read; it tells lower case and lost accents
-PLACEHOLDERS = 5  # special tokens, which transformers puts where there is no vocabulary
-MOST_UNREADABLE = 0.01  # of a vocabulary that fits its normaliser
+PROBE = "Ёлка"  # shows whether a tokenizer lower-cases or strips accents
+PLACEHOLDERS = 5  # special tokens, all that transformers has if a folder has no vocabulary
+MOST_UNREADABLE = 0.01  # share of a vocabulary that its own normaliser may change
 BUFFERS = ("position_ids", "inv_freq")  # constants, which old checkpoints hold
 
 
@@ -49,12 +49,12 @@ def explained(key: str, name_or_path: str, problem: str = "cannot be loaded") ->
 
 
 def load_config(name_or_path: str, key: str) -> PreTrainedConfig:
-    """The config of a checkpoint. A distilled model's may ask for hidden states and attention maps, which cost every
-    user time and memory: here it does not."""
+    """The config of a checkpoint. Outputs of hidden states and attention maps, which the configs of some distilled
+    models ask for, are switched off: they cost time and memory."""
     with explained(key, name_or_path):
         config = transformers.AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
         config.output_hidden_states = config.output_attentions = False
-        config._attn_implementation = None  # of who saved it: flash attention runs on no CPU
+        config._attn_implementation = None  # whoever saved it may have used flash attention, which runs on no CPU
         return config
 
 
@@ -70,7 +70,7 @@ def load_masked_lm(name_or_path: str, key: str, attn_implementation: str | None 
 
 
 def load_as_saved(name_or_path: str, key: str, heads: tuple[str, ...] = ("",), **options: Any) -> PreTrainedModel:
-    """A model of the class that its config names. heads: ends of the names that are accepted."""
+    """A model of the class that its config names. heads: the ends of accepted class names."""
     config = load_config(name_or_path, key)
     name = (config.architectures or ["model without a head"])[0]
     if not name.endswith(heads) or not hasattr(transformers, name):
@@ -81,12 +81,12 @@ def load_as_saved(name_or_path: str, key: str, heads: tuple[str, ...] = ("",), *
 def load_with_head(
     model_class: Any, name_or_path: str, key: str, labels: Sequence[str] | None = None, random_weights: bool = False
 ) -> PreTrainedModel:
-    """A checkpoint with the head of a class: its own if that fits, else a new one. Its encoder has to be trained.
+    """A checkpoint with the head of a class: its own if that fits, else a new one. It must hold a trained encoder.
 
-    labels: of the head; () for two without names, the ends of an answer; None for those in the config.
+    labels: of the head; () for the two of question answering, which have no names; None for those in the config.
     """
     config = load_config(name_or_path, key)
-    if labels is not None:  # a checkpoint of another task brings its own, or wants several of them at once
+    if labels is not None:  # a checkpoint of another task has its own, or is multi-label
         config.id2label = dict(enumerate(labels or ("LABEL_0", "LABEL_1")))
         config.label2id = {label: number for number, label in config.id2label.items()}
         config.problem_type = None
@@ -107,7 +107,7 @@ def load_trained(
     remedy: str = "give a checkpoint saved with its head",
     **options: Any,
 ) -> PreTrainedModel:
-    """A model all of whose weights are in its checkpoint."""
+    """A model from a checkpoint that has all of its weights; else raises UserError."""
     model, absent = _load(model_class, name_or_path, key, **options)
     if absent:
         names = ", ".join(absent[:3]) + " and more" * (len(absent) > 3)
@@ -120,8 +120,8 @@ def load_trained(
 def _load(model_class: Any, name_or_path: str, key: str, **options: Any) -> tuple[PreTrainedModel, list[str]]:
     """A model in fp32, ready to evaluate; names of weights that its checkpoint lacks or has in another shape.
 
-    Raises UserError for a checkpoint with weights inside layers that the model does not read: it would compute
-    something else than what was trained. Others of the encoder are named in a warning.
+    Raises UserError for a checkpoint with weights inside layers that the model does not read: its outputs would not be
+    those of the trained model. A warning names other unread weights of the encoder.
     """
     options = {"dtype": torch.float32, "output_loading_info": True, "trust_remote_code": False} | options
     with explained(key, name_or_path):
@@ -134,7 +134,7 @@ def _load(model_class: Any, name_or_path: str, key: str, **options: Any) -> tupl
             "version of transformers lacks a part of it, such as relative positions, give another model"
         )
     if unread:
-        logger.warning("`%s` %r: nothing reads its weights %s", key, name_or_path, ", ".join(unread))
+        logger.warning("`%s` %r: the model does not use its weights %s", key, name_or_path, ", ".join(unread))
     absent = set(loading["missing_keys"]) - set(model.all_tied_weights_keys)
     return model.eval(), sorted(absent | {name for name, *_ in loading["mismatched_keys"]})
 
@@ -166,9 +166,9 @@ def load_tokenizer(name_or_path: str, key: str, roles: Sequence[str] = ("mask_to
     unread = unreadable(tokenizer)
     if len(unread) > MOST_UNREADABLE * len(tokenizer):
         logger.warning(
-            "`%s` %r: %s of its %s tokens can never be read, such as %r, for its tokenizer changes case, accents, or "
-            "characters first; unless it was trained so, set `do_lower_case` and `strip_accents` to false in its "
-            "tokenizer_config.json",
+            "`%s` %r: %s of its %s tokens can never occur, such as %r: its tokenizer changes case, accents, or "
+            "characters first; unless the model was trained with it, set `do_lower_case` and `strip_accents` to false "
+            "in its tokenizer_config.json",
             *(key, name_or_path, f"{len(unread):,}", f"{len(tokenizer):,}", unread[len(unread) // 2]),
         )
     return tokenizer
@@ -182,8 +182,8 @@ def load_tokenizer_of(
     check_rows(tokenizer, model, name_or_path, key)
     if counts_from_padding(model) and tokenizer.pad_token_id != model.config.pad_token_id:
         raise UserError(
-            f"`{key}` {name_or_path!r} pads with token {tokenizer.pad_token_id} by its tokenizer and "
-            f"{model.config.pad_token_id} by its config, which positions are counted from: make them one"
+            f"`{key}` {name_or_path!r} has padding token {tokenizer.pad_token_id} in its tokenizer and "
+            f"{model.config.pad_token_id} in its config, from which positions are counted: make them equal"
         )
     tokenizer.padding_side = tokenizer.truncation_side = "right"
     fit_tokenizer(tokenizer, model)
@@ -216,7 +216,7 @@ def check_rows(tokenizer: Tokenizer, model: PreTrainedModel, name_or_path: str, 
 
 
 def fit_tokenizer(tokenizer: Tokenizer, model: PreTrainedModel) -> None:
-    """Make the tokenizer give what the model takes, and no more tokens than it reads, also once it is saved."""
+    """Make the tokenizer return the inputs of the model, and at most as many tokens as it reads; also once saved."""
     names = tokenizer.model_input_names
     if getattr(model.config, "type_vocab_size", 0) < 2:  # DistilBERT, RoBERTa: they ignore segments
         names = [name for name in names if name != "token_type_ids"]
@@ -254,9 +254,9 @@ def save_pretrained(
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: str | Path, vocab_txt: bool = True) -> None:
-    """Write what `AutoTokenizer` loads, of transformers 4 too; for WordPiece also `vocab.txt`, which transformers 5
-    leaves out."""
-    # Those of the last call: they would cut the texts of whoever opens tokenizer.json without transformers.
+    """Write the files that `AutoTokenizer` of transformers 4 and 5 loads; for WordPiece also `vocab.txt`, which
+    transformers 5 leaves out."""
+    # Those of the last call would be saved, and would cut texts where tokenizer.json is used without transformers.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
     tokenizer.save_pretrained(folder)

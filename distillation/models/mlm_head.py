@@ -23,8 +23,8 @@ NO_HEAD = (
 
 @dataclass
 class Outputs:
-    """What a masked LM says of a batch. `hidden_states` and `attentions` have one entry a layer, without the
-    embeddings. `logits` are the states that enter the last layer where a `Runner` leaves that out."""
+    """The outputs of a masked LM for a batch. `hidden_states` and `attentions` have one entry a layer, without the
+    embeddings. If the `Runner` leaves out the last layer, `logits` holds the states that enter it."""
 
     logits: Tensor | None
     hidden_states: tuple[Tensor, ...] | None
@@ -54,7 +54,7 @@ class Runner:
             return (arguments[0].flatten(0, 1)[positions], *arguments[1:])
 
         model, layers = self.model, self.model.config.num_hidden_layers
-        if self.without is not None:  # an identity as its weights would not do: FSDP puts the weights back
+        if self.without is not None:  # replaced as a module, not by its weights: FSDP puts those back
             projection = model.get_submodule(self.without)
             model.set_submodule(self.without, nn.Identity())
         handle = model.get_submodule(self.head).register_forward_pre_hook(select)  # Funnel's is the projection itself
@@ -64,7 +64,7 @@ class Runner:
             handle.remove()
             if self.without is not None:
                 model.set_submodule(self.without, projection)
-        # Implementations other than eager give an empty tuple, and a sum over it would be a loss of zero. Longformer
+        # Implementations other than eager give an empty tuple, whose sum would be a loss of zero. Longformer
         # gives maps of a window, ConvBERT those of half of its heads.
         shape = (getattr(model.config, "num_attention_heads", 0), *2 * inputs["input_ids"].shape[1:])
         maps = [one for one in outputs.attentions or () if torch.is_tensor(one) and one.shape[1:] == shape]
@@ -102,7 +102,7 @@ class Runner:
 def vocabulary_projection(model: PreTrainedModel) -> str | None:
     """The name of the linear layer that the model ends in, from states to logits; None if there is none.
 
-    `get_output_embeddings` does not tell: for some architectures it names a layer that the forward pass leaves out.
+    `get_output_embeddings` would not do: for some architectures it returns a layer that the forward pass leaves out.
     """
     names = {module: name for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     calls, logits = _trace(model, names)

@@ -1,7 +1,7 @@
-"""A DistilBERT's weights in a narrower one: a part of its coordinates, of each of its heads, and of its inner units.
+"""Weights of a DistilBERT for a narrower one: a part of the coordinates, of each head, and of the feed-forward units.
 
-`crop` takes the first of them, `pca` those that carry most. The residual stream is seen through a basis P (width,
-narrower width) with orthonormal columns: a state x (a row) becomes x P. Weights are (out, in), as in `nn.Linear`.
+`crop` takes the first of them, `pca` the most important. A basis P (width, narrower width) with orthonormal columns
+maps the residual stream: a state x (a row) becomes x P. Weights are (out, in), as in `nn.Linear`.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _WRITERS = ("out_lin", "lin2", "vocab_transform")  # their rows are
 def narrow_model(weights: Mapping[str, Tensor], config: DistilBertConfig, heads: int, how: str) -> dict[str, Tensor]:
     """Weights of a DistilBERT with `heads` heads, all or some (word embeddings at least), in the shapes of `config`.
 
-    Where the residual stream gets narrower, word embeddings are centred and get the deviation of fresh ones. Weights
+    Where the residual stream gets narrower, word embeddings are centred and get the deviation of new ones. Weights
     of equal shapes do not change.
     """
     narrower = config.dim < weights[WORDS].shape[1]
@@ -43,8 +43,8 @@ def residual_basis(rows: Tensor, width: int, how: str) -> Tensor:
     """P (rows' width, width) for rows (tokens, rows' width).
 
     pca: the principal directions of the rows. They keep inner products, and so the logits of a tied decoder, best.
-    One direction is spent on the constant vector, which becomes the constant vector again. LayerNorm takes it away;
-    but for its gain and the norm of what is lost, LayerNorm then commutes with P.
+    One direction is reserved for the constant vector, which P maps to the constant vector. LayerNorm subtracts it.
+    Apart from its gain and the norm of the part that is lost, LayerNorm then commutes with P.
     """
     full = rows.shape[1]
     if how == "crop" or width == full:
@@ -52,7 +52,7 @@ def residual_basis(rows: Tensor, width: int, how: str) -> Tensor:
     rest = rows.double() - rows.double().mean(1, keepdim=True)  # without the constant vector
     gram = rest.T @ rest
     constant = torch.full((full,), full**-0.5, dtype=torch.float64)
-    # As the only one with a negative eigenvalue it comes last, even among rows of low rank.
+    # The constant vector has the only negative eigenvalue, so it comes last even if the rows have a low rank.
     _, directions = torch.linalg.eigh(gram - (1 + gram.trace()) * constant.outer(constant))
     directions = directions[:, 1 - width :].flip(1)
     directions *= directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
@@ -68,8 +68,8 @@ def narrow_heads(
     """Heads of another width. query, key, value: (heads, head width, inputs + 1), the bias last, as the weight of an
     input that is always 1; output: (heads, outputs, head width).
 
-    pca: the nearest query @ key and output @ value of rank `width`, for only these products count. The student
-    divides its logits by sqrt(width), the teacher by sqrt(head width).
+    pca: the nearest query @ key and output @ value of rank `width`, because a head depends on these products alone.
+    The student divides its logits by sqrt(width), the teacher by sqrt(head width).
     """
     full = query.shape[1]
     if how == "crop" or width == full:
@@ -101,7 +101,7 @@ def select_ffn_units(first: Tensor, second: Tensor, count: int, how: str) -> Ten
 def _residual(name: str, weight: Tensor, basis: Tensor) -> Tensor:
     """One parameter in the student's coordinates of the residual stream.
 
-    The head counts as a part of it: its nonlinearity acts on other coordinates, its linear part stays.
+    The head counts as part of the stream: its linear parts are kept, its nonlinearity acts on other coordinates.
     """
     module, kind = name.split(".")[-2:]
     norm = module.endswith(("layer_norm", "LayerNorm"))
@@ -132,7 +132,7 @@ def _narrow_feed_forward(weights: dict[str, Tensor], prefix: str, count: int, ho
 
 
 def _rescaled(weights: Mapping[str, Tensor], deviation: float) -> dict[str, Tensor]:
-    """Give the word embeddings a standard deviation, and change nothing that the given weights compute.
+    """Scale the word embeddings to a standard deviation, without a change of what the given weights compute.
 
     The LayerNorm of the embeddings undoes a factor of words and positions together. The tied decoder multiplies by
     the words again, so the head's LayerNorm, where it is given, takes the factor back.

@@ -23,15 +23,15 @@ MIN_SHARED = 10  # a few digits and punctuation marks are in every vocabulary
 def load_teacher(
     arguments: ModelArguments, objective: ObjectiveArguments, max_length: int
 ) -> tuple[PreTrainedModel, Tokenizer]:
-    """Load the teacher, frozen, and its tokenizer; check that it can teach what the objective asks.
+    """Load the teacher, frozen, and its tokenizer; check that it has the outputs that the objective needs.
 
-    Raises UserError for a model that is no masked LM, has no trained head, or is too short.
+    Raises UserError for a model that is no masked LM, has no trained head, or has fewer positions than `max_length`.
     """
     name, key = arguments.teacher_name_or_path, "teacher_name_or_path"
     if name is None:
         raise UserError("`teacher_name_or_path` is missing: name the masked LM to learn from")
     tokenizer = loading.load_tokenizer(name, key)
-    attention = "eager" if objective.needs("maps") else None  # the others are faster, and give no maps
+    attention = "eager" if objective.needs("maps") else None  # other implementations return no maps
     teacher = loading.load_masked_lm(name, key, attention).requires_grad_(False)
     loading.check_rows(tokenizer, teacher, name, key)
     positions = loading.position_count(teacher)
@@ -68,7 +68,7 @@ def student_config(
     width = arguments.student_hidden_size or teacher.hidden_size
     heads = arguments.student_attention_heads or getattr(teacher, "num_attention_heads", None)
     if heads is None:
-        raise UserError(f"`student_attention_heads` is missing: a {teacher.model_type} teacher has none to take over")
+        raise UserError(f"`student_attention_heads` is missing: a {teacher.model_type} teacher does not have them")
     inner = arguments.student_intermediate_size
     if inner is None:
         inner = intermediate_size(teacher) if width == teacher.hidden_size else 4 * width
@@ -95,8 +95,8 @@ def build_student(
 ) -> PreTrainedModel:
     """A DistilBERT student with its first weights, for the teacher's vocabulary or, mapped, for that of `tokenizer`.
 
-    Its config has the published attention dropout, but while attention maps are compared it trains without: they come
-    after dropout. Raises UserError for shapes that contradict each other or the objective.
+    Its config has the published attention dropout. If attention maps are compared it trains without, because
+    transformers returns maps after dropout. Raises UserError for shapes that contradict each other or the objective.
     """
     size = vocabulary.student_size if vocabulary else len(teacher.get_input_embeddings().weight)
     config = student_config(arguments, teacher.config, size, loading.position_count(teacher), tokenizer.pad_token_id)
@@ -113,7 +113,7 @@ def build_student(
 def _check_student(
     student: DistilBertConfig, arguments: ModelArguments, objective: ObjectiveArguments, teacher: PreTrainedConfig
 ) -> None:
-    """Raise UserError for a student that such a teacher cannot be compared with, or cannot start."""
+    """Raise UserError for a student that cannot be compared with this teacher, or cannot start from its layers."""
     if objective.needs("maps") and student.n_heads != teacher.num_attention_heads:
         raise UserError(
             f"`weight_attention` compares maps head by head, but `student_attention_heads` is {student.n_heads} and "
@@ -134,7 +134,7 @@ def load_student_tokenizer(
 ) -> tuple[Tokenizer, VocabularyMap | None]:
     """The tokenizer that the recipe names for the student, or the teacher's; the map between the two if they differ.
 
-    Raises UserError where `alignment: same` would compare different tokens, or where two vocabularies never meet.
+    Raises UserError if `alignment: same` would compare different tokens, or if two vocabularies share hardly any.
     """
     tokenizer = teacher_tokenizer
     if arguments.student_vocabulary is not None:
@@ -150,7 +150,7 @@ def load_student_tokenizer(
 
 
 def map_vocabularies(tokenizer: Tokenizer, teacher_tokenizer: Tokenizer) -> VocabularyMap:
-    """How the teacher's tokens are spelt in the student's; logs how many are. Raises UserError where hardly any is."""
+    """How the teacher's tokens are spelt in the student's; logs how many. Raises UserError if hardly any is shared."""
     try:
         vocabulary = VocabularyMap.cached(tokenizer, teacher_tokenizer, datasets.config.HF_DATASETS_CACHE)
     except ValueError as error:

@@ -22,7 +22,7 @@ class Projections(nn.ModuleDict):
 
 
 class Student(nn.Module):
-    """Wraps the student: one forward pass, the one that DDP synchronises, gives all that the terms need."""
+    """Wraps the student: one forward pass, which DDP synchronises, gives all outputs that the terms need."""
 
     def __init__(self, model: PreTrainedModel, projections: Projections):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The frozen teacher, and what a student is compared with: its predictions, and means of its layers."""
+"""The frozen teacher, and the targets that it gives to a student: its predictions, and means of its layers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,19 +21,19 @@ Groups = Sequence[tuple[int, int]]
 
 @dataclass
 class Logits:
-    """The teacher's predictions over the vocabulary that the student has too: (positions, vocabulary)."""
+    """The teacher's predictions over a vocabulary that both models have: (positions, vocabulary)."""
 
     values: Tensor
 
     def compare(self, loss: Callable[..., Tensor], student: Tensor, groups: Groups, temperature: float) -> Tensor:
-        """The sum of a loss over positions, whose student logits are (positions, vocabulary)."""
+        """The sum of a loss over positions. student: logits (positions, vocabulary)."""
         return loss(student, self.values, temperature, reduction="sum")
 
 
 @dataclass
 class HeadStates:
-    """What enters the teacher's last layer, (positions, width): its predictions over another vocabulary than the
-    student's, or from a cache. They become logits only where `kl` needs them."""
+    """The inputs of the teacher's last layer, (positions, width). They stand for its predictions if the student has
+    another vocabulary, or if a cache stored them; `kl` makes logits of them."""
 
     values: Tensor
     kl: CandidateKL
@@ -47,7 +47,7 @@ class HeadStates:
 
 @dataclass
 class Targets:
-    """What the terms compare a student with.
+    """The teacher's part of what the terms compare.
 
     * `predictions`: at the positions of the KL; None where no term needs them;
     * `hidden_states`: for each way to compare layers (`ObjectiveArguments.hidden_views`), tensors (batch, length,
@@ -63,7 +63,7 @@ class Targets:
 def targets_of(
     outputs: Outputs, objective: ObjectiveArguments, student_layers: int, kl: CandidateKL | None = None
 ) -> Targets:
-    """What a teacher's outputs are to the terms; kl as in `LiveTargets`."""
+    """The targets in a teacher's outputs. kl: as in `LiveTargets`."""
     predictions = None
     if objective.needs("predictions"):
         predictions = Logits(outputs.logits) if kl is None else HeadStates(outputs.logits, kl)

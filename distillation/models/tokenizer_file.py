@@ -1,4 +1,4 @@
-"""What a tokenizer's files say, where transformers reads them otherwise."""
+"""Makes a tokenizer follow its files where transformers reads them differently."""
 
 import logging
 
@@ -29,22 +29,24 @@ OPTIONS = {
 
 
 def fill_gaps(tokenizer: Tokenizer, name_or_path: str) -> None:
-    """Give the numbers of a WordPiece vocabulary that have no token one that no text gives, so that its vocab.txt can
-    be written. (Where vocab.txt has a line twice, only the last counts.)"""
+    """Fill the unused ids of a WordPiece vocabulary with tokens that no text gives, so that vocab.txt can be written.
+    An id is unused where vocab.txt has a line twice: only the last counts."""
     model, tokens = tokenizer.backend_tokenizer.model, tokenizer.get_vocab()
     gaps = set(range(vocabulary_size(tokenizer))) - set(tokens.values())
     if gaps and isinstance(model, WordPiece):
         options = ("unk_token", "continuing_subword_prefix", "max_input_chars_per_word")
         tokens |= {f"[unused_{number}]": number for number in gaps}
         tokenizer.backend_tokenizer.model = WordPiece(tokens, **{name: getattr(model, name) for name in options})
-        logger.info("%r numbers no token %s, as where vocab.txt repeats a line: filled up", name_or_path, sorted(gaps))
+        logger.info(
+            "%r has ids without a token (does vocab.txt repeat a line?): %s, filled up", name_or_path, sorted(gaps)
+        )
 
 
 def as_in_file(tokenizer: Tokenizer, name_or_path: str) -> Tokenizer:
-    """The same tokenizer, or that of its tokenizer.json if this reads a sample in another way.
+    """The tokenizer as its tokenizer.json has it, if that reads a sample differently; else the same tokenizer.
 
-    transformers 5 takes the vocabulary from the file and builds the rest as the class has it, which
-    tokenizer_config.json or the model's type names. What tokenizer_config.json sets counts for both.
+    transformers 5 takes only the vocabulary from the file. The tokenizer's class, which tokenizer_config.json or the
+    model's type names, decides the rest. Options in tokenizer_config.json apply to both.
     """
     file = cached_file(name_or_path, "tokenizer.json", _raise_exceptions_for_missing_entries=False)
     if file is None or type(tokenizer) is PreTrainedTokenizerFast:
@@ -60,7 +62,7 @@ def as_in_file(tokenizer: Tokenizer, name_or_path: str) -> Tokenizer:
     if readings[0] == readings[1]:
         return tokenizer
     logger.warning(
-        "%r is read by its own tokenizer.json: the %s that transformers makes of it splits a sample in another way",
+        "%r is read by its own tokenizer.json, because the %s that transformers builds splits a sample differently",
         name_or_path,
         type(tokenizer).__name__,
     )

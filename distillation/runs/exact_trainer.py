@@ -30,7 +30,7 @@ torch.serialization.register_package(
     15, lambda _: None, lambda storage, location: storage if location.startswith("cpu:") else None
 )
 
-NOT_COUNTED = "not_counted"  # in a micro-batch that only keeps the ranks in step
+NOT_COUNTED = "not_counted"  # marks a micro-batch that only keeps the ranks in step
 
 
 class Progress(TrainerCallback, ExportableState):
@@ -87,7 +87,7 @@ class ExactTrainer(Trainer):
         args.remove_unused_columns = False  # collators take what they need
         args.dataloader_pin_memory &= args.device.type == "cuda"
         args.accelerator_config.non_blocking = args.dataloader_pin_memory
-        # The filter waits for the device in every step, and hides a loss that is no number.
+        # The filter waits for the device in every step, and hides a loss that is NaN.
         args.logging_nan_inf_filter = False
         args.restore_callback_states_from_checkpoint = True
         self.lengths = lengths
@@ -107,7 +107,7 @@ class ExactTrainer(Trainer):
     # Training
 
     def count(self, batch: dict[str, Any]) -> Tensor:
-        """Of a micro-batch, how many positions its loss is a sum over; integers of the shape `counted`."""
+        """The number of positions that the loss of a micro-batch is a sum over; integers of the shape `counted`."""
         raise NotImplementedError
 
     def get_batch_samples(
@@ -122,7 +122,7 @@ class ExactTrainer(Trainer):
             for batch in itertools.islice(epoch_iterator, num_batches)
         ]
         if batches and self._rank_batches and self._rank_batches.ends_empty:
-            # Taken for the step alone: divided by infinity it adds nothing.
+            # This batch only completes the step: its loss is divided by infinity, and adds nothing.
             batches[-1][NOT_COUNTED] = self.accelerator.gradient_state.end_of_dataloader
         for batch in batches:
             if not batch.get(NOT_COUNTED):
@@ -132,13 +132,13 @@ class ExactTrainer(Trainer):
     def training_step(
         self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | None = None
     ) -> Tensor:
-        """The gradient of one micro-batch is added."""
+        """Add the gradient of one micro-batch."""
         if inputs.pop(NOT_COUNTED, False):
             num_items_in_batch = torch.full_like(num_items_in_batch, math.inf, dtype=torch.float32)
         return super().training_step(model, inputs, num_items_in_batch)
 
     def train(self, resume_from_checkpoint: str | None = None, *args: Any, **kwargs: Any) -> Any:
-        """Raises UserError for a loss or weights that are no numbers, and Stopped after SIGTERM."""
+        """Raises UserError for a loss or weights that are not finite, and Stopped after SIGTERM."""
         if resume_from_checkpoint is not None:
             self._resumed_from = Path(resume_from_checkpoint).resolve()
         with self.interruption.listening():
@@ -147,46 +147,47 @@ class ExactTrainer(Trainer):
         return output
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Raises UserError for a loss that is no number; all ranks log the same."""
+        """Raises UserError for a loss that is not finite; all ranks log the same."""
         lost = [name for name, value in logs.items() if name != "grad_norm" and not math.isfinite(value)]
-        if lost and ("loss" in logs or "train_loss" in logs):  # a gradient of fp16 may be lost: its step is left out
+        if lost and ("loss" in logs or "train_loss" in logs):  # an fp16 gradient may overflow: its step is skipped
             raise UserError(
-                f"the loss `{lost[-1]}` is {logs[lost[-1]]} by step {self.state.global_step}: start elsewhere with a "
-                "lower `learning_rate`, or look at your texts; weights that are no numbers were not saved"
+                f"the loss `{lost[-1]}` is {logs[lost[-1]]} at step {self.state.global_step}: start in another "
+                "`output_dir` with a lower `learning_rate`, or check your texts; weights that are not finite were not "
+                "saved"
             )
         super().log(logs, start_time)
 
     def _check_weights(self) -> None:
-        """Raise UserError, on all ranks, where a weight is no number."""
+        """Raise UserError, on all ranks, if a weight is not finite."""
         lost = torch.zeros((), dtype=torch.int64, device=self.args.device)
         for weight in self.model.parameters():
             lost += (~local_part(weight).isfinite()).sum()
         if self.accelerator.reduce(lost, "sum"):
             raise UserError(
-                f"after step {self.state.global_step} some weights are no numbers and were not saved: start elsewhere "
-                "with a lower `learning_rate`"
+                f"after step {self.state.global_step} some weights are not finite and were not saved: start in "
+                "another `output_dir` with a lower `learning_rate`"
             )
 
     # Order
 
     def get_train_dataloader(self) -> DataLoader:
-        """Batches of which each example is in one, on one rank."""
+        """Batches that give each example to one rank, once."""
         loader = super().get_train_dataloader()
         shard = loader.batch_sampler
         if isinstance(shard, BatchSamplerShard) and shard.num_processes > 1 and not shard.split_batches:
             self._rank_batches = RankBatches(shard.batch_sampler, shard.process_index, shard.num_processes)
-            shard.batch_sampler, shard.batch_size = self._rank_batches, None  # which passes them on as they are
+            shard.batch_sampler, shard.batch_size = self._rank_batches, None  # the shard passes these on unchanged
             shard.process_index, shard.num_processes = 0, 1
         return loader
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler | None:
-        """Grouped by length, in an order of seed and epoch alone. The Trainer's own differs after a resumption, and
-        between ranks whose dropout has drawn different numbers."""
+        """Grouped by length, in an order that depends on seed and epoch alone. The order of the Trainer's own sampler
+        differs after a resumption, and between ranks whose dropout has drawn different numbers."""
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         sampler = LengthGroupedSampler(self.lengths(), self.args.train_batch_size * self.args.world_size, seed)
-        self.epoch_begins.drawing.append(sampler)  # a resumed epoch's loader wraps it too deep for its own call
+        self.epoch_begins.drawing.append(sampler)  # a resumed epoch's loader hides it from accelerate's call
         return sampler
 
     def _get_eval_sampler(self, eval_dataset: Any) -> SequentialSampler:
@@ -210,14 +211,14 @@ class ExactTrainer(Trainer):
         """Write what else this rank needs to resume from a checkpoint. Every rank calls it."""
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Without pickled arguments. Raises LocalError where it cannot be written."""
+        """Save without pickled arguments. Raises LocalError for a folder that cannot be written."""
         state_dict = self.accelerator.get_state_dict(self.model) if self.is_fsdp_enabled else None
         if self.args.should_save:
             with writing(self.args.output_dir):
                 self.write_model(Path(output_dir or self.args.output_dir), state_dict)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Marked when it is complete; only then others are deleted."""
+        """Write a checkpoint and mark it as complete; only then delete older ones."""
         folder = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
         if folder.resolve() == self._resumed_from:
             return  # nothing was trained since
@@ -226,7 +227,7 @@ class ExactTrainer(Trainer):
         limit, self.args.save_total_limit = self.args.save_total_limit, None  # the Trainer would delete others first
         try:
             with writing(self.args.output_dir):
-                if self.args.should_save and folder.exists():  # torn: its files must not be marked as this one's
+                if self.args.should_save and folder.exists():  # incomplete: its files must not be marked
                     shutil.rmtree(folder)
                 self.accelerator.wait_for_everyone()
                 super()._save_checkpoint(model, trial)
@@ -248,8 +249,8 @@ class ExactTrainer(Trainer):
             self.load_weights(Path(resume_from_checkpoint))
         except (RuntimeError, FileNotFoundError):  # other shapes, other layers
             raise UserError(
-                f"`resume_from_checkpoint`: {resume_from_checkpoint} is of another model or other terms than this "
-                "recipe's; resume with the recipe that made it, or choose another `output_dir`"
+                f"`resume_from_checkpoint`: {resume_from_checkpoint} has another model or other terms than this "
+                "recipe; resume with the recipe that made it, or choose another `output_dir`"
             ) from None
 
     def _load_best_model(self) -> None:

@@ -26,28 +26,28 @@ EXPORTED = Path("onnx", "export.json")  # what is known of its exported form
 # Figures of held-out text: their names in `all_results.json`, after `student_heldout_` or the like; and for people.
 METRICS = ("loss", "loss_per_character", "masked_token_accuracy", "masked_word_accuracy")
 HEADINGS = ("loss", "loss per character", "token accuracy", "word accuracy")
-# Of `TrainingArguments` what decides the weights. A resumed run cannot change the first; batch sizes and half
-# precision may follow the machine, the number of steps the user's patience.
+# Fields of `TrainingArguments` that decide the weights. A resumed run cannot change those of `DECIDING`. It can change
+# batch sizes and precision, to fit another machine, and the number of steps.
 DECIDING = ("learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "optim", "adam_beta1")
 DECIDING += ("adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm", "seed")
 HYPERPARAMETERS = (*DECIDING, "num_train_epochs", "max_steps", "per_device_train_batch_size")
 HYPERPARAMETERS += ("gradient_accumulation_steps", "bf16", "fp16")
-NO_RECIPE = ("resume_from_checkpoint", "push_to_hub", "hub_")  # how keys begin that do not help to repeat a run
+NO_RECIPE = ("resume_from_checkpoint", "push_to_hub", "hub_")  # the start of keys that are not needed to repeat a run
 
 
 @contextmanager
 def replacing(path: str | Path, last: str = "", obsolete: Iterable[str] = ()) -> Iterator[Path]:
     """Yield a draft to be written, a file or a folder of files, which replaces `path` if the block ends well.
 
-    A file, and a new folder, is complete or as it was, whatever happens. A folder that exists may be mounted, a link,
-    or the working directory, which nothing can rename: each of its files is replaced, those whose names begin with
-    `last` at the end. Then its files `obsolete` are removed unless they are new. All others stay.
+    A file or a new folder is written completely or not at all. A folder that exists cannot always be renamed (a mount,
+    a link, the working directory). So its files are replaced one by one, those whose names begin with `last` at the
+    end. Then its files `obsolete` are removed unless they are new. All others stay.
     """
     path = Path(path)
     exists = path.is_dir()
     path = path.resolve() if exists else path
     path.parent.mkdir(parents=True, exist_ok=True)
-    # In a mounted folder itself: what is beside it is on another disk, and perhaps not ours to write to.
+    # The draft of an existing folder lies inside it: its parent may be another disk, or not writable.
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path if exists else path.parent) as hidden:
         draft = Path(hidden, path.name)
         yield draft
@@ -65,12 +65,12 @@ def replacing(path: str | Path, last: str = "", obsolete: Iterable[str] = ()) ->
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether a folder holds no files of anyone: hidden ones, and what a new disk has, do not count."""
+    """Whether a folder is empty, apart from hidden files and from `lost+found`, which a new disk has."""
     return all(path.name.startswith(".") or path.name == "lost+found" for path in folder.iterdir())
 
 
 def follow_umask(path: Path) -> None:
-    """Make a file, or all files in a folder, as readable as the umask says: safetensors writes for the owner alone."""
+    """Make a file, or all files in a folder, as readable as the umask says: safetensors lets only the owner read."""
     umask = os.umask(0)
     os.umask(umask)
     for file in path.rglob("*") if path.is_dir() else [path]:
@@ -85,7 +85,7 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, values: Any) -> None:
-    """Write JSON so."""
+    """Write a JSON file, completely or not at all."""
     write_text(path, json.dumps(values, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
@@ -101,18 +101,20 @@ def read_json(path: str | Path) -> Any:
 
 @contextmanager
 def as_written(path: str | Path) -> Iterator[None]:
-    """Raise UserError in this block for a result file that lacks something, or has something else in its place."""
+    """Raise UserError in this block for a result file that does not have the form of this version's results."""
     try:
         yield
     except UserError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError, RecursionError) as error:
         why = one_line(repr(error))
-        raise UserError(f"{path} is not as results are ({why}): make it anew, or leave it out") from None
+        raise UserError(
+            f"{path} does not have the form of a result file ({why}): make it again, or leave it out"
+        ) from None
 
 
 def find_runs(paths: Iterable[Path]) -> dict[Path, dict[str, Any]]:
-    """The results of the finished runs in these folders, at any depth, by folder; of several seeds their mean alone.
+    """The results of the finished runs in these folders, at any depth, by folder; of several seeds only their mean.
 
     Raises UserError for a folder without results.
     """
@@ -141,13 +143,13 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
 
 
 def mean_text(values: Sequence[float], digits: int) -> str:
-    """The same for people; the deviation only of several values."""
+    """Mean and deviation as text; a single value has no deviation."""
     mean, deviation = mean_and_deviation(values)
     return f"{mean:.{digits}f}" + (f" ± {deviation:.{digits}f}" if len(values) > 1 else "")
 
 
 def metric_text(name: str, values: Sequence[float]) -> str:
-    """The same of one of `METRICS`: an accuracy in per cent, a loss in nats."""
+    """Mean and deviation of one of `METRICS` as text: an accuracy in per cent, a loss in nats."""
     return mean_text([100 * value for value in values], 1) + " %" if "accuracy" in name else mean_text(values, 3)
 
 
@@ -158,7 +160,7 @@ def held_out_table(figures: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def recipe_of(arguments: Sequence[Any], training: "TrainingArguments") -> dict[str, Any]:
-    """Every key of the dataclasses; of TrainingArguments the `HYPERPARAMETERS` and what the user has set."""
+    """Every key of the dataclasses; from TrainingArguments, `HYPERPARAMETERS` and the keys that the user has set."""
     keys = {key: value for part in arguments for key, value in dataclasses.asdict(part).items()}
     named = {*HYPERPARAMETERS, *getattr(training, "given", ())}
     values = training.to_dict()  # enumerations as text, tokens hidden
@@ -177,6 +179,6 @@ def without_folders(value: Any) -> Any:
 
 
 def sha256(path: Path) -> str:
-    """Of a file, as the Hub knows large ones."""
+    """The hash of a file by which the Hub identifies large files."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

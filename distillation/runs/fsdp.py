@@ -10,7 +10,7 @@ from distillation.config.errors import UserError
 
 
 def configure(plugin: FullyShardedDataParallelPlugin) -> None:
-    """Leave half precision to autocast, as without FSDP: accelerate's policy would add up gradients in it, too.
+    """Leave half precision to autocast, as without FSDP: accelerate's policy would also sum gradients in it.
 
     Raises UserError for settings that cannot be trained or saved.
     """

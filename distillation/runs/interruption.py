@@ -15,8 +15,8 @@ from distillation.config.errors import Stopped
 
 
 class Interruption(TrainerCallback):
-    """Asks after each step whether any rank was signalled, and reads the answer after the next: no rank waits for a
-    GPU."""
+    """After each step asks all ranks whether one was signalled, and reads the answer a step later, so that no rank
+    waits for a GPU."""
 
     def __init__(self, device: torch.device):
         self.stopping = False  # at the next checkpoint
@@ -26,9 +26,9 @@ class Interruption(TrainerCallback):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """SIGTERM ends nothing by itself in this block.
+        """In this block SIGTERM does not end the process.
 
-        It is handled and blocked. Data loader workers inherit the mask: where all processes get the signal, they
+        It is handled and blocked. Data loader workers inherit the mask: if all processes get the signal, the workers
         live until the checkpoint is written.
         """
         main_thread = threading.current_thread() is threading.main_thread()
@@ -58,7 +58,7 @@ class Interruption(TrainerCallback):
                 arrived.synchronize()
             self.stopping |= bool(answer)
         self._ask()
-        # A checkpoint after an epoch's last step would be resumed behind what is due at its end: that comes first.
+        # After an epoch's last step, what is due at the end of the epoch comes first: a resumed run would skip it.
         control.should_save |= self.stopping and not float(state.epoch).is_integer()
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:

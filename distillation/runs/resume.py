@@ -63,9 +63,9 @@ def writing(output_dir: str | Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:
-        torch_wrote = "inline_container" in str(error) or "iostream" in str(error)  # it has no error of its own
+        torch_wrote = "inline_container" in str(error) or "iostream" in str(error)  # torch has no error class for this
         if not (torch_wrote or isinstance(error, SafetensorError) or getattr(error, "errno", None) is not None):
-            raise  # an OSError without a number is of the Hub
+            raise  # an OSError without `errno` comes from the Hub
         cause = getattr(error, "strerror", None) or one_line(error)
         remedy = "make room, or name another folder"
         if complete := next(filter(is_complete, checkpoints(output_dir)), None):

@@ -1,4 +1,4 @@
-"""Batches of examples of like length, in random order; and the start of an epoch, for all that draws by epoch."""
+"""Batches of examples of similar length, in random order; and the callback that announces the start of an epoch."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ POOL = 50  # batches' worth of examples that are sorted at once: enough to leave
 
 
 class LengthGroupedSampler(Sampler[int]):
-    """An order in which every `batch_size` neighbours are of like length.
+    """An order in which every `batch_size` neighbours are of similar length.
 
     The sampler of transformers runs from long to short within each pool, and a model that meets all long texts before
     all short ones learns worse: here the batches are shuffled too. The order depends on (seed, epoch) alone, so it is
@@ -35,7 +35,7 @@ class LengthGroupedSampler(Sampler[int]):
 
 
 def grouped_batches(lengths: np.ndarray, batch_size: int, generator: np.random.Generator) -> list[np.ndarray]:
-    """Indices of examples in batches of like length, in random order; the batches that are not full come last."""
+    """Indices of examples in batches of similar length, in random order; batches that are not full come last."""
     order = generator.permutation(len(lengths))
     batches = []
     for start in range(0, len(order), POOL * batch_size):
@@ -48,10 +48,10 @@ def grouped_batches(lengths: np.ndarray, batch_size: int, generator: np.random.G
 
 
 class RankBatches(BatchSampler):
-    """One rank's part of the batches of all ranks; what is left of an epoch is shared evenly, and given out once.
+    """The batches of one rank. Ranks share the examples left at the end of an epoch evenly, each example once.
 
-    accelerate fills the last batches up with the first examples of the epoch, which would count twice. Here a rank
-    that nothing is left for gets one example, so that all ranks take as many steps; `ends_empty` says not to count it.
+    accelerate fills up the last batches with the first examples of the epoch, which would count twice. Here a rank
+    without an example left gets one, so that all ranks take as many steps; `ends_empty` says not to count it.
     """
 
     def __init__(self, batches: BatchSampler, rank: int, ranks: int):
@@ -76,7 +76,7 @@ class RankBatches(BatchSampler):
 
 
 class EpochBegins(TrainerCallback):
-    """Tells the collator, and whatever else draws by epoch, which epoch begins; ends a run resumed at its end."""
+    """Calls `set_epoch` of the collator and whatever draws by epoch; stops a run that was resumed at its end."""
 
     def __init__(self, *drawing: Any):
         self.drawing = list(drawing)

@@ -1,14 +1,14 @@
 """The teacher's outputs for a corpus, on disk, so that later epochs and other students learn without running it.
 
-A folder holds `cache.json`, which describes what it was made of, and Arrow files: for each of a number of epochs, and
-for the held-out examples, a row an example, all masked as that epoch masks them. A row holds
+A folder holds `cache.json`, which describes what it was made of, and Arrow files. For each cached epoch, and for the
+held-out examples, they have one row per example, masked as in that epoch. A row holds
 
-* at the positions of the KL, `states`: the input of the teacher's projection to its vocabulary, from which its
-  prediction can be made again;
+* `states`, at the positions of the KL: the inputs of the teacher's projection to its vocabulary, which give its
+  predictions again;
 * `hidden_groups`, `hidden_last`, `hidden_average`, `attentions`: those of `Targets`, if a term needs them.
 
-Numbers are in half precision. Training cycles through the epochs. The masks depend on no seed, so that runs of several
-seeds share a cache; nor on the terms, so that a run of fewer terms reads a cache of more.
+Numbers are in half precision. Training cycles through the epochs. The masks depend on neither the seed nor the terms,
+so that runs with other seeds or fewer terms can read the same cache.
 """
 
 import dataclasses
@@ -38,9 +38,9 @@ from distillation.runs.files import is_empty, replacing, write_json
 logger = logging.getLogger(__name__)
 
 SEED = 1503  # of the masks; not the evaluation's
-FORMAT = 4  # of the rows, the masks, and the description: another number makes a cache unusable
-DIGESTS = ("format", "teacher", "tokenizers", "corpus", "numpy")  # in the description, without a meaning for people
-PART = 4096  # examples of a file: what an interrupted pass has to do again, at most
+FORMAT = 4  # of the rows, the masks, and the description; raise it to make caches unusable
+DIGESTS = ("format", "teacher", "tokenizers", "corpus", "numpy")  # values of the description that errors do not show
+PART = 4096  # examples of a file; an interrupted pass repeats at most these
 SORTED = 16  # batches that are sorted by length together, and written together
 STATES, HIDDEN, MAPS = "states", "hidden_", "attentions"  # columns; of the second, one for each view of the layers
 
@@ -61,12 +61,12 @@ def open_cache(
     """The cache that a recipe names, new or checked.
 
     student_layers: groups of the teacher's layers; may_create: True in the first of several processes.
-    Raises UserError for a folder whose contents were made of something else.
+    Raises UserError for a folder that was made from other inputs.
     """
     has_kl = objective.needs("predictions")
     if has_kl and vocabulary_projection(teacher) is None:
         raise UserError(
-            "`teacher_cache`: this teacher's predictions are not made of states by one linear layer: leave it out"
+            "`teacher_cache` needs a teacher whose last layer is linear, and this teacher's is not: leave it out"
         )
     names = ["alignment", "teacher_input"] + ["kl_positions", "kl_position_fraction"] * has_kl
     description = {name: getattr(objective, name) for name in names} | dataclasses.asdict(masking)
@@ -77,7 +77,9 @@ def open_cache(
         "teacher": _digest(_weights(teacher)),
         "tokenizers": _digest(t.backend_tokenizer.to_str().encode() for t in tokenizers),
         "corpus": _digest(part for examples in (corpus.train, corpus.validation) for part in _contents(examples)),
-        "numpy": _digest([draw_actions(100, None, 0.5, np.random.default_rng(SEED))]),  # its generators may change
+        "numpy": _digest(
+            [draw_actions(100, None, 0.5, np.random.default_rng(SEED))]
+        ),  # its generators may change with its version
         "holds": [STATES] * has_kl
         + [HIDDEN + view for view in objective.hidden_views]
         + [MAPS] * objective.needs("maps"),
@@ -113,7 +115,7 @@ def _contents(examples: Dataset) -> Iterator[Any]:
 
 
 class TeacherCache:
-    """The folder, described by what it is made of and by the columns that it `holds`."""
+    """The folder of a cache, what it was made of, and the columns that it `holds`."""
 
     def __init__(self, folder: str, description: dict[str, Any], epochs: int = 1, may_create: bool = True):
         """epochs: number of wanted epochs, each with its own masks. Raises UserError like `open_cache`."""
@@ -123,7 +125,9 @@ class TeacherCache:
         path = self.folder / "cache.json"
         if not path.exists():
             if not may_create:
-                raise LocalError(f"{self.name} is not the folder that the first process sees: share it")
+                raise LocalError(
+                    f"{self.name} exists for the first process alone: name a folder that all machines share"
+                )
             if self.folder.is_file() or (self.folder.is_dir() and not is_empty(self.folder)):
                 raise UserError(f"{self.name} is no cache and no empty folder: name a new one")
             write_json(path, description)
@@ -165,7 +169,7 @@ class TeacherCache:
                 size = self._file(name, part).stat().st_size / 2**30
                 needed = size * (self.epochs * len(examples) / len(chosen) - 1)
                 free = shutil.disk_usage(self.folder).free / 2**30
-                logger.info("teacher cache: about %.1f GiB are to come, %.1f GiB are free", needed, free)
+                logger.info("teacher cache: about %.1f GiB more are needed, %.1f GiB are free", needed, free)
                 if needed > free:
                     raise LocalError(
                         f"{self.name} needs {needed:.0f} GiB more, and {free:.0f} are free: name a folder elsewhere, "
@@ -173,7 +177,7 @@ class TeacherCache:
                     )
 
     def rows(self, name: str, count: int) -> pa.Table:
-        """All rows that `fill` wrote, mapped into memory; see `row_of`. Raises UserError for a file that is torn."""
+        """All rows that `fill` wrote, mapped into memory; see `row_of`. Raises UserError for a damaged file."""
         tables = []
         try:
             for part in range(-(-count // PART)):
@@ -182,7 +186,7 @@ class TeacherCache:
                     tables.append(pa.ipc.open_file(source).read_all().select(self.columns))
         except (FileNotFoundError, pa.ArrowInvalid) as error:
             raise LocalError(
-                f"{self.name} is incomplete ({one_line(error)}); remove the file that is torn, and start again"
+                f"{self.name} is incomplete ({one_line(error)}); remove the damaged file, and start again"
             ) from None
         return pa.concat_tables(tables)
 
@@ -196,7 +200,7 @@ def row_of(table: pa.Table, index: int) -> Row:
 
 
 def _rows(examples: Dataset, batch_size: int, query: Query) -> Iterator[list[Row]]:
-    """In order, some batches at a time; the examples of a batch are of similar length."""
+    """Rows in the order of the examples, some batches at a time. The examples of a batch are of similar length."""
     for start in range(0, len(examples), SORTED * batch_size):
         chunk = list(examples.select(range(start, min(start + SORTED * batch_size, len(examples)))))
         order = np.argsort([example["length"] for example in chunk], kind="stable")

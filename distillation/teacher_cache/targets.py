@@ -1,4 +1,4 @@
-"""The teacher's outputs as rows of a cache, one an example and without padding; and back, in place of the teacher."""
+"""Turns the teacher's targets into rows of a cache (one per example, without padding), and rows into targets."""
 
 import dataclasses
 import functools
@@ -23,12 +23,12 @@ from distillation.teacher_cache.storage import HIDDEN, MAPS, STATES, Row, Teache
 
 logger = logging.getLogger(__name__)
 
-CACHED = "cached"  # of an example or a batch: its part of the cache
+CACHED = "cached"  # the key of an example's, or a batch's, part of the cache
 
 
 class CachedTargets:
-    """What the teacher said of a corpus, from a cache, which it fills first. As `LiveTargets`, for batches of these
-    examples and collators."""
+    """Reads the teacher's targets from a cache, which it fills first. It replaces `LiveTargets` for batches of its own
+    `corpus` and `collators`."""
 
     def __init__(
         self,
@@ -47,10 +47,12 @@ class CachedTargets:
         self.collators = tuple(functools.partial(_collate, one, teacher.student_layers) for one in collators)
 
     def begin(self, accelerator: Accelerator) -> None:
-        """Before training: let the teacher fill the cache, and let go of it. Raises UserError where no cache can be
-        made."""
+        """Before training: run the teacher to fill the cache, then drop the teacher. Raises UserError with FSDP, and
+        for a cache that cannot be made."""
         if accelerator.distributed_type == "FSDP":
-            raise UserError("`teacher_cache` leaves nothing but the student to train: start without FSDP")
+            raise UserError(
+                "`teacher_cache` cannot be used with FSDP, and needs no memory for a teacher: start without FSDP"
+            )
         ranks = accelerator.process_index, accelerator.num_processes
         for part, collate in zip((self.train, self.validation), self.masking, strict=True):
             for epoch, name in enumerate(part.names):
@@ -67,7 +69,7 @@ class CachedTargets:
     def _query(
         self, accelerator: Accelerator, collate: MaskingCollator, epoch: int, examples: list[dict[str, Any]]
     ) -> list[Row]:
-        """Run the teacher on examples masked as an epoch masks them."""
+        """Run the teacher on examples with the masks of an epoch."""
         batch = send_to_device(collate([example | {"epoch": epoch} for example in examples]), accelerator.device)
         with accelerator.autocast():
             return to_rows(batch, self.teacher(batch))
@@ -122,7 +124,9 @@ def to_rows(batch: dict[str, Any], targets: Targets) -> list[Row]:
     parts = {name: [part.flatten().to("cpu", torch.float16).numpy() for part in parts[name]] for name in parts}
     rows = [{name: column[row] for name, column in parts.items()} for row in range(len(sizes))]
     if not all(np.isfinite(values).all() for row in rows for values in row.values()):
-        raise UserError("`teacher_cache` holds half precision, which this teacher's states exceed: leave it out")
+        raise UserError(
+            "`teacher_cache` stores half precision, and this teacher's states exceed its range: leave it out"
+        )
     return rows
 
 
@@ -135,7 +139,7 @@ def from_rows(batch: dict[str, Any], rows: Sequence[Row], student_layers: int) -
         if name == STATES:
             positions, states = batch["teacher_positions"], torch.cat(parts)
             states = states.reshape(len(positions), -1) if len(positions) else states[:, None]
-            columns[name] = states[positions.argsort().argsort()]
+            columns[name] = states[positions.argsort().argsort()]  # from the order of the text to that of the batch
             continue
         layers = student_layers if name in (MAPS, f"{HIDDEN}groups") else 1
         padded = []

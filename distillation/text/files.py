@@ -1,5 +1,5 @@
-"""The files of a corpus: which they are, whether they are what they seem, and their rows. Only the column of texts is
-looked at: what another column holds is nobody's business."""
+"""Finds the files of a corpus, checks their formats and encodings, and reads their rows. Only the column of texts is
+read and checked."""
 
 import csv
 import glob
@@ -25,12 +25,12 @@ from distillation.config.errors import LocalError, UserError, one_line
 logger = logging.getLogger(__name__)
 
 FORMATS = {".txt": "text", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
-COMPRESSED = {".gz": "gzip", ".zst": "zstd"}  # endings, and what `pyarrow` and the command that unpacks call them
-LOST = "\ufffd"  # stands for a row without a text that can be read
-HEAD = 2**20  # bytes by which a file is judged
-JUDGED = 10_000  # JSON lines among which one has the column
-MOST_DAMAGED = 0.1  # share of the lines
-# What systems and editors put beside files, and what publishers put beside a corpus.
+COMPRESSED = {".gz": "gzip", ".zst": "zstd"}  # endings, and what `pyarrow` calls them
+LOST = "\ufffd"  # stands for a row whose text cannot be read
+HEAD = 2**20  # bytes at its start that tell the encoding of a file
+JUDGED = 10_000  # JSON lines that are searched for the column
+MOST_DAMAGED = 0.1  # the largest share of lines that may be unreadable
+# Files that systems and editors leave in folders, and files about a corpus.
 _HIDDEN = re.compile(r"\.|__MACOSX$|\$RECYCLE\.BIN$", re.IGNORECASE)
 _ABOUT = re.compile(r"(readme|licen[cs]e|copying|notice|changelog)\b.*\.txt", re.IGNORECASE)
 
@@ -40,10 +40,10 @@ csv.field_size_limit(2**31 - 1)  # a text may be a book
 def corpus_files(pattern: str) -> list[str]:
     """The files of a path or glob that are not empty. Raises UserError if there is none, or one of another format.
 
-    Hidden files are no part of a folder or a glob, nor are texts about the corpus.
+    Hidden files, and files about the corpus such as a README, are left out of a folder or a glob.
     """
     endings = f"{', '.join(FORMATS)}, or one of these and {' or '.join(COMPRESSED)}"
-    files, others = [pattern] if os.path.isfile(pattern) else [], []  # the name of a file may read as a glob
+    files, others = [pattern] if os.path.isfile(pattern) else [], []  # a file's name may look like a glob
     if not files:
         is_folder = os.path.isdir(pattern)
         found = Path(pattern).rglob("*") if is_folder else map(Path, glob.glob(pattern, recursive=True))
@@ -86,22 +86,22 @@ def check_column(column: str, columns: list[str], source: str) -> None:
 
 
 def digest(file: str) -> str:
-    """Of what a file holds, and of how it is read."""
+    """A hash of a file's content, with the format that it is read in."""
     with open(file, "rb") as opened:
         return f"{_format(file)} {_packing(file)} {hashlib.file_digest(opened, 'sha256').hexdigest()}"
 
 
 def read_rows(file: str, column: str) -> Iterator[str]:
-    """The rows of a file: what `texts_of` makes texts of. Raises UserError for a file that is torn."""
+    """The raw rows of a file; `texts_of` makes texts of them. Raises UserError for a damaged file."""
     with readable(file):
         kind = _format(file)
         if kind == ".parquet":
-            for batch in _parquet(file).iter_batches(1000, columns=[column], use_threads=False):  # it may be a fork
+            for batch in _parquet(file).iter_batches(1000, columns=[column], use_threads=False):  # forks have no pool
                 yield from _parquet_texts(batch[column])
         elif kind == ".csv":
             with _opened(file, newline="") as lines:
                 yield from _csv_texts(lines, column)
-        else:  # JSON has line feeds alone between its lines
+        else:  # JSON lines end with line feeds only
             with _opened(file, newline="\n" if kind == ".jsonl" else None) as lines:
                 yield from (line.rstrip("\n") for line in lines)
 
@@ -137,7 +137,7 @@ def _unpacked(file: str) -> pa.NativeFile:
 
 
 def _opened(file: str, newline: str | None) -> io.TextIOWrapper:
-    """Bytes that are not UTF-8 become U+FFFD; a byte order mark is no text."""
+    """Opened as text: bytes that are not UTF-8 become U+FFFD, and a byte order mark is dropped."""
     return io.TextIOWrapper(_unpacked(file), "utf-8-sig", "replace", newline)
 
 
@@ -146,7 +146,7 @@ def _parquet(file: str) -> pq.ParquetFile:
 
 
 def _columns(file: str, column: str) -> list[str]:
-    """The columns of a file; of JSON those of the first lines."""
+    """The columns of a file; for JSON, those of its first lines."""
     if _format(file) == ".txt":
         return ["text"]
     with _opened(file, newline="") as lines:
@@ -158,13 +158,13 @@ def _columns(file: str, column: str) -> list[str]:
             columns |= dict.fromkeys(row if isinstance(row, dict) else [])
             if column in columns:
                 break
-    return list(columns) or [column]  # where no line can be read, `text_column` is not to blame
+    return list(columns) or [column]  # no line can be read: `text_column` is not the cause
 
 
 def _check_encoding(file: str, head: bytes) -> None:
-    """Raise UserError for text of another encoding. Single damaged bytes are mended, but here nothing would be left.
+    """Raise UserError for text in another encoding. Single damaged bytes are mended, but here no text would be left.
 
-    In such a file most characters beyond ASCII are no UTF-8; UTF-16 is full of NUL.
+    In such a file most characters beyond ASCII are not valid UTF-8; UTF-16 is full of NUL.
     """
     text = head.decode("utf-8", "replace")
     lines = text.splitlines()
@@ -177,9 +177,7 @@ def _check_encoding(file: str, head: bytes) -> None:
     encoding = guess.encoding.replace("_", "-").upper() if guess else "ITS-ENCODING"
     encoding = re.sub("(?<=UTF-..)-", "", encoding)  # UTF-16-LE is UTF-16LE to iconv
     shown = (
-        f"{encoding}, as which it begins {str(guess).split(chr(10))[0][:30].strip()!r}"
-        if guess
-        else "another encoding"
+        f"{encoding} (it then begins {str(guess).split(chr(10))[0][:30].strip()!r})" if guess else "another encoding"
     )
     raise UserError(
         f"corpus file {file} is no UTF-8 but probably {shown}: convert it, `{unpack} {shlex.quote(file)} | "
@@ -192,7 +190,7 @@ def _parquet_texts(values: pa.Array) -> list[str]:
         values = values if pa.types.is_binary(values.type) else values.cast(pa.string())
     except pa.ArrowException:  # lists, objects
         return [LOST] * len(values)
-    # As bytes: a writer does not check what it calls UTF-8.
+    # Decoded here: writers do not check that their strings are UTF-8.
     return [
         "" if value is None else value.decode("utf-8", "replace") for value in values.cast(pa.binary()).to_pylist()
     ]
@@ -208,7 +206,7 @@ def _csv_texts(lines: io.TextIOWrapper, column: str) -> Iterator[str]:
         except StopIteration:
             return
         except csv.Error as error:
-            if "unexpected end" in str(error):  # an open quote has taken all the rest
+            if "unexpected end" in str(error):  # an unclosed quote has taken the rest of the file
                 raise
             yield LOST
             continue
@@ -230,5 +228,5 @@ def _json_text(line: str, column: str) -> str:
     value = (row.get(column) or "") if isinstance(row, dict) else LOST
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    # Half of an emoji, cut in two, is no character.
+    # A lone surrogate, such as half of an emoji, is no character.
     return re.sub("[\ud800-\udfff]", "\ufffd", value) if isinstance(value, str) else LOST

@@ -32,7 +32,7 @@ from distillation.text.files import (
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1  # of cleaned lines: another number makes cached ones stale
+FORMAT = 1  # of cleaned lines; raise it to make cached ones stale
 BLOCK = 10_000  # lines of a stream that are shuffled together
 TOGETHER = 1000  # lines that are cleaned together
 LONG_LINE = 1_000_000  # characters; longer lines are counted, and cut like any other
@@ -50,7 +50,7 @@ _BLOCKS = Features({"text": List(Value("string")), "flaws": List(Value("string")
 def load_lines(arguments: DataArguments, files: str | None, dataset_name: str | None) -> Dataset:
     """Cleaned, non-empty lines of text, as a dataset with the one column `text`.
 
-    They are cached by what the files hold: paths and times say little of it.
+    They are cached by the content of the files, not by paths and times.
     """
     _check_named_once(files, dataset_name)
     source, column = files or dataset_name, arguments.text_column
@@ -119,7 +119,7 @@ def _clean_blocks(files: list[str], columns: list[str]) -> Iterator[dict[str, li
         rows = read_rows(file, column)
         while block := list(itertools.islice(rows, TOGETHER)):
             yield _block(texts_of(file, block, column))
-        yield _block([])  # a data set without a row is none
+        yield _block([])  # `datasets` needs a row
 
 
 def _block(values: list[Any]) -> dict[str, list[str]]:
@@ -148,17 +148,17 @@ def _check_cache(error: Exception) -> None:
 def refuse_streaming(arguments: DataArguments, what: str) -> None:
     """Raise UserError if the key `streaming` is set. what: the purpose that needs all lines, and the remedy."""
     if arguments.streaming:
-        raise UserError(f"`streaming` reads a corpus as training goes on, which does not serve {what}")
+        raise UserError(f"`streaming` reads a corpus during training, and cannot be used {what}")
 
 
 def clean_lines(values: Iterable[Any]) -> tuple[list[str], Counter]:
-    """The usable lines among some, mended; and how many lines have each flaw."""
+    """The usable lines, mended, and how many lines have each flaw."""
     lines, flaws = [], Counter()
     for value in values:
         raw = "" if value is None else str(value)
         kept, unusable = _UNUSABLE.subn("", raw)
         composed = unicodedata.normalize("NFC", kept)
-        text = composed.lstrip("\ufeff").strip()  # a byte order mark inside a file of joined ones
+        text = composed.lstrip("\ufeff").strip()  # joined files have byte order marks inside
         if unusable and unusable >= len(text):
             flaws[UNREADABLE] += 1
         elif not text:
@@ -192,7 +192,7 @@ def check_usable(source: str, flaws: Counter, lines: int) -> None:
 
 
 def nothing_usable(source: str) -> UserError:
-    """The error of a corpus without text."""
+    """The error for a corpus without text."""
     return LocalError(f"{source} has no usable line of text; see `train_file`, `dataset_name`, and `text_column`")
 
 
@@ -220,7 +220,7 @@ class Source:
         return len(self.files)
 
     def blocks(self, file: int) -> Iterator[Sequence[Any]]:
-        """The rows of a file, `block` at a time, as cheap as they come: most workers only read past most of them."""
+        """The rows of a file, `block` at a time, still raw: most workers skip most of them."""
         if self.hub is None:
             rows = read_rows(self.files[file], self.column)
             while block := list(itertools.islice(rows, self.block)):

@@ -1,4 +1,4 @@
-"""Which lines of a corpus are held out, and which stand for all."""
+"""Chooses lines of a corpus: those that are held out, and samples that represent all."""
 
 import logging
 
@@ -9,7 +9,7 @@ from distillation.config.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-SAMPLE = 100_000  # lines or examples that stand for a whole corpus
+SAMPLE = 100_000  # lines or examples that represent a corpus
 
 
 def split_validation(lines: Dataset, validation_lines: int) -> tuple[Dataset, Dataset]:

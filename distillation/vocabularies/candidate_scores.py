@@ -23,8 +23,8 @@ class Candidates:
 
     Tokens with one spelling compete as one token, with the sum of their probabilities: a byte-level teacher has ","
     with and without a space before it, and a WordPiece student writes both alike. The sum is taken before the
-    temperature, so that at any temperature the KL is 0 for the student that has the teacher's probabilities. Summed
-    after it, 0.3 + 0.3 beside 0.4 would teach 0.75 at T = 2, for softening favours what is divided.
+    temperature, so that at any temperature the KL is 0 for the student that has the teacher's probabilities. A sum
+    after it would favour divided tokens: 0.3 + 0.3 beside 0.4 would teach 0.75 at T = 2, and not 0.6.
     """
 
     def __init__(self, ids: Tensor, first: Tensor, make_score: MakeScore, make_rows: MakeRows, device: Device):
@@ -103,7 +103,7 @@ class LogSumExp:
 
     def __call__(self, values: Tensor) -> tuple[Tensor, Pullback]:
         # A value that is more than `below` under the largest of its position counts as `below` under it. Single
-        # precision is faster. On a CPU it costs nothing to ask whether it will do; a GPU would have to wait.
+        # precision is faster. A CPU checks at no cost whether it is enough; a GPU would have to wait for the check.
         dtype, largest, below = values.dtype, values.amax(0), 80
         if values.device.type != "cpu" or (largest - values.amin(0)).max() > below:
             values, below = values.double(), 600

@@ -8,8 +8,8 @@ the tokens that both have. With `reduce` the student reads the teacher's tokens 
   of the pooled places (arXiv 2205.02340);
 * `shared`: the pooled places, over the tokens that both have.
 
-A chunk of positions at a time gives its part of the sum and of the gradient in the scores z, which is
-T (softmax(z / T) - softmax(t / T)): the teacher's logits and the scores never exist for all positions at once.
+Positions are taken in chunks. Each chunk adds to the sum, and to the gradient in the scores z, which is
+T (softmax(z / T) - softmax(t / T)). So the teacher's logits and the scores never exist for all positions at once.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from distillation.losses import softmax_kl_
 from distillation.vocabularies.candidate_scores import Candidates, Pullback, candidates_by_pieces, teacher_rows
 from distillation.vocabularies.mapping import VocabularyMap
 
-CHUNK = 32  # positions: a few buffers of candidates x positions that stay in the allocator's reach
+CHUNK = 32  # positions: buffers (candidates x positions) that are small enough for the allocator to reuse
 GPU_CHUNK = 256  # enough to keep a GPU busy
 
 
@@ -48,7 +48,7 @@ class CandidateKL:
         dtype: of the teacher's logits.
         """
         self.projection, self.temperature = projection, temperature
-        self.how = vocabulary_map if alignment == "reduce" else "shared"  # elsewhere a position has one piece
+        self.how = vocabulary_map if alignment == "reduce" else "shared"  # with `match` a position has one piece
         self.pool = torch.sum if reduce_pooling == "sum" else torch.mean
         make_rows = partial(teacher_rows, projection=projection, device=device, dtype=dtype)
         if vocabulary is None:
@@ -98,7 +98,7 @@ class CandidateKL:
 
 
 class ChunkedCandidateKL(torch.autograd.Function):
-    """T^2 sum_i KL(softmax(t_i / T) || softmax(z_i / T)), z made of values, with its gradient in the values."""
+    """T^2 sum_i KL(softmax(t_i / T) || softmax(z_i / T)), z being the scores of `values`; and its gradient in them."""
 
     @staticmethod
     def forward(ctx, values: Tensor, teacher_states: Tensor, candidates: Candidates, temperature: float) -> Tensor:

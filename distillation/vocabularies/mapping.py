@@ -1,4 +1,4 @@
-"""Two vocabularies, and two tokenizations of one text: what a teacher's tokens are in a student's tokens.
+"""Expresses a teacher's tokens in a student's: of two vocabularies, and of two tokenizations of one text.
 
 Tokens are compared by their surface text and by whether they start a word, whatever a tokenizer writes for that: `##`
 (WordPiece), a leading space in bytes (byte-level BPE), or `▁` (Unigram). Tokenizations are compared by the characters
@@ -19,7 +19,7 @@ from distillation.runs.files import replacing
 Entry = tuple[str, bool]  # surface text, and whether it starts a word
 # Of a text: ids (n,), and spans (n, 2) of the characters where tokens start and end, without space around them.
 Tokens = tuple[Tensor, Tensor]
-FORMAT = 2  # of a saved map: another number makes those that were saved before stale
+FORMAT = 2  # of a saved map; raise it to make saved ones stale
 ROLES = ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
 
 
@@ -41,7 +41,7 @@ class VocabularyMap:
     """
 
     def __init__(self, student_tokenizer: Any, teacher_tokenizer: Any):
-        """Of two fast tokenizers. Raises ValueError where the tokens of one do not say where words start."""
+        """Maps two fast tokenizers. Raises ValueError if the tokens of one do not show where words start."""
         student, teacher = _entries(student_tokenizer), _entries(teacher_tokenizer)
         self.student_size, self.teacher_size = len(student), len(teacher)
         by_role: dict[int, int] = {}
@@ -52,7 +52,7 @@ class VocabularyMap:
         self.special_ids = [(student_id, teacher_id) for teacher_id, student_id in by_role.items()]
         self.surfaces = [entry and entry[0] for entry in teacher]
         marks, teacher_marks = (_marks(t, student + teacher) for t in (student_tokenizer, teacher_tokenizer))
-        # A mark always starts a word for its own tokenizer, which says nothing of the space before it.
+        # For WordPiece a punctuation mark always starts a word, with or without a space before it.
         opens = [e is not None and (e[0][0] in marks or (e[1] and e[0] not in teacher_marks)) for e in teacher]
         self.opens = torch.tensor(opens)
         self.student_opens = torch.tensor([e is None or e[1] or e[0][0] in marks for e in student])
@@ -149,7 +149,7 @@ def tokenized(vocabulary: VocabularyMap, student: Tokens, teacher: Tokens, text:
 
 
 def _alone_on_its_characters(spans: Tensor) -> Tensor:
-    """Whether a token's span is not empty and no other token's: the bytes of one character share theirs."""
+    """Whether a token's span is not empty and belongs to no other token. Bytes of one character share a span."""
     _, index, counts = _keys(spans).unique(return_inverse=True, return_counts=True)
     return (counts[index] == 1) & (spans[:, 1] > spans[:, 0])
 
@@ -162,13 +162,13 @@ def _keys(spans: Tensor) -> Tensor:
 
 
 def vocabulary_size(tokenizer: Any) -> int:
-    """One more than the largest id. `len` is less where the numbers have gaps, as where vocab.txt repeats a line."""
+    """One more than the largest id. `len` is less if ids have gaps, as after a repeated line of vocab.txt."""
     return 1 + max(tokenizer.get_vocab().values())
 
 
 def unreadable(tokenizer: Any) -> list[str]:
-    """The tokens that no text gives, for the normaliser changes them first, such as a capital in lower case; in the
-    order of their ids. None of a tokenizer whose tokens do not say where words begin."""
+    """The tokens that no text can give because the normaliser changes them first, such as capitals to lower case; in
+    the order of their ids. Empty for a tokenizer whose tokens do not show where words begin."""
     normalizer, tokens = tokenizer.backend_tokenizer.normalizer, tokenizer.get_vocab()
     try:
         read = _reader(tokenizer.backend_tokenizer)
@@ -198,7 +198,7 @@ def _entries(tokenizer: Any) -> list[Entry | None]:
             entries[index] = entry
     marks, normalizer = _marks(tokenizer, entries), tokenizer.backend_tokenizer.normalizer
 
-    def is_written(surface: str, opens: bool) -> bool:  # never `##,`, `[unused1]` as one word, a capital in lower case
+    def is_written(surface: str, opens: bool) -> bool:  # not `##,`, `[unused1]`, or a lower-cased capital
         is_one_word = marks.isdisjoint(surface) or (opens and len(surface) == 1)
         return is_one_word and normalised(surface, normalizer) == surface
 
@@ -206,7 +206,7 @@ def _entries(tokenizer: Any) -> list[Entry | None]:
 
 
 def _reader(backend: Any) -> Callable[[str], Entry | None]:
-    """From a token of this kind of tokenizer to its entry."""
+    """The function from a token to its entry, for this kind of tokenizer."""
     kind = type(backend.model).__name__
     prefix = getattr(backend.model, "continuing_subword_prefix", None)
     around = f"{backend.normalizer!r}{backend.pre_tokenizer!r}{backend.decoder!r}"
@@ -218,7 +218,7 @@ def _reader(backend: Any) -> Callable[[str], Entry | None]:
         return lambda token: None if token.startswith("<0x") else (token.removeprefix("▁"), token.startswith("▁"))
     if kind == "WordLevel":
         return lambda token: (token, True)
-    raise ValueError(f"its tokens ({kind}) do not say where words begin: WordPiece, byte-level BPE, or Unigram do")
+    raise ValueError(f"its tokens ({kind}) do not show where words begin: use WordPiece, byte-level BPE, or Unigram")
 
 
 def _bytes_reader() -> Callable[[str], Entry | None]:
@@ -245,7 +245,7 @@ def _marks(tokenizer: Any, entries: Iterable[Entry | None]) -> frozenset[str]:
     normalize = (lambda text: text) if backend.normalizer is None else backend.normalizer.normalize_str
     split = backend.pre_tokenizer.pre_tokenize_str
     characters = {character for entry in entries if entry for character in entry[0]}
-    return frozenset(c for c in characters if len(split(normalize(f"а{c}"))) > 1)  # BERT's normaliser parts ideographs
+    return frozenset(c for c in characters if len(split(normalize(f"а{c}"))) > 1)  # BERT parts ideographs by spaces
 
 
 def _speller(entries: Sequence[Entry | None], marks: frozenset[str]) -> Callable[[str, bool], list[int] | None]:

@@ -1,4 +1,4 @@
-"""What an alignment adds to the examples of a corpus: where two tokenizations of one text meet.
+"""The columns that an alignment adds to examples: where two tokenizations of one text have the same tokens.
 
 * `match`: `matches`, for each of the student's tokens the teacher's (an index into `teacher_input_ids`) that is the
   same token on the same characters, or -1;
@@ -42,7 +42,7 @@ def without_space(text: str, offsets: np.ndarray) -> torch.Tensor:
     """Spans (tokens, 2) without the white space that some tokenizers count among a token's characters."""
     characters = np.flatnonzero(~np.fromiter(map(str.isspace, text), dtype=bool, count=len(text)))
     first, end = np.searchsorted(characters, offsets).T
-    spans = np.repeat(offsets[:, :1], 2, axis=1)  # of nothing but space: empty
+    spans = np.repeat(offsets[:, :1], 2, axis=1)  # white space alone: empty
     filled = end > first
     spans[filled] = np.stack([characters[first[filled]], characters[end[filled] - 1] + 1], axis=1)
     return torch.from_numpy(spans)
@@ -79,7 +79,7 @@ def cut_spellings(
 
 
 def check_compared(examples: Dataset) -> None:
-    """Refuse tokenizers that never meet, and log how often these do; judged by a sample of `SAMPLE` examples."""
+    """Raise UserError for tokenizers with nothing to compare, and log how much there is, in `SAMPLE` examples."""
     sample = evenly_spaced(examples, SAMPLE).with_format("numpy")
     by_match = "matches" in sample.column_names
     compared = np.concatenate(sample["matches" if by_match else "comparable"][:])
@@ -89,6 +89,6 @@ def check_compared(examples: Dataset) -> None:
     logger.info("%.1f %% of the %s, on the same characters", 100 * share, whose)
     if not share:
         raise UserError(
-            "on this corpus `student_vocabulary` and the teacher's tokenizer never meet: train a vocabulary on this "
-            "corpus with run_vocabulary.py, cased and accented as the teacher's is"
+            "on this corpus `student_vocabulary` and the teacher's tokenizer have no token in common: train a "
+            "vocabulary on this corpus with run_vocabulary.py, cased and accented as the teacher's is"
         )

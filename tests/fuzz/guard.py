@@ -78,7 +78,7 @@ def watch(call: Callable[[], Any], folder: Path, caches: Sequence[Path], limit: 
 def _faults_of_files(before: dict[str, tuple], after: dict[str, tuple], outcome: str, message: str) -> list[str]:
     new = sorted(after.keys() - before.keys())
     # A run whose weights break has begun: it leaves its recipe.
-    begun = ("output", "output/recipe.json") if "no numbers" in message else ()
+    begun = ("output", "output/recipe.json") if "not finite" in message else ()
     faults = [f"refused, and left {name}" for name in new if outcome == REFUSED and name not in begun]
     faults += [f"wrote {name} into its working folder" for name in new if name.startswith("work/")]
     faults += [f"ran what was planted: {name}" for name in new if Path(name).name == EXECUTED]

@@ -10,7 +10,7 @@ from torch._utils import ExceptionWrapper
 from distillation.config.errors import LAUNCHED, LocalError, Stopped, UserError, cli_entry, one_line
 
 LONG = f"file.txt:1: expected a tag, got {'x' * 20_000}; a blank line ends a sentence"
-FULL = "error: '/a' cannot be written (full): make room, or name another\n"
+FULL = "error: '/a' cannot be written (full): make room, or name another place\n"
 
 
 def from_a_worker(error):

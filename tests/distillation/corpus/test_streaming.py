@@ -260,4 +260,4 @@ def test_what_needs_the_whole_corpus_refuses_a_stream(tmp_path, corpus_file, cap
     place = "--model_name_or_path" if script is run_evaluation else "--output_dir"
     with pytest.raises(SystemExit):
         script.main([place, str(tmp_path), "--train_file", str(corpus_file), "--streaming", "true"])
-    assert "`streaming` reads a corpus as training goes on" in capsys.readouterr().err
+    assert "`streaming` reads a corpus during training" in capsys.readouterr().err

@@ -73,7 +73,7 @@ def test_runs_that_cannot_be_told(student, tuned, tmp_path):
     for second, message in (
         ({}, "a and .*b both have"),
         ({"weights": "of another"}, "b began with other weights"),  # to distil once more is the most ordinary thing
-        ({"test_f1": "x"}, "b/all_results.json is not as results are"),
+        ({"test_f1": "x"}, "b/all_results.json does not have the form of a result file"),
     ):
         tuned("b", **second)
         with pytest.raises(UserError, match=message):
@@ -82,7 +82,7 @@ def test_runs_that_cannot_be_told(student, tuned, tmp_path):
 
 def test_what_holds_no_results_is_a_sentence(student, tmp_path):
     write_json(tmp_path / "folder" / "export.json", {"rows": 1})
-    with pytest.raises(UserError, match="export.json is not as results are"):
+    with pytest.raises(UserError, match="export.json does not have the form of a result file"):
         gather(student, RESULTS, [tmp_path / "folder" / "export.json"])
     with pytest.raises(UserError, match="`onnx`"):
         exported(student, tmp_path / "folder")

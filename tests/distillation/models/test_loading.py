@@ -170,7 +170,7 @@ def test_tokenizers_that_do_not_serve(make_checkpoint, monkeypatch):
 def test_padding_that_positions_are_counted_from_must_be_one(make_checkpoint):
     """RoBERTa would read every position one off."""
     folder = str(make_checkpoint("Roberta", pad_token_id=1))
-    refused("pads with token 0 by its .* 1 by its", loading.load_tokenizer_of, classifier(folder), folder, "model")
+    refused("has padding token 0 in its .* 1 in its", loading.load_tokenizer_of, classifier(folder), folder, "model")
 
 
 @pytest.mark.parametrize("architecture", ["Bert", "Roberta"])
@@ -219,7 +219,7 @@ def test_weights_inside_layers_that_nothing_reads(head, make_checkpoint, caplog)
     assert not caplog.messages
     save_file(weights | {f"{prefix}embeddings.segments.weight": torch.ones(2)}, path, {"format": "pt"})
     classifier(folder)
-    assert "nothing reads its weights" in caplog.text and "embeddings.segments" in caplog.text
+    assert "the model does not use its weights" in caplog.text and "embeddings.segments" in caplog.text
     save_file(weights, path, {"format": "pt"})
     edit(folder / "config.json", num_hidden_layers=1)
     refused("`model`.* has 16 weights in .*encoder.layer.1.*mend the number of layers", classifier, folder)

@@ -136,7 +136,7 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
     for message, options in (
         (r"the loss `loss` is (nan|inf) by step 3: .*lower `learning_rate`", dict(logging_steps=3, save_steps=50)),
         ("the loss `train_loss` is", dict(logging_steps=50, save_strategy="no")),
-        ("after step 2 some weights are no numbers", dict(logging_steps=50)),
+        ("after step 2 some weights are not finite", dict(logging_steps=50)),
     ):
         with pytest.raises(UserError, match=message):
             train(tmp_path, learning_rate=1e38, lr_scheduler_type="constant", **options)

@@ -307,7 +307,7 @@ def test_a_tokenizer_that_hides_where_words_start_is_refused(tokenizer):
     """Guessed word starts would pair the wrong tokens."""
     plain = _bare(models.BPE(vocab={"а": 0, "б": 1, "аб": 2}, merges=[("а", "б")]))
     for pair in ((tokenizer, plain), (plain, tokenizer)):
-        with pytest.raises(UserError, match="`student_vocabulary`.*do not say where words begin"):
+        with pytest.raises(UserError, match="`student_vocabulary`.*do not show where words begin"):
             map_vocabularies(*pair)
 
 
