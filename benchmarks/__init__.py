@@ -1,1 +1,1 @@
-"""Stage 3: what checkpoints are worth: quality, size, and speed."""
+"""Stage 3: measures the quality, size, and speed of checkpoints, and exports them."""

@@ -1,12 +1,12 @@
-"""Which architectures of transformers serve as teachers: a tiny random model of each is tried.
+"""Tries which architectures of transformers can be teachers, with a tiny random model of each.
 
 python benchmarks/architectures.py --output architectures.json
 python benchmarks/architectures.py --names bert deberta-v2
 
-One line of the table for all architectures with the same outcome; `--output` has the sentence that says why not.
+The table has one line for all architectures with the same outcome. `--output` has the reasons of each "no".
 * `evaluates`: run_evaluation.py reads it;
 * `distils`: run.py learns from it without attention maps (`weight_attention: 0`); `with maps`: from these too;
-* `gives layers`: the student's layers start from its layers, else from random ones;
+* `gives layers`: the student's layers start from its layers, and not from random weights;
 * `exports`: export.py makes an int8 file of it.
 """
 
@@ -32,10 +32,10 @@ COLUMNS = ("evaluates", "distils", "with maps", "gives layers", "exports")
 SHAPE = dict(
     hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, max_position_embeddings=66
 )
-ROBERTA = {"pad_token_id": 1}  # positions are counted behind it
+ROBERTA = {"pad_token_id": 1}  # positions are counted from it on
 XLM = dict(emb_dim=32, n_layers=2, n_heads=4, n_langs=1, pad_index=0)
-# The architectures that read text, by their `model_type`, and what a tiny config of each needs besides `SHAPE`;
-# None takes out what is in it.
+# The architectures that read text, by their `model_type`, and the values that a tiny config of each needs besides
+# `SHAPE`; None removes a value of `SHAPE`.
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "albert": {"embedding_size": 16},
     "bert": {},
@@ -96,8 +96,8 @@ TINY += ["--student_attention_heads", "4", "--save_strategy", "no", "--report_to
 class ArchitectureArguments:
     """Which architectures are tried."""
 
-    names: list[str] = key([], "Values of `model_type`; all unless given.")
-    output: str | None = key(None, "JSON file for what was found.")
+    names: list[str] = key([], "Values of `model_type`; by default all.")
+    output: str | None = key(None, "JSON file for the outcomes.")
 
     def __post_init__(self):
         if unknown := sorted(set(self.names) - set(ARCHITECTURES)):
@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, str]]:
         for name in arguments.names or ARCHITECTURES:
             try:
                 teacher = make_teacher(name, Path(folder, name))
-            except Exception as error:  # this version of transformers has no such model, or makes none of this config
+            except Exception as error:  # this version of transformers lacks it, or rejects this config
                 found[name] = {"evaluates": f"not tried: {one_line(error)}"}
             else:
                 found[name] = outcomes(name, teacher, corpus)
@@ -155,7 +155,7 @@ def make_teacher(name: str, folder: Path) -> Path:
 
 
 def outcomes(name: str, teacher: Path, corpus: Path) -> dict[str, str]:
-    """What becomes of all that is tried."""
+    """The outcome of everything that is tried with one teacher."""
     from distillation.models.initialisation import COPIED
 
     model, text = ["--model_name_or_path", str(teacher)], ["--validation_file", str(corpus), "--max_length", "32"]
@@ -172,7 +172,7 @@ def outcomes(name: str, teacher: Path, corpus: Path) -> dict[str, str]:
 
 
 def outcome(script: str, argv: list[str]) -> str:
-    """Of a script, run in this process: `yes`, or `no` and the sentence why not; `fault` where there is none."""
+    """Runs a script in this process: `yes`, `no` with the UserError's sentence, or `fault` for any other error."""
     logging.disable(logging.WARNING)
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):

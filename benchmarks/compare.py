@@ -1,10 +1,10 @@
-"""Is one model better than another, or is it chance? Differences on every task that both were fine-tuned on.
+"""Is one model better than another, or is the difference chance? Compares them on every task that both share.
 
 python benchmarks/compare.py --models outputs/small outputs/tiny --baseline outputs/small-mlm
 python benchmarks/compare.py --models outputs/small --baseline outputs/small-mlm --held_out evaluation.json
 
-A model is a folder: all runs of finetuning/ below it are its own. Runs with several seeds are compared by their mean;
-of several learning rates the one that is best on the validation part counts.
+A model is a folder with all of its runs of finetuning/. Runs with several seeds are compared by their mean. Of several
+learning rates, the one that is best on the validation part is taken.
 """
 
 import json
@@ -23,12 +23,12 @@ from distillation.config.recipe import parse_recipe
 from distillation.runs.files import RESULTS, as_written, markdown_table, mean_text, read_json
 
 PREDICTIONS = "test_predictions.jsonl"
-ALIKE = 1  # points: models are called alike if all of the interval is within this, either way
+ALIKE = 1  # points: two models are called alike if the whole interval lies within -1 and 1
 NOTE = (
-    "Paired bootstrap over test examples and seeds. Each pair stands for itself: of twenty pairs of equal models, one "
-    "will look different. Seeds count as independent, also those that start from the same checkpoint. Intervals of "
-    "few seeds are too narrow: where a seed alone moves a score by 6 points, 72 % of those of two seeds hold the true "
-    "difference and not 95 %; where it moves none, 99 %."
+    "Paired bootstrap over test examples and seeds. No correction is made for several comparisons: of twenty pairs of "
+    "equal models, one will look different. Seeds count as independent, also those that start from the same "
+    "checkpoint. Intervals of few seeds are too narrow. If the seed alone moves a score by 6 points, 72 % of the "
+    "intervals of two seeds hold the true difference, and not 95 %; if the seed moves nothing, 99 % do."
 )
 
 
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def task_table(models: Sequence[Path], baseline: Path) -> str:
-    """A row a model and a task that it shares with the baseline; empty without any."""
+    """A row for each model and each task that it shares with the baseline; empty if there is none."""
     reference = runs_of(baseline)
     rows = [
         [f"{model.name} - {baseline.name}", task, *cells(runs, reference[task])]
@@ -81,9 +81,9 @@ def task_table(models: Sequence[Path], baseline: Path) -> str:
 
 
 def runs_of(model: Path) -> dict[str, list[Run]]:
-    """The runs below a folder by their task: those of the learning rate with the best mean on the validation part.
+    """The runs below a folder, by task. Only those of the learning rate with the best mean on the validation part.
 
-    Raises UserError for two runs that differ in nothing.
+    Raises UserError for two runs with the same task, learning rate, and seed.
     """
     found: dict[str, dict[float, dict[int, Run]]] = {}
     for path in sorted(file.parent for file in model.rglob(PREDICTIONS)):
@@ -132,7 +132,7 @@ def cells(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
 
 
 def verdict(low: float, high: float) -> str:
-    """What an interval, in points, says."""
+    """The verdict on an interval in points."""
     if max(-low, high) <= ALIKE:
         return "alike"
     return "within chance" if low <= 0 <= high else "different"

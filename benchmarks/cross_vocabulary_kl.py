@@ -2,10 +2,10 @@
 
 python benchmarks/cross_vocabulary_kl.py --output kl.json
 
-A call goes from the student's logits to their gradient, in fp32; all get the same teacher logits. The student has one
-piece a position, and for `ordered` k rows at a position whose teacher token has k pieces, with tokens drawn by
-frequency. Vocabularies are drawn at random; a token's frequency is that of its place in the vocabulary.
-`timing/measure.py` says how time and memory are measured, `timing/kl_baselines.py` what is compared with.
+A call computes the gradient of the student's logits from these logits, in fp32. All ways get the same teacher logits.
+The student has one piece at each position; for `ordered` it has k rows where the teacher's token has k pieces, and
+tokens are drawn by frequency. Vocabularies are random; a token's place in the vocabulary is its rank in frequency.
+`timing/measure.py` measures time and memory, `timing/kl_baselines.py` has the other ways.
 """
 
 import sys
@@ -35,7 +35,7 @@ DENSE = 4 * 2**30  # bytes: a larger dense matrix is left out
 
 @dataclass
 class KLArguments:
-    """Sizes."""
+    """The sizes that are measured, and the device."""
 
     teacher_size: int = key(119_547, "Tokens of the teacher's vocabulary.", least=1)
     student_sizes: list[int] = key([5031, 30_522], "Tokens of the student's.", least=1)
@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         vocabulary = RandomMap(arguments.teacher_size, size)
         for positions in arguments.positions:
             measured = timings.side_by_side(ways(vocabulary, positions, device), timing.rounds, device)
-            for way, found in measured.items():  # the project's own have their ratios to the others
+            for way, found in measured.items():  # the project's own ways get their ratios to the others
                 row = {"student_size": size, "positions": positions, "way": way, **found}
                 others = [] if way in AIMS else [other for other in AIMS if other in measured]
                 faster = {other: time_ratio(found["seconds"], measured[other]["seconds"]) for other in others}
@@ -101,7 +101,7 @@ def ways(vocabulary: "RandomMap", positions: int, device: "torch.device") -> dic
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Medians with the least and the largest, and how many times as fast the project's are as each of the others."""
+    """Medians with the least and the largest, and how many times as fast the project's ways are as the others."""
     head = ["student vocabulary", "positions", "way", "ms", "peak MiB"]
     head += [f"times as fast as {name} (aim {aim})" for name, aim in AIMS.items()]
     cells = []

@@ -3,9 +3,10 @@
 python benchmarks/export.py --model_name_or_path outputs/tiny-5k --output_dir outputs/tiny-5k-int8 \\
     --validation_file held_out.txt
 
-Masked LMs, and models for classification, tagging, questions, and choices. A masked LM is checked on hidden words of
-`validation_file`. A model that was fine-tuned on a benchmark is checked by the benchmark's metric on the part that it
-reports, from where its data were, or from `data_dir`; any other on lines of `validation_file`.
+It takes masked LMs, and models for classification, tagging, question answering, and multiple choice. A masked LM is
+checked on hidden words of `validation_file`. A model that was fine-tuned on a benchmark is checked by the benchmark's
+metric on the part that the benchmark reports; the data are read from where the fine-tuning read them, or from
+`data_dir`. Any other model is checked on lines of `validation_file`.
 """
 
 import sys
@@ -28,14 +29,14 @@ MODELS = ("model.onnx", "openvino_model.xml", "openvino_model.bin")  # of all fo
 
 @dataclass
 class ExportArguments:
-    """What becomes what, and how it is checked."""
+    """The checkpoint, the folder, and the text or data that the export is checked on."""
 
     model_name_or_path: str = key(REQUIRED, "Checkpoint: a folder or Hub id.", path="source")
-    output_dir: str = key(REQUIRED, "Folder to deploy: new, or of an earlier export, whose files are replaced.")
-    backend: FORMATS = key("onnx-int8", "What the model becomes.")
+    output_dir: str = key(REQUIRED, "Folder to deploy: a new one, or an earlier export to replace.")
+    backend: FORMATS = key("onnx-int8", "Format of the exported model.")
     validation_file: str = key("demo", "Text to check it on: a corpus, or `demo`.", path="corpus")
-    data_dir: str | None = key(None, "Where the data of its benchmark are now.", path="source")
-    max_length: int = key(128, "Tokens of a line when it is checked.", least=8)
+    data_dir: str | None = key(None, "Folder of the benchmark's data, if they have moved.", path="source")
+    max_length: int = key(128, "Tokens of a line in the check.", least=8)
 
     def __post_init__(self):
         folder = Path(self.output_dir)
@@ -45,13 +46,13 @@ class ExportArguments:
 
 @cli_entry
 def main(argv: list[str] | None = None) -> dict[str, Any]:
-    """Export, check, write; what was found."""
+    """Export, check, and write; returns the content of `export.json`."""
     (arguments,) = parse_recipe(ExportArguments, argv=argv)
     BACKENDS[arguments.backend].check("cpu")
     from benchmarks.backends.deployment import Source, write
 
     source = Source(arguments)
-    folder = Path(arguments.output_dir).resolve()  # a link may lead to a folder that is not there yet
+    folder = Path(arguments.output_dir).resolve()  # a link may point to a folder that does not exist yet
     with replacing(folder, last=Path(BACKENDS[arguments.backend].file).stem, obsolete=MODELS) as draft:
         draft.mkdir()
         found = write(source, arguments, draft)
@@ -60,14 +61,14 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
 
 
 def report(found: dict[str, Any], folder: str) -> None:
-    """Print what a person wants to know."""
+    """Print sizes, and the comparison with PyTorch."""
     print(f"{folder}: {sum(found['bytes'].values()) / 1e6:.2f} MB")
     for name, size in found["bytes"].items():
         print(f"  {name:28}{size / 1e6:>8.2f} MB")
     print(f"logits differ by {found['largest_difference']:.2g} at most")
     print(f"{found['agreement']:.2%} of {found['compared']} agree")
     for name, value in found.get("pytorch", {}).items():
-        if isinstance(value, float):  # not how much was compared
+        if isinstance(value, float):  # counts are left out
             print(f"  {name:28}{value:>10.4f} in PyTorch{found['exported'][name]:>10.4f} exported")
 
 

@@ -1,15 +1,15 @@
-"""How small and how fast models are: size, latency, throughput, and memory, by several backends.
+"""Measures models with several backends: size on disk, latency, throughput, and memory.
 
 python benchmarks/inference.py --models outputs/tiny-5k DeepPavlov/rubert-base-cased-conversational
 python benchmarks/inference.py --backends torch onnx-int8 --batch_sizes 1 16 --sequence_lengths 512 --output speed.json
 
-A model is a folder, a Hub id, a recipe, or a shape (`benchmarks/shapes`); the latter two have random weights, which
-are as fast as trained ones. Without `--models` the systems of the DistilRuBERT model cards are measured by their
-protocol: random sequences of 512 tokens, alone (latency) and 16 together (throughput).
+A model is a folder, a Hub id, a recipe, or a shape (`benchmarks/shapes`). Recipes and shapes get random weights, which
+are as fast as trained ones. Without `--models` the models of the DistilRuBERT cards are measured as the cards do: on
+random sequences of 512 tokens, alone (latency) and 16 together (throughput).
 
-In each round every row runs in a new process, in turn with all others. A time is the median of the rounds' medians,
-with the least and the largest. Peak memory is that of the model and its call, without libraries. `timing/measure.py`
-says when rounds are no figure, `timing/roofline.py` what the bound is.
+In each round every row of the table runs once, in a new process. A time is the median of the rounds' medians, with the
+least and the largest. Peak memory is that of the model and its call, without libraries. `timing/measure.py` says which
+rounds differ too much to count, `timing/roofline.py` defines the bound.
 """
 
 import sys
@@ -31,14 +31,16 @@ from distillation.config.recipe import parse_recipe
 class InferenceArguments:
     """Models, and how each is run."""
 
-    models: list[str] = key([], "Folders, Hub ids, or YAML files; the published systems unless given.", path="source")
-    heads: list[Literal["encoder", "masked-lm", "classification"]] = key(["encoder"], "What stands on the encoder.")
-    backends: list[Literal[tuple(BACKENDS)]] = key(["torch", "onnx", "onnx-int8"], "What runs the model.")
+    models: list[str] = key([], "Folders, Hub ids, or YAML files; by default the published models.", path="source")
+    heads: list[Literal["encoder", "masked-lm", "classification"]] = key(["encoder"], "Heads to put on the encoder.")
+    backends: list[Literal[tuple(BACKENDS)]] = key(
+        ["torch", "onnx", "onnx-int8"], "Runtimes and precisions of the model."
+    )
     batch_sizes: list[int] = key([1, 16], "Sequences together.", least=1)
     sequence_lengths: list[int] = key([512], "Tokens of a sequence.", least=1)
     device: Literal["cpu", "cuda"] = key("cpu", "What it runs on.")
-    threads: int | None = key(None, "Of a CPU; unless given, as many as PyTorch takes.", least=1)
-    seconds: float = key(1.0, "At least so long a row runs in each round.", least=0)
+    threads: int | None = key(None, "CPU threads; by default as many as PyTorch takes.", least=1)
+    seconds: float = key(1.0, "Least time that a row runs in each round.", least=0)
 
 
 @cli_entry

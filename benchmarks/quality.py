@@ -1,4 +1,4 @@
-"""Does distillation pay? Train one student in several ways, with several seeds each, and compare on held-out text.
+"""Does distillation help? Trains one student in several ways, with several seeds each; compares on held-out text.
 
 python benchmarks/quality.py --config distillation/recipes/demo.yaml --seeds 0 1 2 --output_dir outputs/quality
 python benchmarks/quality.py --config distillation/recipes/demo-match.yaml \\
@@ -46,9 +46,9 @@ class QualityArguments:
     """Which runs, and where they go."""
 
     variants: list[str] = key(
-        list(VARIANTS), "Ways to train, or what to change in the recipe, as in temperature=1,weight_kl=4."
+        list(VARIANTS), "Ways to train, or changes of the recipe, as in temperature=1,weight_kl=4."
     )
-    seeds: list[int] = key([0, 1, 2], "A run of each variant for each.")
+    seeds: list[int] = key([0, 1, 2], "Seeds; each variant runs once for each.")
     output_dir: Path = key(Path("outputs/quality"), "Folder for the runs and the table.")
 
     def __post_init__(self):
@@ -60,9 +60,9 @@ class QualityArguments:
 
 @cli_entry
 def main(argv: list[str] | None = None) -> None:
-    """Train what is not there yet, and print the table.
+    """Train the runs that do not exist yet, and print the table.
 
-    Raises UserError for a recipe that no run could follow, before the first one.
+    Raises UserError for a wrong recipe before the first run.
     """
     recipe_keys = [name for one in ARGUMENTS for name in one.__dataclass_fields__]
     parser = KeyParser(QualityArguments, further=[*recipe_keys, *field_names()])
@@ -91,7 +91,7 @@ def command(variant: str, seed: int, recipe: list[str], output_dir: Path) -> lis
 
 
 def results_of(folder: Path, words: list[str]) -> dict[str, Any]:
-    """The results of a run, which is trained unless they are there.
+    """The results of a run. It is trained if it has none.
 
     Raises UserError for a run that fails, and for a folder that another command made.
     """
@@ -116,7 +116,7 @@ def results_of(folder: Path, words: list[str]) -> dict[str, Any]:
 
 @contextmanager
 def printed_to(log: Path) -> Iterator[None]:
-    """Send everything that is printed to a file, also what loggers print that hold an open stream."""
+    """Send all output to a file, also that of loggers that opened the stream earlier."""
 
     def point_to(*files: int) -> None:
         sys.stdout.flush()
@@ -133,8 +133,8 @@ def printed_to(log: Path) -> Iterator[None]:
 
 
 def summarise(results: Mapping[tuple[str, int], Mapping[str, Any]]) -> list[Variant]:
-    """The rows of the table. The teacher and the student before training are those of the first run: all runs have
-    the same."""
+    """The rows of the table. All runs have the same teacher and the same student before training: those of the first
+    run are shown."""
     first = next(iter(results.values()))
     rows = [Variant("teacher", "", first["teacher_parameters"], "", figures_of("teacher", [first]))]
     rows.append(Variant("student before", "", first["parameters"], 0, figures_of("student_before", [first])))

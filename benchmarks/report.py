@@ -17,15 +17,17 @@ from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 from distillation.runs.files import RESULTS, as_written, find_runs, mean_and_deviation, read_json, write_text
 
-HELD_OUT = """Held-out text with complete words hidden; losses in nats. Losses per token depend on the vocabulary. Runs
-that differ in their seed alone are one row: mean ± standard deviation."""
-CURVES = "The loss and its terms in training: mean and standard deviation over runs; dots are of held-out text."
+HELD_OUT = """Whole words of held-out text are hidden. Losses are in nats; losses per token depend on the vocabulary.
+Runs that differ only in their seed are one row: mean ± standard deviation."""
+CURVES = (
+    "The loss and its terms in training: mean and standard deviation over runs. Dots are measured on held-out text."
+)
 SCORES = "Scores on the test parts, in per cent; mean ± standard deviation over seeds."
 SPEED = (
-    'Times as fast as the largest model by "torch". A spread comes from a busy machine: measure again on idle cores.'
+    'Speed is relative to the largest model by "torch". A spread means a busy machine: measure again on idle cores.'
 )
-SIZES = "Size on disk against the time of one answer: a point a model and backend."
-QUALITY = "A point a model, its standard deviation over seeds as a line."
+SIZES = "Size on disk against the time of one answer. Each point is a model with a backend."
+QUALITY = "Each point is a model; a line shows its standard deviation over seeds."
 
 
 @dataclass

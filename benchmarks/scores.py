@@ -1,4 +1,4 @@
-"""Fine-tuned models side by side: a row a model, a column a task with the metric that the benchmark goes by.
+"""A table of fine-tuned models: a row for each model, a column for each task with the benchmark's primary metric.
 
 python benchmarks/scores.py outputs/demo/finetuned
 """
@@ -26,7 +26,7 @@ class ScoresArguments:
 
 
 class Score(NamedTuple):
-    """Of a model on the test part of a task, in per cent; deviation: over seeds, None for one seed."""
+    """A model's score on the test part of a task, in per cent. deviation: over seeds; None for one seed."""
 
     model: str
     task: str  # and its metric
@@ -50,8 +50,8 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def scores(runs: Mapping[Path, Mapping[str, Any]]) -> list[Score]:
-    """Of the fine-tuning runs among these. A model is called by its checkpoint, by the whole path if others have the
-    same name, and by what was special.
+    """The scores of the fine-tuning runs among these. A model is named after its checkpoint (by the whole path if two
+    have the same name), with "random weights" or "with a task teacher" added.
 
     Raises UserError for two runs of one model on one task, and for results that lack something.
     """

@@ -1,17 +1,18 @@
-"""What a training step costs, beside the least that it could.
+"""Measures the time and memory of a training step, and a lower bound (floor) of both.
 
 python benchmarks/training_step.py --cached --output steps.json
 python benchmarks/training_step.py --recipes tiny-5k --teacher_name_or_path T --student_vocabulary V --train_file F
 
-Each recipe is a trainer as distillation/run.py builds it, with the recipe's student. Unless the command line or a
-recipe of one's own names a teacher and a corpus, the teacher has the published shape and random weights, the text is
-of a synthetic language, and a batch has 8 examples of 128 tokens. Any key of a recipe may follow. What is measured, in
-turns in one process (`timing/step.py`, `timing/measure.py`):
+For each recipe the trainer is built as distillation/run.py builds it. The command line, or a recipe file of your own,
+may name a teacher and a corpus. Otherwise the teacher has the published shape and random weights, the text is in a
+synthetic language, and a batch has 8 examples of 128 tokens. Any key of a recipe may follow. These parts are measured
+in turns in one process (`timing/step.py`, `timing/measure.py`):
 
-* `step`: all that the Trainer does from examples to gradients; beside it its `input pipeline`, and the `optimiser`;
-* `floor`: the same teacher and student, forward and backward, with their heads at the positions and rows that the
-  losses need: no loss, alignment, logging, or input pipeline;
-* with `--cached`, `cached`: the step that reads a teacher cache, which is filled first.
+* `step`: everything that the Trainer does from examples to gradients. Its `input pipeline`, and the `optimiser`, are
+  also measured alone;
+* `floor`: only the forward and backward passes of the same teacher and student, with their heads at the positions and
+  rows that the losses need. No loss, alignment, logging, or input pipeline;
+* `cached`, with `--cached`: the step with a teacher cache, which is filled first.
 """
 
 import statistics
@@ -33,7 +34,7 @@ from distillation.config.recipe import parse_recipe, read_recipe
 from distillation.config.training import field_names
 from distillation.runs.files import markdown_table
 
-SIZES = {"max_length": "128", "per_device_train_batch_size": "8"}  # unless a recipe of one's own has them
+SIZES = {"max_length": "128", "per_device_train_batch_size": "8"}  # unless a recipe of your own has them
 ONE_STEP = {"gradient_accumulation_steps": "1", "max_steps": "1", "eval_strategy": "no", "save_strategy": "no"}
 ONE_STEP |= {"disable_tqdm": "true"}
 DEFAULT = ["distilrubert-small-cased-conversational", "tiny-5k", "tiny-5k:reduce"]
@@ -46,10 +47,10 @@ class StepArguments:
     """Which steps are measured."""
 
     recipes: list[str] = key(
-        DEFAULT, "Names in distillation/recipes, or YAML files; `:ALIGNMENT` and `:KEY=VALUE` behind them change it."
+        DEFAULT, "Names in distillation/recipes, or YAML files; `:ALIGNMENT` and `:KEY=VALUE` after one change it."
     )
-    teacher_shape: Path = key(TEACHER, "YAML file: of the teacher where none is named.", path="source")
-    cached: bool = key(False, "Also the step that reads a teacher cache.")
+    teacher_shape: Path = key(TEACHER, "YAML file with the shape of the teacher, if none is named.", path="source")
+    cached: bool = key(False, "Also measure the step with a teacher cache.")
 
 
 @cli_entry
@@ -85,11 +86,11 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
 
 
 def command(name: str, changes: Mapping[str, Sequence[str]], folder: Path) -> list[str]:
-    """The command line of a run. Each input that is not named gets an empty place in `folder`, to be filled."""
+    """The command line of a run. An input that is not named is an empty file or folder in `folder`, filled later."""
     recipe, *own = name.split(":")
     path = Path(recipe) if recipe.endswith(".yaml") else RECIPES / f"{recipe}.yaml"
     keys = read_recipe(path, "--recipes")
-    named = set(changes) | (set() if path.parent == RECIPES else keys.keys())  # inputs of one's own recipe are there
+    named = set(changes) | (set() if path.parent == RECIPES else keys.keys())  # your own recipe's inputs exist
     values = {key: value for key, value in SIZES.items() if key not in named} | ONE_STEP
     values |= {"output_dir": str(folder / "output")}
     for name, place in {

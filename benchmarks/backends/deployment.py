@@ -1,4 +1,4 @@
-"""A checkpoint as a folder to deploy: model, tokenizer, config, and how far the model is from the original."""
+"""Writes a checkpoint as a folder to deploy (model, tokenizer, config), and compares the model with the original."""
 
 import copy
 import logging
@@ -37,7 +37,7 @@ HEADS = (MASKED_LM, "ForSequenceClassification", "ForTokenClassification", QUEST
 KEY = "model_name_or_path"
 LINES = 500  # of the validation file
 SAMPLES = 64  # lines from which int8 scales are taken, two a batch
-TEXTS = ("да", "Мама мыла раму, а папа читал газету.")  # of unlike lengths
+TEXTS = ("да", "Мама мыла раму, а папа читал газету.")  # of different lengths
 BATCH_SIZE = 16
 NO_ANSWER = -1e4  # the score of padding to be an end of an answer
 
@@ -45,11 +45,11 @@ logger = logging.getLogger(__name__)
 
 
 class Source:
-    """What is exported: a model with the head that it has, its tokenizer, and lines of text to check on.
+    """The model to export with its own head, its tokenizer, and lines of text to check it on.
 
-    `run`: the results of the benchmark that the model was fine-tuned on, with where its data are, or None.
+    `run`: the results of the benchmark that the model was fine-tuned on, with the `data_dir` of its data, or None.
 
-    Raises UserError for what cannot be loaded, has another head, or gets a `data_dir` without such a benchmark.
+    Raises UserError for a model that cannot be loaded or has another head, and for a `data_dir` without a benchmark.
     """
 
     def __init__(self, arguments: "ExportArguments"):
@@ -69,16 +69,14 @@ class Source:
             recipe = results.get("recipe") or {}
             self.run = results | {"recipe": recipe, "data_dir": arguments.data_dir or recipe.get("data_dir")}
         elif arguments.data_dir:
-            raise UserError(
-                f"`data_dir` is of no use: {path} does not tell of which benchmark of finetuning/ it would be"
-            )
+            raise UserError(f"`data_dir` cannot be used: {path} names no benchmark of finetuning/; leave it out")
 
 
 class Deployed(nn.Module):
     """Calls an exported model as if it were the original, on the CPU."""
 
     def __init__(self, run: Run, model: PreTrainedModel, inputs: Sequence[str]):
-        """inputs: the names of those that the exported model takes."""
+        """inputs: the names of the exported model's inputs."""
         super().__init__()
         self.run, self.config, self.inputs = run, model.config, inputs
         self.names = OUTPUTS[2:] if model.config.architectures[0].endswith(QUESTIONS) else OUTPUTS[1:2]
@@ -89,7 +87,7 @@ class Deployed(nn.Module):
 
 
 def write(source: Source, arguments: "ExportArguments", folder: Path) -> dict[str, Any]:
-    """Write the folder; the content of its `export.json`."""
+    """Write the folder; returns the content of its `export.json`."""
     backend = BACKENDS[arguments.backend]
     samples = samples_of(source)
     backend.build(source.model, samples, folder)
@@ -100,9 +98,9 @@ def write(source: Source, arguments: "ExportArguments", folder: Path) -> dict[st
     weights = Path(arguments.model_name_or_path, WEIGHTS)
     found = {
         "model": arguments.model_name_or_path,
-        "weights": sha256(weights) if weights.is_file() else None,  # of a model on the Hub they are not known here
+        "weights": sha256(weights) if weights.is_file() else None,  # of a model on the Hub the file is not here
         "backend": arguments.backend,
-        "runtimes_tried": [f"{backend.runtime} {version(backend.runtime)}"],  # what has opened this very file
+        "runtimes_tried": [f"{backend.runtime} {version(backend.runtime)}"],  # those that have opened this file
         "parameters": source.model.num_parameters(),
         "bytes": sizes,
         **compare(source, deployed, may_use_lines=not arguments.data_dir),
@@ -125,9 +123,9 @@ def samples_of(source: Source) -> list[Arrays]:
 
 
 def compare(source: Source, deployed: Deployed, may_use_lines: bool) -> dict[str, Any]:
-    """How far the exported model is from the original, by the means that fit the model.
+    """How far the exported model is from the original, by the comparison that fits the model.
 
-    Raises UserError for data of its benchmark that cannot be read, unless lines of text will do instead.
+    Raises UserError if the data of its benchmark cannot be read, unless lines of text may replace them.
     """
     if source.head.endswith(MASKED_LM):
         return _compare_masked_lm(source, deployed)
@@ -140,12 +138,14 @@ def compare(source: Source, deployed: Deployed, may_use_lines: bool) -> dict[str
         except UserError as error:
             if not may_use_lines:
                 raise
-            logger.warning("checked on lines of text, for its benchmark cannot be read (name `data_dir`): %s", error)
+            logger.warning(
+                "checked on lines of text, because its benchmark cannot be read (name `data_dir`): %s", error
+            )
     return _compare_on_lines(source, deployed)
 
 
 class Comparison:
-    """differences: the largest of some logits each; alike: whether predictions agree."""
+    """differences: the largest difference of logits in each batch; alike: whether predictions agree."""
 
     def __init__(self):
         self.differences: list[float] = []
@@ -153,12 +153,12 @@ class Comparison:
 
     def add(self, exported: Tensor, original: Tensor) -> None:
         """Logits (..., classes) of both."""
-        if len(exported):  # in a batch of short lines perhaps no token is hidden
+        if len(exported):  # a batch of short lines may have no hidden token
             self.differences.append((exported - original).abs().max().item())
         self.alike.append((exported.argmax(-1) == original.argmax(-1)).flatten().numpy())
 
     def found(self, what: str, **figures: Mapping[str, float]) -> dict[str, Any]:
-        """For `export.json`. what: was predicted; figures: of both models."""
+        """The comparison for `export.json`. what: the kind of predictions; figures: of both models."""
         alike = np.concatenate(self.alike)
         agreement = {"largest_difference": max(self.differences), "agreement": float(alike.mean())}
         return agreement | {"compared": f"{alike.size:,} {what}", **figures}
@@ -206,7 +206,7 @@ def _compare_on_lines(source: Source, deployed: Deployed) -> dict[str, Any]:
 
 
 def _compare_on_task(source: Source, deployed: Deployed, task: Task, rows: list, length: int) -> dict[str, Any]:
-    """By the metrics of a benchmark. rows: of the part that it reports; length: in tokens."""
+    """Both are scored by the metrics of a benchmark. rows: of the part that it reports; length: in tokens."""
     tokenizer, comparison = source.tokenizer, Comparison()
     part = task.encode(rows, tokenizer, length)
     settings = TrainingArguments("unused", per_device_eval_batch_size=BATCH_SIZE, use_cpu=True, report_to="none")

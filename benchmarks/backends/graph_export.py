@@ -1,9 +1,9 @@
-"""A model as an ONNX graph, with attention as one node wherever ONNX Runtime has a kernel for it.
+"""Exports a model as an ONNX graph, with attention as one node wherever ONNX Runtime has a kernel for it.
 
 PyTorch's exporter writes attention as a dozen nodes that pass maps of heads x length x length through memory several
 times. ONNX Runtime's `MultiHeadAttention` runs over blocks that stay in the cache, but only without a mask. So padding
-is encoded as one extra dimension of queries and keys: 1 in each query, 0 or a large negative number in a key, which
-their product adds to the score.
+is encoded as one extra dimension of queries and keys: 1 in each query, and in each key 0, or a large negative number
+for padding. The product of query and key adds this number to the score.
 """
 
 import contextlib
@@ -45,18 +45,18 @@ class Graph(nn.Module):
 
 
 def tensors(inputs: Arrays) -> dict[str, Tensor]:
-    """The same as tensors on the CPU."""
+    """Arrays as tensors on the CPU."""
     return {name: torch.from_numpy(array) for name, array in inputs.items()}
 
 
 def arrays(outputs: Sequence[Any]) -> list[np.ndarray]:
-    """Outputs of a run as arrays of their own, in fp32."""
+    """Outputs of a run, copied as fp32 arrays."""
     return [torch.as_tensor(output).float().cpu().numpy().copy() for output in outputs]
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Without an exporter's notes about packages that are not needed."""
+    """Silence an exporter's warnings about packages that are not needed."""
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
@@ -69,8 +69,8 @@ def quiet() -> Iterator[None]:
 def export_onnx(model: PreTrainedModel, example: Arrays, path: Path) -> None:
     """Write the model as one file, for any batch and length.
 
-    example: inputs of at least (2, 2), of choices (2, 2, 2), with padding. The inputs of the graph have their names,
-    its outputs those of the model's: `last_hidden_state`, `logits`, or `start_logits` and `end_logits`.
+    example: inputs with padding, of shape (2, 2) at least, or (2, 2, 2) for multiple choice. The graph's inputs have
+    their names. Its outputs have the model's: `last_hidden_state`, `logits`, or `start_logits` and `end_logits`.
 
     Raises UserError for a model that the exporter does not take.
     """
@@ -95,7 +95,7 @@ def export_onnx(model: PreTrainedModel, example: Arrays, path: Path) -> None:
                 verbose=False,
             )
     except torch.onnx.OnnxExporterError as error:
-        reason = one_line(error.__cause__ or error)  # the error itself tells how to write models
+        reason = one_line(error.__cause__ or error)  # the error itself is about writing models
         raise UserError(
             f"a {type(model).__name__} cannot be exported to ONNX ({reason}): give a model of another architecture"
         ) from None
@@ -105,8 +105,8 @@ def export_onnx(model: PreTrainedModel, example: Arrays, path: Path) -> None:
 
 
 def _strip(path: Path) -> None:
-    """Take out what the exporter notes about each node: a quarter of a megabyte, with paths of this machine. Make it a
-    graph for older runtimes."""
+    """Remove the exporter's metadata of each node, a quarter of a megabyte with paths of this machine; make the graph
+    fit older runtimes."""
     import onnx
 
     model = onnx.load(path)
@@ -118,9 +118,11 @@ def _strip(path: Path) -> None:
 
 
 def for_older_runtimes(model: "ModelProto") -> None:
-    """Take out the notes of shapes between nodes, of which ONNX Runtime 1.18 makes wrong ones, and ask for the oldest
-    format that the operators are in: 1.17 opens none newer. Both look for the bias of a layer norm without asking
-    whether it has one (ModernBERT's have none), and abort the process: give it one of zeros."""
+    """Make a graph fit ONNX Runtime 1.17 and 1.18.
+
+    Remove the shapes between nodes, which 1.18 gets wrong. Declare the oldest format that has the operators: 1.17 opens
+    no newer one. Give each layer norm without a bias (ModernBERT's) one of zeros: both would abort the process.
+    """
     from onnx import helper, numpy_helper
 
     graph = model.graph
@@ -137,15 +139,15 @@ def for_older_runtimes(model: "ModelProto") -> None:
 
 
 def fuse_attention(model: PreTrainedModel, inputs: dict[str, Tensor]) -> None:
-    """Make attention one node, unless it is special, as ModernBERT's within a window. (Models that bring an attention
-    of their own, such as DeBERTa, keep it.)"""
+    """Make attention one node, unless the kernel lacks a feature, such as ModernBERT's window. (Models with their own
+    attention code, such as DeBERTa, keep it.)"""
     before = model.config._attn_implementation
     try:
         model.set_attn_implementation(FUSED)
         with torch.no_grad():
             model(**inputs)
     except NotImplementedError as error:
-        logger.info("attention stays as PyTorch exports it, for it has %s", error)
+        logger.info("attention stays as PyTorch exports it, because it has %s", error)
         model.set_attn_implementation(before)
 
 

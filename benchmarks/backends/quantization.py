@@ -1,8 +1,8 @@
-"""An ONNX graph in int8: matrix products by ONNX Runtime's dynamic quantisation, embedding tables here.
+"""Turns an ONNX graph to int8: matrix products by ONNX Runtime's dynamic quantisation, embedding tables here.
 
-A table is stored once, in int8 with a scale for each row (token), also where it is the vocabulary projection of a
-masked LM: rows are looked up and multiplied by their scales, and the projection is an integer product with the same
-bytes. ONNX Runtime's own quantisation would store two copies, in which all tokens share one scale.
+A table is stored once, in int8 with a scale for each row (token), even if it is also the vocabulary projection of a
+masked LM. Rows are looked up and multiplied by their scales; the projection is an integer product with the same bytes.
+ONNX Runtime's own quantisation would store two copies, in which all tokens share one scale.
 """
 
 import tempfile
@@ -21,7 +21,7 @@ LAST_AXIS = "last_axis"
 
 
 def quantize_onnx(source: Path, target: Path) -> None:
-    """Write `source` in int8: weights by row or column, activations as they come."""
+    """Write `source` in int8: weights with a scale by row or column, activations with one measured in each call."""
     with tempfile.TemporaryDirectory() as folder, quiet():
         products = Path(folder, "products.onnx")
         quantize_dynamic(
@@ -30,12 +30,12 @@ def quantize_onnx(source: Path, target: Path) -> None:
             op_types_to_quantize=["MatMul"],
             per_channel=True,
             weight_type=QuantType.QInt8,
-            extra_options={"DefaultTensorType": TensorProto.FLOAT},  # the graph notes no types between nodes
+            extra_options={"DefaultTensorType": TensorProto.FLOAT},  # the graph has no types between nodes
         )
         model = onnx.load(products)
     quantize_tables(model)
     make_shared_unsigned(model.graph)
-    for_older_runtimes(model)  # quantisation notes shapes again
+    for_older_runtimes(model)  # quantisation has added shapes again
     onnx.save(model, target)
 
 
@@ -68,7 +68,7 @@ def quantize_tables(model: ModelProto) -> None:
 def make_shared_unsigned(graph: GraphProto) -> None:
     """Store int8 weights that several products read, as in ALBERT, as uint8 with 128 as their zero.
 
-    Asked for precise products, ONNX Runtime does this itself, once for each product, and fails at the second.
+    With `session.x64quantprecision` ONNX Runtime does this itself, once for each product, and fails at the second.
     """
     readers = Counter(name for node in graph.node if node.op_type == "MatMulInteger" for name in node.input[1:2])
     shared = {name for name, count in readers.items() if count > 1}
@@ -87,8 +87,8 @@ def by_row(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _tables(graph: GraphProto) -> tuple[dict[str, TensorProto], dict[str, str]]:
-    """Matrices of which rows are looked up, and which nothing reads but that and a product with their transpose; the
-    names of such transposes, and of what."""
+    """Embedding tables: matrices that only look-ups of rows and products with their transpose read. Also the names of
+    these transposes, each with its table's."""
     readers: dict[str, set[tuple[str, int]]] = defaultdict(set)
     turned: dict[str, list[str]] = defaultdict(list)
     for node in graph.node:
@@ -108,7 +108,7 @@ def _tables(graph: GraphProto) -> tuple[dict[str, TensorProto], dict[str, str]]:
 
 
 def _lookup(node: NodeProto) -> list[NodeProto]:
-    """The rows of some tokens."""
+    """Looks up the rows of tokens."""
     (table, ids), out = node.input, node.output[0]
     return [
         helper.make_node("Gather", [f"{table}_int8", ids], [f"{out}_int8"]),
@@ -120,7 +120,7 @@ def _lookup(node: NodeProto) -> list[NodeProto]:
 
 
 def _projection(node: NodeProto, table: str) -> list[NodeProto]:
-    """States times the transposed table, in the form that ONNX Runtime makes one kernel of."""
+    """States times the transposed table, in the form that ONNX Runtime fuses into one kernel."""
     (states, turned), out = node.input, node.output[0]
     quantized = [f"{out}_{part}" for part in ("states", "step", "zero")]
     return [

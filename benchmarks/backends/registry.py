@@ -1,8 +1,8 @@
-"""Ways to run a model, by name. torch and the runtimes are imported by the methods that use them.
+"""The backends that run a model, by name. torch and the runtimes are imported by the methods that use them.
 
-Each backend builds its file in a folder, once, and opens that in any process. All take numpy arrays by name, and give
-the model's outputs in its order (`graph_export.OUTPUTS`), as tensors or arrays that the next call may overwrite;
-`graph_export.arrays` makes copies of them.
+Each backend builds its file in a folder once, and opens it in any process. All take numpy arrays by name. They return
+the model's outputs in the order of `graph_export.OUTPUTS`, as tensors or arrays that the next call may overwrite;
+`graph_export.arrays` copies them.
 """
 
 import importlib.util
@@ -24,8 +24,8 @@ Run = Callable[[Arrays], Sequence[Any]]
 
 @dataclass(frozen=True)
 class Backend:
-    """precision: in which matrices are multiplied; file: what it builds; needs: packages besides torch; runtime: the
-    package that opens the file."""
+    """precision: of matrix products; file: that it builds; needs: packages besides torch; runtime: the package that
+    opens the file."""
 
     name: str
     precision: str
@@ -35,7 +35,7 @@ class Backend:
     runtime: str = "torch"
 
     def check(self, device: str) -> None:
-        """Raise UserError where it cannot run."""
+        """Raise UserError if it cannot run here."""
         absent = " ".join(package for package in self.needs if importlib.util.find_spec(package) is None)
         if absent:
             raise UserError(f"`{self.name}` needs {absent.replace(' ', ' and ')}: pip install {absent}")
@@ -51,7 +51,7 @@ class Backend:
 
 @dataclass(frozen=True)
 class PyTorch(Backend):
-    """As it is (sdpa attention), or compiled."""
+    """PyTorch as it is (sdpa attention), or compiled."""
 
     file: str = "model.safetensors"
     devices: tuple[str, ...] = ("cpu", "cuda")
@@ -80,7 +80,7 @@ class PyTorch(Backend):
 
 @dataclass(frozen=True)
 class OnnxRuntime(Backend):
-    """In fp32, or with dynamically quantised int8 products."""
+    """ONNX Runtime in fp32, or with dynamically quantised int8 products."""
 
     runtime: str = "onnxruntime"
     file: str = "model.onnx"
@@ -101,7 +101,7 @@ class OnnxRuntime(Backend):
 
 
 def session(model: Path | bytes, threads: int) -> "InferenceSession":
-    """On the CPU, and right in int8 on any processor."""
+    """A session on the CPU, with right int8 results on any processor."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -114,7 +114,7 @@ def session(model: Path | bytes, threads: int) -> "InferenceSession":
 
 @dataclass(frozen=True)
 class OpenVINO(Backend):
-    """fp32, bf16 where the processor has it, or int8 with scales measured on samples."""
+    """OpenVINO in fp32, in bf16 if the processor has it, or in int8 with scales measured on samples."""
 
     runtime: str = "openvino"
     file: str = "openvino_model.xml"
@@ -141,7 +141,7 @@ class OpenVINO(Backend):
         import openvino
 
         settings: dict[str, Any] = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
-        if self.precision != "int8":  # what is not int8 is then in what the processor does best
+        if self.precision != "int8":  # with int8, the rest is in the processor's best precision
             settings["INFERENCE_PRECISION_HINT"] = "f32" if self.precision == "fp32" else "bf16"
         compiled = openvino.Core().compile_model(folder / self.file, "CPU", settings)
         request = compiled.create_infer_request()

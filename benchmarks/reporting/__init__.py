@@ -1,1 +1,1 @@
-"""What a report says of result files, and how it draws them."""
+"""Tables, pictures, and statistics from result files."""

@@ -1,4 +1,4 @@
-"""The pictures of a report: what training did, how small and fast models are, what quality costs."""
+"""The pictures of a report: training curves, size against speed, and quality against cost."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ Log = Sequence[Mapping[str, float]]  # of `trainer_state.json`: a step, and what
 
 
 def training_curves(variants: Mapping[str, Sequence[Log]]) -> Figure:
-    """A panel for the loss and each of its terms, a line a variant: the mean over its runs, in a band of their
+    """A panel for the loss and each of its terms. Each variant has a line, the mean over its runs, in a band of their
     standard deviation. Dots are measured on held-out text."""
     logged = {key for runs in variants.values() for log in runs for entry in log for key in entry}
     names = [name for name in ("loss", *TERMS) if name in logged]
@@ -40,7 +40,7 @@ def training_curves(variants: Mapping[str, Sequence[Log]]) -> Figure:
 
 
 def _over_runs(runs: Sequence[Log], name: str) -> list[Sequence[float]]:
-    """Of what was logged under a name: steps, means, and means minus and plus the deviation."""
+    """For the values logged under a name: steps, means, and means minus and plus the deviation."""
     values: dict[float, list[float]] = defaultdict(list)
     for entry in chain(*runs):
         if name in entry:
@@ -50,8 +50,8 @@ def _over_runs(runs: Sequence[Log], name: str) -> list[Sequence[float]]:
 
 
 def size_and_speed(rows: Sequence[Timing]) -> Figure:
-    """A point a model and backend: size on disk against the time of an answer. A thin line joins a model's points; its
-    name stands at the slowest."""
+    """Size on disk against the time of an answer, a point for each model with a backend. A thin line joins a model's
+    points; its name stands at the slowest."""
     backends = list(dict.fromkeys(row["backend"] for row in rows))
     picture = Figure((8, 5), dpi=150, layout="constrained")
     axes = picture.add_subplot(xscale="log", yscale="log", xlabel="ms for one answer", ylabel="MiB on disk")
@@ -71,7 +71,8 @@ def size_and_speed(rows: Sequence[Timing]) -> Figure:
 
 
 def quality_against_cost(costs: Sequence[tuple[Score, float]], cost: str) -> Figure:
-    """A panel a task, a point a model, its deviation over seeds as a line. costs: scores and what they cost."""
+    """A panel for each task, in it a point for each model, with a line for its deviation over seeds. costs: scores,
+    each with its cost."""
     models = list(dict.fromkeys(score.model for score, _ in costs))
     tasks = list(dict.fromkeys(score.task for score, _ in costs))
     picture, panels = _panels(tasks, 4, 3)
@@ -102,7 +103,7 @@ def _panels(titles: Sequence[str], width: float, height: float) -> tuple[Figure,
 
 
 def _with_legend(picture: Figure) -> Figure:
-    """One for all panels, below them."""
+    """Add one legend for all panels, below them."""
     found = [zip(*axes.get_legend_handles_labels(), strict=True) for axes in picture.axes]
     handles = {label: line for line, label in chain(*found)}
     columns = min(4, len(handles))
@@ -111,5 +112,5 @@ def _with_legend(picture: Figure) -> Figure:
 
 
 def _look(number: int, variants: Sequence[str]) -> tuple[str, str]:
-    """A colour, and when all are used up the next line or marker."""
+    """A colour and a line or marker. When all colours are used up, the next line or marker follows."""
     return COLOURS[number % len(COLOURS)], variants[number // len(COLOURS) % len(variants)]

@@ -1,8 +1,8 @@
-"""Is a difference between two fine-tuned models one of chance? A bootstrap over test examples and seeds.
+"""Is a difference between two fine-tuned models due to chance? A bootstrap over test examples and seeds.
 
 A score is a function of sums over examples, so that a resample is a product with a matrix of counts. Both models are
 scored on the same resampled examples (paired: Efron and Tibshirani 1993, chapter 13; Koehn 2004 for scores of a whole
-test set). The seeds of each are resampled too: what another seed would do counts as chance.
+test set). The seeds of each are resampled too, because the effect of another seed counts as chance.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ Score = Callable[[np.ndarray], np.ndarray]  # sums (..., k) -> scores (...), sha
 
 def difference(first: Sequence[np.ndarray], second: Sequence[np.ndarray], score: Score) -> dict[str, float]:
     """The mean score over seeds of each model (`first`, `second`), their `difference`, and the ends of its 95 %
-    interval, `low` and `high`. Of few seeds the interval is too narrow: resamples of n have (n - 1) / n of their
+    interval, `low` and `high`. With few seeds the interval is too narrow: resamples of n seeds have (n - 1) / n of the
     variance.
 
     first, second: for each seed the statistics (examples, k) of the same examples.
@@ -32,7 +32,7 @@ def difference(first: Sequence[np.ndarray], second: Sequence[np.ndarray], score:
     generator = np.random.default_rng(SEED)
     observed = [float(score(of_model.sum(1)).mean()) for of_model in both]
     differences = []
-    for _ in range(RESAMPLES // CHUNK):  # of a large test set all at once would be gigabytes
+    for _ in range(RESAMPLES // CHUNK):  # all at once would take gigabytes for a large test set
         weights = np.empty((CHUNK, count))  # how often each example is drawn
         for row in weights:
             row[:] = np.bincount(generator.integers(count, size=count), minlength=count)
@@ -48,14 +48,14 @@ def difference(first: Sequence[np.ndarray], second: Sequence[np.ndarray], score:
 
 
 def statistics_of(metric: str, predictions: Sequence[dict[str, Any]]) -> tuple[np.ndarray, Score]:
-    """What a score is made of, (examples, k) to be summed over examples; the score as a function of such sums.
+    """The statistics (examples, k) that a score is made of, and the score as a function of their sums over examples.
 
     metric: one of METRICS. predictions: of a test part, as `finetuning` saves them.
     """
     pairs = [(one["prediction"], one["reference"]) for one in predictions]
     if metric == "accuracy":
         return np.array([[guess == right, 1] for guess, right in pairs], dtype=float), _share
-    if isinstance(pairs[0][0], list):  # labels of a sentence: entities found rightly, found, and there
+    if isinstance(pairs[0][0], list):  # labels of a sentence: entities found correctly, found, and in the reference
         entities = [(set(spans.decode(guess)), set(spans.decode(right))) for guess, right in pairs]
         return np.array([[len(a & b), len(a), len(b)] for a, b in entities], dtype=float), _f1_of_entities
     if isinstance(pairs[0][1], list):  # right answers to a question
@@ -64,7 +64,7 @@ def statistics_of(metric: str, predictions: Sequence[dict[str, Any]]) -> tuple[n
         return np.array([[value, 1] for value in best], dtype=float), _share
     labels = list(predictions[0]["scores"])  # in the order of the classification's scores
     cells = [labels.index(right) * len(labels) + labels.index(guess) for guess, right in pairs]
-    return np.eye(len(labels) ** 2)[cells], lambda sums: _f1_of_labels(metric, sums)  # sums: a matrix of confusion
+    return np.eye(len(labels) ** 2)[cells], lambda sums: _f1_of_labels(metric, sums)  # sums: a confusion matrix
 
 
 def _share(sums: np.ndarray) -> np.ndarray:

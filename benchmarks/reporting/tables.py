@@ -1,6 +1,6 @@
-"""The tables of a report: distillation runs by variant, and how fast models answer.
+"""The tables of a report: distillation runs by variant, and the speed of models.
 
-Runs that differ in their seed alone are one variant: its figures are means over them.
+Runs that differ only in their seed are one variant. Its figures are means over these runs.
 """
 
 import json
@@ -18,8 +18,8 @@ from distillation.runs.files import METRICS, RESULTS, STATE, as_written, markdow
 OF_ONE_RUN = ("seed", "data_seed", "output_dir")  # keys in which runs of one variant differ
 HEADINGS = ("model", "parameters", "head", "batch x length", "backend", "MiB on disk", "ms: median [least, largest]")
 HEADINGS += ("sequences/s", "times as fast", "share of the bound", "peak MiB")
-INPUT = ("hardware", "device", "head", "batch_size", "sequence_length")  # what timings must share to be compared
-Figures = dict[str, list[float]]  # by `METRICS`, one of each run
+INPUT = ("hardware", "device", "head", "batch_size", "sequence_length")  # timings are compared if these are equal
+Figures = dict[str, list[float]]  # for each of `METRICS` one of each run
 Timing = Mapping[str, Any]
 
 
@@ -38,7 +38,7 @@ class Variant(NamedTuple):
 
 
 def variants(runs: Mapping[Path, Mapping[str, Any]]) -> list[Variant]:
-    """Of the runs among these that trained a student, after its teacher."""
+    """The variants of the runs that trained a student, each after its teacher."""
     groups: dict[str, dict[int, Path]] = {}  # by recipe, a run a seed
     for folder, run in runs.items():
         if "student_heldout_loss" in run:
@@ -69,7 +69,7 @@ def figures_of(role: str, runs: Sequence[Mapping[str, Any]]) -> Figures:
 
 
 def variant_table(found: Sequence[Variant]) -> str:
-    """Markdown, a row a variant: means, and over several seeds standard deviations."""
+    """A Markdown table with a row for each variant: means and, over several seeds, standard deviations."""
     lines = [
         [one.name, f"{one.parameters:,}", one.steps, len(one.figures["loss"])]
         + [files.metric_text(metric, one.figures[metric]) for metric in METRICS]
@@ -84,10 +84,10 @@ def milliseconds(row: Timing) -> float:
 
 
 def speed_table(timings: Sequence[Timing]) -> str:
-    """A Markdown table: a group for each input, in it the largest model first, and last what has an error.
+    """A Markdown table with a group of rows for each input: the largest model first, rows with an error last.
 
-    "times as fast" compares with the largest model in PyTorch. Rounds that do not agree give their spread, and nothing
-    that follows from their median.
+    "times as fast" compares with the largest model in PyTorch. For rounds that do not agree, the table has their
+    spread, and no figure that follows from their median.
     """
     rows = sorted(timings, key=lambda row: ("error" in row, -row.get("parameters", 0), row["model"]))
     inputs = list(dict.fromkeys(map(_input, rows)))
@@ -124,7 +124,7 @@ def _cells(row: Timing, largest: Timing | None) -> list[str]:
 
 
 def single_inputs(timings: Sequence[Timing]) -> list[Timing]:
-    """The steady rows of one input alone: of the longest."""
+    """The steady rows with batch size 1 and the longest input."""
     rows = [row for row in timings if "error" not in row and row["batch_size"] == 1 and is_steady(row["seconds"])]
     longest = max(rows, key=lambda row: row["sequence_length"], default=None)
     return [row for row in rows if _input(row) == _input(longest)]

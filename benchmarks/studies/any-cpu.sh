@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # benchmarks/studies/any-cpu.sh DATA OUTPUT [--rehearse]
 #
-# A second, smaller study for any two CPU cores, six hours in all: another teacher, and the benchmarks of whole texts.
+# A second, smaller study for any two CPU cores, six hours in all, with another teacher and benchmarks of whole texts.
 # DATA has corpus/ rusentiment/ paraphraser/ xquad_ru/ russian_superglue/.
 # The teacher has 1/42 of the parameters of conversational RuBERT. The students are 1.7, 18, and 32 times smaller than
 # it (the paper: 1.7, 17, and 49), with vocabularies 4 and 16 times smaller than its own (the paper's: 3.9 and 23.8).
@@ -30,7 +30,7 @@ student tiny-500-reduce "1 2" "${tiny_500[@]}" "${reduce[@]}"
 student tiny-500-mlm "1 2" "${tiny_500[@]}" "${mlm[@]}"
 student tiny-500-mlm-compute "1 2" "${tiny_500[@]}" "${mlm[@]}" "${more_text[@]}" --max_steps 2100 # a step costs 2.1 times
 reduce_as_published tiny-500-reduce "${tiny_500[@]}" "${reduce[@]}"
-# What keeps tiny from small: width, or steps?
+# Why is tiny worse than small: for its width, or for too few steps?
 student small-500-match 1 "${small[@]}" --student_vocabulary "$output/vocabulary-500" --alignment match
 student tiny-500-match-long 1 "${tiny_500[@]}" "${more_text[@]}" --max_steps 2000
 evaluate
@@ -43,7 +43,7 @@ cost tiny-500-match "${tiny_500[@]}"
 cost tiny-500-reduce "${tiny_500[@]}" "${reduce[@]}"
 cost tiny-500-mlm "${tiny_500[@]}" "${mlm[@]}"
 
-# A tiny model is slower to learn, and faster at it: more epochs, and higher rates.
+# A tiny model needs more steps, and each is faster: more epochs, and higher rates.
 for model in teacher small small-mlm; do
     finetune rusentiment 1 "3.0e-4 1.0e-3" "$model"
     finetune danetqa 3 "3.0e-4 1.0e-3" "$model"
@@ -57,7 +57,7 @@ done
 random=-random finetune rusentiment 2 "1.0e-3 3.0e-3" tiny-500-match
 random=-random finetune danetqa 6 "1.0e-3 3.0e-3" tiny-500-match
 random=-random finetune paraphraser 6 "1.0e-3 3.0e-3" tiny-500-match
-# Can a teacher of this size do these at all? Only then would its students tell anything.
+# Can a teacher of this size do these tasks at all? Only then would scores of its students mean anything.
 finetune sberquad 2 "3.0e-4 1.0e-3" teacher
 finetune terra 3 "3.0e-4 1.0e-3" teacher
 finetune russe 1 "3.0e-4 1.0e-3" teacher

@@ -1,8 +1,8 @@
 # What the studies share; a study sources it with its own arguments: DATA OUTPUT [--rehearse].
 #
-# Each function makes one thing below OUTPUT, unless it is there: the same command goes on after an interruption.
+# Each function makes one thing below OUTPUT, unless it exists: so the same command continues after an interruption.
 # DATA has corpus/ with text files, gzipped or not, and a folder for each benchmark, as finetuning/ reads it.
-# --rehearse cuts everything to two steps, to see that all of it works before hours are spent: give it an OUTPUT of its own.
+# --rehearse cuts everything to two steps, to test a study before it takes hours. Give it another OUTPUT.
 set -euo pipefail
 if [ $# -lt 2 ]; then
     sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
@@ -18,7 +18,7 @@ jobs=2    # trainings at a time, which share the cores
 device=() # keys that say where to compute
 pids=()
 
-run() { # FOLDER SCRIPT [--KEY VALUE ...]: what the script says goes to FOLDER/run.log
+run() { # FOLDER SCRIPT [--KEY VALUE ...]: the output goes to FOLDER/run.log
     local folder=$1 script=$2
     shift 2
     if [ -f "$folder/all_results.json" ] || grep -qs '"failed": \[\]' "$folder/benchmarks.json"; then return; fi
@@ -71,14 +71,14 @@ vocabulary() { # SIZE
         --validation_file "$output/corpus/held-out.txt" --output_dir "$output/vocabulary-$1"
 }
 
-# What all students have; other keys are at their defaults: KL 2, MLM 1, cosine 1, attention 100, temperature 2.
+# Keys of all students. Others have their defaults: KL 2, MLM 1, cosine 1, attention 100, temperature 2.
 every=(--teacher_name_or_path "$output/teacher" --train_file "$output/corpus/students.txt"
     --validation_file "$output/corpus/validation.txt" --student_initialisation average --masking_unit word
     --max_length 128 --weight_decay 0.01 --adam_beta2 0.98 --train_sampling_strategy group_by_length
     --logging_steps 100 --save_strategy no)
-mlm=(--weight_kl 0 --weight_cosine 0 --weight_attention 0) # from the teacher's layers as well
+mlm=(--weight_kl 0 --weight_cosine 0 --weight_attention 0) # these students also start from the teacher's layers
 reduce=(--alignment reduce)
-more_text=(--train_file "$output/corpus/train.txt") # text enough for more steps
+more_text=(--train_file "$output/corpus/train.txt") # enough text for more steps
 
 student() { # NAME SEEDS [--KEY VALUE ...]
     local name=$1 seed seeds=$2
@@ -86,7 +86,7 @@ student() { # NAME SEEDS [--KEY VALUE ...]
     for seed in $seeds; do meanwhile "$output/$name/seed-$seed" distillation/run.py "${every[@]}" --seed "$seed" "$@"; done
 }
 
-cost() { # NAME [--KEY VALUE ...]: what a step takes, alone on the machine
+cost() { # NAME [--KEY VALUE ...]: the time of a step, alone on the machine
     finish
     run "$output/costs/$1" distillation/run.py "${every[@]}" "${@:2}" --max_steps 100
     python -c 'import json, sys; run = json.load(open(sys.argv[1])); print(run["train_seconds"] / run["steps"])' \
@@ -128,7 +128,7 @@ evaluate() { # all models together: which words are hidden depends on how all to
 finetune() { # TASK EPOCHS RATES MODEL [--KEY VALUE ...]: three seeds, which start from the seeds of the student in turn
     local task=$1 epochs=$2 rates=$3 model=$4 rate start weights=--models
     shift 4
-    [ -z "${random:-}" ] || weights=--random_weights # its shape alone: the floor
+    [ -z "${random:-}" ] || weights=--random_weights # only its shape: the lowest score to expect
     for rate in $rates; do
         for start in "$output/$model"/seed-* "$output/$model"; do
             case $start in

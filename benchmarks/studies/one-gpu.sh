@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # benchmarks/studies/one-gpu.sh DATA OUTPUT [--rehearse]
 #
-# One GPU, about twelve hours in all; not run yet, so that the time is a guess, and so are the steps of the `-compute`
-# students, which must take as long as distillation: the seconds a step at its end say how many. DATA has corpus/
-# rusentiment/ paraphraser/ collection3/ xquad_ru/ russian_superglue/.
+# One GPU, about twelve hours in all. It was never run, so the time is a guess. The steps of the `-compute` students are
+# a guess too: they must take as long as distillation, so correct them by the seconds a step that the study prints.
+# DATA has corpus/ rusentiment/ paraphraser/ collection3/ xquad_ru/ russian_superglue/.
 # A teacher with the depth of conversational RuBERT and two thirds of its width and vocabulary; the students have the
 # vocabularies of the paper, and are 1.7, 16, and 57 times smaller (the paper: 1.7, 17, and 49).
 source "$(dirname "$0")/common.sh"
@@ -46,7 +46,7 @@ choices_by_match tiny-5k-match "${tiny_5k[@]}"
 choices_by_reduce tiny-5k-reduce "${tiny_5k[@]}" "${reduce[@]}"
 reduce_as_published tiny-5k-reduce "${tiny_5k[@]}" "${reduce[@]}"
 
-# What keeps tiny from small: width, vocabulary, or steps?
+# Why is tiny worse than small: for its width, its vocabulary, or too few steps?
 student tiny-80k 1 "${tiny_80k[@]}"
 student small-5k-match 1 "${small[@]}" --student_vocabulary "$output/vocabulary-5031" --alignment match
 student tiny-30k-match-long 1 "${tiny_30k[@]}" "${more_text[@]}" --max_steps 6000
@@ -71,7 +71,7 @@ cost tiny-5k-match "${tiny_5k[@]}"
 cost tiny-5k-reduce "${tiny_5k[@]}" "${reduce[@]}"
 cost tiny-5k-mlm "${tiny_5k[@]}" "${mlm[@]}"
 
-# A tiny model is slower to learn, and faster at it: more epochs, and higher rates.
+# A tiny model needs more steps, and each is faster: more epochs, and higher rates.
 three() { # EPOCHS RATES MODEL ...: RuSentiment for so many epochs, the others for twice as many
     finetune rusentiment "$1" "$2" "${@:3}"
     finetune paraphraser $((2 * $1)) "$2" "${@:3}"
@@ -83,7 +83,7 @@ for vocabulary in 30k 5k; do
 done
 random=-random three 2 "2.0e-4 6.0e-4" small
 random=-random three 4 "5.0e-4 1.5e-3 4.0e-3" tiny-5k-match
-# Can a teacher of this size do these at all? Only then would its students tell anything.
+# Can a teacher of this size do these tasks at all? Only then would scores of its students mean anything.
 finetune sberquad 4 "2.0e-4 6.0e-4" teacher
 finetune terra 4 "2.0e-4 6.0e-4" teacher
 finetune danetqa 4 "2.0e-4 6.0e-4" teacher

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # benchmarks/studies/two-cores.sh DATA OUTPUT [--rehearse]
 #
-# Two CPU cores with bf16 of their own (a processor without it emulates it, and takes many times as long: any-cpu.sh is
-# for any), 14 hours in all. DATA has corpus/ and collection3/.
+# Two CPU cores with bf16 instructions, 14 hours in all. A processor without them emulates bf16 and takes many times as
+# long: use any-cpu.sh there. DATA has corpus/ and collection3/.
 # The teacher has 1/20 of the parameters of conversational RuBERT. The students are 1.5, 19, and 39 times smaller than
 # it (the paper: 1.7, 17, and 49), with vocabularies 4 and 16 times smaller than its own (the paper's: 3.9 and 23.8).
 source "$(dirname "$0")/common.sh"
@@ -55,7 +55,7 @@ cost tiny-1k-match "${tiny_1k[@]}"
 cost tiny-1k-reduce "${tiny_1k[@]}" "${reduce[@]}"
 cost tiny-1k-mlm "${tiny_1k[@]}" "${mlm[@]}"
 
-# A tiny model is slower to learn, and faster at it: more epochs, higher rates, and fp32, which is faster there.
+# A tiny model needs more steps, and each is faster: more epochs, higher rates, and fp32, which is faster there.
 for model in teacher small small-mlm small-mlm-compute; do
     finetune collection3 3 "3.0e-4 1.0e-3" "$model" --bf16 true
 done

@@ -1,4 +1,4 @@
-"""Time and memory of models and steps, and the least that a machine needs."""
+"""Measures time and memory of models and training steps, and the bound that a machine sets."""
 
 from pathlib import Path
 

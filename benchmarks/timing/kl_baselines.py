@@ -1,4 +1,4 @@
-"""The KL across vocabularies in other ways than the project's, over all positions at once and in plain PyTorch.
+"""Other ways to compute the KL across vocabularies: in plain PyTorch, over all positions at once.
 
 All score a teacher token by the sum of the log-probabilities of its pieces, in no order (the map `pieces`).
 """
@@ -14,7 +14,7 @@ from benchmarks.timing.synthetic import RandomMap
 
 Scores = Callable[[Tensor], Tensor]  # log-probabilities (positions, student vocabulary) -> (positions, mapped tokens)
 Loss = Callable[[Tensor, Tensor], Tensor]  # of student logits and teacher logits
-HOLDERS = 30  # of a piece, in the published backward pass
+HOLDERS = 30  # the most tokens of a piece that the published backward pass takes
 
 
 def kl(scores: Scores, ids: Tensor, temperature: float) -> Loss:
@@ -29,7 +29,7 @@ def kl(scores: Scores, ids: Tensor, temperature: float) -> Loss:
 
 
 def entries(vocabulary: RandomMap) -> tuple[Tensor, Tensor]:
-    """For each piece of each mapped token the token's place among those, and the piece's id."""
+    """For each piece of each mapped token: the place of the token among mapped tokens, and the piece's id."""
     ids = vocabulary.mapped_teacher_ids
     places = torch.arange(len(ids)).repeat_interleave(vocabulary.piece_counts[ids])
     return places, vocabulary.pieces_of(ids)
@@ -56,8 +56,8 @@ def csr(vocabulary: RandomMap, device: torch.device) -> Scores:
 
 
 def index_trick(vocabulary: RandomMap, device: torch.device, cut: int = HOLDERS) -> Scores:
-    """The published one: pieces are gathered, and the gradient of a piece is gathered from at most `cut` of the tokens
-    that hold it. Here these are the most frequent ones. The original draws them, which takes no time in a call."""
+    """The published way: pieces are gathered, and the gradient of a piece is gathered from at most `cut` of the tokens
+    that hold it. Here these are the most frequent ones. The original draws them beforehand, so times compare."""
     places, pieces = entries(vocabulary)
     counts, width = vocabulary.piece_counts[vocabulary.mapped_teacher_ids], vocabulary.student_size
     table = torch.full((len(counts), int(counts.max())), width)  # the pieces of a token, padded

@@ -1,8 +1,8 @@
-"""Time and memory of several calls side by side in one process, and what a table says of them.
+"""Measures time and memory of several calls side by side in one process, and formats them for tables.
 
-The calls take turns, A B C A B C: what else the machine does slows all of them, so their ratio in a round is fair.
-Rounds that differ by more than a factor of `LIMIT` come from a busy machine. Their spread stands in the table; they go
-neither into a ratio nor on a card.
+The calls take turns, A B C A B C. Other work of the machine slows all of them, so their ratio in a round is fair.
+Rounds that differ by more than a factor of `LIMIT` come from a busy machine. The table shows their spread; ratios and
+model cards leave them out.
 
 Peak memory is the most that a call holds, its result included, above what was held before it. On a GPU it is the peak
 of torch's allocator, on a CPU the kernel's high-water mark of the resident set (VmHWM), if the system has one. Writing
@@ -38,9 +38,9 @@ INSTRUCTIONS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "am
 
 @dataclass
 class TimingArguments:
-    """How often, and where the figures go."""
+    """The number of rounds, and the file for the figures."""
 
-    rounds: int = key(5, "How often each is measured, in turn with all others.", least=1)
+    rounds: int = key(5, "Number of rounds; each round measures everything once.", least=1)
     output: str | None = key(None, "JSON file for the figures.")
 
     def __post_init__(self):
@@ -66,7 +66,7 @@ def side_by_side(
     for call in calls.values():
         call()
     gc.collect()
-    gc.freeze()  # objects made so far need not be looked through before each call
+    gc.freeze()  # collections before each call then skip all objects made so far
     for _ in range(rounds):
         for name, call in calls.items():
             peak = record_peak(device)
@@ -89,7 +89,7 @@ def synchronise(device: "torch.device") -> None:
 
 
 def record_peak(device: "torch.device") -> Callable[[], list[float]]:
-    """A function that gives the peak from here on, in MiB above what is held now; no figure if that is unknown."""
+    """A function that returns the peak memory since this call, in MiB above the present use; [] if it is unknown."""
     import torch
 
     gc.collect()
@@ -108,7 +108,7 @@ def record_peak(device: "torch.device") -> Callable[[], list[float]]:
 
 
 def hardware(device: "torch.device") -> dict[str, Any]:
-    """What the figures depend on besides the code."""
+    """Hardware and versions that the figures depend on."""
     import torch
 
     found = {"cpu": _read("/proc/cpuinfo", r"model name\s*: (.*)") or platform.processor()}
@@ -143,7 +143,7 @@ def spread(rounds: Sequence[float]) -> float:
 
 
 def is_steady(rounds: Sequence[float]) -> bool:
-    """Whether the rounds agree so well that their median is a figure."""
+    """Whether the rounds agree well enough to report their median."""
     return spread(rounds) <= LIMIT
 
 
@@ -178,7 +178,7 @@ def _three(*numbers: float) -> str:
 
 
 def time_text(seconds: Sequence[float]) -> str:
-    """Milliseconds for a table; rounds that do not agree with their spread."""
+    """Milliseconds for a table; with the spread, if rounds do not agree."""
     text = range_text([1000 * one for one in seconds])
     return text if is_steady(seconds) else f"{text} spread {number_text(spread(seconds))}x"
 

@@ -1,4 +1,4 @@
-"""The least time that a machine needs for a model, from its best measured rates.
+"""A lower bound of the time that a machine needs for a model, from the machine's best measured rates.
 
 A forward pass takes at least the time of its products at the rate of a large matrix product, and at least the time to
 read its weights once at the rate of a large copy. Everything else is left out, so the bound cannot be reached.
@@ -73,10 +73,10 @@ def _product_by_onnx(precision: str) -> Callable[[], object]:
 
 
 def work(model: PreTrainedModel, batch_size: int, length: int) -> tuple[int, int]:
-    """Operations of a model's matrix products, attention's included, and the number of weights that they read.
+    """Operations of a model's matrix products, attention included, and the number of weights that they read.
 
-    model: on the `meta` device, as `System.skeleton` has it; torch does not count attention's kernel on a CPU. Rows of
-    embeddings that are looked up count for nothing.
+    model: on the `meta` device, from `System.skeleton`, because torch does not count the attention kernel of a CPU.
+    Look-ups of embedding rows are not counted.
     """
     ids = torch.zeros(batch_size, length, dtype=torch.long, device=model.device)
     with FlopCounterMode(display=False) as counter, torch.no_grad():

@@ -1,6 +1,6 @@
-"""The rows of a measurement of inference. Every round of a row runs in a process of its own.
+"""Measures the rows of the inference table. Every round of a row runs in its own process.
 
-A fresh process holds nothing but libraries, so its peak is the memory of the model and its call.
+A fresh process holds only libraries, so its peak is the memory of the model and its call.
 """
 
 import itertools
@@ -35,7 +35,7 @@ SAMPLES = 16  # inputs to measure the scales of int8 activations
 
 
 def plan(arguments: "InferenceArguments") -> list[Row]:
-    """A row for each thing to measure: what is known of it, or under `error` why it cannot be measured."""
+    """A row for each measurement, with facts about the model, or with an `error` if it cannot be measured."""
     choices = arguments.heads, arguments.backends, arguments.batch_sizes, arguments.sequence_lengths
     rows = []
     for system, head, backend, size, length in itertools.product(systems(arguments.models or SYSTEMS), *choices):
@@ -60,7 +60,7 @@ def _facts(system: System, row: Row) -> Row:
 
 
 def measure(rows: list[Row], arguments: "InferenceArguments", rounds: int, folder: Path) -> Machine:
-    """Fill in the rows: build each model, then time all of them in turns. Returns the machine's best."""
+    """Fill in the rows: build each model, then time all of them in turns. Returns the machine's best rates."""
     precisions, measured = {BACKENDS[name].precision for name in arguments.backends}, []
     settings = arguments.threads, arguments.device, arguments.seconds
     built: dict[tuple, Row] = {}
@@ -89,7 +89,7 @@ def measure(rows: list[Row], arguments: "InferenceArguments", rounds: int, folde
 
 
 def in_process(function: Callable[..., Row], *arguments: Any) -> Row:
-    """The row that a function gives in a fresh process; where it fails, one sentence under `error`."""
+    """The row that a function returns in a fresh process; if it fails, one sentence under `error`."""
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])
     try:
@@ -110,7 +110,7 @@ def _answer(function: Callable[..., Row], *arguments: Any) -> Row:
 
 
 def build(system: System, head: str, backend: str, folder: Path) -> Row:
-    """Make what the backend opens; its size."""
+    """Build the backend's file; returns its size."""
     folder.mkdir()
     model = system.load(head)
     length = min(128, model.config.max_position_embeddings // 2)

@@ -45,7 +45,7 @@ class Step:
         batch, objective, targets = self.batch, self.trainer.objective, self.trainer.targets
         if targets is not None:
             targets(batch)
-        if targets is not None and targets.kl is not None:  # the targets are states: their logits are left to do
+        if targets is not None and targets.kl is not None:  # targets are states: the floor includes their logits
             kl, groups = targets.kl, batch["groups"]
             with torch.no_grad():
                 states = self.targets.predictions.values.split([count for _, count in groups])
@@ -68,7 +68,7 @@ def tensors(outputs: Outputs) -> list[Tensor]:
 
 
 def build(argv: Sequence[str]) -> Step:
-    """The step of the trainer that distillation/run.py would make of a command line."""
+    """The step of the trainer that distillation/run.py would build from a command line."""
     *arguments, _, training_args = parse_recipe(*ARGUMENTS, argv=argv, training=True)
     set_seed(training_args.seed)
     run = build_run(*arguments, training_args)
@@ -83,7 +83,7 @@ def measure(argv: Sequence[str], cached: Sequence[str] | None, rounds: int) -> d
     args = step.trainer.args
     calls = {"step": step.step, "floor": step.floor} | ({"cached": build(cached).step} if cached else {})
     measured = side_by_side(calls, rounds, args.device)
-    # In turns of their own: the optimiser leaves nothing in a processor's cache.
+    # Measured apart: the optimiser would empty the processor's cache before the other calls.
     measured |= side_by_side({"input pipeline": step.inputs, "optimiser": step.optimise}, rounds, args.device)
     with FlopCounterMode(display=False) as counter:
         step.floor()

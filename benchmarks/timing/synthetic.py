@@ -1,7 +1,7 @@
 """A synthetic language and a random map between vocabularies, for measurements in full size.
 
-Words are strings of syllables and come as often as 1 / rank. A vocabulary holds letters, syllables, and as many of the
-most frequent words as fit: with 5,000 tokens it has two thirds of the words of a text, with 119,547 most.
+Words are strings of syllables, with frequencies in proportion to 1 / rank. A vocabulary holds letters, syllables, and
+as many of the most frequent words as fit: 5,000 tokens cover two thirds of the words of a text, 119,547 most of them.
 """
 
 import functools
@@ -45,14 +45,14 @@ def tokenizer(size: int) -> PreTrainedTokenizerBase:
 
 
 def corpus() -> str:
-    """Long lines."""
+    """A text of long lines."""
     chances = 1 / np.arange(1, len(words()) + 1)
     drawn = np.random.default_rng(1).choice(words(), size=(LINES, WORDS_A_LINE), p=chances / chances.sum())
     return "".join(" ".join(line) + "\n" for line in drawn)
 
 
 def fill(folder: Path, teacher_shape: Path) -> None:
-    """Make what is empty in a folder: `corpus.txt`; `teacher`, of a shape, with random weights; `vocabulary-SIZE`."""
+    """Fill empty inputs in a folder: `corpus.txt`; `teacher`, of a shape, with random weights; `vocabulary-SIZE`."""
     for path in sorted(folder.iterdir()):
         if path.name == "corpus.txt":
             path.write_text(corpus(), encoding="utf-8")
@@ -65,10 +65,11 @@ def fill(folder: Path, teacher_shape: Path) -> None:
 
 
 class RandomMap:
-    """What the KL reads of a `VocabularyMap`, at random: frequent tokens, which come first, have few pieces.
+    """A random stand-in for `VocabularyMap`, as far as the KL reads it. Frequent tokens, which come first, have few
+    pieces.
 
-    The number of pieces has the mean of real pairs, 3.5 at 5,000 and 2.2 at 30,522; the r-th piece is held in
-    proportion to 1 / sqrt(r).
+    The mean number of pieces is that of real pairs of vocabularies, 3.5 at 5,000 tokens and 2.2 at 30,522. The r-th
+    piece occurs in proportion to 1 / sqrt(r).
     """
 
     def __init__(self, teacher_size: int, student_size: int):
@@ -91,7 +92,7 @@ class RandomMap:
         return self._pieces[teacher_ids][within]
 
     def frequent_groups(self, positions: int, generator: torch.Generator) -> list[tuple[int, int]]:
-        """(pieces, positions) where teacher tokens come as often as 1 / (their place in the vocabulary)."""
+        """Pairs (pieces, positions); teacher tokens come as often as 1 / (place in the vocabulary)."""
         mapped = self.mapped_teacher_ids
         drawn = torch.multinomial(1 / (1.0 + mapped), positions, replacement=True, generator=generator)
         ks, counts = self.piece_counts[mapped[drawn]].unique(return_counts=True)

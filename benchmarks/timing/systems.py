@@ -1,4 +1,4 @@
-"""What is measured: a checkpoint, a recipe, or a shape, with one of three heads."""
+"""Models to measure: a checkpoint, a recipe, or a shape, with one of three heads."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ HEADS = {
 class System(NamedTuple):
     """A model to measure: its name in the table, and where it comes from (a folder, a Hub id, or a YAML file).
 
-    Its methods raise UserError for what cannot be opened, or has no such head.
+    Its methods raise UserError for a model that cannot be opened, or has no such head.
     """
 
     name: str
@@ -48,7 +48,7 @@ class System(NamedTuple):
 
 
 def systems(sources: Sequence[str]) -> list[System]:
-    """Named by the last part of their paths where that tells them apart."""
+    """The models of some sources, named by the last part of their paths if no two have the same."""
     names = [Path(source).stem if source.endswith(".yaml") else Path(source).name for source in sources]
     count = Counter(names)
     return [System(name if count[name] == 1 else source, source) for name, source in zip(names, sources, strict=True)]
@@ -77,5 +77,5 @@ def shape(source: str) -> PreTrainedConfig:
         config = shape(str(known)) if known.exists() else load_config(teacher, "teacher_name_or_path")
         size = vocabulary.rsplit("-", 1)[-1] if vocabulary else str(config.vocab_size)  # outputs/vocabulary-5000
         if not size.isdigit():
-            raise UserError(f"`student_vocabulary` {vocabulary!r} of {path} does not tell its size: name it NAME-SIZE")
+            raise UserError(f"`student_vocabulary` {vocabulary!r} of {path} must end in its size: name it NAME-SIZE")
         return student_config(arguments, config, int(size), config.max_position_embeddings, config.pad_token_id)

@@ -151,7 +151,7 @@ class ExactTrainer(Trainer):
         lost = [name for name, value in logs.items() if name != "grad_norm" and not math.isfinite(value)]
         if lost and ("loss" in logs or "train_loss" in logs):  # an fp16 gradient may overflow: its step is skipped
             raise UserError(
-                f"the loss `{lost[-1]}` is {logs[lost[-1]]} at step {self.state.global_step}: start in another "
+                f"the loss `{lost[-1]}` is {logs[lost[-1]]} by step {self.state.global_step}: start in another "
                 "`output_dir` with a lower `learning_rate`, or check your texts; weights that are not finite were not "
                 "saved"
             )

@@ -94,7 +94,7 @@ def test_without_a_benchmark_or_its_data(source, tiny):
     for results in {"task": "terra", "recipe": {"data_dir": absent}}, {"task": "unheard of"}:
         made = source(model, results)
         assert compare(made, running(made.model), True)["compared"] == "60 predictions on lines of text"
-        with pytest.raises(UserError, match=absent if "recipe" in results else "`data_dir` is of no use"):
+        with pytest.raises(UserError, match=absent if "recipe" in results else "`data_dir` cannot be used"):
             compare(source(model, results, data_dir=absent), running(made.model), False)
 
 

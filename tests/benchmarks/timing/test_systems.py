@@ -56,7 +56,7 @@ def test_what_a_recipe_says_and_what_it_leaves_to_the_teacher(system):
     ("text", "message"),
     [
         ("student_layers: 2", "names no `teacher_name_or_path`"),
-        (STUDENT, "'some/words'.*does not tell its size"),
+        (STUDENT, "'some/words'.*must end in its size"),
         ("model_type: nonsense", "describes no model.*nonsense"),
         ("{model_type: bert, hidden_size: 10}", "has no head for encoder: .*10"),
     ],
