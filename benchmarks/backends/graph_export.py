@@ -120,8 +120,8 @@ def _strip(path: Path) -> None:
 def for_older_runtimes(model: "ModelProto") -> None:
     """Make a graph fit ONNX Runtime 1.17 and 1.18.
 
-    Remove the shapes between nodes, which 1.18 gets wrong. Declare the oldest format that has the operators: 1.17 opens
-    no newer one. Give each layer norm without a bias (ModernBERT's) one of zeros: both would abort the process.
+    Remove the shapes between nodes, which 1.18 gets wrong. Declare the oldest format that has the operators: 1.17
+    opens no newer one. Give each layer norm without a bias (ModernBERT's) one of zeros: both would abort the process.
     """
     from onnx import helper, numpy_helper
 
