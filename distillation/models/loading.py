@@ -194,9 +194,13 @@ def load_tokenizer_of(
 def compose_letters(tokenizer: Tokenizer) -> None:
     """Let a tokenizer read decomposed letters (macOS, PDF) as composed ones. Offsets still count the text as it is."""
     backend = tokenizer.backend_tokenizer
-    if not re.search("NFK?C", repr(backend.normalizer)):
+    if not _composes_letters(tokenizer):
         parts = [normalizers.NFC(), *filter(None, [backend.normalizer])]
         backend.normalizer = normalizers.Sequence(parts)
+
+
+def _composes_letters(tokenizer: Tokenizer) -> bool:
+    return re.search("NFK?C", repr(tokenizer.backend_tokenizer.normalizer)) is not None
 
 
 def check_rows(tokenizer: Tokenizer, model: PreTrainedModel, name_or_path: str, key: str) -> None:
@@ -262,7 +266,9 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | Path, vocab_txt: bool = T
     tokenizer.save_pretrained(folder)
     path = Path(folder, "tokenizer_config.json")
     config = read_json(path)
-    if config["tokenizer_class"] == "TokenizersBackend":  # the name in transformers 5; both know the old one
+    # TokenizersBackend is the name in transformers 5; both know the old one. Of other classes transformers 5 takes the
+    # vocabulary alone, and decomposed letters would be unknown again.
+    if config["tokenizer_class"] == "TokenizersBackend" or _composes_letters(tokenizer):
         config["tokenizer_class"] = "PreTrainedTokenizerFast"
     if isinstance(config.get("extra_special_tokens"), list):  # a map in transformers 4; both know the old name
         config["additional_special_tokens"] = config.pop("extra_special_tokens")

@@ -185,8 +185,11 @@ def test_decomposed_letters_are_read_as_composed_ones(make_checkpoint, architect
         assert read["input_ids"] == tokenizer(letters)["input_ids"]
         assert max(end for _, end in read["offset_mapping"]) == len(text) == 10
         assert repr(tokenizer.backend_tokenizer.normalizer).count("NFC") == 1
-        tokenizer.save_pretrained(folder)
+        loading.save_tokenizer(tokenizer, folder)
     assert Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text).ids == read["input_ids"]
+    for texts in ([text], [text, "йог"]):  # as whoever loads it without this project; pairs have segments
+        assert AutoTokenizer.from_pretrained(folder)(*texts)["input_ids"] == tokenizer(*texts)["input_ids"]
+        assert AutoTokenizer.from_pretrained(folder)(*texts).keys() == tokenizer(*texts).keys()
 
 
 @pytest.mark.parametrize("names", ["LayerNorm.gamma", "no prefix"])
