@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
-from distillation.runs.files import RESULTS, as_written, markdown_table, mean_text, read_json
+from distillation.runs.files import RESULTS, explain_bad_results, markdown_table, mean_text, read_json
 
 PREDICTIONS = "test_predictions.jsonl"
 ALIKE = 1  # points: two models are called alike if the whole interval lies within -1 and 1
@@ -88,7 +88,7 @@ def runs_of(model: Path) -> dict[str, list[Run]]:
     found: dict[str, dict[float, dict[int, Run]]] = {}
     for path in sorted(file.parent for file in model.rglob(PREDICTIONS)):
         results = read_json(path / RESULTS)
-        with as_written(path / RESULTS):
+        with explain_bad_results(path / RESULTS):
             task, metric, rate = results["task"], results["metric"], results["recipe"]["learning_rate"]
             run = Run(path, metric, results["seed"], results[f"validation_{metric}"])
         first = found.setdefault(task, {}).setdefault(rate, {}).setdefault(run.seed, run)
@@ -113,7 +113,7 @@ def cells(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
     answers: tuple[list, list] = [], []
     for of_model, runs in zip(answers, (first, second), strict=True):
         for path in (run.folder / PREDICTIONS for run in runs):
-            with as_written(path):
+            with explain_bad_results(path):
                 of_model.append([json.loads(line) for line in path.read_text("utf-8").splitlines()])
     references = [[one["reference"] for one in of_run] for of_run in (*answers[0], *answers[1])]
     if any(other != references[0] for other in references):

@@ -15,7 +15,7 @@ from benchmarks.reporting import tables
 from distillation.config.command_line import REQUIRED, check_output, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
-from distillation.runs.files import RESULTS, as_written, find_runs, mean_and_deviation, read_json, write_text
+from distillation.runs.files import RESULTS, explain_bad_results, find_runs, mean_and_deviation, read_json, write_text
 
 HELD_OUT = """Whole words of held-out text are hidden. Losses are in nats; losses per token depend on the vocabulary.
 Runs that differ only in their seed are one row: mean ± standard deviation."""
@@ -48,11 +48,11 @@ def main(argv: list[str] | None = None) -> None:
     named = ", ".join(map(str, arguments.runs))
     timings = []
     for file in files:
-        with as_written(file):
+        with explain_bad_results(file):
             content = read_json(file)
             hardware = ", ".join(f"{name} {value}" for name, value in content["hardware"].items())
             timings += [row | {"hardware": hardware} for row in content["rows"]]
-    with as_written(named):
+    with explain_bad_results(named):
         found = tables.variants(runs), scores.scores(runs), timings
         if not any(found):
             raise UserError(f"no results in {named}: name folders of finished runs")

@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
-from distillation.runs.files import RESULTS, as_written, find_runs, markdown_table
+from distillation.runs.files import RESULTS, explain_bad_results, find_runs, markdown_table
 
 
 @dataclass
@@ -59,7 +59,7 @@ def scores(runs: Mapping[Path, Mapping[str, Any]]) -> list[Score]:
     last_names = Counter(Path(source).name for source in {str(run.get("model")) for run in tuned.values()})
     found: dict[tuple[str, str], tuple[Path, Score]] = {}
     for folder, run in tuned.items():
-        with as_written(folder / RESULTS):
+        with explain_bad_results(folder / RESULTS):
             began = tuned.get(Path(run["model"]).resolve(), run)  # LiDiRus is answered by the model of TERRa
             source, metric, scale = began["model"], run["metric"], 1 if run.get("per_cent") else 100
             name = Path(source).name if last_names[Path(source).name] == 1 else source

@@ -35,7 +35,7 @@ from distillation.models.student import Projections, Student
 from distillation.models.teacher import LiveTargets
 from distillation.objective import compared_layers
 from distillation.runs.files import recipe_of
-from distillation.runs.resume import find_checkpoint, start_run, writing
+from distillation.runs.resume import explain_write_errors, find_checkpoint, start_run
 from distillation.teacher_cache.storage import SEED, open_cache
 from distillation.teacher_cache.targets import CachedTargets
 from distillation.text.reading import load_lines, refuse_streaming
@@ -193,7 +193,7 @@ def train_and_publish(
         saved = load_masked_lm(training_args.output_dir, "output_dir").to(training_args.device)
         after = evaluate_masked_lm(saved, run.tokenizers[0], run.examples[0], training_args.eval_batch_size)
         results |= {"parameters": saved.num_parameters(), **sizes}
-        with writing(training_args.output_dir):
+        with explain_write_errors(training_args.output_dir):
             publish(trainer, results, before | {run.role: after}, recipe, card_args, trainer.push_wanted)
 
 

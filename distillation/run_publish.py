@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     """Read, write the card, push."""
     arguments, card_args = parse_recipe(PublishArguments, CardArguments, argv=argv)
     folder, results = finished(arguments.checkpoint)
-    from distillation.hub.measured import exported, gather, take_exported, what_is_measured
+    from distillation.hub.measured import copy_exported, exported, gather, read_measured
     from distillation.hub.publishing import OF_LICENSE, card_of, warn_of_licence
     from distillation.hub.push import push, reserve
 
@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> None:
     if card_args.license:
         results = {key: value for key, value in results.items() if key not in OF_LICENSE}
     warn_of_licence(results.get("license"))
-    measured = what_is_measured(folder)
+    measured = read_measured(folder)
     if arguments.results:
         measured |= gather(folder, results, arguments.results)
     if arguments.onnx:
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.hub_model_id:
         reserve(arguments, card_args.hub_overwrite, folder / WEIGHTS)
     if arguments.onnx:
-        take_exported(folder, arguments.onnx, measured["exported"])
+        copy_exported(folder, arguments.onnx, measured["exported"])
     if arguments.results:
         write_json(folder / MEASURED, {key: measured[key] for key in ("scores", "speed")})
     write_json(folder / RESULTS, results)

@@ -77,7 +77,7 @@ class DistillationTrainer(StudentTrainer):
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train. A cache is filled first."""
         if self.targets is not None:
-            self.targets.begin(self.accelerator)
+            self.targets.prepare(self.accelerator)
         return super().train(*args, **kwargs)
 
     def count(self, batch: dict[str, Any]) -> Tensor:

@@ -21,7 +21,7 @@ from distillation.hub.publishing import card_facts, check_push, save_card
 from distillation.hub.push import push
 from distillation.models.loading import load_tokenizer_of
 from distillation.runs import files
-from distillation.runs.resume import find_checkpoint, finished, names_checkpoint, start_run, writing
+from distillation.runs.resume import explain_write_errors, find_checkpoint, finished, names_checkpoint, start_run
 from finetuning.arguments import FinetuningArguments, Settings
 from finetuning.splits import read_parts
 from finetuning.task_teacher import teach
@@ -204,7 +204,7 @@ class Experiment:
             predictions["submission"] = self.task.decode(submission, trainer.logits(submission.inputs))
         trainer.save_model()
         if trainer.is_world_process_zero():
-            with writing(folder):
+            with explain_write_errors(folder):
                 trainer.save_state()
                 source = None if arguments.random_weights else arguments.model_name_or_path
                 results |= card_facts(folder, source, self.settings.card)

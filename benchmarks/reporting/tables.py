@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from benchmarks.timing.measure import is_steady, number_text, time_text
 from distillation.runs import files
-from distillation.runs.files import METRICS, RESULTS, STATE, as_written, markdown_table
+from distillation.runs.files import METRICS, RESULTS, STATE, explain_bad_results, markdown_table
 
 OF_ONE_RUN = ("seed", "data_seed", "output_dir")  # keys in which runs of one variant differ
 HEADINGS = ("model", "parameters", "head", "batch x length", "backend", "MiB on disk", "ms: median [least, largest]")
@@ -42,14 +42,14 @@ def variants(runs: Mapping[Path, Mapping[str, Any]]) -> list[Variant]:
     groups: dict[str, dict[int, Path]] = {}  # by recipe, a run a seed
     for folder, run in runs.items():
         if "student_heldout_loss" in run:
-            with as_written(folder / RESULTS):
+            with explain_bad_results(folder / RESULTS):
                 recipe = {name: value for name, value in run["recipe"].items() if name not in OF_ONE_RUN}
                 seeds = groups.setdefault(json.dumps(recipe, sort_keys=True), {})
                 seeds.setdefault(run["recipe"].get("seed"), folder)
     root = os.path.commonpath([folder.parent for seeds in groups.values() for folder in seeds.values()] or ["."])
     found: dict[str, Variant] = {}
     for folders in (list(seeds.values()) for seeds in groups.values()):
-        with as_written(folders[0] / RESULTS):
+        with explain_bad_results(folders[0] / RESULTS):
             members = [runs[folder] for folder in folders]
             first, source = members[0], members[0]["recipe"]["teacher_name_or_path"]
             teacher = Path(source).name, source, int(first["teacher_parameters"]), "", figures_of("teacher", [first])

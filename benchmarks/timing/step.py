@@ -73,7 +73,7 @@ def build(argv: Sequence[str]) -> Step:
     set_seed(training_args.seed)
     run = build_run(*arguments, training_args)
     if run.trainer.targets is not None:
-        run.trainer.targets.begin(run.trainer.accelerator)
+        run.trainer.targets.prepare(run.trainer.accelerator)
     return Step(run.trainer)
 
 

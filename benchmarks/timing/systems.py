@@ -13,7 +13,7 @@ from benchmarks.timing import RECIPES, SHAPES
 from distillation.config.arguments import ModelArguments
 from distillation.config.errors import UserError
 from distillation.config.recipe import read_recipe
-from distillation.models.loading import explained, load_config, load_with_head
+from distillation.models.loading import explain_load_errors, load_config, load_with_head
 from distillation.models.shapes import student_config
 
 SYSTEMS = [str(path) for path in (*sorted(SHAPES.glob("*.yaml")), *sorted(RECIPES.glob("distilrubert-*.yaml")))]
@@ -43,7 +43,7 @@ class System(NamedTuple):
 
     def skeleton(self, head: str, device: str = "meta") -> PreTrainedModel:
         """The model without trained weights; on `meta` without any."""
-        with explained(KEY, self.source, f"has no head for {head}"), torch.device(device):
+        with explain_load_errors(KEY, self.source, f"has no head for {head}"), torch.device(device):
             return HEADS[head].from_config(shape(self.source), trust_remote_code=False).eval()
 
 
@@ -65,7 +65,7 @@ def shape(source: str) -> PreTrainedConfig:
     keys = read_recipe(path, KEY)
     if not {"model_type", "student_layers"} & keys.keys():
         raise UserError(f"{path} is neither a recipe (`student_layers`) nor a shape (`model_type`)")
-    with explained(KEY, source, "describes no model"):  # an unknown type, a word where a number belongs
+    with explain_load_errors(KEY, source, "describes no model"):  # an unknown type, a word where a number belongs
         if "model_type" in keys:
             return transformers.AutoConfig.for_model(**keys)
         fields = ModelArguments.__dataclass_fields__

@@ -59,7 +59,7 @@ def _scores(
     for folder, run in runs.items():
         if folder == own or "task" not in run or own_task not in (None, run["task"]):
             continue
-        with files.as_written(folder / files.RESULTS):
+        with files.explain_bad_results(folder / files.RESULTS):
             # The model of LiDiRus is the one that was fine-tuned on TERRa.
             base = runs.get(Path(run["model"]).resolve(), run)
             base = base if "task" in base else run
@@ -77,7 +77,7 @@ def _scores(
 def _of_file(path: Path, name_of: Callable[[str], str]) -> Iterator[dict[str, Any]]:
     """The rows of a file of timings, or the scores of a Russian SuperGLUE that take no model."""
     content = files.read_json(path)
-    with files.as_written(path):
+    with files.explain_bad_results(path):
         if "rows" not in content:
             for task, figures in content["tasks"].items():
                 for who, name in (("majority", "the commonest label"), ("random", "chance")):
@@ -111,7 +111,7 @@ def exported(folder: Path, source: Path) -> dict[str, Any]:
     return files.without_folders(found) | {"file": name}
 
 
-def take_exported(folder: Path, source: Path, found: Mapping[str, Any]) -> None:
+def copy_exported(folder: Path, source: Path, found: Mapping[str, Any]) -> None:
     """Copy an exported model into the folder of its model, in place of an earlier one."""
     with files.replacing(folder / files.EXPORTED.parent, obsolete=ONNX.values()) as draft:
         draft.mkdir()
@@ -119,9 +119,9 @@ def take_exported(folder: Path, source: Path, found: Mapping[str, Any]) -> None:
         files.write_json(draft / files.EXPORTED.name, found)
 
 
-def what_is_measured(folder: Path) -> dict[str, Any]:
+def read_measured(folder: Path) -> dict[str, Any]:
     """`measured.json` of a folder, and as `exported` its `onnx/export.json`; empty where neither exists."""
-    with files.as_written(folder / files.MEASURED):
+    with files.explain_bad_results(folder / files.MEASURED):
         measured = dict(files.read_json(folder / files.MEASURED)) if (folder / files.MEASURED).is_file() else {}
     if (folder / files.EXPORTED).is_file():
         measured["exported"] = files.read_json(folder / files.EXPORTED)

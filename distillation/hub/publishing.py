@@ -12,7 +12,7 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
 from distillation.hub.card import model_card
-from distillation.hub.measured import what_is_measured
+from distillation.hub.measured import read_measured
 from distillation.hub.push import push, reserve
 from distillation.runs import files
 
@@ -106,11 +106,11 @@ def card_of(folder: Path, results: Mapping[str, Any], measured: Mapping[str, Any
     Raises UserError for results that are not as this version writes them.
     """
     tokenizer, config = (files.read_json(folder / name) for name in ("tokenizer_config.json", "config.json"))
-    with files.as_written(folder / files.RESULTS):
+    with files.explain_bad_results(folder / files.RESULTS):
         config |= {"model_max_length": tokenizer["model_max_length"]}
         return model_card(name or folder.resolve().name, results, config, measured)
 
 
 def save_card(folder: Path, results: Mapping[str, Any], name: str | None) -> None:
     """Write `README.md` from what the folder holds. name: of the repository."""
-    files.write_text(folder / files.CARD, card_of(folder, results, what_is_measured(folder), name))
+    files.write_text(folder / files.CARD, card_of(folder, results, read_measured(folder), name))

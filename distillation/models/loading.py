@@ -33,7 +33,7 @@ BUFFERS = ("position_ids", "inv_freq")  # constants, which old checkpoints hold
 
 
 @contextmanager
-def explained(key: str, name_or_path: str, problem: str = "cannot be loaded") -> Iterator[None]:
+def explain_load_errors(key: str, name_or_path: str, problem: str = "cannot be loaded") -> Iterator[None]:
     """Raise any exception as a UserError that names the key and its value. Loaders raise many types: for a missing
     folder, a broken file, an unknown id. Their warnings are dropped: a new head is expected."""
     level = transformers_logging.get_verbosity()
@@ -51,7 +51,7 @@ def explained(key: str, name_or_path: str, problem: str = "cannot be loaded") ->
 def load_config(name_or_path: str, key: str) -> PreTrainedConfig:
     """The config of a checkpoint. Outputs of hidden states and attention maps, which the configs of some distilled
     models ask for, are switched off: they cost time and memory."""
-    with explained(key, name_or_path):
+    with explain_load_errors(key, name_or_path):
         config = transformers.AutoConfig.from_pretrained(name_or_path, trust_remote_code=False)
         config.output_hidden_states = config.output_attentions = False
         config._attn_implementation = None  # whoever saved it may have used flash attention, which runs on no CPU
@@ -91,7 +91,7 @@ def load_with_head(
         config.label2id = {label: number for number, label in config.id2label.items()}
         config.problem_type = None
     if random_weights:
-        with explained(key, name_or_path):
+        with explain_load_errors(key, name_or_path):
             return model_class.from_config(config, dtype=torch.float32, trust_remote_code=False)
     model, absent = _load(model_class, name_or_path, key, config=config, ignore_mismatched_sizes=True)
     for name in absent:  # a pooler is new where the checkpoint was a masked LM
@@ -124,7 +124,7 @@ def _load(model_class: Any, name_or_path: str, key: str, **options: Any) -> tupl
     those of the trained model. A warning names other unread weights of the encoder.
     """
     options = {"dtype": torch.float32, "output_loading_info": True, "trust_remote_code": False} | options
-    with explained(key, name_or_path):
+    with explain_load_errors(key, name_or_path):
         model, loading = model_class.from_pretrained(name_or_path, **options)
     unread = [name for name in sorted(loading["unexpected_keys"]) if _is_of_encoder(name, model)]
     if layers := [name for name in unread if re.search(r"\.\d+\.", name)]:
@@ -147,7 +147,7 @@ def _is_of_encoder(name: str, model: PreTrainedModel) -> bool:
 
 def load_tokenizer(name_or_path: str, key: str, roles: Sequence[str] = ("mask_token", "pad_token")) -> Tokenizer:
     """A fast tokenizer with the special tokens that its use needs, by default those of masked-LM training."""
-    with explained(key, name_or_path, "has no usable tokenizer"):
+    with explain_load_errors(key, name_or_path, "has no usable tokenizer"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
         if tokenizer.is_fast:
             tokenizer = as_in_file(tokenizer, name_or_path)

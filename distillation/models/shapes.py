@@ -38,7 +38,7 @@ def load_teacher(
     if max_length > positions:
         raise UserError(f"`max_length` {max_length} exceeds the {positions} positions of the teacher; lower it")
     sample = dict(tokenizer(SAMPLE[0], return_tensors="pt", truncation=True, max_length=max_length))
-    with loading.explained(key, name, "cannot be run as a teacher"):
+    with loading.explain_load_errors(key, name, "cannot be run as a teacher"):
         Runner(teacher).check(sample, objective.needs("maps"), objective.needs("states"))
     return teacher, tokenizer
 

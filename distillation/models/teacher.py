@@ -88,7 +88,7 @@ class LiveTargets:
         self.objective, self.student_layers, self.kl = objective, student_layers, kl
         self.runner = Runner(model, without=projection)
 
-    def begin(self, accelerator: Accelerator) -> None:
+    def prepare(self, accelerator: Accelerator) -> None:
         """Before training: shard the teacher with FSDP. Until then one process alone can run it."""
         if accelerator.distributed_type == "FSDP":
             shard(self.model, accelerator.device.type, accelerator.num_processes)

@@ -22,8 +22,8 @@ from distillation.config.errors import LocalError, UserError
 from distillation.runs.files import WEIGHTS
 from distillation.runs.fsdp import load_state, local_part
 from distillation.runs.interruption import Interruption
-from distillation.runs.resume import mark_complete, writing
-from distillation.runs.sampling import EpochBegins, LengthGroupedSampler, RankBatches
+from distillation.runs.resume import explain_write_errors, mark_complete
+from distillation.runs.sampling import EpochStart, LengthGroupedSampler, RankBatches
 
 # transformers before 5.23 loads the optimiser of several CPU processes to "cpu:0", which torch does not know.
 torch.serialization.register_package(
@@ -91,11 +91,11 @@ class ExactTrainer(Trainer):
         args.logging_nan_inf_filter = False
         args.restore_callback_states_from_checkpoint = True
         self.lengths = lengths
-        self.epoch_begins = EpochBegins(*draws)
+        self.epoch_start = EpochStart(*draws)
         self.interruption = Interruption(args.device)
         self._resumed_from: Path | None = None
         self._rank_batches: RankBatches | None = None  # with several ranks
-        callbacks = [self.epoch_begins, *callbacks, Progress(), self.interruption]
+        callbacks = [self.epoch_start, *callbacks, Progress(), self.interruption]
         super().__init__(model, args, callbacks=callbacks, **others)
         # True means "this loss is normalised over the accumulated batch": the Trainer divides it by nothing more.
         self.model_accepts_loss_kwargs = True
@@ -187,7 +187,7 @@ class ExactTrainer(Trainer):
             return super()._get_train_sampler(train_dataset)
         seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
         sampler = LengthGroupedSampler(self.lengths(), self.args.train_batch_size * self.args.world_size, seed)
-        self.epoch_begins.drawing.append(sampler)  # a resumed epoch's loader hides it from accelerate's call
+        self.epoch_start.drawing.append(sampler)  # a resumed epoch's loader hides it from accelerate's call
         return sampler
 
     def _get_eval_sampler(self, eval_dataset: Any) -> SequentialSampler:
@@ -214,7 +214,7 @@ class ExactTrainer(Trainer):
         """Save without pickled arguments. Raises LocalError for a folder that cannot be written."""
         state_dict = self.accelerator.get_state_dict(self.model) if self.is_fsdp_enabled else None
         if self.args.should_save:
-            with writing(self.args.output_dir):
+            with explain_write_errors(self.args.output_dir):
                 self.write_model(Path(output_dir or self.args.output_dir), state_dict)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
@@ -226,7 +226,7 @@ class ExactTrainer(Trainer):
         self.record()
         limit, self.args.save_total_limit = self.args.save_total_limit, None  # the Trainer would delete others first
         try:
-            with writing(self.args.output_dir):
+            with explain_write_errors(self.args.output_dir):
                 if self.args.should_save and folder.exists():  # incomplete: its files must not be marked
                     shutil.rmtree(folder)
                 self.accelerator.wait_for_everyone()

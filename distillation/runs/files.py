@@ -100,7 +100,7 @@ def read_json(path: str | Path) -> Any:
 
 
 @contextmanager
-def as_written(path: str | Path) -> Iterator[None]:
+def explain_bad_results(path: str | Path) -> Iterator[None]:
     """Raise UserError in this block for a result file that does not have the form of this version's results."""
     try:
         yield
@@ -125,7 +125,7 @@ def find_runs(paths: Iterable[Path]) -> dict[Path, dict[str, Any]]:
         if not files:
             raise UserError(f"{path} has no {RESULTS}: name folders of finished runs")
         for file in files:
-            with as_written(file):
+            with explain_bad_results(file):
                 found[file.parent.resolve()] = dict(read_json(file).items())
     return {folder: run for folder, run in found.items() if "seeds" not in found.get(folder.parent, {})}
 

@@ -58,7 +58,7 @@ def checkpoints(output_dir: str | Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def writing(output_dir: str | Path) -> Iterator[None]:
+def explain_write_errors(output_dir: str | Path) -> Iterator[None]:
     """Raise LocalError in this block for an `output_dir` that cannot be written; it names the newest checkpoint."""
     try:
         yield
@@ -138,7 +138,7 @@ def start_run(training: "TrainingArguments", recipe: Mapping[str, Any]) -> None:
     if training.process_index:
         return
     folder = Path(training.output_dir)
-    with writing(folder):
+    with explain_write_errors(folder):
         for earlier in (RESULTS, MEASURED):
             (folder / earlier).unlink(missing_ok=True)
         shutil.rmtree(folder / EXPORTED.parent, ignore_errors=True)

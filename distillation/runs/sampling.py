@@ -75,7 +75,7 @@ class RankBatches(BatchSampler):
             yield np.array_split(step, self.ranks)[self.rank].tolist() or step[:1]
 
 
-class EpochBegins(TrainerCallback):
+class EpochStart(TrainerCallback):
     """Calls `set_epoch` of the collator and whatever draws by epoch; stops a run that was resumed at its end."""
 
     def __init__(self, *drawing: Any):

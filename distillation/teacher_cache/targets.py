@@ -46,7 +46,7 @@ class CachedTargets:
         self.corpus = dataclasses.replace(corpus, train=self.train, validation=self.validation)
         self.collators = tuple(functools.partial(_collate, one, teacher.student_layers) for one in collators)
 
-    def begin(self, accelerator: Accelerator) -> None:
+    def prepare(self, accelerator: Accelerator) -> None:
         """Before training: run the teacher to fill the cache, then drop the teacher. Raises UserError with FSDP, and
         for a cache that cannot be made."""
         if accelerator.distributed_type == "FSDP":

@@ -69,7 +69,7 @@ def corpus_files(pattern: str) -> list[str]:
 
 def check_file(file: str, column: str) -> None:
     """Raise UserError for a file that is no UTF-8, has no such column, or cannot be read."""
-    with readable(file):
+    with explain_read_errors(file):
         if _format(file) == ".parquet":
             columns = _parquet(file).schema_arrow.names
         else:
@@ -93,7 +93,7 @@ def digest(file: str) -> str:
 
 def read_rows(file: str, column: str) -> Iterator[str]:
     """The raw rows of a file; `texts_of` makes texts of them. Raises UserError for a damaged file."""
-    with readable(file):
+    with explain_read_errors(file):
         kind = _format(file)
         if kind == ".parquet":
             for batch in _parquet(file).iter_batches(1000, columns=[column], use_threads=False):  # forks have no pool
@@ -112,7 +112,7 @@ def texts_of(file: str, rows: list[str], column: str) -> list[str]:
 
 
 @contextmanager
-def readable(source: str) -> Iterator[None]:
+def explain_read_errors(source: str) -> Iterator[None]:
     """Turn any error of a reader into a UserError that names the corpus."""
     try:
         yield

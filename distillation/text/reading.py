@@ -25,8 +25,8 @@ from distillation.text.files import (
     check_file,
     corpus_files,
     digest,
+    explain_read_errors,
     read_rows,
-    readable,
     texts_of,
 )
 
@@ -208,7 +208,7 @@ class Source:
         self.hub = None
         if arguments.train_file is None:
             self.hub = _load_hub(arguments, self.name, streaming=True)
-            with readable(self.name):
+            with explain_read_errors(self.name):
                 check_column(self.column, list(next(iter(self.hub), {self.column: None})), self.name)
             self.files = [f"{self.name} {index}" for index in range(self.hub.num_shards)]
         else:
@@ -226,7 +226,7 @@ class Source:
             while block := list(itertools.islice(rows, self.block)):
                 yield block
         else:
-            with readable(self.name):
+            with explain_read_errors(self.name):
                 lines = self.hub.shard(self.hub.num_shards, file).select_columns(self.column).with_format("arrow")
                 for table in lines.iter(self.block):
                     yield table[self.column].cast(pa.string())

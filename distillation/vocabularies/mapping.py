@@ -19,7 +19,7 @@ from distillation.runs.files import replacing
 Entry = tuple[str, bool]  # surface text, and whether it starts a word
 # Of a text: ids (n,), and spans (n, 2) of the characters where tokens start and end, without space around them.
 Tokens = tuple[Tensor, Tensor]
-FORMAT = 2  # of a saved map; raise it to make saved ones stale
+FORMAT = 3  # of a saved map; raise it to make saved ones stale
 ROLES = ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
 
 
@@ -34,7 +34,7 @@ class VocabularyMap:
     * `shared_teacher_ids`, `shared_student_ids` (shared,): identical tokens, in one order;
     * `special_ids`: pairs (student id, teacher id) of special tokens with one role;
     * `pieces` (teacher vocabulary, student vocabulary): sparse, how often each piece is in each spelling;
-    * `opens` (teacher vocabulary,): whether a token starts a word, by the student's rules;
+    * `starts_word` (teacher vocabulary,): whether a token starts a word, by the student's rules;
     * `first_with_spelling` (teacher vocabulary,): the first token with the same spelling, mostly the token itself.
 
     A token t has two spellings: number 2 t inside a word, number 2 t + 1 at the start of one.
@@ -53,9 +53,9 @@ class VocabularyMap:
         self.surfaces = [entry and entry[0] for entry in teacher]
         marks, teacher_marks = (_marks(t, student + teacher) for t in (student_tokenizer, teacher_tokenizer))
         # For WordPiece a punctuation mark always starts a word, with or without a space before it.
-        opens = [e is not None and (e[0][0] in marks or (e[1] and e[0] not in teacher_marks)) for e in teacher]
-        self.opens = torch.tensor(opens)
-        self.student_opens = torch.tensor([e is None or e[1] or e[0][0] in marks for e in student])
+        starts_word = [e is not None and (e[0][0] in marks or (e[1] and e[0] not in teacher_marks)) for e in teacher]
+        self.starts_word = torch.tensor(starts_word)
+        self.student_starts_word = torch.tensor([e is None or e[1] or e[0][0] in marks for e in student])
 
         unknown = student_tokenizer.unk_token_id
         unknown = student_tokenizer.mask_token_id if unknown is None else unknown
@@ -66,13 +66,13 @@ class VocabularyMap:
         self.sizes = torch.tensor([len(tokens) for tokens in pieces])  # (2 x teacher vocabulary,)
         self._starts = self.sizes.cumsum(0) - self.sizes
 
-        own = [spellings[2 * index + start] for index, start in enumerate(opens)]
+        own = [spellings[2 * index + start] for index, start in enumerate(starts_word)]
         firsts: dict[tuple[int, ...], int] = {}
         first = [firsts.setdefault(tuple(tokens), index) if tokens else index for index, tokens in enumerate(own)]
         self.first_with_spelling = torch.tensor(first)
         self.is_mapped = torch.tensor([tokens is not None for tokens in own])  # (teacher vocabulary,)
         self.mapped_teacher_ids = self.is_mapped.nonzero().squeeze(1)
-        self.piece_counts = self.sizes[2 * torch.arange(len(teacher)) + self.opens]  # (teacher vocabulary,)
+        self.piece_counts = self.sizes[2 * torch.arange(len(teacher)) + self.starts_word]  # (teacher vocabulary,)
         self.shared_teacher_ids = self.mapped_teacher_ids[self.piece_counts[self.mapped_teacher_ids] == 1]
         self.shared_student_ids = self.pieces_of(self.shared_teacher_ids)
         self.normalizer = student_tokenizer.backend_tokenizer.normalizer
@@ -102,7 +102,7 @@ class VocabularyMap:
 
     def pieces_of(self, teacher_ids: Tensor) -> Tensor:
         """The student tokens of teacher tokens as they stand in the vocabulary, one after the other."""
-        return self.spell(2 * teacher_ids + self.opens[teacher_ids])
+        return self.spell(2 * teacher_ids + self.starts_word[teacher_ids])
 
     @cached_property
     def pieces(self) -> Tensor:
@@ -128,16 +128,16 @@ def matched(vocabulary: VocabularyMap, student: Tokens, teacher: Tokens) -> Tens
     return torch.where(same & _alone_on_its_characters(student_spans), partners, -1)
 
 
-def tokenized(vocabulary: VocabularyMap, student: Tokens, teacher: Tokens, text: str) -> tuple[Tensor, Tensor]:
+def spell_tokens(vocabulary: VocabularyMap, student: Tokens, teacher: Tokens, text: str) -> tuple[Tensor, Tensor]:
     """For each teacher token (m,) the number of its spelling in this text, and whether the models are compared there.
 
     A token is word-initial here if a student token starts a word at its first character. It is compared if its own
     flag agrees, it has a spelling, and the student reads the text as the teacher does.
     """
     (student_ids, student_spans), (teacher_ids, teacher_spans) = student, teacher
-    word_starts = student_spans[vocabulary.student_opens[student_ids], 0]
-    opens = torch.isin(teacher_spans[:, 0], word_starts)
-    comparable = vocabulary.is_mapped[teacher_ids] & (opens == vocabulary.opens[teacher_ids])
+    word_starts = student_spans[vocabulary.student_starts_word[student_ids], 0]
+    starts_word = torch.isin(teacher_spans[:, 0], word_starts)
+    comparable = vocabulary.is_mapped[teacher_ids] & (starts_word == vocabulary.starts_word[teacher_ids])
     comparable &= _alone_on_its_characters(teacher_spans)
     candidates = comparable.nonzero().squeeze(1)
     texts = (text[start:end] for start, end in teacher_spans[candidates].tolist())
@@ -145,7 +145,7 @@ def tokenized(vocabulary: VocabularyMap, student: Tokens, teacher: Tokens, text:
     pairs = zip(surfaces, texts, strict=True)
     reads = [s == read or s == normalised(read, vocabulary.normalizer) for s, read in pairs]
     comparable[candidates] = torch.tensor(reads, dtype=torch.bool)
-    return 2 * teacher_ids + opens, comparable
+    return 2 * teacher_ids + starts_word, comparable
 
 
 def _alone_on_its_characters(spans: Tensor) -> Tensor:
@@ -198,8 +198,8 @@ def _entries(tokenizer: Any) -> list[Entry | None]:
             entries[index] = entry
     marks, normalizer = _marks(tokenizer, entries), tokenizer.backend_tokenizer.normalizer
 
-    def is_written(surface: str, opens: bool) -> bool:  # not `##,`, `[unused1]`, or a lower-cased capital
-        is_one_word = marks.isdisjoint(surface) or (opens and len(surface) == 1)
+    def is_written(surface: str, starts_word: bool) -> bool:  # not `##,`, `[unused1]`, or a lower-cased capital
+        is_one_word = marks.isdisjoint(surface) or (starts_word and len(surface) == 1)
         return is_one_word and normalised(surface, normalizer) == surface
 
     return [entry if entry and is_written(*entry) else None for entry in entries]
@@ -256,10 +256,10 @@ def _speller(entries: Sequence[Entry | None], marks: frozenset[str]) -> Callable
             words[entry[1]].setdefault(entry[0], index)
     longest = max((len(entry[0]) for entry in entries if entry), default=0)
 
-    def spell(surface: str, opens: bool) -> list[int] | None:
+    def spell(surface: str, starts_word: bool) -> list[int] | None:
         pieces, start = [], 0
         while start < len(surface):
-            known = words[opens or surface[start] in marks]
+            known = words[starts_word or surface[start] in marks]
             for end in range(min(len(surface), start + longest), start, -1):
                 piece = known.get(surface[start:end])
                 if piece is not None:
@@ -267,7 +267,7 @@ def _speller(entries: Sequence[Entry | None], marks: frozenset[str]) -> Callable
             else:
                 return None
             pieces.append(piece)
-            opens, start = surface[end - 1] in marks, end
+            starts_word, start = surface[end - 1] in marks, end
         return pieces
 
     return spell

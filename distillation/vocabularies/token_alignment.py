@@ -3,7 +3,7 @@
 * `match`: `matches`, for each of the student's tokens the teacher's (an index into `teacher_input_ids`) that is the
   same token on the same characters, or -1;
 * `reduce`: `spellings`, for each of the teacher's tokens how the student spells it in this text (see
-  `mapping.tokenized`), and `comparable`, whether the models can be compared there.
+  `mapping.spell_tokens`), and `comparable`, whether the models can be compared there.
 
 Special tokens are paired by role.
 """
@@ -17,7 +17,7 @@ from datasets import Dataset
 
 from distillation.config.errors import UserError
 from distillation.text.sampling import SAMPLE, evenly_spaced
-from distillation.vocabularies.mapping import VocabularyMap, matched, tokenized
+from distillation.vocabularies.mapping import VocabularyMap, matched, spell_tokens
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def pair(
     tokens = [(torch.from_numpy(ids), without_space(text, offsets)) for ids, offsets in (student, teacher)]
     if alignment == "match":
         return {"matches": matched(vocabulary, *tokens).numpy()}
-    spellings, comparable = tokenized(vocabulary, *tokens, text)
+    spellings, comparable = spell_tokens(vocabulary, *tokens, text)
     return {"spellings": spellings.numpy(), "comparable": comparable.numpy()}
 
 

@@ -45,7 +45,7 @@ def make_trainer(tmp_path, teacher_folder, student_vocabulary, corpus_file):
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0  # a random choice for each micro-batch would hide what is compared
         if cache is not None:
-            run.trainer.targets.begin(run.trainer.accelerator)
+            run.trainer.targets.prepare(run.trainer.accelerator)
         return run.trainer
 
     return make

@@ -14,7 +14,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 from distillation.config.errors import UserError
 from distillation.corpus.examples import Reader
 from distillation.models.shapes import map_vocabularies
-from distillation.vocabularies.mapping import VocabularyMap, matched, tokenized
+from distillation.vocabularies.mapping import VocabularyMap, matched, spell_tokens
 from distillation.vocabularies.token_alignment import without_space
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
@@ -52,7 +52,7 @@ class Pair:
         """The pairs of `matched`, and for each teacher token its pieces and whether it is compared."""
         student, teacher = read(self.student, text), read(self.teacher, text)
         pairs = [(i, j) for i, j in enumerate(matched(self.vocabulary, student, teacher).tolist()) if j >= 0]
-        spellings, comparable = tokenized(self.vocabulary, student, teacher, text)
+        spellings, comparable = spell_tokens(self.vocabulary, student, teacher, text)
         pieces = self.vocabulary.spell(spellings).split(self.vocabulary.sizes[spellings].tolist())
         return pairs, pieces, comparable.tolist()
 
