@@ -67,7 +67,7 @@ def softmax_kl_(student: Tensor, teacher: Tensor, dim: int = -1) -> tuple[Tensor
     student, teacher: logits divided by T; both are overwritten, to save memory. Written out, because over columns
     F.log_softmax takes twice the time and loses two digits.
     """
-    teacher = teacher.sub_(teacher.amax(dim, keepdim=True))
+    teacher = teacher.sub_(teacher.amax(dim, keepdim=True))  # so that `exp` cannot overflow
     student = student.sub_(student.amax(dim, keepdim=True))
     weights = teacher.exp()
     teacher_sums = weights.sum(dim, keepdim=True)

@@ -157,6 +157,7 @@ def _fused(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attenti
         raise NotImplementedError(", ".join(special) or "masks of its own")
     batch, heads, length, width = query.shape
     scale = options.get("scaling") or width**-0.5
+    # Divided by the scale, by which the kernel multiplies the product.
     hidden = ((1 - attention_mask.to(query.dtype)) * (HIDDEN / scale))[:, None, :, None]
     query = torch.cat([query, torch.ones_like(query[..., :1])], dim=-1)
     key = torch.cat([key, hidden.expand(batch, heads, length, 1)], dim=-1)

@@ -82,7 +82,7 @@ def make_shared_unsigned(graph: GraphProto) -> None:
 
 def by_row(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(rows, width) in int8, and a scale for each row: values are integers * scales[:, None]."""
-    scales = np.maximum(np.abs(values).max(1), np.finfo(np.float32).tiny) / LARGEST
+    scales = np.maximum(np.abs(values).max(1), np.finfo(np.float32).tiny) / LARGEST  # a row may be all zeros
     return np.rint(values / scales[:, None]).astype(np.int8), scales.astype(np.float32)
 
 

@@ -181,6 +181,7 @@ class Stream(IterableDataset):
         rows = [row for row, line in enumerate(lines) if line not in self.held_out]
         examples: Examples = []
         for part in (rows[first : first + TOKENIZED] for first in range(0, len(rows), TOKENIZED)):
+            # Unique in the corpus, and the same in every epoch: the number of the row in its file, and of the file.
             ids = [(here.block * self.source.block + row) * len(self.source) + file for row in part]
             columns = self.encode({"text": [lines[row] for row in part]}, ids)
             values = zip(*columns.values(), strict=True)

@@ -55,6 +55,7 @@ def residual_basis(rows: Tensor, width: int, how: str) -> Tensor:
     # The constant vector has the only negative eigenvalue, so it comes last even if the rows have a low rank.
     _, directions = torch.linalg.eigh(gram - (1 + gram.trace()) * constant.outer(constant))
     directions = directions[:, 1 - width :].flip(1)
+    # The sign of an eigenvector is free, and differs between machines: the largest coordinate becomes positive.
     directions *= directions.gather(0, directions.abs().argmax(0, keepdim=True)).sign()
     basis = torch.cat([constant[:, None], directions], dim=1)
     normal = torch.full((width,), width**-0.5, dtype=torch.float64)  # of a reflection of (1, 0, ...) to the constant
@@ -75,7 +76,7 @@ def narrow_heads(
     if how == "crop" or width == full:
         return query[:, :width], key[:, :width], value[:, :width], output[..., :width]
     query, key = factors(query.mT, key, width)
-    scale = (width / full) ** 0.25
+    scale = (width / full) ** 0.25  # on query and on key, so that their product gets sqrt(width / full)
     output, value = factors(output, value, width)
     return scale * query.mT, scale * key, value, output
 

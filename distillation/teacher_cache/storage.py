@@ -101,7 +101,7 @@ def _weights(model: PreTrainedModel) -> Iterator[Any]:
     yield json.dumps(config, sort_keys=True, default=str).encode()
     for name, tensor in sorted(model.state_dict().items()):
         yield name.encode()
-        yield tensor.cpu().flatten().view(torch.uint8).numpy()
+        yield tensor.cpu().flatten().view(torch.uint8).numpy()  # as bytes: numpy has no bf16
 
 
 def _contents(examples: Dataset) -> Iterator[Any]:

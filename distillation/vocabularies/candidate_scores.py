@@ -33,6 +33,7 @@ class Candidates:
         self.ids, self.score, self.rows = ids.to(device), make_score(candidates), make_rows(candidates)
         spelling, order = torch.searchsorted(candidates, first[first != ids]).sort(stable=True)
         nth = torch.arange(len(order)) - torch.searchsorted(spelling, spelling)  # among the duplicates of a candidate
+        # A chunk has a candidate once: of several values, an assignment by index keeps one.
         chunks = [nth == n for n in nth.unique()]
         self.duplicates = [(spelling[n].to(device), make_rows(duplicates[order[n]])) for n in chunks]
 

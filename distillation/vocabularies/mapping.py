@@ -155,7 +155,7 @@ def _alone_on_its_characters(spans: Tensor) -> Tensor:
 
 
 def _keys(spans: Tensor) -> Tensor:
-    return spans[:, 0] * 2**32 + spans[:, 1]
+    return spans[:, 0] * 2**32 + spans[:, 1]  # one number for each span, to sort and to search
 
 
 # Vocabularies

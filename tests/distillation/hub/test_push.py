@@ -88,7 +88,7 @@ def test_a_run_that_may_not_push_ends_before_it_trains(hub, recipe, tmp_path, re
     """Days later it would be too late. Jobs that may be stopped always have the option to resume."""
     keys = ["--push_to_hub", "true", "--resume_from_checkpoint", "true", "--output_dir", str(tmp_path / "student")]
     for name, token, message in (
-        ("someone/tiny", TOKEN, "another's"),
+        ("someone/tiny", TOKEN, "another owner"),
         ("no name!", TOKEN, "`hub_model_id`"),
         ("tiny", "hf_wrong", "refuses the token"),
     ):
