@@ -8,6 +8,7 @@ import io
 import itertools
 import json
 import logging
+import math
 import os
 import re
 import shlex
@@ -167,22 +168,38 @@ def _check_encoding(file: str, head: bytes) -> None:
     In such a file most characters beyond ASCII are not valid UTF-8; UTF-16 is full of NUL.
     """
     text = head.decode("utf-8", "replace")
+    unpack = {".gz": "gzip -dc", ".zst": "zstd -dc"}.get(_packing(file), "cat")
+    convert = f"convert it, `{unpack} {shlex.quote(file)} | iconv -f {{}} -t {{}} > NEW-FILE`"
+    if wrong := _encoded_twice(text[: 2**16].splitlines()):
+        raise UserError(
+            f"corpus file {file} is UTF-8 that a program has read as {wrong} and encoded again: "
+            + convert.format("UTF-8", wrong)
+        )
     lines = text.splitlines()
     damaged = sum("\ufffd" in line or "\0" in line for line in lines)
     bad, good = text.count("\ufffd") + text.count("\0"), len(re.findall("[^\0-\x7f\ufffd]", text))
     if bad <= good or damaged <= MOST_DAMAGED * len(lines):
         return
     guess = charset_normalizer.from_bytes(head[: 2**16]).best()
-    unpack = {".gz": "gzip -dc", ".zst": "zstd -dc"}.get(_packing(file), "cat")
     encoding = guess.encoding.replace("_", "-").upper() if guess else "ITS-ENCODING"
     encoding = re.sub("(?<=UTF-..)-", "", encoding)  # UTF-16-LE is UTF-16LE to iconv
     shown = (
         f"{encoding} (it then begins {str(guess).split(chr(10))[0][:30].strip()!r})" if guess else "another encoding"
     )
-    raise UserError(
-        f"corpus file {file} is no UTF-8 but probably {shown}: convert it, `{unpack} {shlex.quote(file)} | "
-        f"iconv -f {encoding} -t UTF-8 > NEW-FILE`"
-    )
+    raise UserError(f"corpus file {file} is no UTF-8 but probably {shown}: " + convert.format(encoding, "UTF-8"))
+
+
+def _encoded_twice(lines: list[str]) -> str | None:
+    """The encoding as which a program has read UTF-8, so that Мама became РњР°РјР° or ÐœÐ°Ð¼Ð°; None if it has not.
+
+    Undone, such a line has half as many characters beyond ASCII, and any other line has none left.
+    """
+    for encoding in ("CP1251", "CP1252", "LATIN1"):
+        undone = [line.encode(encoding, "ignore").decode("utf-8", "ignore") for line in lines]
+        pairs = [[len(re.findall("[^\0-\x7f]", text)) for text in pair] for pair in zip(lines, undone, strict=True)]
+        if sum(3 * after >= before > 0 for before, after in pairs) > MOST_DAMAGED * len(lines):
+            return encoding
+    return None
 
 
 def _parquet_texts(values: pa.Array) -> list[str]:
@@ -226,6 +243,8 @@ def _json_text(line: str, column: str) -> str:
         return ""
     row = _json(line)
     value = (row.get(column) or "") if isinstance(row, dict) else LOST
+    if isinstance(value, float) and not math.isfinite(value):  # pandas writes NaN where there is none
+        return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     # A lone surrogate, such as half of an emoji, is no character.

@@ -57,6 +57,17 @@ def test_another_encoding_is_refused_with_the_command_that_converts(tmp_path, ta
     assert re.search(rf"(?i)\| iconv -f {named} -t utf-8", str(caught.value)) and text[:4] in str(caught.value)
 
 
+@pytest.mark.parametrize("encoding", ["CP1251", "CP1252", "LATIN1"])
+def test_text_that_was_encoded_twice_is_refused(tmp_path, encoding):
+    """Мама as РњР°РјР° is valid UTF-8, and would be learnt. The message has the command that undoes it."""
+    path, damaged = tmp_path / "c.txt", TEXT.encode().decode(encoding, "ignore").encode()
+    path.write_bytes(TEXT.encode() * 4 + damaged)
+    with pytest.raises(UserError, match=f"has read as {encoding} .* iconv -f UTF-8 -t {encoding} > NEW-FILE"):
+        read(path)
+    path.write_text("Café à la crème, 5 € №\nŒuvre\nд’Артаньян\n東京\n")
+    assert len(read(path)) == 4
+
+
 def test_lines_in_another_encoding_are_dropped_and_counted(tmp_path, caplog):
     """Of a few among many no letter would be left. Too many behind a part that is right are refused."""
     path, other = tmp_path / "c.txt", TEXT.encode("cp1251").splitlines(keepends=True)[0]
@@ -91,6 +102,7 @@ A = '{"text": "а"}\n'
     [
         ("c.jsonl", A + '{"text": "б", "n": 1}\n{"n": "x", "m": {"k": []}, "text": "в"}\n', "абв", []),
         ("c.jsonl", A + '{"text": 1999}\n', ["а", "1999"], []),
+        ("c.jsonl", A + '{"text": NaN}\n', "а", ["1 empty"]),
         ("c.jsonl", A * 20 + '{"text": ["б"]}\n{"text": {"n": 1}}\n', "а" * 20, ["2 lines dropped"]),
         ("c.jsonl", A * 20 + '{"text": "разор', "а" * 20, ["1 lines dropped"]),
         ("c.jsonl", '{"text": "а\\ud83dб"}\n{"text": null}\n\n', ["аб"], ["1 lines with invalid", "2 empty"]),
