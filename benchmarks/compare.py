@@ -127,7 +127,7 @@ def cells(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
         f"{found['difference']:+.1f}",
         f"{found['low']:+.1f} to {found['high']:+.1f}",
         f"{len(first)} and {len(second)}",
-        verdict(found["low"], found["high"]) if min(len(first), len(second)) > 1 else "one seed tells nothing",
+        verdict(found["low"], found["high"]) if min(len(first), len(second)) > 1 else "no verdict: one seed",
     ]
 
 

@@ -8,7 +8,7 @@ are as fast as trained ones. Without `--models` the models of the DistilRuBERT c
 random sequences of 512 tokens, alone (latency) and 16 together (throughput).
 
 In each round every row of the table runs once, in a new process. A time is the median of the rounds' medians, with the
-least and the largest. Peak memory is that of the model and its call, without libraries. `timing/measure.py` says which
+least and the largest. Peak memory counts the model and its call, not the libraries. `timing/measure.py` says which
 rounds differ too much to count, `timing/roofline.py` defines the bound.
 """
 

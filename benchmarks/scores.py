@@ -80,7 +80,7 @@ def table(found: Sequence[Score]) -> str:
     rows: dict[str, dict[str, Score]] = {}
     for score in found:
         rows.setdefault(score.model, {})[score.task] = score
-    # Parameters with the head of the first task: those of others differ by a few numbers a class.
+    # Parameters with the head of the first task. Other heads differ by a few parameters for each class.
     lines = [
         [model, f"{next(iter(of.values())).parameters / 1e6:.1f} M", *(of.get(task, "") for task in tasks)]
         for model, of in rows.items()

@@ -107,8 +107,8 @@ def _drawn(key: int, sizes: Sequence[int]) -> np.ndarray:
 
 
 def _hide(rows: dict[str, list], tokenizer: PreTrainedTokenizerBase):
-    """A padded batch with hidden words; flat positions, true tokens, and word numbers of the hidden tokens; for each
-    hidden word the number that its tokens have."""
+    """A padded batch with hidden words; the flat positions, true tokens, and word numbers of the hidden tokens; and
+    the word numbers of the hidden words."""
     shape = (len(rows["id"]), max(map(len, rows["input_ids"])))
     ids = np.full(shape, tokenizer.pad_token_id)
     attention_mask, word = np.zeros(shape, dtype=np.int64), np.full(shape, -1)

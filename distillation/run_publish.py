@@ -78,7 +78,7 @@ def finished(checkpoint: Path) -> tuple[Path, dict[str, Any]]:
         raise UserError(f"`checkpoint` {str(checkpoint)!r} has no {missing[0]}: name the folder of one finished run")
     results = read_json(folder / RESULTS)
     if not isinstance(results, dict) or not isinstance(results.get("recipe"), dict) or "seeds" in results:
-        raise UserError(f"`checkpoint` {str(checkpoint)!r}: its {RESULTS} is not that of a single run; name one run")
+        raise UserError(f"`checkpoint` {str(checkpoint)!r}: its {RESULTS} is not from a single run; name one run")
     return folder, results
 
 

@@ -30,8 +30,8 @@ from distillation.teacher_cache.targets import CachedTargets
 class DistillationTrainer(StudentTrainer):
     """Trains a `Student` on the weighted terms of an objective.
 
-    The gradient is that of one batch as large as all accumulated micro-batches of all ranks together: each term is a
-    sum, divided once by its count over all of them. Evaluation divides sums by counts in the same way.
+    The gradient equals the gradient of one batch of all accumulated micro-batches of all ranks, because each term is a
+    sum that is divided once, by its count over all of them. Evaluation divides sums by counts in the same way.
     """
 
     counted = (len(COUNTS),)
@@ -99,7 +99,7 @@ class DistillationTrainer(StudentTrainer):
     ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
         """The weighted terms, as this batch's share of a mean over `num_items_in_batch` positions.
 
-        num_items_in_batch: counts (5,), named by `COUNTS`; those of this batch alone unless given.
+        num_items_in_batch: counts (5,), named by `COUNTS`; by default of this batch alone.
         """
         counts = inputs["counts"] if num_items_in_batch is None else num_items_in_batch
         sums = distillation_terms(*self.outputs(model, inputs), inputs, self.objective)
@@ -144,7 +144,8 @@ class DistillationTrainer(StudentTrainer):
         """The figures of the run: each term in training (mean over its steps) and evaluation, speed, memory.
 
         Every rank calls it. train_tokens_per_second counts the tokens of the student's input without padding.
-        peak_memory_mib is that of the main process since it began: the allocator's on a GPU, else the resident set.
+        peak_memory_mib is the peak of the main process since it began: of the allocator on a GPU, else of the resident
+        set.
         All other figures cover the complete run, interruptions included.
         """
         self.record()

@@ -119,7 +119,7 @@ def hardware(device: "torch.device") -> dict[str, Any]:
 
 
 def instructions() -> list[str]:
-    """Those of `INSTRUCTIONS` that the processor has, as far as the system tells."""
+    """The `INSTRUCTIONS` that the processor has; empty if the system does not list them."""
     flags = _read("/proc/cpuinfo", r"flags\s*: (.*)").split()
     return [name for name in INSTRUCTIONS if name in flags]
 

@@ -68,7 +68,7 @@ class RandomMap:
     """A random stand-in for `VocabularyMap`, as far as the KL reads it. Frequent tokens, which come first, have few
     pieces.
 
-    The mean number of pieces is that of real pairs of vocabularies, 3.5 at 5,000 tokens and 2.2 at 30,522. The r-th
+    The mean number of pieces is as in real pairs of vocabularies, 3.5 at 5,000 tokens and 2.2 at 30,522. The r-th
     piece occurs in proportion to 1 / sqrt(r).
     """
 

@@ -9,8 +9,8 @@ Blocks take the place of the shuffle buffer of `datasets`: the content and order
 the epoch, so a stream is resumed exactly. Examples are shuffled within their block, and files within an epoch.
 
 The stream has no end: a shard goes on with the next epoch by itself, so that no process waits for another, and each
-example names its epoch. A checkpoint holds a `Position` for each shard: that of training, not that of the loader's
-workers, which are ahead. A resumed run skips the earlier lines of the same file, and tokenizes at most one block of a
+example names its epoch. A checkpoint holds the `Position` that training has reached in each shard; the loader's
+workers are further ahead. A resumed run skips the earlier lines of the same file, and tokenizes at most one block of a
 shard again.
 """
 

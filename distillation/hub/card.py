@@ -21,7 +21,7 @@ FACTS = ("language", "license", "license_name", "license_link", "base_model")
 PARTS = ("validation", "test")
 # The models whose held-out figures `all_results.json` has, by the start of their keys.
 HELD_OUT = {"teacher": "teacher", "student_before": "this model before training", "student": THIS}
-# Of `METRICS`, for the Hub.
+# Names of `METRICS` for the Hub.
 HELD_OUT_NAMES = ("nats per hidden token", "nats per hidden character", "hidden tokens", "hidden words")
 # The Hub's names of metrics; ours say more, as in `f1_macro`.
 METRIC_TYPES = ("loss", "f1", "precision", "recall", "accuracy", "exact_match", "matthews_correlation")
@@ -119,7 +119,7 @@ def _front_matter(title: str, results: Mapping[str, Any], scores: Sequence[dict]
 
 
 def _task_results(score: Mapping[str, Any], how: str) -> Iterator[EvalResult]:
-    """The figures of the test part, the primary metric first, without the loss and those of single classes, whose
+    """The figures on the test part, the primary metric first. The loss is left out, and so are single classes, whose
     names begin with the class, as in PER_f1. how: added to the names."""
     test, data = score["test"], score.get("dataset") or task_name(score)
     tag, split = score.get("pipeline_tag") or "text-classification", score.get("split") or "test"

@@ -85,7 +85,7 @@ def warn_of_licence(license: Any) -> None:
 
 
 def on_hub(name: str) -> bool:
-    """Whether a name is that of a repository, and not of a file or folder of this machine."""
+    """Whether a name can be a repository's, and no file or folder on this machine has it."""
     return not Path(name).exists() and re.fullmatch(r"[\w.-]+(/[\w.-]+)?", name) is not None
 
 

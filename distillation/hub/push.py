@@ -48,7 +48,7 @@ def reserve(target: Any, overwrite: bool, weights: Path | None = None) -> None:
             )
         there = {file.rfilename: file.lfs and file.lfs.sha256 for file in found.siblings}
         same = weights is not None and there.get(weights.name) == files.sha256(weights)
-        # A new branch starts at the commit of the main one: it may be replaced, for the main one stays as it is.
+        # A new branch starts at the commit of the main one. It may be replaced, because the main one does not change.
         empty = not there.keys() - {".gitattributes"} or (branch and found.sha == api.model_info(name).sha)
         if not (empty or same or overwrite):
             raise UserError(
@@ -61,7 +61,7 @@ def reserve(target: Any, overwrite: bool, weights: Path | None = None) -> None:
 def push(folder: Path, target: Any, overwrite: bool) -> str:
     """Push a finished folder to the Hub, in one commit; returns the repository's complete name.
 
-    Raises UserError where it cannot be done; the folder stays as it is, and a second attempt sends what is missing.
+    Raises UserError if that fails. The folder does not change, and a second attempt sends what is missing.
     """
     with _in_a_sentence(target, _command(folder, target, overwrite)), tempfile.TemporaryDirectory() as staged:
         for path in {path for pattern in PUBLISHED for path in folder.glob(pattern) if path.is_file()}:

@@ -59,7 +59,7 @@ def load_config(name_or_path: str, key: str) -> PreTrainedConfig:
 
 
 def load_masked_lm(name_or_path: str, key: str, attn_implementation: str | None = None) -> PreTrainedModel:
-    """A masked LM with a trained head, ready to evaluate. attn_implementation: transformers chooses unless given."""
+    """A masked LM with a trained head, ready to evaluate. attn_implementation: by default transformers chooses."""
     config = load_config(name_or_path, key)
     # BART and T5 are in the mapping as well, but they generate text instead of filling it in.
     if type(config) not in AutoModelForMaskedLM._model_mapping or config.is_encoder_decoder:
@@ -146,7 +146,7 @@ def _is_of_encoder(name: str, model: PreTrainedModel) -> bool:
 
 
 def load_tokenizer(name_or_path: str, key: str, roles: Sequence[str] = ("mask_token", "pad_token")) -> Tokenizer:
-    """A fast tokenizer with the special tokens that its use needs, by default those of masked-LM training."""
+    """A fast tokenizer. roles: special tokens that it must have; by default those that masked-LM training needs."""
     with explain_load_errors(key, name_or_path, "has no usable tokenizer"):
         tokenizer = transformers.AutoTokenizer.from_pretrained(name_or_path, trust_remote_code=False)
         if tokenizer.is_fast:
@@ -235,7 +235,7 @@ def position_count(model: PreTrainedModel) -> int:
 
 
 def counts_from_padding(model: PreTrainedModel) -> bool:
-    """Whether the first position is the one after that of padding, as in RoBERTa."""
+    """Whether positions start after the padding position, as in RoBERTa."""
     embeddings = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
     return any(getattr(module, "padding_idx", None) is not None for module in embeddings)
 
@@ -249,7 +249,7 @@ def save_pretrained(
     """
     tokenizer = copy.deepcopy(tokenizer)  # the caller may use it with another model
     fit_tokenizer(tokenizer, model)
-    # By the model's own names: transformers would write those of the checkpoint that it came from, such as
+    # With the model's own names of weights. transformers would write the names in the original checkpoint, such as
     # `LayerNorm.gamma`, which `load_state_dict` does not know.
     model.save_pretrained(folder, state_dict=state_dict, save_original_format=False)
     for weights in Path(folder).glob("*.safetensors"):

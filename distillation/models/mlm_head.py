@@ -65,7 +65,7 @@ class Runner:
             if self.without is not None:
                 model.set_submodule(self.without, projection)
         # Implementations other than eager give an empty tuple, whose sum would be a loss of zero. Longformer
-        # gives maps of a window, ConvBERT those of half of its heads.
+        # gives maps of a window, ConvBERT maps of half of its heads.
         shape = (getattr(model.config, "num_attention_heads", 0), *2 * inputs["input_ids"].shape[1:])
         maps = [one for one in outputs.attentions or () if torch.is_tensor(one) and one.shape[1:] == shape]
         if attentions and len(maps) != layers:

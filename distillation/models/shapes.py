@@ -63,7 +63,7 @@ def teacher_config(
 def student_config(
     arguments: ModelArguments, teacher: PreTrainedConfig, vocabulary_size: int, positions: int, padding: int | None
 ) -> DistilBertConfig:
-    """The student's shape: what the recipe does not say is the teacher's. padding: id of the padding token. Raises
+    """The student's shape; the teacher's, where the recipe gives none. padding: id of the padding token. Raises
     UserError for shapes that contradict each other."""
     width = arguments.student_hidden_size or teacher.hidden_size
     heads = arguments.student_attention_heads or getattr(teacher, "num_attention_heads", None)
@@ -93,7 +93,7 @@ def build_student(
     tokenizer: Tokenizer,
     vocabulary: VocabularyMap | None = None,
 ) -> PreTrainedModel:
-    """A DistilBERT student with its first weights, for the teacher's vocabulary or, mapped, for that of `tokenizer`.
+    """A DistilBERT student with its first weights. `vocabulary` maps the teacher's tokens to another tokenizer's.
 
     Its config has the published attention dropout. If attention maps are compared it trains without, because
     transformers returns maps after dropout. Raises UserError for shapes that contradict each other or the objective.

@@ -65,8 +65,8 @@ class Progress(TrainerCallback, ExportableState):
 
 
 class ExactTrainer(Trainer):
-    """The gradient is that of one batch made of all micro-batches of all ranks: a loss is a sum, divided once by what
-    `count` finds in all of them. A run that is killed and resumed ends at the weights of an uninterrupted one."""
+    """The gradient equals the gradient of one batch of all micro-batches of all ranks: a loss is a sum, divided once
+    by the `count` of all of them. A run that is killed and resumed ends at the weights of an uninterrupted one."""
 
     counted: tuple[int, ...] = ()  # the shape of what `count` returns
 
@@ -80,8 +80,8 @@ class ExactTrainer(Trainer):
         callbacks: Sequence[TrainerCallback] = (),
         **others: Any,
     ):
-        """lengths: returns those of the training examples, to group them; draws: objects with `set_epoch`, which is
-        called when an epoch begins; others: of `Trainer`."""
+        """lengths: returns the lengths of the training examples, to group them; draws: objects whose `set_epoch` is
+        called when an epoch begins; others: arguments of `Trainer`."""
         # The Trainer's own push would take optimiser states and pickled arguments along.
         self.push_wanted, args.push_to_hub = args.push_to_hub, False
         args.remove_unused_columns = False  # collators take what they need
@@ -113,7 +113,7 @@ class ExactTrainer(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator, num_batches: int, device: torch.device
     ) -> tuple[list, Tensor]:
-        """The micro-batches of one optimiser step, and the sum of `count` over those of all ranks."""
+        """The micro-batches of one optimiser step, and the sum of `count` over the micro-batches of all ranks."""
         counts = torch.zeros(self.counted, dtype=torch.int64, device=device)
         if self.control.should_training_stop:  # resumed at its last step: the Trainer would take one more
             return [], counts

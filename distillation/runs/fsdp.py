@@ -35,8 +35,8 @@ def shard(model: nn.Module, device_type: str, devices: int) -> None:
 
 
 def load_state(module: nn.Module, state: dict[str, Tensor]) -> None:
-    """Load complete tensors, which every rank has, into a module that may be sharded. Raises RuntimeError for those of
-    another module."""
+    """Load complete tensors, which every rank has, into a module that may be sharded. Raises RuntimeError for
+    tensors of another module."""
     state = dict(state)
     for name, current in module.state_dict().items():
         if isinstance(current, DTensor) and name in state:

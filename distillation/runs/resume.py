@@ -86,7 +86,7 @@ def names_checkpoint(training: "TrainingArguments") -> bool:
 def find_checkpoint(training: "TrainingArguments", recipe: Mapping[str, Any]) -> str | None:
     """The checkpoint to resume, None to start afresh. Nothing is written. recipe: of `recipe_of`.
 
-    Raises UserError for checkpoints that nobody asked to resume, for a path without a complete one, and for a folder
+    Raises UserError if checkpoints exist and none is resumed, for a path without a complete one, and for a folder
     that holds another run or cannot be written.
     """
     folder, wanted = Path(training.output_dir), training.resume_from_checkpoint

@@ -30,7 +30,7 @@ GPU_CHUNK = 256  # enough to keep a GPU busy
 
 
 class CandidateKL:
-    """KL from a teacher's predictions to those of a student with another vocabulary, summed over positions."""
+    """KL from a teacher's predictions to a student's with another vocabulary, summed over positions."""
 
     def __init__(
         self,

@@ -52,7 +52,7 @@ def test_a_difference_of_a_point_at_most_is_none():
 
 def test_where_there_is_no_verdict(add, cells):
     add("single", right=300, seeds=[1])
-    assert cells("single")[-1] == "one seed tells nothing"
+    assert cells("single")[-1] == "no verdict: one seed"
     add("odd", right=3, metric="mcc")
     assert "not compared" in cells("odd", "odd")[-1]
 
