@@ -30,7 +30,7 @@ class ModelArguments:
         "First weights: mean or last of each group of teacher layers, teacher's embeddings alone, or random.",
     )
     init_projection: Literal["crop", "pca"] = key(
-        "pca", "Coordinates of the teacher's that a narrower student takes: the first, or the principal ones."
+        "pca", "Coordinates of the teacher that a narrower student takes: the first, or the principal ones."
     )
 
     def __post_init__(self):

@@ -97,7 +97,8 @@ def read_rows(file: str, column: str) -> Iterator[str]:
     with explain_read_errors(file):
         kind = _format(file)
         if kind == ".parquet":
-            for batch in _parquet(file).iter_batches(1000, columns=[column], use_threads=False):  # forks have no pool
+            # Without threads: the thread pool of pyarrow does not survive a fork.
+            for batch in _parquet(file).iter_batches(1000, columns=[column], use_threads=False):
                 yield from _parquet_texts(batch[column])
         elif kind == ".csv":
             with _opened(file, newline="") as lines:

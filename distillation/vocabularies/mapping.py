@@ -52,7 +52,7 @@ class VocabularyMap:
         self.special_ids = [(student_id, teacher_id) for teacher_id, student_id in by_role.items()]
         self.surfaces = [entry and entry[0] for entry in teacher]
         marks, teacher_marks = (_marks(t, student + teacher) for t in (student_tokenizer, teacher_tokenizer))
-        # For WordPiece a punctuation mark always starts a word, with or without a space before it.
+        # A mark (punctuation, an ideograph) always starts a word for WordPiece, with or without a space before it.
         starts_word = [e is not None and (e[0][0] in marks or (e[1] and e[0] not in teacher_marks)) for e in teacher]
         self.starts_word = torch.tensor(starts_word)
         self.student_starts_word = torch.tensor([e is None or e[1] or e[0][0] in marks for e in student])
