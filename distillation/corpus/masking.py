@@ -167,7 +167,7 @@ class MaskingCollator:
             "teacher_positions": torch.from_numpy(_flat([one.kl for one in masked], 0, teacher_length)[order]),
             "groups": tuple(zip(*(a.tolist() for a in np.unique(sizes, return_counts=True)), strict=True)),
             "compared": torch.from_numpy(compared),
-            "compared_positions": torch.from_numpy(np.flatnonzero(compared)),  # on a GPU it would wait
+            "compared_positions": torch.from_numpy(np.flatnonzero(compared)),  # here: a GPU would have to wait
             "counts": torch.tensor(counts, dtype=torch.int64),
         }
         if self.alignment != "same":

@@ -77,9 +77,7 @@ def open_cache(
         "teacher": _digest(_weights(teacher)),
         "tokenizers": _digest(t.backend_tokenizer.to_str().encode() for t in tokenizers),
         "corpus": _digest(part for examples in (corpus.train, corpus.validation) for part in _contents(examples)),
-        "numpy": _digest(
-            [draw_actions(100, None, 0.5, np.random.default_rng(SEED))]
-        ),  # its generators may change with its version
+        "numpy": _digest([draw_actions(100, None, 0.5, np.random.default_rng(SEED))]),  # its generators may change
         "holds": [STATES] * has_kl
         + [HIDDEN + view for view in objective.hidden_views]
         + [MAPS] * objective.needs("maps"),
