@@ -93,7 +93,7 @@ def load_with_head(
     if random_weights:
         with explain_load_errors(key, name_or_path):
             return model_class.from_config(config, dtype=torch.float32, trust_remote_code=False)
-    model, absent = _load(model_class, name_or_path, key, config=config, ignore_mismatched_sizes=True)
+    model, absent = _load(model_class, name_or_path, key, config=config)
     for name in absent:  # a pooler is new where the checkpoint was a masked LM
         if name.startswith(f"{model.base_model_prefix}.") and ".pooler." not in name:
             raise UserError(f"`{key}` {name_or_path!r} lacks trained weights for {name}: give a complete checkpoint")
@@ -112,7 +112,8 @@ def load_trained(
     if absent:
         names = ", ".join(absent[:3]) + " and more" * (len(absent) > 3)
         raise UserError(
-            f"`{key}` {name_or_path!r} lacks trained weights for {names}: its predictions would be random; {remedy}"
+            f"`{key}` {name_or_path!r} lacks trained weights for {names} (of the shape that its config.json says): "
+            f"its predictions would be random; {remedy}"
         )
     return model
 
@@ -124,6 +125,7 @@ def _load(model_class: Any, name_or_path: str, key: str, **options: Any) -> tupl
     those of the trained model. A warning names other unread weights of the encoder.
     """
     options = {"dtype": torch.float32, "output_loading_info": True, "trust_remote_code": False} | options
+    options["ignore_mismatched_sizes"] = True  # they are told as absent ones
     with explain_load_errors(key, name_or_path):
         model, loading = model_class.from_pretrained(name_or_path, **options)
     unread = [name for name in sorted(loading["unexpected_keys"]) if _is_of_encoder(name, model)]
