@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.timing.measure import instructions
 from distillation.config.errors import UserError
+from finetuning.deployed.model import open_session
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
     from transformers import PreTrainedModel
 
 Arrays = Mapping[str, Any]  # of numpy
@@ -96,20 +95,8 @@ class OnnxRuntime(Backend):
             quantize_onnx(path, path)
 
     def open(self, folder: Path, threads: int, device: str = "cpu") -> Run:
-        opened = session(folder / self.file, threads)
+        opened = open_session(folder / self.file, threads)
         return lambda inputs: opened.run(None, dict(inputs))
-
-
-def session(model: Path | bytes, threads: int) -> "InferenceSession":
-    """A session on the CPU, with right int8 results on any processor."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    if not any("vnni" in name for name in instructions()):  # without VNNI int8 overflows; with it this takes longer
-        options.add_session_config_entry("session.x64quantprecision", "1")
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from finetuning.deployed.model import tag_spans
 from finetuning.metrics import best_score, exact_match, word_f1
-from finetuning.tasks import bio_spans as spans
 
 RESAMPLES, CHUNK = 10_000, 500
 SEED = 0
@@ -56,7 +56,7 @@ def statistics_of(metric: str, predictions: Sequence[dict[str, Any]]) -> tuple[n
     if metric == "accuracy":
         return np.array([[guess == right, 1] for guess, right in pairs], dtype=float), _share
     if isinstance(pairs[0][0], list):  # labels of a sentence: entities found correctly, found, and in the reference
-        entities = [(set(spans.decode(guess)), set(spans.decode(right))) for guess, right in pairs]
+        entities = [(set(tag_spans(guess)), set(tag_spans(right))) for guess, right in pairs]
         return np.array([[len(a & b), len(a), len(b)] for a, b in entities], dtype=float), _f1_of_entities
     if isinstance(pairs[0][1], list):  # right answers to a question
         score = word_f1 if metric == "f1" else exact_match

@@ -59,7 +59,7 @@ def measure_machine(precisions: set[str], device: torch.device) -> Machine:
 def _product_by_onnx(precision: str) -> Callable[[], object]:
     import onnx
 
-    from benchmarks.backends.registry import session
+    from finetuning.deployed.model import open_session
 
     kinds = {"fp32": ("MatMul", "float", "float", "f4", "f4"), "int8": ("MatMulInteger", "uint8", "int32", "u1", "i1")}
     kind, given, found, *types = kinds[precision]
@@ -68,7 +68,7 @@ def _product_by_onnx(precision: str) -> Callable[[], object]:
     graph = f"product ({given}{shape} left) => ({found}{shape} product) {{ product = {kind}(left, right) }}"
     model = onnx.parser.parse_model(f'<ir_version: 9, opset_import: ["": 20]> {graph}')
     model.graph.initializer.append(onnx.numpy_helper.from_array(right, "right"))
-    opened = session(model.SerializeToString(), torch.get_num_threads())
+    opened = open_session(model.SerializeToString(), torch.get_num_threads())
     return lambda: opened.run(None, {"left": left})
 
 

@@ -72,10 +72,10 @@ def check_file(file: str, column: str) -> None:
     """Raise UserError for a file that is no UTF-8, has no such column, or cannot be read."""
     with explain_read_errors(file):
         if _format(file) == ".parquet":
-            columns = _parquet(file).schema_arrow.names
+            columns = parquet(file).schema_arrow.names
         else:
-            with _unpacked(file) as unpacked:
-                _check_encoding(file, unpacked.read(HEAD))
+            with unpacked(file) as head:
+                check_encoding(file, head.read(HEAD))
             columns = _columns(file, column)
     check_column(column, columns, file)
 
@@ -88,8 +88,8 @@ def check_column(column: str, columns: list[str], source: str) -> None:
 
 def digest(file: str) -> str:
     """A hash of a file's content, with the format that it is read in."""
-    with open(file, "rb") as opened:
-        return f"{_format(file)} {_packing(file)} {hashlib.file_digest(opened, 'sha256').hexdigest()}"
+    with open(file, "rb") as content:
+        return f"{_format(file)} {packing(file)} {hashlib.file_digest(content, 'sha256').hexdigest()}"
 
 
 def read_rows(file: str, column: str) -> Iterator[str]:
@@ -98,13 +98,13 @@ def read_rows(file: str, column: str) -> Iterator[str]:
         kind = _format(file)
         if kind == ".parquet":
             # Without threads: the thread pool of pyarrow does not survive a fork.
-            for batch in _parquet(file).iter_batches(1000, columns=[column], use_threads=False):
+            for batch in parquet(file).iter_batches(1000, columns=[column], use_threads=False):
                 yield from _parquet_texts(batch[column])
         elif kind == ".csv":
-            with _opened(file, newline="") as lines:
+            with opened(file, newline="") as lines:
                 yield from _csv_texts(lines, column)
         else:  # JSON lines end with line feeds only
-            with _opened(file, newline="\n" if kind == ".jsonl" else None) as lines:
+            with opened(file, newline="\n" if kind == ".jsonl" else None) as lines:
                 yield from (line.rstrip("\n") for line in lines)
 
 
@@ -122,36 +122,39 @@ def explain_read_errors(source: str) -> Iterator[None]:
         raise
     except Exception as error:
         kind = FORMATS.get(_format(source), "a data set")
-        raise LocalError(f"corpus {source!r} cannot be read as {kind}: {one_line(error.__cause__ or error)}") from None
+        raise LocalError(f"{source!r} cannot be read as {kind}: {one_line(error.__cause__ or error)}") from None
 
 
-def _packing(name: str | Path) -> str | None:
+def packing(name: str | Path) -> str | None:
+    """The ending that says how a file is compressed, None if it is not."""
     return next(filter(str(name).lower().endswith, COMPRESSED), None)
 
 
 def _format(name: str | Path) -> str | None:
-    bare = str(name).lower().removesuffix(_packing(name) or "")
+    bare = str(name).lower().removesuffix(packing(name) or "")
     return next(filter(bare.endswith, FORMATS), None)
 
 
-def _unpacked(file: str) -> pa.NativeFile:
-    return pa.input_stream(file, compression=COMPRESSED.get(_packing(file)))
+def unpacked(file: str) -> pa.NativeFile:
+    """The bytes of a file, compressed or not."""
+    return pa.input_stream(file, compression=COMPRESSED.get(packing(file)))
 
 
-def _opened(file: str, newline: str | None) -> io.TextIOWrapper:
+def opened(file: str, newline: str | None) -> io.TextIOWrapper:
     """Opened as text: bytes that are not UTF-8 become U+FFFD, and a byte order mark is dropped."""
-    return io.TextIOWrapper(_unpacked(file), "utf-8-sig", "replace", newline)
+    return io.TextIOWrapper(unpacked(file), "utf-8-sig", "replace", newline)
 
 
-def _parquet(file: str) -> pq.ParquetFile:
-    return pq.ParquetFile(pa.BufferReader(_unpacked(file).read()) if _packing(file) else file)
+def parquet(file: str) -> pq.ParquetFile:
+    """A Parquet file; one that is compressed as a whole is read into memory."""
+    return pq.ParquetFile(pa.BufferReader(unpacked(file).read()) if packing(file) else file)
 
 
 def _columns(file: str, column: str) -> list[str]:
     """The columns of a file; for JSON, those of its first lines."""
     if _format(file) == ".txt":
         return ["text"]
-    with _opened(file, newline="") as lines:
+    with opened(file, newline="") as lines:
         if _format(file) == ".csv":
             return next(csv.reader(lines), [column])
         columns: dict[str, None] = {}
@@ -163,13 +166,13 @@ def _columns(file: str, column: str) -> list[str]:
     return list(columns) or [column]  # no line can be read: `text_column` is not the cause
 
 
-def _check_encoding(file: str, head: bytes) -> None:
+def check_encoding(file: str, head: bytes) -> None:
     """Raise UserError for text in another encoding. Single damaged bytes are mended, but here no text would be left.
 
     In such a file most characters beyond ASCII are not valid UTF-8; UTF-16 is full of NUL.
     """
     text = head.decode("utf-8", "replace")
-    unpack = {".gz": "gzip -dc", ".zst": "zstd -dc"}.get(_packing(file), "cat")
+    unpack = {".gz": "gzip -dc", ".zst": "zstd -dc"}.get(packing(file), "cat")
     convert = f"convert it, `{unpack} {shlex.quote(file)} | iconv -f {{}} -t {{}} > NEW-FILE`"
     if wrong := _encoded_twice(text[: 2**16].splitlines()):
         raise UserError(
@@ -187,7 +190,7 @@ def _check_encoding(file: str, head: bytes) -> None:
     shown = (
         f"{encoding} (it then begins {str(guess).split(chr(10))[0][:30].strip()!r})" if guess else "another encoding"
     )
-    raise UserError(f"corpus file {file} is no UTF-8 but probably {shown}: " + convert.format(encoding, "UTF-8"))
+    raise UserError(f"{file} is no UTF-8 but probably {shown}: " + convert.format(encoding, "UTF-8"))
 
 
 def _encoded_twice(lines: list[str]) -> str | None:

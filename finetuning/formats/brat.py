@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from distillation.config.errors import UserError
+from finetuning.deployed.model import WORD
 from finetuning.formats.locate import read_text
 from finetuning.tasks.bio_spans import encode
 
@@ -18,7 +19,6 @@ logger = logging.getLogger(__name__)
 
 FOLDERS = {"train": "train", "validation": "valid", "test": "test"}  # splits and where their documents may lie
 ANNOTATED = "[!.]*.ann"  # hidden files are the system's
-WORD = re.compile(r"[\w\u0300-\u036f]+|[^\w\s]")  # with accents and decomposed letters
 ENTITY = re.compile(r"T\S*\t(\S+) (\d{1,9} \d{1,9}(?:;\d{1,9} \d{1,9})*)\t(.*)")
 # How much a character counts in offsets: brat counts characters, tools in Java and JavaScript UTF-16, some bytes.
 UNITS: dict[str, Callable[[str], int]] = {

@@ -7,9 +7,10 @@ from typing import Any
 
 from distillation.config.errors import UserError
 from distillation.runs.files import write_text
+from finetuning.deployed.model import tag_spans
 from finetuning.formats.locate import read_text
 from finetuning.formats.values import Wrong, collect, value
-from finetuning.tasks.bio_spans import bio_tags, decode, encode
+from finetuning.tasks.bio_spans import bio_tags, encode
 
 NEW_DOCUMENT = ("<DOCSTART>", "-DOCSTART-")
 
@@ -50,7 +51,7 @@ def rows(part: str, name: str, raws: Iterable[tuple[str, Any]], types: Mapping[s
                 raise Wrong(f"unknown tag {tag!r} of {token!r}; known are {', '.join(known)}")
         starts = accumulate((len(token) + 1 for token in tokens), initial=0)
         words = [[start, start + len(token)] for token, start in zip(tokens, starts, strict=False)]
-        spans = [(types[kind], first, after) for kind, first, after in decode(tags)]
+        spans = [(types[kind], first, after) for kind, first, after in tag_spans(tags)]
         text, tags = " ".join(tokens), encode(spans, len(tokens))
         made.append({"id": f"{part}-{len(made)}", "text": text, "words": words, "tags": tags})
         return made[-1:]

@@ -126,8 +126,3 @@ def input_columns(encoding: Mapping[str, Any]) -> dict[str, list]:
     names = ("input_ids", "attention_mask", "token_type_ids")
     columns = {name: [np.array(one, dtype=np.int32) for one in encoding[name]] for name in names if name in encoding}
     return columns | {"length": [len(ids) for ids in encoding["input_ids"]]}
-
-
-def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities over the last axis, in double precision."""
-    return torch.from_numpy(np.asarray(logits, dtype=np.float64)).softmax(-1).numpy()

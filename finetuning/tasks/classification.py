@@ -8,7 +8,8 @@ import numpy as np
 from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerBase
 
-from finetuning.tasks.base import Part, Row, Task, input_columns, softmax
+from finetuning.deployed.model import softmax
+from finetuning.tasks.base import Part, Row, Task, input_columns
 from finetuning.tasks.losses import IGNORED
 from finetuning.tasks.text_pairs import tokenize_pairs
 

@@ -10,7 +10,8 @@ from datasets import Dataset
 from torch import Tensor
 from transformers import AutoModelForMultipleChoice, PreTrainedTokenizerBase
 
-from finetuning.tasks.base import Collator, Part, Row, Task, input_columns, softmax
+from finetuning.deployed.model import softmax
+from finetuning.tasks.base import Collator, Part, Row, Task, input_columns
 from finetuning.tasks.losses import IGNORED, NEVER
 from finetuning.tasks.text_pairs import tokenize_pairs
 

@@ -1,6 +1,5 @@
 """Extractive question answering: the answer is a span of the context."""
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -8,19 +7,17 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from datasets import Dataset
-from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 from transformers import AutoModelForQuestionAnswering, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
-from finetuning.tasks.base import Part, Row, Task, softmax
+from finetuning.deployed.model import Window, answer, best_spans, rank
+from finetuning.tasks.base import Part, Row, Task
 from finetuning.tasks.losses import NEVER
 from finetuning.tasks.text_pairs import shortened
-from finetuning.tasks.windows import Window, read_windows
+from finetuning.tasks.windows import read_windows
 
-N_BEST = 20  # answers that are ranked, as in SQuAD's baselines
 NOWHERE = 0  # the token that stands for "not in this window": [CLS]
-MAX_ANSWER_TOKENS = 60  # twice SQuAD's 30, since a small vocabulary cuts words finer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +65,10 @@ class QuestionAnswering(Task):
         """The best span of all windows of a question; `score` is its share of the N_BEST in `n_best`."""
         predictions = []
         for row, windows in zip(part.rows, part.places, strict=True):
-            spans = best_spans([(window.offsets, logits[window.input]) for window in windows])
+            spans = best_spans(windows, logits)
             if self.may_have_none:  # every window must say so
                 spans[0, 0] = min(float(logits[window.input][NOWHERE].sum()) for window in windows)
-            ranked = sorted(spans, key=spans.get, reverse=True)[:N_BEST]
-            shares = softmax(np.array([spans[span] for span in ranked])).tolist()
-            n_best = [answer(row["context"], *span, share) for span, share in zip(ranked, shares, strict=True)]
+            n_best = rank(row["context"], spans)
             best = n_best[0] if n_best else answer("", 0, 0, 0.0)
             predictions.append({"id": row["id"], "prediction": best["text"], "score": best["score"], "n_best": n_best})
         return predictions
@@ -81,15 +76,6 @@ class QuestionAnswering(Task):
     def references(self, rows: Sequence[Row]) -> list[list[str]]:
         """The texts of the right answers."""
         return [[answer["text"] for answer in row["answers"]] for row in rows]
-
-
-def answer(context: str, start: int, end: int, score: float) -> dict[str, Any]:
-    """A span of the context without the white space at its ends, which tokens of some tokenizers include."""
-    while unicodedata.combining(context[end : end + 1] or " "):  # of a decomposed letter a tokenizer counts the base
-        end += 1
-    text = context[start:end]
-    start += len(text) - len(text.lstrip())
-    return {"text": text.strip(), "start": start, "end": start + len(text.strip()), "score": score}
 
 
 def answer_ends(row: Row, window: Window, first: bool, last: bool) -> tuple[int, int]:
@@ -105,26 +91,3 @@ def answer_ends(row: Row, window: Window, first: bool, last: bool) -> tuple[int,
         if complete and len(inside):
             return int(inside[0]), int(inside[-1])
     return NOWHERE, NOWHERE
-
-
-def best_spans(windows: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[tuple[int, int], float]:
-    """The N_BEST spans of characters by the score of their first and last token, over all windows of a context.
-
-    windows: offsets (length, 2) and logits (length, 2) of each. The search is exact: it scores every pair of tokens
-    not more than MAX_ANSWER_TOKENS apart.
-    """
-    spans: dict[tuple[int, int], float] = {}
-    for offsets, logits in windows:
-        read = np.flatnonzero(offsets[:, 0] < offsets[:, 1])
-        if not len(read):  # a context that is empty, or that the tokenizer drops
-            continue
-        starts, ends = logits[read].astype(np.float64).T
-        beyond = np.full(MAX_ANSWER_TOKENS - 1, -np.inf)
-        # (first token, how many more): row i has the scores of the ends i, i + 1, ...
-        totals = starts[:, None] + sliding_window_view(np.concatenate([ends, beyond]), MAX_ANSWER_TOKENS)
-        best = np.argpartition(-totals, min(N_BEST, totals.size) - 1, axis=None)[:N_BEST]
-        for first, more in zip(*np.unravel_index(best, totals.shape), strict=True):
-            if np.isfinite(totals[first, more]):
-                span = int(offsets[read[first], 0]), int(offsets[read[first + more], 1])
-                spans[span] = max(spans.get(span, -np.inf), float(totals[first, more]))
-    return spans

@@ -1,26 +1,17 @@
 """Tagging of words: entities in a text of any length, by any tokenizer."""
 
-import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from datasets import Dataset
 from transformers import AutoModelForTokenClassification, PreTrainedTokenizerBase
 
-from finetuning.tasks.base import Part, Row, Task, softmax
-from finetuning.tasks.bio_spans import OUTSIDE, decode
+from finetuning.deployed.model import read_tags, word_places
+from finetuning.tasks.base import Part, Row, Task
 from finetuning.tasks.losses import IGNORED
-from finetuning.tasks.windows import Window, read_windows
-
-
-class Place(NamedTuple):
-    """Where a word is read: a token of an input."""
-
-    input: int
-    token: int
-    shared: bool  # with an earlier word, whose place it is
+from finetuning.tasks.windows import read_windows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,24 +42,11 @@ class Tagging(Task):
         return Part(rows, inputs, places=places)
 
     def decode(self, part: Part, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:
-        """The likeliest tag of each word, and the entities in characters with the mean probability of their tags.
-
-        A word that shares its token with an earlier word continues that word's entity.
-        """
+        """The likeliest tag of each word, and the entities in characters with the mean probability of their tags."""
         predictions = []
         for row, places in zip(part.rows, part.places, strict=True):
-            tags, probabilities = [OUTSIDE] * len(places), np.ones(len(places))
-            for word, place in enumerate(places):
-                if place:
-                    shares = softmax(logits[place.input][place.token])
-                    tag, probabilities[word] = self.labels[shares.argmax()], shares.max()
-                    tags[word] = f"I-{tag[2:]}" if place.shared and tag != OUTSIDE else tag
-            entities = []
-            for kind, first, after in decode(tags):
-                start, end = row["words"][first][0], row["words"][after - 1][1]
-                entity = {"type": kind, "start": start, "end": end, "text": row["text"][start:end]}
-                entities.append(entity | {"score": float(probabilities[first:after].mean())})
-            score = float(probabilities.mean()) if places else 1.0
+            tags, scores, entities = read_tags(row["text"], row["words"], places, logits, self.labels)
+            score = float(scores.mean()) if places else 1.0
             predictions.append({"id": row["id"], "prediction": tags, "score": score, "entities": entities})
         return predictions
 
@@ -84,24 +62,3 @@ class Tagging(Task):
                 if there and here and not there.shared and not here.shared:
                     moved[here.input][here.token] = logits[there.input][there.token]
         return moved
-
-
-def word_places(words: Sequence[Sequence[int]], windows: Sequence[Window]) -> list[Place | None]:
-    """The place of each word of a text: its first token, in the window with most tokens around it.
-
-    words: (start, end) of each in characters, in order. Several tokens may lie on one character (bytes), and several
-    words under one token."""
-    ends = [end for _, end in words]
-    best: list[tuple[tuple, Place | None]] = [((-np.inf, 0), None)] * len(words)
-    for window in windows:
-        seen = -1  # the last word that starts in this window
-        for token, (start, end) in enumerate(window.offsets.tolist()):
-            if start >= end:
-                continue
-            word, shared = max(bisect.bisect_right(ends, start), seen + 1), False
-            while word < len(words) and words[word][0] < end:
-                # Earlier in the text before more around it: a window may start in the middle of a word.
-                rank = (-start, min(token, len(window.offsets) - 1 - token))
-                best[word] = max(best[word], (rank, Place(window.input, token, shared)), key=lambda found: found[0])
-                seen, shared, word = word, True, word + 1
-    return [place for _, place in best]

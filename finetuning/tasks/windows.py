@@ -2,22 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from finetuning.deployed.model import Window
 from finetuning.tasks.base import input_columns
 
 CHUNK = 1000  # texts that are tokenized at a time: the tokenizer's own lists take a hundred bytes a token
-
-
-@dataclass(frozen=True)
-class Window:
-    """One input, which shows a text or a part of it."""
-
-    input: int
-    offsets: np.ndarray  # (length, 2): the characters of the text behind each token; equal ends if there are none
 
 
 def read_windows(

@@ -3,7 +3,7 @@
 import numpy as np
 from transformers import TrainingArguments
 
-from finetuning.tasks.bio_spans import decode
+from finetuning.deployed.model import tag_spans
 from finetuning.tasks.losses import IGNORED
 
 
@@ -23,7 +23,7 @@ def knowing(part, classes):
 
 def entities(row, tags):
     """The entities that tags of a row's words mark: type, first character, the character after the last, surface."""
-    spans = [(kind, row["words"][first][0], row["words"][after - 1][1]) for kind, first, after in decode(tags)]
+    spans = [(kind, row["words"][first][0], row["words"][after - 1][1]) for kind, first, after in tag_spans(tags)]
     return [(kind, start, end, row["text"][start:end]) for kind, start, end in spans]
 
 

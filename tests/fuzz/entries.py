@@ -89,6 +89,12 @@ ENTRIES = (
         fails=1,
     ),
     Entry(
+        "finetuning.run_predict",
+        {"model_name_or_path": "{good}/classifier", "input": CORPUS, "output": "{here}/output.jsonl"},
+        corpora=("input",),
+        models=("model_name_or_path",),
+    ),
+    Entry(
         "benchmarks.export",
         {"model_name_or_path": TEACHER, "output_dir": FOLDER, "validation_file": CORPUS, "max_length": 32},
         corpora=("validation_file",),
@@ -142,6 +148,10 @@ PEOPLE = {
         metric_for_best_model=beauty | data_dir={good}/data/sberquad | train_parts=all | task_teacher={good}/classifier
     """,
     "finetuning.run_russian_superglue": "task=glue",
+    "finetuning.run_predict": """
+        input={here}/absent.txt | output={here}/answers.xlsx | shard=9/8 | text_column=title | text_pair_column=title
+        input={good}/blank.txt | model_name_or_path={good}/vocabulary
+    """,
     "benchmarks.architectures": "names=gpt",
     "benchmarks.export": "output_dir={good}/teacher",
     "benchmarks.inference": "models={here}/absent",

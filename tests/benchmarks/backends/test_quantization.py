@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.backends import quantization, registry
+from benchmarks.backends import quantization
 from benchmarks.backends.quantization import by_row, quantize_tables
-from benchmarks.backends.registry import session
+from finetuning.deployed import model as deployed
+from finetuning.deployed.model import open_session
 from tests.benchmarks.tiny_models import VOCABULARY
 
 TOKENS, WIDTH = 50, 16
@@ -51,9 +52,9 @@ def large_weights(model, least):
 def test_a_shared_table_is_stored_once():
     """With one scale for all tokens the small ones would have nothing left."""
     model, inputs = graph(LOOKUP, TURN, PROJECT), {"ids": np.arange(TOKENS).reshape(2, -1)}
-    (right,) = session(model.SerializeToString(), 1).run(None, inputs)
+    (right,) = open_session(model.SerializeToString(), 1).run(None, inputs)
     quantize_tables(model)
-    (found,) = session(model.SerializeToString(), 1).run(None, inputs)
+    (found,) = open_session(model.SerializeToString(), 1).run(None, inputs)
     assert large_weights(model, 2) == {("table_int8", "int8", (TOKENS, WIDTH)), ("table_scale", "float32", (TOKENS,))}
     assert (np.abs(found - right).max((0, 1)) / np.abs(right).max((0, 1))).max() < 0.2
 
@@ -77,12 +78,13 @@ def test_a_weight_that_several_products_read_is_stored_once(tmp_path, monkeypatc
     once, twice = ("MatMul", ["states", "table"], ["once"], {}), ("MatMul", ["once", "table"], ["out"], {})
     onnx.save(graph(LOOKUP, once, twice, rows=WIDTH), tmp_path / "model.onnx")
     found = []
-    for name, known in (("int8", []), ("int8", ["avx512_vnni"]), ("signed", ["avx512_vnni"])):
-        monkeypatch.setattr(registry, "instructions", lambda known=known: known)
+    for name, known in (("int8", ""), ("int8", "avx512_vnni"), ("signed", "avx512_vnni")):
+        (tmp_path / "cpuinfo").write_text(known)
+        monkeypatch.setattr(deployed, "PROCESSOR", tmp_path / "cpuinfo")
         if name == "signed":
             monkeypatch.setattr(quantization, "make_shared_unsigned", lambda graph: None)
         quantization.quantize_onnx(tmp_path / "model.onnx", tmp_path / f"{name}.onnx")
-        found += session(tmp_path / f"{name}.onnx", 1).run(None, {"ids": np.arange(WIDTH).reshape(2, -1)})
+        found += open_session(tmp_path / f"{name}.onnx", 1).run(None, {"ids": np.arange(WIDTH).reshape(2, -1)})
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])
     stored = large_weights(onnx.load(tmp_path / "int8.onnx"), WIDTH * WIDTH)

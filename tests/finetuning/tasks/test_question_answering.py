@@ -9,10 +9,10 @@ import torch
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from finetuning.deployed.model import MAX_ANSWER_TOKENS, N_BEST, Window, answer, best_spans
 from finetuning.tasks.base import Part
 from finetuning.tasks.losses import label_loss
-from finetuning.tasks.question_answering import MAX_ANSWER_TOKENS, N_BEST, NOWHERE, answer, best_spans
-from finetuning.tasks.windows import Window
+from finetuning.tasks.question_answering import NOWHERE
 from tests.finetuning.known import knowing
 
 
@@ -117,7 +117,8 @@ def test_the_search_is_that_of_two_loops(shapes, seed):
         inner = np.stack([edges[:-1], edges[1:]], 1)
         offsets = np.concatenate([np.zeros((around, 2), int), inner, np.zeros((1, 2), int)])
         windows.append((offsets, draw.normal(size=(len(offsets), 2)).astype(np.float32)))
-    scores, found = slow_best(windows), best_spans(windows)
+    offsets, logits = zip(*windows, strict=True)
+    scores, found = slow_best(windows), best_spans([Window(*one) for one in enumerate(offsets)], logits)
     best = sorted(found, key=found.get, reverse=True)[:N_BEST]
     assert [found[span] for span in best] == pytest.approx(sorted(scores.values(), reverse=True)[:N_BEST])
     assert all(scores[span] == pytest.approx(found[span]) for span in best)

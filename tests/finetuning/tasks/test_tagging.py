@@ -8,10 +8,9 @@ from datasets import Dataset
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from finetuning.deployed.model import Place, Window, word_places
 from finetuning.tasks.base import Part
 from finetuning.tasks.losses import IGNORED
-from finetuning.tasks.tagging import Place, word_places
-from finetuning.tasks.windows import Window
 from tests.finetuning.known import entities, knowing
 
 SPECIAL = "\u200b"  # normalised away by WordPiece: a word without a token

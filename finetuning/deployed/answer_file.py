@@ -1,0 +1,97 @@
+"""A file of answers that grows by whole blocks, so that an interrupted run can go on behind the last of them."""
+
+import csv
+import io
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from distillation.config.errors import UserError
+from distillation.runs.files import read_json, write_json
+
+FORMATS = (".jsonl", ".csv", ".tsv")
+
+logger = logging.getLogger(__name__)
+
+
+class AnswerFile:
+    """Writes `PATH.part`, and beside it what has been written so far; the whole becomes `PATH`.
+
+    blocks: how many are written; finished: whether `PATH` was complete before.
+    """
+
+    def __init__(self, path: str, columns: Sequence[str], delimiter: str, settings: Mapping[str, Any], resume: bool):
+        """columns, delimiter: of a CSV file; settings: which a run that goes on has to share.
+        Raises UserError for other settings than those of the run to go on with."""
+        self.path, self.columns, self.settings = Path(path), columns, dict(settings)
+        self.part, self.record = Path(f"{path}.part"), Path(f"{path}.part.json")
+        self.delimiter = {".csv": delimiter, ".tsv": "\t"}.get(self.path.suffix.lower())  # None of JSON Lines
+        self.blocks, size = 0, 0
+        going = resume and self.part.exists() and self.record.exists()
+        self.finished = resume and not going and self.path.exists()
+        if going:
+            found = read_json(self.record)
+            if others := sorted(key for key in settings if found["settings"].get(key) != settings[key]):
+                names = ", ".join(f"`{key}`" for key in others)
+                raise UserError(f"`resume`: {path} was begun with other {names}: repeat these, or leave `resume` out")
+            self.blocks, size = found["blocks"], found["bytes"]
+            if self.part.stat().st_size < size:
+                raise UserError(f"`resume`: {self.part} has lost what was written: leave `resume` out")
+        elif resume and not self.finished:
+            logger.info("`resume`: %s was not begun: it is from the start", path)
+        if not self.finished:
+            self._note(size)
+            self.file = open(self.part, "r+b" if size else "wb")
+            self.file.truncate(size)
+            self.file.seek(size)
+
+    def _note(self, size: int) -> None:
+        write_json(self.record, {"blocks": self.blocks, "bytes": size, "settings": self.settings})
+
+    def write_header(self) -> None:
+        """The names of the columns, of a CSV file."""
+        if self.delimiter:
+            self._write(self._lines([dict(zip(self.columns, self.columns, strict=True))]))
+
+    def write_block(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Cells by column. Raises OSError if there is no room."""
+        self._write(self._lines(rows))
+        self.blocks += 1
+        self._note(self.file.tell())
+
+    def finish(self) -> None:
+        """Give the file its name."""
+        self.file.close()
+        os.replace(self.part, self.path)
+        self.record.unlink()
+
+    def _write(self, lines: bytes) -> None:
+        try:
+            self.file.write(lines)
+            self.file.flush()
+        except OSError as error:
+            error.filename = str(self.part)  # for the message
+            raise
+
+    def _lines(self, rows: Sequence[Mapping[str, Any]]) -> bytes:
+        if self.delimiter is None:
+            return b"".join(map(_json_line, rows))
+        text = io.StringIO()
+        # All cells: by default Python 3.11 leaves one unquoted whose only line break is a CR, which reads as two rows.
+        writer = csv.writer(text, delimiter=self.delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerows([_cell(row.get(column)) for column in self.columns] for row in rows)
+        return text.getvalue().encode("utf-8", "replace")
+
+
+def _json_line(row: Mapping[str, Any]) -> bytes:
+    try:
+        return (json.dumps(row, ensure_ascii=False, default=str) + "\n").encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which the input has as an escape too
+        return (json.dumps(row, default=str) + "\n").encode()
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value

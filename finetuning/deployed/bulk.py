@@ -1,0 +1,161 @@
+"""A model over a file of any length: blocks of rows are read, answered, and written, one at a time."""
+
+import itertools
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from distillation.config.errors import Stopped, UserError, one_line
+from distillation.runs.files import WEIGHTS, sha256
+from finetuning.deployed.answer_file import AnswerFile
+from finetuning.deployed.arguments import PredictArguments
+from finetuning.deployed.model import CHOICE, LABEL, QUESTION, Model
+from finetuning.formats.stream import STDIN, Table, open_table
+
+BLOCK = 1024  # rows; another number gives other batches, and so other scores in int8
+MENTIONED = 10  # bad rows that are told one by one
+GRAPH = "model.onnx"
+DIGITS = 6  # of a score
+PAIRS = {LABEL: "one column or none", QUESTION: "the column of the contexts", CHOICE: "a column a choice"}
+
+Item = tuple[Mapping[str, Any], list[str], str]  # a row: its cells, its texts, and why it has none, if so
+
+logger = logging.getLogger(__name__)
+
+
+def predict(arguments: PredictArguments) -> None:
+    """Answer every row of the shard, and say how it went. Raises UserError for what cannot be done, and Stopped where
+    it is interrupted."""
+    table = open_table(arguments.input)
+    for column in arguments.columns:
+        if column not in table.columns:
+            key = "text_column" if column == arguments.text_column else "text_pair_column"
+            raise UserError(f"`{key}` {column!r} is no column of {arguments.input}; it has {', '.join(table.columns)}")
+    model = load(arguments.model_name_or_path)
+    if not model.texts[0] <= len(arguments.columns) <= model.texts[1]:
+        raise UserError(f"`text_pair_column` for a model of this kind: give {PAIRS.get(model.kind, 'none')}")
+    total = count(arguments) if arguments.input != STDIN else None
+    first, after = arguments.blocks(-(-total // BLOCK)) if total is not None else (0, None)
+    names = fields(model, arguments.all_scores, table.columns)
+    columns = [*table.columns, *names.values()]
+    out = AnswerFile(arguments.output, columns, table.delimiter, settings(arguments), arguments.resume)
+    if out.finished:
+        logger.info("%s is complete: without `resume` it is made anew", arguments.output)
+        return
+    if arguments.part[0] == 1 and not out.blocks:
+        out.write_header()
+    begun, bad, before, place = time.monotonic(), 0, out.blocks * BLOCK, (first + out.blocks) * BLOCK
+    rows = itertools.islice(items(arguments, table), place, after and after * BLOCK)
+    shown = max(0, min(total, after * BLOCK) - first * BLOCK) if total is not None else None
+    with logging_redirect_tqdm(), tqdm(total=shown, initial=before, unit=" texts", unit_scale=True) as bar:
+        try:
+            while block := list(itertools.islice(rows, BLOCK)):
+                bad += report(block, place, bad, arguments.strict)
+                out.write_block(answered(model, block, names, arguments.batch_size))
+                bar.update(len(block))
+                place += len(block)
+        except KeyboardInterrupt:
+            raise Stopped("interrupted: `--resume` goes on behind the last complete block", 130) from None
+    out.finish()
+    done, seconds = bar.n - before, time.monotonic() - begun
+    print(f"{arguments.output}: {done:,} rows in {seconds:.1f} s, {done / seconds:,.0f} a second")
+    print(f"{bad:,} have no answer; {model.cut:,} texts were longer than the model reads, and cut")
+
+
+def load(name: str) -> Model:
+    """An exported folder, run without torch and transformers, or a checkpoint. Raises UserError for any other."""
+    if Path(name, "openvino_model.xml").exists():
+        raise UserError(f"`model_name_or_path` {name!r} is for OpenVINO: export it with `--backend onnx-int8`")
+    if not Path(name, GRAPH).exists():
+        from finetuning.deployed.checkpoint import Checkpoint
+
+        return Checkpoint(name)
+    try:
+        return Model(name, int(os.environ.get("OMP_NUM_THREADS") or 0))
+    except Exception as error:  # of tokenizers and ONNX Runtime, which have types of their own
+        raise UserError(f"`model_name_or_path` {name!r} cannot be opened: {one_line(error)}") from None
+
+
+def settings(arguments: PredictArguments) -> dict[str, Any]:
+    """What decides the answers, or tells a file from another."""
+    found = {key: value for key, value in asdict(arguments).items() if key not in ("output", "resume", "strict")}
+    weights = [Path(arguments.model_name_or_path, name) for name in (GRAPH, WEIGHTS)]
+    found["weights"] = [sha256(path) for path in weights if path.exists()]
+    return found | {"input_bytes": os.path.getsize(arguments.input) if arguments.input != STDIN else 0}
+
+
+def count(arguments: PredictArguments) -> int:
+    """How many rows the input has. Raises UserError if none has a text, with `strict` for bad ones, and for a CSV file
+    with a key that its columns lack."""
+    total, good, bad, table = 0, 0, [], open_table(arguments.input)
+    columns = None if arguments.output.lower().endswith(".jsonl") else set(table.columns)
+    for total, (cells, _, problem) in enumerate(items(arguments, table), start=1):
+        if columns is not None and not cells.keys() <= columns:
+            name = min(cells.keys() - columns)
+            raise UserError(f"row {total} has {name!r}, which no earlier row has: name a .jsonl file as `output`")
+        good += not problem
+        if problem and len(bad) < MENTIONED:
+            bad.append(f"row {total}: {problem}")
+    if not good:
+        raise UserError(f"{arguments.input} has no row with a text ({bad[0] if bad else 'it is empty'})")
+    if bad and arguments.strict:
+        raise UserError(f"{arguments.input}: {'; '.join(bad)}: mend these, or leave `strict` out")
+    return total
+
+
+def items(arguments: PredictArguments, table: Table) -> Iterator[Item]:
+    """Every row with its texts. Numbers are texts too."""
+    for cells, problem in table.rows:
+        texts: list[Any] = [cells.get(column) for column in arguments.columns]
+        texts = [str(one) if isinstance(one, int | float) and not isinstance(one, bool) else one for one in texts]
+        for column, text in zip(arguments.columns, texts, strict=True):
+            if not isinstance(text or "", str):
+                problem = problem or f"`{column}` is a {type(text).__name__}"
+            elif not text or not text.strip():
+                problem = problem or f"`{column}` is blank"
+        yield cells, texts, problem
+
+
+def report(block: Sequence[Item], before: int, told: int, strict: bool) -> int:
+    """Tell the first rows without an answer by their numbers; how many the block has."""
+    bad = [(number, problem) for number, (*_, problem) in enumerate(block, start=before + 1) if problem]
+    for number, problem in bad[: max(0, MENTIONED - told)]:
+        if strict:
+            raise UserError(f"row {number}: {problem}: mend it, or leave `strict` out")
+        logger.warning("row %d has no answer: %s", number, problem)
+    return len(bad)
+
+
+def fields(model: Model, all_scores: bool, columns: Sequence[str]) -> dict[str, str]:
+    """The keys of an answer, and the columns they go to: no column of the input is written over."""
+    names = {key: key for key in model(*["?"] * model.texts[0]) if all_scores or key != "scores"}
+    for key in names:
+        while names[key] in columns:
+            names[key] = f"predicted_{names[key]}"
+    return names
+
+
+def answered(model: Model, block: Sequence[Item], names: Mapping[str, str], batch_size: int) -> list[dict[str, Any]]:
+    """The rows of a block with their answers, which are None for a bad row."""
+    answers = iter(model.batch([texts for _, texts, problem in block if not problem], batch_size))
+    rows = []
+    for cells, _, problem in block:
+        answer = {} if problem else next(answers)
+        rows.append({**cells, **{name: rounded(answer.get(key)) for key, name in names.items()}})
+    return rows
+
+
+def rounded(value: Any) -> Any:
+    """The same with `DIGITS` of each score."""
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
+    if isinstance(value, dict):
+        return {key: rounded(one) for key, one in value.items()}
+    return round(value, DIGITS) if isinstance(value, float) else value

@@ -1,0 +1,249 @@
+"""Answers of an exported model: a label, entities, an answer to a question, a choice, or the words behind [MASK].
+
+    model = Model("folder")
+    model("Текст")                         # an answer is a dictionary
+    model("Вопрос?", "Контекст")           # of a model that reads two texts
+    model.batch([("Текст",), ("Ещё",)])    # many at once
+
+This file stands alone: it needs numpy, onnxruntime, and tokenizers, and executes nothing that the folder holds.
+Characters are counted in the text as it is given. Long texts are read through windows; for a label or choice, cut.
+"""
+
+import json
+import re
+import unicodedata
+from collections import namedtuple
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+LABEL, TAGS, QUESTION, CHOICE, MASK = KINDS = ("label", "tags", "question", "choice", "mask")
+HEADS = ("SequenceClassification", "TokenClassification", "QuestionAnswering", "MultipleChoice", "MaskedLM")
+TEXTS = {LABEL: (1, 2), TAGS: (1, 1), QUESTION: (2, 2), CHOICE: (3, 99), MASK: (1, 1)}  # how many it reads at once
+PROCESSOR = Path("/proc/cpuinfo")  # of Linux; elsewhere int8 is run precisely
+FLOATS = 2**26  # of the logits of a batch: a vocabulary has 100,000 a token
+N_BEST = 20  # answers that are ranked, as in SQuAD's baselines
+MAX_ANSWER_TOKENS = 60  # twice SQuAD's 30, since a small vocabulary cuts words finer
+OUTSIDE, CONTINUING = "O", ("I", "E", "L", "M")  # of BIO; of BIOES, BILOU, and BMES
+WORD = re.compile(r"[\w\u0300-\u036f]+|[^\w\s]")  # with accents and decomposed letters
+Window = namedtuple("Window", "input offsets")  # offsets: (length, 2), characters behind each token; equal ends: none
+Place = namedtuple("Place", "input token shared")  # of a word; shared: with an earlier word, whose place it is
+
+
+class Model:
+    """An exported folder. kind: one of KINDS; labels: of classes or tags; cut: how many texts it has cut so far."""
+
+    def __init__(self, folder: str | Path, threads: int = 0):
+        """threads: of one answer; 0: as many as there are cores. Raises OSError or ValueError for no such folder."""
+        self.tokenizer, config, self.run, self.inputs = self.open(folder, threads)
+        head = (config.get("architectures") or ["model without a head"])[0]
+        if not head.endswith(HEADS):
+            raise ValueError(f"it is a {head}, and not for {', '.join(HEADS)}")
+        self.kind = next(kind for kind, end in zip(KINDS, HEADS, strict=True) if head.endswith(end))
+        self.texts, self.whole = TEXTS[self.kind], self.kind in (LABEL, CHOICE)
+        names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+        self.labels = [names[number] for number in sorted(names, key=int)]
+        self.several = config.get("problem_type") == "multi_label_classification"
+        self.thresholds = dict.fromkeys(self.labels, 0.5) | (config.get("thresholds") or {})
+        self.width = config["vocab_size"] if self.kind == MASK else len(self.labels)
+        self.mask, way = self.tokenizer.token_to_id(config.get("mask_token") or ""), "longest_first"
+        self.padding, self.cut, length = config.get("pad_token_id") or 0, 0, int(config["model_max_length"])
+        if self.kind == QUESTION:  # it stands before each window of its context, and takes at most half of it
+            self.questions, way = type(self.tokenizer).from_str(self.tokenizer.to_str()), "only_second"
+            self.questions.enable_truncation(length // 2 - 4)
+        self.tokenizer.enable_truncation(length, stride=0 if self.whole else length // 3, strategy=way)
+        self.tokenizer.no_padding()
+
+    def open(self, folder: str | Path, threads: int) -> tuple:
+        """A `tokenizers.Tokenizer`; what config.json and tokenizer_config.json hold; a function from int64 arrays to
+        logits, of a question those of starts and of ends; the names of the arrays."""
+        from tokenizers import Tokenizer
+
+        configs = [json.loads(Path(folder, f"{of}config.json").read_text("utf-8")) for of in ("", "tokenizer_")]
+        session = open_session(Path(folder, "model.onnx"), threads)
+        names, tokenizer = [one.name for one in session.get_inputs()], Tokenizer.from_file(f"{folder}/tokenizer.json")
+        return tokenizer, configs[0] | configs[1], lambda arrays: session.run(None, arrays), names
+
+    def __call__(self, *texts: str) -> dict[str, Any]:
+        """The answer for a text, for two, or for a text and its choices."""
+        return self.batch([texts])[0]
+
+    def batch(self, rows: Iterable[Sequence[str]], batch_size: int = 32) -> list[dict[str, Any]]:
+        """The answer for each row of texts. Inputs of about one length are run together, `batch_size` at most: in int8
+        a score depends a little on its neighbours. Raises ValueError for a row of too few or too many texts."""
+        rows = [[text.encode("utf-8", "replace").decode() for text in row] for row in rows]  # half an emoji is none
+        if not all(self.texts[0] <= len(row) <= self.texts[1] for row in rows):
+            raise ValueError("the model reads {} to {} texts at once".format(*self.texts))
+        inputs, windows = self._encode(rows)
+        logits, answer = self._logits(inputs, batch_size), getattr(self, f"_{self.kind}")
+        return [answer(row, parts, logits) for row, parts in zip(rows, windows, strict=True)]
+
+    def _encode(self, rows: Sequence[list[str]]) -> tuple[list, list[list[Window]]]:
+        """The encodings of all inputs, and the windows of each row; a choice is an input."""
+        if self.kind == QUESTION:
+            found = self.questions.encode_batch([question for question, _ in rows], add_special_tokens=False)
+            ends = [one.offsets[-1][1] if one.overflowing else None for one in found]
+            rows = [[question[:end], context] for (question, context), end in zip(rows, ends, strict=True)]
+        texts = [[(row[0], one) for one in row[1:]] or row for row in rows]
+        encodings, inputs = iter(self.tokenizer.encode_batch([one for row in texts for one in row])), []
+        windows: list[list[Window]] = [[] for _ in texts]
+        for number, encoding in ((number, next(encodings)) for number, row in enumerate(texts) for _ in row):
+            self.cut += self.whole and bool(encoding.overflowing)
+            for part in [encoding] if self.whole else [encoding, *encoding.overflowing]:
+                read = None if self.whole else np.array(part.sequence_ids) == (self.kind == QUESTION)
+                offsets = None if self.whole else np.array(part.offsets) * read[:, None]
+                windows[number].append(Window(len(inputs), offsets))
+                inputs.append(part)
+        return inputs, windows
+
+    def _logits(self, inputs: Sequence, batch_size: int) -> list[Any]:
+        """The logits of each input, also behind its tokens; of a vocabulary guesses for each mask, by its token."""
+        kept, order = [None] * len(inputs), sorted(range(len(inputs)), key=lambda number: -len(inputs[number]))
+        while order:
+            size = max(1, min(batch_size, FLOATS // (self.width * len(inputs[order[0]]))))
+            chosen, order = order[:size], order[size:]
+            ids = np.full((len(chosen), len(inputs[chosen[0]])), self.padding)
+            types, read = np.zeros_like(ids), np.zeros_like(ids)
+            for row, number in enumerate(chosen):
+                own = row, slice(len(inputs[number]))
+                ids[own], types[own], read[own] = inputs[number].ids, inputs[number].type_ids, 1
+            arrays = {"input_ids": ids, "attention_mask": read, "token_type_ids": types}
+            axes = (1,) if self.kind == CHOICE else ()  # each choice as the only one
+            outputs = self.run({name: np.expand_dims(arrays[name], axes) for name in self.inputs})
+            for row, number in enumerate(chosen):
+                kept[number] = np.stack([one[row] for one in outputs], -1) if len(outputs) > 1 else outputs[0][row]
+                if self.kind == MASK:
+                    tokens = np.flatnonzero(ids[row] == self.mask).tolist()
+                    kept[number] = {token: self._guesses(outputs[0][row, token]) for token in tokens}
+        return kept
+
+    def _guesses(self, logits: np.ndarray) -> list[dict[str, Any]]:
+        shares = softmax(logits)
+        best = sorted(np.argpartition(-shares, 5)[:5].tolist(), key=lambda token: -shares[token])
+        return [{"token": self.tokenizer.decode([token]), "score": float(shares[token])} for token in best]
+
+    def _label(self, texts: list[str], windows: list[Window], logits: list) -> dict[str, Any]:
+        own = logits[windows[0].input].astype(np.float64)
+        shares = 1 / (1 + np.exp(-own)) if self.several or len(own) == 1 else softmax(own)
+        scores = dict(zip(self.labels, shares.tolist(), strict=True))
+        best, passing = max(scores, key=scores.get), [name for name in scores if scores[name] >= self.thresholds[name]]
+        return ({"labels": passing} if self.several else {"label": best, "score": scores[best]}) | {"scores": scores}
+
+    def _choice(self, texts: list[str], windows: list[Window], logits: list) -> dict[str, Any]:
+        shares = softmax(np.concatenate([logits[window.input] for window in windows]))
+        return {"choice": int(shares.argmax()), "score": float(shares.max()), "scores": shares.tolist()}
+
+    def _tags(self, texts: list[str], windows: list[Window], logits: list) -> dict[str, Any]:
+        words = [match.span() for match in WORD.finditer(texts[0])]
+        return {"entities": read_tags(texts[0], words, word_places(words, windows), logits, self.labels)[2]}
+
+    def _question(self, texts: list[str], windows: list[Window], logits: list) -> dict[str, Any]:
+        best = (rank(texts[1], best_spans(windows, logits)) or [answer("", 0, 0, 0.0)])[0]
+        return {"answer": best.pop("text"), **best}
+
+    def _mask(self, texts: list[str], windows: list[Window], logits: list) -> dict[str, Any]:
+        (text,), masks = texts, []
+        spans = sorted({tuple(one.offsets[token].tolist()) for one in windows for token in logits[one.input]})
+        for (start, end), place in reversed(list(zip(spans, word_places(spans, windows), strict=True))):
+            masks.insert(0, logits[place.input][place.token])
+            start = end - len(text[start:end].lstrip())  # RoBERTa's mask takes the space before it
+            text = text[:start] + masks[0][0]["token"].removeprefix("##").strip() + text[end:]
+        return {"filled": text, "masks": masks}
+
+
+def open_session(model: str | Path | bytes, threads: int = 0) -> Any:
+    """An `onnxruntime.InferenceSession` on the CPU that is right in int8 on any processor."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.log_severity_level = threads, 3
+    if not PROCESSOR.exists() or "vnni" not in PROCESSOR.read_text():  # without VNNI int8 overflows
+        options.add_session_config_entry("session.x64quantprecision", "1")  # with it this takes longer
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities over the last axis, in double precision."""
+    shares = np.exp(np.asarray(logits, dtype=np.float64) - np.max(logits, -1, keepdims=True))
+    return shares / shares.sum(-1, keepdims=True)
+
+
+def word_places(words: Sequence[Sequence[int]], windows: Sequence[Window]) -> list[Place | None]:
+    """The place of each word of a text: its first token, in the window with most tokens around it. words: (start, end)
+    of each, in order. Several tokens may lie on one character (bytes), and several words under one token."""
+    starts, ends = np.array(words, dtype=int).reshape(-1, 2).T
+    best: list[tuple] = [((-np.inf,), None)] * len(words)
+    for window in windows:
+        read = np.flatnonzero(window.offsets[:, 0] < window.offsets[:, 1])
+        begins, stops = np.append(window.offsets[read], [[ends.max(initial=0)] * 2], 0).T  # one more, behind all words
+        first = np.searchsorted(stops[:-1], starts, side="right")  # the first token that ends behind a word's start
+        inside = begins[first] < ends
+        shared = np.append(False, inside[:-1] & (first[1:] == first[:-1]))
+        for word in np.flatnonzero(inside).tolist():
+            token = int(read[first[word]])
+            # Earlier in the text before more around it: a window may start in the middle of a word.
+            order = -begins[first[word]], min(token, len(window.offsets) - 1 - token), -window.input
+            best[word] = max(best[word], (order, Place(window.input, token, bool(shared[word]))))
+    return [place for _, place in best]
+
+
+def read_tags(text: str, words: Sequence, places: Sequence, logits: Sequence, labels: Sequence[str]) -> tuple:
+    """The likeliest tag of each word, its probability, and the entities in characters, with the mean of these. A word
+    without a place is outside; one that shares its token continues the entity of the word before it.
+
+    words: (start, end) of each; places: by `word_places`; logits: (length, labels) of each input."""
+    tags, scores = [OUTSIDE] * len(places), np.ones(len(places))
+    read = [word for word, place in enumerate(places) if place]
+    own = np.array([logits[places[word].input][places[word].token] for word in read]).reshape(-1, len(labels))
+    for word, shares in zip(read, softmax(own), strict=True):
+        tag, scores[word] = labels[shares.argmax()], shares.max()
+        tags[word] = f"I-{tag[2:]}" if places[word].shared and tag != OUTSIDE else tag
+    spans = [(one, words[i][0], words[j - 1][1], float(scores[i:j].mean())) for one, i, j in tag_spans(tags)]
+    found = [{"type": one, "start": i, "end": j, "text": text[i:j], "score": score} for one, i, j, score in spans]
+    return tags, scores, found
+
+
+def tag_spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
+    """The spans of BIO tags in their order: type, first word, the word after the last. An `I-` that follows no tag of
+    its type starts one, as in the CoNLL scorer: models predict such tags, and older IOB1 files consist of them."""
+    spans: list[tuple[str, int, int]] = []
+    for place, tag in enumerate(tags):
+        prefix, _, kind = tag.partition("-")
+        if prefix in CONTINUING and spans and spans[-1][0] == kind and spans[-1][2] == place:
+            spans[-1] = (kind, spans[-1][1], place + 1)
+        elif prefix != OUTSIDE:
+            spans.append((kind, place, place + 1))
+    return spans
+
+
+def best_spans(windows: Sequence[Window], logits: Sequence[np.ndarray]) -> dict[tuple[int, int], float]:
+    """The N_BEST spans of characters by the score of their first and last token, over all windows of a context: of all
+    pairs less than MAX_ANSWER_TOKENS apart. logits: (length, 2) of each input."""
+    spans: dict[tuple[int, int], float] = {}
+    for number, offsets in windows:
+        read = np.flatnonzero(offsets[:, 0] < offsets[:, 1])  # none of a context that is empty, or dropped
+        apart = np.arange(len(read)) - np.arange(len(read))[:, None]
+        first, last = (read[one] for one in np.nonzero((apart >= 0) & (apart < MAX_ANSWER_TOKENS)))
+        totals = logits[number][first, 0].astype(np.float64) + logits[number][last, 1]
+        for one in np.argsort(-totals, kind="stable")[:N_BEST]:
+            span = int(offsets[first[one], 0]), int(offsets[last[one], 1])
+            spans[span] = max(spans.get(span, -np.inf), float(totals[one]))
+    return spans
+
+
+def rank(context: str, spans: Mapping[tuple[int, int], float]) -> list[dict[str, Any]]:
+    """The N_BEST of scored spans as answers, the best first; `score` is a share of theirs."""
+    ranked = sorted(spans, key=spans.get, reverse=True)[:N_BEST]
+    shares = softmax(np.array([spans[span] for span in ranked])).tolist() if ranked else []
+    return [answer(context, *span, share) for span, share in zip(ranked, shares, strict=True)]
+
+
+def answer(context: str, start: int, end: int, score: float) -> dict[str, Any]:
+    """A span of the context without the white space at its ends, which tokens of some tokenizers include."""
+    while unicodedata.combining(context[end : end + 1] or " "):  # of a decomposed letter a tokenizer counts the base
+        end += 1
+    text = context[start:end]
+    start += len(text) - len(text.lstrip())
+    return {"text": text.strip(), "start": start, "end": start + len(text.strip()), "score": score}

@@ -1,0 +1,128 @@
+"""Tables of any length, row by row: CSV, TSV, JSON Lines, Parquet, or a text a line; packed or not, or from `-`."""
+
+import csv
+import io
+import itertools
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from distillation.config.errors import UserError
+from distillation.text.files import (
+    COMPRESSED,
+    HEAD,
+    check_encoding,
+    explain_read_errors,
+    opened,
+    packing,
+    parquet,
+    unpacked,
+)
+
+STDIN = "-"
+FORMATS = (".csv", ".tsv", ".jsonl", ".parquet", ".txt")
+HEAD_ROWS = 1000  # JSON Lines whose keys are the columns
+
+
+class Row(NamedTuple):
+    """The cells by column, and why it cannot be read, if so."""
+
+    cells: dict[str, Any]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns and rows, which can be read once; delimiter: what a CSV file made of it should have."""
+
+    columns: list[str]
+    rows: Iterator[Row]
+    delimiter: str = ","
+
+
+def open_table(source: str) -> Table:
+    """Open a file, or standard input: JSON Lines if its first line is an object, else a text a line, in column `text`.
+
+    Blank lines are no rows, except of texts. Raises UserError for what cannot be read, at once or at the row.
+    """
+    with explain_read_errors(source):
+        table = _standard_input() if source == STDIN else _file(source)
+    return replace(table, rows=_guarded(source, table.rows))
+
+
+def _guarded(source: str, rows: Iterable[Row]) -> Iterator[Row]:
+    with explain_read_errors(source):
+        yield from rows
+
+
+def _file(file: str) -> Table:
+    bare = file.lower().removesuffix(packing(file) or "")
+    kind = next(filter(bare.endswith, FORMATS), None)
+    if kind is None:
+        packings = " or ".join(COMPRESSED)
+        raise UserError(f"`input` {file!r}: name a file that ends in {', '.join(FORMATS)}, perhaps with {packings}")
+    if kind == ".parquet":
+        content = parquet(file)
+        rows = (Row(cells) for batch in content.iter_batches(HEAD_ROWS) for cells in batch.to_pylist())
+        return Table(content.schema_arrow.names, rows)
+    with unpacked(file) as head:
+        check_encoding(file, head.read(HEAD))
+    if kind in (".csv", ".tsv"):
+        return _csv(file, opened(file, newline=""), "\t" if kind == ".tsv" else None)
+    return (_json_lines if kind == ".jsonl" else _texts)(opened(file, newline="\n"))
+
+
+def _standard_input() -> Table:
+    if sys.stdin is None:
+        raise UserError("`input` is -, and standard input is closed: pipe texts into it")
+    lines = io.TextIOWrapper(sys.stdin.buffer, "utf-8-sig", "replace", "\n")
+    first = lines.readline()
+    is_json = first.lstrip().startswith("{") and not _json(first).problem
+    return (_json_lines if is_json else _texts)(itertools.chain([first] * bool(first), lines))
+
+
+def _texts(lines: Iterable[str]) -> Table:
+    return Table(["text"], (Row({"text": line.rstrip("\r\n")}) for line in lines))
+
+
+def _json_lines(lines: Iterable[str]) -> Table:
+    rows = (_json(line) for line in lines if line.strip())
+    first = list(itertools.islice(rows, HEAD_ROWS))
+    return Table(list(dict.fromkeys(key for row in first for key in row.cells)), itertools.chain(first, rows))
+
+
+def _json(line: str) -> Row:
+    try:
+        cells = json.loads(line, strict=False)  # control characters do no harm
+    except (ValueError, RecursionError) as error:
+        return Row({}, f"no JSON ({error})")
+    return Row(cells) if isinstance(cells, dict) else Row({}, f"a {type(cells).__name__}, no object")
+
+
+def _csv(file: str, lines: io.TextIOWrapper, delimiter: str | None) -> Table:
+    first = lines.readline()
+    delimiter = delimiter or max(",;\t", key=first.count)  # Excel writes semicolons where the comma is for decimals
+    reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter, strict=True)
+    columns = next(reader, [])
+    if repeated := {name for name in columns if columns.count(name) > 1}:
+        raise UserError(f"{file}: two columns have the name {min(repeated)!r}: rename one")
+    return Table(columns, _csv_rows(file, reader, columns), ";" if delimiter == ";" else ",")
+
+
+def _csv_rows(file: str, reader: Any, columns: list[str]) -> Iterator[Row]:
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                raise UserError(f"{file}:{line}: a quote opens here and never closes: close or double it") from None
+            yield Row({}, f"no CSV ({error})")
+            continue
+        if cells:
+            problem = f"{len(cells)} cells of {len(columns)}" if len(cells) != len(columns) else ""
+            yield Row(dict(zip(columns, cells, strict=False)), problem)

@@ -1,0 +1,262 @@
+"""A file of texts and the file of its answers: rows in their order, whatever interrupts, divides, or damages them."""
+
+import csv
+import errno
+import gzip
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from transformers import BertConfig, BertForSequenceClassification
+
+from benchmarks.backends.registry import BACKENDS
+from distillation.config.errors import UserError
+from distillation.models.loading import save_tokenizer
+from finetuning.deployed import bulk
+from finetuning.formats import stream
+from finetuning.run_predict import main
+from tests.benchmarks.tiny_models import SHAPE, lively
+from tests.finetuning.deployed.known_model import Known, by_length
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXTS = [f"кот {'и ' * (n % 7)}пёс {n}" for n in range(20)]
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch, tokenizer):
+    """Blocks of four rows, and a model that counts tokens."""
+    monkeypatch.setattr(bulk, "BLOCK", 4)
+    monkeypatch.setattr(stream, "HEAD_ROWS", 2)
+    monkeypatch.setattr(bulk, "load", lambda name: by_length(tokenizer))
+
+
+@pytest.fixture
+def predict(tmp_path, monkeypatch):
+    """A function: the content of an input, its name, and keys -> the output, or its lines of JSON."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(content, name="in.jsonl", output="out.jsonl", **keys):
+        Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
+        words = {"model_name_or_path": "me/model", "input": name, "output": output} | keys
+        main.__wrapped__([f"--{key}={value}" for key, value in words.items()])
+        found = Path(output).read_bytes().decode()
+        return [json.loads(line) for line in found.split("\n")[:-1]] if output.endswith("jsonl") else found
+
+    return run
+
+
+def lines(rows):
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def right(text, tokenizer):
+    return "LABEL_0" if len(tokenizer(text)["input_ids"]) >= 10 else "LABEL_1"
+
+
+def test_rows_keep_their_order_and_columns(predict, tokenizer):
+    """Inputs are sorted by length inside a block, and no column of the input is written over."""
+    rows = [{"id": n, "text": text, "label": ["mine"], "dated": None} for n, text in enumerate(TEXTS)]
+    answers = predict(lines(rows), all_scores=True)
+    assert [{key: one[key] for key in rows[0]} for one in answers] == rows
+    assert [one["predicted_label"] for one in answers] == [right(text, tokenizer) for text in TEXTS]
+    assert {one["predicted_label"] for one in answers} == {"LABEL_0", "LABEL_1"}
+    for one in answers:
+        assert list(one)[4:] == ["predicted_label", "score", "scores"] and list(one["scores"]) == [
+            "LABEL_0",
+            "LABEL_1",
+        ]
+        assert one["score"] == one["scores"][one["predicted_label"]] == round(one["score"], 6)
+
+
+HARD = 'он сказал: "да"; и,\nвот\tтак\r'
+
+
+def of_csv(delimiter, mark=""):
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, quoting=csv.QUOTE_ALL).writerows([["id", "text"], ["7", HARD], ["8", "кот"]])
+    return (mark + text.getvalue()).encode()
+
+
+def of_parquet():
+    pq.write_table(pa.table({"id": ["7", "8"], "text": [HARD, "кот"]}), content := io.BytesIO())
+    return content.getvalue()
+
+
+FORMATS = {
+    "in.csv": of_csv(","),
+    "excel.csv": of_csv(";", "\ufeff"),
+    "in.tsv": of_csv("\t"),
+    "in.parquet": of_parquet(),
+}
+FORMATS |= {"in.csv.gz": gzip.compress(of_csv(",")), "in.csv.zst": pa.compress(of_csv(","), "zstd", asbytes=True)}
+FORMATS |= {"in.jsonl": "\n" + lines([{"id": "7", "text": HARD}]) + "\n" + lines([{"id": "8", "text": "кот"}])}
+
+
+@pytest.mark.parametrize("output", ["out.jsonl", "out.csv", "out.tsv"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_formats(name, output, predict):
+    found = predict(FORMATS[name], name, output)
+    if not output.endswith("jsonl"):
+        delimiter = "\t" if output == "out.tsv" else ";" if name == "excel.csv" else ","
+        found = list(csv.DictReader(io.StringIO(found, newline=""), delimiter=delimiter))
+    assert [(one["id"], one["text"], one["label"]) for one in found] == [
+        ("7", HARD, "LABEL_0"),
+        ("8", "кот", "LABEL_1"),
+    ]
+
+
+@pytest.mark.parametrize(("content", "texts"), [("кот\r\n\nпёс", ["кот", "", "пёс"]), ('{"text": "кот"}\n', ["кот"])])
+def test_standard_input(content, texts, predict, monkeypatch):
+    """A text a line, or JSON Lines. A blank line has its line in the output."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+    answers = predict("", input="-")
+    assert [one["text"] for one in answers] == texts
+    assert [one["label"] for one in answers] == [text and "LABEL_1" or None for text in texts]
+
+
+BAD = [{"text": "кот"}, {"text": ""}, {"txt": "кот"}, {"text": ["кот"]}, {"text": 5}, {"text": "x \ud83d"}]
+BAD_LINES = lines(BAD[:-1]) + json.dumps(BAD[-1]) + "\n[1]\n{broken\n"
+
+
+def test_bad_rows_are_told_and_have_no_answer(predict, caplog, capsys):
+    with caplog.at_level("WARNING"):
+        answers = predict(BAD_LINES)
+    assert [one["label"] is None for one in answers] == [False, True, True, True, False, False, True, True]
+    assert re.findall(r"row (\d) has no answer", caplog.text) == ["2", "3", "4", "7", "8"]
+    assert "5 have no answer" in capsys.readouterr().out
+    with pytest.raises(UserError, match="row 2: `text` is blank; row 3: .*row 4: `text` is a list; row 7.*`strict`"):
+        predict(BAD_LINES, output="strict.jsonl", strict=True)
+    assert not list(Path().glob("strict*"))
+
+
+def test_ragged_csv(predict):
+    found = predict('text,id\nкот,1\nкот, и пёс,2\n"пёс" злой,3\nпёс,4\n', "in.csv", "out.csv")
+    assert [row[2] for row in list(csv.reader(io.StringIO(found)))[1:]] == ["LABEL_1", "", "", "LABEL_1"]
+
+
+def test_an_interrupted_run_goes_on_to_the_same_bytes(predict, monkeypatch):
+    """Whatever it had written of a block that is not complete."""
+    content = lines({"text": text} for text in TEXTS)
+    for output in ("whole.jsonl", "whole.csv"):
+        predict(content, output=output)
+        written, kept = bulk.AnswerFile.write_block, []
+
+        def interrupted(out, rows, written=written, kept=kept):
+            kept.append(rows)
+            if len(kept) == 3:
+                out._write(b'{"text": "half of a r')
+                raise RuntimeError("killed")
+            written(out, rows)
+
+        monkeypatch.setattr(bulk.AnswerFile, "write_block", interrupted)
+        cut = output.replace("whole", "cut")
+        with pytest.raises(RuntimeError, match="killed"):
+            predict(content, output=cut)
+        assert not Path(cut).exists()
+        with pytest.raises(UserError, match="begun with other `all_scores`"):
+            predict(content, output=cut, resume=True, all_scores=True)
+        kept[:] = [None] * 3  # it fails no more, and counts
+        predict(content, output=cut, resume=True)
+        assert len(kept) == 6 and Path(cut).read_bytes() == Path(output).read_bytes()
+        predict(content, output=cut, resume=True)  # it is finished
+        assert len(kept) == 6 and not list(Path().glob("*.part*"))
+        monkeypatch.setattr(bulk.AnswerFile, "write_block", written)
+
+
+@pytest.mark.parametrize("output", ["whole.jsonl", "whole.csv"])
+@pytest.mark.parametrize("parts", [3, 8])
+def test_shards_are_the_whole(parts, output, predict):
+    """Also where there are more of them than blocks."""
+    content = lines({"text": text} for text in TEXTS)
+    predict(content, output=output)
+    of_parts = [f"{number}{output}" for number in range(1, parts + 1)]
+    for number, part in enumerate(of_parts, start=1):
+        predict(content, output=part, shard=f"{number}/{parts}")
+    assert b"".join(Path(part).read_bytes() for part in of_parts) == Path(output).read_bytes()
+
+
+WRONG = {
+    "absent.csv": dict(input="absent.csv"),
+    "same file": dict(output="in.jsonl"),
+    "`text_column` 'txt' is no column of in.jsonl; it has text": dict(text_column="txt"),
+    "`text_pair_column` for a model of this kind: give one": dict(
+        text_column="text", text_pair_column="text text text"
+    ),
+    "`output` 'out.xlsx'": dict(output="out.xlsx"),
+    "`shard` is '9/8'": dict(shard="9/8"),
+    "`input` 'in.docx': name a file that ends in": dict(name="in.docx"),
+    "in.csv is no UTF-8 but probably": dict(name="in.csv", content="text\nкот и пёс\n".encode("cp1251") * 50),
+    "in.csv:2: a quote opens here": dict(name="in.csv", content='text\n"кот\nпёс\n'),
+    "in.csv: two columns have the name 'text'": dict(name="in.csv", content="text,text\nкот,пёс\n"),
+    "in.csv has no row with a text": dict(name="in.csv", content="text\n"),
+    "in.csv has no row with a text (row 1: `text` is blank)": dict(name="in.csv", content="text,id\n,1\n ,2\n"),
+    "row 3 has 'more', which no earlier": dict(
+        content=lines(3 * [{"text": "кот"}])[:-2] + ', "more": 1}', output="out.csv"
+    ),
+    "cannot be read as parquet": dict(name="in.parquet", content="PAR1"),
+}
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_what_people_do_wrong(message, predict):
+    keys = {"content": lines([{"text": "кот"}]), **WRONG[message]}
+    pair = keys.pop("text_pair_column", "").split()
+    with pytest.raises(UserError, match=re.escape(message)):
+        if pair:
+            Path("in.jsonl").write_text(keys["content"])
+            words = ["--model_name_or_path=me/model", "--input=in.jsonl", "--output=out.jsonl", "--text_pair_column"]
+            main.__wrapped__([*words, *pair])
+        predict(**keys)
+    assert not list(Path().glob("out*"))
+
+
+def test_questions_need_their_contexts(predict, tokenizer, monkeypatch):
+    rule = lambda tokens: ([1.0 * (one == "к") for one in tokens], [1.0 * (one == "##т") for one in tokens])  # noqa: E731
+    monkeypatch.setattr(bulk, "load", lambda name: Known(tokenizer, "QuestionAnswering", rule))
+    content = lines([{"text": "кто?", "passage": "тут кот"}])
+    with pytest.raises(
+        UserError, match="`text_pair_column` for a model of this kind: give the column of the contexts"
+    ):
+        predict(content)
+    (answer,) = predict(content, text_pair_column="passage")
+    assert list(answer) == ["text", "passage", "answer", "start", "end", "score"]
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_later(predict, monkeypatch, capsys):
+    content, words = lines({"text": text} for text in TEXTS), ["--model_name_or_path=me/model", "--input=in.jsonl"]
+    predict(content, output="whole.jsonl")
+
+    def full(out, lines):
+        raise OSError(errno.ENOSPC, "No space left on device", str(out.part))
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(bulk.AnswerFile, "_write", full)
+        main([*words, "--output=out.jsonl"])
+    assert ended.value.code == 2 and "'out.jsonl.part' cannot be written" in capsys.readouterr().err
+    predict(content, resume=True)
+    assert Path("out.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
+
+
+def test_an_exported_folder_needs_neither_torch_nor_transformers(tokenizer, tmp_path):
+    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=64, **SHAPE)
+    config.architectures = ["BertForSequenceClassification"]
+    sample = {name: np.repeat(one, 2, 0) for name, one in tokenizer("кот", "пёс", return_tensors="np").items()}
+    BACKENDS["onnx"].build(model := lively(BertForSequenceClassification, config), [sample], tmp_path)
+    save_tokenizer(tokenizer, tmp_path)
+    model.config.save_pretrained(tmp_path)
+    (tmp_path / "in.txt").write_text("кот\nпёс\n")
+    code = "import sys; from finetuning.run_predict import main; main(sys.argv[1:]);"
+    code += (
+        "print(*sys.modules.keys() & {'torch', 'transformers', 'datasets', 'huggingface_hub', 'pandas'}, 'none else')"
+    )
+    words = ["--model_name_or_path", tmp_path, "--input", tmp_path / "in.txt", "--output", tmp_path / "out.csv"]
+    done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "none else" and len((tmp_path / "out.csv").read_text().splitlines()) == 3
