@@ -1,6 +1,8 @@
 """JSON, and the check of rows that come from it, from XML, or from the Hub, with the place of what is wrong."""
 
 import json
+import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,18 +11,26 @@ from distillation.config.errors import UserError, one_line
 from finetuning.formats.locate import read_text
 
 
+logger = logging.getLogger(__name__)
+
+
 class Wrong(Exception):
     """What is wrong with one row; `collect` adds where the row stands."""
 
 
 def parse(place: str | Path, content: str) -> Any:
-    """The values of a JSON text. Raises UserError with its place where it is broken or ends early."""
+    """The values of a JSON text. Half of a surrogate pair, such as a cut emoji, becomes U+FFFD: no offset moves.
+
+    Raises UserError with the place of a text that is broken or ends early.
+    """
     try:
         values = json.loads(content)
-        json.dumps(values, ensure_ascii=False).encode()  # raises if half of a surrogate pair is left
-        return values
+        mended, count = re.subn("[\ud800-\udfff]", "\ufffd", json.dumps(values, ensure_ascii=False))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{place}: broken JSON ({one_line(error)}); mend it or fetch the file again") from None
+    if count:
+        logger.warning("%s: %d characters that are half of a pair, such as a cut emoji, become U+FFFD", place, count)
+    return json.loads(mended) if count else values
 
 
 def json_lines(path: Path) -> Iterator[tuple[str, Any]]:

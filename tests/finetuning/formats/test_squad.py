@@ -154,3 +154,11 @@ def test_the_hub_gives_the_same_rows(monkeypatch):
     loaded = {"test": hidden, "validation": Dataset.from_list(rows[1:]), "train": Dataset.from_list(rows)}
     monkeypatch.setattr(datasets, "load_dataset", lambda name: loaded)
     assert squad.read(squad.HUB) == PARTS
+
+
+def test_a_cut_emoji_refuses_no_file_and_moves_no_offset(tmp_path):
+    content = json.dumps(
+        articles(ANSWERED | {"context": "\ud83d Кот спит.", "answers": [{"text": "Кот", "start": 2}]})
+    )
+    (row,) = read(tmp_path, content)
+    assert row["context"] == "\ufffd Кот спит." and row["answers"] == [{"text": "Кот", "start": 2}]
