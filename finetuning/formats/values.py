@@ -10,7 +10,6 @@ from typing import Any
 from distillation.config.errors import UserError, one_line
 from finetuning.formats.locate import read_text
 
-
 logger = logging.getLogger(__name__)
 
 
