@@ -29,8 +29,10 @@ class ModelArguments:
         "average",
         "First weights: mean or last of each group of teacher layers, teacher's embeddings alone, or random.",
     )
-    init_projection: Literal["crop", "pca"] = key(
-        "pca", "Coordinates of the teacher that a narrower student takes: the first, or the principal ones."
+    init_projection: Literal["crop", "pca"] | None = key(
+        None,
+        "Coordinates of the teacher that a narrower student takes: the first, or the principal ones; chosen by the "
+        "share of width that stays unless given.",
     )
 
     def __post_init__(self):

@@ -43,12 +43,12 @@ _EMBEDDINGS, _LAYER, _BIAS = "distilbert.embeddings", "distilbert.transformer.la
 
 @torch.no_grad()
 def initialise(
-    student: DistilBertForMaskedLM, teacher: PreTrainedModel, how: str, projection: str = "pca", vocabulary=None
+    student: DistilBertForMaskedLM, teacher: PreTrainedModel, how: str, projection: str | None = None, vocabulary=None
 ) -> None:
     """Overwrite the student's random weights.
 
     how: `average` or `select`; `embeddings` takes only embeddings and the head's bias; `random` takes nothing.
-    projection: what a narrower student takes, `pca` or `crop`.
+    projection: what a narrower student takes, `pca` or `crop`; None chooses (see `narrow_model`).
     vocabulary: the student's in terms of the teacher's (see `translate`); None where they share one.
 
     Raises UserError where the student is larger. A teacher with other layers (ModernBERT, DeBERTa) gives its word

@@ -5,7 +5,14 @@ import torch
 from torch.nn.functional import pad
 from transformers import DistilBertConfig, DistilBertForMaskedLM
 
-from distillation.models.narrowing import factors, narrow_heads, narrow_model, residual_basis, select_ffn_units
+from distillation.models.narrowing import (
+    WORDS,
+    factors,
+    narrow_heads,
+    narrow_model,
+    residual_basis,
+    select_ffn_units,
+)
 
 WIDTH, NARROW = 12, 8
 
@@ -77,6 +84,17 @@ def test_inner_units_by_hand():
     first, second = torch.tensor([[3.0], [1], [4], [8]]), torch.tensor([[2.0, 1, 5, 1]])
     assert select_ffn_units(first, second, 2, "pca").tolist() == [2, 3]
     assert select_ffn_units(first, second, 2, "crop").tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("width", "coordinates"), [(10, "crop"), (4, "pca")])
+def test_the_share_of_width_chooses_the_coordinates(width, coordinates):
+    """Of 12 coordinates the first 10, or the 4 principal ones. Heads and units are the principal ones in both."""
+    weights, config = model().state_dict(), model(dim=width, hidden_dim=10).config
+    found, expected, first = (narrow_model(weights, config, 2, how) for how in (None, coordinates, "crop"))
+    assert torch.equal(found[WORDS], expected[WORDS])
+    for name in ("attention.q_lin.bias", "ffn.lin1.bias"):
+        name = f"distilbert.transformer.layer.0.{name}"
+        assert not torch.equal(found[name], first[name])
 
 
 def embedded(small):
