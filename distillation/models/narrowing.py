@@ -18,8 +18,8 @@ WORDS, POSITIONS = (f"distilbert.embeddings.{name}.weight" for name in _EMBEDDIN
 _READERS = (*_EMBEDDINGS, "q_lin", "k_lin", "v_lin", "lin1", "vocab_transform")  # their columns are coordinates
 _WRITERS = ("out_lin", "lin2", "vocab_transform")  # their rows are
 # Share of the width from which the first coordinates are the better start. After 300 steps the held-out loss per
-# character is 1.876 with them and 1.890 with the principal ones at a share of 0.85, 1.910 and 1.906 at 0.69, 2.004 and 1.980
-# at 0.5 (benchmarks/results/first_weights.md).
+# character is 1.876 with them and 1.890 with the principal ones at a share of 0.85; 1.910 and 1.906 at 0.69; 2.004 and
+# 1.980 at 0.5 (benchmarks/results/first_weights.md).
 CROPPED = 0.75
 
 
@@ -28,7 +28,7 @@ def narrow_model(
 ) -> dict[str, Tensor]:
     """Weights of a DistilBERT with `heads` heads, all or some (word embeddings at least), in the shapes of `config`.
 
-    how: `crop` or `pca`; unless given `pca`, but `crop` for the residual stream where most of its width stays.
+    how: `crop` or `pca`; unless given `pca`, but `crop` for the residual stream from a share of `CROPPED` on.
 
     Where the residual stream gets narrower, word embeddings are centred and get the deviation of new ones. Weights
     of equal shapes do not change.
