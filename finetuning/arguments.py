@@ -13,6 +13,7 @@ from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError
 from distillation.config.recipe import parse_recipe
 from distillation.config.training import SEEDS
+from finetuning.formats.locate import OwnFiles, Source
 
 if TYPE_CHECKING:
     from finetuning.experiment import TaskTrainingArguments
@@ -22,10 +23,9 @@ RECIPES = Path(__file__).parent / "recipes"
 
 @dataclass
 class FinetuningArguments:
-    """The checkpoint, the data, and how often."""
+    """The checkpoint, and how often."""
 
     model_name_or_path: str = key(REQUIRED, "Checkpoint to fine-tune: a Hub id or a folder.", path="source")
-    data_dir: str = key(REQUIRED, "Folder of the benchmark's own files, its id on the Hub, or `demo`.", path="source")
     max_length: int = key(512, "Tokens of an input; fewer where the model has fewer positions.", least=16)
     early_stopping_patience: int = key(0, "Evaluations without a better score before a stop; 0: no stop.", least=0)
     seeds: list[int] = key([], "Several runs, a folder each, and their mean; instead of `seed`.")
@@ -34,6 +34,46 @@ class FinetuningArguments:
     def __post_init__(self):
         if len(set(self.seeds)) < len(self.seeds) or not all(0 <= seed < SEEDS for seed in self.seeds):
             raise UserError(f"`seeds` must be different numbers from 0 to 2 ** 32 - 1, got {self.seeds}")
+
+
+@dataclass
+class BenchmarkData:
+    """Where the data of a benchmark are."""
+
+    data_dir: str = key(REQUIRED, "Folder of the benchmark's own files, its id on the Hub, or `demo`.", path="source")
+
+    @property
+    def source(self) -> Source:
+        """What a task reads."""
+        return self.data_dir
+
+
+@dataclass
+class OwnData:
+    """Files of one's own, or another set."""
+
+    train_file: str | None = key(None, "File to train on.")
+    validation_file: str | None = key(None, "File that chooses the best epoch; a tenth of train unless given.")
+    test_file: str | None = key(None, "File that is reported; a tenth of train unless given.")
+    data_dir: str | None = key(None, "In place of files: a data set's id on the Hub, or its folder.", path="source")
+
+    def __post_init__(self):
+        if (self.train_file is None) == (self.data_dir is None):
+            raise UserError("name the data once: by `train_file`, or by `data_dir`")
+        files = {"train_file": self.train_file, "validation_file": self.validation_file, "test_file": self.test_file}
+        files = {name: file for name, file in files.items() if file is not None}
+        if self.data_dir is not None and files:
+            raise UserError(f"`{next(iter(files))}` stands beside `train_file` alone; `data_dir` has its own parts")
+        for name, file in files.items():
+            if not Path(file).exists():
+                raise UserError(f"`{name}` {file!r} does not exist: name a file")
+        if len({Path(file).resolve() for file in files.values()}) < len(files):
+            raise UserError(f"{', '.join(f'`{name}`' for name in files)} must be different files")
+
+    @property
+    def source(self) -> Source:
+        """What a task reads."""
+        return self.data_dir or OwnFiles(self.train_file, self.validation_file, self.test_file)
 
 
 @dataclass
@@ -63,18 +103,21 @@ class Settings:
     arguments: FinetuningArguments
     teacher: TaskTeacherArguments
     card: CardArguments
+    data: BenchmarkData | OwnData
     options: Any  # the keys that only this set has
     training: "TaskTrainingArguments"
 
 
-def parse(recipe: str, options: type, argv: Sequence[str] | None = None) -> Settings:
+def parse(recipe: str, options: type, argv: Sequence[str] | None = None, data: type = BenchmarkData) -> Settings:
     """Parse the command line over a recipe. Nothing heavy is imported before all keys but the Trainer's are right.
 
-    recipe: the name of the one in `recipes/` to use without `--config`; options: the dataclass of the set's own keys.
+    recipe: the name of the one in `recipes/` to use without `--config`; options: the dataclass of the set's own keys;
+    data: that of the keys that say where the data are.
     Raises UserError as `parse_recipe` does.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     if not any(word.split("=")[0] == "--config" for word in argv):
         argv = ["--config", str(RECIPES / f"{recipe}.yaml"), *argv]
     experiment = functools.partial(importlib.import_module, "finetuning.experiment")
-    return Settings(*parse_recipe(*ARGUMENTS, options, argv=argv, training=lambda: experiment().TaskTrainingArguments))
+    types = (*ARGUMENTS, data, options)
+    return Settings(*parse_recipe(*types, argv=argv, training=lambda: experiment().TaskTrainingArguments))

@@ -22,6 +22,7 @@ from distillation.hub.push import push
 from distillation.models.loading import load_tokenizer_of
 from distillation.runs import files
 from distillation.runs.resume import explain_write_errors, find_checkpoint, finished, names_checkpoint, start_run
+from finetuning import mistakes
 from finetuning.arguments import FinetuningArguments, Settings
 from finetuning.splits import read_parts
 from finetuning.task_teacher import teach
@@ -113,7 +114,7 @@ def runs_of(settings: Settings) -> list[tuple[TrainingArguments, dict[str, Any]]
     runs = [copy.copy(training) for _ in arguments.seeds] or [training]
     for run, seed in zip(runs, arguments.seeds, strict=False):
         run.seed, run.output_dir = seed, str(Path(training.output_dir, f"seed-{seed}"))
-    keys = [dataclasses.replace(arguments, seeds=[]), settings.options]
+    keys = [dataclasses.replace(arguments, seeds=[]), settings.data, settings.options]
     if settings.teacher.task_teacher:
         keys.append(settings.teacher)
     recipes = [files.recipe_of(keys, run) for run in runs]
@@ -131,11 +132,11 @@ def prepare(task: Task, settings: Settings) -> "Experiment":
     """Make inputs of the data. Raises UserError for data, a checkpoint, or a task teacher that will not do."""
     arguments, training, teacher = settings.arguments, settings.training, settings.teacher.task_teacher
     with training.main_process_first():
-        rows, facts = read_parts(task, arguments.data_dir)
+        rows, facts = read_parts(task, settings.data.source)
     texts = (text for part in rows.values() for row in part for text in task.texts(row))
     if decomposed := sum(not unicodedata.is_normalized("NFC", text) for text in texts):
         logger.info("%d texts with decomposed letters: the tokenizer composes them (NFC)", decomposed)
-    task = task.adapted(rows["train"])
+    task = task.adapted(rows)
     model = task.load_model(arguments.model_name_or_path, arguments.random_weights)
     tokenizer = load_tokenizer_of(model, arguments.model_name_or_path, "model_name_or_path")
     max_length = min(arguments.max_length, tokenizer.model_max_length)
@@ -219,6 +220,8 @@ class Experiment:
         submitted = "submission" if "submission" in predictions else "test"
         answers = [one["prediction"] for one in predictions[submitted]]
         self.task.write(folder, self.parts[submitted].rows, answers)
+        if self.task.set:
+            mistakes.save(folder, self.task, self.parts["test"].rows, predictions["test"])
         save_card(folder, results, self.settings.training.hub_model_id)
         files.write_json(folder / files.RESULTS, results)
         for checkpoint in folder.glob("checkpoint-*"):  # of no use any more

@@ -19,20 +19,20 @@ from finetuning.sets.russian_superglue import ALL, Options
 def main(argv: list[str] | None = None) -> None:
     """Fine-tune, score, compare with answers without a model, write the submission."""
     settings = parse("russian_superglue", Options, argv)
-    options, arguments, folder = settings.options, settings.arguments, Path(settings.training.output_dir)
-    if options.submission and arguments.seeds:
+    options, data_dir, folder = settings.options, settings.data.data_dir, Path(settings.training.output_dir)
+    if options.submission and settings.arguments.seeds:
         raise UserError("`submission` takes the answers of one model: give one `seed`, and no `seeds`")
     from finetuning.russian_superglue import report  # heavy imports only where the arguments are right
     from finetuning.russian_superglue.suite import available, run_task, verify, write_submission
 
-    names = available(arguments.data_dir) if options.task == ALL else [options.task]
+    names = available(data_dir) if options.task == ALL else [options.task]
     folders = {name: folder / name if options.task == ALL else folder for name in names}
     verify(names, settings, folders)
     results = {name: run_task(name, settings, folders[name], folders.get("terra")) for name in names}
     if settings.training.process_index == 0:
-        print(report.save(results, arguments.data_dir, folder))
+        print(report.save(results, data_dir, folder))
         if options.submission:
-            write_submission(Path(options.submission), arguments.data_dir, folders, folder / "baseline")
+            write_submission(Path(options.submission), data_dir, folders, folder / "baseline")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The parts of a benchmark: train, validation, test, and perhaps one without labels to submit.
 
 The test part is reported and chooses nothing: its texts leave the training part. A benchmark without a validation part
-gets a tenth of its training part.
+gets a tenth of its training part, and so does one's own data without a test part.
 """
 
 import functools
@@ -14,38 +14,45 @@ from typing import Any
 
 from distillation.config.command_line import DEMO
 from distillation.config.errors import UserError
-from finetuning.formats.locate import is_demo
+from finetuning.formats.locate import Source, is_demo
 from finetuning.tasks.base import Row, Task
 
 logger = logging.getLogger(__name__)
 
-VALIDATION_SHARE = 0.1
-SPLIT_SEED = 0  # one validation part for all runs, so that their scores compare
+SHARE = 0.1  # of the rows of train, for a part that is not there
+SPLIT_SEED = 0  # the same part for all runs, so that their scores compare
 
 Texts = Callable[[Row], tuple[str, ...]]
 
 
 @functools.lru_cache(maxsize=1)  # several models are trained on the same
-def read_parts(task: Task, data_dir: str) -> tuple[dict[str, list[Row]], dict[str, Any]]:
+def read_parts(task: Task, source: Source) -> tuple[dict[str, list[Row]], dict[str, Any]]:
     """The rows of `train`, `validation`, `test`, and perhaps `submission`, and facts about them for the results.
     Raises UserError for a part that is missing or empty."""
-    parts, texts = task.read(data_dir), task.texts
+    parts, texts = task.read(source), task.texts
     for name in ("train", "test"):
-        if not parts.get(name):
-            raise UserError(f"`data_dir` {data_dir!r} has no examples for {name}")
+        if not parts.get(name, name == "test" and task.set):
+            raise UserError(f"`data_dir` {source!r} has no examples for {name}")
     left_out: dict[str, int] = {}
     if task.texts_are_examples:
         answers = [tuple(task.references([row])) for row in parts["train"]]
-        parts["train"], left_out = without_repeats(parts["train"], answers, parts["test"], texts)
+        parts["train"], left_out = without_repeats(parts["train"], answers, parts.get("test", ()), texts)
+    if set_aside := "test" not in parts:
+        parts["train"], parts["test"] = split_off(parts["train"], texts)
     if not parts.get("validation"):
-        parts["train"], parts["validation"] = split_validation(parts["train"], texts)
-    if not parts["train"]:
-        raise UserError(f"`data_dir` {data_dir!r} has too few different texts to set some aside for validation")
+        parts["train"], parts["validation"] = split_off(parts["train"], texts)
+    elif task.set and task.texts_are_examples:
+        left_out |= without_leaks(parts, texts)
+    if not all(parts[name] for name in ("train", "validation", "test")):
+        named = f"`data_dir` {source!r}" if isinstance(source, str) else f"`train_file` {source.train!r}"
+        raise UserError(f"{named} has too few different texts to set some aside for validation")
     sizes = {name: len(part) for name, part in parts.items()}
     logger.info("%s: %s; left out of train: %s", task.name, sizes, left_out or "none")
     facts = {"task": task.name, "metric": task.primary_metric, "per_cent": task.per_cent, "split": task.split}
-    facts |= {"examples": sizes, "left_out": left_out, "demo": is_demo(data_dir)}
-    return parts, facts | {"dataset": None if data_dir == DEMO or Path(data_dir).exists() else data_dir}
+    facts |= {"examples": sizes, "left_out": left_out, "demo": is_demo(source)}
+    facts |= {"set": task.set, "set_aside": set_aside} if task.set else {}
+    on_hub = isinstance(source, str) and source != DEMO and not Path(source).exists()
+    return parts, facts | {"dataset": source if on_hub else None}
 
 
 def without_repeats(
@@ -71,7 +78,17 @@ def without_repeats(
     return list(chosen.values()), left_out
 
 
-def split_validation(rows: Sequence[Row], texts: Texts) -> tuple[list[Row], list[Row]]:
+def without_leaks(parts: dict[str, list[Row]], texts: Texts) -> dict[str, int]:
+    """Leave the texts of the test out of validation, which chooses, and those of validation out of train; how many."""
+    left_out = {}
+    for name, other in (("validation", "test"), ("train", "validation")):
+        known = set(map(texts, parts[other]))
+        kept = [row for row in parts[name] if texts(row) not in known]
+        left_out[f"{name}_in_{other}"], parts[name] = len(parts[name]) - len(kept), kept
+    return left_out
+
+
+def split_off(rows: Sequence[Row], texts: Texts) -> tuple[list[Row], list[Row]]:
     """The rows without a seeded tenth (or a little more), and that tenth, both in the order of the rows.
     Rows that share a text are on one side, and so are rows that are linked through others."""
     groups = group_names([texts(row) for row in rows])
@@ -79,7 +96,7 @@ def split_validation(rows: Sequence[Row], texts: Texts) -> tuple[list[Row], list
     names = sorted(sizes)
     random.Random(SPLIT_SEED).shuffle(names)
     chosen, size = set(), 0
-    while size < VALIDATION_SHARE * len(rows):
+    while size < SHARE * len(rows):
         chosen.add(names[-1])
         size += sizes[names.pop()]
     parts: tuple[list[Row], list[Row]] = ([], [])

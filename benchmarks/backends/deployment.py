@@ -24,7 +24,7 @@ from distillation.evaluation import fill_in, held_out_examples
 from distillation.models.loading import load_as_saved, load_tokenizer_of, save_tokenizer
 from distillation.runs.files import RESULTS, WEIGHTS, read_json, sha256, write_json
 from distillation.text.reading import load_lines
-from finetuning.sets import REGISTRY, make_task
+from finetuning.sets import OWN, REGISTRY, make_task, of_source, source_of
 from finetuning.splits import read_parts
 from finetuning.tasks.base import Task
 from finetuning.trainer import TaskTrainer
@@ -65,9 +65,9 @@ class Source:
         self.lines = lines.select(range(min(LINES, len(lines))))
         path, self.run = Path(name, RESULTS), None
         results = read_json(path) if path.is_file() else None
-        if isinstance(results, dict) and results.get("task") in REGISTRY:
+        if isinstance(results, dict) and (results.get("set") or results.get("task")) in (*REGISTRY, *OWN):
             recipe = results.get("recipe") or {}
-            self.run = results | {"recipe": recipe, "data_dir": arguments.data_dir or recipe.get("data_dir")}
+            self.run = results | {"recipe": recipe, "source": arguments.data_dir or source_of(recipe)}
         elif arguments.data_dir:
             raise UserError(f"`data_dir` cannot be used: {path} names no benchmark of finetuning/; leave it out")
 
@@ -131,10 +131,11 @@ def compare(source: Source, deployed: Deployed, may_use_lines: bool) -> dict[str
         return _compare_masked_lm(source, deployed)
     if run := source.run:
         try:
-            task = make_task(run["task"], run["recipe"])
-            parts, _ = read_parts(task, str(run["data_dir"]))
+            name, source_of_run = run.get("set") or run["task"], run["source"]
+            task = of_source(make_task(name, run["recipe"]), name, source_of_run)
+            parts, _ = read_parts(task, source_of_run)
             length = min(run.get("max_length", 512), source.tokenizer.model_max_length)
-            return _compare_on_task(source, deployed, task.adapted(parts["train"]), parts["test"], length)
+            return _compare_on_task(source, deployed, task.adapted(parts), parts["test"], length)
         except UserError as error:
             if not may_use_lines:
                 raise

@@ -1,12 +1,12 @@
 """Where the rows of a benchmark come from: files in a folder, the demo's files, or a data set on the Hub."""
 
-import gzip
+import codecs
+import logging
 import os.path
 import re
-import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from distillation.config.command_line import DEMO
 from distillation.config.errors import UserError, one_line
@@ -14,6 +14,19 @@ from distillation.config.errors import UserError, one_line
 DEMO_FOLDER = Path(__file__).resolve().parents[1] / "demo"  # a folder a benchmark, small, in its native format
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 OPTIONAL = ("validation", "submission")  # the parts that a benchmark may lack
+
+logger = logging.getLogger(__name__)
+
+
+class OwnFiles(NamedTuple):
+    """Files of one's own in place of a benchmark's folder, by part."""
+
+    train: str
+    validation: str | None = None
+    test: str | None = None
+
+
+Source = str | OwnFiles  # a folder, a Hub id, or the demo; or files of one's own
 
 
 def local_folder(data_dir: str, benchmark: str, hub: str | None, *names: str) -> Path | None:
@@ -32,16 +45,19 @@ def local_folder(data_dir: str, benchmark: str, hub: str | None, *names: str) ->
     raise UserError(f"`data_dir` {data_dir!r} is no folder (of {', '.join(names)}){also}")
 
 
-def is_demo(data_dir: str) -> bool:
+def is_demo(source: Source) -> bool:
     """Whether these are the demo's data: scores on them are none of the benchmark."""
-    return data_dir == DEMO or Path(data_dir).resolve().is_relative_to(DEMO_FOLDER)
+    path = source if isinstance(source, str) else source.train
+    return path == DEMO or Path(path).resolve().is_relative_to(DEMO_FOLDER)
 
 
-def from_hub(name: str, splits: Mapping[str, str], config: str | None = None) -> dict[str, tuple[str, Iterable]]:
+def from_hub(
+    name: str, splits: Mapping[str, str], config: str | None = None, optional: Iterable[str] = OPTIONAL
+) -> dict[str, tuple[str, Iterable]]:
     """By part of a data set on the Hub: what messages call it, and the place and the values of each row.
     Raises UserError if the set cannot be loaded or lacks a split.
 
-    splits: by part the split on the Hub; config: which of several sets under one name.
+    splits: by part the split on the Hub; config: which of several sets under one name; optional: parts it may lack.
     """
     import datasets
 
@@ -59,7 +75,7 @@ def from_hub(name: str, splits: Mapping[str, str], config: str | None = None) ->
         if split in loaded:
             place = f"{name} ({', '.join([*which[1:], split])})"
             parts[part] = place, _numbered(place, loaded[split])
-        elif part not in OPTIONAL:
+        elif part not in optional:
             raise UserError(f"`data_dir` {name!r} has no split {split}; it has {', '.join(loaded)}")
     return parts
 
@@ -89,15 +105,30 @@ def find(folder: Path, files: Mapping[str, str]) -> dict[str, Path]:
 
 
 def read_text(path: Path) -> str:
-    """A UTF-8 file as it is: line ends are not translated, since offsets may count them.
-    Raises UserError with the line of the first byte that is not UTF-8.
+    """A text file as it is: line ends are not translated, since offsets may count them. It may be packed.
+    Raises UserError with the line of the first byte that is not UTF-8, unless Excel wrote the file.
     """
+    from distillation.text.files import unpacked  # the libraries of archives take a while
+
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:  # the last two: an archive cut short, or torn
-        raise UserError(f"{path} cannot be read ({error}); fetch the file again") from None
+        with unpacked(str(path)) as file:
+            content = file.read()
+    except OSError as error:  # of an archive that is cut short, or torn, too
+        raise UserError(f"{path} cannot be read ({one_line(error)}); fetch the file again") from None
     try:
         return content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
+        if text := of_excel(content):
+            logger.info("%s is no UTF-8 and is read as Excel writes Russian", path)
+            return text
         line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}:{line}: not valid UTF-8; convert the file to UTF-8") from None
+        remedy = "convert the file to UTF-8, or in Excel save it as `CSV UTF-8`"
+        raise UserError(f"{path}:{line}: not valid UTF-8; {remedy}") from None
+
+
+def of_excel(content: bytes) -> str | None:
+    """A text in UTF-16 with its mark, or in CP1251. None for another: as CP1251 most of it is no small letter."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16", "replace")
+    text = content.decode("cp1251", "replace")
+    return text if 2 * len(re.findall("[а-яё]", text)) > len(re.findall("[^\0-\x7f]", text)) else None

@@ -71,7 +71,7 @@ def verify(names: Sequence[str], settings: Settings, folders: Mapping[str, Path]
         raise UserError(f"`submission` {settings.options.submission!r} is a folder: name a zip")
     for name in names:
         task = make_task(name)
-        task.read(settings.arguments.data_dir)
+        task.read(settings.data.data_dir)
         check(settings.arguments, copy.copy(settings.training), task)
         if not is_resumed(settings.training) and any(folders[name].rglob("checkpoint-*")):
             raise UserError(f"{folders[name]} has checkpoints of an interrupted run: `--resume_from_checkpoint true`")

@@ -3,11 +3,13 @@
 import dataclasses
 import importlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from distillation.config.errors import UserError, cli_entry
-from finetuning.arguments import parse
+from finetuning.arguments import BenchmarkData, parse
+from finetuning.formats.locate import OwnFiles, Source
 from finetuning.russian_superglue.tasks import NAMES
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 # has a dataclass of the set's own keys, `Options`, and makes the task of them: `task(options)`.
 REGISTRY = {name: name for name in ("rusentiment", "paraphraser", "collection3", "sberquad")}
 REGISTRY |= dict.fromkeys(NAMES, "russian_superglue")
+OWN = ("classification", "tagging")  # sets of one's own data, which are no benchmarks
 
 
 def make_task(name: str, recipe: Mapping[str, Any] | None = None) -> "Task":
@@ -33,21 +36,37 @@ def make_task(name: str, recipe: Mapping[str, Any] | None = None) -> "Task":
 
 def set_of(name: str) -> ModuleType:
     """The module of the set that a task belongs to. Raises UserError for a name that is none."""
-    if name not in REGISTRY:
+    if name not in (*REGISTRY, *OWN):
         raise UserError(f"there is no task {name!r}: choose one of {', '.join(REGISTRY)}")
-    return importlib.import_module(f"finetuning.sets.{REGISTRY[name]}")
+    return importlib.import_module(f"finetuning.sets.{REGISTRY.get(name, name)}")
 
 
-def script(name: str) -> Callable[[list[str] | None], None]:
-    """The `main` of a set's script."""
+def script(name: str, data: type = BenchmarkData) -> Callable[[list[str] | None], None]:
+    """The `main` of a set's script. data: the keys that say where the data are."""
 
     @cli_entry
     def main(argv: list[str] | None = None) -> None:
         """Fine-tune, score, save."""
         module = set_of(name)
-        settings = parse(name, module.Options, argv)
+        settings = parse(name, module.Options, argv, data)
         from finetuning.experiment import run  # heavy imports only where the arguments are right
 
-        run(module.task(settings.options), settings)
+        run(of_source(module.task(settings.options), name, settings.data.source), settings)
 
     return main
+
+
+def source_of(recipe: Mapping[str, Any]) -> Source:
+    """Where the data of a run were. recipe: its keys."""
+    files = (recipe.get(f"{part}_file") for part in OwnFiles._fields)
+    return OwnFiles(*files) if recipe.get("train_file") else str(recipe.get("data_dir"))
+
+
+def of_source(task: "Task", name: str, source: Source) -> "Task":
+    """The task of a set: of one's own data it has the name of these, `train` being that of their folder."""
+    if name in REGISTRY and not isinstance(source, OwnFiles):
+        return task
+    path = Path(source if isinstance(source, str) else source.train)
+    title = path.name.split(".")[0]
+    title = path.resolve().parent.name if title == "train" else title
+    return dataclasses.replace(task, name=title, set=name, split="test")

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
 from distillation.models.loading import load_with_head
+from finetuning.formats.locate import Source
 from finetuning.tasks.losses import IGNORED
 
 Row = Mapping[str, Any]  # an example as a reader gives it
@@ -59,9 +60,11 @@ class Task(ABC):
     """A benchmark. A subclass is a kind of task: it turns rows into inputs, and logits into predictions."""
 
     name: str
-    labels: tuple[str, ...] = ()
-    # A folder or Hub id -> rows of train and test, and if they exist of validation and (without labels) submission.
-    read: Callable[[str], dict[str, list[Row]]]
+    set: str = ""  # of one's own data: the module of `sets` that reads them
+    labels: tuple[str, ...] = ()  # where a benchmark does not have its own, `adapted` finds them
+    # A folder or Hub id, or files of one's own -> rows of train and test, and if they exist of validation and (without
+    # labels) submission. One's own data may lack the test.
+    read: Callable[[Source], dict[str, list[Row]]]
     write: Callable[[Path, Sequence[Row], Sequence], Path]  # predictions in the benchmark's own format
     metric: evaluate.Metric
     primary_metric: str  # the figure that the benchmark goes by
@@ -79,9 +82,13 @@ class Task(ABC):
     def texts(self, row: Row) -> tuple[str, ...]:
         """The texts that must not be on both sides of a split."""
 
-    def adapted(self, train: Sequence[Row]) -> "Task":
-        """The task for these training rows."""
+    def adapted(self, parts: Mapping[str, Sequence[Row]]) -> "Task":
+        """The task for these rows."""
         return self
+
+    def confusions(self, reference: Any, prediction: Any) -> list[tuple[str, str]]:
+        """Pairs of a right and a predicted label, for a table of what is taken for what."""
+        return [(reference, prediction)]
 
     def load_model(self, name_or_path: str, random_weights: bool = False) -> PreTrainedModel:
         """A checkpoint with a head for the task: its own head if it fits, else a new one. Raises UserError for a

@@ -1,7 +1,7 @@
 """Classification of a text or a pair of texts."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -27,6 +27,18 @@ class TextClassification(Task):
     def texts(self, row: Row) -> tuple[str, ...]:
         """The text or both of them."""
         return tuple(row[name] for name in ("text", "text_2") if name in row)
+
+    def adapted(self, parts: Mapping[str, Sequence[Row]]) -> "TextClassification":
+        """With the labels that the rows have, numbers by size, where it has none of its own."""
+        if self.labels:
+            return self
+        found = {label for part in parts.values() for label in self.labels_of(part)}
+        labels = tuple(sorted(found, key=lambda label: (label.isdecimal() and len(label), label)))
+        return replace(self, labels=labels, metric=type(self.metric)(labels, *self.metric.names))
+
+    def labels_of(self, rows: Sequence[Row]) -> list[str]:
+        """The labels of the rows that have one."""
+        return [row["label"] for row in rows if row["label"] is not None]
 
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Part:
         """One input a row."""

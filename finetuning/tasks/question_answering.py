@@ -1,6 +1,6 @@
 """Extractive question answering: the answer is a span of the context."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -37,9 +37,9 @@ class QuestionAnswering(Task):
         """The context: several questions share one."""
         return (row["context"],)
 
-    def adapted(self, train: Sequence[Row]) -> "QuestionAnswering":
+    def adapted(self, parts: Mapping[str, Sequence[Row]]) -> "QuestionAnswering":
         """A model may give no answer if it was trained on questions without one."""
-        return replace(self, may_have_none=any(not row["answers"] for row in train))
+        return replace(self, may_have_none=any(not row["answers"] for row in parts["train"]))
 
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Part:
         """One input a window; `places` has the `Window`s of each row. A question takes at most half of an input."""

@@ -1,6 +1,7 @@
 """Rows and a task of each kind, and tokenizers."""
 
 import copy
+import importlib
 import random
 import re
 from collections import defaultdict
@@ -15,8 +16,11 @@ from finetuning.tasks.multiple_choice import MultipleChoice
 from finetuning.tasks.question_answering import QuestionAnswering
 from finetuning.tasks.tagging import Tagging
 from tests.finetuning.demo_sets import small_demo
+from tests.finetuning.known import results_of
 
 TYPES = ("PER", "LOC")
+COMMON = dict(use_cpu=True, disable_tqdm=True, report_to="none", max_length=48, num_train_epochs=2, learning_rate=2e-3)
+COMMON |= dict(per_device_train_batch_size=16, per_device_eval_batch_size=32)
 
 
 @pytest.fixture(scope="session")
@@ -64,6 +68,35 @@ def tasks():
         "multiple_choice": MultipleChoice(name="next", **choices, **rest | {"primary_metric": "accuracy"}),
         "question_answering": QuestionAnswering(name="questions", metric=AnswerScores(), **rest),
     }
+
+
+@pytest.fixture(scope="session")
+def fine_tune(teacher_folder, benchmarks):
+    """A function that runs a script; its keywords are keys of the recipe, None for none. It returns the figures."""
+
+    def run(name, output, **keys):
+        defaults = dict(model_name_or_path=teacher_folder, data_dir=benchmarks / name, output_dir=output)
+        lists = {
+            key: value if isinstance(value, list) else [value] for key, value in (defaults | COMMON | keys).items()
+        }
+        lists = {key: values for key, values in lists.items() if values != [None]}
+        argv = [str(word) for key, values in lists.items() for word in (f"--{key}", *values)]
+        importlib.import_module(f"finetuning.run_{name}").main(argv)
+        return results_of(output)
+
+    return run
+
+
+@pytest.fixture
+def refused(fine_tune, tmp_path, capsys):
+    """A function that runs a script in vain and returns its sentence."""
+
+    def run(name="rusentiment", output=tmp_path / "out", **keys):
+        with pytest.raises(SystemExit, match="2"):
+            fine_tune(name, output, **keys)
+        return capsys.readouterr().err.strip().splitlines()[-1]
+
+    return run
 
 
 @pytest.fixture

@@ -1,6 +1,11 @@
-"""What a right model says, and where entities lie: obvious counterparts of what the tasks compute."""
+"""What a right model says, where entities lie, and what a run has left: obvious counterparts of what is tested."""
+
+import json
+from pathlib import Path
 
 import numpy as np
+import torch
+from safetensors.torch import load_file
 from transformers import TrainingArguments
 
 from finetuning.deployed.model import tag_spans
@@ -30,3 +35,12 @@ def entities(row, tags):
 def arguments(folder, **keys):
     defaults = dict(use_cpu=True, report_to="none", disable_tqdm=True, save_strategy="no", seed=1)
     return TrainingArguments(str(folder), **defaults | keys)
+
+
+def same_weights(one, other):
+    one, other = (load_file(folder / "model.safetensors") for folder in (one, other))
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def results_of(folder):
+    return json.loads(Path(folder, "all_results.json").read_text(encoding="utf-8"))

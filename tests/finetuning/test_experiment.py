@@ -1,21 +1,19 @@
 """The tasks from end to end: what runs write, what they select by, how they go on."""
 
-import importlib
 import json
 import re
 import shutil
 import signal
 import statistics
-from pathlib import Path
 
 import pytest
-import torch
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from finetuning.sets import make_task, rusentiment
 from finetuning.trainer import TaskTrainer
+from tests.finetuning.known import results_of, same_weights
 
 # By task its metrics, and its own file of predictions.
 PROMISED = {
@@ -24,25 +22,7 @@ PROMISED = {
     "collection3": ({"recall", "f1", "PER_f1", "LOC_precision"}, "test_predictions.txt"),
     "sberquad": ({"exact_match", "f1"}, "test_predictions.json"),
 }
-COMMON = dict(use_cpu=True, disable_tqdm=True, report_to="none", max_length=48, num_train_epochs=2, learning_rate=2e-3)
-COMMON |= dict(per_device_train_batch_size=16, per_device_eval_batch_size=32)
 MODEL_FILES = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt"}
-
-
-@pytest.fixture(scope="session")
-def fine_tune(teacher_folder, benchmarks):
-    """A function that runs a script; its keywords are keys of the recipe. It returns the figures."""
-
-    def run(name, output, **keys):
-        defaults = dict(model_name_or_path=teacher_folder, data_dir=benchmarks / name, output_dir=output)
-        lists = {
-            key: value if isinstance(value, list) else [value] for key, value in (defaults | COMMON | keys).items()
-        }
-        argv = [str(word) for key, values in lists.items() for word in (f"--{key}", *values)]
-        importlib.import_module(f"finetuning.run_{name}").main(argv)
-        return results_of(output)
-
-    return run
 
 
 @pytest.fixture(scope="session")
@@ -51,27 +31,6 @@ def finished(tmp_path_factory, fine_tune):
     for name in PROMISED:
         fine_tune(name, folder / name)
     return folder
-
-
-@pytest.fixture
-def refused(fine_tune, tmp_path, capsys):
-    """A function that runs a script in vain and returns its sentence."""
-
-    def run(name="rusentiment", output=tmp_path / "out", **keys):
-        with pytest.raises(SystemExit, match="2"):
-            fine_tune(name, output, **keys)
-        return capsys.readouterr().err.strip().splitlines()[-1]
-
-    return run
-
-
-def same_weights(one, other):
-    one, other = (load_file(folder / "model.safetensors") for folder in (one, other))
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def results_of(folder):
-    return json.loads(Path(folder, "all_results.json").read_text(encoding="utf-8"))
 
 
 def figures(results):

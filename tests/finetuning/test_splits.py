@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from distillation.config.errors import UserError
 from finetuning.sets import make_task, rusentiment
-from finetuning.splits import group_names, read_parts, split_validation, without_repeats
+from finetuning.splits import group_names, read_parts, split_off, without_leaks, without_repeats
 
 some_rows = st.lists(st.tuples(st.sampled_from("abcdefghij"), st.sampled_from("xyz")), max_size=30).map(
     lambda pairs: [{"id": i, "text": text, "label": label} for i, (text, label) in enumerate(pairs)]
@@ -43,7 +43,7 @@ def test_what_may_be_trained_on(rows, tested):
 
 @given(some_rows)
 def test_no_text_is_on_both_sides(rows):
-    train, validation = split_validation(rows, texts)
+    train, validation = split_off(rows, texts)
     assert not set(map(texts, train)) & set(map(texts, validation))
     assert sorted(ids(train + validation)) == ids(rows)
     assert ids(train) == sorted(ids(train)) and ids(validation) == sorted(ids(validation))
@@ -51,18 +51,29 @@ def test_no_text_is_on_both_sides(rows):
     assert 0.1 * len(rows) <= len(validation) < 0.1 * len(rows) + largest
 
 
+def test_what_is_tested_chooses_nothing_and_what_chooses_is_not_learned():
+    named = {
+        name: [{"text": text} for text in letters]
+        for name, letters in dict(train="abcd", validation="cde", test="ef").items()
+    }
+    assert without_leaks(named, texts) == {"validation_in_test": 1, "train_in_validation": 2}
+    assert {name: "".join(row["text"] for row in part) for name, part in named.items()} == dict(
+        train="ab", validation="cd", test="ef"
+    )
+
+
 def test_the_same_tenth_whatever_else_happens():
     rows = [{"id": i, "text": f"text {i % 150}"} for i in range(200)]
-    expected = ids(split_validation(rows, texts)[1])
+    expected = ids(split_off(rows, texts)[1])
     assert len(expected) in (20, 21) and expected[-1] - expected[0] > 20, "not the last, nor the first"
     shuffled, state = random.Random(3).sample(rows, len(rows)), random.getstate()
-    assert sorted(ids(split_validation(shuffled, texts)[1])) == expected
+    assert sorted(ids(split_off(shuffled, texts)[1])) == expected
     assert random.getstate() == state, "and it changes no others' numbers"
 
 
 def test_rows_that_are_linked_by_a_text_stay_together():
     pairs = [(f"a{i}", f"b{i}") for i in range(40)] + [("a0", "b1"), ("b1", "c"), ("c", "a2")]
-    train, validation = split_validation([{"text": pair} for pair in pairs], texts)
+    train, validation = split_off([{"text": pair} for pair in pairs], texts)
     assert len(validation) >= 5
     assert not {one for row in train for one in row["text"]} & {one for row in validation for one in row["text"]}
     assert group_names(pairs)[:4] == ["a0", "a0", "a0", "a3"] and set(group_names(pairs)[40:]) == {"a0"}

@@ -45,6 +45,11 @@ def _task(name: str, **keys: Any) -> Entry:
     return Entry(f"finetuning.run_{name}", keys, models=TAUGHT, folder=("data_dir", data), trains=trains)
 
 
+def _own(name: str, **keys: Any) -> Entry:
+    keys |= TUNING | {"model_name_or_path": TEACHER}
+    return Entry(f"finetuning.run_{name}", keys, models=TAUGHT)
+
+
 ENTRIES = (
     Entry(
         "distillation.run",
@@ -80,6 +85,7 @@ ENTRIES = (
     ),
     Entry("distillation.run_publish", {"checkpoint": FOLDER, "hub_token": TOKEN}, folder=("checkpoint", "finished")),
     *map(_task, ("rusentiment", "paraphraser", "collection3", "sberquad")),
+    _own("classification", train_file="{good}/own/mine.csv"),
     _task("russian_superglue", task="terra", submission="{here}/output.zip"),
     Entry(
         "finetuning.run_benchmarks",
@@ -146,6 +152,9 @@ PEOPLE = {
     "distillation.run_evaluation": "validation_file",
     "finetuning.run_rusentiment": """
         metric_for_best_model=beauty | data_dir={good}/data/sberquad | train_parts=all | task_teacher={good}/classifier
+    """,
+    "finetuning.run_classification": """
+        train_file | train_file={here}/absent.csv | train_file={good}/corpus.txt | text_column=review | labels=a
     """,
     "finetuning.run_russian_superglue": "task=glue",
     "finetuning.run_predict": """

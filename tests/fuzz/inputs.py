@@ -57,6 +57,8 @@ def make_inputs(folder: Path) -> None:
     write_text(folder / "recipe.yaml", "student_layers: 1\n")
     for path in DEMO_FOLDER.iterdir():
         small_demo(path.name, folder / "data", *((8, 3) if path.name == "russian_superglue" else (40, 12)))
+    table = "".join(f"{line},{'ab'[n % 2]}\n" for n, line in enumerate(lines[:60]))
+    write_text(folder / "own" / "mine.csv", f"text,label\n{table.replace(', ', ' ')}")
     # What runs of each stage leave, as far as cards, reports, and tables of scores read it.
     shutil.copytree(folder / "teacher", folder / "finished")
     write_text(folder / "finished" / "README.md", "# student\n")

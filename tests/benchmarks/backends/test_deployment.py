@@ -88,6 +88,16 @@ def test_each_kind_of_task_has_its_own_metric(name, source, teacher_folder):
     assert wrong["pytorch"] == found["pytorch"] != wrong["exported"] and wrong["agreement"] < 0.6
 
 
+def test_ones_own_data_have_their_metric_too(source, teacher_folder, tmp_path):
+    lines = "".join(f"слово {n},{'да' if n % 3 else 'нет'}\n" for n in range(60))
+    (tmp_path / "mine.csv").write_text(f"text,label\n{lines}", encoding="utf-8")
+    model = hf.BertForSequenceClassification.from_pretrained(teacher_folder, num_labels=2)
+    recipe = {"train_file": str(tmp_path / "mine.csv"), "metric": "accuracy"}
+    made = source(model, {"task": "mine", "set": "classification", "recipe": recipe})
+    found = compare(made, running(made.model), True)
+    assert found["compared"] == "6 predictions on the test part of mine" and 0 <= found["pytorch"]["accuracy"] <= 1
+
+
 def test_without_a_benchmark_or_its_data(source, tiny):
     """Lines of text do where nobody asked for the benchmark; where somebody did, that is an error."""
     model, absent = tiny(hf.BertForSequenceClassification), "no/such/folder"

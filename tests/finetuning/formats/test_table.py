@@ -1,5 +1,11 @@
 """CSV files come out whole, and one that is damaged is refused by its line."""
 
+import csv
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,6 +14,9 @@ from distillation.config.errors import UserError
 from finetuning.formats import table
 
 COLUMNS, LABELS = ("label", "text"), ("skip", "speech")
+
+
+ROWS = [{"label": "skip", "text": "да; и, \t"}, {"label": "speech", "text": "«ё»\nй"}]
 
 
 def read(path, content):
@@ -20,11 +29,52 @@ def test_columns_go_by_name(tmp_path):
         assert read(tmp_path, content) == [{"label": "skip", "text": "да"}]
 
 
+def packed(kind):
+    """The ROWS as a file of a kind."""
+    delimiter = {".tsv": "\t", ".semicolons.csv": ";"}.get(kind.removesuffix(".zst"), ",")
+    file = io.StringIO(newline="")
+    csv.writer(file, delimiter=delimiter).writerows([COLUMNS, *(row.values() for row in ROWS)])
+    if ".jsonl" in kind:
+        file = io.StringIO("".join(json.dumps(row) + "\n" for row in ROWS))
+    content = file.getvalue().encode({".cp1251.csv": "cp1251", ".utf16.csv": "utf-16"}.get(kind, "utf-8-sig"))
+    if kind == ".parquet":
+        pq.write_table(pa.Table.from_pylist(ROWS), sink := pa.BufferOutputStream())
+        return sink.getvalue().to_pybytes()
+    return pa.Codec("zstd").compress(content).to_pybytes() if kind.endswith(".zst") else content
+
+
+@pytest.mark.parametrize(
+    "kind", [".csv", ".tsv", ".tsv.zst", ".semicolons.csv", ".cp1251.csv", ".utf16.csv", ".jsonl", ".parquet"]
+)
+def test_tables_of_every_kind(tmp_path, kind):
+    """Excel writes semicolons, byte order marks, CP1251, and UTF-16."""
+    (tmp_path / f"a{kind}").write_bytes(packed(kind))
+    assert [dict(cells) for _, cells in table.rows(tmp_path / f"a{kind}", COLUMNS)] == ROWS
+    with pytest.raises(UserError, match="no column `review`; it has label, text"):
+        list(table.rows(tmp_path / f"a{kind}", ("review",)))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.xlsx", b"PK", "save it in Excel as `CSV UTF-8`"),
+        ("a.txt", b"a", "a table ends in .csv"),
+        ("a.jsonl", b"[1]\n", "a.jsonl:1: no object with label, text"),
+        ("a.parquet", b"PAR1", "cannot be read as parquet"),
+        ("a.csv", "label,text\nskip,слово\n".encode("koi8-r"), "a.csv:2: not valid UTF-8; .*`CSV UTF-8`"),
+    ],
+)
+def test_tables_that_are_refused(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        list(table.rows(tmp_path / name, COLUMNS))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", ":1: the header has no column `label`; make it label,text"),
-        ('label,text\nskip,"а\nб"\nskip,да,нет\n', ":4: not 2 cells; quote texts that hold commas"),
+        ("", " has no column `label`; it has none"),
+        ('label,text\nskip,"а\nб"\nskip,да,нет\n', ":4: not 2 cells; quote texts that hold ','"),
         ("label,text\nskip,да\nsad,да\n", ":3: label 'sad' is none of skip, speech"),
         ('label,text\nskip,"\n "\n', ":3: the text is blank; fill it in or delete the row"),
         ('label,text\nskip,"а\nб"\nskip,"cut\nhere\n', ":4: no CSV (unexpected end of data); mend the row's quotes"),

@@ -148,8 +148,8 @@ def test_nothing_is_an_answer_where_train_has_questions_without_one(task, tokeni
     """Only there: in SQuAD v1.1 every question has one."""
     row = row_of("Кошка спит на столе.", "")
     nothing = {**row, "answers": []}
-    assert not task.adapted([row]).may_have_none and task.references([nothing]) == [[]]
-    for adapted, right in ((task, False), (task.adapted([row, nothing]), True)):
+    assert not task.adapted({"train": [row]}).may_have_none and task.references([nothing]) == [[]]
+    for adapted, right in ((task, False), (task.adapted({"train": [row, nothing]}), True)):
         part = adapted.encode([nothing], tokenizer, 64)
         (prediction,) = adapted.decode(part, knowing(part, 2))
         assert not any(pointed(part, part.places[0])) and (prediction["prediction"] == "") == right

@@ -1,0 +1,78 @@
+"""What a model takes for what on the test part: a table, a picture, and its most confident mistakes."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distillation.runs.files import markdown_table, write_text
+from finetuning.formats import table
+from finetuning.tasks.base import Row, Task
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SHOWN = 20  # mistakes
+MOST = 30  # labels in a picture: those with most mistakes
+
+
+def save(folder: Path, task: Task, rows: Sequence[Row], predictions: Sequence[Mapping[str, Any]]) -> None:
+    """Write `test_confusion.md`, its picture, and `test_mistakes.csv`. predictions: with their `reference`."""
+    pairs = Counter(pair for one in predictions for pair in task.confusions(one["reference"], one["prediction"]))
+    if pairs:
+        present = {label: None for pair in sorted(pairs) for label in pair}
+        labels = list(dict.fromkeys([*(label for label in task.labels if label in present), *present]))
+        write_text(folder / "test_confusion.md", confusion_table(labels, pairs) + "\n")
+        picture(labels, pairs).savefig(folder / "test_confusion.png")
+    wrong = [(row, one) for row, one in zip(rows, predictions, strict=True) if one["prediction"] != one["reference"]]
+    wrong.sort(key=lambda pair: -pair[1]["score"])
+    lines = [
+        (one["id"], *task.texts(row), shown(one["reference"]), shown(one["prediction"]), f"{one['score']:.4f}")
+        for row, one in wrong[:SHOWN]
+    ]
+    texts = ["text", "text_2"][: len(task.texts(rows[0]))]
+    table.write(folder / "test_mistakes.csv", ("id", *texts, "label", "prediction", "score"), lines)
+
+
+def shown(answer: Any) -> str:
+    """A label, or several."""
+    return answer if isinstance(answer, str) else " ".join(answer)
+
+
+def confusion_table(labels: Sequence[str], pairs: Mapping[tuple[str, str], int]) -> str:
+    """Markdown: a row a right label, a column a predicted one, and precision, recall, and F1 of each label."""
+    lines = []
+    for right in labels:
+        counts = [pairs.get((right, predicted), 0) for predicted in labels]
+        hits, had = pairs.get((right, right), 0), sum(counts)
+        said = sum(pairs.get((other, right), 0) for other in labels)
+        figures = [hits / said if said else 0.0, hits / had if had else 0.0, 2 * hits / max(said + had, 1)]
+        lines.append([right, *counts, *(f"{figure:.3f}" for figure in figures)])
+    return markdown_table(["right \\ predicted", *labels, "precision", "recall", "F1"], lines)
+
+
+def picture(labels: Sequence[str], pairs: Mapping[tuple[str, str], int]) -> "Figure":
+    """The same, coloured by the share of a right label's examples; of many labels those with most mistakes."""
+    from matplotlib.figure import Figure  # it takes a second
+
+    errors = Counter(dict.fromkeys(labels, 0))
+    for pair, count in pairs.items():
+        errors.update(dict.fromkeys(set(pair), count) if pair[0] != pair[1] else {})
+    chosen = {label for label, _ in errors.most_common(MOST)} if len(labels) > MOST else set(labels)
+    labels = [label for label in labels if label in chosen]
+    counts = np.array([[pairs.get((right, predicted), 0) for predicted in labels] for right in labels])
+    size = 2.5 + 0.5 * len(labels)
+    figure = Figure((size, size), dpi=120, layout="constrained")
+    axes = figure.add_subplot(xlabel="predicted", ylabel="right")
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    names = [label if len(label) <= MOST else f"{label[:MOST]}…" for label in labels]
+    axes.set_xticks(range(len(labels)), names, rotation=90, parse_math=False)
+    axes.set_yticks(range(len(labels)), names, parse_math=False)
+    for (right, predicted), count in np.ndenumerate(counts):
+        if count:
+            colour = "white" if shares[right, predicted] > 0.5 else "black"
+            axes.text(predicted, right, count, ha="center", va="center", color=colour, fontsize=8)
+    return figure

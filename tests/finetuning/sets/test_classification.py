@@ -1,0 +1,75 @@
+"""One's own tables: what is read, what is left out, and what is refused with its row."""
+
+import re
+
+import pytest
+
+from distillation.config.errors import UserError
+from finetuning.formats.locate import OwnFiles
+from finetuning.sets.classification import Options, read
+
+TABLE = "text,label\n" + "".join(f"слово {n},{'да' if n % 2 else 'нет'}\n" for n in range(20))
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """A function that reads a train file, and perhaps a test file."""
+
+    def run(content, name="mine.csv", test=None, **options):
+        (tmp_path / name).write_text(content, encoding="utf-8")
+        if test is not None:
+            (tmp_path / f"test-{name}").write_text(test, encoding="utf-8")
+        source = OwnFiles(str(tmp_path / name), None, test and str(tmp_path / f"test-{name}"))
+        return read(source, Options(**options))
+
+    return run
+
+
+def test_texts_pairs_and_labels_by_their_columns(parts):
+    content = "id;вопрос;ответ;верно\n7; Кто? ;Он.;True\n8;Где?;Там.;False\n"
+    options = dict(text_column="вопрос", text_pair_column="ответ", label_column="верно")
+    first, second = parts(content, **options)["train"]
+    assert (first["id"], first["text"], first["text_2"], first["label"]) == ("1", "Кто?", "Он.", "True")
+    assert second["place"].endswith("mine.csv:3") and second["label"] == "False"
+
+
+def test_labels_of_any_type_are_texts(parts):
+    """A column of whole numbers with gaps has become one of fractions; NaN is no label."""
+    lines = [f'{{"text": "т{n}", "label": {label}}}\n' for n, label in enumerate(["1", "2.0", "true", "NaN", '"nan"'])]
+    found = parts("".join(lines), "mine.jsonl")["train"]
+    assert [(row["id"], row["label"]) for row in found] == [("1", "1"), ("2", "2"), ("3", "True"), ("5", "nan")]
+
+
+def test_what_is_blank_is_left_out_and_few_examples_are_told(parts, caplog):
+    caplog.set_level("INFO", "finetuning")
+    found = parts(TABLE + ' ,да\n"\n",нет\nслово,\nа,может\n' + "б" * 200_000 + ",да\n")
+    assert len(found["train"]) == 22 and found["train"][-1]["id"] == "25"
+    for sentence in (
+        "2 rows without a text",
+        "1 rows without a label",
+        "нет 10",
+        "commonest has 50 %",
+        "10 examples: может",
+    ):
+        assert sentence in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "sentence"),
+    [
+        ("text,label\nа,x\nб,x\n", {}, "two labels at least are to be told apart, and it has x"),
+        ("text,label\n,\n", {}, "and it has none"),
+        (TABLE, {"text_column": "review"}, "no column `review`; it has text, label"),
+        (TABLE, {"labels": ["да", "может"]}, r"10 rows have labels that `labels` lacks \(.*mine.csv:2: 'нет'; .*:4"),
+        (
+            TABLE,
+            {"test": "text,label\nа,да\nб,ДА\n"},
+            r"1 rows have labels that train lacks \(.*test-mine.csv:3: 'ДА'",
+        ),
+        ('{"text": ["а"], "label": 1}\n', {"name": "mine.jsonl"}, ":1: `text` is a list and no text"),
+    ],
+)
+def test_what_is_refused(parts, content, options, sentence):
+    with pytest.raises(UserError) as caught:
+        parts(content, **options)
+    assert re.search(sentence, str(caught.value))

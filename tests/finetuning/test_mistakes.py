@@ -1,0 +1,40 @@
+"""The table of confusions and the mistakes are those of the predictions."""
+
+import csv
+from collections import Counter
+
+from finetuning import mistakes
+
+
+def prediction(row, label, score):
+    return {"id": row["id"], "prediction": label, "reference": row["label"], "score": score}
+
+
+def test_what_is_shown(tmp_path, tasks, rows):
+    some, task = rows["classification"][:60], tasks["classification"]
+    wrong = {n: "abc"["abc".index(some[n]["label"]) - 1] for n in range(30)}
+    said = [prediction(row, wrong.get(n, row["label"]), 0.4 + n / 100) for n, row in enumerate(some)]
+    mistakes.save(tmp_path, task, some, said)
+    header, *lines = csv.reader((tmp_path / "test_mistakes.csv").open(encoding="utf-8", newline=""))
+    assert header == ["id", "text", "label", "prediction", "score"] and len(lines) == 20
+    assert [line[0] for line in lines] == [some[n]["id"] for n in range(29, 9, -1)], "the most confident first"
+    assert lines[0][1:4] == [some[29]["text"], some[29]["label"], wrong[29]]
+    assert (tmp_path / "test_confusion.png").read_bytes().startswith(b"\x89PNG")
+    table = (tmp_path / "test_confusion.md").read_text(encoding="utf-8").splitlines()
+    assert table[0] == "| right \\ predicted | a | b | c | precision | recall | F1 |"
+    counts = Counter((one["reference"], one["prediction"]) for one in said)
+    assert table[2].startswith(f"| a | {counts['a', 'a']} | {counts['a', 'b']} | {counts['a', 'c']} | ")
+
+
+def test_figures_of_a_label_by_hand():
+    """3 of 4 of `a` are found, and 1 of 4 that are called `a` is none; `b` is never right."""
+    table = mistakes.confusion_table("ab", {("a", "a"): 3, ("a", "b"): 1, ("b", "a"): 1}).splitlines()
+    assert table[2:] == ["| a | 3 | 1 | 0.750 | 0.750 | 0.750 |", "| b | 1 | 0 | 0.000 | 0.000 | 0.000 |"]
+
+
+def test_of_many_labels_the_picture_shows_the_worst():
+    labels = [f"label $_{n}" for n in range(100)]
+    pairs = {(label, label): 5 for label in labels} | {(labels[50 + n], labels[n]): 9 for n in range(10)}
+    axes = mistakes.picture(labels, pairs).axes[0]
+    names = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert len(names) == mistakes.MOST and {*labels[:10], *labels[50:60]} <= set(names)

@@ -1,0 +1,72 @@
+"""One's own data from end to end: a benchmark's files read as one's own give the benchmark's own figures."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from huggingface_hub import ModelCard
+from transformers import pipeline
+
+from finetuning.sets import rusentiment
+from tests.finetuning.known import results_of, same_weights
+
+SHOWN = {"test_confusion.md", "test_confusion.png", "test_mistakes.csv", "test_predictions.csv"}
+
+
+@pytest.fixture(scope="session")
+def own(fine_tune):
+    """A function that fine-tunes on one's own files."""
+
+    def run(name, output, **keys):
+        return fine_tune(name, output, **dict(data_dir=None, weight_decay=0.01, early_stopping_patience=5) | keys)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def posts(own, benchmarks, tmp_path_factory):
+    """A run on RuSentiment's files as one's own."""
+    folder, data = tmp_path_factory.mktemp("posts"), benchmarks / "rusentiment"
+    keys = dict(train_file=data / "rusentiment_random_posts.csv", test_file=data / "rusentiment_test.csv")
+    own("classification", folder, labels=list(rusentiment.LABELS), metric="f1_weighted", **keys)
+    return folder
+
+
+def test_a_benchmark_as_ones_own_file(posts, fine_tune, tmp_path):
+    theirs, results = fine_tune("rusentiment", tmp_path, weight_decay=0.01), results_of(posts)
+    assert same_weights(posts, tmp_path)
+    names = [f"{part}_{name}" for part in ("validation", "test") for name in ("f1_weighted", "accuracy", "loss")]
+    assert all(results[name] == theirs[name] for name in names)
+    assert results["task"] == "rusentiment_random_posts" and {path.name for path in posts.iterdir()} >= SHOWN
+    assert set(pipeline("text-classification", model=str(posts)).model.config.label2id) == set(rusentiment.LABELS)
+
+
+def test_without_a_test_file_a_part_is_set_aside(own, corpus_lines, tmp_path):
+    """Repeats, contradictions, and nothing on two sides; the card says how the test part came about."""
+    lines = [{"text": f"{line} {n}", "label": n % 3} for n, line in enumerate(corpus_lines[:90])]
+    lines += [lines[0], lines[1], lines[2] | {"label": 9}]
+    packed = gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode())
+    (tmp_path / "train.jsonl.gz").write_bytes(packed)
+    results = own("classification", tmp_path / "out", train_file=tmp_path / "train.jsonl.gz", max_steps=2)
+    assert results["left_out"] == {"in_test": 0, "repeated": 2, "conflicting": 2}
+    assert results["examples"] == {"train": 72, "validation": 8, "test": 9} and results["task"] == tmp_path.name
+    said = [json.loads(line) for line in Path(tmp_path, "out", "test_predictions.jsonl").open(encoding="utf-8")]
+    assert set(said[0]["scores"]) == {"0", "1", "2"} and len({one["id"] for one in said}) == 9
+    card = ModelCard.load(tmp_path / "out" / "README.md")
+    assert "The test part is a tenth of the training file" in card.text and "benchmark's own texts" not in card.text
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ({}, "name the data once: by `train_file`, or by `data_dir`"),
+        ({"train_file": "absent.csv"}, "`train_file` 'absent.csv' does not exist"),
+        ({"train_file": __file__, "test_file": __file__}, "must be different files"),
+        ({"data_dir": "demo", "test_file": __file__}, "`test_file` stands beside `train_file` alone"),
+        ({"train_file": __file__}, "a table ends in .csv, .tsv"),
+        ({"train_file": __file__, "labels": ["a", "a"]}, "`labels` are two different ones at least"),
+    ],
+)
+def test_keys_that_are_refused(refused, tmp_path, keys, sentence):
+    assert sentence in refused("classification", **{"data_dir": None} | keys) and not (tmp_path / "out").exists()
