@@ -201,6 +201,7 @@ class Experiment:
         for name in ("validation", "test"):
             scores, predictions[name] = trainer.measure(self.parts[name])
             results |= {f"{name}_{metric}": value for metric, value in scores.items()}
+        results |= trainer.task.config
         if submission := self.parts.get("submission"):
             predictions["submission"] = self.task.decode(submission, trainer.logits(submission.inputs))
         trainer.save_model()

@@ -11,6 +11,7 @@ import evaluate
 import numpy as np
 from seqeval.metrics.sequence_labeling import precision_recall_fscore_support as entity_scores
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+from sklearn.preprocessing import MultiLabelBinarizer
 
 TEXT, TEXTS = datasets.Value("string"), datasets.Sequence(datasets.Value("string"))
 FIGURES = ("precision", "recall", "f1")  # of entities
@@ -35,6 +36,7 @@ LABEL_FIGURES: dict[str, Callable[..., float]] = {
     "accuracy": lambda labels, *answers: accuracy_score(*answers),
     # Of the last label. "binary" would refuse other labels among those predicted; "micro" over one label is the same.
     "f1": lambda labels, *answers: _f1(*answers, labels=labels[-1:], average="micro"),
+    "f1_micro": lambda labels, *answers: _f1(*answers, labels=labels, average="micro"),
     "f1_macro": lambda labels, *answers: _f1(*answers, labels=labels, average="macro"),
     "f1_weighted": lambda labels, *answers: _f1(*answers, labels=labels, average="weighted"),
     # From -1 to 1; 0 if all predictions, or all labels, are one.
@@ -54,6 +56,18 @@ class LabelScores(Metric):
     def _compute(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
         predicted, right = list(predictions), list(references)
         return {name: float(LABEL_FIGURES[name](self.labels, right, predicted)) for name in self.names}
+
+
+class LabelSetScores(LabelScores):
+    """The same of texts with several labels: F1 of their labels; an answer is accurate if all of it is."""
+
+    FEATURES = {"predictions": TEXTS, "references": TEXTS}
+
+    def _compute(self, predictions: Sequence[Sequence[str]], references: Sequence[Sequence[str]]) -> dict[str, float]:
+        sets = MultiLabelBinarizer(classes=self.labels)
+        predicted, right = sets.fit_transform(predictions), sets.fit_transform(references)
+        columns = range(len(self.labels))
+        return {name: float(LABEL_FIGURES[name](columns, right, predicted)) for name in self.names}
 
 
 class EntityScores(Metric):

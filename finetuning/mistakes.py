@@ -9,7 +9,7 @@ import numpy as np
 
 from distillation.runs.files import markdown_table, write_text
 from finetuning.formats import table
-from finetuning.tasks.base import Row, Task
+from finetuning.tasks.base import NONE, Row, Task
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -38,7 +38,7 @@ def save(folder: Path, task: Task, rows: Sequence[Row], predictions: Sequence[Ma
 
 def shown(answer: Any) -> str:
     """A label, or several."""
-    return answer if isinstance(answer, str) else " ".join(answer)
+    return answer if isinstance(answer, str) else ", ".join(answer)
 
 
 def confusion_table(labels: Sequence[str], pairs: Mapping[tuple[str, str], int]) -> str:
@@ -49,7 +49,7 @@ def confusion_table(labels: Sequence[str], pairs: Mapping[tuple[str, str], int])
         hits, had = pairs.get((right, right), 0), sum(counts)
         said = sum(pairs.get((other, right), 0) for other in labels)
         figures = [hits / said if said else 0.0, hits / had if had else 0.0, 2 * hits / max(said + had, 1)]
-        lines.append([right, *counts, *(f"{figure:.3f}" for figure in figures)])
+        lines.append([right, *counts, *("" if right == NONE else f"{figure:.3f}" for figure in figures)])
     return markdown_table(["right \\ predicted", *labels, "precision", "recall", "F1"], lines)
 
 

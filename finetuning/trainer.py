@@ -85,6 +85,8 @@ class TaskTrainer(ExactTrainer):
     def measure(self, part: Part) -> tuple[dict[str, float], list[dict[str, Any]]]:
         """The benchmark's metrics and the mean loss on a part, and the predictions. Every rank calls it."""
         logits = self.logits(part.inputs)
+        if part is self.validation:
+            self.task = self.task.fitted(part, logits)
         predictions, total, count = self.task.decode(part, logits), 0.0, 0
         for one, labels in zip(logits, map(torch.tensor, part.inputs["labels"]), strict=True):
             total += label_loss(self.task.scores(torch.tensor(one)[None], None), labels[None]).item()
@@ -103,7 +105,9 @@ class TaskTrainer(ExactTrainer):
 
     def write_model(self, folder: Path, state_dict: dict[str, Tensor] | None) -> None:
         """Write what `AutoModelFor...` and `AutoTokenizer` load."""
-        save_pretrained(self.accelerator.unwrap_model(self.model), self.processing_class, folder, state_dict)
+        model = self.accelerator.unwrap_model(self.model)
+        model.config.update(self.task.config)
+        save_pretrained(model, self.processing_class, folder, state_dict)
 
 
 class Patience(EarlyStoppingCallback):

@@ -135,7 +135,8 @@ def compare(source: Source, deployed: Deployed, may_use_lines: bool) -> dict[str
             task = of_source(make_task(name, run["recipe"]), name, source_of_run)
             parts, _ = read_parts(task, source_of_run)
             length = min(run.get("max_length", 512), source.tokenizer.model_max_length)
-            return _compare_on_task(source, deployed, task.adapted(parts), parts["test"], length)
+            task = task.adapted(parts).configured(source.model.config)
+            return _compare_on_task(source, deployed, task, parts["test"], length)
         except UserError as error:
             if not may_use_lines:
                 raise

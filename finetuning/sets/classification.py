@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 PARTS = ("train", "validation", "test")
 METRICS = ("accuracy", "f1_weighted", "f1_macro", "matthews_correlation")
+SET_METRICS = ("accuracy", "f1_weighted", "f1_macro", "f1_micro")  # of several labels a text
 FEW = 10  # examples of a label of which little can be learned, or measured
 
 logger = logging.getLogger(__name__)
@@ -31,11 +32,23 @@ class Options:
     text_pair_column: str | None = key(None, "Column of the second text, where a pair is classified.")
     label_column: str = key("label", "Column of the label.")
     labels: list[str] = key([], "All labels, in the order that the model has them; those of train unless given.")
-    metric: Literal["f1_macro", "f1_weighted", "accuracy", "matthews_correlation"] = key("f1_macro", "What counts.")
+    label_separator: str | None = key(None, "What stands between the labels of a text that may have several, or none.")
+    metric: Literal["f1_macro", "f1_weighted", "accuracy", "matthews_correlation", "f1_micro"] = key(
+        "f1_macro", "The figure that counts; `f1_micro` is of several labels a text."
+    )
 
     def __post_init__(self):
+        if self.metric not in self.metrics:
+            raise UserError(f"`metric` is {self.metric!r}; choose one of {', '.join(self.metrics)}")
+        if self.label_separator == "":
+            raise UserError("`label_separator` is empty; give what stands between two labels, such as a comma")
         if len(set(self.labels)) < len(self.labels) or len(self.labels) == 1:
             raise UserError(f"`labels` are two different ones at least, got {', '.join(self.labels)}")
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The names of all figures."""
+        return METRICS if self.label_separator is None else SET_METRICS
 
     @property
     def columns(self) -> dict[str, str]:
@@ -46,22 +59,24 @@ class Options:
 
 def task(options: Options) -> "TextClassification":
     """Classification by one's own labels, which `adapted` finds unless they are given."""
-    from finetuning.metrics import LabelScores
+    from finetuning.metrics import LabelScores, LabelSetScores
     from finetuning.tasks.classification import TextClassification
+    from finetuning.tasks.multi_label import MultiLabel
 
-    labels = tuple(options.labels)
-    return TextClassification(
+    labels, several = tuple(options.labels), options.label_separator is not None
+    return (MultiLabel if several else TextClassification)(
         name="classification",
         labels=labels,
         read=functools.partial(read, options=options),
-        write=functools.partial(write, columns=options.columns),
-        metric=LabelScores(labels, *METRICS),
+        write=functools.partial(write, options=options),
+        metric=(LabelSetScores if several else LabelScores)(labels, *options.metrics),
         primary_metric=options.metric,
     )
 
 
 def read(source: Source, options: Options) -> dict[str, list[dict]]:
-    """The rows of each part: `id`, the number of the row in its file, from 1; `text`, perhaps `text_2`, and `label`.
+    """The rows of each part: `id`, the number of the row in its file, from 1; `text`, perhaps `text_2`; `label`, a
+    tuple of several.
 
     Rows without a text, or without a label, are left out, and the log says how many.
     Raises UserError for a table that cannot be read or lacks a column, for less than two labels, and for labels that
@@ -76,7 +91,7 @@ def read(source: Source, options: Options) -> dict[str, list[dict]]:
     for part, (name, cells) in raws.items():
         found[part] = rows(name, cells, options)
         known = known or set(counted(found[part], name))
-        if unknown := [row for row in found[part] if row["label"] not in known]:
+        if unknown := [row for row in found[part] if not known.issuperset(labels_of(row))]:
             first = "; ".join(f"{row['place']}: {row['label']!r}" for row in unknown[:3])
             where = "`labels`" if options.labels else "train"
             raise UserError(f"{len(unknown)} rows have labels that {where} lacks ({first}): mend or delete them")
@@ -87,8 +102,9 @@ def rows(name: str, raws: Iterable[tuple[str, Mapping[str, Any]]], options: Opti
     """The rows of a part. name: what messages call it; raws: the cells of each row, with their place."""
     found, lacking = [], Counter()
     for number, (place, cells) in enumerate(raws, start=1):
-        row = {key: cell_text(place, cells, column) for key, column in options.columns.items()}
-        if blank := [key for key, cell in row.items() if not cell]:
+        row = {key: cell_text(place, cells, column) for key, column in list(options.columns.items())[:-1]}
+        row["label"] = label_of(place, cells, options)
+        if blank := [key for key, cell in row.items() if cell == ""]:
             lacking["label" if blank == ["label"] else "text"] += 1
         else:
             found.append({"id": str(number), "place": place} | row)
@@ -97,12 +113,29 @@ def rows(name: str, raws: Iterable[tuple[str, Mapping[str, Any]]], options: Opti
     return found
 
 
+def label_of(place: str, cells: Mapping[str, Any], options: Options) -> str | tuple[str, ...]:
+    """The label of a row, or its labels: a list in JSON needs no separator."""
+    column, separator = options.label_column, options.label_separator
+    if separator is None:
+        return cell_text(place, cells, column)
+    cell = cells.get(column)
+    parts = cell if isinstance(cell, list) else cell_text(place, cells, column).split(separator)
+    return tuple(sorted({str(part).strip() for part in parts} - {""}))
+
+
+def labels_of(row: Mapping[str, Any]) -> Sequence[str]:
+    """The label of a row, or its labels."""
+    return [row["label"]] if isinstance(row["label"], str) else row["label"]
+
+
 def cell_text(place: str, cells: Mapping[str, Any], column: str) -> str:
     """What a cell says, without the white space around it; nothing for none, and for NaN. 1.0 is 1, as the numbers of
     a column with gaps are written so. Raises UserError for lists and objects, by the place."""
     cell = cells.get(column)
     if isinstance(cell, list | dict):
-        raise UserError(f"{place}: `{column}` is a {type(cell).__name__} and no text")
+        raise UserError(
+            f"{place}: `{column}` is a {type(cell).__name__} and no text; lists of labels need `label_separator`"
+        )
     if cell is None or cell != cell:
         return ""
     return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell).strip()
@@ -110,18 +143,22 @@ def cell_text(place: str, cells: Mapping[str, Any], column: str) -> str:
 
 def counted(rows: Sequence[Mapping[str, Any]], name: str) -> Counter:
     """How many rows each label has; the log says so. Raises UserError for less than two labels."""
-    counts = Counter(row["label"] for row in rows)
+    counts = Counter(label for row in rows for label in labels_of(row))
     if len(counts) < 2:
         raise UserError(f"{name}: two labels at least are to be told apart, and it has {', '.join(counts) or 'none'}")
     shown = ", ".join(f"{label} {count:,}" for label, count in counts.most_common(20)) + ", ..." * (len(counts) > 20)
-    share = counts.most_common(1)[0][1] / counts.total()
+    share = counts.most_common(1)[0][1] / len(rows)
     logger.info("%s: %d labels: %s; the commonest has %.0f %%", name, len(counts), shown, 100 * share)
     if few := [label for label, count in counts.items() if count < FEW]:
         logger.warning("%s: little can be learned of less than %d examples: %s", name, FEW, ", ".join(few[:20]))
     return counts
 
 
-def write(folder: Path, rows: Sequence[dict], predictions: Sequence[str], columns: Mapping[str, str]) -> Path:
+def write(folder: Path, rows: Sequence[dict], predictions: Sequence, options: Options) -> Path:
     """Write `test_predictions.csv`: the id of each row, its columns, and the predicted label."""
-    answers = [(row["id"], *(row[name] for name in columns), one) for row, one in zip(rows, predictions, strict=True)]
-    return table.write(folder / "test_predictions.csv", ("id", *columns.values(), "prediction"), answers)
+    joined, columns = (options.label_separator or "").join, options.columns
+    lines = [
+        [cell if isinstance(cell, str) else joined(cell) for cell in (row["id"], *map(row.get, columns), answer)]
+        for row, answer in zip(rows, predictions, strict=True)
+    ]
+    return table.write(folder / "test_predictions.csv", ("id", *columns.values(), "prediction"), lines)

@@ -12,7 +12,7 @@ import torch
 from datasets import Dataset
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
 from distillation.models.loading import load_with_head
@@ -21,6 +21,7 @@ from finetuning.tasks.losses import IGNORED
 
 Row = Mapping[str, Any]  # an example as a reader gives it
 PADDING = {"labels": IGNORED, "teacher_logits": float("nan")}  # of the columns that the model does not read
+NONE = "(none)"  # in a table of confusions: where a label is missed, or predicted without one
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,19 @@ class Task(ABC):
 
     def adapted(self, parts: Mapping[str, Sequence[Row]]) -> "Task":
         """The task for these rows."""
+        return self
+
+    def fitted(self, part: Part, logits: Sequence[np.ndarray]) -> "Task":
+        """The task with what it chooses by the validation part besides a checkpoint."""
+        return self
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What was chosen so, for `config.json` and the results."""
+        return {}
+
+    def configured(self, config: PreTrainedConfig) -> "Task":
+        """The task with what a saved model's config has of that."""
         return self
 
     def confusions(self, reference: Any, prediction: Any) -> list[tuple[str, str]]:

@@ -40,6 +40,11 @@ class TextClassification(Task):
         """The labels of the rows that have one."""
         return [row["label"] for row in rows if row["label"] is not None]
 
+    def targets(self, rows: Sequence[Row]) -> list:
+        """The number of each row's label."""
+        index = {label: number for number, label in enumerate(self.labels)} | {None: IGNORED}
+        return [index[row["label"]] for row in rows]
+
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Part:
         """One input a row."""
         texts = [row["text"] for row in rows]
@@ -49,8 +54,7 @@ class TextClassification(Task):
         else:
             encoding = tokenizer(texts, truncation=True, max_length=max_length)
             truncated = sum(bool(one.overflowing) for one in encoding.encodings)
-        index = {label: number for number, label in enumerate(self.labels)} | {None: IGNORED}
-        columns = input_columns(encoding) | {"labels": [index[row["label"]] for row in rows]}
+        columns = input_columns(encoding) | {"labels": self.targets(rows)}
         return Part(rows, Dataset.from_dict(columns), truncated)
 
     def decode(self, part: Part, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:

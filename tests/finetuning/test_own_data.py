@@ -57,6 +57,23 @@ def test_without_a_test_file_a_part_is_set_aside(own, corpus_lines, tmp_path):
     assert "The test part is a tenth of the training file" in card.text and "benchmark's own texts" not in card.text
 
 
+def test_several_labels_have_thresholds_that_the_validation_part_chose(own, corpus_lines, tmp_path, capsys):
+    """The card's own code finds the labels that the run has predicted."""
+    lines = [f"{line};{'|'.join(one for one in 'аеи' if one in line)}\n" for line in corpus_lines[:200]]
+    (tmp_path / "letters.csv").write_text("text;letters\n" + "".join(lines), encoding="utf-8")
+    keys = dict(train_file=tmp_path / "letters.csv", label_column="letters", label_separator="|", num_train_epochs=1)
+    results = own("classification", tmp_path / "out", hub_model_id=str(tmp_path / "out"), **keys)
+    config = json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))
+    assert config["thresholds"] == results["thresholds"] and set(results["thresholds"]) == set("аеи")
+    said = [json.loads(line) for line in Path(tmp_path, "out", "test_predictions.jsonl").open(encoding="utf-8")]
+    rows = {str(n): line.split(";")[0] for n, line in enumerate(lines, start=1)}
+    code = ModelCard.load(tmp_path / "out" / "README.md").text.split("```python")[1].split("```")[0]
+    for one in said[:3]:
+        capsys.readouterr()
+        exec(code.replace("Кошка живёт в доме у реки.", rows[one["id"]]), {})
+        assert set(eval(capsys.readouterr().out)) == set(one["prediction"])
+
+
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [

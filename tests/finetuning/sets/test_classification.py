@@ -40,6 +40,15 @@ def test_labels_of_any_type_are_texts(parts):
     assert [(row["id"], row["label"]) for row in found] == [("1", "1"), ("2", "2"), ("3", "True"), ("5", "nan")]
 
 
+def test_several_labels(parts):
+    """Beside a separator JSON may have lists; a text without a label is an example, too."""
+    options = dict(label_separator="|", label_column="emotions")
+    table = parts("text,emotions\nа,страх| радость\nб,\nв,страх|страх\n", **options)["train"]
+    lines = parts('{"text": "а", "emotions": ["страх", "радость"]}\n{"text": "б"}\n', "mine.jsonl", **options)["train"]
+    assert [row["label"] for row in table] == [("радость", "страх"), (), ("страх",)]
+    assert [row["label"] for row in lines] == [("радость", "страх"), ()]
+
+
 def test_what_is_blank_is_left_out_and_few_examples_are_told(parts, caplog):
     caplog.set_level("INFO", "finetuning")
     found = parts(TABLE + ' ,да\n"\n",нет\nслово,\nа,может\n' + "б" * 200_000 + ",да\n")
@@ -66,6 +75,13 @@ def test_what_is_blank_is_left_out_and_few_examples_are_told(parts, caplog):
             {"test": "text,label\nа,да\nб,ДА\n"},
             r"1 rows have labels that train lacks \(.*test-mine.csv:3: 'ДА'",
         ),
+        (
+            "text,label\nа,x|y\n",
+            {"labels": ["x", "z"], "label_separator": "|"},
+            "1 rows have labels that `labels` lacks",
+        ),
+        (TABLE, {"label_separator": ""}, "`label_separator` is empty"),
+        (TABLE, {"metric": "f1_micro"}, "`metric` is 'f1_micro'; choose one of accuracy, f1_weighted"),
         ('{"text": ["а"], "label": 1}\n', {"name": "mine.jsonl"}, ":1: `text` is a list and no text"),
     ],
 )
