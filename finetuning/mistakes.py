@@ -29,16 +29,16 @@ def save(folder: Path, task: Task, rows: Sequence[Row], predictions: Sequence[Ma
     wrong = [(row, one) for row, one in zip(rows, predictions, strict=True) if one["prediction"] != one["reference"]]
     wrong.sort(key=lambda pair: -pair[1]["score"])
     lines = [
-        (one["id"], *task.texts(row), shown(one["reference"]), shown(one["prediction"]), f"{one['score']:.4f}")
+        (
+            one["id"],
+            *task.texts(row),
+            *(task.shown(row, one[key]) for key in ("reference", "prediction")),
+            f"{one['score']:.4f}",
+        )
         for row, one in wrong[:SHOWN]
     ]
     texts = ["text", "text_2"][: len(task.texts(rows[0]))]
     table.write(folder / "test_mistakes.csv", ("id", *texts, "label", "prediction", "score"), lines)
-
-
-def shown(answer: Any) -> str:
-    """A label, or several."""
-    return answer if isinstance(answer, str) else ", ".join(answer)
 
 
 def confusion_table(labels: Sequence[str], pairs: Mapping[tuple[str, str], int]) -> str:

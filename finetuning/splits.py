@@ -43,6 +43,10 @@ def read_parts(task: Task, source: Source) -> tuple[dict[str, list[Row]], dict[s
         parts["train"], parts["validation"] = split_off(parts["train"], texts)
     elif task.set and task.texts_are_examples:
         left_out |= without_leaks(parts, texts)
+    if task.set and not task.texts_are_examples:
+        known = {text for row in parts["train"] for text in texts(row)}
+        if shared := sum(known.issuperset(texts(row)) for row in parts["test"]):
+            logger.warning("%s: %d texts of the test part are in train, too", task.name, shared)
     if not all(parts[name] for name in ("train", "validation", "test")):
         named = f"`data_dir` {source!r}" if isinstance(source, str) else f"`train_file` {source.train!r}"
         raise UserError(f"{named} has too few different texts to set some aside for validation")

@@ -3,17 +3,15 @@
 import logging
 import random
 import re
-from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple
 
 from distillation.config.errors import UserError
-from finetuning.deployed.model import WORD
 from finetuning.formats.locate import read_text
-from finetuning.tasks.bio_spans import encode
+from finetuning.tasks.bio_spans import encode, spans_of_words, words_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,27 +49,31 @@ def is_brat(folder: Path) -> bool:
     return any(any(place.glob(ANNOTATED)) for place in (folder, *(folder / name for name in FOLDERS.values())))
 
 
-def read(folder: Path, types: Mapping[str, str]) -> dict[str, list[dict]]:
-    """One row for each document, by split: of the folders train, valid (may be absent), and test, or 80 %, 10 %, and
-    10 % of the documents of the folder itself.
+def read(folder: Path, types: Mapping[str, str] | None) -> dict[str, list[dict]]:
+    """The documents by split: of the folders train, valid (may be absent), and test, or 80 %, 10 %, and 10 % of the
+    documents of the folder itself. types: as for `documents`, which it raises as."""
+    return {split: documents(folder, paths, types) for split, paths in _splits(folder).items()}
+
+
+def documents(folder: Path, paths: Sequence[Path] | None, types: Mapping[str, str] | None) -> list[dict]:
+    """One row for each of some documents of a folder, or of all.
 
     A row: `id`, the name; `text`, with its line ends; `words`, the spans of words and single signs; `tags`. An entity
     that begins or ends inside a word takes the whole word, and one of several pieces what lies between.
-    types: the known entity types, each with the type to read it as.
+    types: the known entity types, each with the type to read it as; None for any.
     Raises UserError for a file without its partner and with the line of a wrong or misplaced entity.
     """
-    rows: dict[str, list[dict]] = {}
+    rows: list[dict] = []
     dropped, units = 0, Counter[str]()
-    for split, paths in _documents(folder).items():
-        rows[split] = []
-        for path in paths:
-            entities = _entities(path.with_suffix(".ann"), types)
-            text, entities, unit = _annotated(read_text(path), entities)
-            units[unit] += 1
-            words = [list(match.span()) for match in WORD.finditer(text)]
-            spans = _spans(entities, words, types)
-            rows[split].append({"id": path.stem, "text": text, "words": words, "tags": encode(spans, len(words))})
-            dropped += len(entities) - len(spans)
+    for path in _texts(folder) if paths is None else paths:
+        entities = _entities(path.with_suffix(".ann"), types)
+        text, entities, unit = _annotated(read_text(path), entities)
+        units[unit] += 1
+        words = words_of(text)
+        hulls = [(one.pieces[0][0], one.pieces[-1][1], types[one.type] if types else one.type) for one in entities]
+        spans = spans_of_words(hulls, words)
+        rows.append({"id": path.stem, "text": text, "words": words, "tags": encode(spans, len(words))})
+        dropped += len(entities) - len(spans)
     if dropped:
         logger.info("%s: %d entities dropped, as they overlap longer ones", folder, dropped)
     if len(units) > 1 or "characters" not in units:
@@ -79,7 +81,7 @@ def read(folder: Path, types: Mapping[str, str]) -> dict[str, list[dict]]:
     return rows
 
 
-def _documents(folder: Path) -> dict[str, list[Path]]:
+def _splits(folder: Path) -> dict[str, list[Path]]:
     """The texts of each split."""
     paths = _texts(folder)
     if not any(folder.glob(ANNOTATED)):
@@ -105,7 +107,7 @@ def _texts(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: path.stem)
 
 
-def _entities(path: Path, types: Mapping[str, str]) -> list[Entity]:
+def _entities(path: Path, types: Mapping[str, str] | None) -> list[Entity]:
     entities = []
     for number, line in enumerate(read_text(path).split("\n"), 1):
         line, place = line.removesuffix("\r"), f"{path}:{number}"
@@ -114,7 +116,7 @@ def _entities(path: Path, types: Mapping[str, str]) -> list[Entity]:
         match = ENTITY.fullmatch(line)
         if not match:
             raise UserError(f"{place}: expected `T1<TAB>TYPE START END<TAB>SURFACE`, got {line!r}")
-        if match[1] not in types:
+        if types is not None and match[1] not in types:
             raise UserError(f"{place}: unknown entity type {match[1]!r}; known are {', '.join(types)}")
         pieces = [tuple(map(int, piece.split(" "))) for piece in match[2].split(";")]
         entities.append(Entity(place, match[1], pieces, match[3]))
@@ -144,17 +146,3 @@ def _annotated(text: str, entities: list[Entity]) -> tuple[str, list[Entity], st
         f"{line}: the text of {len(text):,} characters has {text[start:end]!r} at {start} {end} and not "
         f"{surface!r}; give the `.txt` file with the line ends it was annotated with, or correct the line"
     )
-
-
-def _spans(entities: list[Entity], words: list[list[int]], types: Mapping[str, str]) -> list[tuple[str, int, int]]:
-    """The entities as spans of words. Of those that share a word the longest stays, of equal ones the first."""
-    starts, ends = [start for start, _ in words], [end for _, end in words]
-    taken: set[int] = set()
-    spans = []
-    hulls = [(entity.pieces[0][0], entity.pieces[-1][1], types[entity.type]) for entity in entities]
-    for start, end, kind in sorted(hulls, key=lambda hull: hull[0] - hull[1]):  # the sort is stable
-        first, after = bisect_right(ends, start), bisect_left(starts, end)
-        if taken.isdisjoint(range(first, after)):
-            taken.update(range(first, after))
-            spans.append((kind, first, after))
-    return spans

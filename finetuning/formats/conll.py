@@ -1,5 +1,6 @@
-"""CoNLL files: a word and its tag in every line, a blank line after each sentence."""
+"""CoNLL files: in every line a word and, perhaps behind other columns, its tag; a blank line after each sentence."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -12,19 +13,23 @@ from finetuning.formats.locate import read_text
 from finetuning.formats.values import Wrong, collect, value
 from finetuning.tasks.bio_spans import bio_tags, encode
 
+ANY = re.compile("O|[BIESLUM]-.+")  # tags of BIO, of IOB1, BIOES, BILOU, and BMES
 NEW_DOCUMENT = ("<DOCSTART>", "-DOCSTART-")
 
 
 def sentences(path: Path) -> Iterator[tuple[str, dict]]:
     """The sentences of a file as the Hub has them, `tokens` and `ner_tags`, each with the place of its first line.
-    Raises UserError with the line that is no `token<TAB>tag`.
+    The first column is the token, the last one the tag; tabs stand between them, or spaces.
+    Raises UserError with the line that has not both.
     """
     pairs: list[list[str]] = []
     for number, line in enumerate([*read_text(path).split("\n"), ""], start=1):
-        line = line.removesuffix("\r")
+        line = line.removesuffix("\r").strip(" ")
         if line and not line.startswith(NEW_DOCUMENT):
-            pairs.append(line.split("\t", 1))
-            if len(pairs[-1]) < 2 or not pairs[-1][0]:
+            # Not split(): tokens may hold other white space, such as U+2028.
+            cells = line.split("\t") if "\t" in line else re.split(" +", line)
+            pairs.append([cells[0], cells[-1].strip(" ")])
+            if len(cells) < 2 or not cells[0]:
                 raise UserError(
                     f"{path}:{number}: expected `token<TAB>tag`, got {line!r}; a blank line ends a sentence"
                 )
@@ -34,24 +39,24 @@ def sentences(path: Path) -> Iterator[tuple[str, dict]]:
             pairs = []
 
 
-def rows(part: str, name: str, raws: Iterable[tuple[str, Any]], types: Mapping[str, str]) -> list[dict]:
+def rows(part: str, name: str, raws: Iterable[tuple[str, Any]], types: Mapping[str, str] | None) -> list[dict]:
     """A row for each sentence: `id`, the part and a number from 0; `text`, the tokens with one space between them;
     `words`, their spans; `tags`.
 
     Every entity begins with `B-`: two neighbours of different types may be read as one type and must stay two.
-    types: the entity types that sentences may have, each with the type to read it as.
+    types: the entity types that sentences may have, each with the type to read it as; None for any.
     Raises UserError with the place of a sentence that has another tag, and for a file without sentences.
     """
-    known, made = bio_tags(types), []
+    known, made = bio_tags(types or ["TYPE"]), []
 
     def make(raw: Any) -> list[dict]:
         tokens, tags = value(raw, "tokens", list), value(raw, "ner_tags", list)
         for token, tag in zip(tokens, tags, strict=True):
-            if tag not in known:
+            if not ANY.fullmatch(tag) if types is None else tag not in known:
                 raise Wrong(f"unknown tag {tag!r} of {token!r}; known are {', '.join(known)}")
         starts = accumulate((len(token) + 1 for token in tokens), initial=0)
         words = [[start, start + len(token)] for token, start in zip(tokens, starts, strict=False)]
-        spans = [(types[kind], first, after) for kind, first, after in tag_spans(tags)]
+        spans = [(types[kind] if types else kind, first, after) for kind, first, after in tag_spans(tags)]
         text, tags = " ".join(tokens), encode(spans, len(tokens))
         made.append({"id": f"{part}-{len(made)}", "text": text, "words": words, "tags": tags})
         return made[-1:]

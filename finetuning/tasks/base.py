@@ -141,6 +141,10 @@ class Task(ABC):
         figures = self.metric.compute(predictions=answers, references=self.references(rows))
         return {self.primary_metric: figures[self.primary_metric]} | figures
 
+    def shown(self, row: Row, answer: Any) -> str:
+        """An answer about a row for people."""
+        return answer if isinstance(answer, str) else ", ".join(answer)
+
 
 def input_columns(encoding: Mapping[str, Any]) -> dict[str, list]:
     """The columns of a tokenizer's result that a model reads, and the lengths."""

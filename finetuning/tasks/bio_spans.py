@@ -1,8 +1,14 @@
 """Entities as spans of words, and as the BIO tags of words."""
 
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 
-from finetuning.deployed.model import OUTSIDE
+from finetuning.deployed.model import OUTSIDE, WORD
+
+
+def words_of(text: str) -> list[list[int]]:
+    """The start and end of each word and single sign."""
+    return [list(match.span()) for match in WORD.finditer(text)]
 
 
 def bio_tags(types: Iterable[str]) -> tuple[str, ...]:
@@ -16,3 +22,22 @@ def encode(spans: Iterable[tuple[str, int, int]], words: int) -> list[str]:
     for kind, first, after in spans:
         tags[first:after] = [f"B-{kind}"] + [f"I-{kind}"] * (after - first - 1)
     return tags
+
+
+def spans_of_words(
+    entities: Iterable[tuple[int, int, str]], words: Sequence[Sequence[int]]
+) -> list[tuple[str, int, int]]:
+    """Entities as spans of words: one that begins or ends inside a word takes all of it, and one without a word is
+    left out. Of those that share a word the longest stays, of equal ones the first.
+
+    entities: the first character of each, the one after the last, and the type; words: start and end of each.
+    """
+    starts, ends = [start for start, _ in words], [end for _, end in words]
+    taken: set[int] = set()
+    spans = []
+    for start, end, kind in sorted(entities, key=lambda entity: entity[0] - entity[1]):  # the sort is stable
+        first, after = bisect_right(ends, start), bisect_left(starts, end)
+        if first < after and taken.isdisjoint(range(first, after)):
+            taken.update(range(first, after))
+            spans.append((kind, first, after))
+    return spans

@@ -1,15 +1,17 @@
 """Tagging of words: entities in a text of any length, by any tokenizer."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from datasets import Dataset
 from transformers import AutoModelForTokenClassification, PreTrainedTokenizerBase
 
-from finetuning.deployed.model import read_tags, word_places
-from finetuning.tasks.base import Part, Row, Task
+from finetuning.deployed.model import OUTSIDE, read_tags, tag_spans, word_places
+from finetuning.metrics import EntityScores
+from finetuning.tasks.base import NONE, Part, Row, Task
+from finetuning.tasks.bio_spans import bio_tags
 from finetuning.tasks.losses import IGNORED
 from finetuning.tasks.windows import read_windows
 
@@ -28,6 +30,13 @@ class Tagging(Task):
     def texts(self, row: Row) -> tuple[str]:
         """The text."""
         return (row["text"],)
+
+    def adapted(self, parts: Mapping[str, Sequence[Row]]) -> "Tagging":
+        """With the entity types that the rows have, where it has none of its own."""
+        if self.labels:
+            return self
+        types = types_of(row for part in parts.values() for row in part)
+        return replace(self, labels=bio_tags(types), metric=EntityScores(types))
 
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Part:
         """One input a window; `places` has for each row a `Place` a word, None for a word without a token."""
@@ -54,6 +63,17 @@ class Tagging(Task):
         """The tags."""
         return [list(row["tags"]) for row in rows]
 
+    def confusions(self, reference: Sequence[str], prediction: Sequence[str]) -> list[tuple[str, str]]:
+        """The types of each word that has one."""
+        pairs = [(right[2:] or NONE, said[2:] or NONE) for right, said in zip(reference, prediction, strict=True)]
+        return [pair for pair in pairs if pair != (NONE, NONE)]
+
+    def shown(self, row: Row, answer: Sequence[str]) -> str:
+        """The entities and their types."""
+        words = row["words"]
+        spans = [(kind, words[first][0], words[after - 1][1]) for kind, first, after in tag_spans(answer)]
+        return "; ".join(f"{row['text'][start:end]} ({kind})" for kind, start, end in spans)
+
     def teacher_logits(self, teacher: Part, logits: Sequence[np.ndarray], student: Part) -> list[np.ndarray]:
         """The logits of each word, at the student's place of it: the tokenizers may differ."""
         moved = [np.full((length, len(self.labels)), np.nan, np.float32) for length in student.inputs["length"]]
@@ -62,3 +82,8 @@ class Tagging(Task):
                 if there and here and not there.shared and not here.shared:
                     moved[here.input][here.token] = logits[there.input][there.token]
         return moved
+
+
+def types_of(rows: Iterable[Row]) -> list[str]:
+    """The entity types of some rows, sorted."""
+    return sorted({tag[2:] for row in rows for tag in row["tags"] if tag not in (OUTSIDE, None)})

@@ -8,8 +8,8 @@ import pytest
 from huggingface_hub import ModelCard
 from transformers import pipeline
 
-from finetuning.sets import rusentiment
-from tests.finetuning.known import results_of, same_weights
+from finetuning.sets import collection3, rusentiment
+from tests.finetuning.known import entities, results_of, same_weights
 
 SHOWN = {"test_confusion.md", "test_confusion.png", "test_mistakes.csv", "test_predictions.csv"}
 
@@ -40,6 +40,23 @@ def test_a_benchmark_as_ones_own_file(posts, fine_tune, tmp_path):
     assert all(results[name] == theirs[name] for name in names)
     assert results["task"] == "rusentiment_random_posts" and {path.name for path in posts.iterdir()} >= SHOWN
     assert set(pipeline("text-classification", model=str(posts)).model.config.label2id) == set(rusentiment.LABELS)
+
+
+def test_collection3_as_spans_in_json(own, fine_tune, benchmarks, tmp_path):
+    files = {}
+    for part, rows in collection3.read(str(benchmarks / "collection3")).items():
+        lines = [
+            {"text": row["text"], "entities": [one[1:3] + one[:1] for one in entities(row, row["tags"])]}
+            for row in rows
+        ]
+        files[f"{part}_file"] = tmp_path / f"{part}.jsonl"
+        files[f"{part}_file"].write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = dict(labels=["PER", "ORG", "LOC"], weight_decay=1e-6, max_grad_norm=1.0, early_stopping_patience=0)
+    results = own("tagging", tmp_path / "own", **files, **options)
+    theirs = fine_tune("collection3", tmp_path / "theirs", early_stopping_patience=0)
+    assert same_weights(tmp_path / "own", tmp_path / "theirs") and results["test_f1"] == theirs["test_f1"]
+    assert {"PER_f1", "ORG_f1"} <= {name.removeprefix("test_") for name in results}
+    assert results["task"] == tmp_path.name and (tmp_path / "own" / "test_mistakes.csv").stat().st_size > 100
 
 
 def test_without_a_test_file_a_part_is_set_aside(own, corpus_lines, tmp_path):

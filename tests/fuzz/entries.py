@@ -86,6 +86,7 @@ ENTRIES = (
     Entry("distillation.run_publish", {"checkpoint": FOLDER, "hub_token": TOKEN}, folder=("checkpoint", "finished")),
     *map(_task, ("rusentiment", "paraphraser", "collection3", "sberquad")),
     _own("classification", train_file="{good}/own/mine.csv"),
+    _own("tagging", train_file="{good}/data/collection3/train.txt"),
     _task("russian_superglue", task="terra", submission="{here}/output.zip"),
     Entry(
         "finetuning.run_benchmarks",
@@ -156,6 +157,7 @@ PEOPLE = {
     "finetuning.run_classification": """
         train_file | train_file={here}/absent.csv | train_file={good}/corpus.txt | text_column=review | labels=a
     """,
+    "finetuning.run_tagging": "train_file={good}/own/mine.csv | train_file={good}/vocabulary | data_dir={good}/own",
     "finetuning.run_russian_superglue": "task=glue",
     "finetuning.run_predict": """
         input={here}/absent.txt | output={here}/answers.xlsx | shard=9/8 | text_column=title | text_pair_column=title

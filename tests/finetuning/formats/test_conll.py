@@ -45,6 +45,19 @@ def test_sentences_and_their_tags(read, content, rows):
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        "-DOCSTART- -X- O O\n\nАнна NNP B-NP B-PER\nВега  NNP I-NP  I-PER \n. . O O\n",  # CoNLL 2003, spaces
+        "Анна\tNNP\tI-PER\nВега\tNNP\tI-PER\n.\t.\tO\n \n",  # IOB1
+        "Анна\tB-PER\nВега\tE-PER\n.\tO\n",  # BIOES
+    ],
+)
+def test_columns_and_schemes_of_tags(read, content):
+    (row,) = read(content, None)
+    assert row["text"] == "Анна Вега ." and row["tags"] == ["B-PER", "I-PER", "O"]
+
+
+@pytest.mark.parametrize(
     ("lines", "problem"),
     [
         ("а\tO\nслово", ":4: expected `token<TAB>tag`, got 'слово'"),

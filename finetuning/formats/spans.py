@@ -1,0 +1,53 @@
+"""Texts with the character spans of their entities, as labelling tools export them in JSON lines."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from finetuning.formats.values import Wrong, collect, value
+from finetuning.tasks.bio_spans import encode, spans_of_words, words_of
+
+NAMES = ("spans", "entities", "label", "labels")  # what tools call the spans
+KEYS = (("start", "start_offset"), ("end", "end_offset"), ("label", "type"))  # and what is in one
+
+logger = logging.getLogger(__name__)
+
+
+def rows(name: str, raws: Iterable[tuple[str, Any]], text_column: str, spans_column: str | None) -> list[dict]:
+    """A row for each text: `id`, its number from 1; `text`; `words`, the spans of words and single signs; `tags`.
+
+    A span is a list of start, end, and label, or an object with these; of the text it takes whole words. Of spans that
+    share a word the longest stays; the log says how many are dropped. spans_column: None for one of NAMES.
+    Raises UserError with the place of a span that is none, or is not in its text.
+    """
+    dropped, made = 0, []
+
+    def make(raw: Any) -> list[dict]:
+        nonlocal dropped
+        text, names = value(raw, text_column, str), [spans_column] if spans_column else NAMES
+        found = next((raw[one] for one in names if raw.get(one) is not None), [])
+        if not isinstance(found, list):
+            raise Wrong(f"the spans are {type(found).__name__} and no list of [start, end, label]")
+        entities, words = [_entity(span, text) for span in found], words_of(text)
+        spans = spans_of_words(entities, words)
+        dropped += len(entities) - len(spans)
+        made.append({"id": str(len(made) + 1), "text": text, "words": words, "tags": encode(spans, len(words))})
+        return made[-1:]
+
+    found = collect(name, raws, make)
+    if dropped:
+        logger.warning("%s: %d entities dropped, as they overlap longer ones or hold no word", name, dropped)
+    return found
+
+
+def _entity(span: Any, text: str) -> tuple[int, int, str]:
+    """Start, end, and label of a span. Raises Wrong."""
+    parts = span
+    if isinstance(span, dict):
+        parts = [next((span[name] for name in names if name in span), None) for names in KEYS]
+    if not isinstance(parts, list) or [type(part) for part in parts] != [int, int, str] or not parts[2].strip():
+        raise Wrong(f"the span {span!r} is no [start, end, label]; mend it")
+    start, end, label = parts
+    if not 0 <= start < end <= len(text):
+        raise Wrong(f"the span {span!r} is not in the text, which has {len(text):,} characters; mend it")
+    return start, end, label.strip()

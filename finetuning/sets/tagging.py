@@ -1,0 +1,91 @@
+"""One's own texts with entities of any types: CoNLL files, JSON lines with spans, or brat documents."""
+
+import functools
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distillation.config.command_line import key
+from distillation.config.errors import UserError
+from finetuning.formats import brat, conll, spans, table
+from finetuning.formats.locate import Source, from_hub
+from finetuning.tasks.bio_spans import bio_tags
+
+if TYPE_CHECKING:
+    from finetuning.tasks.tagging import Tagging
+
+PARTS = ("train", "validation", "test")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Options:
+    """What a row of JSON or Parquet holds, and which entities."""
+
+    text_column: str = key("text", "Key of the text, in JSON lines and Parquet.")
+    spans_column: str | None = key(None, f"Key of the spans, else one of {', '.join(spans.NAMES)}.")
+    labels: list[str] = key([], "All entity types, in the order that the model has them; those of train unless given.")
+
+
+def task(options: Options) -> "Tagging":
+    """Entities of one's own types, which `adapted` finds unless they are given. The metric is F1 of whole entities."""
+    from finetuning.metrics import EntityScores
+    from finetuning.tasks.tagging import Tagging
+
+    return Tagging(
+        name="tagging",
+        labels=bio_tags(options.labels) if options.labels else (),
+        read=functools.partial(read, options=options),
+        write=conll.write,
+        metric=EntityScores(options.labels),
+        primary_metric="f1",
+    )
+
+
+def read(source: Source, options: Options) -> dict[str, list[dict]]:
+    """The rows of each part, which `Tagging` describes.
+
+    source: files that end in .jsonl or .parquet, folders of brat documents, or CoNLL files; a folder of brat documents
+    in parts; or a Hub id. Raises UserError for what is wrong in one, by its line, for a train part without an entity,
+    and for types that train lacks, by the rows.
+    """
+    if not isinstance(source, str):
+        found = {part: _file(part, Path(path), options) for part, path in zip(PARTS, source, strict=True) if path}
+    elif Path(source).is_dir():
+        found = brat.read(Path(source), None)
+    else:
+        raws = from_hub(source, {part: part for part in PARTS}, optional=PARTS[1:])
+        found = {part: _rows(part, name, list(rows), options) for part, (name, rows) in raws.items()}
+    counts = Counter(tag[2:] for row in found["train"] for tag in row["tags"] if tag.startswith("B-"))
+    if not counts:
+        raise UserError("no text of train has an entity: give texts with some")
+    logger.info("entities of train: %s", ", ".join(f"{kind} {count:,}" for kind, count in counts.most_common()))
+    known = set(options.labels or counts)
+    for part, rows in found.items():
+        unknown = {row["id"]: kinds for row in rows if (kinds := {tag[2:] for tag in row["tags"]} - known - {""})}
+        if unknown:
+            first = "; ".join(f"{row}: {', '.join(sorted(kinds))}" for row, kinds in list(unknown.items())[:3])
+            where = "`labels`" if options.labels else "train"
+            raise UserError(f"{len(unknown)} rows of {part} have entity types that {where} lacks ({first}): mend them")
+    return found
+
+
+def _file(part: str, path: Path, options: Options) -> list[dict]:
+    """The rows of a part, by what its file is."""
+    if path.is_dir():
+        return brat.documents(path, None, None)
+    if {".jsonl", ".parquet"} & set(path.suffixes):
+        return _rows(part, str(path), table.rows(path, (options.text_column,)), options)
+    return conll.rows(part, str(path), conll.sentences(path), None)
+
+
+def _rows(part: str, name: str, raws: Iterable[tuple[str, Any]], options: Options) -> list[dict]:
+    """The rows of texts with spans, or, as sets on the Hub have it, of tokens with tags."""
+    raws = list(raws)
+    if raws and "tokens" in raws[0][1]:
+        return conll.rows(part, name, raws, None)
+    return spans.rows(name, raws, options.text_column, options.spans_column)

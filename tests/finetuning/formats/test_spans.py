@@ -1,0 +1,54 @@
+"""Spans of characters become tags of words, whatever tool has exported them."""
+
+import pytest
+
+from distillation.config.errors import UserError
+from finetuning.formats import spans
+from tests.finetuning.known import entities
+
+TEXT = "Анна Ве\u0301га в Туле"
+
+
+def read(*raws, column=None):
+    return spans.rows("mine.jsonl", [(f"mine.jsonl:{n}", raw) for n, raw in enumerate(raws, start=1)], "text", column)
+
+
+@pytest.mark.parametrize(
+    ("key", "found"),
+    [
+        ("spans", [[0, 10, "PER"], [13, 17, "LOC"]]),
+        ("label", [[13, 17, " LOC "], [0, 10, "PER"]]),  # in any order
+        ("entities", [{"start": 0, "end": 10, "label": "PER"}, {"start_offset": 13, "end_offset": 17, "type": "LOC"}]),
+        ("spans", [[0, 8, "PER"], [14, 16, "LOC"]]),  # a half of a word takes all of it, a letter its mark of stress
+        (
+            "spans",
+            [[0, 10, "PER"], [5, 12, "ORG"], [4, 5, "X"], [12, 17, "LOC"]],
+        ),  # the longest stays; no word, no entity
+    ],
+)
+def test_spans_in_all_their_forms(key, found):
+    (row,) = read({"text": TEXT, key: found, "id": 7})
+    assert row["id"] == "1" and row["tags"] == ["B-PER", "I-PER", "O", "B-LOC"]
+    assert entities(row, row["tags"])[0] == ("PER", 0, 10, TEXT[:10])
+
+
+def test_texts_without_entities_and_what_is_dropped(caplog):
+    rows = read({"text": "Да"}, {"text": "Да", "mine": [[0, 2, "X"], [0, 1, "Y"]]}, {"text": ""}, column="mine")
+    assert [row["tags"] for row in rows] == [["O"], ["B-X"], []] and "1 entities dropped" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        ({"text": TEXT, "spans": [[0, 99, "PER"]]}, r":2: the span \[0, 99, 'PER'\] is not in the text, which has 17"),
+        ({"text": TEXT, "spans": [[4, 4, "PER"]]}, ":2: the span .* is not in the text"),
+        ({"text": TEXT, "spans": [[0, 4]]}, r":2: the span \[0, 4\] is no \[start, end, label\]"),
+        ({"text": TEXT, "spans": [{"start": 0, "label": "PER"}]}, r":2: the span .* is no \[start, end, label\]"),
+        ({"text": TEXT, "spans": [["0", 4, "PER"]]}, ":2: the span .* is no"),
+        ({"text": TEXT, "label": "PER"}, r":2: the spans are str and no list of \[start, end, label\]"),
+        ({"txt": TEXT}, ":2: no `text` among txt"),
+    ],
+)
+def test_what_is_no_span_is_refused_by_its_line(raw, message):
+    with pytest.raises(UserError, match=message):
+        read({"text": TEXT}, raw)

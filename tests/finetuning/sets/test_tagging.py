@@ -1,0 +1,45 @@
+"""One's own entities: three kinds of files, and types that train has."""
+
+import json
+
+import pytest
+
+from distillation.config.errors import UserError
+from finetuning.formats.locate import OwnFiles
+from finetuning.sets.tagging import Options, read
+
+TAGS = ["B-PER", "I-PER", "O", "B-LOC"]
+CONLL = "Анна\tB-PER\nВега\tI-PER\nв\tO\nТуле\tB-LOC\n"
+
+
+def write(folder, name, content):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(content, encoding="utf-8")
+    return str(folder / name)
+
+
+def test_files_of_each_kind(tmp_path):
+    line = {"text": "Анна Вега в Туле", "spans": [[0, 9, "PER"], [12, 16, "LOC"]]}
+    write(tmp_path / "brat", "a.txt", line["text"])
+    write(tmp_path / "brat", "a.ann", "T1\tPER 0 9\tАнна Вега\nT2\tLOC 12 16\tТуле\n")
+    tokens = {"tokens": line["text"].split(), "ner_tags": TAGS}
+    sources = [write(tmp_path, "a.conll", CONLL), write(tmp_path, "a.jsonl", json.dumps(line)), str(tmp_path / "brat")]
+    for source in [*sources, write(tmp_path, "b.jsonl", json.dumps(tokens))]:
+        options = Options(text_column="tokens" if source.endswith("b.jsonl") else "text")
+        ((part, (row,)),) = read(OwnFiles(source), options).items()
+        assert part == "train" and row["text"] == line["text"] and row["tags"] == TAGS
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "options", "message"),
+    [
+        ("Да\tO\n", None, {}, "no text of train has an entity"),
+        (CONLL, "США\tB-ORG\n", {}, r"1 rows of test have entity types that train lacks \(test-0: ORG\)"),
+        (CONLL, None, {"labels": ["LOC"]}, r"1 rows of train .* that `labels` lacks \(train-0: PER\)"),
+        ("Анна\tPER\n", None, {}, "unknown tag 'PER' of 'Анна'"),
+    ],
+)
+def test_what_is_refused(tmp_path, train, test, options, message):
+    source = OwnFiles(write(tmp_path, "train.txt", train), None, test and write(tmp_path, "test.txt", test))
+    with pytest.raises(UserError, match=message):
+        read(source, Options(**options))
