@@ -29,9 +29,15 @@ class FinetuningArguments:
     max_length: int = key(512, "Tokens of an input; fewer where the model has fewer positions.", least=16)
     early_stopping_patience: int = key(0, "Evaluations without a better score before a stop; 0: no stop.", least=0)
     seeds: list[int] = key([], "Several runs, a folder each, and their mean; instead of `seed`.")
+    learning_rates: list[float] = key(
+        [], "Rates to try; the validation part chooses. Instead of `learning_rate`.", least=0
+    )
+    max_train_samples: int | None = key(None, "Examples to train on, always the same; for a first look.", least=2)
     random_weights: bool = key(False, "Start the model from random weights: the floor to compare with.")
 
     def __post_init__(self):
+        if not all(self.learning_rates) or len(set(self.learning_rates)) < len(self.learning_rates):
+            raise UserError(f"`learning_rates` must be different numbers above 0, got {self.learning_rates}")
         if len(set(self.seeds)) < len(self.seeds) or not all(0 <= seed < SEEDS for seed in self.seeds):
             raise UserError(f"`seeds` must be different numbers from 0 to 2 ** 32 - 1, got {self.seeds}")
 
@@ -84,10 +90,14 @@ class TaskTeacherArguments:
     task_teacher: str | None = key(None, "Model fine-tuned on this task: a Hub id or a folder.", path="source")
     weight_kl: float = key(1.0, "Weight of the KL to the task teacher beside the labels' 1.")
     temperature: float = key(2.0, "Softens both predictions in that KL.")
+    unlabelled_file: str | None = key(
+        None, "Texts without labels, which the teacher labels: a file, folder, or glob.", path="corpus"
+    )
 
     def __post_init__(self):
-        if self.task_teacher is None and (self.weight_kl, self.temperature) != (1, 2):
-            raise UserError("`weight_kl` and `temperature` have no effect without `task_teacher`: leave them out")
+        if self.task_teacher is None and (self.weight_kl, self.temperature, self.unlabelled_file) != (1, 2, None):
+            names = "`weight_kl`, `temperature`, and `unlabelled_file`"
+            raise UserError(f"{names} have no effect without `task_teacher`: leave them out")
         for name in ("weight_kl", "temperature"):
             if not getattr(self, name) > 0:
                 raise UserError(f"`{name}` must be positive, got {getattr(self, name)}")

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import logging
+import math
 import shutil
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -24,9 +25,9 @@ from distillation.runs import files
 from distillation.runs.resume import explain_write_errors, find_checkpoint, finished, names_checkpoint, start_run
 from finetuning import mistakes
 from finetuning.arguments import FinetuningArguments, Settings
-from finetuning.splits import read_parts
-from finetuning.task_teacher import teach
-from finetuning.tasks.base import Part, Task
+from finetuning.splits import read_parts, sample
+from finetuning.task_teacher import teach, unlabelled_rows
+from finetuning.tasks.base import Part, Row, Task
 from finetuning.trainer import TaskTrainer
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,8 @@ def finetune(task: Task, settings: Settings) -> dict[str, Any]:
     """Fine-tune and score, once or with several seeds; save and return the results. A run that is resumed and finished
     is not repeated. Raises UserError for what cannot be done, before any training."""
     arguments, training = settings.arguments, settings.training
+    if arguments.learning_rates:
+        return best_of_rates(task, settings)
     check(arguments, training, task)
     if training.disable_tqdm:
         transformers.utils.logging.disable_progress_bar()
@@ -89,6 +92,36 @@ def finetune(task: Task, settings: Settings) -> dict[str, Any]:
     if training.process_index == 0:
         files.write_json(Path(training.output_dir, files.RESULTS), merged)
     return merged
+
+
+def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
+    """Fine-tune with each of `learning_rates`, in a folder of its own. The results and the folder of the one that the
+    validation part chooses; those of the others are removed."""
+    training, rates = settings.training, settings.arguments.learning_rates
+    settings = dataclasses.replace(settings, arguments=dataclasses.replace(settings.arguments, learning_rates=[]))
+    folder, done = Path(training.output_dir), finished(training) or {}
+    if list(done.get("learning_rates", {})) == [f"{rate:g}" for rate in rates]:
+        training.learning_rate = done["recipe"]["learning_rate"]
+        return finetune(task, settings)  # which checks that the other keys are the same
+    check(settings.arguments, copy.copy(training), task)
+    check_push(training, settings.card)
+    found = {}
+    for rate in rates:
+        one = copy.copy(training)
+        one.learning_rate, one.output_dir, one.push_to_hub = rate, str(folder / f"rate-{rate:g}"), False
+        found[f"{rate:g}"] = finetune(task, dataclasses.replace(settings, training=one))
+    metric, sign = f"validation_{one.metric_for_best_model}", 1 if one.greater_is_better else -1
+    scores = {rate: results[metric] for rate, results in found.items()}
+    best = max(scores, key=lambda rate: -math.inf if math.isnan(scores[rate]) else sign * scores[rate])
+    results = found[best] | {"learning_rates": scores}
+    if training.process_index == 0:
+        shutil.copytree(folder / f"rate-{best}", folder, dirs_exist_ok=True)
+        if (folder / files.CARD).exists() and not settings.arguments.seeds:
+            save_card(folder, results, training.hub_model_id)
+        files.write_json(folder / files.RESULTS, results)
+        for rate in scores:
+            shutil.rmtree(folder / f"rate-{rate}")
+    return results
 
 
 def check(arguments: FinetuningArguments, training: TrainingArguments, task: Task) -> None:
@@ -137,6 +170,7 @@ def prepare(task: Task, settings: Settings) -> "Experiment":
     if decomposed := sum(not unicodedata.is_normalized("NFC", text) for text in texts):
         logger.info("%d texts with decomposed letters: the tokenizer composes them (NFC)", decomposed)
     task = task.adapted(rows)
+    rows, facts = chosen(task, settings, rows, facts)
     model = task.load_model(arguments.model_name_or_path, arguments.random_weights)
     tokenizer = load_tokenizer_of(model, arguments.model_name_or_path, "model_name_or_path")
     max_length = min(arguments.max_length, tokenizer.model_max_length)
@@ -158,6 +192,17 @@ def prepare(task: Task, settings: Settings) -> "Experiment":
     if teacher:
         facts["task_teacher"] = teach(task, teacher, parts, max_length, training)
     return Experiment(task, settings, parts, tokenizer, facts)
+
+
+def chosen(task: Task, settings: Settings, rows: dict[str, list[Row]], facts: dict[str, Any]) -> tuple[dict, dict]:
+    """Rows and facts with so many examples of train as are asked for, and with texts that a task teacher labels."""
+    train, file = rows["train"], settings.teacher.unlabelled_file
+    train = sample(train, settings.arguments.max_train_samples or len(train))
+    examples = facts["examples"] | {"train": len(train)}
+    if file:
+        more = unlabelled_rows(task, file, getattr(settings.options, "text_column", "text"), rows)
+        train, examples = train + more, examples | {"unlabelled": len(more)}
+    return rows | {"train": train}, facts | {"examples": examples}
 
 
 @dataclass(frozen=True)

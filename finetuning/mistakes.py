@@ -19,13 +19,15 @@ MOST = 30  # labels in a picture: those with most mistakes
 
 
 def save(folder: Path, task: Task, rows: Sequence[Row], predictions: Sequence[Mapping[str, Any]]) -> None:
-    """Write `test_confusion.md`, its picture, and `test_mistakes.csv`. predictions: with their `reference`."""
+    """Write `test_confusion.md`, its picture, and `test_mistakes.csv`. predictions: with their `reference`.
+    Nothing for a task without labels, or where no label is right or predicted."""
     pairs = Counter(pair for one in predictions for pair in task.confusions(one["reference"], one["prediction"]))
-    if pairs:
-        present = {label: None for pair in sorted(pairs) for label in pair}
-        labels = list(dict.fromkeys([*(label for label in task.labels if label in present), *present]))
-        write_text(folder / "test_confusion.md", confusion_table(labels, pairs) + "\n")
-        picture(labels, pairs).savefig(folder / "test_confusion.png")
+    if not pairs:
+        return
+    present = {label: None for pair in sorted(pairs) for label in pair}
+    labels = list(dict.fromkeys([*(label for label in task.labels if label in present), *present]))
+    write_text(folder / "test_confusion.md", confusion_table(labels, pairs) + "\n")
+    picture(labels, pairs).savefig(folder / "test_confusion.png")
     wrong = [(row, one) for row, one in zip(rows, predictions, strict=True) if one["prediction"] != one["reference"]]
     wrong.sort(key=lambda pair: -pair[1]["score"])
     lines = [

@@ -109,6 +109,12 @@ def split_off(rows: Sequence[Row], texts: Texts) -> tuple[list[Row], list[Row]]:
     return parts
 
 
+def sample(rows: Sequence[Row], count: int) -> list[Row]:
+    """So many of the rows, always the same, in their order; all if there are no more."""
+    places = random.Random(SPLIT_SEED).sample(range(len(rows)), min(count, len(rows)))
+    return [rows[place] for place in sorted(places)]
+
+
 def group_names(sets: Sequence[tuple[str, ...]]) -> list[str]:
     """For each set of texts the name of its group: the smallest text of all sets that are linked with it."""
     names = {text: text for texts in sets for text in texts}

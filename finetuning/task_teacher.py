@@ -6,18 +6,26 @@ give the same logits.
 
 import copy
 import dataclasses
-from collections.abc import MutableMapping
+import logging
+import unicodedata
+from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, concatenate_datasets
 from transformers import TrainingArguments
 
+from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
 from distillation.models.loading import load_tokenizer_of, load_trained
-from finetuning.tasks.base import Part, Task
+from distillation.text.reading import load_lines
+from finetuning.tasks.base import Part, Row, Task
+from finetuning.tasks.bio_spans import words_of
 from finetuning.trainer import TaskTrainer
 
 KEY = "task_teacher"
+
+logger = logging.getLogger(__name__)
 
 
 def teach(
@@ -50,3 +58,23 @@ def teach(
     column = Dataset.from_dict({"teacher_logits": task.teacher_logits(train, logits, parts["train"])})
     parts["train"] = dataclasses.replace(parts["train"], inputs=concatenate_datasets([inputs, column], axis=1))
     return {"model": teacher} | {f"validation_{metric}": value for metric, value in scores.items()}
+
+
+def unlabelled_rows(task: Task, file: str, text_column: str, parts: Mapping[str, Sequence[Row]]) -> list[Row]:
+    """Rows of texts that no part has, each once, without labels. file: a corpus; text_column: unless it is plain text.
+    Raises UserError for a task whose examples are more than a text, and for a corpus that cannot be read."""
+    fields = parts["train"][0].keys() - {"place"}
+    if fields not in ({"id", "text", "label"}, {"id", "text", "words", "tags"}):
+        raise UserError(f"`unlabelled_file` has texts alone, and an example of {task.name} is more than a text")
+    column = "text" if ".txt" in Path(file).suffixes else text_column
+    lines = load_lines(DataArguments(train_file=file, text_column=column), file, None)["text"][:]
+    known = {unicodedata.normalize("NFC", row["text"]) for part in parts.values() for row in part}
+    texts = [text for text in dict.fromkeys(lines) if text not in known]
+    if not texts:
+        raise UserError(f"`unlabelled_file` {file!r} has no text that is not in train, validation, or test")
+    logger.info("%d texts without labels; left out: %d repeats or known ones", len(texts), len(lines) - len(texts))
+    rows = [{"id": f"unlabelled-{number}", "text": text} for number, text in enumerate(texts, start=1)]
+    if "label" in fields:
+        return [row | {"label": None} for row in rows]
+    words = map(words_of, texts)
+    return [row | {"words": found, "tags": [None] * len(found)} for row, found in zip(rows, words, strict=True)]

@@ -12,7 +12,7 @@ from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedToken
 from distillation.models.loading import save_pretrained
 from distillation.runs.exact_trainer import ExactTrainer
 from finetuning.tasks.base import PADDING, Part, Task
-from finetuning.tasks.losses import IGNORED, label_loss, teacher_loss
+from finetuning.tasks.losses import IGNORED, has_teacher, label_loss, teacher_loss
 
 
 class TaskTrainer(ExactTrainer):
@@ -52,17 +52,20 @@ class TaskTrainer(ExactTrainer):
         self.weight_kl, self.temperature = weight_kl, temperature
 
     def count(self, batch: dict[str, Any]) -> Tensor:
-        """The number of labels."""
-        return (batch["labels"] != IGNORED).sum()
+        """The number of places with a label, or at least with a task teacher's answer."""
+        counts = batch["labels"] != IGNORED
+        if "teacher_logits" in batch:
+            counts |= has_teacher(self.task.scores(batch["teacher_logits"], batch["attention_mask"]))
+        return counts.sum()
 
     def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *_: Any, num_items_in_batch: Tensor) -> Tensor:
-        """This batch's share of a mean over `num_items_in_batch` labels."""
+        """This batch's share of a mean over `num_items_in_batch` places."""
         labels, mask = inputs["labels"], inputs["attention_mask"]
         scores = self.task.scores(self._logits(model, inputs), mask)
         loss = label_loss(scores, labels)
         if "teacher_logits" in inputs:
             teacher_scores = self.task.scores(inputs["teacher_logits"], mask)
-            loss = loss + self.weight_kl * teacher_loss(scores, teacher_scores, labels, self.temperature)
+            loss = loss + self.weight_kl * teacher_loss(scores, teacher_scores, self.temperature)
         # Ranks average their gradients; these are shares of a sum.
         return loss * self.accelerator.num_processes / num_items_in_batch.clamp(min=1)
 

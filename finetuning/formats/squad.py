@@ -8,7 +8,7 @@ from typing import Any
 
 from distillation.config.errors import UserError
 from distillation.runs.files import write_json
-from finetuning.formats.locate import find, from_hub, local_folder, read_text
+from finetuning.formats.locate import OwnFiles, Source, find, from_hub, local_folder, read_text
 from finetuning.formats.values import Wrong, collect, json_lines, parse, text, value
 
 logger = logging.getLogger(__name__)
@@ -22,14 +22,16 @@ FILES = (
 )
 
 
-def read(data_dir: str) -> dict[str, list[dict]]:
+def read(source: Source) -> dict[str, list[dict]]:
     """The splits "train" and "test", the part for development, as answers of the test part proper are hidden. Rows as
-    `rows` has them. data_dir: a folder with one pair of FILES, or a Hub id such as HUB.
+    `rows` has them. source: a folder with one pair of FILES, a Hub id such as HUB, or files of one's own.
     Raises UserError for a missing file, and for what is wrong in one.
     """
-    folder = local_folder(data_dir, "sberquad", HUB, *FILES[0].values())
+    if isinstance(source, OwnFiles):
+        return {part: read_file(Path(path)) for part, path in source._asdict().items() if path}
+    folder = local_folder(source, "sberquad", HUB, *FILES[0].values())
     if folder is None:
-        sources = from_hub(data_dir, {"train": "train", "test": "validation"})
+        sources = from_hub(source, {"train": "train", "test": "validation"})
         return {part: rows(*source) for part, source in sources.items()}
     files = next((names for names in FILES if any(folder.glob(f"{names['train']}*"))), FILES[0])
     return {part: read_file(path) for part, path in find(folder, files).items()}
@@ -41,7 +43,7 @@ def read_file(path: Path) -> list[dict]:
     A `.json` file holds articles or a list of flat rows, a `.jsonl` file a flat row in each line.
     Raises UserError for JSON that is damaged, and as `rows`, by line or id.
     """
-    if path.name.removesuffix(".gz").endswith(".jsonl"):
+    if ".jsonl" in path.suffixes:
         return rows(str(path), json_lines(path))
     content = parse(path, read_text(path))
     try:

@@ -49,7 +49,8 @@ def run_task(name: str, settings: Settings, folder: Path, terra: Path | None = N
     for one, _ in runs_of(settings):
         model = terra / Path(one.output_dir).relative_to(folder)
         one.num_train_epochs, one.max_steps = 0, -1
-        arguments = replace(settings.arguments, model_name_or_path=str(model), random_weights=False, seeds=[])
+        once = dict(random_weights=False, seeds=[], learning_rates=[])
+        arguments = replace(settings.arguments, model_name_or_path=str(model), **once)
         results.append(run(task, replace(settings, arguments=arguments, training=one)))
     if not settings.arguments.seeds:
         return results[0]

@@ -16,11 +16,15 @@ def label_loss(scores: Tensor, labels: Tensor) -> Tensor:
     return mlm_loss(scores, labels, reduction="sum")
 
 
-def teacher_loss(scores: Tensor, teacher_scores: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """Sum of T^2 KL(softmax(teacher_scores / T) || softmax(scores / T)) over the places whose label counts.
+def teacher_loss(scores: Tensor, teacher_scores: Tensor, temperature: float) -> Tensor:
+    """Sum of T^2 KL(softmax(teacher_scores / T) || softmax(scores / T)) over the places with a teacher.
 
-    scores, teacher_scores: (..., classes), the latter NaN at places without a teacher; labels: (...).
-    Hinton et al., arXiv 1503.02531.
+    scores, teacher_scores: (..., classes), the latter NaN at places without one. Hinton et al., arXiv 1503.02531.
     """
-    counts = (labels != IGNORED) & ~teacher_scores.isnan().any(-1)
+    counts = has_teacher(teacher_scores)
     return kl_loss(scores[counts], teacher_scores[counts], temperature, reduction="sum")
+
+
+def has_teacher(teacher_scores: Tensor) -> Tensor:
+    """Where the teacher has scores: (...). teacher_scores: (..., classes), NaN elsewhere."""
+    return ~teacher_scores.isnan().any(-1)

@@ -77,6 +77,10 @@ class QuestionAnswering(Task):
         """The texts of the right answers."""
         return [[answer["text"] for answer in row["answers"]] for row in rows]
 
+    def confusions(self, reference: list[str], prediction: str) -> list:
+        """None: there are no labels."""
+        return []
+
 
 def answer_ends(row: Row, window: Window, first: bool, last: bool) -> tuple[int, int]:
     """The first and last token of the first right answer; NOWHERE twice if the window lacks a part of it.

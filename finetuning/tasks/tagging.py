@@ -18,7 +18,8 @@ from finetuning.tasks.windows import read_windows
 
 @dataclass(frozen=True, kw_only=True)
 class Tagging(Task):
-    """Rows have `id`, `text`, `words` as [start, end] in characters of the text, and a tag of each in `tags`.
+    """Rows have `id`, `text`, `words` as [start, end] in characters of the text, and a tag of each in `tags`,
+    None if it is not known.
 
     The labels are the tags: O, and B- and I- of each type. A word is tagged at its first sub-word. Overlapping windows
     show a long text. A word counts only in the window that shows most around it: none is lost and none counts twice.
@@ -45,7 +46,7 @@ class Tagging(Task):
         labels = [np.full(length, IGNORED, dtype=np.int32) for length in columns["length"]]
         for row, found in zip(rows, places, strict=True):
             for tag, place in zip(row["tags"], found, strict=True):
-                if place and not place.shared:
+                if place and tag and not place.shared:
                     labels[place.input][place.token] = self.labels.index(tag)
         inputs = Dataset.from_dict(columns | {"labels": labels, "size": columns["length"]})
         return Part(rows, inputs, places=places)

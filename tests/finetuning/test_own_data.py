@@ -9,6 +9,7 @@ from huggingface_hub import ModelCard
 from transformers import pipeline
 
 from finetuning.sets import collection3, rusentiment
+from finetuning.trainer import TaskTrainer
 from tests.finetuning.known import entities, results_of, same_weights
 
 SHOWN = {"test_confusion.md", "test_confusion.png", "test_mistakes.csv", "test_predictions.csv"}
@@ -91,6 +92,34 @@ def test_several_labels_have_thresholds_that_the_validation_part_chose(own, corp
         assert set(eval(capsys.readouterr().out)) == set(one["prediction"])
 
 
+def test_the_best_of_several_learning_rates(own, posts, benchmarks, tmp_path, monkeypatch):
+    """It is chosen by validation, here by the loss, and stands where one run would."""
+    data = benchmarks / "rusentiment"
+    keys = dict(train_file=data / "rusentiment_random_posts.csv", test_file=data / "rusentiment_test.csv")
+    keys |= dict(labels=list(rusentiment.LABELS), metric_for_best_model="loss", learning_rates=["2e-3", "1e-6"])
+    results = own("classification", tmp_path, **keys)
+    assert results["recipe"]["learning_rate"] == 1e-6 and "`loss`" in results["chosen_by"]
+    assert results["learning_rates"]["1e-06"] == results["validation_loss"] < results["learning_rates"]["0.002"]
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in posts.iterdir()}
+    assert "So was the learning rate: 0.002 had" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    monkeypatch.setattr(TaskTrainer, "train", lambda *args, **keys: 1 / 0)
+    assert own("classification", tmp_path, resume_from_checkpoint=True, **keys) == results
+
+
+def test_a_first_look_at_some_examples(fine_tune, tmp_path):
+    results = fine_tune("collection3", tmp_path, max_train_samples=20, max_steps=1, learning_rates=[])
+    assert results["examples"]["train"] == 20 < results["examples"]["validation"] + results["examples"]["test"]
+    assert results["recipe"]["max_train_samples"] == 20 and "learning_rates" not in results
+
+
+def test_questions_of_ones_own(own, benchmarks, tmp_path):
+    file = benchmarks / "sberquad" / "train-v1.1.json"
+    results = own("sberquad", tmp_path, train_file=file, max_steps=2)
+    assert results["task"] == "train-v1" and results["set_aside"] and results["split"] == "test"
+    said = json.loads((tmp_path / "test_predictions.json").read_text(encoding="utf-8"))
+    assert len(said) == results["examples"]["test"] > 0
+
+
 @pytest.mark.parametrize(
     ("keys", "sentence"),
     [
@@ -99,6 +128,8 @@ def test_several_labels_have_thresholds_that_the_validation_part_chose(own, corp
         ({"train_file": __file__, "test_file": __file__}, "must be different files"),
         ({"data_dir": "demo", "test_file": __file__}, "`test_file` stands beside `train_file` alone"),
         ({"train_file": __file__}, "a table ends in .csv, .tsv"),
+        ({"data_dir": "demo", "learning_rates": [0]}, "`learning_rates` must be different numbers above 0"),
+        ({"data_dir": "demo", "unlabelled_file": __file__}, "`unlabelled_file` have no effect without `task_teacher`"),
         ({"train_file": __file__, "labels": ["a", "a"]}, "`labels` are two different ones at least"),
     ],
 )

@@ -2,13 +2,16 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from transformers import AutoTokenizer
 
 from distillation.config.errors import UserError
 from distillation.models.loading import save_pretrained
-from finetuning.task_teacher import teach
+from finetuning.task_teacher import teach, unlabelled_rows
+from finetuning.tasks.losses import IGNORED
+from finetuning.trainer import TaskTrainer
 from tests.finetuning.known import arguments
 
 
@@ -82,3 +85,42 @@ def test_a_model_that_cannot_teach(tasks, make_teacher, taught, teacher_folder, 
         taught("classification", make_teacher(other))
     with pytest.raises(UserError, match="`task_teacher`.*lacks.*fine-tune it on names first"):
         taught("tagging", teacher_folder)
+
+
+@pytest.mark.parametrize("kind", ["classification", "tagging"])
+def test_texts_without_labels_are_learned_by_the_teachers_answers_alone(
+    tasks, rows, make_teacher, teacher_folder, tmp_path, kind
+):
+    """Each once, and none that is tested; the mean is over all places, with a label or without."""
+    task, texts = tasks[kind], [f"{row['text']} Да." for row in rows[kind][:9]]
+    tokenizer = AutoTokenizer.from_pretrained(teacher_folder)
+    parts = {"train": rows[kind][:8], "validation": rows[kind][8:16], "test": rows[kind][16:24]}
+    file = tmp_path / "more.txt"
+    file.write_text("\n".join([*texts, texts[0], parts["test"][0]["text"]]) + "\n", encoding="utf-8")
+    more = unlabelled_rows(task, str(file), "review", parts)
+    assert [row["text"] for row in more] == texts
+    encoded = {
+        "train": task.encode(more, tokenizer, 40),
+        "validation": task.encode(parts["validation"], tokenizer, 40),
+    }
+    assert all((np.array(labels) == IGNORED).all() for labels in encoded["train"].inputs["labels"])
+    teach(task, str(make_teacher(task)), encoded, 40, arguments(tmp_path / "out"))
+    keys = dict(max_steps=3, per_device_train_batch_size=4, learning_rate=1e-2, logging_steps=1)
+    model = task.load_model(str(teacher_folder))
+    trainer = TaskTrainer(
+        model, arguments(tmp_path / "out", **keys), task=task, tokenizer=tokenizer, train=encoded["train"].inputs
+    )
+    batch = task.collator(tokenizer)(list(encoded["train"].inputs))
+    assert trainer.count(batch) == (9 if kind == "classification" else sum(len(row["words"]) for row in more))
+    trainer.train()
+    losses = [log["loss"] for log in trainer.state.log_history if "loss" in log]
+    assert 0 < losses[-1] < losses[0]
+
+
+def test_a_task_of_more_than_a_text_has_no_unlabelled_ones(tasks, rows, tmp_path):
+    file = tmp_path / "more.txt"
+    file.write_text(rows["classification"][0]["text"], encoding="utf-8")
+    with pytest.raises(UserError, match="an example of questions is more than a text"):
+        unlabelled_rows(tasks["question_answering"], str(file), "text", {"train": rows["question_answering"]})
+    with pytest.raises(UserError, match="has no text that is not in train"):
+        unlabelled_rows(tasks["classification"], str(file), "text", {"train": rows["classification"]})

@@ -37,7 +37,7 @@ def taught(kind, part):
         shape = {"classification": 3, "multiple_choice": row.get("size"), "tagging": (row["length"], 5)}
         one = draw.normal(size=shape.get(kind, (row["length"], 2))).astype(np.float32)
         if kind == "tagging":
-            one[draw.random(len(one)) < 0.5] = np.nan
+            one[(draw.random(len(one)) < 0.5) | (np.array(row["labels"]) == IGNORED)] = np.nan
         logits.append(one)
     return concatenate_datasets([part.inputs, Dataset.from_dict({"teacher_logits": logits})], axis=1)
 
