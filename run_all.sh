@@ -127,6 +127,12 @@ python benchmarks/scores.py outputs/demo/finetuned
 echo "What distillation is worth here, and whether it may be chance:"
 python benchmarks/compare.py --models outputs/demo/finetuned/student --baseline outputs/demo/finetuned/student-random
 
+stage labels "the same posts as anybody's table: a tenth is set aside; labels/test_confusion.png shows mistakes"
+logged labels python finetuning/run_classification.py --model_name_or_path outputs/demo/student --max_length 64 \
+    --train_file finetuning/demo/rusentiment/rusentiment_random_posts.csv.gz --learning_rate 2e-3 \
+    --num_train_epochs 3 --output_dir outputs/demo/labels
+table labels.log
+
 stage trimming "meanwhile: the teacher with half of its 800 tokens, nothing trained"
 table trimming.log
 

@@ -20,22 +20,22 @@ def rows(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, Mapping[str,
     columns: those that must be there. Raises UserError for a file of another kind, without such a column, without
     rows, or damaged, by the line.
     """
-    from distillation.text.files import COMPRESSED, parquet, readable
+    from distillation.text.files import COMPRESSED, explain_read_errors, parquet
 
     kind = next((suffix for suffix in reversed(path.suffixes) if suffix.lower() not in COMPRESSED), "").lower()
     if kind in (".csv", ".tsv"):
         yield from _cells(path, columns)
     elif kind == ".parquet":
-        with readable(str(path)):
+        with explain_read_errors(str(path)):
             table = parquet(str(path))
-            _check(columns, table.schema_arrow.names, path)
+            check_columns(columns, table.schema_arrow.names, path)
             found = table.read().to_pylist()
         yield from ((f"{path}: row {number}", cells) for number, cells in enumerate(found, start=1))
     elif kind == ".jsonl":
         found = list(json_lines(path))
         if wrong := [place for place, cells in found if not isinstance(cells, dict)]:
             raise UserError(f"{wrong[0]}: no object with {', '.join(columns)}; mend the line")
-        _check(columns, dict.fromkeys(name for _, cells in found for name in cells), path)
+        check_columns(columns, dict.fromkeys(name for _, cells in found for name in cells), path)
         yield from found
     else:
         remedy = "save it in Excel as `CSV UTF-8`" if kind in (".xlsx", ".xls", ".ods") else "convert it"
@@ -62,7 +62,7 @@ def _cells(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, 
     text = read_text(path)
     headers = {mark: next(csv.reader(io.StringIO(text, newline=""), delimiter=mark), []) for mark in DELIMITERS}
     mark = max(headers, key=lambda mark: (set(columns) <= set(headers[mark]), len(headers[mark])))
-    _check(columns, headers[mark], path)
+    check_columns(columns, headers[mark], path)
     # Texts may hold line breaks: without newline="" they would be translated, and a split by lines would cut.
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=mark)
     last = 0
@@ -80,7 +80,8 @@ def _cells(path: Path, columns: Sequence[str]) -> Iterator[tuple[str, dict[str, 
         raise UserError(f"{path}: no rows below the header; fetch the file again")
 
 
-def _check(columns: Iterable[str], known: Iterable[str], path: Path) -> None:
+def check_columns(columns: Iterable[str], known: Iterable[str], path: Path | str) -> None:
+    """Raise UserError that names the columns that a table has, if it lacks one."""
     if missing := [column for column in columns if column not in known]:
         raise UserError(f"{path} has no column `{missing[0]}`; it has {', '.join(known) or 'none'}")
 

@@ -89,6 +89,9 @@ def read(source: Source, options: Options) -> dict[str, list[dict]]:
         raws = {part: (str(path), table.rows(path, tuple(options.columns.values()))) for part, path in paths.items()}
     known, found = set(options.labels), {}
     for part, (name, cells) in raws.items():
+        cells = list(cells)
+        if cells and isinstance(source, str):
+            table.check_columns(options.columns.values(), cells[0][1], name)
         found[part] = rows(name, cells, options)
         known = known or set(counted(found[part], name))
         if unknown := [row for row in found[part] if not known.issuperset(labels_of(row))]:

@@ -2,6 +2,7 @@
 
 import re
 
+import datasets
 import pytest
 
 from distillation.config.errors import UserError
@@ -61,6 +62,15 @@ def test_what_is_blank_is_left_out_and_few_examples_are_told(parts, caplog):
         "10 examples: может",
     ):
         assert sentence in caplog.text
+
+
+def test_a_set_on_the_hub_with_the_names_of_its_labels(monkeypatch):
+    columns = {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["нет", "да"])}
+    table = datasets.Dataset.from_dict({"text": ["а", "б"], "label": [1, 0]}, datasets.Features(columns))
+    monkeypatch.setattr(datasets, "load_dataset", lambda *which, **how: {"train": table})
+    assert [row["label"] for row in read("owner/name", Options())["train"]] == ["да", "нет"]
+    with pytest.raises(UserError, match="has no column `stars`; it has text, label"):
+        read("owner/name", Options(label_column="stars"))
 
 
 @pytest.mark.parametrize(
