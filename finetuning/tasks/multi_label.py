@@ -10,7 +10,8 @@ from sklearn.metrics import precision_recall_curve
 from torch import Tensor
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from finetuning.tasks.base import NONE, Part, Row, softmax
+from finetuning.deployed.model import softmax
+from finetuning.tasks.base import NONE, Part, Row
 from finetuning.tasks.classification import TextClassification
 from finetuning.tasks.losses import IGNORED
 
