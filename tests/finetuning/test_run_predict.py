@@ -151,7 +151,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(predict, monkeypatch):
         def interrupted(out, rows, written=written, kept=kept):
             kept.append(rows)
             if len(kept) == 3:
-                out._write(b'{"text": "half of a r')
+                out._write(b"x" * 10_000)
                 raise RuntimeError("killed")
             written(out, rows)
 
