@@ -140,9 +140,9 @@ def unpacked(file: str) -> pa.NativeFile:
     return pa.input_stream(file, compression=COMPRESSED.get(packing(file)))
 
 
-def opened(file: str, newline: str | None) -> io.TextIOWrapper:
+def opened(file: str, newline: str | None, encoding: str = "utf-8-sig") -> io.TextIOWrapper:
     """Opened as text: bytes that are not UTF-8 become U+FFFD, and a byte order mark is dropped."""
-    return io.TextIOWrapper(unpacked(file), "utf-8-sig", "replace", newline)
+    return io.TextIOWrapper(unpacked(file), encoding, "replace", newline)
 
 
 def parquet(file: str) -> pq.ParquetFile:

@@ -1,7 +1,5 @@
 """Where the rows of a benchmark come from: files in a folder, the demo's files, or a data set on the Hub."""
 
-import codecs
-import logging
 import os.path
 import re
 from collections.abc import Iterable, Mapping
@@ -14,8 +12,6 @@ from distillation.config.errors import UserError, one_line
 DEMO_FOLDER = Path(__file__).resolve().parents[1] / "demo"  # a folder a benchmark, small, in its native format
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 OPTIONAL = ("validation", "submission")  # the parts that a benchmark may lack
-
-logger = logging.getLogger(__name__)
 
 
 class OwnFiles(NamedTuple):
@@ -106,7 +102,7 @@ def find(folder: Path, files: Mapping[str, str]) -> dict[str, Path]:
 
 def read_text(path: Path) -> str:
     """A text file as it is: line ends are not translated, since offsets may count them. It may be packed.
-    Raises UserError with the line of the first byte that is not UTF-8, unless Excel wrote the file.
+    Raises UserError with the line of the first byte that is not UTF-8.
     """
     from distillation.text.files import unpacked  # the libraries of archives take a while
 
@@ -118,17 +114,5 @@ def read_text(path: Path) -> str:
     try:
         return content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
-        if text := of_excel(content):
-            logger.info("%s is no UTF-8 and is read as Excel writes Russian", path)
-            return text
         line = content.count(b"\n", 0, error.start) + 1
-        remedy = "convert the file to UTF-8, or in Excel save it as `CSV UTF-8`"
-        raise UserError(f"{path}:{line}: not valid UTF-8; {remedy}") from None
-
-
-def of_excel(content: bytes) -> str | None:
-    """A text in UTF-16 with its mark, or in CP1251. None for another: as CP1251 most of it is no small letter."""
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return content.decode("utf-16", "replace")
-    text = content.decode("cp1251", "replace")
-    return text if 2 * len(re.findall("[а-яё]", text)) > len(re.findall("[^\0-\x7f]", text)) else None
+        raise UserError(f"{path}:{line}: not valid UTF-8; convert the file to UTF-8") from None

@@ -1,9 +1,11 @@
 """Tables of any length, row by row: CSV, TSV, JSON Lines, Parquet, or a text a line; packed or not, or from `-`."""
 
+import codecs
 import csv
 import io
 import itertools
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -62,16 +64,28 @@ def _file(file: str) -> Table:
     kind = next(filter(bare.endswith, FORMATS), None)
     if kind is None:
         packings = " or ".join(COMPRESSED)
-        raise UserError(f"`input` {file!r}: name a file that ends in {', '.join(FORMATS)}, perhaps with {packings}")
+        endings = f"{', '.join(FORMATS)}, perhaps with {packings}"
+        raise UserError(f"{file}: name a file that ends in {endings}; save a spreadsheet as `CSV UTF-8`")
     if kind == ".parquet":
         content = parquet(file)
         rows = (Row(cells) for batch in content.iter_batches(HEAD_ROWS) for cells in batch.to_pylist())
         return Table(content.schema_arrow.names, rows)
-    with unpacked(file) as head:
-        check_encoding(file, head.read(HEAD))
+    with unpacked(file) as beginning:
+        head = beginning.read(HEAD)
+    encoding = encoding_of_excel(head)
+    if encoding is None:
+        check_encoding(file, head)
     if kind in (".csv", ".tsv"):
-        return _csv(file, opened(file, newline=""), "\t" if kind == ".tsv" else None)
-    return (_json_lines if kind == ".jsonl" else _texts)(opened(file, newline="\n"))
+        return _csv(file, opened(file, "", encoding or "utf-8-sig"))
+    return (_json_lines if kind == ".jsonl" else _texts)(opened(file, "\n", encoding or "utf-8-sig"))
+
+
+def encoding_of_excel(head: bytes) -> str | None:
+    """UTF-16 with its mark, or CP1251, in which Excel writes Russian; None for another encoding."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    text = head.decode("cp1251", "replace")  # of another encoding it would have few small letters
+    return "cp1251" if 2 * len(re.findall("[а-яё]", text)) > len(re.findall("[^\0-\x7f]", text)) else None
 
 
 def _standard_input() -> Table:
@@ -101,9 +115,9 @@ def _json(line: str) -> Row:
     return Row(cells) if isinstance(cells, dict) else Row({}, f"a {type(cells).__name__}, no object")
 
 
-def _csv(file: str, lines: io.TextIOWrapper, delimiter: str | None) -> Table:
+def _csv(file: str, lines: io.TextIOWrapper) -> Table:
     first = lines.readline()
-    delimiter = delimiter or max(",;\t", key=first.count)  # Excel writes semicolons where the comma is for decimals
+    delimiter = max(",;\t", key=first.count)  # Excel writes semicolons where the comma is for decimals
     reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter, strict=True)
     columns = next(reader, [])
     if repeated := {name for name in columns if columns.count(name) > 1}:

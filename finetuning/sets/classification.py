@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -132,8 +133,8 @@ def labels_of(row: Mapping[str, Any]) -> Sequence[str]:
 
 
 def cell_text(place: str, cells: Mapping[str, Any], column: str) -> str:
-    """What a cell says, without the white space around it; nothing for none, and for NaN. 1.0 is 1, as the numbers of
-    a column with gaps are written so. Raises UserError for lists and objects, by the place."""
+    """What a cell says, without the white space around it; nothing for none, and for NaN. 1.0 is 1: the numbers of a
+    column with gaps are written so. Raises UserError for lists and objects, by the place."""
     cell = cells.get(column)
     if isinstance(cell, list | dict):
         raise UserError(
@@ -141,7 +142,8 @@ def cell_text(place: str, cells: Mapping[str, Any], column: str) -> str:
         )
     if cell is None or cell != cell:
         return ""
-    return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell).strip()
+    text = str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell).strip()
+    return re.sub("[\ud800-\udfff]", "\ufffd", text)  # half of a pair, such as a cut emoji, is no character
 
 
 def counted(rows: Sequence[Mapping[str, Any]], name: str) -> Counter:

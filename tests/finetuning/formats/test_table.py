@@ -57,11 +57,19 @@ def test_tables_of_every_kind(tmp_path, kind):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.xlsx", b"PK", "save it in Excel as `CSV UTF-8`"),
-        ("a.txt", b"a", "a table ends in .csv"),
-        ("a.jsonl", b"[1]\n", "a.jsonl:1: no object with label, text"),
+        ("a.xlsx", b"PK", "save a spreadsheet as `CSV UTF-8`"),
+        ("a.txt", b"a", "has no column `label`; it has text"),
+        ("a.jsonl", b'{"label": 1, "text": "a"}\n[1]\n', "a.jsonl, row 2: a list, no object"),
+        ("a.csv", "label,text\nskip,а\nskip,б,в\n".encode(), "a.csv, row 2: 3 cells of 2; .*quote its texts"),
+        ("a.csv", 'label,text\nskip,а\nskip,"б\nskip,в\n'.encode(), "a.csv:3: a quote opens here and never closes"),
+        ("a.csv", b"label,text\n", "a.csv: no rows"),
+        ("a.csv", b"label,text,text\n", "two columns have the name 'text'"),
         ("a.parquet", b"PAR1", "cannot be read as parquet"),
-        ("a.csv", "label,text\nskip,слово\n".encode("koi8-r"), "a.csv:2: not valid UTF-8; .*`CSV UTF-8`"),
+        (
+            "a.csv",
+            ("label,text\n" + "skip,слово и дело\n" * 9).encode("koi8-r"),
+            "a.csv is no UTF-8 but probably",
+        ),
     ],
 )
 def test_tables_that_are_refused(tmp_path, name, content, message):
@@ -73,8 +81,8 @@ def test_tables_that_are_refused(tmp_path, name, content, message):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", " has no column `label`; it has none"),
-        ('label,text\nskip,"а\nб"\nskip,да,нет\n', ":4: not 2 cells; quote texts that hold ','"),
+        ("", ":1: the header has no column `label`; make it label,text"),
+        ('label,text\nskip,"а\nб"\nskip,да,нет\n', ":4: not 2 cells; quote texts that hold commas"),
         ("label,text\nskip,да\nsad,да\n", ":3: label 'sad' is none of skip, speech"),
         ('label,text\nskip,"\n "\n', ":3: the text is blank; fill it in or delete the row"),
         ('label,text\nskip,"а\nб"\nskip,"cut\nhere\n', ":4: no CSV (unexpected end of data); mend the row's quotes"),

@@ -31,7 +31,7 @@ def test_texts_pairs_and_labels_by_their_columns(parts):
     options = dict(text_column="вопрос", text_pair_column="ответ", label_column="верно")
     first, second = parts(content, **options)["train"]
     assert (first["id"], first["text"], first["text_2"], first["label"]) == ("1", "Кто?", "Он.", "True")
-    assert second["place"].endswith("mine.csv:3") and second["label"] == "False"
+    assert second["place"].endswith("mine.csv, row 2") and second["label"] == "False"
 
 
 def test_labels_of_any_type_are_texts(parts):
@@ -79,11 +79,15 @@ def test_a_set_on_the_hub_with_the_names_of_its_labels(monkeypatch):
         ("text,label\nа,x\nб,x\n", {}, "two labels at least are to be told apart, and it has x"),
         ("text,label\n,\n", {}, "and it has none"),
         (TABLE, {"text_column": "review"}, "no column `review`; it has text, label"),
-        (TABLE, {"labels": ["да", "может"]}, r"10 rows have labels that `labels` lacks \(.*mine.csv:2: 'нет'; .*:4"),
+        (
+            TABLE,
+            {"labels": ["да", "может"]},
+            r"10 rows have labels that `labels` lacks \(.*mine.csv, row 1: 'нет'; .*row 3",
+        ),
         (
             TABLE,
             {"test": "text,label\nа,да\nб,ДА\n"},
-            r"1 rows have labels that train lacks \(.*test-mine.csv:3: 'ДА'",
+            r"1 rows have labels that train lacks \(.*test-mine.csv, row 2: 'ДА'",
         ),
         (
             "text,label\nа,x|y\n",
@@ -92,7 +96,7 @@ def test_a_set_on_the_hub_with_the_names_of_its_labels(monkeypatch):
         ),
         (TABLE, {"label_separator": ""}, "`label_separator` is empty"),
         (TABLE, {"metric": "f1_micro"}, "`metric` is 'f1_micro'; choose one of accuracy, f1_weighted"),
-        ('{"text": ["а"], "label": 1}\n', {"name": "mine.jsonl"}, ":1: `text` is a list and no text"),
+        ('{"text": ["а"], "label": 1}\n', {"name": "mine.jsonl"}, ", row 1: `text` is a list and no text"),
     ],
 )
 def test_what_is_refused(parts, content, options, sentence):
