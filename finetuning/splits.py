@@ -30,9 +30,10 @@ def read_parts(task: Task, source: Source) -> tuple[dict[str, list[Row]], dict[s
     """The rows of `train`, `validation`, `test`, and perhaps `submission`, and facts about them for the results.
     Raises UserError for a part that is missing or empty."""
     parts, texts = task.read(source), task.texts
+    named = f"`data_dir` {source!r}" if isinstance(source, str) else f"`train_file` {source.train!r}"
     for name in ("train", "test"):
         if not parts.get(name, name == "test" and task.set):
-            raise UserError(f"`data_dir` {source!r} has no examples for {name}")
+            raise UserError(f"{named}: there are no examples for {name}")
     left_out: dict[str, int] = {}
     if task.texts_are_examples:
         answers = [tuple(task.references([row])) for row in parts["train"]]
@@ -48,7 +49,6 @@ def read_parts(task: Task, source: Source) -> tuple[dict[str, list[Row]], dict[s
         if shared := sum(known.issuperset(texts(row)) for row in parts["test"]):
             logger.warning("%s: %d texts of the test part are in train, too", task.name, shared)
     if not all(parts[name] for name in ("train", "validation", "test")):
-        named = f"`data_dir` {source!r}" if isinstance(source, str) else f"`train_file` {source.train!r}"
         raise UserError(f"{named} has too few different texts to set some aside for validation")
     sizes = {name: len(part) for name, part in parts.items()}
     logger.info("%s: %s; left out of train: %s", task.name, sizes, left_out or "none")

@@ -94,7 +94,9 @@ def read(source: Source, options: Options) -> dict[str, list[dict]]:
         if cells and isinstance(source, str):
             table.check_columns(options.columns.values(), cells[0][1], name)
         found[part] = rows(name, cells, options)
-        known = known or set(counted(found[part], name))
+        if part == "train":
+            counts = counted(found[part], name)
+            known = known or set(counts)
         if unknown := [row for row in found[part] if not known.issuperset(labels_of(row))]:
             first = "; ".join(f"{row['place']}: {row['label']!r}" for row in unknown[:3])
             where = "`labels`" if options.labels else "train"

@@ -8,6 +8,7 @@ import pytest
 from huggingface_hub import ModelCard
 from transformers import pipeline
 
+from finetuning.deployed.checkpoint import Checkpoint
 from finetuning.sets import collection3, rusentiment
 from finetuning.trainer import TaskTrainer
 from tests.finetuning.known import entities, results_of, same_weights
@@ -76,7 +77,7 @@ def test_without_a_test_file_a_part_is_set_aside(own, corpus_lines, tmp_path):
 
 
 def test_several_labels_have_thresholds_that_the_validation_part_chose(own, corpus_lines, tmp_path, capsys):
-    """The card's own code finds the labels that the run has predicted."""
+    """What predicts, and the card's own code, find the labels that the run has predicted."""
     lines = [f"{line};{'|'.join(one for one in 'аеи' if one in line)}\n" for line in corpus_lines[:200]]
     (tmp_path / "letters.csv").write_text("text;letters\n" + "".join(lines), encoding="utf-8")
     keys = dict(train_file=tmp_path / "letters.csv", label_column="letters", label_separator="|", num_train_epochs=1)
@@ -86,6 +87,8 @@ def test_several_labels_have_thresholds_that_the_validation_part_chose(own, corp
     said = [json.loads(line) for line in Path(tmp_path, "out", "test_predictions.jsonl").open(encoding="utf-8")]
     rows = {str(n): line.split(";")[0] for n, line in enumerate(lines, start=1)}
     code = ModelCard.load(tmp_path / "out" / "README.md").text.split("```python")[1].split("```")[0]
+    answers = Checkpoint(str(tmp_path / "out")).batch([(rows[one["id"]],) for one in said])
+    assert [set(answer["labels"]) for answer in answers] == [set(one["prediction"]) for one in said]
     for one in said[:3]:
         capsys.readouterr()
         exec(code.replace("Кошка живёт в доме у реки.", rows[one["id"]]), {})
