@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class FinetuningArguments:
     random_weights: bool = key(False, "Start the model from random weights: the floor to compare with.")
 
     def __post_init__(self):
-        if not all(self.learning_rates) or len(set(self.learning_rates)) < len(self.learning_rates):
+        if not all(0 < rate < math.inf for rate in self.learning_rates) or len(set(self.learning_rates)) < len(self.learning_rates):
             raise UserError(f"`learning_rates` must be different numbers above 0, got {self.learning_rates}")
         if len(set(self.seeds)) < len(self.seeds) or not all(0 <= seed < SEEDS for seed in self.seeds):
             raise UserError(f"`seeds` must be different numbers from 0 to 2 ** 32 - 1, got {self.seeds}")
