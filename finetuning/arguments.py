@@ -37,8 +37,9 @@ class FinetuningArguments:
     random_weights: bool = key(False, "Start the model from random weights: the floor to compare with.")
 
     def __post_init__(self):
-        if not all(0 < rate < math.inf for rate in self.learning_rates) or len(set(self.learning_rates)) < len(self.learning_rates):
-            raise UserError(f"`learning_rates` must be different numbers above 0, got {self.learning_rates}")
+        rates = self.learning_rates
+        if len(set(rates)) < len(rates) or not all(0 < rate < math.inf for rate in rates):
+            raise UserError(f"`learning_rates` must be different numbers above 0, got {rates}")
         if len(set(self.seeds)) < len(self.seeds) or not all(0 <= seed < SEEDS for seed in self.seeds):
             raise UserError(f"`seeds` must be different numbers from 0 to 2 ** 32 - 1, got {self.seeds}")
 
