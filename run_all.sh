@@ -102,6 +102,15 @@ finetune() { # [--KEY VALUE ...]
     python finetuning/run_benchmarks.py --config finetuning/recipes/demo.yaml --models outputs/demo/teacher \
         outputs/demo/student --random_weights outputs/demo/student --output_dir outputs/demo/finetuned "$@"
 }
+own_labels() { # the same posts and entities as anybody's files
+    local tune=(--model_name_or_path outputs/demo/student --max_length 64 --learning_rate 2e-3 --num_train_epochs 2)
+    python finetuning/run_classification.py "${tune[@]}" --output_dir outputs/demo/labels \
+        --train_file finetuning/demo/rusentiment/rusentiment_random_posts.csv.gz &&
+        python finetuning/run_tagging.py "${tune[@]}" --output_dir outputs/demo/entities \
+            --train_file finetuning/demo/collection3/train.txt.gz &&
+        python finetuning/run_predict.py --model_name_or_path outputs/demo/labels --output outputs/demo/answers.csv \
+            --input finetuning/demo/rusentiment/rusentiment_test.csv.gz
+}
 {
     logged trimming trim && logged vocabularies vocabularies &&
         { [ -n "$quick" ] || logged collection3 finetune --tasks collection3 --seeds "${seeds[@]}"; } &&
@@ -122,16 +131,15 @@ else
     logged rusentiment finetune --tasks rusentiment --num_train_epochs 10 --seeds "${seeds[@]}"
     logged russian-superglue finetune --tasks rcb parus --num_train_epochs 3 --seed 0
 fi
+logged own own_labels
 wait $meanwhile
 python benchmarks/scores.py outputs/demo/finetuned
 echo "What distillation is worth here, and whether it may be chance:"
 python benchmarks/compare.py --models outputs/demo/finetuned/student --baseline outputs/demo/finetuned/student-random
 
-stage labels "the same posts as anybody's table: a tenth is set aside; labels/test_confusion.png shows mistakes"
-logged labels python finetuning/run_classification.py --model_name_or_path outputs/demo/student --max_length 64 \
-    --train_file finetuning/demo/rusentiment/rusentiment_random_posts.csv.gz --learning_rate 2e-3 \
-    --num_train_epochs 3 --output_dir outputs/demo/labels
-table labels.log
+stage labels "a table and a file of entities as anybody's own; labels/test_confusion.png shows mistakes"
+tail -n 2 outputs/demo/own.log
+head -n 3 outputs/demo/answers.csv
 
 stage trimming "meanwhile: the teacher with half of its 800 tokens, nothing trained"
 table trimming.log

@@ -1,10 +1,10 @@
-"""Give a model a smaller vocabulary without training: the tokens that a corpus uses most, each with its own row.
+"""Give a model a smaller vocabulary without training. It keeps the tokens that a corpus uses most, and their rows.
 
 python distillation/run_trimming.py --model_name_or_path MODEL --train_file corpus.txt.gz --vocab_size 20000 \\
     --output_dir outputs/model-20k
 
-A text whose tokens all stayed is cut as before, and gets the same hidden states. Any head, and any fast tokenizer of
-WordPiece, BPE, or Unigram.
+A text whose tokens are all kept is cut as before and gets the same hidden states. The model may have any head, and any
+fast tokenizer of the kinds WordPiece, BPE, and Unigram.
 """
 
 import statistics
@@ -38,9 +38,13 @@ class TrimmingArguments:
     model_name_or_path: str = key(REQUIRED, "Model to trim: Hub id or folder.", path="source")
     output_dir: str = key(REQUIRED, "Folder for the trimmed model and its figures.")
     vocab_size: int | None = key(None, "Tokens to keep, special ones included: exactly that many.", least=1)
-    coverage: float | None = key(None, "Or as many as make up this share of the corpus's tokens, such as 0.9999.")
-    keep_file: str | None = key(None, "Text file: what a line holds stays, whatever its count.", path="corpus")
-    vocab_sizes: list[int] = key([], "Other sizes to tell figures of, and to draw; their models are not saved.")
+    coverage: float | None = key(
+        None, "Instead of `vocab_size`: share of the corpus's tokens to cover, such as 0.9999."
+    )
+    keep_file: str | None = key(
+        None, "Text file: the tokens of its lines are kept, whatever their count.", path="corpus"
+    )
+    vocab_sizes: list[int] = key([], "Other sizes to measure and draw; their models are not saved.")
 
     def __post_init__(self):
         if (self.vocab_size is None) == (self.coverage is None):
@@ -71,7 +75,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     check_language(counts, tokenizer, data_args.max_unknown)
     texts = read_rows(arguments.keep_file, data_args.text_column) if arguments.keep_file else ()
     required = trimmer.required(counts, [text.strip() for text in texts if text.strip()])
-    if counts_from_padding(model):  # its number decides where positions begin
+    if counts_from_padding(model):  # such a model derives positions from the id of padding
         required |= set(range(tokenizer.pad_token_id))
     chosen = trimmer.choose(counts, required, arguments.vocab_size, arguments.coverage or 1.0)
     others = [trimmer.choose(counts, required, size) for size in arguments.vocab_sizes]

@@ -23,10 +23,10 @@ from distillation.hub.push import push
 from distillation.models.loading import load_tokenizer_of
 from distillation.runs import files
 from distillation.runs.resume import explain_write_errors, find_checkpoint, finished, names_checkpoint, start_run
-from finetuning import mistakes
 from finetuning.arguments import FinetuningArguments, Settings
 from finetuning.splits import read_parts, sample
 from finetuning.task_teacher import teach, unlabelled_rows
+from finetuning.tasks import mistakes
 from finetuning.tasks.base import Part, Row, Task
 from finetuning.trainer import TaskTrainer
 

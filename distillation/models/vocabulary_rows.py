@@ -1,4 +1,4 @@
-"""A model of fewer tokens: the kept rows of its embeddings, of its output layer, and of that layer's bias."""
+"""Makes a model with fewer tokens: it keeps their rows of the embeddings, the output layer, and its bias."""
 
 import copy
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from distillation.models.loading import check_rows, load_as_saved, load_config, 
 
 
 def load_trimmable(name_or_path: str, key: str) -> tuple[PreTrainedModel, Tokenizer]:
-    """A checkpoint as it was saved, head and dtype included, and its tokenizer. Raises UserError for one whose rows
-    are packed, or lie in another model."""
+    """A checkpoint with its own head and dtype, and its tokenizer. Raises UserError for a quantised model, whose rows
+    are packed, and for an adapter, whose rows are in another model."""
     if Path(name_or_path, "adapter_config.json").exists():
         raise UserError(f"`{key}` {name_or_path!r} is an adapter: merge it into its model, and give that")
     if getattr(load_config(name_or_path, key), "quantization_config", None):
@@ -26,10 +26,10 @@ def load_trimmable(name_or_path: str, key: str) -> tuple[PreTrainedModel, Tokeni
 
 
 def keep_rows(model: PreTrainedModel, kept: Sequence[int]) -> PreTrainedModel:
-    """The same model, in its own dtype, of the tokens `kept`: token `kept[i]` gets row i.
+    """The same model with the tokens `kept` alone, in the same dtype. Token `kept[i]` gets row i.
 
-    What has a row a token is what changes its shape with the config's `vocab_size`; all else stays as it is. Raises
-    UserError for a model whose shapes do not follow its `vocab_size`.
+    A weight has a row for each token if its shape changes with the config's `vocab_size`. All other weights stay as
+    they are. Raises UserError for a model whose shapes do not follow its `vocab_size`.
     """
     rows = model.config.vocab_size
     smaller = type(model)._from_config(_config_of(model.config, kept), dtype=model.dtype)
@@ -47,7 +47,7 @@ def keep_rows(model: PreTrainedModel, kept: Sequence[int]) -> PreTrainedModel:
 
 
 def _config_of(config: PreTrainedConfig, kept: Sequence[int]) -> PreTrainedConfig:
-    """A config of as many tokens, and the new numbers of those that it names; None for one that went."""
+    """The config with the new number of tokens, and the new ids of those that it names; None for a token that went."""
     smaller, new = copy.deepcopy(config), {old: number for number, old in enumerate(kept)}
     smaller.vocab_size = len(kept)
     for name, value in config.to_dict().items():

@@ -1,4 +1,4 @@
-"""A tokenizer with fewer tokens, which cuts a text as before wherever all the tokens of that text stayed.
+"""Makes a tokenizer with fewer tokens. It cuts a text as before if all tokens of that text are kept.
 
 WordPiece takes the longest token that fits: among fewer tokens it takes the same one. Unigram takes the likeliest
 path: it stays the likeliest. BPE applies merges by their rank: it applies the same ones if every merge that makes a
@@ -18,11 +18,10 @@ from distillation.config.errors import UserError
 
 KINDS = ("WordPiece", "BPE", "Unigram")
 MARKS = "▁Ġ"  # stand for a space before a word
-ROLES = ("unk", "bos", "eos", "sep", "pad", "cls", "mask")
 
 
 class Trimmer:
-    """Counts, chooses, and keeps tokens of one tokenizer."""
+    """Counts the tokens of one tokenizer, chooses some, and makes the tokenizer of these."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase):
         """Raises UserError for a kind of tokenizer that cannot be trimmed."""
@@ -35,7 +34,7 @@ class Trimmer:
         if self.model["type"] not in KINDS:
             raise UserError(f"a {self.model['type']} tokenizer cannot be trimmed: give one of {', '.join(KINDS)}")
         self.numbers: dict[str, int] = self.backend.get_vocab(with_added_tokens=True)
-        self.parts: dict[int, set[int]] = {}  # of a token: what the merges that make it join
+        self.parts: dict[int, set[int]] = {}  # by token: the tokens that its merges join; it may have several merges
         for left, right in map(_merge, self.model.get("merges", ())):
             made = self.numbers[left + right.removeprefix(self.model["continuing_subword_prefix"] or "")]
             self.parts.setdefault(made, set()).update((self.numbers[left], self.numbers[right]))
@@ -49,8 +48,8 @@ class Trimmer:
         return counts
 
     def required(self, counts: np.ndarray, texts: Sequence[str] = ()) -> set[int]:
-        """Tokens that stay at any size: special, added, and byte tokens; tokens of `texts`; and the alphabet, which is
-        each token of one character that occurs in the corpus.
+        """Tokens that are kept at any size: special, added, and byte tokens; the tokens of `texts`; and the alphabet,
+        which is every token of one character that the corpus has.
 
         counts: of the corpus, from `count`.
         """
@@ -64,13 +63,13 @@ class Trimmer:
             surface = self._surface(token)
             if len(surface) < 2 and (byte_level or seen.issuperset(surface)) or _is_byte(token):
                 kept.add(number)
-        if self.model["type"] == "Unigram":  # an unknown character's score counts from the lowest, which must not rise
+        if self.model["type"] == "Unigram":  # the score of an unknown character depends on the lowest score
             kept.add(min(range(len(self.model["vocab"])), key=lambda number: self.model["vocab"][number][1]))
         return set().union(*(self._with_parts(number, set()) for number in kept))
 
     def choose(self, counts: np.ndarray, required: set[int], size: int | None, coverage: float = 1.0) -> list[int]:
-        """The required tokens and the most frequent others: exactly `size`, or as many as make up `coverage` of the
-        corpus. Numbers in ascending order. Raises UserError for a size that cannot be met."""
+        """The required tokens and the most frequent others, in ascending order: `size` in all, or as many as cover the
+        share `coverage` of the corpus. Raises UserError for a size that cannot be met."""
         least, most = len(required), len(self.numbers)
         if size is not None and not least <= size <= most:
             raise UserError(
@@ -91,7 +90,7 @@ class Trimmer:
         return sorted(kept)
 
     def trim(self, kept: Sequence[int]) -> PreTrainedTokenizerBase:
-        """The tokenizer of these tokens, from `choose`. Token `kept[i]` gets the number i."""
+        """The tokenizer of the tokens that `choose` returned. Token `kept[i]` gets the id i."""
         new = {old: number for number, old in enumerate(kept)}
         state, model = copy.deepcopy(self.state), dict(self.model)
         if model["type"] == "Unigram":
@@ -112,7 +111,7 @@ class Trimmer:
         return trimmed
 
     def _with_parts(self, number: int, kept: set[int]) -> set[int]:
-        """A token and what its merges need, without what is kept already."""
+        """A token and all tokens that its merges need, without those that are kept already."""
         found, waiting = set(), [number]
         while waiting:
             one = waiting.pop()
@@ -122,7 +121,7 @@ class Trimmer:
         return found
 
     def _surface(self, token: str) -> str:
-        """A token without what says where words begin and end."""
+        """A token without the marks of the start and the end of a word."""
         prefix, suffix = (self.model.get(name) or "" for name in ("continuing_subword_prefix", "end_of_word_suffix"))
         return token.removeprefix(prefix).removesuffix(suffix).lstrip(MARKS)
 
@@ -150,7 +149,7 @@ def _is_byte(token: str) -> bool:
 
 
 def _renumber(part: Any, new: dict[int, int]) -> None:
-    """Put new numbers into a post-processor: into the `ids` of a template, and the pairs (token, number) of others."""
+    """Put new ids into a post-processor: into the `ids` of a template, and into pairs (token, id)."""
     if isinstance(part, list):
         for one in part:
             _renumber(one, new)

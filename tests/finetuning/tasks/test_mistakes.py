@@ -3,7 +3,7 @@
 import csv
 from collections import Counter
 
-from finetuning import mistakes
+from finetuning.tasks import mistakes
 
 
 def prediction(row, label, score):
