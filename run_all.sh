@@ -61,7 +61,7 @@ if [ -n "$recipe" ]; then
 fi
 
 quick="" seeds=(0 1 2) steps=() measured=(outputs/demo/teacher outputs/demo/student)
-[ "${1:-}" = "--quick" ] && quick=yes seeds=(0) steps=(--max_steps 120) measured=(outputs/demo/student)
+[ "${1:-}" = "--quick" ] && quick=yes seeds=(0) steps=(--max_steps 60) measured=(outputs/demo/student)
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 export OMP_WAIT_POLICY=passive # threads that wait for each other take no core from other work
 rm -rf outputs/demo            # every figure below is of this very run
@@ -161,6 +161,7 @@ python distillation/run_publish.py --checkpoint outputs/demo/student --onnx outp
     --results outputs/demo/finetuned outputs/demo/inference.json
 
 stage report "everything above on one page"
-python benchmarks/report.py outputs/demo outputs/demo/inference.json --output_dir outputs/demo/report
+python benchmarks/report.py outputs/demo/{teacher,student,quality,quality-vocabulary,finetuned,inference.json} \
+    --output_dir outputs/demo/report
 
 stage done "outputs/demo holds the models and all figures; report/report.md shows them ($SECONDS s in all)"
