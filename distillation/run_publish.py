@@ -1,6 +1,6 @@
 """Write the model card of a finished folder, with everything measured about its model, and push it to the Hub.
 
-python distillation/run_publish.py --checkpoint outputs/tiny-5k --results outputs/finetuned speed.json \\
+python distillation/run_publish.py --checkpoint outputs/tiny-5k --results outputs/scores speed.json \\
     --onnx deployed/tiny-5k
 python distillation/run_publish.py --checkpoint outputs/tiny-5k --hub_model_id NAME --hub_private_repo true
 """

@@ -2,12 +2,13 @@
 
 import ast
 import importlib.util
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distillation.config.command_line import KeyParser, check_output, words_of
-from distillation.config.errors import UserError, one_line
+from distillation.config.errors import LAUNCHED, UserError, one_line
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -58,6 +59,11 @@ def check_training(args: "TrainingArguments") -> None:
     """Raise UserError for arguments that the Trainer would refuse late, or that distillation would ignore."""
     if args.n_gpu > 1:
         raise UserError("one process sees several GPUs: use `accelerate launch`, or set CUDA_VISIBLE_DEVICES to one")
+    if os.environ.keys() >= set(LAUNCHED) and int(os.environ["WORLD_SIZE"]) > args.world_size:
+        raise UserError(
+            f"{os.environ['WORLD_SIZE']} processes were launched, and each would train alone, as no GPU is found: "
+            "add `--use_cpu true`, or launch one process"
+        )
     if args.push_to_hub and not args.hub_model_id:
         raise UserError("`push_to_hub` needs `hub_model_id`, the repository to push to")
     for name in COUNTS:

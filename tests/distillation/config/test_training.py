@@ -6,9 +6,9 @@ import pytest
 from transformers import TrainingArguments
 
 from distillation.config.arguments import DataArguments
-from distillation.config.errors import UserError
+from distillation.config.errors import LAUNCHED, UserError
 from distillation.config.recipe import parse_recipe
-from distillation.config.training import field_names
+from distillation.config.training import check_training, field_names
 
 
 def parse(*argv):
@@ -50,3 +50,14 @@ def test_training_arguments_that_fail_late_are_refused_early(argv, words, tmp_pa
         parse("--output_dir", str(tmp_path / "output"), argv)
     assert words in str(caught.value) and "\n" not in str(caught.value)
     assert not (tmp_path / "output").exists()
+
+
+def test_ranks_that_do_not_know_each_other_are_refused(tmp_path, monkeypatch):
+    """Without a GPU the library takes each launched process for the only one. All would write to one folder."""
+    _, training = parse("--output_dir", str(tmp_path / "output"))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    check_training(training)  # a job array may set it too
+    for name in LAUNCHED:
+        monkeypatch.setenv(name, "2")
+    with pytest.raises(UserError, match="2 processes were launched.*`--use_cpu true`"):
+        check_training(training)
