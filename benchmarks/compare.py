@@ -91,7 +91,7 @@ def runs_of(model: Path) -> dict[str, list[Run]]:
         with explain_bad_results(path / RESULTS):
             task, metric, rate = results["task"], results["metric"], results["recipe"]["learning_rate"]
             run = Run(path, metric, results["seed"], results[f"validation_{metric}"])
-        first = found.setdefault(task, {}).setdefault(rate, {}).setdefault(run.seed, run)
+            first = found.setdefault(task, {}).setdefault(rate, {}).setdefault(run.seed, run)
         if first is not run:
             raise UserError(
                 f"{first.folder} and {path} are both runs of {task} with seed {run.seed}: name the folder of one model"

@@ -60,12 +60,12 @@ def main(argv: list[str] | None = None) -> None:
     card_of(folder, results, measured, None)  # a card that cannot be made is refused before anything is written
     if arguments.hub_model_id:
         reserve(arguments, card_args.hub_overwrite, folder / WEIGHTS)
+    write_text(folder / CARD, card_of(folder, results, measured, arguments.hub_model_id))
     if arguments.onnx:
         copy_exported(folder, arguments.onnx, measured["exported"])
     if arguments.results:
         write_json(folder / MEASURED, {key: measured[key] for key in ("scores", "speed")})
     write_json(folder / RESULTS, results)
-    write_text(folder / CARD, card_of(folder, results, measured, arguments.hub_model_id))
     print(f"card written: {folder / CARD}")
     if arguments.hub_model_id:
         print(f"pushed to {push(folder, arguments, card_args.hub_overwrite)}")

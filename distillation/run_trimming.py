@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     )  # heavy imports only where the arguments are right
     from distillation.models.vocabulary_rows import keep_rows, load_trimmable
     from distillation.runs.files import write_json
-    from distillation.text.files import read_rows
+    from distillation.text.reading import load_lines
     from distillation.vocabularies.trimming import Trimmer, batches_of
     from distillation.vocabularies.wordpiece import sample_texts
 
@@ -73,8 +73,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     trimmer = Trimmer(tokenizer)
     counts = trimmer.count(batches_of(sample_texts(lines)))
     check_language(counts, tokenizer, data_args.max_unknown)
-    texts = read_rows(arguments.keep_file, data_args.text_column) if arguments.keep_file else ()
-    required = trimmer.required(counts, [text.strip() for text in texts if text.strip()])
+    texts = load_lines(data_args, arguments.keep_file, None)["text"][:] if arguments.keep_file else ()
+    required = trimmer.required(counts, texts)
     if counts_from_padding(model):  # such a model derives positions from the id of padding
         required |= set(range(tokenizer.pad_token_id))
     chosen = trimmer.choose(counts, required, arguments.vocab_size, arguments.coverage or 1.0)

@@ -149,7 +149,7 @@ PEOPLE = {
     """,
     "distillation.run_teacher": "attention_heads=3 | vocab_size=100000 | student_layers=2",
     "distillation.run_vocabulary": "output_dir={good}/corpus.txt | vocab_size=30",
-    "distillation.run_trimming": "coverage=1.5 | vocab_size=3 | coverage vocab_size=3",
+    "distillation.run_trimming": "coverage=1.5 | vocab_size=3 | coverage vocab_size=3 | keep_file={good}/blank.txt",
     "distillation.run_evaluation": "validation_file",
     "finetuning.run_rusentiment": """
         metric_for_best_model=beauty | data_dir={good}/data/sberquad | train_parts=all | task_teacher={good}/classifier
