@@ -75,7 +75,8 @@ def report(
     parts = ["# Results"]
     if variants:
         parts += ["## Distillation", tables.variant_table(variants), HELD_OUT]
-    if logs := {variant.name: variant.logs for variant in variants if variant.logs}:
+    logs = {one.name: [log for log in one.logs if any("loss" in entry for entry in log)] for one in variants}
+    if logs := {name: curves for name, curves in logs.items() if curves}:  # a run may end before it logs
         parts += drawn("training-curves", plots.training_curves(logs), CURVES)
     if tuned:
         parts += ["## Fine-tuning", scores.table(tuned), SCORES]

@@ -56,6 +56,13 @@ def test_runs_that_differ_in_their_seed_are_one_row(tmp_path):
     ]
 
 
+def test_a_run_that_ended_before_it_logged_has_no_curve(tmp_path):
+    distil(tmp_path / "short")
+    write_json(tmp_path / "short" / "trainer_state.json", {"log_history": [{"step": 3, "train_loss": 2.0}]})
+    assert "| short |" in make(tmp_path, tmp_path / "short")
+    assert not (tmp_path / "made" / "training-curves.png").exists()
+
+
 def test_curves_are_means_of_the_runs():
     logs = [[{"step": 5, "loss": loss}, {"step": 10, "loss": loss / 2, "eval_loss": loss}] for loss in (3.0, 5.0)]
     line, dots, *_ = plots.training_curves({"kl": logs}).axes[0].lines
