@@ -3,8 +3,8 @@
 python distillation/run_trimming.py --model_name_or_path MODEL --train_file corpus.txt.gz --vocab_size 20000 \\
     --output_dir outputs/model-20k
 
-A text whose tokens are all kept is cut as before and gets the same hidden states. The model may have any head, and any
-fast tokenizer of the kinds WordPiece, BPE, and Unigram.
+A text whose tokens are all kept, none of them unknown, is cut as before and gets the same hidden states. The model may
+have any head, and any fast tokenizer of the kinds WordPiece, BPE, and Unigram.
 """
 
 import statistics
@@ -58,10 +58,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, load, count, trim, measure, save."""
     arguments, data_args = parse_recipe(TrimmingArguments, DataArguments, argv=argv)
     check_output(arguments.output_dir)
-    from distillation.models.loading import (
-        counts_from_padding,
-        save_pretrained,
-    )  # heavy imports only where the arguments are right
+    # Heavy imports only where the arguments are right.
+    from distillation.models.loading import counts_from_padding, position_count, save_pretrained
     from distillation.models.vocabulary_rows import keep_rows, load_trimmable
     from distillation.runs.files import write_json
     from distillation.text.reading import load_lines
@@ -75,8 +73,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     check_language(counts, tokenizer, data_args.max_unknown)
     texts = load_lines(data_args, arguments.keep_file, None)["text"][:] if arguments.keep_file else ()
     required = trimmer.required(counts, texts)
-    if counts_from_padding(model):  # such a model derives positions from the id of padding
-        required |= set(range(tokenizer.pad_token_id))
+    if counts_from_padding(model):  # such a model derives positions from the id of padding, which must not move
+        required |= set(range(model.config.pad_token_id + 1))
     chosen = trimmer.choose(counts, required, arguments.vocab_size, arguments.coverage or 1.0)
     others = [trimmer.choose(counts, required, size) for size in arguments.vocab_sizes]
 
@@ -85,7 +83,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
         variants[f"{len(kept):,} tokens"] = keep_rows(model, kept), trimmer.trim(kept)
     trimmed = variants[f"{len(chosen):,} tokens"]
     save_pretrained(*trimmed, arguments.output_dir)
-    figures = measure(variants, held_out, data_args.max_length)
+    figures = measure(variants, held_out, min(data_args.max_length, position_count(model)))
     write_json(Path(arguments.output_dir, RESULTS), figures)
     print(table(figures))
     if others:

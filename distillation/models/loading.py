@@ -74,7 +74,8 @@ def load_as_saved(name_or_path: str, key: str, heads: tuple[str, ...] = ("",), *
     config = load_config(name_or_path, key)
     name = (config.architectures or ["model without a head"])[0]
     if not name.endswith(heads) or not hasattr(transformers, name):
-        raise UserError(f"`{key}` {name_or_path!r} is a {name}: give a model {', '.join(heads)}")
+        wanted = ", ".join(filter(None, heads)) or "whose config.json names a class of transformers in `architectures`"
+        raise UserError(f"`{key}` {name_or_path!r} is a {name}: give a model {wanted}")
     return load_trained(getattr(transformers, name), name_or_path, key, config=config, **options)
 
 

@@ -33,7 +33,8 @@ class Logits:
 @dataclass
 class HeadStates:
     """The inputs of the teacher's last layer, (positions, width). They stand for its predictions if the student has
-    another vocabulary, or if a cache stored them; `kl` makes logits of them."""
+    another vocabulary, or if a cache stored them; `kl` makes logits of them. Of a teacher whose last layer is not
+    linear they are the logits."""
 
     values: Tensor
     kl: CandidateKL
@@ -83,7 +84,8 @@ class LiveTargets:
         kl: CandidateKL | None = None,
         projection: str | None = None,
     ):
-        """kl: compares the states that enter the last layer, whose name is `projection`; None to compare logits."""
+        """kl: compares `HeadStates`; None to compare `Logits`. projection: the last layer's name if it is linear; it
+        does not run."""
         self.model = model.eval().requires_grad_(False)
         self.objective, self.student_layers, self.kl = objective, student_layers, kl
         self.runner = Runner(model, without=projection)

@@ -1,8 +1,9 @@
 """Makes a tokenizer with fewer tokens. It cuts a text as before if all tokens of that text are kept.
 
-WordPiece takes the longest token that fits: among fewer tokens it takes the same one. Unigram takes the likeliest
-path: it stays the likeliest. BPE applies merges by their rank: it applies the same ones if every merge that makes a
-kept token stays, and with the merge the two tokens that it joins.
+WordPiece takes the longest token that fits: among fewer tokens it takes the same one. A word that is unknown because
+no token fits after the longest one may become known, if that one goes. Unigram takes the likeliest path: it stays the
+likeliest. BPE applies merges by their rank: it applies the same ones if every merge that makes a kept token stays, and
+with the merge the two tokens that it joins.
 """
 
 import copy
@@ -35,7 +36,7 @@ class Trimmer:
             raise UserError(f"a {self.model['type']} tokenizer cannot be trimmed: give one of {', '.join(KINDS)}")
         self.numbers: dict[str, int] = self.backend.get_vocab(with_added_tokens=True)
         self.parts: dict[int, set[int]] = {}  # by token: the tokens that its merges join; it may have several merges
-        for left, right in map(_merge, self.model.get("merges", ())):
+        for left, right in self.model.get("merges", ()):
             made = self.numbers[left + right.removeprefix(self.model["continuing_subword_prefix"] or "")]
             self.parts.setdefault(made, set()).update((self.numbers[left], self.numbers[right]))
 
@@ -55,10 +56,14 @@ class Trimmer:
         """
         kept = {token["id"] for token in self.state["added_tokens"]}
         kept |= {self.tokenizer.convert_tokens_to_ids(token) for token in self.tokenizer.all_special_tokens}
+        # A tokenizer.json may use tokens that nothing declares as special: around texts, and for what is unknown.
+        kept |= set(self.backend.encode("").ids) | set(self.backend.encode("", "").ids)
+        unknown = self.numbers.get(self.model.get("unk_token"), self.model.get("unk_id"))
+        kept |= set() if unknown is None else {unknown}
         for text in texts:
             kept |= {self.numbers[text]} if text in self.numbers else set(self.backend.encode(text).ids)
         seen = {character for token, number in self.numbers.items() if counts[number] for character in token}
-        byte_level = "ByteLevel" in json.dumps(self.state["pre_tokenizer"])
+        byte_level = "ByteLevel" in json.dumps([self.state["normalizer"], self.state["pre_tokenizer"]])
         for token, number in self.numbers.items():
             surface = self._surface(token)
             if len(surface) < 2 and (byte_level or seen.issuperset(surface)) or _is_byte(token):
@@ -100,8 +105,7 @@ class Trimmer:
             model["vocab"] = {token: new[old] for token, old in model["vocab"].items() if old in new}
         if "merges" in model:
             prefix = model["continuing_subword_prefix"] or ""
-            merges = (_merge(one) for one in model["merges"])
-            model["merges"] = [(a, b) for a, b in merges if a + b.removeprefix(prefix) in model["vocab"]]
+            model["merges"] = [(a, b) for a, b in model["merges"] if a + b.removeprefix(prefix) in model["vocab"]]
         state["model"] = model
         for token in state["added_tokens"]:
             token["id"] = new[token["id"]]
@@ -135,12 +139,6 @@ def batches_of(texts: Iterable[str], size: int = 1000) -> Iterator[list[str]]:
             yield batch
             batch = []
     yield batch
-
-
-def _merge(merge: str | Sequence[str]) -> tuple[str, str]:
-    """The two tokens of a merge, which older files have as one string."""
-    left, right = merge.split(" ") if isinstance(merge, str) else merge
-    return left, right
 
 
 def _is_byte(token: str) -> bool:

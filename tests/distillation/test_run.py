@@ -11,6 +11,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 from distillation import run, run_evaluation, run_teacher, run_trimming, run_vocabulary
 from distillation.models.loading import save_pretrained
 from distillation.runs.files import read_json
+from tests.texts import demo_lines
 
 COMMON = ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--per_device_train_batch_size", "16"]
 WRITTEN = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "README.md"}
@@ -110,8 +111,12 @@ def test_a_vocabulary(corpus_file, teacher_folder, tmp_path, capsys):
 
 
 def test_a_trimmed_teacher(corpus_file, teacher_folder, tmp_path, capsys):
-    """Loads like any checkpoint; its figures stand beside those of the teacher."""
-    argv = ["--model_name_or_path", str(teacher_folder), "--train_file", str(corpus_file), "--max_length", "32"]
+    """Loads like any checkpoint; its figures stand beside those of the teacher, which reads 64 tokens at once."""
+    (tmp_path / "held_out.txt").write_text(
+        "\n".join([" ".join(demo_lines(400)[k::20]) for k in range(20)]), encoding="utf-8"
+    )
+    argv = ["--model_name_or_path", str(teacher_folder), "--train_file", str(corpus_file), "--max_length", "128"]
+    argv += ["--validation_file", str(tmp_path / "held_out.txt")]
     argv += ["--vocab_size", "200", "--vocab_sizes", "250", "--output_dir", str(tmp_path / "small")]
     figures = run_trimming.main(argv)
     assert (

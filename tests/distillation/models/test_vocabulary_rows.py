@@ -56,6 +56,12 @@ def test_rows_beyond_the_tokenizer_go_too():
     )
 
 
+def test_a_config_without_a_class_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    with pytest.raises(UserError, match="`architectures`"):
+        load_trimmable(str(tmp_path), "model_name_or_path")
+
+
 QUANTISED = '{"model_type": "bert", "quantization_config": {"quant_method": "gptq"}}'
 
 

@@ -1,11 +1,14 @@
 """A text whose tokens all stayed is cut as before, whatever the kind of tokenizer; nothing that is needed goes."""
 
+import json
 import random
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
 
 from distillation.config.errors import UserError
 from distillation.models.loading import load_tokenizer, save_tokenizer
@@ -59,6 +62,22 @@ def test_a_saved_tokenizer_reads_as_the_one_in_memory(trimmer, tmp_path):
     _, smaller = trimmed(trimmer, 0.5, TEXTS)
     save_tokenizer(smaller, tmp_path)
     assert load_tokenizer(str(tmp_path), "x")(TEXTS)["input_ids"] == smaller(TEXTS)["input_ids"]
+
+
+def test_tokens_that_a_tokenizer_needs_stay_though_nothing_declares_them(trimmer):
+    """Files made by hand name the unknown token, and those around a text, without adding them as special tokens."""
+    bare = Tokenizer.from_str(json.dumps(trimmer.state | {"added_tokens": []}))
+    kept, smaller = trimmed(Trimmer(PreTrainedTokenizerFast(tokenizer_object=bare)), 0, TEXTS)
+    before, after = (one(["", "日"])["input_ids"] for one in (trimmer.tokenizer, smaller))
+    assert [[kept[number] for number in ids] for ids in after] == before
+
+
+def test_all_bytes_stay_where_the_normaliser_makes_them(byte_tokenizer):
+    state = json.loads(byte_tokenizer.backend_tokenizer.to_str())
+    state |= {"normalizer": {"type": "ByteLevel"}, "pre_tokenizer": None}
+    normalising = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(state)))
+    _, smaller = trimmed(Trimmer(normalising), 0, [])
+    assert len(smaller.tokenize("日")) == 3
 
 
 def test_most_frequent_tokens_stay_and_those_that_are_named(tokenizer):
