@@ -7,6 +7,7 @@ gets a tenth of its training part, and so does one's own data without a test par
 import functools
 import logging
 import random
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ Texts = Callable[[Row], tuple[str, ...]]
 def read_parts(task: Task, source: Source) -> tuple[dict[str, list[Row]], dict[str, Any]]:
     """The rows of `train`, `validation`, `test`, and perhaps `submission`, and facts about them for the results.
     Raises UserError for a part that is missing or empty."""
-    parts, texts = task.read(source), task.texts
+    parts, texts = task.read(source), functools.partial(composed_texts, task)
     named = f"`data_dir` {source!r}" if isinstance(source, str) else f"`train_file` {source.train!r}"
     for name in ("train", "test"):
         if not parts.get(name, name == "test" and task.set):
@@ -49,7 +50,7 @@ def read_parts(task: Task, source: Source) -> tuple[dict[str, list[Row]], dict[s
         if shared := sum(known.issuperset(texts(row)) for row in parts["test"]):
             logger.warning("%s: %d texts of the test part are in train, too", task.name, shared)
     if not all(parts[name] for name in ("train", "validation", "test")):
-        raise UserError(f"{named} has too few different texts to set some aside for validation")
+        raise UserError(f"{named} has too few different texts to set some aside, or too many examples share one")
     sizes = {name: len(part) for name, part in parts.items()}
     logger.info("%s: %s; left out of train: %s", task.name, sizes, left_out or "none")
     facts = {"task": task.name, "metric": task.primary_metric, "per_cent": task.per_cent, "split": task.split}
@@ -57,6 +58,11 @@ def read_parts(task: Task, source: Source) -> tuple[dict[str, list[Row]], dict[s
     facts |= {"set": task.set, "set_aside": set_aside} if task.set else {}
     on_hub = isinstance(source, str) and source != DEMO and not Path(source).exists()
     return parts, facts | {"dataset": source if on_hub else None}
+
+
+def composed_texts(task: Task, row: Row) -> tuple[str, ...]:
+    """The texts of a row with composed letters, as tokenizers read them: й is one text, of one sign or of two."""
+    return tuple(unicodedata.normalize("NFC", text) for text in task.texts(row))
 
 
 def without_repeats(
@@ -94,11 +100,13 @@ def without_leaks(parts: dict[str, list[Row]], texts: Texts) -> dict[str, int]:
 
 def split_off(rows: Sequence[Row], texts: Texts) -> tuple[list[Row], list[Row]]:
     """The rows without a seeded tenth (or a little more), and that tenth, both in the order of the rows.
-    Rows that share a text are on one side, and so are rows that are linked through others."""
+    Rows that share a text are on one side, and so are rows that are linked through others. More than half of the rows
+    linked so are set aside last of all: they are what is left to train on."""
     groups = group_names([texts(row) for row in rows])
     sizes = Counter(groups)
     names = sorted(sizes)
     random.Random(SPLIT_SEED).shuffle(names)
+    names.sort(key=lambda name: 2 * sizes[name] <= len(rows))
     chosen, size = set(), 0
     while size < SHARE * len(rows):
         chosen.add(names[-1])

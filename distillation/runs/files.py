@@ -131,8 +131,8 @@ def find_runs(paths: Iterable[Path]) -> dict[Path, dict[str, Any]]:
 
 
 def markdown_table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
-    """A Markdown table, one line per row."""
-    cells = [[str(cell).replace("|", "\\|") for cell in row] for row in (header, *rows)]
+    """A Markdown table, one line per row; line breaks become spaces."""
+    cells = [[" ".join(str(cell).replace("|", "\\|").splitlines()) for cell in row] for row in (header, *rows)]
     first, *lines = [f"| {' | '.join(row)} |" for row in cells]
     return "\n".join([first, "|---" * len(header) + "|", *lines])
 

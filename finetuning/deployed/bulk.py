@@ -41,11 +41,12 @@ def predict(arguments: PredictArguments) -> None:
     model = load(arguments.model_name_or_path)
     if not model.texts[0] <= len(arguments.columns) <= model.texts[1]:
         raise UserError(f"`text_pair_column` for a model of this kind: give {PAIRS.get(model.kind, 'none')}")
-    total = count(arguments) if arguments.input != STDIN else None
+    total, known = count(arguments) if arguments.input != STDIN else (None, table.columns)
     first, after = arguments.blocks(-(-total // BLOCK)) if total is not None else (0, None)
-    names = fields(model, arguments.all_scores, table.columns)
-    columns = [*table.columns, *names.values()]
-    out = AnswerFile(arguments.output, columns, table.delimiter, settings(arguments), arguments.resume)
+    names = fields(model, arguments.all_scores, known)
+    out = AnswerFile(
+        arguments.output, [*known, *names.values()], table.delimiter, settings(arguments), arguments.resume
+    )
     if out.finished:
         logger.info("%s is complete: without `resume` it is made anew", arguments.output)
         return
@@ -91,15 +92,13 @@ def settings(arguments: PredictArguments) -> dict[str, Any]:
     return found | {"input_bytes": os.path.getsize(arguments.input) if arguments.input != STDIN else 0}
 
 
-def count(arguments: PredictArguments) -> int:
-    """How many rows the input has. Raises UserError if none has a text, with `strict` for bad ones, and for a CSV file
-    with a key that its columns lack."""
+def count(arguments: PredictArguments) -> tuple[int, list[str]]:
+    """How many rows the input has, and all its columns: a later line of JSON may have other keys. Raises UserError if
+    none has a text, and with `strict` for bad ones."""
     total, good, bad, table = 0, 0, [], open_table(arguments.input)
-    columns = None if arguments.output.lower().endswith(".jsonl") else set(table.columns)
+    columns = dict.fromkeys(table.columns)
     for total, (cells, _, problem) in enumerate(items(arguments, table), start=1):
-        if columns is not None and not cells.keys() <= columns:
-            name = min(cells.keys() - columns)
-            raise UserError(f"row {total} has {name!r}, which no earlier row has: name a .jsonl file as `output`")
+        columns |= dict.fromkeys(cells)
         good += not problem
         if problem and len(bad) < MENTIONED:
             bad.append(f"row {total}: {problem}")
@@ -107,7 +106,7 @@ def count(arguments: PredictArguments) -> int:
         raise UserError(f"{arguments.input} has no row with a text ({bad[0] if bad else 'it is empty'})")
     if bad and arguments.strict:
         raise UserError(f"{arguments.input}: {'; '.join(bad)}: mend these, or leave `strict` out")
-    return total
+    return total, list(columns)
 
 
 def items(arguments: PredictArguments, table: Table) -> Iterator[Item]:

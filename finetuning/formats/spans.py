@@ -1,6 +1,7 @@
 """Texts with the character spans of their entities, as labelling tools export them in JSON lines."""
 
 import logging
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,14 +18,17 @@ def rows(name: str, raws: Iterable[tuple[str, Any]], text_column: str, spans_col
     """A row for each text: `id`, its number from 1; `text`; `words`, the spans of words and single signs; `tags`.
 
     A span is a list of start, end, and label, or an object with these; of the text it takes whole words. Of spans that
-    share a word the longest stays; the log says how many are dropped. spans_column: None for one of NAMES.
+    share a word the longest stays; the log says how many are dropped, and how many texts have no such key: they are
+    taken as texts without an entity. Half of a surrogate pair becomes U+FFFD. spans_column: None for one of NAMES.
     Raises UserError with the place of a span that is none, or is not in its text.
     """
-    dropped, made = 0, []
+    dropped, lacking, made = 0, 0, []
+    names = [spans_column] if spans_column else NAMES
 
     def make(raw: Any) -> list[dict]:
-        nonlocal dropped
-        text, names = value(raw, text_column, str), [spans_column] if spans_column else NAMES
+        nonlocal dropped, lacking
+        text = re.sub("[\ud800-\udfff]", "\ufffd", value(raw, text_column, str))  # no offset moves
+        lacking += raw.keys().isdisjoint(names)
         found = next((raw[one] for one in names if raw.get(one) is not None), [])
         if not isinstance(found, list):
             raise Wrong(f"the spans are {type(found).__name__} and no list of [start, end, label]")
@@ -35,6 +39,8 @@ def rows(name: str, raws: Iterable[tuple[str, Any]], text_column: str, spans_col
         return made[-1:]
 
     found = collect(name, raws, make)
+    if lacking:
+        logger.warning("%s: %d rows have no `%s`: taken as texts without an entity", name, lacking, "`, `".join(names))
     if dropped:
         logger.warning("%s: %d entities dropped, as they overlap longer ones or hold no word", name, dropped)
     return found

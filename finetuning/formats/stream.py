@@ -76,7 +76,9 @@ def _file(file: str) -> Table:
     if encoding is None:
         check_encoding(file, head)
     if kind in (".csv", ".tsv"):
-        return _csv(file, opened(file, "", encoding or "utf-8-sig"))
+        # Excel writes semicolons where the comma is for decimals. One column has none, and its texts have commas.
+        delimiters = "\t,;" if kind == ".tsv" else ",;\t"
+        return _csv(file, opened(file, "", encoding or "utf-8-sig"), delimiters)
     return (_json_lines if kind == ".jsonl" else _texts)(opened(file, "\n", encoding or "utf-8-sig"))
 
 
@@ -115,9 +117,10 @@ def _json(line: str) -> Row:
     return Row(cells) if isinstance(cells, dict) else Row({}, f"a {type(cells).__name__}, no object")
 
 
-def _csv(file: str, lines: io.TextIOWrapper) -> Table:
+def _csv(file: str, lines: io.TextIOWrapper, delimiters: str) -> Table:
     first = lines.readline()
-    delimiter = max(",;\t", key=first.count)  # Excel writes semicolons where the comma is for decimals
+    names = re.sub('"[^"]*"', "", first)  # a quoted one may hold any of them
+    delimiter = max(delimiters, key=names.count)  # of equal ones the first
     reader = csv.reader(itertools.chain([first], lines), delimiter=delimiter, strict=True)
     columns = next(reader, [])
     if repeated := {name for name in columns if columns.count(name) > 1}:

@@ -45,6 +45,8 @@ class Options:
             raise UserError("`label_separator` is empty; give what stands between two labels, such as a comma")
         if len(set(self.labels)) < len(self.labels) or len(self.labels) == 1:
             raise UserError(f"`labels` are two different ones at least, got {', '.join(self.labels)}")
+        if len(set(self.columns.values())) < len(self.columns):
+            raise UserError(f"texts and labels are in columns of their own, got {', '.join(self.columns.values())}")
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -125,8 +127,9 @@ def label_of(place: str, cells: Mapping[str, Any], options: Options) -> str | tu
     if separator is None:
         return cell_text(place, cells, column)
     cell = cells.get(column)
-    parts = cell if isinstance(cell, list) else cell_text(place, cells, column).split(separator)
-    return tuple(sorted({str(part).strip() for part in parts} - {""}))
+    if not isinstance(cell, list):
+        cell = cell_text(place, cells, column).split(separator)
+    return tuple(sorted({cell_text(place, {column: part}, column) for part in cell} - {""}))
 
 
 def labels_of(row: Mapping[str, Any]) -> Sequence[str]:

@@ -79,7 +79,8 @@ def _file(part: str, path: Path, options: Options) -> list[dict]:
     if path.is_dir():
         return brat.documents(path, None, None)
     if {".jsonl", ".parquet"} & set(path.suffixes):
-        return _rows(part, str(path), table.rows(path, (options.text_column,)), options)
+        columns = filter(None, (options.text_column, options.spans_column))
+        return _rows(part, str(path), table.rows(path, tuple(columns)), options)
     return conll.rows(part, str(path), conll.sentences(path), None)
 
 

@@ -8,7 +8,15 @@ import sklearn.metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from finetuning.metrics import LABEL_FIGURES, AnswerScores, EntityScores, LabelScores, normalised, word_f1
+from finetuning.metrics import (
+    LABEL_FIGURES,
+    AnswerScores,
+    EntityScores,
+    LabelScores,
+    LabelSetScores,
+    normalised,
+    word_f1,
+)
 
 LABELS = ("a", "b", "c", "d")
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-ORG", "I-ORG")
@@ -23,9 +31,9 @@ def test_label_scores_are_those_of_sklearn(pairs):
     found = LabelScores(LABELS, *LABEL_FIGURES).compute(predictions=predictions, references=references)
     assert found["accuracy"] == pytest.approx(sklearn.metrics.accuracy_score(references, predictions))
     assert found["matthews_correlation"] == pytest.approx(sklearn.metrics.matthews_corrcoef(references, predictions))
-    f1 = functools.partial(sklearn.metrics.f1_score, references, predictions, labels=LABELS, zero_division=0)
+    f1 = functools.partial(sklearn.metrics.f1_score, references, predictions, zero_division=0)
     assert [found["f1_weighted"], found["f1_macro"]] == pytest.approx([f1(average="weighted"), f1(average="macro")])
-    assert found["f1"] == pytest.approx(f1(average=None)[-1]), "of the last label"
+    assert found["f1"] == pytest.approx(f1(average=None, labels=LABELS)[-1]), "of the last label"
 
 
 def spans(tags):
@@ -94,6 +102,14 @@ def test_the_best_of_several_answers_counts():
     """No right answer is answered by the empty text."""
     answers, right = ["в Москве", "нет", "", "да"], [["Москва", "Москве", "в Москве!"], ["да"], [], []]
     assert AnswerScores().compute(predictions=answers, references=right) == {"exact_match": 50.0, "f1": 50.0}
+
+
+def test_a_label_that_no_answer_has_costs_nothing():
+    names = "f1_macro", "f1_micro", "f1_weighted"
+    right = [["a"], ["a", "b"], []]
+    assert set(LabelSetScores("abc", *names).compute(predictions=right, references=right).values()) == {1.0}
+    assert LabelSetScores("abc", "f1_macro").compute(predictions=[["a"]], references=[["b"]]) == {"f1_macro": 0.0}
+    assert LabelSetScores("abc", "f1_macro").compute(predictions=[[]], references=[[]]) == {"f1_macro": 0.0}
 
 
 def test_nothing_is_written(tmp_path, monkeypatch):

@@ -136,6 +136,14 @@ def test_bad_rows_are_told_and_have_no_answer(predict, caplog, capsys):
     assert not list(Path().glob("strict*"))
 
 
+def test_keys_of_a_later_row_are_columns_and_are_not_written_over(predict):
+    content = lines([{"text": "кот"}] * 3 + [{"text": "пёс", "label": "mine", "more": 1}])
+    assert predict(content)[3]["label"] == "mine" and predict(content)[3]["predicted_label"] == "LABEL_1"
+    found = list(csv.DictReader(io.StringIO(predict(content, output="out.csv"))))
+    assert [one["label"] for one in found] == ["", "", "", "mine"] and found[3]["more"] == "1"
+    assert {one["predicted_label"] for one in found} == {"LABEL_1"}
+
+
 def test_ragged_csv(predict):
     found = predict('text,id\nкот,1\nкот, и пёс,2\n"пёс" злой,3\nпёс,4\n', "in.csv", "out.csv")
     assert [row[2] for row in list(csv.reader(io.StringIO(found)))[1:]] == ["LABEL_1", "", "", "LABEL_1"]
@@ -197,9 +205,6 @@ WRONG = {
     "in.csv: two columns have the name 'text'": dict(name="in.csv", content="text,text\nкот,пёс\n"),
     "in.csv has no row with a text": dict(name="in.csv", content="text\n"),
     "in.csv has no row with a text (row 1: `text` is blank)": dict(name="in.csv", content="text,id\n,1\n ,2\n"),
-    "row 3 has 'more', which no earlier": dict(
-        content=lines(3 * [{"text": "кот"}])[:-2] + ', "more": 1}', output="out.csv"
-    ),
     "cannot be read as parquet": dict(name="in.parquet", content="PAR1"),
 }
 

@@ -1,7 +1,9 @@
 """The parts of a benchmark: no text on two sides, and the same parts for everybody."""
 
+import dataclasses
 import random
 import shutil
+import unicodedata
 from collections import Counter
 
 import pytest
@@ -77,6 +79,21 @@ def test_rows_that_are_linked_by_a_text_stay_together():
     assert len(validation) >= 5
     assert not {one for row in train for one in row["text"]} & {one for row in validation for one in row["text"]}
     assert group_names(pairs)[:4] == ["a0", "a0", "a0", "a3"] and set(group_names(pairs)[40:]) == {"a0"}
+
+
+def test_most_of_the_rows_are_not_set_aside_for_one_text_that_they_share():
+    rows = [{"text": ("hub", f"a{i}") if i < 80 else (f"b{i}",)} for i in range(100)]
+    assert [len(part) for part in split_off(rows, texts)] == [90, 10]
+
+
+def test_a_text_with_decomposed_letters_is_the_same_text():
+    task = make_task("rusentiment")
+    words = ["мой", "твой", "свой", "чужой", *"абвгдежз"]
+    rows = [{"id": word, "text": word, "label": "neutral"} for word in words]
+    again = [row | {"text": unicodedata.normalize("NFD", row["text"])} for row in rows]
+    read = lambda source: {"train": rows + again, "test": again[:2]}  # noqa: E731
+    _, facts = read_parts.__wrapped__(dataclasses.replace(task, read=read), "demo")
+    assert facts["left_out"] == {"in_test": 4, "repeated": 10, "conflicting": 0}
 
 
 def test_a_training_part_that_is_the_test_part_is_refused(benchmarks, tmp_path):

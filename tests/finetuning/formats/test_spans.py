@@ -37,6 +37,16 @@ def test_texts_without_entities_and_what_is_dropped(caplog):
     assert [row["tags"] for row in rows] == [["O"], ["B-X"], []] and "1 entities dropped" in caplog.text
 
 
+def test_rows_without_a_list_of_spans_are_told(caplog):
+    read({"text": "Да", "spans": []}, {"text": "Да", "span": [[0, 2, "X"]]})
+    assert "1 rows have no `spans`, `entities`, `label`, `labels`" in caplog.text
+
+
+def test_half_of_a_pair_is_mended_where_it_stands(tokenizer):
+    (row,) = read({"text": "х\ud83d кот", "spans": [[3, 6, "X"]]})
+    assert len(row["text"]) == 6 and row["tags"][-1] == "B-X" and tokenizer(row["text"])
+
+
 @pytest.mark.parametrize(
     ("raw", "message"),
     [

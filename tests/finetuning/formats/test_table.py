@@ -55,6 +55,15 @@ def test_tables_of_every_kind(tmp_path, kind):
 
 
 @pytest.mark.parametrize(
+    ("name", "content", "text"),
+    [("a.tsv", "text\nДа, но; нет\n", "Да, но; нет"), ("a.csv", '"text";"a, b, c"\nДа, но;1\n', "Да, но")],
+)
+def test_commas_of_texts_and_names_separate_nothing(tmp_path, name, content, text):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    assert [cells["text"] for _, cells in table.rows(tmp_path / name, ("text",))] == [text]
+
+
+@pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("a.xlsx", b"PK", "save a spreadsheet as `CSV UTF-8`"),

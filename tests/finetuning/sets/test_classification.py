@@ -50,6 +50,12 @@ def test_several_labels(parts):
     assert [row["label"] for row in lines] == [("радость", "страх"), ()]
 
 
+def test_labels_in_a_list_are_texts_as_one_alone_is(parts):
+    line = '{"text": "а", "label": ["x", null, 1.0, true, "\\ud83d"]}\n{"text": "б", "label": ["1"]}\n'
+    first, second = parts(line, "mine.jsonl", label_separator="|")["train"]
+    assert first["label"] == ("1", "True", "x", "\ufffd") and second["label"] == ("1",)
+
+
 def test_what_is_blank_is_left_out_and_few_examples_are_told(parts, caplog):
     caplog.set_level("INFO", "finetuning")
     found = parts(TABLE + ' ,да\n"\n",нет\nслово,\nа,может\n' + "б" * 200_000 + ",да\n")
@@ -95,6 +101,7 @@ def test_a_set_on_the_hub_with_the_names_of_its_labels(monkeypatch):
             "1 rows have labels that `labels` lacks",
         ),
         (TABLE, {"label_separator": ""}, "`label_separator` is empty"),
+        (TABLE, {"text_column": "label"}, "texts and labels are in columns of their own, got label, label"),
         (TABLE, {"metric": "f1_micro"}, "`metric` is 'f1_micro'; choose one of accuracy, f1_weighted"),
         ('{"text": ["а"], "label": 1}\n', {"name": "mine.jsonl"}, ", row 1: `text` is a list and no text"),
     ],

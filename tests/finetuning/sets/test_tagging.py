@@ -30,6 +30,12 @@ def test_files_of_each_kind(tmp_path):
         assert part == "train" and row["text"] == line["text"] and row["tags"] == TAGS
 
 
+def test_a_key_of_spans_that_no_row_has(tmp_path):
+    source = OwnFiles(write(tmp_path, "a.jsonl", '{"text": "Да", "mine": [[0, 2, "X"]]}'))
+    with pytest.raises(UserError, match="has no column `spans`; it has text, mine"):
+        read(source, Options(spans_column="spans"))
+
+
 @pytest.mark.parametrize(
     ("train", "test", "options", "message"),
     [

@@ -37,4 +37,4 @@ def test_probabilities_by_hand(task):
     assert one["id"] == "x" and one["prediction"] == "c" and one["score"] == pytest.approx(5 / 8)
     assert one["scores"] == pytest.approx({"a": 1 / 8, "b": 1 / 4, "c": 5 / 8})
     assert other["id"] == "y" and other["prediction"] == "a"
-    assert task.score(some, [one, other]) == pytest.approx({"accuracy": 0.5, "f1_macro": (2 / 3 + 0 + 0) / 3})
+    assert task.score(some, [one, other]) == pytest.approx({"accuracy": 0.5, "f1_macro": (2 / 3 + 0) / 2})
