@@ -15,7 +15,7 @@ from finetuning.metrics import best_score, exact_match, word_f1
 
 RESAMPLES, CHUNK = 10_000, 500
 SEED = 0
-METRICS = ("accuracy", "f1", "f1_weighted", "f1_macro", "exact_match")  # those of `statistics_of`
+METRICS = ("accuracy", "f1", "f1_weighted", "f1_macro", "f1_micro", "exact_match")  # those of `statistics_of`
 
 Score = Callable[[np.ndarray], np.ndarray]  # sums (..., k) -> scores (...), shares of 1
 
@@ -55,16 +55,19 @@ def statistics_of(metric: str, predictions: Sequence[dict[str, Any]]) -> tuple[n
     pairs = [(one["prediction"], one["reference"]) for one in predictions]
     if metric == "accuracy":
         return np.array([[guess == right, 1] for guess, right in pairs], dtype=float), _share
-    if isinstance(pairs[0][0], list):  # labels of a sentence: entities found correctly, found, and in the reference
+    if metric == "f1" and isinstance(
+        pairs[0][0], list
+    ):  # tags of a sentence: entities found correctly, found, and in the reference
         entities = [(set(tag_spans(guess)), set(tag_spans(right))) for guess, right in pairs]
         return np.array([[len(a & b), len(a), len(b)] for a, b in entities], dtype=float), _f1_of_entities
-    if isinstance(pairs[0][1], list):  # right answers to a question
+    if metric in ("f1", "exact_match") and isinstance(pairs[0][1], list):  # right answers to a question
         score = word_f1 if metric == "f1" else exact_match
         best = [best_score(score, guess, right) for guess, right in pairs]
         return np.array([[value, 1] for value in best], dtype=float), _share
     labels = list(predictions[0]["scores"])  # in the order of the classification's scores
-    cells = [labels.index(right) * len(labels) + labels.index(guess) for guess, right in pairs]
-    return np.eye(len(labels) ** 2)[cells], lambda sums: _f1_of_labels(metric, sums)  # sums: a confusion matrix
+    sides = [[one if isinstance(one, list) else [one] for one in side] for side in zip(*pairs, strict=True)]
+    found, there = (np.array([[name in one for name in labels] for one in side], dtype=float) for side in sides)
+    return np.hstack([found * there, there, found]), lambda sums: _f1_of_labels(metric, sums)
 
 
 def _share(sums: np.ndarray) -> np.ndarray:
@@ -76,13 +79,15 @@ def _f1_of_entities(sums: np.ndarray) -> np.ndarray:
 
 
 def _f1_of_labels(metric: str, sums: np.ndarray) -> np.ndarray:
-    size = round(sums.shape[-1] ** 0.5)
-    table = sums.reshape(*sums.shape[:-1], size, size)  # reference, prediction
-    right, there, found = np.diagonal(table, axis1=-2, axis2=-1), table.sum(-1), table.sum(-2)
+    right, there, found = np.split(sums, 3, axis=-1)  # each has a column a label
     f1 = _ratio(2 * right, there + found)
-    if metric == "f1_weighted":
-        return (f1 * there).sum(-1) / there.sum(-1)
-    return f1.mean(-1) if metric == "f1_macro" else f1[..., -1]
+    scores = {
+        "f1": f1[..., -1],
+        "f1_weighted": _ratio((f1 * there).sum(-1), there.sum(-1)),
+        "f1_macro": _ratio(f1.sum(-1), (there + found > 0).sum(-1)),  # of labels that are right or predicted
+        "f1_micro": _ratio(2 * right.sum(-1), (there + found).sum(-1)),
+    }
+    return scores[metric]
 
 
 def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.reporting.significance import difference, statistics_of
-from finetuning.metrics import AnswerScores, EntityScores, LabelScores
+from finetuning.metrics import AnswerScores, EntityScores, LabelScores, LabelSetScores
 
 LABELS = ["neutral", "positive", "negative", "speech"]
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
@@ -17,7 +17,10 @@ TAGGED = [DRAW.choice(TAGS, size=(2, n)).tolist() for n in DRAW.integers(1, 9, s
 ANSWERED = [(" ".join(DRAW.choice(WORDS, size=2)), DRAW.choice(WORDS[:4], size=2).tolist()) for _ in range(50)]
 ANSWERED += [("Москва", []), ("", [])]  # the last is right, for there is no answer
 OF_LABELS = LabelScores(LABELS, "accuracy", "f1_weighted", "f1_macro", "f1")
+SETS = [[[name for name in LABELS[:3] if DRAW.random() < share] for share in (0.3, 0.5)] for _ in range(60)]
+OF_SETS = LabelSetScores(LABELS, "accuracy", "f1_weighted", "f1_macro", "f1_micro")
 CASES = [
+    *((OF_SETS, name, SETS) for name in OF_SETS.names),
     *((OF_LABELS, name, LABELLED) for name in ("accuracy", "f1_weighted", "f1_macro", "f1")),
     *((OF_LABELS, name, [pair for pair in LABELLED if LABELS[1] not in pair]) for name in ("f1_weighted", "f1_macro")),
     (EntityScores(["PER", "LOC"]), "f1", TAGGED),

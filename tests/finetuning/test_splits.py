@@ -82,7 +82,7 @@ def test_rows_that_are_linked_by_a_text_stay_together():
 
 
 def test_most_of_the_rows_are_not_set_aside_for_one_text_that_they_share():
-    rows = [{"text": ("hub", f"a{i}") if i < 80 else (f"b{i}",)} for i in range(100)]
+    rows = [{"text": ("hub", f"a{i}") if i < 88 else (f"b{i}",)} for i in range(100)]
     assert [len(part) for part in split_off(rows, texts)] == [90, 10]
 
 
