@@ -27,15 +27,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class Options:
-    """What the columns hold, and what counts."""
+    """What the columns hold, which labels there are, and the metric."""
 
     text_column: str = key("text", "Column of the text.")
     text_pair_column: str | None = key(None, "Column of the second text, where a pair is classified.")
     label_column: str = key("label", "Column of the label.")
     labels: list[str] = key([], "All labels, in the order that the model has them; those of train unless given.")
-    label_separator: str | None = key(None, "What stands between the labels of a text that may have several, or none.")
+    label_separator: str | None = key(None, "Text between two labels. With it a text may have several, or none.")
     metric: Literal["f1_macro", "f1_weighted", "accuracy", "matthews_correlation", "f1_micro"] = key(
-        "f1_macro", "The figure that counts; `f1_micro` is of several labels a text."
+        "f1_macro", "The metric that chooses the checkpoint. `f1_micro` needs `label_separator`."
     )
 
     def __post_init__(self):
