@@ -78,8 +78,8 @@ class Trimmer:
         least, most = len(required), len(self.numbers)
         if size is not None and not least <= size <= most:
             raise UserError(
-                f"`vocab_size` {size:,} is impossible: special tokens and the alphabet of the corpus take {least:,} "
-                f"tokens, and the model has {most:,}; choose a number between them"
+                f"{size:,} tokens (`vocab_size`, `vocab_sizes`) are impossible: special tokens and the alphabet of "
+                f"the corpus take {least:,} tokens, and the model has {most:,}; choose a number between them"
             )
         kept, wanted = set(required), coverage * counts.sum()
         covered = counts[list(kept)].sum()
