@@ -4,7 +4,7 @@ import itertools
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,7 @@ def predict(arguments: PredictArguments) -> None:
     with logging_redirect_tqdm(), tqdm(total=shown, initial=before, unit=" texts", unit_scale=True) as bar:
         try:
             while block := list(itertools.islice(rows, BLOCK)):
+                refuse_late(block, {*known}, names.values(), out.delimiter is None)
                 bad += report(block, place, bad, arguments.strict)
                 out.write_block(answered(model, block, names, arguments.batch_size))
                 bar.update(len(block))
@@ -120,6 +121,14 @@ def items(arguments: PredictArguments, table: Table) -> Iterator[Item]:
             elif not text or not text.strip():
                 problem = problem or f"`{column}` is blank"
         yield cells, texts, problem
+
+
+def refuse_late(block: Sequence[Item], known: Set[str], answers: Collection[str], is_json: bool) -> None:
+    """Raise UserError for a key of a row whose value the output would lose: standard input shows only its first rows
+    before the columns are written. known: the columns of these; answers: those of the answers."""
+    for cells, *_ in block:
+        if lost := cells.keys() & answers if is_json else cells.keys() - known:
+            raise UserError(f"a row has {min(lost)!r}, which the first rows lack: give a file as `input`")
 
 
 def report(block: Sequence[Item], before: int, told: int, strict: bool) -> int:

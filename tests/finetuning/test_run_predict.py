@@ -144,6 +144,14 @@ def test_keys_of_a_later_row_are_columns_and_are_not_written_over(predict):
     assert {one["predicted_label"] for one in found} == {"LABEL_1"}
 
 
+@pytest.mark.parametrize(("output", "late"), [("out.jsonl", "label"), ("out.csv", "label"), ("out.csv", "more")])
+def test_a_late_key_of_standard_input_is_refused_where_it_would_be_lost(output, late, predict, monkeypatch):
+    content = lines([{"text": "кот"}] * 3 + [{"text": "пёс", late: "mine"}])
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
+    with pytest.raises(UserError, match=f"a row has '{late}', which the first rows lack"):
+        predict("", input="-", output=output)
+
+
 def test_ragged_csv(predict):
     found = predict('text,id\nкот,1\nкот, и пёс,2\n"пёс" злой,3\nпёс,4\n', "in.csv", "out.csv")
     assert [row[2] for row in list(csv.reader(io.StringIO(found)))[1:]] == ["LABEL_1", "", "", "LABEL_1"]
