@@ -42,6 +42,8 @@ def cli_entry(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | 
 
     @functools.wraps(main)
     def guarded(argv: list[str] | None = None) -> Any:
+        if os.environ.keys() & set(LAUNCHED) == {"LOCAL_RANK"}:
+            del os.environ["LOCAL_RANK"]  # for this alone transformers would wait for other ranks
         prints, code = os.environ.get("RANK") == "0" or not os.environ.keys() >= set(LAUNCHED), 2
         logging.basicConfig(format="%(message)s")
         for stage in STAGES:

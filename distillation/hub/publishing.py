@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # a finished folder is published without them
     from distillation.config.arguments import CardArguments
 
 LANGUAGE, LICENSE = "ru", "unknown"  # where neither the user nor the base model says another
+ABSENT = ("", "~", "null", "Null", "NULL")  # of a key without a value in YAML
 OF_LICENSE = ("license_name", "license_link")  # what `license: other` means
 
 logger = logging.getLogger(__name__)
@@ -91,11 +92,13 @@ def on_hub(name: str) -> bool:
 
 def _front_matter(source: str) -> dict[str, Any]:
     """The front matter of another model's card, all values as text: YAML 1.1 reads the language `no` as false. Empty
-    if there is none."""
+    if there is none; without keys that have no value."""
     try:
         path = Path(source, files.CARD) if Path(source).exists() else hf_hub_download(source, files.CARD)
-        card = Path(path).read_text(encoding="utf-8-sig")
-        return dict(yaml.load(REGEX_YAML_BLOCK.search(card)[2], yaml.BaseLoader))
+        card = Path(path).read_text(encoding="utf-8-sig", errors="replace")
+        found = dict(yaml.load(REGEX_YAML_BLOCK.search(card)[2], yaml.BaseLoader))
+        texts = {key: value.strip() if isinstance(value, str) else value for key, value in found.items()}
+        return {key: value for key, value in texts.items() if value not in ABSENT}
     except Exception:  # no network, no card, a broken card: nothing depends on it
         return {}
 

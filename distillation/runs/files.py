@@ -46,7 +46,10 @@ def replacing(path: str | Path, last: str = "", obsolete: Iterable[str] = ()) ->
     path = Path(path)
     exists = path.is_dir()
     path = path.resolve() if exists else path
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{path} lies below a file: name another place") from None
     # The draft of an existing folder lies inside it: its parent may be another disk, or not writable.
     with tempfile.TemporaryDirectory(prefix=f".{path.name}-", dir=path if exists else path.parent) as hidden:
         draft = Path(hidden, path.name)

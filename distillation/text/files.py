@@ -32,8 +32,11 @@ HEAD = 2**20  # bytes at its start that tell the encoding of a file
 JUDGED = 10_000  # JSON lines that are searched for the column
 MOST_DAMAGED = 0.1  # the largest share of lines that may be unreadable
 # Files that systems and editors leave in folders, and files about a corpus.
-_HIDDEN = re.compile(r"\.|__MACOSX$|\$RECYCLE\.BIN$", re.IGNORECASE)
-_ABOUT = re.compile(r"(readme|licen[cs]e|copying|notice|changelog)\b.*\.txt", re.IGNORECASE)
+_HIDDEN = re.compile(r"\.|~\$|(__MACOSX|\$RECYCLE\.BIN|RECYCLER|[#@]recycle|#snapshot|@eaDir)$", re.IGNORECASE)
+_ABOUT = re.compile(
+    r"(readme|licen[cs]es?|copying|notice|changelog|citation|checksums?|(md5|sha\d+)sums?)(?![^\W_]).*\.txt",
+    re.IGNORECASE,
+)
 
 csv.field_size_limit(2**31 - 1)  # a text may be a book
 

@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 from unittest.mock import Mock
 
 import pytest
@@ -46,6 +47,18 @@ def test_one_line_and_the_exit_code(capsys, monkeypatch, rank, error, code, prin
         cli_entry(Mock(side_effect=error, __name__="main"))([])
     assert (caught.value.code, capsys.readouterr().err) == (code, printed)
     assert logging.getLogger("distillation").level == (logging.INFO if rank in (None, "0") else logging.WARNING)
+
+
+def test_a_rank_that_no_launcher_has_set_is_not_waited_for(monkeypatch):
+    """A pod may number its replicas so. Beside another name of a launcher it stays: its mistake must be told."""
+    read = cli_entry(lambda argv: os.environ.get("LOCAL_RANK"))
+    for name in LAUNCHED:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert read([]) is None
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert read([]) == "1"
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, OSError])

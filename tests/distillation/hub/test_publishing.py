@@ -17,6 +17,8 @@ KNOWN = {"language": ["be"], "license": "mit", "base_model": "me/teacher"}
         (CARD, {}, (["ru", "uk"], "cc-by-4.0", None)),
         (CARD, KNOWN, tuple(KNOWN.values())),
         ("---\n- [\n---\n", {}, ("ru", "unknown", None)),
+        ("---\nlanguage: ~\nlicense: null\n---\n", {}, ("ru", "unknown", None)),  # templates have such lines
+        ("\ufeff---\r\nlanguage: on\r\nlicense: 'mit '\r\n---\r\n", {}, ("on", "mit", None)),
     ],
 )
 def test_languages_and_licence_are_the_teachers_unless_the_user_knows_better(tmp_path, card, given, expected):

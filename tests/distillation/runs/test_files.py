@@ -38,6 +38,14 @@ def test_a_file_is_replaced_only_by_a_complete_one(tmp_path):
         files.read_json(tmp_path / "absent.json")
 
 
+@pytest.mark.parametrize("below", ["model", "deep/model"])
+def test_nothing_is_written_below_a_file(tmp_path, below):
+    (tmp_path / "notes").write_text("kept")
+    with pytest.raises(UserError, match="below a file"), files.replacing(tmp_path / "notes" / below):
+        pass
+    assert (tmp_path / "notes").read_text() == "kept"
+
+
 @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
 def test_a_folder_is_replaced_only_by_a_complete_one_that_others_may_read(tmp_path, umask, mode):
     """A file that is obsolete must not be left among the new ones. safetensors writes for the owner alone."""
