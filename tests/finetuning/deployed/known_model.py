@@ -1,5 +1,7 @@
 """A model that answers by a rule, in place of a network."""
 
+import copy
+
 import numpy as np
 from tokenizers import Tokenizer
 
@@ -11,6 +13,7 @@ class Known(Model):
     """`rule`: the tokens of an input -> its logits, one array or two, for as many places as there are tokens."""
 
     def __init__(self, tokenizer, head, rule, **config):
+        tokenizer = copy.deepcopy(tokenizer)  # other tests use it as it is
         compose_letters(tokenizer)
         bare = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         config = {"architectures": [f"BertFor{head}"], "vocab_size": len(tokenizer), "model_max_length": 24} | config
