@@ -79,8 +79,10 @@ def work(model: PreTrainedModel, batch_size: int, length: int) -> tuple[int, int
     Look-ups of embedding rows are not counted.
     """
     ids = torch.zeros(batch_size, length, dtype=torch.long, device=model.device)
+    padding, model.config.pad_token_id = model.config.pad_token_id, None  # else some look for it in the ids
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(input_ids=ids)
+    model.config.pad_token_id = padding
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     multiplied = {id(module.weight) for module in model.modules() if isinstance(module, nn.Linear)}
     read = [weight.numel() for weight in model.parameters() if id(weight) not in tables or id(weight) in multiplied]

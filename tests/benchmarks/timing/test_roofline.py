@@ -2,7 +2,15 @@
 
 import pytest
 import torch
-from transformers import BertConfig, BertForMaskedLM, BertModel, DistilBertConfig, DistilBertModel
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertModel,
+    DebertaV2Config,
+    DebertaV2Model,
+    DistilBertConfig,
+    DistilBertModel,
+)
 
 from benchmarks.timing.roofline import Machine, measure_machine, work
 
@@ -30,6 +38,16 @@ def test_work_by_hand(tied):
     assert work(bert, 3 * BATCH, LENGTH) == (3 * (PROJECTIONS + MAPS), WEIGHTS)
     bias = 0 if tied else TOKENS  # one that nothing adds
     assert work(masked_lm, BATCH, LENGTH) == (PROJECTIONS + MAPS + HEAD, WEIGHTS + HEAD_WEIGHTS + bias)
+
+
+def test_work_of_a_model_that_looks_for_padding():
+    """DeBERTa looks for it in the ids where it gets no mask, and on `meta` there are none."""
+    shape = dict(vocab_size=50, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    with torch.device("meta"):
+        model = DebertaV2Model(DebertaV2Config(**shape))
+    flops, weights = work(model, batch_size=1, length=4)
+    products = 2 * 4 * (4 * 8 * 8 + 2 * 8 * 16) + 2 * (2 * 4 * 4 * 8)
+    assert (flops, weights) == (products, model.num_parameters() - 50 * 8 - 512 * 8)
 
 
 def test_the_slower_road_is_the_bound():
