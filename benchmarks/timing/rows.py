@@ -54,7 +54,11 @@ def _facts(system: System, row: Row) -> Row:
     model = system.skeleton(row["head"])
     if row["sequence_length"] > (positions := position_count(model)):
         raise UserError(f"`sequence_lengths` {row['sequence_length']} exceeds its {positions} positions")
-    flops, weights = work(model, row["batch_size"], row["sequence_length"])
+    try:
+        flops, weights = work(model, row["batch_size"], row["sequence_length"])
+    except Exception as error:  # RemBERT asks for values, which a skeleton lacks
+        name, why = type(model).__name__, one_line(error)
+        raise UserError(f"the work of a {name} cannot be counted ({why}): leave this model out") from None
     known = {"parameters": model.num_parameters(), "vocabulary": model.config.vocab_size}
     return known | {"flops": flops, "weights": weights}
 

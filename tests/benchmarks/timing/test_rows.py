@@ -2,13 +2,14 @@
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from benchmarks.backends.registry import BACKENDS, Backend
-from benchmarks.timing import rows
+from benchmarks.timing import SHAPES, rows
 from benchmarks.timing.rows import in_process, time_calls
 
 
@@ -31,6 +32,16 @@ def test_a_process_of_its_own():
 )
 def test_a_process_that_fails(function, argument, message):
     assert in_process(function, argument) == {"error": message}
+
+
+def test_a_model_whose_work_cannot_be_counted_is_a_row_with_an_error(monkeypatch):
+    """RemBERT, which asks for values that a skeleton lacks, ended the whole table."""
+    monkeypatch.setattr(rows, "work", lambda *_: fail(RuntimeError("Tensor.item() cannot be called on meta tensors")))
+    choices = dict(
+        models=[SHAPES / "tiny-5k.yaml"], heads=["encoder"], backends=["torch"], batch_sizes=[1], sequence_lengths=[8]
+    )
+    (row,) = rows.plan(SimpleNamespace(**choices, device="cpu"))
+    assert "meta tensors" in row["error"]
 
 
 def test_the_median_of_enough_calls(monkeypatch):
