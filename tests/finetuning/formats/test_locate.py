@@ -77,7 +77,7 @@ def test_files_are_found_plain_or_packed(tmp_path):
         find(tmp_path, {"train": "a.txt", "test": "c.txt"})
 
 
-PACKED = gzip.compress("слово\n".encode() * 1000)
+PACKED = gzip.compress("слово\n".encode() * 1000, mtime=0)
 TEXT = "\ufeffраз\r\n\ufeffдва\rтри\n"  # offsets count CR and LF as two, and U+FEFF inside as one
 
 
@@ -85,7 +85,7 @@ TEXT = "\ufeffраз\r\n\ufeffдва\rтри\n"  # offsets count CR and LF as tw
     ("name", "content", "message"),
     [
         ("a.txt", TEXT.encode(), None),
-        ("a.txt.gz", gzip.compress(TEXT.encode()), None),
+        ("a.txt.gz", gzip.compress(TEXT.encode(), mtime=0), None),
         ("a.txt", "раз\nдва\n".encode() + "три\n".encode("cp1251"), r"a\.txt:3: not valid UTF-8"),
         ("a.txt.gz", PACKED[:-20], r"a\.txt\.gz cannot be read .*; fetch the file again"),
         ("a.txt.gz", PACKED[:20] + b"\xff" * 20 + PACKED[40:], r"a\.txt\.gz cannot be read"),
