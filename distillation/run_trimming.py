@@ -58,18 +58,21 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, load, count, trim, measure, save."""
     arguments, data_args = parse_recipe(TrimmingArguments, DataArguments, argv=argv)
     check_output(arguments.output_dir)
-    # Heavy imports only where the arguments are right.
+    from distillation.demo.resolve import resolve_demo  # heavy imports only where the arguments are right
     from distillation.models.loading import counts_from_padding, position_count, save_pretrained
     from distillation.models.vocabulary_rows import keep_rows, load_trimmable
     from distillation.runs.files import write_json
-    from distillation.text.reading import load_lines
-    from distillation.vocabularies.trimming import Trimmer, batches_of
+    from distillation.text.reading import load_lines, refuse_streaming
+    from distillation.text.sampling import load_split
+    from distillation.vocabularies.trimming import Trimmer
     from distillation.vocabularies.wordpiece import sample_texts
 
-    lines, held_out = corpus(data_args)
+    refuse_streaming(data_args, "to count tokens: leave it out")
+    resolve_demo(data_args)
+    lines, held_out = load_split(data_args)
     model, tokenizer = load_trimmable(arguments.model_name_or_path, "model_name_or_path")
     trimmer = Trimmer(tokenizer)
-    counts = trimmer.count(batches_of(sample_texts(lines)))
+    counts = trimmer.count(sample_texts(lines))
     check_language(counts, tokenizer, data_args.max_unknown)
     texts = load_lines(data_args, arguments.keep_file, None)["text"][:] if arguments.keep_file else ()
     required = trimmer.required(counts, texts)
@@ -90,20 +93,6 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
         draw(figures, Path(arguments.output_dir, PICTURE))
     print(f"saved to {arguments.output_dir}")
     return figures
-
-
-def corpus(data_args: DataArguments) -> "tuple[Dataset, Dataset]":
-    """Lines to count, and held-out lines."""
-    from distillation.demo.resolve import resolve_demo
-    from distillation.text.reading import load_lines, refuse_streaming
-    from distillation.text.sampling import split_validation
-
-    refuse_streaming(data_args, "to count tokens: leave it out")
-    resolve_demo(data_args)
-    lines = load_lines(data_args, data_args.train_file, data_args.dataset_name)
-    if data_args.validation_file:
-        return lines, load_lines(data_args, data_args.validation_file, None)
-    return split_validation(lines, data_args.validation_lines)
 
 
 def check_language(counts: "np.ndarray", tokenizer: "PreTrainedTokenizerBase", max_unknown: float) -> None:

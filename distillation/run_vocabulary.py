@@ -36,19 +36,15 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     from distillation.demo.resolve import resolve_demo  # heavy imports only where the arguments are right
     from distillation.models.loading import load_tokenizer, save_tokenizer
     from distillation.runs.files import markdown_table, write_json
-    from distillation.text.reading import load_lines, refuse_streaming
-    from distillation.text.sampling import split_validation
+    from distillation.text.reading import refuse_streaming
+    from distillation.text.sampling import load_split
     from distillation.vocabularies.wordpiece import measure, sample_texts, train_tokenizer
 
     refuse_streaming(data_args, "to train a vocabulary: leave it out")
     name = arguments.teacher_name_or_path
     teacher = load_tokenizer(name, "teacher_name_or_path") if name else None
     resolve_demo(data_args)
-    lines = load_lines(data_args, data_args.train_file, data_args.dataset_name)
-    if data_args.validation_file:
-        held_out = load_lines(data_args, data_args.validation_file, None)
-    else:
-        lines, held_out = split_validation(lines, data_args.validation_lines)
+    lines, held_out = load_split(data_args)
     tokenizer = train_tokenizer(sample_texts(lines), arguments.vocab_size, arguments.max_positions)
 
     figures = {"student": measure(tokenizer, held_out["text"][:])}

@@ -33,8 +33,7 @@ from transformers import PreTrainedTokenizerBase
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
 from distillation.corpus.cutting import cut_lines
-from distillation.text.reading import load_lines
-from distillation.text.sampling import SAMPLE, evenly_spaced, split_validation, without_repeats
+from distillation.text.sampling import SAMPLE, evenly_spaced, load_split, without_repeats
 from distillation.vocabularies import token_alignment
 from distillation.vocabularies.mapping import VocabularyMap
 
@@ -63,12 +62,9 @@ def load_corpus(arguments: DataArguments, encoder: "Encoder") -> Corpus:
     Raises UserError for a missing or unreadable file, no usable line, too many unknown tokens, or texts in which
     teacher and student have nothing to compare.
     """
-    lines = load_lines(arguments, arguments.train_file, arguments.dataset_name)
+    lines, validation_lines = load_split(arguments)
     if arguments.validation_file:
-        validation_lines = load_lines(arguments, arguments.validation_file, None)
         lines = without_repeats(lines, validation_lines)
-    else:
-        lines, validation_lines = split_validation(lines, arguments.validation_lines)
     train = tokenize(lines, encoder, arguments.preprocessing_num_workers)
     validation = tokenize(validation_lines, encoder)
     check_examples(train, encoder, arguments.max_unknown)

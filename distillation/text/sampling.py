@@ -5,11 +5,21 @@ import logging
 from datasets import Dataset
 from datasets.fingerprint import Hasher
 
+from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
+from distillation.text.reading import load_lines
 
 logger = logging.getLogger(__name__)
 
 SAMPLE = 100_000  # lines or examples that represent a corpus
+
+
+def load_split(arguments: DataArguments) -> tuple[Dataset, Dataset]:
+    """The lines of the corpus, and held-out lines: those of `validation_file`, or some of the corpus."""
+    lines = load_lines(arguments, arguments.train_file, arguments.dataset_name)
+    if arguments.validation_file:
+        return lines, load_lines(arguments, arguments.validation_file, None)
+    return split_validation(lines, arguments.validation_lines)
 
 
 def split_validation(lines: Dataset, validation_lines: int) -> tuple[Dataset, Dataset]:

@@ -7,8 +7,9 @@ with the merge the two tokens that it joins.
 """
 
 import copy
+import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from transformers import PreTrainedTokenizerBase
 from distillation.config.errors import UserError
 
 KINDS = ("WordPiece", "BPE", "Unigram")
+BATCH = 1000  # texts that are encoded at once
 MARKS = "▁Ġ"  # stand for a space before a word
 
 
@@ -40,11 +42,11 @@ class Trimmer:
             made = self.numbers[left + right.removeprefix(self.model["continuing_subword_prefix"] or "")]
             self.parts.setdefault(made, set()).update((self.numbers[left], self.numbers[right]))
 
-    def count(self, batches: Iterable[Sequence[str]]) -> np.ndarray:
-        """How often each token (largest number + 1,) occurs in batches of texts."""
-        counts = np.zeros(max(self.numbers.values()) + 1, dtype=np.int64)
-        for batch in batches:
-            encoded = self.backend.encode_batch_fast(list(batch), add_special_tokens=False)
+    def count(self, texts: Iterable[str]) -> np.ndarray:
+        """How often each token (largest number + 1,) occurs in the texts."""
+        counts, texts = np.zeros(max(self.numbers.values()) + 1, dtype=np.int64), iter(texts)
+        while batch := list(itertools.islice(texts, BATCH)):
+            encoded = self.backend.encode_batch_fast(batch, add_special_tokens=False)
             counts += np.bincount([number for one in encoded for number in one.ids], minlength=len(counts))
         return counts
 
@@ -128,17 +130,6 @@ class Trimmer:
         """A token without the marks of the start and the end of a word."""
         prefix, suffix = (self.model.get(name) or "" for name in ("continuing_subword_prefix", "end_of_word_suffix"))
         return token.removeprefix(prefix).removesuffix(suffix).lstrip(MARKS)
-
-
-def batches_of(texts: Iterable[str], size: int = 1000) -> Iterator[list[str]]:
-    """Lists of `size` texts."""
-    batch: list[str] = []
-    for text in texts:
-        batch.append(text)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    yield batch
 
 
 def _is_byte(token: str) -> bool:

@@ -1,11 +1,10 @@
 """Texts with the character spans of their entities, as labelling tools export them in JSON lines."""
 
 import logging
-import re
 from collections.abc import Iterable
 from typing import Any
 
-from finetuning.formats.values import Wrong, collect, value
+from finetuning.formats.values import Wrong, collect, value, without_halves
 from finetuning.tasks.bio_spans import encode, spans_of_words, words_of
 
 NAMES = ("spans", "entities", "label", "labels")  # what tools call the spans
@@ -27,7 +26,7 @@ def rows(name: str, raws: Iterable[tuple[str, Any]], text_column: str, spans_col
 
     def make(raw: Any) -> list[dict]:
         nonlocal dropped, lacking
-        text = re.sub("[\ud800-\udfff]", "\ufffd", value(raw, text_column, str))  # no offset moves
+        text = without_halves(value(raw, text_column, str))[0]
         lacking += raw.keys().isdisjoint(names)
         found = next((raw[one] for one in names if raw.get(one) is not None), [])
         if not isinstance(found, list):

@@ -17,6 +17,11 @@ class Wrong(Exception):
     """What is wrong with one row; `collect` adds where the row stands."""
 
 
+def without_halves(text: str) -> tuple[str, int]:
+    """The text with U+FFFD for each half of a surrogate pair, such as a cut emoji, and how many. No offset moves."""
+    return re.subn("[\ud800-\udfff]", "\ufffd", text)
+
+
 def parse(place: str | Path, content: str) -> Any:
     """The values of a JSON text. Half of a surrogate pair, such as a cut emoji, becomes U+FFFD: no offset moves.
 
@@ -24,7 +29,7 @@ def parse(place: str | Path, content: str) -> Any:
     """
     try:
         values = json.loads(content)
-        mended, count = re.subn("[\ud800-\udfff]", "\ufffd", json.dumps(values, ensure_ascii=False))
+        mended, count = without_halves(json.dumps(values, ensure_ascii=False))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{place}: broken JSON ({one_line(error)}); mend it or fetch the file again") from None
     if count:

@@ -2,7 +2,6 @@
 
 import functools
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from distillation.config.command_line import key
 from distillation.config.errors import UserError
 from finetuning.formats import table
 from finetuning.formats.locate import Source, from_hub
+from finetuning.formats.values import without_halves
 
 if TYPE_CHECKING:
     from finetuning.tasks.classification import TextClassification
@@ -148,7 +148,7 @@ def cell_text(place: str, cells: Mapping[str, Any], column: str) -> str:
     if cell is None or cell != cell:
         return ""
     text = str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell).strip()
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)  # half of a pair, such as a cut emoji, is no character
+    return without_halves(text)[0]
 
 
 def counted(rows: Sequence[Mapping[str, Any]], name: str) -> Counter:

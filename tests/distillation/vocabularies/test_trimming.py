@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerFast
 
 from distillation.config.errors import UserError
 from distillation.models.loading import load_tokenizer, save_tokenizer
-from distillation.vocabularies.trimming import Trimmer, batches_of
+from distillation.vocabularies import trimming
+from distillation.vocabularies.trimming import Trimmer
 from tests.texts import demo_lines
 
 KINDS = ("tokenizer", "byte_tokenizer", "unigram_tokenizer")
@@ -26,7 +27,7 @@ def trimmer(request):
 
 def trimmed(trimmer, share, lines):
     """Numbers that stay of the tokenizer, and the tokenizer of them; share: of those that need not."""
-    counts = trimmer.count([lines])
+    counts = trimmer.count(lines)
     required = trimmer.required(counts)
     size = len(required) + int(share * (len(trimmer.numbers) - len(required)))
     kept = trimmer.choose(counts, required, size)
@@ -80,9 +81,10 @@ def test_all_bytes_stay_where_the_normaliser_makes_them(byte_tokenizer):
     assert len(smaller.tokenize("日")) == 3
 
 
-def test_most_frequent_tokens_stay_and_those_that_are_named(tokenizer):
+def test_most_frequent_tokens_stay_and_those_that_are_named(tokenizer, monkeypatch):
     trimmer = Trimmer(tokenizer)
-    counts = trimmer.count(batches_of(TEXTS, 7))
+    monkeypatch.setattr(trimming, "BATCH", 7)
+    counts = trimmer.count(TEXTS)
     assert counts.sum() == sum(len(tokenizer.tokenize(text)) for text in TEXTS)
     rare = min((n for t, n in trimmer.numbers.items() if len(t) > 4 and t[0] not in "[#"), key=lambda n: counts[n])
     required = trimmer.required(counts, [tokenizer.convert_ids_to_tokens(rare)])
