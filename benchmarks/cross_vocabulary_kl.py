@@ -95,8 +95,8 @@ def ways(vocabulary: "RandomMap", positions: int, device: "torch.device") -> dic
     groups = vocabulary.frequent_groups(positions, generator)
     rows = logits(sum(k * count for k, count in groups), vocabulary.student_size).requires_grad_()
     for name, given, at in (("pieces", student, [(1, positions)]), ("ordered", rows, groups)):
-        own = CandidateKL(vocabulary, None, "reduce", name, temperature=TEMPERATURE, device=device)
-        calls[name] = gradient(own, given, teacher, at)
+        own = CandidateKL(vocabulary, None, "reduce", name, device=device)
+        calls[name] = gradient(own, given, teacher, at, TEMPERATURE)
     return calls
 
 

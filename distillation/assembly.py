@@ -123,7 +123,6 @@ def live_targets(
         objective.alignment,
         objective.vocabulary_map or "ordered",
         objective.reduce_pooling or "mean",
-        objective.temperature,
         training_args.device,
         dtype,
     )

@@ -157,7 +157,7 @@ class ObjectiveArguments(Weights):
     @property
     def needs_teacher(self) -> bool:
         """Whether any term compares with the teacher; without, this is plain masked-LM training."""
-        return self.needs("predictions", "states", "maps")
+        return any(TERMS[term].needs != "labels" for term in self.terms)
 
     @property
     def alignment_in_use(self) -> str:

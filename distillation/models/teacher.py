@@ -43,7 +43,7 @@ class HeadStates:
         """The sum of the KL over positions; `groups` as in `CandidateKL`."""
         if loss is not kl_loss:
             raise NotImplementedError(f"{loss.__name__} across vocabularies or from a cache")
-        return self.kl(student, self.values, groups)
+        return self.kl(student, self.values, groups, temperature)
 
 
 @dataclass

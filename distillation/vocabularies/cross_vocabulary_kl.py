@@ -39,7 +39,6 @@ class CandidateKL:
         alignment: str = "match",
         vocabulary_map: str = "ordered",
         reduce_pooling: str = "mean",
-        temperature: float = 1.0,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ):
@@ -47,7 +46,7 @@ class CandidateKL:
         projection: the teacher's, from states to its vocabulary; None where it gives logits in their place.
         dtype: of the teacher's logits.
         """
-        self.projection, self.temperature = projection, temperature
+        self.projection = projection
         self.how = vocabulary_map if alignment == "reduce" else "shared"  # with `match` a position has one piece
         self.pool = torch.sum if reduce_pooling == "sum" else torch.mean
         make_rows = partial(teacher_rows, projection=projection, device=device, dtype=dtype)
@@ -57,7 +56,13 @@ class CandidateKL:
         else:
             self.candidates = candidates_by_pieces(vocabulary, self.how, make_rows, device)
 
-    def __call__(self, student_logits: Tensor, teacher_states: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:
+    def __call__(
+        self,
+        student_logits: Tensor,
+        teacher_states: Tensor,
+        groups: Sequence[tuple[int, int]],
+        temperature: float = 1.0,
+    ) -> Tensor:
         """The sum over positions of T^2 KL(softmax(teacher / T) || softmax(student / T)) over the candidates.
 
         student_logits: (rows, student vocabulary), the rows of a position one after the other; teacher_states:
@@ -72,7 +77,7 @@ class CandidateKL:
             rows = part.to(exact)
             if self.how == "ordered":
                 values = rows.reshape(count, -1)
-                total = total + ChunkedCandidateKL.apply(values, states, self.candidates[k], self.temperature)
+                total = total + ChunkedCandidateKL.apply(values, states, self.candidates[k], temperature)
             else:
                 # For the other maps the normaliser of the logits is the same for all candidates, and drops out.
                 rows = rows.log_softmax(-1) if self.how == "pieces" else rows
@@ -80,7 +85,7 @@ class CandidateKL:
         if not pooled:
             return total
         values = torch.cat(pooled) if len(pooled) > 1 else pooled[0]
-        return total + ChunkedCandidateKL.apply(values, teacher_states, self.candidates[0], self.temperature)
+        return total + ChunkedCandidateKL.apply(values, teacher_states, self.candidates[0], temperature)
 
     @torch.no_grad()
     def candidate_probability(self, teacher_states: Tensor, groups: Sequence[tuple[int, int]]) -> Tensor:

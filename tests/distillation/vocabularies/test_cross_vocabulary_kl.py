@@ -100,11 +100,11 @@ def test_value_and_gradient_are_those_of_the_definition(choice, chunk, temperatu
     ks = [k for k, count in groups for _ in range(count)]
     share = sum(row.softmax(-1)[candidate_ids(choice, k)].sum().item() for k, row in zip(ks, teacher, strict=True))
     for layer, given in ((projection, states), (None, teacher)):  # the rows needed, or all logits
-        term = made(choice, layer, dtype, temperature=temperature)
-        assert term(logits, given, groups).dtype == dtype
-        actual, scaled = value_and_gradient(3 * term(logits, given, groups), logits)
+        term, at = made(choice, layer, dtype), (groups, temperature)
+        assert term(logits, given, *at).dtype == dtype
+        actual, scaled = value_and_gradient(3 * term(logits, given, *at), logits)
         assert actual == pytest.approx(3 * expected, rel=tolerance)
-        assert term(logits.detach(), given, groups).item() == pytest.approx(expected, rel=tolerance)
+        assert term(logits.detach(), given, *at).item() == pytest.approx(expected, rel=tolerance)
         torch.testing.assert_close(scaled / 3, gradient, rtol=tolerance, atol=tolerance)
         assert term.candidate_probability(given, groups).item() == pytest.approx(share, rel=1e-5)
         assert 0 < share < POSITIONS
@@ -132,7 +132,7 @@ def test_states_of_one_vocabulary_give_plain_kl():
     student, states, projection = torch.randn(1, 20, requires_grad=True), torch.randn(1, 6), nn.Linear(6, 20)
     before, copied = student.detach().clone(), states.clone()
     expected = value_and_gradient(kl_loss(student, projection(states).detach(), 2.0), student)
-    total = CandidateKL(None, projection, "same", temperature=2.0)(student, states, ((1, 1),))
+    total = CandidateKL(None, projection, "same")(student, states, ((1, 1),), 2.0)
     torch.testing.assert_close(value_and_gradient(total, student), expected, rtol=1e-5, atol=1e-6)
     assert torch.equal(student, before) and torch.equal(states, copied)
 
@@ -146,7 +146,7 @@ def test_one_vocabulary_is_plain_kl(choice):
     logits, teacher = torch.randn(9, known.student_size, requires_grad=True), torch.randn(9, known.teacher_size)
     ids = known.shared_teacher_ids
     expected = value_and_gradient(kl_loss(logits[:, ids], teacher[:, ids], temperature, reduction="sum"), logits)
-    total = made(choice, None, known=known, temperature=temperature)(logits, teacher, ((1, 9),))
+    total = made(choice, None, known=known)(logits, teacher, ((1, 9),), temperature)
     torch.testing.assert_close(value_and_gradient(total, logits), expected, rtol=1e-5, atol=1e-6)
 
 
@@ -172,7 +172,7 @@ def test_extreme_logits(choice):
     far = 60.0 if choice[1:] == ("pieces_logsumexp", "sum") else 200.0  # a sum of exponentials spans 600 in all
     sure[:, 5], sure[:, 8] = far, -far
     exact, teacher = sure.double().requires_grad_(), projection(states).detach().double()
-    total = made(choice, projection, temperature=2.0)(sure.requires_grad_(), states, groups)
+    total = made(choice, projection)(sure.requires_grad_(), states, groups, 2.0)
     actual, gradient = value_and_gradient(total, sure)
     expected, wanted = value_and_gradient(reference(choice, exact, teacher, groups, 2.0), exact)
     assert actual == pytest.approx(expected, rel=1e-5) and torch.isfinite(gradient).all()
@@ -190,11 +190,11 @@ def test_other_devices_and_bf16_agree_with_fp32(choice, device, dtype, tolerance
         pytest.skip("needs a GPU")
     monkeypatch.setattr(vocabulary_kl, "GPU_CHUNK", 4)
     logits, states, projection, groups = inputs(choice)
-    expected, wanted = value_and_gradient(made(choice, projection, temperature=2.0)(logits, states, groups), logits)
+    expected, wanted = value_and_gradient(made(choice, projection)(logits, states, groups, 2.0), logits)
     moved = logits.detach().to(device).requires_grad_()
-    term = made(choice, projection.to(device), dtype, temperature=2.0, device=device)
+    term = made(choice, projection.to(device), dtype, device=device)
     with torch.autocast(device, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
-        total = term(moved.to(dtype), states.to(device, dtype), groups)
+        total = term(moved.to(dtype), states.to(device, dtype), groups, 2.0)
     actual, gradient = value_and_gradient(total, moved)
     assert total.dtype == torch.float32 and actual == pytest.approx(expected, rel=tolerance)
     assert (gradient.cpu() - wanted).norm() < tolerance * wanted.norm()
@@ -212,8 +212,8 @@ def test_tokens_with_one_spelling_compete_as_one(choice, temperature, tokenizer,
     teacher = 3 * torch.randn(4, known.teacher_size, generator=torch.Generator().manual_seed(0)).double()
     merged = torch.zeros(4, known.student_size, dtype=torch.double).index_add(1, student_ids, teacher[:, ids].exp())
     student = merged.log().clamp(min=-1e4).requires_grad_()
-    kl = made(choice, None, torch.double, known, temperature=temperature)
-    total, gradient = value_and_gradient(kl(student, teacher, ((1, 4),)), student)
+    kl = made(choice, None, torch.double, known)
+    total, gradient = value_and_gradient(kl(student, teacher, ((1, 4),), temperature), student)
     assert total == pytest.approx(0, abs=1e-9) and gradient.abs().max() < 1e-9
     share = (teacher[:, ids].logsumexp(-1) - teacher.logsumexp(-1)).exp().sum().item()
     assert kl.candidate_probability(teacher, ((1, 4),)).item() == pytest.approx(share, 1e-5)
