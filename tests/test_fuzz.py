@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz import guard
-from tests.fuzz.cases import people
+from tests.fuzz.cases import FILES, people
 from tests.fuzz.checkpoints import Payload
 from tests.fuzz.entries import ENTRIES
 from tests.fuzz.guard import FAILED, REFUSED, SURVIVED, TOKEN
@@ -36,6 +36,7 @@ def test_every_script_takes_part():
     scripts = [path for stage in ("distillation", "finetuning", "benchmarks") for path in (ROOT / stage).glob("*.py")]
     scripts = [path for path in scripts if 'if __name__ == "__main__":' in path.read_text("utf-8")]
     assert {f"{path.parent.name}.{path.stem}" for path in scripts} == {entry.name for entry in ENTRIES}
+    assert {folder for _, folder in filter(None, (entry.folder for entry in ENTRIES))} <= FILES.keys()
 
 
 @pytest.fixture

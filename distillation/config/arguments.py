@@ -10,6 +10,8 @@ from distillation.config.terms import TERMS
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
+COMPRESSED = {".gz": "gzip", ".zst": "zstd"}  # endings, and what both `pyarrow` and the shell call them
+
 
 @dataclass
 class ModelArguments:
@@ -44,7 +46,9 @@ class DataArguments:
     """The corpus and how it is cut into examples."""
 
     train_file: str | None = key(
-        None, "Corpus: a .txt .jsonl .csv .parquet (or .gz, .zst) file, folder, glob, or `demo`.", path="corpus"
+        None,
+        f"Corpus: a .txt .jsonl .csv .parquet (or {', '.join(COMPRESSED)}) file, folder, glob, or `demo`.",
+        path="corpus",
     )
     validation_file: str | None = key(None, "Held-out text; by default lines of the corpus.", path="corpus")
     dataset_name: str | None = key(None, "Hub id of a data set, instead of `train_file`.")

@@ -21,12 +21,12 @@ import charset_normalizer
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from distillation.config.arguments import COMPRESSED
 from distillation.config.errors import LocalError, UserError, one_line
 
 logger = logging.getLogger(__name__)
 
 FORMATS = {".txt": "text", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
-COMPRESSED = {".gz": "gzip", ".zst": "zstd"}  # endings, and what `pyarrow` calls them
 LOST = "\ufffd"  # stands for a row whose text cannot be read
 HEAD = 2**20  # bytes at its start that tell the encoding of a file
 JUDGED = 10_000  # JSON lines that are searched for the column
@@ -175,7 +175,7 @@ def check_encoding(file: str, head: bytes) -> None:
     In such a file most characters beyond ASCII are not valid UTF-8; UTF-16 is full of NUL.
     """
     text = head.decode("utf-8", "replace")
-    unpack = {".gz": "gzip -dc", ".zst": "zstd -dc"}.get(packing(file), "cat")
+    unpack = f"{COMPRESSED[packing(file)]} -dc" if packing(file) else "cat"
     convert = f"convert it, `{unpack} {shlex.quote(file)} | iconv -f {{}} -t {{}} > NEW-FILE`"
     if wrong := _encoded_twice(text[: 2**16].splitlines()):
         raise UserError(

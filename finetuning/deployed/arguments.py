@@ -4,6 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 
+from distillation.config.arguments import COMPRESSED
 from distillation.config.command_line import REQUIRED, check_output_file, key
 from distillation.config.errors import UserError
 from finetuning.deployed.answer_file import FORMATS
@@ -15,7 +16,8 @@ class PredictArguments:
 
     model_name_or_path: str = key(REQUIRED, "Exported folder, checkpoint, or Hub id.", path="source")
     input: str = key(
-        REQUIRED, "File: .csv .tsv .jsonl .parquet .txt, perhaps .gz or .zst. `-`: lines of texts or JSON."
+        REQUIRED,
+        f"File: .csv .tsv .jsonl .parquet .txt, perhaps {' or '.join(COMPRESSED)}. `-`: lines of texts or JSON.",
     )
     output: str = key(REQUIRED, f"File: {' '.join(FORMATS)}.")
     text_column: str = key("text", "The texts; for a model of questions the questions.")

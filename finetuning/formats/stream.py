@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from distillation.config.arguments import COMPRESSED
 from distillation.config.errors import UserError
 from distillation.text.files import (
-    COMPRESSED,
     HEAD,
     check_encoding,
     explain_read_errors,

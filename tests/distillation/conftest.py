@@ -16,7 +16,7 @@ from distillation.config.arguments import (
     ObjectiveArguments,
 )
 
-FOUR_TERMS = dict(weight_kl=2.0, weight_mlm=1.0, weight_cosine=1.0, weight_attention=100.0, weight_hidden_mse=0.5)
+ALL_TERMS = dict(weight_kl=2.0, weight_mlm=1.0, weight_cosine=1.0, weight_attention=100.0, weight_hidden_mse=0.5)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def make_trainer(tmp_path, teacher_folder, student_vocabulary, corpus_file):
         folder="run", model=None, objective=None, masking=None, alignment="same", cache=None, data=None, **training
     ):
         torch.manual_seed(0)
-        terms = FOUR_TERMS if objective is None else {"weight_attention": 0, **objective}
+        terms = ALL_TERMS if objective is None else {"weight_attention": 0, **objective}
         objective = ObjectiveArguments(alignment=alignment, **terms)
         other = dict(student_vocabulary=str(student_vocabulary), student_initialisation="random")
         shape = {**(other if alignment != "same" else {}), **(model or {})}

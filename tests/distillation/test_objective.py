@@ -104,12 +104,12 @@ def test_all_terms_across_vocabularies_by_loops(alignment):
     batch = {"teacher_index": index, "groups": ((1, 1), (2, 1)), "unlabelled": 2, **comparing(compared)}
     batch["labels"] = torch.tensor([-100, -100, 2, 3])
     vocabulary_kl = mock.Mock(return_value=torch.tensor(7.0))
-    objective = ObjectiveArguments(alignment=alignment, weight_hidden_mse=1.0)
+    objective = ObjectiveArguments(alignment=alignment, weight_hidden_mse=1.0, temperature=3.0)
     sums = distillation_terms(student, targets_of(teacher, objective, 2, vocabulary_kl), batch, objective)
 
-    ((logits, states, groups), _) = vocabulary_kl.call_args
+    ((logits, states, groups, temperature), _) = vocabulary_kl.call_args
     assert sums["kl"].item() == 7 and torch.equal(logits, student.logits[:3])
-    assert states is teacher.logits and groups == batch["groups"]
+    assert states is teacher.logits and groups == batch["groups"] and temperature == 3.0
     mlm = -sum(student.logits[i].log_softmax(-1)[label].item() for i, label in ((2, 2), (3, 3)))
     assert sums["mlm"].item() == pytest.approx(mlm, rel=1e-5)
     cosine = mse = attention = 0.0
