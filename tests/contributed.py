@@ -1,5 +1,7 @@
 """The examples of CONTRIBUTING.md at work: `test_contributing.py` runs this in a copy of the project that has them."""
 
+import gzip
+
 import pytest
 
 from distillation import run
@@ -7,6 +9,7 @@ from distillation.config.errors import UserError
 from distillation.config.terms import TERMS
 from distillation.runs.files import read_json
 from finetuning import run_rucola
+from finetuning.formats.locate import DEMO_FOLDER
 from finetuning.sets import make_task, rucola
 
 COMMON = ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--max_steps", "8"]
@@ -29,12 +32,10 @@ def test_huber_learns(teacher_folder, corpus_file, tmp_path):
 
 
 @pytest.fixture
-def rucola_folder(tmp_path, corpus_lines):
-    """Half of the sentences have their words in alphabetical order."""
-    rows = enumerate(line.split(" ") for line in corpus_lines[:104])
-    lines = [f'{n},"{" ".join(words if n % 2 else sorted(words))}",{n % 2}\n' for n, words in rows]
-    for name, part in (("train", lines[:80]), ("dev", lines[80:])):
-        (tmp_path / f"in_domain_{name}.csv").write_text("id,sentence,acceptable\n" + "".join(part), encoding="utf-8")
+def rucola_folder(tmp_path):
+    """The demo data, unpacked."""
+    for path in (DEMO_FOLDER / "rucola").iterdir():
+        (tmp_path / path.stem).write_bytes(gzip.decompress(path.read_bytes()))
     return tmp_path
 
 
@@ -46,7 +47,7 @@ def test_rucola_is_scored(rucola_folder, teacher_folder, tmp_path):
     assert results["task"] == "rucola" and results["steps"] == 8 and results["examples"]["test"] == 24
     assert results["recipe"]["early_stopping_patience"] == 3 and make_task("rucola").labels == rucola.LABELS
     lines = (tmp_path / "out" / "test_predictions.csv").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == '"id","acceptable"' and len(lines) == 25 and lines[1].startswith('"80","')
+    assert lines[0] == '"id","acceptable"' and len(lines) == 25 and lines[1].startswith('"112","')
 
 
 def test_rucola_refuses_a_wrong_label_by_its_line(rucola_folder):

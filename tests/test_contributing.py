@@ -1,5 +1,6 @@
 """The examples of CONTRIBUTING.md are complete: put into a copy of the project, they do what it says."""
 
+import gzip
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"^`(\S+)`:\n```\w+\n(.*?)^```", PAGE, flags=re.S | re.M))
 CHANGES = "".join(re.findall(r"^```diff\n(.*?)^```", PAGE, flags=re.S | re.M))
 RECIPE = "distillation/recipes/four-layers.yaml"
+FUZZED = "test_every_script_takes_part"
 
 
 def follow(folder):
@@ -36,13 +38,19 @@ def follow(folder):
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """The project with all examples in it."""
+def project(tmp_path_factory, corpus_lines):
+    """The project with all examples in it, and demo data in which half of the sentences are in alphabetical order."""
     folder = tmp_path_factory.mktemp("copy")
     for name in ("distillation", "finetuning", "benchmarks", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
     follow(folder)
+    demo, rows = folder / "finetuning" / "demo" / "rucola", enumerate(line.split(" ") for line in corpus_lines[:136])
+    lines = [f'{n},"{" ".join(words if n % 2 else sorted(words))}",{n % 2}\n' for n, words in rows]
+    demo.mkdir()
+    for name, part in (("train", lines[:112]), ("dev", lines[112:])):
+        text = "id,sentence,acceptable\n" + "".join(part)
+        (demo / f"in_domain_{name}.csv.gz").write_bytes(gzip.compress(text.encode()))
     return folder
 
 
@@ -50,7 +58,17 @@ def project(tmp_path_factory):
 def passed(project):
     """A function that asserts that a test passes there, of `contributed.py` or one that finds an example by itself."""
     files = ["contributed.py", "test_imports.py", "distillation/test_losses.py", "distillation/test_recipes.py"]
-    words = [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider", "-k", "huber or rucola or four-layers"]
+    files += ["finetuning/sets/test_registry.py", "test_fuzz.py"]
+    words = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-rA",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        f"huber or rucola or four-layers or {FUZZED}",
+    ]
     words += [f"tests/{name}" for name in files]
     report = subprocess.run(words, cwd=project, capture_output=True, text=True).stdout
 
@@ -90,6 +108,8 @@ def test_the_recipe_runs(project, passed, teacher_folder, corpus_file, tmp_path)
         "distillation/test_losses.py::test_what_is_masked_does_not_matter[huber_loss]",
         "contributed.py::test_rucola_is_scored",
         "contributed.py::test_rucola_refuses_a_wrong_label_by_its_line",
+        "finetuning/sets/test_registry.py::test_a_set_of_the_demo[rucola]",
+        f"test_fuzz.py::{FUZZED}",
         "test_imports.py::test_direction[finetuning/sets/rucola.py]",
     ],
 )
