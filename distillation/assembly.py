@@ -30,7 +30,13 @@ from distillation.evaluation import evaluate_masked_lm, held_out_examples
 from distillation.hub.publishing import check_push, publish
 from distillation.models.loading import load_masked_lm, load_tokenizer
 from distillation.models.mlm_head import vocabulary_projection
-from distillation.models.shapes import build_student, load_student_tokenizer, load_teacher, teacher_config
+from distillation.models.shapes import (
+    build_student,
+    load_student,
+    load_student_tokenizer,
+    load_teacher,
+    teacher_config,
+)
 from distillation.models.student import Projections, Student
 from distillation.models.teacher import LiveTargets
 from distillation.objective import compared_layers
@@ -81,11 +87,14 @@ def build_run(
         )
     teacher, teacher_tokenizer = load_teacher(model_args, objective, data_args.max_length)
     tokenizer, vocabulary = load_student_tokenizer(model_args, objective, teacher_tokenizer)
-    student = build_student(model_args, objective, teacher, tokenizer, vocabulary)
+    if model_args.student_initialisation == "same_shape":
+        student = load_student(model_args, objective, teacher, tokenizer, data_args.max_length)
+    else:
+        student = build_student(model_args, objective, teacher, tokenizer, vocabulary)
     tokenizers = [tokenizer] if vocabulary is None else [tokenizer, teacher_tokenizer]
     reads = (masking_args.masking_unit, data_args.max_length, objective.alignment_in_use, vocabulary)
     corpus, examples = _load(data_args, training_args, Encoder(tokenizers, *reads))
-    cached, layers = cache_args.teacher_cache is not None and objective.needs_teacher, student.config.n_layers
+    cached, layers = cache_args.teacher_cache is not None and objective.needs_teacher, student.config.num_hidden_layers
     seed = SEED if cached else training_args.seed
     collators = make_collators(tokenizers, vocabulary, masking_args, objective, corpus.sample, seed)
     teacher.to(training_args.device)
@@ -98,7 +107,8 @@ def build_run(
             cache = open_cache(cache_args, *made_of, may_create=training_args.process_index == 0)
         targets = CachedTargets(cache, targets, corpus, collators, training_args.eval_batch_size)
         corpus, collators = targets.corpus, targets.collators
-    projections = Projections(compared_layers(objective, layers), student.config.dim, teacher.config.hidden_size)
+    widths = student.config.hidden_size, teacher.config.hidden_size
+    projections = Projections(compared_layers(objective, layers), *widths)
     parts = dict(targets=targets, objective=objective, corpus=corpus, collators=collators, tokenizer=tokenizer)
     trainer = DistillationTrainer(Student(student, projections), training_args, **parts)
     return Run("student", trainer, tokenizers, examples, teacher)

@@ -21,15 +21,16 @@ class ModelArguments:
     student_vocabulary: str | None = key(
         None, "Tokenizer: folder, Hub id, `demo`; by default the teacher's.", path="source"
     )
-    student_layers: int = key(6, "Transformer layers of the student.", least=1)
+    student_layers: int | None = key(None, "Transformer layers; by default half of the teacher's.", least=1)
     student_hidden_size: int | None = key(None, "Width of the student; by default the teacher's.", least=1)
     student_attention_heads: int | None = key(None, "Its attention heads; by default the teacher's.", least=1)
     student_intermediate_size: int | None = key(
         None, "Its feed-forward width; by default the teacher's, or 4 x width.", least=1
     )
-    student_initialisation: Literal["average", "select", "embeddings", "random"] = key(
+    student_initialisation: Literal["average", "select", "embeddings", "random", "same_shape"] = key(
         "average",
-        "First weights: mean or last of each group of teacher layers, teacher's embeddings alone, or random.",
+        "First weights: mean or last of each group of teacher layers, teacher's embeddings alone, or random; "
+        "`same_shape`: the model in `student_vocabulary`, in its own shape.",
     )
     init_projection: Literal["crop", "pca"] | None = key(
         None,
@@ -39,6 +40,21 @@ class ModelArguments:
 
     def __post_init__(self):
         check_values(self)
+        if self.student_initialisation == "same_shape":
+            if self.student_vocabulary is None:
+                raise UserError("`student_initialisation: same_shape` is a model: name it as `student_vocabulary`")
+            given = [name for name in OF_NEW_STUDENTS if getattr(self, name) is not None]
+            if given:
+                raise UserError(f"`student_initialisation: same_shape` gives the shape: leave `{given[0]}` out")
+
+
+OF_NEW_STUDENTS = (
+    "student_layers",
+    "student_hidden_size",
+    "student_attention_heads",
+    "student_intermediate_size",
+    "init_projection",
+)
 
 
 @dataclass

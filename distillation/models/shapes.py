@@ -31,16 +31,38 @@ def load_teacher(
     if name is None:
         raise UserError("`teacher_name_or_path` is missing: name the masked LM to learn from")
     tokenizer = loading.load_tokenizer(name, key)
-    attention = "eager" if objective.needs("maps") else None  # other implementations return no maps
-    teacher = loading.load_masked_lm(name, key, attention).requires_grad_(False)
-    loading.check_rows(tokenizer, teacher, name, key)
-    positions = loading.position_count(teacher)
+    return _load(name, key, tokenizer, objective, max_length).requires_grad_(False), tokenizer
+
+
+def load_student(
+    arguments: ModelArguments,
+    objective: ObjectiveArguments,
+    teacher: PreTrainedModel,
+    tokenizer: Tokenizer,
+    max_length: int,
+) -> PreTrainedModel:
+    """The model in `student_vocabulary` as the student, as `student_initialisation: same_shape` asks for.
+
+    Raises UserError as `load_teacher` does, and for a shape that the objective cannot compare with the teacher's.
+    """
+    student = _load(arguments.student_vocabulary, "student_vocabulary", tokenizer, objective, max_length)
+    _check_student(student.config, arguments, objective, teacher.config)
+    return student
+
+
+def _load(
+    name: str, key: str, tokenizer: Tokenizer, objective: ObjectiveArguments, max_length: int
+) -> PreTrainedModel:
+    """A masked LM that gives the outputs that the objective needs, for texts of `max_length`."""
+    model = loading.load_masked_lm(name, key, with_maps=objective.needs("maps"))
+    loading.check_rows(tokenizer, model, name, key)
+    positions = loading.position_count(model)
     if max_length > positions:
-        raise UserError(f"`max_length` {max_length} exceeds the {positions} positions of the teacher; lower it")
+        raise UserError(f"`max_length` {max_length} exceeds the {positions} positions of `{key}`; lower it")
     sample = dict(tokenizer(SAMPLE[0], return_tensors="pt", truncation=True, max_length=max_length))
-    with loading.explain_load_errors(key, name, "cannot be run as a teacher"):
-        Runner(teacher).check(sample, objective.needs("maps"), objective.needs("states"))
-    return teacher, tokenizer
+    with loading.explain_load_errors(key, name, "cannot be compared with another model"):
+        Runner(model).check(sample, objective.needs("maps"), objective.needs("states"))
+    return model
 
 
 def teacher_config(
@@ -77,7 +99,7 @@ def student_config(
     return DistilBertConfig(
         vocab_size=vocabulary_size,
         max_position_embeddings=positions,
-        n_layers=arguments.student_layers,
+        n_layers=arguments.student_layers or max(teacher.num_hidden_layers // 2, 1),
         n_heads=heads,
         dim=width,
         hidden_dim=inner,
@@ -111,17 +133,18 @@ def build_student(
 
 
 def _check_student(
-    student: DistilBertConfig, arguments: ModelArguments, objective: ObjectiveArguments, teacher: PreTrainedConfig
+    student: PreTrainedConfig, arguments: ModelArguments, objective: ObjectiveArguments, teacher: PreTrainedConfig
 ) -> None:
     """Raise UserError for a student that cannot be compared with this teacher, or cannot start from its layers."""
-    if objective.needs("maps") and student.n_heads != teacher.num_attention_heads:
+    heads, layers = student.num_attention_heads, student.num_hidden_layers
+    if objective.needs("maps") and heads != teacher.num_attention_heads:
         raise UserError(
-            f"`weight_attention` compares maps head by head, but `student_attention_heads` is {student.n_heads} and "
+            f"`weight_attention` compares maps head by head, but `student_attention_heads` is {heads} and "
             f"the teacher has {teacher.num_attention_heads}: make them equal, or set `weight_attention: 0`"
         )
     if objective.uses_groups or arguments.student_initialisation in ("average", "select"):
         try:
-            layer_groups(teacher.num_hidden_layers, student.n_layers)
+            layer_groups(teacher.num_hidden_layers, layers)
         except ValueError as error:
             raise UserError(
                 f"`student_layers`: {error}; choose a divisor, or terms and `student_initialisation` without groups "

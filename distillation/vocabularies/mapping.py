@@ -19,7 +19,7 @@ from distillation.runs.files import replacing
 Entry = tuple[str, bool]  # surface text, and whether it starts a word
 # Of a text: ids (n,), and spans (n, 2) of the characters where tokens start and end, without space around them.
 Tokens = tuple[Tensor, Tensor]
-FORMAT = 3  # of a saved map; raise it to make saved ones stale
+FORMAT = 4  # of a saved map; raise it to make saved ones stale
 ROLES = ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
 
 
@@ -28,11 +28,11 @@ class VocabularyMap:
 
     A token that both have is spelt by itself. Tokens without a text of their own (`[unused1]`, a lone word marker,
     bytes that are no complete character, special tokens) and those with a character unknown to the student have no
-    spelling. Special tokens are paired by role.
+    spelling. They are paired by role or, as in a trimmed vocabulary, by name.
 
     * `mapped_teacher_ids` (mapped,): teacher tokens that have a spelling, ascending;
     * `shared_teacher_ids`, `shared_student_ids` (shared,): identical tokens, in one order;
-    * `special_ids`: pairs (student id, teacher id) of special tokens with one role;
+    * `special_ids`: pairs (student id, teacher id) of tokens without a text that have one role, or one name;
     * `pieces` (teacher vocabulary, student vocabulary): sparse, how often each piece is in each spelling;
     * `starts_word` (teacher vocabulary,): whether a token starts a word, by the student's rules;
     * `first_with_spelling` (teacher vocabulary,): the first token with the same spelling, mostly the token itself.
@@ -44,12 +44,16 @@ class VocabularyMap:
         """Maps two fast tokenizers. Raises ValueError if the tokens of one do not show where words start."""
         student, teacher = _entries(student_tokenizer), _entries(teacher_tokenizer)
         self.student_size, self.teacher_size = len(student), len(teacher)
-        by_role: dict[int, int] = {}
+        paired: dict[int, int] = {}  # of teacher tokens without a text
         for role in ROLES:
             ids = [getattr(t, f"{role}_token_id", None) for t in (student_tokenizer, teacher_tokenizer)]
             if None not in ids:
-                by_role.setdefault(ids[1], ids[0])
-        self.special_ids = [(student_id, teacher_id) for teacher_id, student_id in by_role.items()]
+                paired.setdefault(ids[1], ids[0])
+        names = teacher_tokenizer.get_vocab()
+        for name, student_id in student_tokenizer.get_vocab().items():
+            if name in names and student[student_id] is None and teacher[names[name]] is None:
+                paired.setdefault(names[name], student_id)
+        self.special_ids = [(student_id, teacher_id) for teacher_id, student_id in paired.items()]
         self.surfaces = [entry and entry[0] for entry in teacher]
         marks, teacher_marks = (_marks(t, student + teacher) for t in (student_tokenizer, teacher_tokenizer))
         # A mark (punctuation, an ideograph) always starts a word for WordPiece, with or without a space before it.
@@ -61,7 +65,7 @@ class VocabularyMap:
         unknown = student_tokenizer.mask_token_id if unknown is None else unknown
         spell = _speller(student, marks)
         spellings = [spell(e[0], start) if e else None for e in teacher for start in (False, True)]
-        pieces = [tokens or [by_role.get(number // 2, unknown)] for number, tokens in enumerate(spellings)]
+        pieces = [tokens or [paired.get(number // 2, unknown)] for number, tokens in enumerate(spellings)]
         self._pieces = torch.tensor([piece for tokens in pieces for piece in tokens])
         self.sizes = torch.tensor([len(tokens) for tokens in pieces])  # (2 x teacher vocabulary,)
         self._starts = self.sizes.cumsum(0) - self.sizes

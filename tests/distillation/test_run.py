@@ -111,7 +111,8 @@ def test_a_vocabulary(corpus_file, teacher_folder, tmp_path, capsys):
 
 
 def test_a_trimmed_teacher(corpus_file, teacher_folder, tmp_path, capsys):
-    """Loads like any checkpoint; its figures stand beside those of the teacher, which reads 64 tokens at once."""
+    """Loads like any checkpoint; its figures stand beside those of the teacher, which reads 64 tokens at once. It goes
+    on as a student, from those figures."""
     (tmp_path / "held_out.txt").write_text(
         "\n".join([" ".join(demo_lines(400)[k::20]) for k in range(20)]), encoding="utf-8"
     )
@@ -128,3 +129,10 @@ def test_a_trimmed_teacher(corpus_file, teacher_folder, tmp_path, capsys):
     assert f"{figures['250 tokens']['parameters']:,}" in capsys.readouterr().out
     model = AutoModelForMaskedLM.from_pretrained(tmp_path / "small")
     assert len(AutoTokenizer.from_pretrained(tmp_path / "small")) == model.config.vocab_size == 200
+    argv = [*argv[2:4], *argv[6:8], *COMMON, "--teacher_name_or_path", str(teacher_folder), "--masking_unit", "word"]
+    argv += ["--student_vocabulary", str(tmp_path / "small"), "--student_initialisation", "same_shape"]
+    argv += ["--max_length", "64"]
+    run.main([*argv, "--alignment", "match", "--max_steps", "1", "--output_dir", str(tmp_path / "healed")])
+    results = read_json(tmp_path / "healed" / "all_results.json")
+    assert results["student_before_heldout_loss"] == pytest.approx(figures["200 tokens"]["loss"], rel=1e-5)
+    assert type(AutoModelForMaskedLM.from_pretrained(tmp_path / "healed")) is type(model)

@@ -5,7 +5,7 @@ import torch
 
 from distillation.config.arguments import ModelArguments, ObjectiveArguments
 from distillation.config.errors import UserError
-from distillation.models.shapes import build_student, load_student_tokenizer, load_teacher
+from distillation.models.shapes import build_student, load_student, load_student_tokenizer, load_teacher
 from distillation.vocabularies.wordpiece import build_tokenizer
 
 FOUR_TERMS, NO_MAPS = ObjectiveArguments(), ObjectiveArguments(weight_attention=0)
@@ -52,6 +52,32 @@ def test_the_student_trains_without_attention_dropout_and_has_it_in_its_config(t
         student = build(teacher, objective)
         assert student.config._attn_implementation == attention and student.config.attention_dropout == 0.1
         assert all(layer.attention.dropout.p == dropout for layer in student.distilbert.transformer.layer)
+
+
+def test_a_student_of_the_same_shape_is_the_model_itself(teacher, teacher_folder):
+    """In its own architecture, trainable, and without dropout in the maps that are compared."""
+    arguments = ModelArguments(student_initialisation="same_shape", student_vocabulary=str(teacher_folder))
+    student = load_student(arguments, FOUR_TERMS, *teacher, 32)
+    for name, weight in teacher[0].state_dict().items():
+        assert torch.equal(weight, student.state_dict()[name])
+    assert all(p.requires_grad for p in student.parameters())
+    assert student.config._attn_implementation == "eager" and student.config.attention_probs_dropout_prob == 0.1
+    assert all(layer.attention.self.dropout.p == 0 for layer in student.bert.encoder.layer)
+    assert all(layer.output.dropout.p == 0.1 for layer in student.bert.encoder.layer)
+    with pytest.raises(UserError, match="`max_length` 65 exceeds the 64 positions of `student_vocabulary`"):
+        load_student(arguments, FOUR_TERMS, *teacher, 65)
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({}, "name it as `student_vocabulary`"),
+        (dict(student_vocabulary="a", student_layers=2), "leave `student_layers`"),
+    ],
+)
+def test_a_student_of_the_same_shape_has_no_other(keys, message):
+    with pytest.raises(UserError, match=message):
+        ModelArguments(student_initialisation="same_shape", **keys)
 
 
 def test_shapes_follow_the_recipe(teacher):

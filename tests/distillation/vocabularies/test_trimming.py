@@ -5,14 +5,17 @@ import random
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from distillation.config.errors import UserError
+from distillation.models.initialisation import translate
 from distillation.models.loading import load_tokenizer, save_tokenizer
 from distillation.vocabularies import trimming
+from distillation.vocabularies.mapping import VocabularyMap
 from distillation.vocabularies.trimming import Trimmer
 from tests.texts import demo_lines
 
@@ -48,6 +51,14 @@ def test_a_text_of_kept_tokens_is_cut_as_before(kind, share, seed, data, request
     alike = [[kept[number] for number in new] == old for old, new in zip(before, after, strict=True)]
     assert all(same for same, old in zip(alike, before, strict=True) if stays.issuperset(old))
     assert any(stays.issuperset(old) for old in before) or share < 1
+
+
+def test_a_student_takes_the_rows_of_the_tokens_that_stay(trimmer):
+    """Of all of them, also of parts of a letter, of a lone word marker, and of special tokens."""
+    kept, smaller = trimmed(trimmer, 0.5, TEXTS)
+    rows = torch.randn(len(trimmer.tokenizer), 3)
+    taken, known = translate(rows, VocabularyMap(smaller, trimmer.tokenizer))
+    assert known.all() and torch.equal(taken, rows[torch.tensor(kept)])
 
 
 def test_the_alphabet_of_the_corpus_stays(trimmer):
