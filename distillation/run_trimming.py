@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     check_output(arguments.output_dir)
     from distillation.demo.resolve import resolve_demo  # heavy imports only where the arguments are right
     from distillation.models.loading import counts_from_padding, position_count, save_pretrained
-    from distillation.models.vocabulary_rows import keep_rows, load_trimmable
+    from distillation.models.vocabulary_rows import copy_modules, keep_rows, load_trimmable
     from distillation.runs.files import write_json
     from distillation.text.reading import load_lines, refuse_streaming
     from distillation.text.sampling import load_split
@@ -86,6 +86,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
         variants[f"{len(kept):,} tokens"] = keep_rows(model, kept), trimmer.trim(kept)
     trimmed = variants[f"{len(chosen):,} tokens"]
     save_pretrained(*trimmed, arguments.output_dir)
+    copy_modules(arguments.model_name_or_path, arguments.output_dir)
     figures = measure(variants, held_out, min(data_args.max_length, position_count(model)))
     write_json(Path(arguments.output_dir, RESULTS), figures)
     print(table(figures))
