@@ -27,6 +27,9 @@ class ModelArguments:
     student_intermediate_size: int | None = key(
         None, "Its feed-forward width; by default the teacher's, or 4 x width.", least=1
     )
+    student_dropout: float | None = key(
+        None, "Dropout while it is distilled; by default that of its config, 0.1 for a new student."
+    )
     student_initialisation: Literal["average", "select", "embeddings", "random", "same_shape"] = key(
         "average",
         "First weights: mean or last of each group of teacher layers, teacher's embeddings alone, or random; "
@@ -40,6 +43,8 @@ class ModelArguments:
 
     def __post_init__(self):
         check_values(self)
+        if self.student_dropout is not None and not 0 <= self.student_dropout < 1:
+            raise UserError(f"`student_dropout` must be in [0, 1), got {self.student_dropout:g}")
         if self.student_initialisation == "same_shape":
             if self.student_vocabulary is None:
                 raise UserError("`student_initialisation: same_shape` is a model: name it as `student_vocabulary`")

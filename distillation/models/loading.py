@@ -20,6 +20,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.utils import logging as transformers_logging
 
 from distillation.config.errors import UserError, one_line
+from distillation.models.student import set_dropout
 from distillation.models.tokenizer_file import as_in_file, fill_gaps
 from distillation.runs.files import follow_umask, read_json, write_json
 from distillation.vocabularies.mapping import unreadable, vocabulary_size
@@ -29,7 +30,6 @@ logger = logging.getLogger(__name__)
 PROBE = "Ёлка"  # shows whether a tokenizer lower-cases or strips accents
 PLACEHOLDERS = 5  # special tokens, all that transformers has if a folder has no vocabulary
 MOST_UNREADABLE = 0.01  # share of a vocabulary that its own normaliser may change
-ATTENTION_DROPOUT = ("attention_dropout", "attention_probs_dropout_prob")  # names in configs
 BUFFERS = ("position_ids", "inv_freq")  # constants, which old checkpoints hold
 
 
@@ -59,24 +59,21 @@ def load_config(name_or_path: str, key: str) -> PreTrainedConfig:
         return config
 
 
-def load_masked_lm(name_or_path: str, key: str, with_maps: bool = False) -> PreTrainedModel:
-    """A masked LM with a trained head, ready to evaluate.
+def load_masked_lm(
+    name_or_path: str, key: str, with_maps: bool = False, dropout: float | None = None
+) -> PreTrainedModel:
+    """A masked LM with a trained head, ready to evaluate. It returns attention maps if it is `with_maps`.
 
-    with_maps: it returns attention maps, and trains without dropout in them, because transformers returns maps after
-    dropout. Its config keeps that dropout.
+    dropout: see `student.set_dropout`.
     """
     config = load_config(name_or_path, key)
     # BART and T5 are in the mapping as well, but they generate text instead of filling it in.
     if type(config) not in AutoModelForMaskedLM._model_mapping or config.is_encoder_decoder:
         raise UserError(f"`{key}` {name_or_path!r} is not a masked language model; give one, such as a BERT")
-    if not with_maps:
-        return load_trained(AutoModelForMaskedLM, name_or_path, key, config=config)
-    dropout = {name: getattr(config, name) for name in ATTENTION_DROPOUT if hasattr(config, name)}
-    for name in dropout:
-        setattr(config, name, 0.0)
-    model = load_trained(AutoModelForMaskedLM, name_or_path, key, config=config, attn_implementation="eager")
-    for name, value in dropout.items():
-        setattr(model.config, name, value)
+    before = set_dropout(config, dropout, with_maps)
+    attention = "eager" if with_maps else None  # other implementations return no maps
+    model = load_trained(AutoModelForMaskedLM, name_or_path, key, config=config, attn_implementation=attention)
+    model.config.update(before)
     return model
 
 

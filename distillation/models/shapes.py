@@ -12,6 +12,7 @@ from distillation.models import loading
 from distillation.models.initialisation import activation, initialise, intermediate_size
 from distillation.models.layer_groups import layer_groups
 from distillation.models.mlm_head import Runner
+from distillation.models.student import set_dropout
 from distillation.models.tokenizer_file import SAMPLE
 from distillation.vocabularies.mapping import VocabularyMap, normalised
 
@@ -45,16 +46,22 @@ def load_student(
 
     Raises UserError as `load_teacher` does, and for a shape that the objective cannot compare with the teacher's.
     """
-    student = _load(arguments.student_vocabulary, "student_vocabulary", tokenizer, objective, max_length)
+    name, dropout = arguments.student_vocabulary, arguments.student_dropout
+    student = _load(name, "student_vocabulary", tokenizer, objective, max_length, dropout)
     _check_student(student.config, arguments, objective, teacher.config)
     return student
 
 
 def _load(
-    name: str, key: str, tokenizer: Tokenizer, objective: ObjectiveArguments, max_length: int
+    name: str,
+    key: str,
+    tokenizer: Tokenizer,
+    objective: ObjectiveArguments,
+    max_length: int,
+    dropout: float | None = None,
 ) -> PreTrainedModel:
     """A masked LM that gives the outputs that the objective needs, for texts of `max_length`."""
-    model = loading.load_masked_lm(name, key, with_maps=objective.needs("maps"))
+    model = loading.load_masked_lm(name, key, objective.needs("maps"), dropout)
     loading.check_rows(tokenizer, model, name, key)
     positions = loading.position_count(model)
     if max_length > positions:
@@ -117,17 +124,16 @@ def build_student(
 ) -> PreTrainedModel:
     """A DistilBERT student with its first weights. `vocabulary` maps the teacher's tokens to another tokenizer's.
 
-    Its config has the published attention dropout. If attention maps are compared it trains without, because
-    transformers returns maps after dropout. Raises UserError for shapes that contradict each other or the objective.
+    Its config has the published dropout, whatever it is distilled with (`set_dropout`). Raises UserError for
+    shapes that contradict each other or the objective.
     """
     size = vocabulary.student_size if vocabulary else len(teacher.get_input_embeddings().weight)
     config = student_config(arguments, teacher.config, size, loading.position_count(teacher), tokenizer.pad_token_id)
     _check_student(config, arguments, objective, teacher.config)
     config._attn_implementation = "eager" if objective.needs("maps") else "sdpa"
-    dropout = config.attention_dropout
-    config.attention_dropout = 0.0 if objective.needs("maps") else dropout
+    before = set_dropout(config, arguments.student_dropout, objective.needs("maps"))
     student = DistilBertForMaskedLM(config)
-    student.config.attention_dropout = dropout
+    student.config.update(before)
     initialise(student, teacher, arguments.student_initialisation, arguments.init_projection, vocabulary)
     return student
 

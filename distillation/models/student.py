@@ -8,6 +8,9 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from distillation.models.mlm_head import Outputs, Runner
 
+HIDDEN_DROPOUT = ("dropout", "hidden_dropout_prob", "embedding_dropout", "mlp_dropout")
+ATTENTION_DROPOUT = ("attention_dropout", "attention_probs_dropout_prob")  # names in configs
+
 
 class Projections(nn.ModuleDict):
     """One learned linear map for each student layer that is compared with a teacher of another width."""
@@ -53,3 +56,16 @@ class Student(nn.Module):
         if attentions:
             outputs.attentions = tuple(maps[-rows:] for maps in outputs.attentions)
         return outputs
+
+
+def set_dropout(config: PreTrainedConfig, rate: float | None, with_maps: bool) -> dict[str, float]:
+    """Set the dropout that a model of this config is made with, and return the values before, for its own config.
+
+    rate: of hidden states and attention; None leaves it. with_maps: no dropout of attention, because transformers
+    returns maps after dropout: the term would compare noise.
+    """
+    rates = {} if rate is None else dict.fromkeys(HIDDEN_DROPOUT + ATTENTION_DROPOUT, rate)
+    rates |= dict.fromkeys(ATTENTION_DROPOUT, 0.0) if with_maps else {}
+    before = {name: getattr(config, name) for name in rates if hasattr(config, name)}
+    config.update({name: rates[name] for name in before})
+    return before

@@ -52,6 +52,9 @@ def test_the_student_trains_without_attention_dropout_and_has_it_in_its_config(t
         student = build(teacher, objective)
         assert student.config._attn_implementation == attention and student.config.attention_dropout == 0.1
         assert all(layer.attention.dropout.p == dropout for layer in student.distilbert.transformer.layer)
+    student = build(teacher, NO_MAPS, student_dropout=0.25)
+    rates = {module.p for module in student.modules() if isinstance(module, torch.nn.Dropout)}
+    assert rates == {0.25} and (student.config.dropout, student.config.attention_dropout) == (0.1, 0.1)
 
 
 def test_a_student_of_the_same_shape_is_the_model_itself(teacher, teacher_folder):
