@@ -145,7 +145,8 @@ PEOPLE = {
         student_vocabulary={good}/latin alignment=match masking_unit=word | label_smoothing_factor=0.1
         student_layers=7 | student_attention_heads=5 | load_best_model_at_end=true | config=absent.yaml
         streaming=true max_steps | streaming=true teacher_cache={here}/output-cache | teacher_cache={good}/teacher
-        push_to_hub=true | seed=-1 | weight_kl=-1 | resume_from_checkpoint={here}/checkpoint-1
+        student_initialisation=same_shape | student_vocabulary={good}/vocabulary student_initialisation=same_shape
+        student_dropout=1 | push_to_hub=true | seed=-1 | weight_kl=-1 | resume_from_checkpoint={here}/checkpoint-1
     """,
     "distillation.run_teacher": "attention_heads=3 | vocab_size=100000 | student_layers=2",
     "distillation.run_vocabulary": "output_dir={good}/corpus.txt | vocab_size=30",
