@@ -24,23 +24,26 @@ from distillation.config.arguments import (
 )
 from distillation.config.errors import UserError
 from distillation.corpus.examples import Corpus, Encoder, load_corpus
-from distillation.corpus.masking import make_collators
+from distillation.corpus.masking import make_collators, token_counts
 from distillation.corpus.streaming import stream_corpus
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
 from distillation.hub.publishing import check_push, publish
 from distillation.models.loading import load_masked_lm, load_tokenizer
 from distillation.models.mlm_head import vocabulary_projection
+from distillation.models.sampled_softmax import LARGE, SampledSoftmax
 from distillation.models.shapes import (
     build_student,
     load_student,
     load_student_tokenizer,
     load_teacher,
+    load_to_continue,
     teacher_config,
 )
 from distillation.models.student import Projections, Student
 from distillation.models.teacher import LiveTargets
 from distillation.objective import compared_layers
 from distillation.runs.files import recipe_of
+from distillation.runs.new_weights import NewWeightsFirst
 from distillation.runs.resume import explain_write_errors, find_checkpoint, start_run
 from distillation.teacher_cache.storage import SEED, open_cache
 from distillation.teacher_cache.targets import CachedTargets
@@ -60,7 +63,8 @@ class Run:
     role: the name of the trained model in results and card, `student` or `teacher`.
     tokenizers: that of the trained model, and the teacher's if it has another.
     examples: the held-out examples for each tokenizer (`evaluation.py`).
-    teacher: the model that the student learns from; None where a teacher is trained from scratch.
+    teacher: the model that the student learns from; None where a teacher is trained.
+    from_scratch: whether a teacher has random weights at first: figures before training would say nothing.
     """
 
     role: str
@@ -68,6 +72,7 @@ class Run:
     tokenizers: list[PreTrainedTokenizerBase]
     examples: list[Dataset]
     teacher: PreTrainedModel | None = None
+    from_scratch: bool = False
 
 
 def build_run(
@@ -145,18 +150,33 @@ def build_teacher_run(
     masking_args: MaskingArguments,
     training_args: TrainingArguments,
 ) -> Run:
-    """The run that trains a teacher from scratch: a BERT with random weights, trained by MLM alone."""
+    """The run that trains a teacher by MLM alone: a BERT with random weights, or a checkpoint that goes on."""
     objective = ObjectiveArguments(weight_kl=0, weight_mlm=1, weight_cosine=0, weight_attention=0)
     check_best(training_args, objective)
-    with training_args.main_process_first():  # the others then read its lines from the cache, for the same tokenizer
-        tokenizer = _teacher_tokenizer(teacher_args, data_args)
+    source, new, options = teacher_args.model_name_or_path, [], {}
+    if source is not None:
+        model, tokenizer, new = load_to_continue(source, objective, data_args.max_length)
+        if training_args.ddp_find_unused_parameters is None:
+            training_args.ddp_find_unused_parameters = True  # LUKE has weights for entities
+    else:
+        with training_args.main_process_first():  # the others then read its lines from the cache
+            tokenizer = _teacher_tokenizer(teacher_args, data_args)
+        size, padding = vocabulary_size(tokenizer), tokenizer.pad_token_id
+        model = BertForMaskedLM(teacher_config(teacher_args, size, data_args.max_length, padding))
     encoder = Encoder([tokenizer], masking_args.masking_unit, data_args.max_length)
     corpus, examples = _load(data_args, training_args, encoder)
-    config = teacher_config(teacher_args, vocabulary_size(tokenizer), data_args.max_length, tokenizer.pad_token_id)
-    student = Student(BertForMaskedLM(config), Projections())
+    student = Student(model, Projections())
+    size = student.vocabulary_size
+    if size > LARGE:
+        options["sampled"] = SampledSoftmax(token_counts(corpus.sample, size), training_args.seed)
+    if new:
+        if size:
+            student.predict_counts(token_counts(corpus.sample, size), new)
+        options["callbacks"] = [NewWeightsFirst({f"model.{name}" for name in new})]
     collators = make_collators([tokenizer], None, masking_args, objective, corpus.sample, training_args.seed)
     parts = dict(targets=None, objective=objective, corpus=corpus, collators=collators, tokenizer=tokenizer)
-    return Run("teacher", DistillationTrainer(student, training_args, **parts), [tokenizer], examples)
+    trainer = DistillationTrainer(student, training_args, **parts, **options)
+    return Run("teacher", trainer, [tokenizer], examples, from_scratch=source is None)
 
 
 def _load(
@@ -191,7 +211,7 @@ def train_and_publish(
     set_seed(training_args.seed)
     run = build(*arguments, training_args)
     trainer = run.trainer
-    before = evaluate_before(run) if run.teacher is not None and trainer.is_world_process_zero() else {}
+    before = evaluate_before(run) if not run.from_scratch and trainer.is_world_process_zero() else {}
     sizes = {} if run.teacher is None else {"teacher_parameters": run.teacher.num_parameters()}
     run.teacher = None  # `CachedTargets` drops it too: its memory is freed
     start_run(training_args, recipe)
@@ -207,12 +227,16 @@ def train_and_publish(
 
 
 def evaluate_before(run: Run) -> dict[str, dict[str, float]]:
-    """The held-out figures of the teacher and of the student before its first step; warns of a useless teacher."""
+    """The held-out figures of the teacher that a student learns from, and of the trained model before its first step;
+    warns of a useless teacher."""
     batch_size = run.trainer.args.eval_batch_size
+    before = evaluate_masked_lm(run.trainer.model.model, run.tokenizers[0], run.examples[0], batch_size)
+    before = {f"{run.role}_before": before}
+    if run.teacher is None:
+        return before
     teacher = evaluate_masked_lm(run.teacher, run.tokenizers[-1], run.examples[-1], batch_size)
     chance = math.log(len(run.tokenizers[-1]))
     logger.info("teacher on held-out text: %.3f nats per hidden token (chance: %.3f)", teacher["loss"], chance)
     if teacher["loss"] > 0.95 * chance:
         logger.warning("this teacher predicts hardly better than chance: is it trained, and for this language?")
-    student = evaluate_masked_lm(run.trainer.model.model, run.tokenizers[0], run.examples[0], batch_size)
-    return {"teacher": teacher, "student_before": student}
+    return {"teacher": teacher, **before}

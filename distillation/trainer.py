@@ -12,7 +12,7 @@ from accelerate.utils import gather_object, send_to_device
 from datasets import Dataset
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import PreTrainedTokenizerBase, TrainingArguments
+from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainingArguments
 
 from distillation.config.arguments import ObjectiveArguments
 from distillation.config.terms import TERMS
@@ -20,9 +20,11 @@ from distillation.config.training import check_training
 from distillation.corpus.examples import Corpus, lengths
 from distillation.corpus.masking import COUNTS
 from distillation.models.mlm_head import Outputs
+from distillation.models.sampled_softmax import SampledSoftmax
 from distillation.models.student import Student
 from distillation.models.teacher import LiveTargets, Targets
 from distillation.objective import distillation_terms
+from distillation.runs.exact_trainer import NOT_COUNTED
 from distillation.student_trainer import StudentTrainer
 from distillation.teacher_cache.targets import CachedTargets
 
@@ -46,11 +48,13 @@ class DistillationTrainer(StudentTrainer):
         corpus: Corpus,
         collators: Sequence[Callable],
         tokenizer: PreTrainedTokenizerBase,
+        sampled: SampledSoftmax | None = None,
+        callbacks: Sequence[TrainerCallback] = (),
     ):
         """targets: the teacher's outputs, live or cached; None for masked-LM training without a teacher.
 
         corpus, collators: each for training and for evaluation; with `CachedTargets`, the `corpus` and `collators`
-        that it holds.
+        that it holds. sampled: draws candidates for a masked-LM loss that is the only term; None for all tokens.
 
         Raises UserError for training arguments that cannot be met, before anything is written.
         """
@@ -60,8 +64,8 @@ class DistillationTrainer(StudentTrainer):
             args.ddp_find_unused_parameters = not objective.needs("predictions", "labels")
         collator, self.eval_collator = collators
         data = dict(train_dataset=corpus.train, eval_dataset=corpus.validation, processing_class=tokenizer)
-        super().__init__(student, args, data_collator=collator, **data)
-        self.objective, self.targets = objective, targets
+        super().__init__(student, args, data_collator=collator, callbacks=callbacks, **data)
+        self.objective, self.targets, self.sampled = objective, targets, sampled
         # Made on the device now: a tensor made in a step would be copied there in every step.
         terms, device = objective.terms, args.device
         self._weights = torch.tensor([objective.weight(term) for term in terms], device=device)
@@ -85,14 +89,29 @@ class DistillationTrainer(StudentTrainer):
         return batch["counts"]
 
     def get_batch_samples(self, epoch_iterator: Iterator, *args: Any) -> tuple[list, Tensor]:
-        """Also count tokens and steps, and tell a stream how far it was read."""
+        """Also count tokens and steps, tell a stream how far it was read, and draw candidates."""
         batches, counts = super().get_batch_samples(epoch_iterator, *args)
         if self.streams:
             for batch in batches:
                 self.train_dataset.advance(batch.pop("position"))
         self._tokens += counts[COUNTS.index("read")]
         self._steps += bool(batches)
+        if self.sampled is not None and self.sampled.covers(self.state.global_step, self.state.max_steps):
+            self._sample(batches)
         return batches, counts
+
+    def _sample(self, batches: list[dict[str, Any]]) -> None:
+        """Draw the candidates of a step, and number the labels by them. They include the labels of all micro-batches
+        and ranks, so that the gradient does not depend on how the step is split."""
+        is_label = torch.zeros(len(self.sampled.probability), dtype=torch.int64, device=self.args.device)
+        for batch in batches:
+            if not batch.get(NOT_COUNTED):
+                is_label[batch["labels"]] = 1
+        ids, log_probability = self.sampled.draw(self.state.global_step, self.accelerator.reduce(is_label, "sum") > 0)
+        for batch in batches:
+            # A batch that is not counted may have a label that is no candidate.
+            labels = torch.searchsorted(ids, batch["labels"]).clamp(max=len(ids) - 1)
+            batch |= {"labels": labels, "candidates": (ids, log_probability)}
 
     def compute_loss(
         self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -116,7 +135,8 @@ class DistillationTrainer(StudentTrainer):
         hidden, attentions = self.objective.needs("states"), self.objective.needs("maps")
         with self.accelerator.autocast():  # neither an FSDP student nor the teacher enters it by itself
             targets = None if self.targets is None else self.targets(inputs)
-            student = model(inputs["student"], inputs["positions"], hidden, attentions, len(inputs["compared"]))
+            rows, candidates = len(inputs["compared"]), inputs.get("candidates")
+            student = model(inputs["student"], inputs["positions"], hidden, attentions, rows, candidates)
         return student, targets
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

@@ -278,7 +278,13 @@ def make_collators(
 
 def rarity_weights(examples: Dataset, vocabulary: int, exponent: float) -> np.ndarray:
     """Weights count ** -exponent of the tokens of a corpus (Lample and Conneau 2019 with exponent 0.7)."""
+    counts = token_counts(examples, vocabulary)
+    return np.maximum(counts, 1) ** -exponent
+
+
+def token_counts(examples: Dataset, vocabulary: int) -> np.ndarray:
+    """How often each token of a vocabulary occurs in examples."""
     counts = np.zeros(vocabulary)
     for batch in examples.select_columns("input_ids").with_format("arrow").iter(batch_size=10_000):
         counts += np.bincount(pc.list_flatten(batch["input_ids"]).to_numpy(), minlength=vocabulary)
-    return np.maximum(counts, 1) ** -exponent
+    return counts

@@ -20,7 +20,8 @@ THIS = "this model"
 FACTS = ("language", "license", "license_name", "license_link", "base_model")
 PARTS = ("validation", "test")
 # The models whose held-out figures `all_results.json` has, by the start of their keys.
-HELD_OUT = {"teacher": "teacher", "student_before": "this model before training", "student": THIS}
+BEFORE = "this model before training"
+HELD_OUT = {"teacher": "teacher", "student_before": BEFORE, "student": THIS}
 # Names of `METRICS` for the Hub.
 HELD_OUT_NAMES = ("nats per hidden token", "nats per hidden character", "hidden tokens", "hidden words")
 # The Hub's names of metrics; ours say more, as in `f1_macro`.
@@ -45,7 +46,7 @@ def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any],
         "title": title,
         "results": results,
         "task": task_name(results) if "task" in results else None,
-        "source": results["base_model"] or Path(results.get("model") or recipe.get("teacher_name_or_path") or "").name,
+        "source": results["base_model"] or Path(results.get("model") or base_model_of(recipe) or "").name,
         "is_random": recipe.get("random_weights") or recipe.get("student_initialisation") == "random",
         "is_distilled": distilled,
         "held_out": held_out and held_out_table(held_out),
@@ -68,6 +69,12 @@ def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any],
         raise ValueError(f"the card lacks something: {error}") from None
 
 
+def base_model_of(recipe: Mapping[str, Any]) -> str | None:
+    """The folder or Hub id of the model that a masked LM was made from: the teacher, or the checkpoint that went on
+    training; None for a teacher from scratch."""
+    return recipe.get("teacher_name_or_path") or recipe.get("model_name_or_path")
+
+
 def task_name(score: Mapping[str, Any]) -> str:
     """A task's name beside a score on it. It marks a score on demo data, which is no score on the benchmark."""
     return f"{score['task']} (demo data)" if score.get("demo") else score["task"]
@@ -86,8 +93,8 @@ def figure(values: Mapping[str, float], name: str) -> str:
 
 
 def _held_out(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """The held-out figures by model. Where no student has any, the teacher was trained from scratch: it is `THIS`."""
-    names = HELD_OUT if "student_heldout_loss" in results else {"teacher": THIS}
+    """The held-out figures by model. Where no student has any, a teacher was trained: it is `THIS`."""
+    names = HELD_OUT if "student_heldout_loss" in results else {"teacher_before": BEFORE, "teacher": THIS}
     return {
         title: {metric: results[f"{model}_heldout_{metric}"] for metric in METRICS}
         for model, title in names.items()

@@ -11,7 +11,7 @@ import yaml
 from huggingface_hub import hf_hub_download
 from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
-from distillation.hub.card import model_card
+from distillation.hub.card import base_model_of, model_card
 from distillation.hub.measured import read_measured
 from distillation.hub.push import push, reserve
 from distillation.runs import files
@@ -44,7 +44,7 @@ def publish(
     folder, training, data = Path(trainer.args.output_dir), trainer.args, recipe["dataset_name"]
     flat = {f"{model}_heldout_{name}": value for model, figures in held_out.items() for name, value in figures.items()}
     everything = {**results, **flat, "pipeline_tag": "fill-mask", "dataset": data if data and on_hub(data) else None}
-    everything |= card_facts(folder, recipe.get("teacher_name_or_path"), card_args) | {"recipe": recipe}
+    everything |= card_facts(folder, base_model_of(recipe), card_args) | {"recipe": recipe}
     trainer.save_state()
     files.write_json(folder / files.RESULTS, everything)
     save_card(folder, everything, training.hub_model_id)

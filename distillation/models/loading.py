@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import normalizers
 from torch import Tensor
 from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
@@ -21,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 
 from distillation.config.errors import UserError, one_line
 from distillation.models.student import set_dropout
-from distillation.models.tokenizer_file import as_in_file, fill_gaps
+from distillation.models.tokenizer_file import as_in_file, compose_letters, composes_letters, fill_gaps
 from distillation.runs.files import follow_umask, read_json, write_json
 from distillation.vocabularies.mapping import unreadable, vocabulary_size
 
@@ -66,15 +65,26 @@ def load_masked_lm(
 
     dropout: see `student.set_dropout`.
     """
+    config = _masked_lm_config(name_or_path, key)
+    before = set_dropout(config, dropout, with_maps)
+    options = dict(config=config, attn_implementation="eager" if with_maps else None)  # others return no maps
+    remedy = "give a checkpoint saved with its head, or train one by run_teacher.py with `model_name_or_path`"
+    model = load_trained(AutoModelForMaskedLM, name_or_path, key, remedy, **options)
+    model.config.update(before)
+    return model
+
+
+def load_to_continue(name_or_path: str, key: str) -> tuple[PreTrainedModel, list[str]]:
+    """A masked LM with a trained encoder, and the names of new weights: those of a head that its checkpoint lacks."""
+    return _load_encoder(AutoModelForMaskedLM, name_or_path, key, config=_masked_lm_config(name_or_path, key))
+
+
+def _masked_lm_config(name_or_path: str, key: str) -> PreTrainedConfig:
     config = load_config(name_or_path, key)
     # BART and T5 are in the mapping as well, but they generate text instead of filling it in.
     if type(config) not in AutoModelForMaskedLM._model_mapping or config.is_encoder_decoder:
         raise UserError(f"`{key}` {name_or_path!r} is not a masked language model; give one, such as a BERT")
-    before = set_dropout(config, dropout, with_maps)
-    attention = "eager" if with_maps else None  # other implementations return no maps
-    model = load_trained(AutoModelForMaskedLM, name_or_path, key, config=config, attn_implementation=attention)
-    model.config.update(before)
-    return model
+    return config
 
 
 def load_as_saved(name_or_path: str, key: str, heads: tuple[str, ...] = ("",), **options: Any) -> PreTrainedModel:
@@ -102,11 +112,19 @@ def load_with_head(
     if random_weights:
         with explain_load_errors(key, name_or_path):
             return model_class.from_config(config, dtype=torch.float32, trust_remote_code=False)
+    return _load_encoder(model_class, name_or_path, key, config=config)[0]
+
+
+def _load_encoder(
+    model_class: Any, name_or_path: str, key: str, config: PreTrainedConfig
+) -> tuple[PreTrainedModel, list[str]]:
+    """A model whose checkpoint holds a trained encoder, and the names of the weights of a new head."""
     model, absent = _load(model_class, name_or_path, key, config=config)
-    for name in absent:  # a pooler is new where the checkpoint was a masked LM
-        if name.startswith(f"{model.base_model_prefix}.") and ".pooler." not in name:
+    absent = [name for name in absent if ".pooler." not in name]  # new where the checkpoint was a masked LM
+    for name in absent:
+        if name.startswith(f"{model.base_model_prefix}."):
             raise UserError(f"`{key}` {name_or_path!r} lacks trained weights for {name}: give a complete checkpoint")
-    return model
+    return model, absent
 
 
 def load_trained(
@@ -202,18 +220,6 @@ def load_tokenizer_of(
     return tokenizer
 
 
-def compose_letters(tokenizer: Tokenizer) -> None:
-    """Let a tokenizer read decomposed letters (macOS, PDF) as composed ones. Offsets still count the text as it is."""
-    backend = tokenizer.backend_tokenizer
-    if not _composes_letters(tokenizer):
-        parts = [normalizers.NFC(), *filter(None, [backend.normalizer])]
-        backend.normalizer = normalizers.Sequence(parts)
-
-
-def _composes_letters(tokenizer: Tokenizer) -> bool:
-    return re.search("NFK?C", repr(tokenizer.backend_tokenizer.normalizer)) is not None
-
-
 def check_rows(tokenizer: Tokenizer, model: PreTrainedModel, name_or_path: str, key: str) -> None:
     """Raise UserError for a tokenizer with a token that its model has no embedding for; `key` named both."""
     embeddings = model.get_input_embeddings()
@@ -279,7 +285,7 @@ def save_tokenizer(tokenizer: Tokenizer, folder: str | Path, vocab_txt: bool = T
     config = read_json(path)
     # TokenizersBackend is the name in transformers 5; both know the old one. Of other classes transformers 5 takes the
     # vocabulary alone, and decomposed letters would be unknown again.
-    if config["tokenizer_class"] == "TokenizersBackend" or _composes_letters(tokenizer):
+    if config["tokenizer_class"] == "TokenizersBackend" or composes_letters(tokenizer):
         config["tokenizer_class"] = "PreTrainedTokenizerFast"
     if isinstance(config.get("extra_special_tokens"), list):  # a map in transformers 4; both know the old name
         config["additional_special_tokens"] = config.pop("extra_special_tokens")

@@ -3,6 +3,7 @@
 import logging
 
 import datasets
+import torch
 from transformers import BertConfig, DistilBertConfig, DistilBertForMaskedLM, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
@@ -62,6 +63,34 @@ def _load(
 ) -> PreTrainedModel:
     """A masked LM that gives the outputs that the objective needs, for texts of `max_length`."""
     model = loading.load_masked_lm(name, key, objective.needs("maps"), dropout)
+    _check_reads(model, tokenizer, objective, max_length, name, key)
+    return model
+
+
+def load_to_continue(
+    name: str, objective: ObjectiveArguments, max_length: int
+) -> tuple[PreTrainedModel, Tokenizer, list[str]]:
+    """A masked LM that goes on training, its tokenizer, and the names of its new weights: those of a head that its
+    checkpoint lacks. Raises UserError as `load_teacher` does, but for a head."""
+    key = "model_name_or_path"
+    tokenizer = loading.load_tokenizer(name, key)
+    model, absent = loading.load_to_continue(name, key)
+    weights = dict(model.named_parameters(remove_duplicate=False))  # a tied one has several names
+    new = [one for one, weight in model.named_parameters() if any(weight is weights.get(other) for other in absent)]
+    for one in new:
+        if one.endswith("bias"):
+            torch.nn.init.zeros_(weights[one])  # transformers leaves FNet's as the memory was
+    _check_reads(model, tokenizer, objective, max_length, name, key)
+    if new:
+        logger.info("%s has no trained masked-LM head: a new one is trained, alone at first", name)
+    return model, tokenizer, new
+
+
+def _check_reads(
+    model: PreTrainedModel, tokenizer: Tokenizer, objective: ObjectiveArguments, max_length: int, name: str, key: str
+) -> None:
+    """Raise UserError for a model that cannot read its tokenizer's output, `max_length` tokens at once, or lacks
+    outputs that the objective needs. `key` named both."""
     loading.check_rows(tokenizer, model, name, key)
     positions = loading.position_count(model)
     if max_length > positions:
@@ -69,7 +98,6 @@ def _load(
     sample = dict(tokenizer(SAMPLE[0], return_tensors="pt", truncation=True, max_length=max_length))
     with loading.explain_load_errors(key, name, "cannot be compared with another model"):
         Runner(model).check(sample, objective.needs("maps"), objective.needs("states"))
-    return model
 
 
 def teacher_config(

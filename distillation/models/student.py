@@ -1,12 +1,15 @@
 """The module that trains: the student, and projections to the teacher's width if that differs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from distillation.models.mlm_head import Outputs, Runner
+from distillation.models.mlm_head import Outputs, Runner, vocabulary_projection
 
 HIDDEN_DROPOUT = ("dropout", "hidden_dropout_prob", "embedding_dropout", "mlp_dropout")
 ATTENTION_DROPOUT = ("attention_dropout", "attention_probs_dropout_prob")  # names in configs
@@ -32,10 +35,25 @@ class Student(nn.Module):
         self.model = model
         self.projections = projections
         self.runner = Runner(model)
+        self.projection = vocabulary_projection(model)  # by name: as a module it would be saved twice
+        self.headless = Runner(model, without=self.projection)
 
     @property
     def config(self) -> PreTrainedConfig:
         return self.model.config
+
+    @property
+    def vocabulary_size(self) -> int:
+        """The number of tokens that candidates can be drawn from; 0 if the model does not end in a linear layer."""
+        return 0 if self.projection is None else self.model.get_submodule(self.projection).out_features
+
+    @torch.no_grad()
+    def predict_counts(self, counts: np.ndarray, new: Collection[str]) -> None:
+        """Let a new head begin with the frequencies of tokens; to learn them takes thousands of steps, as a step moves
+        a bias by the learning rate at most. counts: (vocabulary_size,); new: names of the model's new weights."""
+        bias = self.model.get_submodule(self.projection).bias
+        if any(self.model.get_parameter(name) is bias for name in new):
+            bias.copy_(torch.from_numpy(np.log(np.maximum(counts, 1))))
 
     # What the Trainer calls on its model for `gradient_checkpointing: true`, before and from transformers 5.23 on.
 
@@ -46,11 +64,22 @@ class Student(nn.Module):
         self.model.activation_checkpointing_enable(**options)
 
     def forward(
-        self, inputs: Mapping[str, Tensor], positions: Tensor, hidden_states: bool, attentions: bool, rows: int
+        self,
+        inputs: Mapping[str, Tensor],
+        positions: Tensor,
+        hidden_states: bool,
+        attentions: bool,
+        rows: int,
+        candidates: tuple[Tensor, Tensor] | None = None,
     ) -> Outputs:
         """Logits at `positions` (n,) of the flattened batch; for its last `rows`, attention maps and hidden states, in
-        the teacher's width."""
-        outputs = self.runner(inputs, positions, hidden_states, attentions)
+        the teacher's width. candidates: of `SampledSoftmax`; the logits are of these tokens, less the logarithms."""
+        runner = self.runner if candidates is None else self.headless
+        outputs = runner(inputs, positions, hidden_states, attentions)
+        if candidates is not None:
+            (ids, log_probability), layer = candidates, self.model.get_submodule(self.projection)
+            bias = None if layer.bias is None else layer.bias[ids]
+            outputs.logits = F.linear(outputs.logits, layer.weight[ids], bias) - log_probability
         if hidden_states:
             outputs.hidden_states = tuple(self.projections(k, s[-rows:]) for k, s in enumerate(outputs.hidden_states))
         if attentions:

@@ -1,7 +1,9 @@
-"""Makes a tokenizer follow its files where transformers reads them differently."""
+"""Makes a tokenizer follow its files where transformers reads them differently, and read decomposed letters."""
 
 import logging
+import re
 
+from tokenizers import normalizers
 from tokenizers.models import WordPiece
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers import PreTrainedTokenizerFast
@@ -67,3 +69,16 @@ def as_in_file(tokenizer: Tokenizer, name_or_path: str) -> Tokenizer:
         type(tokenizer).__name__,
     )
     return own
+
+
+def compose_letters(tokenizer: Tokenizer) -> None:
+    """Let a tokenizer read decomposed letters (macOS, PDF) as composed ones. Offsets still count the text as it is."""
+    backend = tokenizer.backend_tokenizer
+    if not composes_letters(tokenizer):
+        parts = [normalizers.NFC(), *filter(None, [backend.normalizer])]
+        backend.normalizer = normalizers.Sequence(parts)
+
+
+def composes_letters(tokenizer: Tokenizer) -> bool:
+    """Whether `compose_letters` was called, or the tokenizer does so by itself."""
+    return re.search("NFK?C", repr(tokenizer.backend_tokenizer.normalizer)) is not None

@@ -90,6 +90,19 @@ def test_a_teacher_from_scratch(corpus_file, tmp_path):
     assert (tmp_path / "student" / "all_results.json").exists()
 
 
+def test_a_teacher_goes_on(teacher_folder, corpus_file, tmp_path):
+    """With a learning rate of its own; figures of before and after, and a card that names what it was."""
+    argv = ["--model_name_or_path", str(teacher_folder), "--train_file", str(corpus_file), "--save_strategy", "no"]
+    run_teacher.main([*argv, *COMMON, "--max_steps", "2", "--output_dir", str(tmp_path / "adapted")])
+    assert {path.name for path in (tmp_path / "adapted").iterdir()} == WRITTEN
+    results = read_json(tmp_path / "adapted" / "all_results.json")
+    assert results["recipe"]["learning_rate"] == 1e-4 and "layers" in results["recipe"]
+    assert results["teacher_before_heldout_loss"] != results["teacher_heldout_loss"]
+    assert f"`{teacher_folder.name}`" in (tmp_path / "adapted" / "README.md").read_text(encoding="utf-8")
+    tokens = [AutoTokenizer.from_pretrained(folder).get_vocab() for folder in (teacher_folder, tmp_path / "adapted")]
+    assert tokens[0] == tokens[1]
+
+
 def test_evaluation_of_several_models(teacher_folder, corpus_file, tmp_path, capsys):
     argv = ["--model_name_or_path", str(teacher_folder), str(teacher_folder), "--validation_file", str(corpus_file)]
     run_evaluation.main([*argv, "--max_length", "32", "--output", str(tmp_path / "figures.json")])

@@ -164,9 +164,10 @@ def _checkpoint(entry: Entry, draw: random.Random) -> Case:
     return Case(entry, f"{key}-{name}", _model_keys(key), make, expected)
 
 
-def _model_keys(key: str) -> dict[str, str]:
+def _model_keys(key: str) -> dict[str, str | None]:
     across = {"alignment": "match", "masking_unit": "word"} if key == "student_vocabulary" else {}
-    return {key: "{here}/teacher"} | across
+    scratch = dict.fromkeys(("vocab_size", "layers", "hidden_size")) if key == "model_name_or_path" else {}
+    return {key: "{here}/teacher"} | across | scratch
 
 
 def _reads_weights(entry: Entry, key: str) -> bool:

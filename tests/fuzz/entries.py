@@ -62,7 +62,7 @@ ENTRIES = (
         "distillation.run_teacher",
         TRAINING | {"train_file": CORPUS, "vocab_size": 200, "layers": 1, "hidden_size": 16},
         corpora=("train_file",),
-        models=("tokenizer_name_or_path",),
+        models=("tokenizer_name_or_path", "model_name_or_path"),
         trains=True,
     ),
     Entry(
@@ -148,7 +148,11 @@ PEOPLE = {
         student_initialisation=same_shape | student_vocabulary={good}/vocabulary student_initialisation=same_shape
         student_dropout=1 | push_to_hub=true | seed=-1 | weight_kl=-1 | resume_from_checkpoint={here}/checkpoint-1
     """,
-    "distillation.run_teacher": "attention_heads=3 | vocab_size=100000 | student_layers=2",
+    "distillation.run_teacher": """
+        attention_heads=3 | vocab_size=100000 | student_layers=2 | model_name_or_path={good}/teacher
+        model_name_or_path={good}/teacher vocab_size layers hidden_size max_length=65
+        model_name_or_path={good}/vocabulary vocab_size layers hidden_size
+    """,
     "distillation.run_vocabulary": "output_dir={good}/corpus.txt | vocab_size=30",
     "distillation.run_trimming": "coverage=1.5 | vocab_size=3 | coverage vocab_size=3 | keep_file={good}/blank.txt",
     "distillation.run_evaluation": "validation_file",

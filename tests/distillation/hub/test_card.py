@@ -101,6 +101,15 @@ def test_a_run_that_learned_from_no_teacher_is_no_distillation(results):
     assert "| this model |" in scratch.text and "| teacher |" not in scratch.text
 
 
+def test_a_model_that_went_on_names_what_it_was(results):
+    results = {name: value for name, value in results.items() if not name.startswith(("student", "teacher_p"))}
+    before = {f"teacher_before_heldout_{metric}": 9.5 for metric in METRICS}
+    results |= before | {"recipe": {"model_name_or_path": "models/older"}, "base_model": None}
+    text = model_card("me/teacher", results, CONFIG, {})
+    assert "`older`, which went on training" in text and "from scratch" not in text
+    assert "| this model before training | 9.500 |" in text
+
+
 def test_what_the_hub_reads(results, measured):
     data = ModelCard(model_card("me/tiny", results, CONFIG, measured)).data
     assert (data.language, data.license, data.pipeline_tag) == ("ru", "mit", "fill-mask")

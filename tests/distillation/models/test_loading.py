@@ -119,7 +119,7 @@ def test_the_last_call_is_not_saved(tokenizer, tmp_path):
 def test_a_masked_lm_without_a_trained_head_is_refused(head, make_checkpoint):
     """transformers would draw the head at random and warn; a student would learn noise for days."""
     folder, heads = str(make_checkpoint(head=head)), ("Masked", "Tok")
-    refused("`teacher`.*lacks trained weights for.*saved with its head", loading.load_masked_lm, folder, "teacher")
+    refused("`teacher`.*lacks trained weights for.*run_teacher.py", loading.load_masked_lm, folder, "teacher")
     refused(f"`model`.* is a Bert{head}: give a model Masked, Tok", loading.load_as_saved, folder, "model", heads)
 
 

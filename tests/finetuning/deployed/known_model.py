@@ -5,7 +5,7 @@ import copy
 import numpy as np
 from tokenizers import Tokenizer
 
-from distillation.models.loading import compose_letters
+from distillation.models.tokenizer_file import compose_letters
 from finetuning.deployed.model import Model
 
 
