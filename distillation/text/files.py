@@ -187,13 +187,15 @@ def check_encoding(file: str, head: bytes) -> None:
     bad, good = text.count("\ufffd") + text.count("\0"), len(re.findall("[^\0-\x7f\ufffd]", text))
     if bad <= good or damaged <= MOST_DAMAGED * len(lines):
         return
-    guess = charset_normalizer.from_bytes(head[: 2**16]).best()
+    place = re.search(rb"[\0\x80-\xff]", head).start()
+    telling = head[head.rfind(b"\n", 0, place) + 1 :]  # the lines above are ASCII, such as a header
+    guesses = list(charset_normalizer.from_bytes(telling[: 2**16]))  # the best first; of equal ones the commonest
+    guess = min(guesses, key=lambda one: (one.chaos > guesses[0].chaos, one.encoding != "cp1252"), default=None)
     encoding = guess.encoding.replace("_", "-").upper() if guess else "ITS-ENCODING"
     encoding = re.sub("(?<=UTF-..)-", "", encoding)  # UTF-16-LE is UTF-16LE to iconv
-    shown = (
-        f"{encoding} (it then begins {str(guess).split(chr(10))[0][:30].strip()!r})" if guess else "another encoding"
-    )
-    raise UserError(f"{file} is no UTF-8 but probably {shown}: " + convert.format(encoding, "UTF-8"))
+    shown = f"{encoding} (it then has {str(guess).split(chr(10))[0][:60].strip()!r})" if guess else "another encoding"
+    save = "save it as UTF-8, in a spreadsheet as `CSV UTF-8`, or "
+    raise UserError(f"{file} is no UTF-8 but probably {shown}: {save}{convert.format(encoding, 'UTF-8')}")
 
 
 def _encoded_twice(lines: list[str]) -> str | None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distillation.config.errors import UserError
-from finetuning.formats import table
+from finetuning.formats import stream, table
 
 COLUMNS, LABELS = ("label", "text"), ("skip", "speech")
 
@@ -52,6 +52,35 @@ def test_tables_of_every_kind(tmp_path, kind):
     assert [dict(cells) for _, cells in table.rows(tmp_path / f"a{kind}", COLUMNS)] == ROWS
     with pytest.raises(UserError, match="no column `review`; it has label, text"):
         list(table.rows(tmp_path / f"a{kind}", ("review",)))
+
+
+@pytest.mark.parametrize("content", ["sep=;\r\n{}", '"sep=;"\r\n{}', "{}", "{0:;}", "{0:;;}"])
+def test_what_excel_adds_to_a_table(tmp_path, content):
+    """A line that names the delimiter; empty columns, behind all rows or behind those that had a cell there once."""
+
+    class Lines(str):
+        def __format__(self, more):
+            return self.replace("\r\n", f"{more}\r\n")
+
+    content = content.format(Lines("label;text\r\nskip;да, но\r\n")) + "speech;кот;;\r\n"
+    (tmp_path / "a.csv").write_text(content, encoding="utf-8", newline="")
+    found = [(cells["label"], cells["text"]) for _, cells in table.rows(tmp_path / "a.csv", COLUMNS)]
+    assert found == [("skip", "да, но"), ("speech", "кот")]
+    (tmp_path / "a.csv").write_text(content + "skip;пёс;;или нет\r\n", encoding="utf-8", newline="")
+    with pytest.raises(UserError, match="row 3: 4 cells of "):
+        list(table.rows(tmp_path / "a.csv", COLUMNS))
+
+
+def test_an_encoding_that_shows_late(tmp_path, monkeypatch, caplog):
+    """The first rows may be in English. Where too little is damaged to tell another encoding, the log says so: é is
+    no Russian word, and nothing is made up."""
+    monkeypatch.setattr(stream, "HEAD", 100)
+    (tmp_path / "a.csv").write_bytes("\n".join(["label,text", *["skip,yes"] * 50, "speech,кот"]).encode("cp1251"))
+    assert [cells["text"] for _, cells in table.rows(tmp_path / "a.csv", COLUMNS)] == [*["yes"] * 50, "кот"]
+    assert not caplog.messages
+    (tmp_path / "a.csv").write_bytes("\n".join(["label,text", *["skip,yes"] * 50, "speech,café", ""]).encode("cp1252"))
+    assert [cells["text"] for _, cells in table.rows(tmp_path / "a.csv", COLUMNS)][-1] == "caf\ufffd"
+    assert "1 characters are no UTF-8" in caplog.text
 
 
 @pytest.mark.parametrize(
