@@ -46,6 +46,7 @@ class Model:
         names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
         self.labels = [names[number] for number in sorted(names, key=int)]
         self.several = config.get("problem_type") == "multi_label_classification"
+        self.no_answer = config.get("may_have_no_answer", False)
         self.thresholds = dict.fromkeys(self.labels, 0.5) | (config.get("thresholds") or {})
         self.width = config["vocab_size"] if self.kind == MASK else len(self.labels)
         self.mask, way = self.tokenizer.token_to_id(config.get("mask_token") or ""), "longest_first"
@@ -140,7 +141,7 @@ class Model:
         return {"entities": read_tags(texts[0], words, word_places(words, windows), logits, self.labels)[2]}
 
     def _question(self, texts: list[str], windows: list[Window], logits: list) -> dict[str, Any]:
-        best = (rank(texts[1], best_spans(windows, logits)) or [answer("", 0, 0, 0.0)])[0]
+        best = (rank(texts[1], best_spans(windows, logits, self.no_answer)) or [answer("", 0, 0, 0.0)])[0]
         return {"answer": best.pop("text"), **best}
 
     def _mask(self, texts: list[str], windows: list[Window], logits: list) -> dict[str, Any]:
@@ -218,9 +219,10 @@ def tag_spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
     return spans
 
 
-def best_spans(windows: Sequence[Window], logits: Sequence[np.ndarray]) -> dict[tuple[int, int], float]:
+def best_spans(windows: Sequence[Window], logits: Sequence, no_answer: bool = False) -> dict[tuple[int, int], float]:
     """The N_BEST spans of characters by the score of their first and last token, over all windows of a context: of all
-    pairs less than MAX_ANSWER_TOKENS apart. logits: (length, 2) of each input."""
+    pairs less than MAX_ANSWER_TOKENS apart. logits: (length, 2) of each input; no_answer: whether there may be none,
+    which is the span (0, 0) and the first token of every window."""
     spans: dict[tuple[int, int], float] = {}
     for number, offsets in windows:
         read = np.flatnonzero(offsets[:, 0] < offsets[:, 1])  # none of a context that is empty, or dropped
@@ -230,6 +232,8 @@ def best_spans(windows: Sequence[Window], logits: Sequence[np.ndarray]) -> dict[
         for one in np.argsort(-totals, kind="stable")[:N_BEST]:
             span = int(offsets[first[one], 0]), int(offsets[last[one], 1])
             spans[span] = max(spans.get(span, -np.inf), float(totals[one]))
+    if no_answer:  # every window must say so
+        spans[0, 0] = min(float(logits[number][0].sum()) for number, _ in windows)
     return spans
 
 

@@ -27,7 +27,7 @@ class QuestionAnswering(Task):
     Overlapping windows show a long context. The answer of a window that lacks a part of it is the token NOWHERE.
     """
 
-    may_have_none: bool = False  # whether a question may have no answer
+    may_have_no_answer: bool = False  # whether a question may have no answer
 
     model_class: ClassVar[type] = AutoModelForQuestionAnswering
     pipeline_tag: ClassVar[str] = "question-answering"
@@ -39,7 +39,12 @@ class QuestionAnswering(Task):
 
     def adapted(self, parts: Mapping[str, Sequence[Row]]) -> "QuestionAnswering":
         """A model may give no answer if it was trained on questions without one."""
-        return replace(self, may_have_none=any(not row["answers"] for row in parts["train"]))
+        return replace(self, may_have_no_answer=any(not row["answers"] for row in parts["train"]))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Whether a question may have no answer, which predictions have to know."""
+        return {"may_have_no_answer": self.may_have_no_answer}
 
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Part:
         """One input a window; `places` has the `Window`s of each row. A question takes at most half of an input."""
@@ -65,10 +70,7 @@ class QuestionAnswering(Task):
         """The best span of all windows of a question; `score` is its share of the N_BEST in `n_best`."""
         predictions = []
         for row, windows in zip(part.rows, part.places, strict=True):
-            spans = best_spans(windows, logits)
-            if self.may_have_none:  # every window must say so
-                spans[0, 0] = min(float(logits[window.input][NOWHERE].sum()) for window in windows)
-            n_best = rank(row["context"], spans)
+            n_best = rank(row["context"], best_spans(windows, logits, self.may_have_no_answer))
             best = n_best[0] if n_best else answer("", 0, 0, 0.0)
             predictions.append({"id": row["id"], "prediction": best["text"], "score": best["score"], "n_best": n_best})
         return predictions

@@ -9,6 +9,7 @@ from huggingface_hub import ModelCard
 from transformers import pipeline
 
 from finetuning.deployed.checkpoint import Checkpoint
+from finetuning.formats import squad
 from finetuning.sets import collection3, rusentiment
 from finetuning.trainer import TaskTrainer
 from tests.finetuning.known import entities, results_of, same_weights
@@ -121,6 +122,25 @@ def test_questions_of_ones_own(own, benchmarks, tmp_path):
     assert results["task"] == "train-v1" and results["set_aside"] and results["split"] == "test"
     said = json.loads((tmp_path / "test_predictions.json").read_text(encoding="utf-8"))
     assert len(said) == results["examples"]["test"] > 0
+
+
+def test_questions_without_an_answer(own, benchmarks, tmp_path, capsys):
+    """In lines of flat rows, as SQuAD 2.0 has them on the Hub. The saved model may answer nothing, as the run did."""
+    rows = squad.read_file(benchmarks / "sberquad" / "train-v1.1.json")[:60]
+    for n, row in enumerate(rows):
+        answers = [] if n % 3 else row["answers"]
+        row["answers"] = {"text": [one["text"] for one in answers], "answer_start": [one["start"] for one in answers]}
+    file, out = tmp_path / "rows.jsonl", tmp_path / "out"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    results = own("sberquad", out, train_file=file, num_train_epochs=3, hub_model_id=str(out))
+    said = json.loads((out / "test_predictions.json").read_text(encoding="utf-8"))
+    assert set(said.values()) == {""} and 50 < results["test_exact_match"] < 100
+    row = next(row for row in rows if row["id"] in said)
+    assert Checkpoint(str(out))(row["question"], row["context"])["answer"] == ""
+    code = ModelCard.load(out / "README.md").text.split("```python")[1].split("```")[0]
+    capsys.readouterr()
+    exec(code, {})
+    assert capsys.readouterr().out == "\n"
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,20 @@ def test_an_answer_behind_many_windows(tokenizer):
     assert model("где?", " ") == {"answer": "", "start": 0, "end": 0, "score": 0}
 
 
+def test_no_answer_where_every_window_says_so(tokenizer):
+    """Of a model that has learned it: [CLS] stands for none, here where a window has no answer."""
+
+    def rule(tokens):
+        scores = [9.0 * (one == "К") + (n == 0) for n, one in enumerate(tokens)]
+        return scores, scores
+
+    for learned in (False, True):
+        model = Known(tokenizer, "QuestionAnswering", rule, may_have_no_answer=learned)
+        assert model("где?", "и так " * 30 + "К и так")["answer"] == "К"
+        found = model("где?", "и так " * 30)
+        assert (found["answer"] == "", found["end"] == 0) == (learned, learned) and found["score"] > 0
+
+
 def test_masks_are_filled_as_by_the_pipeline(folder, corpus_lines):
     path, line = folder("MaskedLM"), corpus_lines[0]
     text = f"[MASK] {line} [MASK] ."

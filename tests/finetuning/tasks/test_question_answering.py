@@ -148,7 +148,7 @@ def test_nothing_is_an_answer_where_train_has_questions_without_one(task, tokeni
     """Only there: in SQuAD v1.1 every question has one."""
     row = row_of("Кошка спит на столе.", "")
     nothing = {**row, "answers": []}
-    assert not task.adapted({"train": [row]}).may_have_none and task.references([nothing]) == [[]]
+    assert not task.adapted({"train": [row]}).may_have_no_answer and task.references([nothing]) == [[]]
     for adapted, right in ((task, False), (task.adapted({"train": [row, nothing]}), True)):
         part = adapted.encode([nothing], tokenizer, 64)
         (prediction,) = adapted.decode(part, knowing(part, 2))
