@@ -18,35 +18,44 @@ logger = logging.getLogger(__name__)
 
 
 class AnswerFile:
-    """Writes `PATH.part`, and beside it what has been written so far; the whole becomes `PATH`.
+    """Writes `PATH.part`, and in `PATH.run.json` what it is made with and how far it is; the whole becomes `PATH`.
 
     blocks: how many are written; finished: whether `PATH` was complete before.
     """
 
     def __init__(self, path: str, columns: Sequence[str], delimiter: str, settings: Mapping[str, Any], resume: bool):
         """columns, delimiter: of a CSV file; settings: which a run that goes on has to share.
-        Raises UserError for other settings than those of the run to go on with."""
+        Raises UserError for other settings than those of the run to go on with, or of the finished one."""
         self.path, self.columns, self.settings = Path(path), columns, dict(settings)
-        self.part, self.record = Path(f"{path}.part"), Path(f"{path}.part.json")
+        self.part, self.record = Path(f"{path}.part"), Path(f"{path}.run.json")
         self.delimiter = {".csv": delimiter, ".tsv": "\t"}.get(self.path.suffix.lower())  # None of JSON Lines
         self.blocks, size = 0, 0
-        going = resume and self.part.exists() and self.record.exists()
-        self.finished = resume and not going and self.path.exists()
-        if going:
-            found = read_json(self.record)
-            if others := sorted(key for key in settings if found["settings"].get(key) != settings[key]):
-                names = ", ".join(f"`{key}`" for key in others)
-                raise UserError(f"`resume`: {path} was begun with other {names}: repeat these, or leave `resume` out")
+        begun = resume and self.part.exists()
+        self.finished = resume and not begun and self.path.exists()
+        if begun or self.finished:
+            found = self._found()
             self.blocks, size = found["blocks"], found["bytes"]
-            if self.part.stat().st_size < size:
+            if begun and self.part.stat().st_size < size:
                 raise UserError(f"`resume`: {self.part} has lost what was written: leave `resume` out")
-        elif resume and not self.finished:
+        elif resume:
             logger.info("`resume`: %s was not begun: it is from the start", path)
         if not self.finished:
-            self._note(size)
+            # Emptied before the record is: a record without its part tells of a finished file.
             self.file = open(self.part, "r+b" if size else "wb")
             self.file.truncate(size)
             self.file.seek(size)
+            self._note(size)
+
+    def _found(self) -> dict[str, Any]:
+        """The record of the run to go on with."""
+        if not self.record.exists():
+            how = f"which says how {self.path} was made"
+            raise UserError(f"`resume`: {self.record} is gone, {how}: leave `resume` out")
+        found = read_json(self.record)
+        if others := sorted(key for key in self.settings if found["settings"].get(key) != self.settings[key]):
+            names = ", ".join(f"`{key}`" for key in others)
+            raise UserError(f"`resume`: {self.path} was made with other {names}: repeat these, or leave `resume` out")
+        return found
 
     def _note(self, size: int) -> None:
         write_json(self.record, {"blocks": self.blocks, "bytes": size, "settings": self.settings})
@@ -66,7 +75,6 @@ class AnswerFile:
         """Give the file its name."""
         self.file.close()
         os.replace(self.part, self.path)
-        self.record.unlink()
 
     def _write(self, lines: bytes) -> None:
         try:

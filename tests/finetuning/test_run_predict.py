@@ -176,7 +176,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(predict, monkeypatch):
         with pytest.raises(RuntimeError, match="killed"):
             predict(content, output=cut)
         assert not Path(cut).exists()
-        with pytest.raises(UserError, match="begun with other `all_scores`"):
+        with pytest.raises(UserError, match="made with other `all_scores`"):
             predict(content, output=cut, resume=True, all_scores=True)
         kept[:] = [None] * 3  # it fails no more, and counts
         predict(content, output=cut, resume=True)
@@ -184,6 +184,20 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(predict, monkeypatch):
         predict(content, output=cut, resume=True)  # it is finished
         assert len(kept) == 6 and not list(Path().glob("*.part*"))
         monkeypatch.setattr(bulk.AnswerFile, "write_block", written)
+
+
+def test_a_finished_file_is_not_taken_for_one_of_other_settings(predict):
+    """Jobs that are all started again with `resume` skip what is finished, and nothing else."""
+    content = lines({"text": text} for text in TEXTS)
+    predict(content)
+    made = Path("out.jsonl").read_bytes()
+    for keys in ({"all_scores": True}, {"model_name_or_path": "me/other"}):
+        with pytest.raises(UserError, match=f"out.jsonl was made with other `{next(iter(keys))}`"):
+            predict(content, resume=True, **keys)
+    Path("out.jsonl.run.json").unlink()
+    with pytest.raises(UserError, match="out.jsonl.run.json is gone"):
+        predict(content, resume=True)
+    assert Path("out.jsonl").read_bytes() == made
 
 
 @pytest.mark.parametrize("output", ["whole.jsonl", "whole.csv"])
