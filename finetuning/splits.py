@@ -37,7 +37,7 @@ def read_parts(task: Task, source: Source) -> tuple[dict[str, list[Row]], dict[s
             raise UserError(f"{named}: there are no examples for {name}")
     left_out: dict[str, int] = {}
     if task.texts_are_examples:
-        answers = [tuple(task.references([row])) for row in parts["train"]]
+        answers = [str(task.references([row])) for row in parts["train"]]  # hashable, also of tags
         parts["train"], left_out = without_repeats(parts["train"], answers, parts.get("test", ()), texts)
     if set_aside := "test" not in parts:
         parts["train"], parts["test"] = split_off(parts["train"], texts)

@@ -28,6 +28,11 @@ class Tagging(Task):
     model_class: ClassVar[type] = AutoModelForTokenClassification
     pipeline_tag: ClassVar[str] = "token-classification"
 
+    @property
+    def texts_are_examples(self) -> bool:
+        """Of one's own data; a benchmark's train part stays as it is published."""
+        return bool(self.set)
+
     def texts(self, row: Row) -> tuple[str]:
         """The text."""
         return (row["text"],)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distillation.config.errors import UserError
+from finetuning.formats.locate import OwnFiles
 from finetuning.sets import make_task, rusentiment
 from finetuning.splits import group_names, read_parts, split_off, without_leaks, without_repeats
 
@@ -94,6 +95,22 @@ def test_a_text_with_decomposed_letters_is_the_same_text():
     read = lambda source: {"train": rows + again, "test": again[:2]}  # noqa: E731
     _, facts = read_parts.__wrapped__(dataclasses.replace(task, read=read), "demo")
     assert facts["left_out"] == {"in_test": 4, "repeated": 10, "conflicting": 0}
+
+
+def test_repeats_leave_ones_own_entities_and_stay_in_a_benchmark(tasks):
+    """As of texts with a label. A text with other tags is a contradiction; two sentences may have the same tags."""
+
+    def row(number, tag="O"):
+        return {"text": f"Анна {number}", "words": [[0, 4], [5, 5 + len(str(number))]], "tags": [tag, "O"]}
+
+    train = [row(n) for n in range(50)] + [row(0), row(1, "B-PER"), row(90), row(91)]
+    parts = {"train": train, "validation": [row(91), row(92)], "test": [row(90), row(92)]}
+    own = dataclasses.replace(tasks["tagging"], set="tagging", read=lambda source: dict(parts))
+    found, facts = read_parts.__wrapped__(own, OwnFiles("train.jsonl"))
+    assert facts["left_out"] == dict(in_test=1, repeated=1, conflicting=2, validation_in_test=1, train_in_validation=1)
+    assert found == {"train": [row(0), *map(row, range(2, 50))], "validation": [row(91)], "test": parts["test"]}
+    found, facts = read_parts.__wrapped__(dataclasses.replace(own, set=""), "demo")
+    assert facts["left_out"] == {} and found == parts
 
 
 def test_a_training_part_that_is_the_test_part_is_refused(benchmarks, tmp_path):
