@@ -8,6 +8,7 @@ from typing import Any
 
 from distillation.config.errors import UserError
 from distillation.runs.files import write_json
+from finetuning.formats import table
 from finetuning.formats.locate import OwnFiles, Source, find, from_hub, local_folder, read_text
 from finetuning.formats.values import Wrong, collect, json_lines, parse, text, value
 
@@ -40,11 +41,15 @@ def read(source: Source) -> dict[str, list[dict]]:
 def read_file(path: Path) -> list[dict]:
     """The questions of a file, as `rows` has them.
 
-    A `.json` file holds articles or a list of flat rows, a `.jsonl` file a flat row in each line.
-    Raises UserError for JSON that is damaged, and as `rows`, by line or id.
+    A `.json` file holds articles or a list of flat rows, a `.jsonl` or `.parquet` file flat rows.
+    Raises UserError for a file of another kind, for JSON that is damaged, and as `rows`, by line or id.
     """
     if ".jsonl" in path.suffixes:
         return rows(str(path), json_lines(path))
+    if ".parquet" in path.suffixes:
+        return rows(str(path), table.rows(path, ()))
+    if ".json" not in path.suffixes:
+        raise UserError(f"{path}: name a file of questions that ends in .json, .jsonl, or .parquet")
     content = parse(path, read_text(path))
     try:
         articles = [] if isinstance(content, list) else value(content, "data", list)

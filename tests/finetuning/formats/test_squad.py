@@ -4,6 +4,8 @@ import gzip
 import json
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from datasets import Dataset
 from hypothesis import given
@@ -129,6 +131,14 @@ def test_wrong_questions_are_refused_by_place(tmp_path, content, message):
     with pytest.raises(UserError) as caught:
         read(tmp_path, content)
     assert f"train.json{message}" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_rows_of_parquet(tmp_path):
+    """Sets on the Hub are Parquet files."""
+    pq.write_table(pa.Table.from_pylist([flat(row) for row in ROWS]), tmp_path / "train.parquet")
+    assert squad.read_file(tmp_path / "train.parquet") == ROWS
+    with pytest.raises(UserError, match="train.csv: name a file of questions that ends in .json, .jsonl"):
+        read(tmp_path, "id,context,question,answers\n", "train.csv")
 
 
 PARTS = {"train": [ANSWERED, OTHER], "test": [OTHER]}
