@@ -23,7 +23,7 @@ BLOCK = 1024  # rows; another number gives other batches, and so other scores in
 MENTIONED = 10  # bad rows that are told one by one
 GRAPH = "model.onnx"
 DIGITS = 6  # of a score
-PAIRS = {LABEL: "one column or none", QUESTION: "the column of the contexts", CHOICE: "a column a choice"}
+PAIRS = {LABEL: "one column", QUESTION: "the column of the contexts", CHOICE: "a column a choice"}
 
 Item = tuple[Mapping[str, Any], list[str], str]  # a row: its cells, its texts, and why it has none, if so
 
@@ -40,7 +40,8 @@ def predict(arguments: PredictArguments) -> None:
             raise UserError(f"`{key}` {column!r} is no column of {arguments.input}; it has {', '.join(table.columns)}")
     model = load(arguments.model_name_or_path)
     if not model.texts[0] <= len(arguments.columns) <= model.texts[1]:
-        raise UserError(f"`text_pair_column` for a model of this kind: give {PAIRS.get(model.kind, 'none')}")
+        pairs = [PAIRS.get(model.kind, "")] * (model.texts[1] > 1) + ["none"] * (model.texts[0] == 1)
+        raise UserError(f"`text_pair_column` for a model of this kind: give {' or '.join(pairs)}")
     total, known = count(arguments) if arguments.input != STDIN else (None, table.columns)
     first, after = arguments.blocks(-(-total // BLOCK)) if total is not None else (0, None)
     names = fields(model, arguments.all_scores, known)

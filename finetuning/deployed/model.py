@@ -43,6 +43,8 @@ class Model:
             raise ValueError(f"it is a {head}, and not for {', '.join(HEADS)}")
         self.kind = next(kind for kind, end in zip(KINDS, HEADS, strict=True) if head.endswith(end))
         self.texts, self.whole = TEXTS[self.kind], self.kind in (LABEL, CHOICE)
+        if of_a_row := config.get("texts_at_once"):  # as the model was fine-tuned
+            self.texts = of_a_row, of_a_row
         names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
         self.labels = [names[number] for number in sorted(names, key=int)]
         self.several = config.get("problem_type") == "multi_label_classification"

@@ -19,6 +19,7 @@ class TextClassification(Task):
     """Rows have `id`, `text`, perhaps `text_2`, and `label`: one of the task's, or None if it is not known."""
 
     truncate_second_only: bool = False  # whether `text` is a question about `text_2`
+    texts_at_once: int | None = None  # one or two, of one's own data
 
     model_class: ClassVar[type] = AutoModelForSequenceClassification
     pipeline_tag: ClassVar[str] = "text-classification"
@@ -30,11 +31,17 @@ class TextClassification(Task):
 
     def adapted(self, parts: Mapping[str, Sequence[Row]]) -> "TextClassification":
         """With the labels that the rows have, numbers by size, where it has none of its own."""
+        task = replace(self, texts_at_once=len(self.texts(parts["train"][0]))) if self.set else self
         if self.labels:
-            return self
+            return task
         found = {label for part in parts.values() for label in self.labels_of(part)}
         labels = tuple(sorted(found, key=lambda label: (label.isdecimal() and len(label), label)))
-        return replace(self, labels=labels, metric=type(self.metric)(labels, *self.metric.names))
+        return replace(task, labels=labels, metric=type(self.metric)(labels, *self.metric.names))
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """How many texts it reads, so that a pair without its second is refused; None hides an earlier task's."""
+        return {"texts_at_once": self.texts_at_once}
 
     def labels_of(self, rows: Sequence[Row]) -> list[str]:
         """The labels of the rows that have one."""

@@ -54,8 +54,9 @@ class MultiLabel(TextClassification):
 
     @property
     def config(self) -> dict[str, Any]:
-        """The thresholds by label."""
-        return {"thresholds": dict(zip(self.labels, self.thresholds, strict=True))} if self.thresholds else {}
+        """The thresholds by label, too."""
+        found = {"thresholds": dict(zip(self.labels, self.thresholds, strict=True))} if self.thresholds else {}
+        return super().config | found
 
     def configured(self, config: PreTrainedConfig) -> "MultiLabel":
         """With the thresholds of a saved model."""

@@ -85,6 +85,7 @@ def test_several_labels_have_thresholds_that_the_validation_part_chose(own, corp
     results = own("classification", tmp_path / "out", hub_model_id=str(tmp_path / "out"), **keys)
     config = json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))
     assert config["thresholds"] == results["thresholds"] and set(results["thresholds"]) == set("аеи")
+    assert config["texts_at_once"] == 1
     said = [json.loads(line) for line in Path(tmp_path, "out", "test_predictions.jsonl").open(encoding="utf-8")]
     rows = {str(n): line.split(";")[0] for n, line in enumerate(lines, start=1)}
     code = ModelCard.load(tmp_path / "out" / "README.md").text.split("```python")[1].split("```")[0]

@@ -256,6 +256,19 @@ def test_questions_need_their_contexts(predict, tokenizer, monkeypatch):
     assert list(answer) == ["text", "passage", "answer", "start", "end", "score"]
 
 
+@pytest.mark.parametrize(
+    ("at_once", "pair", "remedy"), [(2, {}, "one column"), (1, {"text_pair_column": "id"}, "none")]
+)
+def test_a_model_of_pairs_reads_no_single_texts(predict, tokenizer, monkeypatch, at_once, pair, remedy):
+    """It would answer, and its answers would mean nothing."""
+    keys = dict(rule=lambda tokens: [[0.0, 1.0]], texts_at_once=at_once)
+    monkeypatch.setattr(bulk, "load", lambda name: Known(tokenizer, "SequenceClassification", **keys))
+    content = lines([{"text": "кот", "id": "пёс"}])
+    with pytest.raises(UserError, match=f"for a model of this kind: give {remedy}$"):
+        predict(content, **pair)
+    assert predict(content, **({} if pair else {"text_pair_column": "id"}))[0]["label"] == "LABEL_1"
+
+
 def test_a_full_disk_is_told_and_the_run_goes_on_later(predict, monkeypatch, capsys):
     content, words = lines({"text": text} for text in TEXTS), ["--model_name_or_path=me/model", "--input=in.jsonl"]
     predict(content, output="whole.jsonl")
