@@ -22,7 +22,14 @@ from distillation.hub.publishing import card_facts, check_push, save_card
 from distillation.hub.push import push
 from distillation.models.loading import load_tokenizer_of
 from distillation.runs import files
-from distillation.runs.resume import explain_write_errors, find_checkpoint, finished, names_checkpoint, start_run
+from distillation.runs.resume import (
+    check_data,
+    explain_write_errors,
+    find_checkpoint,
+    finished,
+    names_checkpoint,
+    start_run,
+)
 from finetuning.arguments import FinetuningArguments, Settings
 from finetuning.splits import read_parts, sample
 from finetuning.task_teacher import teach, unlabelled_rows
@@ -105,6 +112,8 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
         return finetune(task, settings)  # which checks that the other keys are the same
     check(settings.arguments, copy.copy(training), task)
     check_push(training, settings.card)
+    for one in runs_of(settings):
+        check_data(*one)
     found = {}
     for rate in rates:
         one = copy.copy(training)

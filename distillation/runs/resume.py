@@ -87,7 +87,7 @@ def find_checkpoint(training: "TrainingArguments", recipe: Mapping[str, Any]) ->
     """The checkpoint to resume, None to start afresh. Nothing is written. recipe: of `recipe_of`.
 
     Raises UserError if checkpoints exist and none is resumed, for a path without a complete one, and for a folder
-    that holds another run or cannot be written.
+    that holds another run, or a model of other data, or cannot be written.
     """
     folder, wanted = Path(training.output_dir), training.resume_from_checkpoint
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
@@ -99,6 +99,7 @@ def find_checkpoint(training: "TrainingArguments", recipe: Mapping[str, Any]) ->
                 f"`output_dir` {str(folder)!r} holds checkpoints of an earlier run: continue it with "
                 "`--resume_from_checkpoint true`, or name another folder"
             )
+        check_data(training, recipe)
         return None
     _check_recipe(folder, recipe, training)
     if names_checkpoint(training):
@@ -112,6 +113,17 @@ def find_checkpoint(training: "TrainingArguments", recipe: Mapping[str, Any]) ->
         logger.warning("%s is not complete and is skipped: its writing was cut short, or it was changed", checkpoint)
     logger.info("no checkpoint to resume from: starting afresh")
     return None
+
+
+def check_data(training: "TrainingArguments", recipe: Mapping[str, Any]) -> None:
+    """Raise UserError for a folder with a model of another `train_file`: many runs are left to the default folder."""
+    earlier = (_read(Path(training.output_dir, RESULTS)) or {}).get("recipe") or {}
+    before, now = earlier.get("train_file"), recipe.get("train_file")
+    if before and now and Path(before).absolute() != Path(now).absolute():
+        raise UserError(
+            f"`output_dir` {training.output_dir!r} holds a model that learned from {before}: name another folder, or "
+            "remove that one"
+        )
 
 
 def _check_recipe(folder: Path, recipe: Mapping[str, Any], training: "TrainingArguments") -> None:

@@ -97,7 +97,7 @@ def test_several_labels_have_thresholds_that_the_validation_part_chose(own, corp
         assert set(eval(capsys.readouterr().out)) == set(one["prediction"])
 
 
-def test_the_best_of_several_learning_rates(own, posts, benchmarks, tmp_path, monkeypatch):
+def test_the_best_of_several_learning_rates(own, posts, benchmarks, tmp_path, monkeypatch, refused):
     """It is chosen by validation, here by the loss, and stands where one run would."""
     data = benchmarks / "rusentiment"
     keys = dict(train_file=data / "rusentiment_random_posts.csv", test_file=data / "rusentiment_test.csv")
@@ -109,6 +109,8 @@ def test_the_best_of_several_learning_rates(own, posts, benchmarks, tmp_path, mo
     assert "So was the learning rate: 0.002 had" in (tmp_path / "README.md").read_text(encoding="utf-8")
     monkeypatch.setattr(TaskTrainer, "train", lambda *args, **keys: 1 / 0)
     assert own("classification", tmp_path, resume_from_checkpoint=True, **keys) == results
+    other = keys | dict(data_dir=None, train_file=__file__)
+    assert "holds a model that learned from" in refused("classification", tmp_path, **other)
 
 
 def test_a_first_look_at_some_examples(fine_tune, tmp_path):

@@ -81,6 +81,15 @@ def test_results_of_an_earlier_run_are_taken_away(tmp_path):
     assert finished(arguments(tmp_path, "true")) is None
 
 
+def test_a_model_of_other_data_is_not_replaced(tmp_path, find):
+    """The default folder is the same for all of one's files. The same file may be trained on again."""
+    write_json(tmp_path / "all_results.json", {"recipe": {"train_file": "reviews.csv"}})
+    assert find(None, {"train_file": str(Path("reviews.csv").absolute()), "seed": 7}) is None
+    assert find(None, {"data_dir": "demo"}) is None
+    with pytest.raises(UserError, match="holds a model that learned from reviews.csv: name another folder"):
+        find(None, {"train_file": "tickets.csv"})
+
+
 def test_a_folder_that_cannot_be_written(tmp_path):
     """Before training, or as soon as it shows: to the superuser nothing looks so."""
     (tmp_path / "file").touch()
