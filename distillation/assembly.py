@@ -51,7 +51,8 @@ from distillation.text.reading import load_lines, refuse_streaming
 from distillation.trainer import DistillationTrainer
 from distillation.vocabularies.cross_vocabulary_kl import CandidateKL
 from distillation.vocabularies.mapping import VocabularyMap, vocabulary_size
-from distillation.vocabularies.wordpiece import sample_texts, train_tokenizer
+from distillation.vocabularies.wordpiece import train_tokenizer
+from distillation.vocabularies.words import sample_texts
 
 logger = logging.getLogger(__name__)
 

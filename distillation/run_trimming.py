@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     from distillation.text.reading import load_lines, refuse_streaming
     from distillation.text.sampling import load_split
     from distillation.vocabularies.trimming import Trimmer
-    from distillation.vocabularies.wordpiece import sample_texts
+    from distillation.vocabularies.words import sample_texts
 
     refuse_streaming(data_args, "to count tokens: leave it out")
     resolve_demo(data_args)
@@ -114,7 +114,7 @@ def measure(
     from transformers import AutoModelForMaskedLM
 
     from distillation.evaluation import evaluate_masked_lm, held_out_examples
-    from distillation.vocabularies.wordpiece import count_words
+    from distillation.vocabularies.words import count_words
 
     models, tokenizers = zip(*variants.values(), strict=True)
     words = count_words(held_out["text"][:])

@@ -6,6 +6,7 @@ python distillation/run_vocabulary.py --train_file corpus.txt.gz --vocab_size 50
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
@@ -21,6 +22,10 @@ class VocabularyArguments:
 
     output_dir: str = key(REQUIRED, "Folder for the tokenizer and its figures.")
     vocab_size: int = key(5000, "Entries, special tokens included: exactly that many.")
+    model_type: Literal["wordpiece", "unigram"] = key(
+        "wordpiece", "Kind of tokenizer; with `unigram` nothing is unknown, and 256 entries are bytes."
+    )
+    lowercase: bool = key(False, "Lower-case all text; accents stay, so that й is not read as и.")
     teacher_name_or_path: str | None = key(None, "Whose tokenizer to compare with: a Hub id, a folder.", path="source")
     max_positions: int = key(512, "Longest input that the tokenizer announces.")
 
@@ -38,14 +43,16 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     from distillation.runs.files import markdown_table, write_json
     from distillation.text.reading import refuse_streaming
     from distillation.text.sampling import load_split
-    from distillation.vocabularies.wordpiece import measure, sample_texts, train_tokenizer
+    from distillation.vocabularies import unigram, wordpiece
+    from distillation.vocabularies.words import measure, sample_texts
 
     refuse_streaming(data_args, "to train a vocabulary: leave it out")
     name = arguments.teacher_name_or_path
     teacher = load_tokenizer(name, "teacher_name_or_path") if name else None
     resolve_demo(data_args)
     lines, held_out = load_split(data_args)
-    tokenizer = train_tokenizer(sample_texts(lines), arguments.vocab_size, arguments.max_positions)
+    train = {"wordpiece": wordpiece, "unigram": unigram}[arguments.model_type].train_tokenizer
+    tokenizer = train(sample_texts(lines), arguments.vocab_size, arguments.max_positions, arguments.lowercase)
 
     figures = {"student": measure(tokenizer, held_out["text"][:])}
     if teacher is not None:

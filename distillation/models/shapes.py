@@ -218,7 +218,8 @@ def map_vocabularies(tokenizer: Tokenizer, teacher_tokenizer: Tokenizer) -> Voca
         *(f"{count:,}" for count in (mapped, vocabulary.teacher_size, vocabulary.student_size, shared)),
     )
     readings = [normalised(loading.PROBE, t.backend_tokenizer.normalizer) for t in (tokenizer, teacher_tokenizer)]
-    if readings[0] != readings[1]:
+    # A student that lower-cases what its teacher does not reads the teacher's tokens all the same.
+    if readings[0] != normalised(readings[1], tokenizer.backend_tokenizer.normalizer):
         logger.warning(
             "the student's tokenizer reads %r as %r, the teacher's as %r: words that they read differently are not "
             "compared",

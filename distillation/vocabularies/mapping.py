@@ -24,9 +24,11 @@ ROLES = ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
 
 
 class VocabularyMap:
-    """How each token of a teacher is spelt in tokens of a student: the longest that fits first, as WordPiece does.
+    """How each token of a teacher is spelt in tokens of a student, which cuts what its normaliser makes of the token.
 
-    A token that both have is spelt by itself. Tokens without a text of their own (`[unused1]`, a lone word marker,
+    A token that both have is spelt by itself. Any other is cut as the student's words are: by Unigram into the
+    likeliest tokens, else into the longest that fit, as WordPiece does. A lower-casing student spells "Да" and "да"
+    alike. Tokens without a text of their own (`[unused1]`, a lone word marker,
     bytes that are no complete character, special tokens) and those with a character unknown to the student have no
     spelling. They are paired by role or, as in a trimmed vocabulary, by name.
 
@@ -54,6 +56,8 @@ class VocabularyMap:
             if name in names and student[student_id] is None and teacher[names[name]] is None:
                 paired.setdefault(names[name], student_id)
         self.special_ids = [(student_id, teacher_id) for teacher_id, student_id in paired.items()]
+        self.normalizer = student_tokenizer.backend_tokenizer.normalizer
+        teacher = [entry and (_as_read(entry[0], self.normalizer), entry[1]) for entry in teacher]
         self.surfaces = [entry and entry[0] for entry in teacher]
         marks, teacher_marks = (_marks(t, student + teacher) for t in (student_tokenizer, teacher_tokenizer))
         # A mark (punctuation, an ideograph) always starts a word for WordPiece, with or without a space before it.
@@ -63,7 +67,7 @@ class VocabularyMap:
 
         unknown = student_tokenizer.unk_token_id
         unknown = student_tokenizer.mask_token_id if unknown is None else unknown
-        spell = _speller(student, marks)
+        spell = _speller(student, marks, unknown, student_tokenizer.backend_tokenizer.model)
         spellings = [spell(e[0], start) if e else None for e in teacher for start in (False, True)]
         pieces = [tokens or [paired.get(number // 2, unknown)] for number, tokens in enumerate(spellings)]
         self._pieces = torch.tensor([piece for tokens in pieces for piece in tokens])
@@ -79,7 +83,6 @@ class VocabularyMap:
         self.piece_counts = self.sizes[2 * torch.arange(len(teacher)) + self.starts_word]  # (teacher vocabulary,)
         self.shared_teacher_ids = self.mapped_teacher_ids[self.piece_counts[self.mapped_teacher_ids] == 1]
         self.shared_student_ids = self.pieces_of(self.shared_teacher_ids)
-        self.normalizer = student_tokenizer.backend_tokenizer.normalizer
 
     @classmethod
     def cached(cls, student_tokenizer: Any, teacher_tokenizer: Any, folder: str | Path) -> "VocabularyMap":
@@ -191,6 +194,12 @@ def normalised(text: str, normalizer: Any) -> str:
     return text if normalizer is None else normalizer.normalize_str(text).strip("▁ ")
 
 
+def _as_read(surface: str, normalizer: Any) -> str:
+    """A token's text as a normaliser changes it, but for spaces, which it puts around ideographs."""
+    text = normalised(surface, normalizer)
+    return text if text and not any(map(str.isspace, text)) else surface
+
+
 def _entries(tokenizer: Any) -> list[Entry | None]:
     """For each id the entry that a text can hold; None for special and added tokens and for what has no surface."""
     read = _reader(tokenizer.backend_tokenizer)
@@ -252,15 +261,23 @@ def _marks(tokenizer: Any, entries: Iterable[Entry | None]) -> frozenset[str]:
     return frozenset(c for c in characters if len(split(normalize(f"а{c}"))) > 1)  # BERT parts ideographs by spaces
 
 
-def _speller(entries: Sequence[Entry | None], marks: frozenset[str]) -> Callable[[str, bool], list[int] | None]:
-    """Greedy longest match over a vocabulary. marks: characters that are words of their own."""
+def _speller(
+    entries: Sequence[Entry | None], marks: frozenset[str], unknown: int, model: Any
+) -> Callable[[str, bool], list[int] | None]:
+    """How a student cuts a text inside a word or at its start. marks: characters that are words of their own."""
     words: tuple[dict[str, int], dict[str, int]] = ({}, {})  # inside a word, at its start
     for index, entry in enumerate(entries):
         if entry is not None:
             words[entry[1]].setdefault(entry[0], index)
     longest = max((len(entry[0]) for entry in entries if entry), default=0)
 
-    def spell(surface: str, starts_word: bool) -> list[int] | None:
+    def likeliest(surface: str, starts_word: bool) -> list[int] | None:
+        if surface in words[starts_word]:  # even if it can be cut into likelier ones
+            return [words[starts_word][surface]]
+        pieces = [token.id for token in model.tokenize("▁" * starts_word + surface)]
+        return None if unknown in pieces else pieces
+
+    def longest_first(surface: str, starts_word: bool) -> list[int] | None:
         pieces, start = [], 0
         while start < len(surface):
             known = words[starts_word or surface[start] in marks]
@@ -274,4 +291,4 @@ def _speller(entries: Sequence[Entry | None], marks: frozenset[str]) -> Callable
             starts_word, start = surface[end - 1] in marks, end
         return pieces
 
-    return spell
+    return likeliest if type(model).__name__ == "Unigram" else longest_first

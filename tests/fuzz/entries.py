@@ -153,7 +153,7 @@ PEOPLE = {
         model_name_or_path={good}/teacher vocab_size layers hidden_size max_length=65
         model_name_or_path={good}/vocabulary vocab_size layers hidden_size
     """,
-    "distillation.run_vocabulary": "output_dir={good}/corpus.txt | vocab_size=30",
+    "distillation.run_vocabulary": "output_dir={good}/corpus.txt | vocab_size=30 | model_type=unigram | model_type=x",
     "distillation.run_trimming": "coverage=1.5 | vocab_size=3 | coverage vocab_size=3 | keep_file={good}/blank.txt",
     "distillation.run_evaluation": "validation_file",
     "finetuning.run_rusentiment": """

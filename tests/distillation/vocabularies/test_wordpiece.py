@@ -5,7 +5,7 @@ from transformers import AutoTokenizer
 
 from distillation.config.errors import UserError
 from distillation.models.loading import save_tokenizer
-from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer, count_words, measure, train_tokenizer
+from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, train_tokenizer
 
 
 @pytest.mark.parametrize("size", [120, 121, 800])
@@ -27,6 +27,16 @@ def test_case_and_accents_are_kept():
     tokenizer = train_tokenizer(["Йод и Ёж, йод и ёж, их ели", "café"] * 20, 60, 64)
     assert "".join(tokenizer.tokenize("Йод Ёж ёж йод café")).replace("##", "") == "ЙодЁжёжйодcafé"
     assert len({tuple(tokenizer(word)["input_ids"]) for word in ("ёж", "еж", "Ёж", "йод", "Йод", "иод")}) == 6
+
+
+def test_lower_case_keeps_accents(tmp_path):
+    """й is no и in lower case either, in the saved files too."""
+    lines = ["Йод и Ёж, йод и ёж, их ели"] * 20
+    save_tokenizer(train_tokenizer(lines, 38, 64, lowercase=True), tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+    assert tokenizer.decode(tokenizer("Йод Ёж ёж", add_special_tokens=False)["input_ids"]) == "йод ёж ёж"
+    assert tokenizer.init_kwargs["do_lower_case"] and tokenizer.init_kwargs["strip_accents"] is False
+    assert not any(token != token.lower() for token in tokenizer.get_vocab() if token not in SPECIAL_TOKENS)
 
 
 def test_the_most_frequent_merges_come_first_and_the_rarest_characters_stay_unknown():
@@ -62,11 +72,3 @@ def test_saved_tokenizers_read_alike(tmp_path, corpus_lines, tokenizer, byte_tok
     tokens = (tmp_path / "words" / "vocab.txt").read_text(encoding="utf-8").splitlines()
     assert {token: index for index, token in enumerate(tokens)} == tokenizer.get_vocab()
     assert not (tmp_path / "bytes" / "vocab.txt").exists()
-
-
-def test_figures_by_hand():
-    """Two words of one and two tokens and one unknown: 4 tokens, a quarter unknown, in a third of the words."""
-    tokenizer = build_tokenizer([*SPECIAL_TOKENS, "а", "б", "##в"], 16)
-    shares = {"tokens_per_word": 4 / 3, "unknown_tokens": 1 / 4, "unknown_words": 1 / 3}
-    assert measure(tokenizer, ["а бв", "г"]) == pytest.approx({"entries": 8} | shares)
-    assert count_words(["да, да-нет!"]) == {"да": 2, "нет": 1, ",": 1, "-": 1, "!": 1}
