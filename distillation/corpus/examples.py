@@ -39,7 +39,7 @@ from distillation.vocabularies.mapping import VocabularyMap
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 3  # of the columns; raise it to make cached examples stale
+FORMAT = 4  # of the columns; raise it to make cached examples stale
 CUTS_PER_LINE = 2**24  # ids of examples: line * CUTS_PER_LINE + cut
 _PUNCTUATION = r"\p{P}!-/:-@\[-`{-~"  # BERT's notion: Unicode punctuation and every ASCII symbol
 _SPACES = [code for code in range(0x3001) if chr(code).isspace()]

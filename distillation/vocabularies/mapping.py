@@ -138,12 +138,14 @@ def matched(vocabulary: VocabularyMap, student: Tokens, teacher: Tokens) -> Tens
 def spell_tokens(vocabulary: VocabularyMap, student: Tokens, teacher: Tokens, text: str) -> tuple[Tensor, Tensor]:
     """For each teacher token (m,) the number of its spelling in this text, and whether the models are compared there.
 
-    A token is word-initial here if a student token starts a word at its first character. It is compared if its own
+    A token is word-initial here if a student token starts a word at its first character, and the teacher has no token
+    for the space before it. It is compared if its own
     flag agrees, it has a spelling, and the student reads the text as the teacher does.
     """
     (student_ids, student_spans), (teacher_ids, teacher_spans) = student, teacher
     word_starts = student_spans[vocabulary.student_starts_word[student_ids], 0]
     starts_word = torch.isin(teacher_spans[:, 0], word_starts)
+    starts_word &= ~torch.isin(teacher_spans[:, 0], teacher_spans[teacher_spans[:, 0] == teacher_spans[:, 1], 0])
     comparable = vocabulary.is_mapped[teacher_ids] & (starts_word == vocabulary.starts_word[teacher_ids])
     comparable &= _alone_on_its_characters(teacher_spans)
     candidates = comparable.nonzero().squeeze(1)

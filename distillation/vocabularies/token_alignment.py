@@ -42,8 +42,9 @@ def without_space(text: str, offsets: np.ndarray) -> torch.Tensor:
     """Spans (tokens, 2) without the white space that some tokenizers count among a token's characters."""
     characters = np.flatnonzero(~np.fromiter(map(str.isspace, text), dtype=bool, count=len(text)))
     first, end = np.searchsorted(characters, offsets).T
-    spans = np.repeat(offsets[:, :1], 2, axis=1)  # white space alone: empty
     filled = end > first
+    # White space alone is empty, before the next character: a lone mark of a word starts the word behind it.
+    spans = np.repeat(np.append(characters, len(text))[first][:, None], 2, axis=1)
     spans[filled] = np.stack([characters[first[filled]], characters[end[filled] - 1] + 1], axis=1)
     return torch.from_numpy(spans)
 

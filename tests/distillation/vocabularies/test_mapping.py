@@ -314,6 +314,15 @@ def test_a_unigram_student_cuts_a_teachers_token_as_its_own_text():
     assert pair.vocabulary.is_mapped.tolist() == [False] * 5 + [True] * 5
 
 
+def test_a_word_behind_a_lone_mark_is_compared():
+    """A small Unigram vocabulary has few words with their space: it cuts the others into "▁" and what follows."""
+    student = unigram.build_tokenizer([("▁", -1.0), ("дом", -1.0), ("▁а", -1.0), ("а", -1.0)], 64)
+    pair = Pair(student, build_tokenizer([*SPECIALS, "а", "дом", "##а"], 64))
+    _, pieces, comparable = pair.compare("а дома дом")
+    assert comparable == [True] * 4
+    assert [student.convert_ids_to_tokens(one) for one in pieces] == [["▁а"], ["▁", "дом"], ["а"], ["▁", "дом"]]
+
+
 def test_a_map_is_built_once(tokenizer, unigram_tokenizer, tmp_path, monkeypatch):
     """The second run finds what the first has built; another pair of tokenizers finds nothing."""
     first = VocabularyMap.cached(tokenizer, unigram_tokenizer, tmp_path)
