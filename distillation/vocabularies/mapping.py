@@ -19,7 +19,7 @@ from distillation.runs.files import replacing
 Entry = tuple[str, bool]  # surface text, and whether it starts a word
 # Of a text: ids (n,), and spans (n, 2) of the characters where tokens start and end, without space around them.
 Tokens = tuple[Tensor, Tensor]
-FORMAT = 4  # of a saved map; raise it to make saved ones stale
+FORMAT = 5  # of a saved map; raise it to make saved ones stale
 ROLES = ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
 
 
