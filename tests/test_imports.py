@@ -14,7 +14,7 @@ RANKS += ({"objective", "evaluation", "teacher_cache"}, {"student_trainer"}, {"t
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 OF_DISTILLATION_IN_FINETUNING = {"config", "text", "losses", "runs", "hub", "demo", "models"}
 # Modules that stand on nothing but torch, the standard library, and each other; files are written by `runs.files`.
-PURE = ("mapping", "token_pooling", "candidate_scores", "cross_vocabulary_kl")
+PURE = ("mapping", "token_pooling", "candidate_scores", "cross_vocabulary_kl", "sampled_predictions")
 PURE = {f"distillation.vocabularies.{name}" for name in PURE}
 PURE |= {"distillation.losses", "distillation.models.layer_groups"}
 # A launched script has its folder on the path: such a file would replace the library, or its name says nothing.

@@ -212,12 +212,18 @@ class CacheArguments:
     """The teacher's outputs for a corpus, cached on disk."""
 
     teacher_cache: str | None = key(None, "Folder of the cache: filled once, then read in place of the teacher.")
+    teacher_cache_targets: Literal["samples", "states"] = key(
+        "samples",
+        "What it keeps of a prediction: samples (128 bytes, for one temperature), or the states that enter the "
+        "teacher's head (two bytes a number, for all).",
+    )
     teacher_cache_epochs: int = key(1, "Maskings of the corpus in the cache; epochs cycle through them.", least=1)
 
     def __post_init__(self):
         check_values(self)
-        if self.teacher_cache_epochs > 1 and self.teacher_cache is None:
-            raise UserError("`teacher_cache_epochs` needs a cache: name its folder as `teacher_cache`")
+        for name in ("teacher_cache_targets", "teacher_cache_epochs"):
+            if self.teacher_cache is None and getattr(self, name) != getattr(CacheArguments, name):
+                raise UserError(f"`{name}` needs a cache: name its folder as `teacher_cache`")
 
 
 @dataclass

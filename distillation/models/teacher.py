@@ -33,7 +33,7 @@ class Logits:
 @dataclass
 class HeadStates:
     """The inputs of the teacher's last layer, (positions, width). They stand for its predictions if the student has
-    another vocabulary, or if a cache stored them; `kl` makes logits of them. Of a teacher whose last layer is not
+    another vocabulary, or for a cache; `kl` makes logits of them. Of a teacher whose last layer is not
     linear they are the logits."""
 
     values: Tensor
@@ -44,6 +44,25 @@ class HeadStates:
         if loss is not kl_loss:
             raise NotImplementedError(f"{loss.__name__} across vocabularies or from a cache")
         return self.kl(student, self.values, groups, temperature)
+
+    def sample(self, groups: Groups, temperature: float, shares: Tensor) -> "Samples":
+        """What a cache stores in their place; shares: (positions,) random numbers in [0, 1)."""
+        return Samples(self.kl.sample(self.values, groups, temperature, shares), self.kl, temperature)
+
+
+@dataclass
+class Samples:
+    """Predictions at one temperature, as rows (positions, bytes) of `SampledPredictions`."""
+
+    values: Tensor
+    kl: CandidateKL
+    temperature: float
+
+    def compare(self, loss: Callable[..., Tensor], student: Tensor, groups: Groups, temperature: float) -> Tensor:
+        """An unbiased estimate of the KL, summed over positions; its gradient is unbiased as well."""
+        if loss is not kl_loss or temperature != self.temperature:
+            raise NotImplementedError(f"{loss.__name__} at T = {temperature} from samples at {self.temperature}")
+        return self.kl(student, self.values, groups, temperature, sampled=True)
 
 
 @dataclass
@@ -56,7 +75,7 @@ class Targets:
     * `attentions`: the mean maps (batch, heads, length, length) of each student layer's group.
     """
 
-    predictions: Logits | HeadStates | None
+    predictions: Logits | HeadStates | Samples | None
     hidden_states: dict[str, list[Tensor]]
     attentions: list[Tensor]
 

@@ -3,12 +3,12 @@
 A folder holds `cache.json`, which describes what it was made of, and Arrow files. For each cached epoch, and for the
 held-out examples, they have one row per example, masked as in that epoch. A row holds
 
-* `states`, at the positions of the KL: the inputs of the teacher's projection to its vocabulary, which give its
-  predictions again;
+* at the positions of the KL `samples` of the teacher's predictions (`SampledPredictions`: bytes), or `states`, the
+  inputs of its projection to its vocabulary, which give the predictions again;
 * `hidden_groups`, `hidden_last`, `hidden_average`, `attentions`: those of `Targets`, if a term needs them.
 
-Numbers are in half precision. Training cycles through the epochs. The masks depend on neither the seed nor the terms,
-so that runs with other seeds or fewer terms can read the same cache.
+States and maps are in half precision. Training cycles through the epochs. The masks depend on neither the seed nor the
+terms, so that runs with other seeds or fewer terms can read the same cache. Samples are those of one temperature.
 """
 
 import dataclasses
@@ -38,11 +38,12 @@ from distillation.runs.files import is_empty, replacing, write_json
 logger = logging.getLogger(__name__)
 
 SEED = 1503  # of the masks; not the evaluation's
-FORMAT = 4  # of the rows, the masks, and the description; raise it to make caches unusable
+FORMAT = 5  # of the rows, the masks, and the description; raise it to make caches unusable
 DIGESTS = ("format", "teacher", "tokenizers", "corpus", "numpy")  # values of the description that errors do not show
 PART = 4096  # examples of a file; an interrupted pass repeats at most these
 SORTED = 16  # batches that are sorted by length together, and written together
-STATES, HIDDEN, MAPS = "states", "hidden_", "attentions"  # columns; of the second, one for each view of the layers
+# Columns; of `HIDDEN` one for each view of the layers.
+SAMPLES, STATES, HIDDEN, MAPS = "samples", "states", "hidden_", "attentions"
 
 Row = dict[str, np.ndarray]
 Query = Callable[[list[dict[str, Any]]], list[Row]]  # the teacher's outputs for some examples, a row for each
@@ -68,17 +69,21 @@ def open_cache(
         raise UserError(
             "`teacher_cache` needs a teacher whose last layer is linear, and this teacher's is not: leave it out"
         )
-    names = ["alignment", "teacher_input"] + ["kl_positions", "kl_position_fraction"] * has_kl
+    names, targets = ["alignment", "teacher_input"], arguments.teacher_cache_targets
+    names += ["kl_positions", "kl_position_fraction"] * has_kl
     description = {name: getattr(objective, name) for name in names} | dataclasses.asdict(masking)
     if objective.uses_groups:
         description["student_layers"] = student_layers
+    if has_kl and targets == SAMPLES:
+        description["temperature"] = objective.temperature
+        description["vocabulary_map"] = objective.vocabulary_map or "ordered"  # it chooses the candidates
     description |= {
         "format": FORMAT,
         "teacher": _digest(_weights(teacher)),
         "tokenizers": _digest(t.backend_tokenizer.to_str().encode() for t in tokenizers),
         "corpus": _digest(part for examples in (corpus.train, corpus.validation) for part in _contents(examples)),
         "numpy": _digest([draw_actions(100, None, 0.5, np.random.default_rng(SEED))]),  # its generators may change
-        "holds": [STATES] * has_kl
+        "holds": [targets] * has_kl
         + [HIDDEN + view for view in objective.hidden_views]
         + [MAPS] * objective.needs("maps"),
     }
@@ -151,7 +156,8 @@ class TeacherCache:
                 f"{self.name} is incomplete, and was begun with more terms ({self.holds}): "
                 "finish it with these, or name another folder"
             )
-        schema = pa.schema({column: pa.large_list(pa.float16()) for column in self.columns})
+        kinds = {column: pa.uint8() if column == SAMPLES else pa.float16() for column in self.columns}
+        schema = pa.schema({column: pa.large_list(kind) for column, kind in kinds.items()})
         for part in tqdm(parts, desc=f"Teacher, {name}", unit="part", disable=rank > 0 or not parts):
             chosen = examples.select(range(part * PART, min((part + 1) * PART, len(examples))))
             try:

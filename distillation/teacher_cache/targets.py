@@ -18,8 +18,8 @@ from torch import Tensor
 from distillation.config.errors import UserError
 from distillation.corpus.examples import Corpus, lengths
 from distillation.corpus.masking import MaskingCollator
-from distillation.models.teacher import HeadStates, LiveTargets, Targets
-from distillation.teacher_cache.storage import HIDDEN, MAPS, STATES, Row, TeacherCache, row_of
+from distillation.models.teacher import HeadStates, LiveTargets, Samples, Targets
+from distillation.teacher_cache.storage import HIDDEN, MAPS, SAMPLES, STATES, Row, TeacherCache, row_of
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ class CachedTargets:
     ):
         """collators: for training, with the seed `SEED`, and for evaluation. batch_size: of the teacher."""
         self.cache, self.teacher, self.kl, self.batch_size = cache, teacher, teacher.kl, batch_size
+        self.temperature = teacher.objective.temperature
         self.masking = collators
         names = [f"epoch-{epoch}" for epoch in range(cache.epochs)], ["evaluation"]
         self.train, self.validation = map(CachedExamples, (corpus.train, corpus.validation), names)
@@ -59,6 +60,8 @@ class CachedTargets:
                 query = functools.partial(self._query, accelerator, collate, epoch)
                 self.cache.fill(name, part.examples, self.batch_size, query, *ranks)
         self.teacher = None
+        if SAMPLES in self.cache.columns:
+            self.kl.drop_teacher()
         accelerator.wait_for_everyone()
         for part in (self.train, self.validation):
             part.epochs = [self.cache.rows(name, len(part)) for name in part.names]
@@ -72,12 +75,18 @@ class CachedTargets:
         """Run the teacher on examples with the masks of an epoch."""
         batch = send_to_device(collate([example | {"epoch": epoch} for example in examples]), accelerator.device)
         with accelerator.autocast():
-            return to_rows(batch, self.teacher(batch))
+            targets = self.teacher(batch)
+        if SAMPLES in self.cache.columns:
+            shares = _shares(batch, examples, collate.seed, epoch)
+            targets.predictions = targets.predictions.sample(batch["groups"], self.temperature, shares)
+        return to_rows(batch, targets)
 
     def __call__(self, batch: Mapping[str, Any]) -> Targets:
         """batch: of one of `collators`."""
         columns = batch[CACHED]
         predictions = HeadStates(columns[STATES], self.kl) if STATES in columns else None
+        if SAMPLES in columns:
+            predictions = Samples(columns[SAMPLES], self.kl, self.temperature)
         states = {name.removeprefix(HIDDEN): list(columns[name]) for name in columns if name.startswith(HIDDEN)}
         return Targets(predictions, states, list(columns.get(MAPS, ())))
 
@@ -109,19 +118,34 @@ def _collate(collate: MaskingCollator, student_layers: int, examples: Sequence[d
     return batch | {CACHED: from_rows(batch, [example[CACHED] for example in examples], student_layers)}
 
 
+def _position_counts(batch: dict[str, Any]) -> list[int]:
+    """The number of positions of the KL in each example."""
+    rows, length = batch["compared"].shape
+    return torch.bincount(batch["teacher_positions"] // length, minlength=rows).tolist()
+
+
+def _shares(batch: dict[str, Any], examples: Sequence[dict[str, Any]], seed: int, epoch: int) -> Tensor:
+    """A random number in [0, 1) for each position of the KL. Like masks, they do not depend on the batch."""
+    seeds = [(seed, epoch, example["id"], 1) for example in examples]  # 1: not the numbers that drew the masks
+    counts = _position_counts(batch)
+    numbers = [np.random.default_rng(seed).random(count) for seed, count in zip(seeds, counts, strict=True)]
+    positions = batch["teacher_positions"]
+    return torch.from_numpy(np.concatenate(numbers)).to(positions.device)[positions.argsort().argsort()]
+
+
 def to_rows(batch: dict[str, Any], targets: Targets) -> list[Row]:
     """A row for each example of a batch, the positions of its KL in the order of the text."""
-    sizes, length = batch["teacher"]["attention_mask"].sum(1).tolist(), batch["compared"].shape[1]
-    positions, order = batch["teacher_positions"].sort()
-    counts = torch.bincount(positions // length, minlength=len(sizes)).tolist()
-    predictions = targets.predictions
-    parts = {} if predictions is None else {STATES: predictions.values[order].split(counts)}
+    sizes = batch["teacher"]["attention_mask"].sum(1).tolist()
+    order, predictions = batch["teacher_positions"].argsort(), targets.predictions
+    name = SAMPLES if isinstance(predictions, Samples) else STATES
+    parts = {} if predictions is None else {name: predictions.values[order].split(_position_counts(batch))}
     for view, states in targets.hidden_states.items():
         parts[HIDDEN + view] = [one[:, :size] for one, size in zip(torch.stack(states, 1), sizes, strict=True)]
     if targets.attentions:
         maps = torch.stack(targets.attentions, 1)
         parts[MAPS] = [one[..., :size, :size] for one, size in zip(maps, sizes, strict=True)]
-    parts = {name: [part.flatten().to("cpu", torch.float16).numpy() for part in parts[name]] for name in parts}
+    kinds = {name: torch.uint8 if name == SAMPLES else torch.float16 for name in parts}
+    parts = {name: [part.flatten().to("cpu", kinds[name]).numpy() for part in parts[name]] for name in parts}
     rows = [{name: column[row] for name, column in parts.items()} for row in range(len(sizes))]
     if not all(np.isfinite(values).all() for row in rows for values in row.values()):
         raise UserError(
@@ -136,7 +160,7 @@ def from_rows(batch: dict[str, Any], rows: Sequence[Row], student_layers: int) -
     columns = {}
     for name in rows[0]:
         parts = [torch.from_numpy(row[name].copy()) for row in rows]  # torch warns of arrays that are read-only
-        if name == STATES:
+        if name in (SAMPLES, STATES):
             positions, states = batch["teacher_positions"], torch.cat(parts)
             states = states.reshape(len(positions), -1) if len(positions) else states[:, None]
             columns[name] = states[positions.argsort().argsort()]  # from the order of the text to that of the batch

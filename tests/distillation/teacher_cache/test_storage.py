@@ -31,6 +31,7 @@ CHANGES = {
     "epochs": (lambda it: setattr(it.arguments, "teacher_cache_epochs", 2), None),
     "other and fewer terms": (terms(weight_kl=0.0, weight_hidden_mse=1.0), None),
     "clean": (terms(teacher_input="clean", kl_positions="all"), "`teacher_input`.*`kl_positions` 'masked' and not"),
+    "temperature": (terms(temperature=1.0), "`temperature` 2.0 and not 1.0"),
     "more terms": (terms(weight_attention=1.0), "no attentions"),
     "masking": (lambda it: setattr(it.masking, "masking_probability", 0.3), "`masking_probability` 0.15 and not 0.3"),
     "config": (lambda it: setattr(it.teacher.config, "layer_norm_eps", 0.5), "another teacher: "),
@@ -42,13 +43,12 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize(("change", "message"), CHANGES.values(), ids=CHANGES)
-def test_a_cache_of_something_else_is_refused(make_trainer, tmp_path, monkeypatch, change, message):
-    """A stale one trains towards answers to other questions, and no loss would show it: contents count, not names and
-    dates of files. Other terms of the same layers need no new one."""
+@pytest.fixture
+def made_of(make_trainer, tmp_path):
+    """The arguments of `open_cache`, to be changed."""
     trainer = make_trainer(objective=dict(weight_kl=1.0))
     train, held_out = trainer.train_dataset.select(range(10)), trainer.eval_dataset
-    made_of = SimpleNamespace(
+    return SimpleNamespace(
         arguments=CacheArguments(str(tmp_path / "cache")),
         objective=trainer.objective,
         masking=trainer.data_collator.masking,
@@ -57,12 +57,34 @@ def test_a_cache_of_something_else_is_refused(make_trainer, tmp_path, monkeypatc
         tokenizers=[copy.deepcopy(trainer.processing_class)],
         corpus=Corpus(train, held_out, held_out, train),
     )
+
+
+@pytest.mark.parametrize(("change", "message"), CHANGES.values(), ids=CHANGES)
+def test_a_cache_of_something_else_is_refused(made_of, monkeypatch, change, message):
+    """A stale one trains towards answers to other questions, and no loss would show it: contents count, not names and
+    dates of files. Other terms of the same layers need no new one."""
     open_cache(*vars(made_of).values())
     change(made_of)
     if message == "another numpy: ":
         monkeypatch.setattr(storage, "draw_actions", lambda *_: np.zeros(100, int))
     refused = pytest.raises(UserError, match=f"`teacher_cache` .* was made with .*{message}")
     with refused if message else nullcontext():
+        open_cache(*vars(made_of).values())
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"), [("samples", "`vocabulary_map` 'ordered' and not 'pieces'"), ("states", None)]
+)
+def test_samples_are_of_one_set_of_candidates_and_states_of_all(made_of, targets, message):
+    """Numbers of candidates would name other tokens. What enters the head serves any temperature, too."""
+    made_of.arguments.teacher_cache_targets = targets
+    terms(alignment="reduce")(made_of)
+    open_cache(*vars(made_of).values())
+    terms(alignment="reduce", vocabulary_map="ordered")(made_of)  # the default, written out
+    open_cache(*vars(made_of).values())
+    changed = dict(alignment="reduce", vocabulary_map="pieces", temperature=2.0 if message else 1.0)
+    terms(**changed)(made_of)
+    with pytest.raises(UserError, match=message) if message else nullcontext():
         open_cache(*vars(made_of).values())
 
 
@@ -76,7 +98,7 @@ def test_the_format_names_these_masks():
     batch = MaskingCollator(tokenizer, MaskingArguments(masking_unit="word"), objective, SEED)(rows)
     shown = [batch["teacher"]["input_ids"], batch["teacher_positions"].sort().values]
     digest = hashlib.sha256(repr([tensor.tolist() for tensor in shown]).encode()).hexdigest()[:16]
-    assert (storage.FORMAT, digest) == (4, "995ba615f3dc301f")
+    assert (storage.FORMAT, digest) == (5, "995ba615f3dc301f")
 
 
 def test_thousands_of_files_need_no_thousands_of_descriptors(make_trainer, tmp_path, monkeypatch):
