@@ -94,7 +94,7 @@ def build_run(
     teacher, teacher_tokenizer = load_teacher(model_args, objective, data_args.max_length)
     tokenizer, vocabulary = load_student_tokenizer(model_args, objective, teacher_tokenizer)
     if model_args.student_initialisation == "same_shape":
-        student = load_student(model_args, objective, teacher, tokenizer, data_args.max_length)
+        student = load_student(model_args, objective, teacher, tokenizer, data_args.max_length, vocabulary)
     else:
         student = build_student(model_args, objective, teacher, tokenizer, vocabulary)
     tokenizers = [tokenizer] if vocabulary is None else [tokenizer, teacher_tokenizer]
@@ -157,8 +157,6 @@ def build_teacher_run(
     source, new, options = teacher_args.model_name_or_path, [], {}
     if source is not None:
         model, tokenizer, new = load_to_continue(source, objective, data_args.max_length)
-        if training_args.ddp_find_unused_parameters is None:
-            training_args.ddp_find_unused_parameters = True  # LUKE has weights for entities
     else:
         with training_args.main_process_first():  # the others then read its lines from the cache
             tokenizer = _teacher_tokenizer(teacher_args, data_args)

@@ -12,7 +12,13 @@ from accelerate.utils import gather_object, send_to_device
 from datasets import Dataset
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-from transformers import PreTrainedTokenizerBase, TrainerCallback, TrainingArguments
+from transformers import (
+    BertForMaskedLM,
+    DistilBertForMaskedLM,
+    PreTrainedTokenizerBase,
+    TrainerCallback,
+    TrainingArguments,
+)
 
 from distillation.config.arguments import ObjectiveArguments
 from distillation.config.terms import TERMS
@@ -60,8 +66,9 @@ class DistillationTrainer(StudentTrainer):
         """
         check_training(args)
         if args.ddp_find_unused_parameters is None:
-            # With logits every parameter has a gradient.
-            args.ddp_find_unused_parameters = not objective.needs("predictions", "labels")
+            # With logits all parameters of these have gradients; LUKE's for entities and ESM's for contacts do not.
+            is_used = isinstance(student.model, (BertForMaskedLM, DistilBertForMaskedLM))
+            args.ddp_find_unused_parameters = not (is_used and objective.needs("predictions", "labels"))
         collator, self.eval_collator = collators
         data = dict(train_dataset=corpus.train, eval_dataset=corpus.validation, processing_class=tokenizer)
         super().__init__(student, args, data_collator=collator, callbacks=callbacks, **data)

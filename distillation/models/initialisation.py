@@ -96,7 +96,7 @@ def initialise(
 def translate(rows: Tensor, vocabulary) -> tuple[Tensor, Tensor]:
     """Rows (teacher tokens, n) of one vocabulary as rows (student tokens, n) of another, and which are known.
 
-    A token that both have, or that has the same special role, takes its row. Any other takes the mean row of the
+    A token that both have, or that `special_ids` pairs, takes its row. Any other takes the mean row of the
     teacher tokens that have it as a piece, weighted with how often they do. A piece of no teacher token is unknown.
 
     vocabulary: `pieces`, sparse (teacher tokens, student tokens), how often each student token is in the spelling of

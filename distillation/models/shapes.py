@@ -42,14 +42,20 @@ def load_student(
     teacher: PreTrainedModel,
     tokenizer: Tokenizer,
     max_length: int,
+    vocabulary: VocabularyMap | None = None,
 ) -> PreTrainedModel:
-    """The model in `student_vocabulary` as the student, as `student_initialisation: same_shape` asks for.
+    """The model in `student_vocabulary` as the student, as `student_initialisation: same_shape` asks for. Rows beyond
+    its tokens go: terms compare as many as a new student has. `vocabulary` as for `build_student`.
 
     Raises UserError as `load_teacher` does, and for a shape that the objective cannot compare with the teacher's.
     """
     name, dropout = arguments.student_vocabulary, arguments.student_dropout
     student = _load(name, "student_vocabulary", tokenizer, objective, max_length, dropout)
     _check_student(student.config, arguments, objective, teacher.config)
+    rows = _row_count(teacher, vocabulary)
+    if len(student.get_input_embeddings().weight) != rows:
+        with loading.explain_load_errors("student_vocabulary", name, f"cannot have {rows} rows"):
+            student.resize_token_embeddings(rows)
     return student
 
 
@@ -96,7 +102,7 @@ def _check_reads(
     if max_length > positions:
         raise UserError(f"`max_length` {max_length} exceeds the {positions} positions of `{key}`; lower it")
     sample = dict(tokenizer(SAMPLE[0], return_tensors="pt", truncation=True, max_length=max_length))
-    with loading.explain_load_errors(key, name, "cannot be compared with another model"):
+    with loading.explain_load_errors(key, name, "cannot be run"):
         Runner(model).check(sample, objective.needs("maps"), objective.needs("states"))
 
 
@@ -155,7 +161,7 @@ def build_student(
     Its config has the published dropout, whatever it is distilled with (`set_dropout`). Raises UserError for
     shapes that contradict each other or the objective.
     """
-    size = vocabulary.student_size if vocabulary else len(teacher.get_input_embeddings().weight)
+    size = _row_count(teacher, vocabulary)
     config = student_config(arguments, teacher.config, size, loading.position_count(teacher), tokenizer.pad_token_id)
     _check_student(config, arguments, objective, teacher.config)
     config._attn_implementation = "eager" if objective.needs("maps") else "sdpa"
@@ -164,6 +170,11 @@ def build_student(
     student.config.update(before)
     initialise(student, teacher, arguments.student_initialisation, arguments.init_projection, vocabulary)
     return student
+
+
+def _row_count(teacher: PreTrainedModel, vocabulary: VocabularyMap | None) -> int:
+    """How many tokens a student predicts: those of its own tokenizer, or all that the teacher has rows for."""
+    return vocabulary.student_size if vocabulary else len(teacher.get_input_embeddings().weight)
 
 
 def _check_student(

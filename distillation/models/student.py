@@ -11,8 +11,16 @@ from transformers import PreTrainedConfig, PreTrainedModel
 
 from distillation.models.mlm_head import Outputs, Runner, vocabulary_projection
 
-HIDDEN_DROPOUT = ("dropout", "hidden_dropout_prob", "embedding_dropout", "mlp_dropout")
-ATTENTION_DROPOUT = ("attention_dropout", "attention_probs_dropout_prob")  # names in configs
+# Names in configs.
+HIDDEN_DROPOUT = (
+    "dropout",
+    "hidden_dropout",
+    "hidden_dropout_prob",
+    "activation_dropout",
+    "embedding_dropout",
+    "mlp_dropout",
+)
+ATTENTION_DROPOUT = ("attention_dropout", "attention_probs_dropout_prob")
 
 
 class Projections(nn.ModuleDict):
@@ -35,8 +43,8 @@ class Student(nn.Module):
         self.model = model
         self.projections = projections
         self.runner = Runner(model)
-        self.projection = vocabulary_projection(model)  # by name: as a module it would be saved twice
-        self.headless = Runner(model, without=self.projection)
+        self.last_layer = vocabulary_projection(model)  # by name: as a module it would be saved twice
+        self.headless = Runner(model, without=self.last_layer)
 
     @property
     def config(self) -> PreTrainedConfig:
@@ -45,13 +53,13 @@ class Student(nn.Module):
     @property
     def vocabulary_size(self) -> int:
         """The number of tokens that candidates can be drawn from; 0 if the model does not end in a linear layer."""
-        return 0 if self.projection is None else self.model.get_submodule(self.projection).out_features
+        return 0 if self.last_layer is None else self.model.get_submodule(self.last_layer).out_features
 
     @torch.no_grad()
     def predict_counts(self, counts: np.ndarray, new: Collection[str]) -> None:
         """Let a new head begin with the frequencies of tokens; to learn them takes thousands of steps, as a step moves
         a bias by the learning rate at most. counts: (vocabulary_size,); new: names of the model's new weights."""
-        bias = self.model.get_submodule(self.projection).bias
+        bias = self.model.get_submodule(self.last_layer).bias
         if any(self.model.get_parameter(name) is bias for name in new):
             bias.copy_(torch.from_numpy(np.log(np.maximum(counts, 1))))
 
@@ -77,7 +85,7 @@ class Student(nn.Module):
         runner = self.runner if candidates is None else self.headless
         outputs = runner(inputs, positions, hidden_states, attentions)
         if candidates is not None:
-            (ids, log_probability), layer = candidates, self.model.get_submodule(self.projection)
+            (ids, log_probability), layer = candidates, self.model.get_submodule(self.last_layer)
             bias = None if layer.bias is None else layer.bias[ids]
             outputs.logits = F.linear(outputs.logits, layer.weight[ids], bias) - log_probability
         if hidden_states:

@@ -69,12 +69,12 @@ def copy_modules(name_or_path: str, folder: str | Path) -> None:
     listed = cached_file(name_or_path, MODULES, **options)
     if listed is None:
         return
-    paths = {Path(module["path"]).name for module in read_json(Path(listed))} - {""}  # that of the encoder is empty
+    paths = {Path(module["path"]).name for module in read_json(Path(listed))} - {"", ".."}  # the encoder's is empty
     wanted = [MODULES, "*sentence*.json", *(f"{path}/*" for path in paths)]
     source = Path(name_or_path)
     if not source.exists():
         source = Path(snapshot_download(name_or_path, allow_patterns=wanted))
-    for file in (file for pattern in wanted for file in source.glob(pattern)):
+    for file in (file for pattern in wanted for file in source.glob(pattern) if file.is_file()):
         copy = Path(folder, file.relative_to(source))
         copy.parent.mkdir(exist_ok=True)
         shutil.copyfile(file, copy)

@@ -28,9 +28,9 @@ class VocabularyMap:
 
     A token that both have is spelt by itself. Any other is cut as the student's words are: by Unigram into the
     likeliest tokens, else into the longest that fit, as WordPiece does. A lower-casing student spells "Да" and "да"
-    alike. Tokens without a text of their own (`[unused1]`, a lone word marker,
-    bytes that are no complete character, special tokens) and those with a character unknown to the student have no
-    spelling. They are paired by role or, as in a trimmed vocabulary, by name.
+    alike. Tokens with a character unknown to the student have no spelling. Nor do those without a text of their own
+    (`[unused1]`, a lone word marker, bytes that are no complete character, special tokens), which are paired by role
+    or, as in a trimmed vocabulary, by name.
 
     * `mapped_teacher_ids` (mapped,): teacher tokens that have a spelling, ascending;
     * `shared_teacher_ids`, `shared_student_ids` (shared,): identical tokens, in one order;
@@ -139,8 +139,8 @@ def spell_tokens(vocabulary: VocabularyMap, student: Tokens, teacher: Tokens, te
     """For each teacher token (m,) the number of its spelling in this text, and whether the models are compared there.
 
     A token is word-initial here if a student token starts a word at its first character, and the teacher has no token
-    for the space before it. It is compared if its own
-    flag agrees, it has a spelling, and the student reads the text as the teacher does.
+    for the space before it. It is compared if its own flag agrees, it has a spelling, and the student reads the text
+    as the teacher does.
     """
     (student_ids, student_spans), (teacher_ids, teacher_spans) = student, teacher
     word_starts = student_spans[vocabulary.student_starts_word[student_ids], 0]

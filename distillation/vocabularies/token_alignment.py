@@ -5,7 +5,7 @@
 * `reduce`: `spellings`, for each of the teacher's tokens how the student spells it in this text (see
   `mapping.spell_tokens`), and `comparable`, whether the models can be compared there.
 
-Special tokens are paired by role.
+Special tokens are paired by role or name.
 """
 
 import logging

@@ -43,7 +43,7 @@ class Model:
             raise ValueError(f"it is a {head}, and not for {', '.join(HEADS)}")
         self.kind = next(kind for kind, end in zip(KINDS, HEADS, strict=True) if head.endswith(end))
         self.texts, self.whole = TEXTS[self.kind], self.kind in (LABEL, CHOICE)
-        if of_a_row := config.get("texts_at_once"):  # as the model was fine-tuned
+        if self.kind == LABEL and (of_a_row := config.get("texts_at_once")):  # of another kind: of an earlier task
             self.texts = of_a_row, of_a_row
         names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
         self.labels = [names[number] for number in sorted(names, key=int)]

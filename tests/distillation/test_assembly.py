@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, AutoModelForMaskedLM, BertModel, TrainingArguments
+from transformers import AutoModel, AutoModelForMaskedLM, BertModel, EsmConfig, EsmForMaskedLM, TrainingArguments
 
 from distillation import assembly
 from distillation.config.arguments import DataArguments, MaskingArguments, TeacherArguments
@@ -159,3 +159,13 @@ def test_a_new_head_knows_the_counts(make_run, encoder_folder):
     trainer = make_run(encoder_folder).trainer
     counts = torch.bincount(torch.tensor(sum(trainer.train_dataset["input_ids"][:], [])), minlength=300)
     torch.testing.assert_close(trainer.model.model.cls.predictions.decoder.bias, counts.clamp(min=1).log())
+
+
+def test_weights_without_a_gradient(make_run, teacher_folder, tmp_path):
+    """ESM predicts contacts too: unless told of such weights, DDP stops in the second step. BERT has none."""
+    shutil.copytree(teacher_folder, tmp_path / "esm")
+    shape = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    config = EsmConfig(vocab_size=300, mask_token_id=4, pad_token_id=0, max_position_embeddings=66, **shape)
+    EsmForMaskedLM(config).save_pretrained(tmp_path / "esm")
+    for folder, expected in ((teacher_folder, False), (tmp_path / "esm", True)):
+        assert make_run(folder).trainer.args.ddp_find_unused_parameters == expected

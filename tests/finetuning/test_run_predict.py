@@ -246,7 +246,8 @@ def test_what_people_do_wrong(message, predict):
 
 def test_questions_need_their_contexts(predict, tokenizer, monkeypatch):
     rule = lambda tokens: ([1.0 * (one == "к") for one in tokens], [1.0 * (one == "##т") for one in tokens])  # noqa: E731
-    monkeypatch.setattr(bulk, "load", lambda name: Known(tokenizer, "QuestionAnswering", rule))
+    # It was made from a classifier of single texts, whose config it has.
+    monkeypatch.setattr(bulk, "load", lambda name: Known(tokenizer, "QuestionAnswering", rule, texts_at_once=1))
     content = lines([{"text": "кто?", "passage": "тут кот"}])
     with pytest.raises(
         UserError, match="`text_pair_column` for a model of this kind: give the column of the contexts"

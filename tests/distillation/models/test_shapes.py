@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from transformers import AutoModelForMaskedLM
 
 from distillation.config.arguments import ModelArguments, ObjectiveArguments
 from distillation.config.errors import UserError
+from distillation.models import loading
 from distillation.models.shapes import build_student, load_student, load_student_tokenizer, load_teacher
+from distillation.vocabularies.mapping import VocabularyMap
 from distillation.vocabularies.wordpiece import build_tokenizer
 
 FOUR_TERMS, NO_MAPS = ObjectiveArguments(), ObjectiveArguments(weight_attention=0)
@@ -69,6 +72,18 @@ def test_a_student_of_the_same_shape_is_the_model_itself(teacher, teacher_folder
     assert all(layer.output.dropout.p == 0.1 for layer in student.bert.encoder.layer)
     with pytest.raises(UserError, match="`max_length` 65 exceeds the 64 positions of `student_vocabulary`"):
         load_student(arguments, FOUR_TERMS, *teacher, 65)
+
+
+def test_a_student_of_the_same_shape_has_a_row_for_each_token(teacher, teacher_folder, tmp_path):
+    """Many models are saved with more: no term could be compared with the teacher's."""
+    model = AutoModelForMaskedLM.from_pretrained(teacher_folder)
+    model.resize_token_embeddings(len(teacher[1]) + 7)
+    loading.save_pretrained(model, teacher[1], tmp_path)
+    arguments = ModelArguments(student_initialisation="same_shape", student_vocabulary=str(tmp_path))
+    inputs = teacher[1]("он", return_tensors="pt")
+    for vocabulary in (None, VocabularyMap(teacher[1], teacher[1])):
+        student = load_student(arguments, NO_MAPS, *teacher, 32, vocabulary)
+        torch.testing.assert_close(student(**inputs).logits, teacher[0](**inputs).logits)
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,17 @@
 
 import pytest
 import torch
-from transformers import DistilBertConfig, DistilBertForMaskedLM
+from transformers import (
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    FunnelConfig,
+    FunnelForMaskedLM,
+    ModernBertConfig,
+    ModernBertForMaskedLM,
+)
 
 from distillation.config.errors import UserError
-from distillation.models.student import Projections, Student
+from distillation.models.student import Projections, Student, set_dropout
 
 INPUTS = {"input_ids": torch.tensor([[4, 5, 6, 0]]), "attention_mask": torch.tensor([[1, 1, 1, 0]])}
 
@@ -41,3 +48,20 @@ def test_missing_maps_are_an_error_and_not_a_loss_of_zero():
     """sdpa answers with an empty tuple."""
     with pytest.raises(UserError, match="weight_attention.*gives 0 such maps for 3 layers"):
         run(make_student(attention="sdpa"))
+
+
+SMALL = dict(vocab_size=20, pad_token_id=0, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+
+
+@pytest.mark.parametrize(
+    ("model_class", "config"),
+    [
+        (ModernBertForMaskedLM, ModernBertConfig(hidden_size=8, **SMALL)),
+        (FunnelForMaskedLM, FunnelConfig(vocab_size=20, block_sizes=[1], d_model=8, n_head=2, d_head=4, d_inner=8)),
+    ],
+)
+def test_dropout_by_all_names(model_class, config):
+    """One that is forgotten would stay, without an error."""
+    set_dropout(config, 0.25, with_maps=False)
+    rates = {module.p for module in model_class(config).modules() if isinstance(module, torch.nn.Dropout)}
+    assert rates == {0.25}

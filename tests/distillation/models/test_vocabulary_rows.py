@@ -66,7 +66,9 @@ def test_the_pooling_of_a_sentence_encoder_goes_along(tmp_path):
         (folder / "config.json").write_text(folder.name)
     copy_modules(str(source), output)
     assert [path.name for path in output.iterdir()] == ["config.json"]
-    modules = [{"path": ""}, {"path": "1_Pooling"}, {"path": "../2_Other"}]
+    (source / "1_Pooling" / "folder").mkdir()
+    (tmp_path / "other.json").touch()
+    modules = [{"path": ""}, {"path": "1_Pooling"}, {"path": "../2_Other"}, {"path": ".."}]
     (source / "modules.json").write_text(json.dumps(modules))
     (source / "sentence_bert_config.json").write_text("{}")
     copy_modules(str(source), output)
