@@ -191,8 +191,9 @@ def _check_student(
         try:
             layer_groups(teacher.num_hidden_layers, layers)
         except ValueError as error:
+            key = "student_vocabulary" if arguments.student_initialisation == "same_shape" else "student_layers"
             raise UserError(
-                f"`student_layers`: {error}; choose a divisor, or terms and `student_initialisation` without groups "
+                f"`{key}`: {error}; choose a divisor, or terms and `student_initialisation` without groups "
                 "(`cosine_layers: last`, `hidden_layers: average`, `weight_attention: 0`, `embeddings`)"
             ) from None
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import AutoModelForMaskedLM
+from transformers import AutoModelForMaskedLM, BertForMaskedLM
 
 from distillation.config.arguments import ModelArguments, ObjectiveArguments
 from distillation.config.errors import UserError
@@ -84,6 +84,15 @@ def test_a_student_of_the_same_shape_has_a_row_for_each_token(teacher, teacher_f
     for vocabulary in (None, VocabularyMap(teacher[1], teacher[1])):
         student = load_student(arguments, NO_MAPS, *teacher, 32, vocabulary)
         torch.testing.assert_close(student(**inputs).logits, teacher[0](**inputs).logits)
+
+
+def test_a_student_of_the_same_shape_that_cannot_be_compared(teacher, tmp_path):
+    """`student_layers` would be no remedy: it has to be left out."""
+    config = type(teacher[0].config)(**teacher[0].config.to_dict() | {"num_hidden_layers": 3})
+    loading.save_pretrained(BertForMaskedLM(config), teacher[1], tmp_path)
+    arguments = ModelArguments(student_initialisation="same_shape", student_vocabulary=str(tmp_path))
+    with pytest.raises(UserError, match="`student_vocabulary`: 4 teacher layers do not divide into 3"):
+        load_student(arguments, NO_MAPS, *teacher, 32)
 
 
 @pytest.mark.parametrize(
