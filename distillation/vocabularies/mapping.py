@@ -1,8 +1,7 @@
-"""Expresses a teacher's tokens in a student's: of two vocabularies, and of two tokenizations of one text.
+"""Expresses the tokens of a teacher's vocabulary in those of a student's.
 
 Tokens are compared by their surface text and by whether they start a word, whatever a tokenizer writes for that: `##`
-(WordPiece), a leading space in bytes (byte-level BPE), or `▁` (Unigram). Tokenizations are compared by the characters
-of their tokens.
+(WordPiece), a leading space in bytes (byte-level BPE), or `▁` (Unigram).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,8 +16,6 @@ from torch import Tensor
 from distillation.runs.files import replacing
 
 Entry = tuple[str, bool]  # surface text, and whether it starts a word
-# Of a text: ids (n,), and spans (n, 2) of the characters where tokens start and end, without space around them.
-Tokens = tuple[Tensor, Tensor]
 FORMAT = 5  # of a saved map; raise it to make saved ones stale
 ROLES = ("pad", "unk", "cls", "sep", "mask", "bos", "eos")
 
@@ -117,54 +114,6 @@ class VocabularyMap:
         places = torch.stack([ids.repeat_interleave(self.piece_counts[ids]), self.pieces_of(ids)])
         ones, shape = torch.ones(places.shape[1]), (self.teacher_size, self.student_size)
         return torch.sparse_coo_tensor(places, ones, shape, check_invariants=False).coalesce()
-
-
-def matched(vocabulary: VocabularyMap, student: Tokens, teacher: Tokens) -> Tensor:
-    """For each student token (n,) the teacher token that is the same token on the same characters, or -1."""
-    (student_ids, student_spans), (teacher_ids, teacher_spans) = student, teacher
-    student_of = torch.full((vocabulary.teacher_size,), -2)
-    student_of[vocabulary.shared_teacher_ids] = vocabulary.shared_student_ids
-    known = (_alone_on_its_characters(teacher_spans) & (student_of[teacher_ids] >= 0)).nonzero().squeeze(1)
-    if not len(known):
-        return torch.full_like(student_ids, -1)
-    keys, order = _keys(teacher_spans[known]).sort()
-    student_keys = _keys(student_spans)
-    found = torch.searchsorted(keys, student_keys).clamp(max=len(keys) - 1)
-    partners = known[order][found]
-    same = (keys[found] == student_keys) & (student_of[teacher_ids[partners]] == student_ids)
-    return torch.where(same & _alone_on_its_characters(student_spans), partners, -1)
-
-
-def spell_tokens(vocabulary: VocabularyMap, student: Tokens, teacher: Tokens, text: str) -> tuple[Tensor, Tensor]:
-    """For each teacher token (m,) the number of its spelling in this text, and whether the models are compared there.
-
-    A token is word-initial here if a student token starts a word at its first character, and the teacher has no token
-    for the space before it. It is compared if its own flag agrees, it has a spelling, and the student reads the text
-    as the teacher does.
-    """
-    (student_ids, student_spans), (teacher_ids, teacher_spans) = student, teacher
-    word_starts = student_spans[vocabulary.student_starts_word[student_ids], 0]
-    starts_word = torch.isin(teacher_spans[:, 0], word_starts)
-    starts_word &= ~torch.isin(teacher_spans[:, 0], teacher_spans[teacher_spans[:, 0] == teacher_spans[:, 1], 0])
-    comparable = vocabulary.is_mapped[teacher_ids] & (starts_word == vocabulary.starts_word[teacher_ids])
-    comparable &= _alone_on_its_characters(teacher_spans)
-    candidates = comparable.nonzero().squeeze(1)
-    texts = (text[start:end] for start, end in teacher_spans[candidates].tolist())
-    surfaces = (vocabulary.surfaces[index] for index in teacher_ids[candidates].tolist())
-    pairs = zip(surfaces, texts, strict=True)
-    reads = [s == read or s == normalised(read, vocabulary.normalizer) for s, read in pairs]
-    comparable[candidates] = torch.tensor(reads, dtype=torch.bool)
-    return 2 * teacher_ids + starts_word, comparable
-
-
-def _alone_on_its_characters(spans: Tensor) -> Tensor:
-    """Whether a token's span is not empty and belongs to no other token. Bytes of one character share a span."""
-    _, index, counts = _keys(spans).unique(return_inverse=True, return_counts=True)
-    return (counts[index] == 1) & (spans[:, 1] > spans[:, 0])
-
-
-def _keys(spans: Tensor) -> Tensor:
-    return spans[:, 0] * 2**32 + spans[:, 1]  # one number for each span, to sort and to search
 
 
 # Vocabularies

@@ -3,7 +3,7 @@
 * `match`: `matches`, for each of the student's tokens the teacher's (an index into `teacher_input_ids`) that is the
   same token on the same characters, or -1;
 * `reduce`: `spellings`, for each of the teacher's tokens how the student spells it in this text (see
-  `mapping.spell_tokens`), and `comparable`, whether the models can be compared there.
+  `spell_tokens`), and `comparable`, whether the models can be compared there.
 
 Special tokens are paired by role or name.
 """
@@ -14,15 +14,17 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from datasets import Dataset
+from torch import Tensor
 
 from distillation.config.errors import UserError
 from distillation.text.sampling import SAMPLE, evenly_spaced
-from distillation.vocabularies.mapping import VocabularyMap, matched, spell_tokens
+from distillation.vocabularies.mapping import VocabularyMap, normalised
 
 logger = logging.getLogger(__name__)
 
 COLUMNS = {"same": {}, "match": {"matches": "int32"}, "reduce": {"spellings": "int32", "comparable": "bool"}}
 Tokens = tuple[np.ndarray, np.ndarray]  # ids (tokens,) and the characters (tokens, 2) where each starts and ends
+Placed = tuple[Tensor, Tensor]  # the same, with characters (tokens, 2) that have no space around them
 Specials = tuple[Sequence[int], Sequence[int]]  # those before and those after the tokens of an example
 Cuts = Sequence[tuple[int, int]]  # for each example its first token and the one after its last
 
@@ -47,6 +49,54 @@ def without_space(text: str, offsets: np.ndarray) -> torch.Tensor:
     spans = np.repeat(np.append(characters, len(text))[first][:, None], 2, axis=1)
     spans[filled] = np.stack([characters[first[filled]], characters[end[filled] - 1] + 1], axis=1)
     return torch.from_numpy(spans)
+
+
+def matched(vocabulary: VocabularyMap, student: Placed, teacher: Placed) -> Tensor:
+    """For each student token (n,) the teacher token that is the same token on the same characters, or -1."""
+    (student_ids, student_spans), (teacher_ids, teacher_spans) = student, teacher
+    student_of = torch.full((vocabulary.teacher_size,), -2)
+    student_of[vocabulary.shared_teacher_ids] = vocabulary.shared_student_ids
+    known = (_alone_on_its_characters(teacher_spans) & (student_of[teacher_ids] >= 0)).nonzero().squeeze(1)
+    if not len(known):
+        return torch.full_like(student_ids, -1)
+    keys, order = _keys(teacher_spans[known]).sort()
+    student_keys = _keys(student_spans)
+    found = torch.searchsorted(keys, student_keys).clamp(max=len(keys) - 1)
+    partners = known[order][found]
+    same = (keys[found] == student_keys) & (student_of[teacher_ids[partners]] == student_ids)
+    return torch.where(same & _alone_on_its_characters(student_spans), partners, -1)
+
+
+def spell_tokens(vocabulary: VocabularyMap, student: Placed, teacher: Placed, text: str) -> tuple[Tensor, Tensor]:
+    """For each teacher token (m,) the number of its spelling in this text, and whether the models are compared there.
+
+    A token is word-initial here if a student token starts a word at its first character, and the teacher has no token
+    for the space before it. It is compared if its own flag agrees, it has a spelling, and the student reads the text
+    as the teacher does.
+    """
+    (student_ids, student_spans), (teacher_ids, teacher_spans) = student, teacher
+    word_starts = student_spans[vocabulary.student_starts_word[student_ids], 0]
+    starts_word = torch.isin(teacher_spans[:, 0], word_starts)
+    starts_word &= ~torch.isin(teacher_spans[:, 0], teacher_spans[teacher_spans[:, 0] == teacher_spans[:, 1], 0])
+    comparable = vocabulary.is_mapped[teacher_ids] & (starts_word == vocabulary.starts_word[teacher_ids])
+    comparable &= _alone_on_its_characters(teacher_spans)
+    candidates = comparable.nonzero().squeeze(1)
+    texts = (text[start:end] for start, end in teacher_spans[candidates].tolist())
+    surfaces = (vocabulary.surfaces[index] for index in teacher_ids[candidates].tolist())
+    pairs = zip(surfaces, texts, strict=True)
+    reads = [s == read or s == normalised(read, vocabulary.normalizer) for s, read in pairs]
+    comparable[candidates] = torch.tensor(reads, dtype=torch.bool)
+    return 2 * teacher_ids + starts_word, comparable
+
+
+def _alone_on_its_characters(spans: Tensor) -> Tensor:
+    """Whether a token's span is not empty and belongs to no other token. Bytes of one character share a span."""
+    _, index, counts = _keys(spans).unique(return_inverse=True, return_counts=True)
+    return (counts[index] == 1) & (spans[:, 1] > spans[:, 0])
+
+
+def _keys(spans: Tensor) -> Tensor:
+    return spans[:, 0] * 2**32 + spans[:, 1]  # one number for each span, to sort and to search
 
 
 def cut_matches(

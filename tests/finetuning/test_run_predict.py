@@ -249,9 +249,7 @@ def test_questions_need_their_contexts(predict, tokenizer, monkeypatch):
     # It was made from a classifier of single texts, whose config it has.
     monkeypatch.setattr(bulk, "load", lambda name: Known(tokenizer, "QuestionAnswering", rule, texts_at_once=1))
     content = lines([{"text": "кто?", "passage": "тут кот"}])
-    with pytest.raises(
-        UserError, match="`text_pair_column` for a model of this kind: give the column of the contexts"
-    ):
+    with pytest.raises(UserError, match="`text_pair_column` for a model of .*: give the column of the contexts"):
         predict(content)
     (answer,) = predict(content, text_pair_column="passage")
     assert list(answer) == ["text", "passage", "answer", "start", "end", "score"]
@@ -294,9 +292,7 @@ def test_an_exported_folder_needs_neither_torch_nor_transformers(tokenizer, tmp_
     model.config.save_pretrained(tmp_path)
     (tmp_path / "in.txt").write_text("кот\nпёс\n")
     code = "import sys; from finetuning.run_predict import main; main(sys.argv[1:]);"
-    code += (
-        "print(*sys.modules.keys() & {'torch', 'transformers', 'datasets', 'huggingface_hub', 'pandas'}, 'none else')"
-    )
+    code += "print(*{*sys.modules} & {'torch', 'transformers', 'datasets', 'huggingface_hub', 'pandas'}, 'none else')"
     words = ["--model_name_or_path", tmp_path, "--input", tmp_path / "in.txt", "--output", tmp_path / "out.csv"]
     done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

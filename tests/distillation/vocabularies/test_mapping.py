@@ -1,94 +1,18 @@
-"""The laws of two vocabularies and two tokenizations: the same text, whatever the tokens."""
+"""The laws of two vocabularies: a teacher's token is its pieces, whatever the tokenizers."""
 
-import unicodedata
-
-import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import BertTokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from distillation.config.errors import UserError
-from distillation.corpus.examples import Reader
 from distillation.models.shapes import map_vocabularies
 from distillation.vocabularies import unigram
-from distillation.vocabularies.mapping import VocabularyMap, matched, spell_tokens
-from distillation.vocabularies.token_alignment import without_space
-from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
-
-SPECIALS = list(SPECIAL_TOKENS)
-LETTERS = "абвё"
-slow = settings(max_examples=60, derandomize=True)
-words = st.lists(st.sampled_from(LETTERS), min_size=1, max_size=6).map("".join)
-entries = st.lists(
-    st.tuples(words.filter(lambda word: len(word) > 1), st.sampled_from(["", "##"])), max_size=12, unique=True
-)
-sentences = st.lists(words | st.sampled_from([",", "«", "-", "."]), min_size=1, max_size=8)
-sentences = st.tuples(sentences, st.lists(st.sampled_from([" ", ""]), min_size=8, max_size=8))
-sentences = sentences.map(lambda s: "".join(a + b for a, b in zip(*s, strict=False)).strip())
-
-
-def word_piece(longer, letters=LETTERS, marks=",«-."):
-    """Every letter, so that nothing is unknown, and some longer entries."""
-    singles = [f"{prefix}{letter}" for prefix in ("", "##") for letter in letters]
-    return build_tokenizer([*SPECIALS, *singles, *marks, *(prefix + word for word, prefix in longer)], 64)
-
-
-def read(tokenizer, text):
-    """Ids (n,) and spans (n, 2) without the white space that a token may hold."""
-    ids, offsets = Reader(tokenizer).read([text], np.array([0, len(text)]))
-    return torch.from_numpy(ids), without_space(text, offsets)
-
-
-class Pair:
-    """Two tokenizers and their map."""
-
-    def __init__(self, student, teacher):
-        self.student, self.teacher, self.vocabulary = student, teacher, VocabularyMap(student, teacher)
-
-    def compare(self, text):
-        """The pairs of `matched`, and for each teacher token its pieces and whether it is compared."""
-        student, teacher = read(self.student, text), read(self.teacher, text)
-        pairs = [(i, j) for i, j in enumerate(matched(self.vocabulary, student, teacher).tolist()) if j >= 0]
-        spellings, comparable = spell_tokens(self.vocabulary, student, teacher, text)
-        pieces = self.vocabulary.spell(spellings).split(self.vocabulary.sizes[spellings].tolist())
-        return pairs, pieces, comparable.tolist()
-
-    def shared(self):
-        """The identical tokens, as each writes them."""
-        ids = (self.student, self.vocabulary.shared_student_ids), (self.teacher, self.vocabulary.shared_teacher_ids)
-        return list(zip(*(tokenizer.convert_ids_to_tokens(of) for tokenizer, of in ids), strict=True))
-
-
-def surface(tokenizer, index):
-    """The text of a token, by the tokenizer's own decoder."""
-    token = tokenizer.convert_ids_to_tokens(int(index))
-    if type(tokenizer.backend_tokenizer.model).__name__ == "BPE":
-        token = decoders.ByteLevel().decode([token])
-    return token.removeprefix("##").replace("▁", " ").strip(" ")
-
-
-@slow
-@given(a=entries, b=entries, text=sentences)
-def test_pairs_are_those_of_a_double_loop_and_pieces_tile_the_text(a, b, text):
-    """The student must read each character once, as part of the teacher's token that holds it, and words must start
-    where they do in the text."""
-    pair = Pair(word_piece(a), word_piece(b))
-    pairs, pieces, comparable = pair.compare(text)
-    student, teacher = (
-        list(zip(t.convert_ids_to_tokens(ids), spans.tolist(), strict=True))
-        for t, (ids, spans) in ((t, read(t, text)) for t in (pair.student, pair.teacher))
-    )
-    assert pairs == [(i, j) for i in range(len(student)) for j in range(len(teacher)) if student[i] == teacher[j]]
-    assert all(comparable)
-    for (token, span), spelling in zip(teacher, pieces, strict=True):
-        tokens = pair.student.convert_ids_to_tokens(spelling)
-        assert "".join(t.removeprefix("##") for t in tokens) == text[slice(*span)]
-        assert [t.startswith("##") for t in tokens] == [token.startswith("##")] + [True] * (len(tokens) - 1)
-    assert "".join(text[slice(*span)] for _, span in teacher) == text.replace(" ", "")
+from distillation.vocabularies.mapping import VocabularyMap
+from distillation.vocabularies.wordpiece import build_tokenizer
+from tests.distillation.vocabularies.pairs import SPECIALS, Pair, entries, slow, word_piece
 
 
 @slow
@@ -160,136 +84,6 @@ def test_a_vocabulary_by_hand():
         assert vocabulary.spell(torch.tensor([2 * teacher_id])).tolist() == [student_id]
 
 
-def test_a_text_by_hand():
-    """The teacher's word goes on where the student's starts: their tokens look alike and are not compared."""
-    student = build_tokenizer([*SPECIALS, "да", "##да", "##а", "д", "-", "нет", "н"], 64)
-    teacher = build_tokenizer([*SPECIALS, "дада", "да", "-", "н", "##е", "##т"], 64)
-    pairs, pieces, comparable = Pair(student, teacher).compare("дада да-нет")
-    # student: да ##да да - нет; teacher: дада да - н ##е ##т
-    assert pairs == [(2, 1), (3, 2)]
-    assert comparable == [True, True, True, True, False, False]
-    spellings = [student.convert_ids_to_tokens(piece) for piece in pieces]
-    assert spellings == [["да", "##да"], ["да"], ["-"], ["н"], ["[UNK]"], ["[UNK]"]]
-
-
-PIECES = [
-    *("стол", "студент", " студенты ", " увидел", "Где ", " ", "ё", "е\u0308", "й", "и\u0306", "о\u0301"),
-    *("\u00ad", "\u00a0", "\u200b", "\u200d", "\u2028", ",", ".", "...", "«", "-", " — ", "▁", "#"),
-    *("👩\u200d👩\u200d👧", "❤️", "👍🏽", "ﬁ", "½", "™", "ﷺ", "中", "か\u3099", "abc", "XYZ", "12", "столstol"),
-]
-texts = st.lists(st.sampled_from(PIECES) | st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
-texts = texts.map("".join).filter(str.strip)
-KINDS = ["WordPiece", "byte-level BPE", "Unigram"]
-PAIRS = [*((a, b) for a in KINDS for b in KINDS), ("ours", "WordPiece"), ("ours", "ours")]  # ours: with byte fallback
-
-
-@pytest.fixture(scope="module")
-def pairs_of_kinds(corpus_lines, tokenizer, byte_tokenizer, unigram_tokenizer):
-    readers = dict(zip(KINDS, (tokenizer, byte_tokenizer, unigram_tokenizer), strict=True))
-    readers["ours"] = unigram.train_tokenizer(corpus_lines, 500, 64)
-    return {(a, b): Pair(readers[a], readers[b]) for a, b in PAIRS}
-
-
-kinds = pytest.mark.parametrize("kinds", PAIRS, ids=" ".join)
-
-
-@kinds
-@slow
-@given(text=texts)
-def test_compared_tokens_stand_for_the_same_text(pairs_of_kinds, kinds, text):
-    """In any script, composed or not: what is compared is the same characters, read alike."""
-    pair = pairs_of_kinds[kinds]
-    student, teacher = pair.student, pair.teacher
-    pairs, pieces, comparable = pair.compare(text)
-    (a, a_spans), (b, b_spans) = read(student, text), read(teacher, text)
-
-    def readings(span):
-        """What the characters of a span are to either; the span of a composed letter leaves its accents out."""
-        end = next((i for i in range(span[1], len(text)) if not unicodedata.combining(text[i])), len(text))
-        parts = {text[slice(*span)], text[span[0] : end]}
-        normalizers = [t.backend_tokenizer.normalizer for t in (student, teacher)]
-        return parts | {n.normalize_str(part).strip() for n in normalizers if n for part in parts}
-
-    assert len(pieces) == len(b)
-    for i, j in pairs:
-        assert a_spans[i].tolist() == b_spans[j].tolist()
-        assert surface(student, a[i]) == surface(teacher, b[j]) in readings(a_spans[i].tolist())
-        assert int(a[i]) not in student.all_special_ids
-    assert sorted({j for _, j in pairs}) == [j for _, j in pairs]
-    for j, (spelling, compared) in enumerate(zip(pieces, comparable, strict=True)):
-        if compared:
-            spelt = "".join(surface(student, piece) for piece in spelling)
-            assert spelt == surface(teacher, b[j]) in readings(b_spans[j].tolist())
-            assert not set(spelling.tolist()) & set(student.all_special_ids)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_one_tokenizer_on_both_sides_meets_everywhere(pairs_of_kinds, corpus_lines, kind):
-    """Else `match` and `reduce` could not be plain KL there."""
-    pair = pairs_of_kinds[kind, kind]
-    vocabulary, tokenizer = pair.vocabulary, pair.student
-    shared = vocabulary.shared_teacher_ids
-    assert torch.equal(shared, vocabulary.shared_student_ids) and torch.equal(shared, vocabulary.mapped_teacher_ids)
-    for text in corpus_lines[:20]:
-        ids, spans = read(tokenizer, text)
-        pairs, pieces, comparable = pair.compare(text)
-        # A lone space, a part of a character, and the unknown token have no text of their own.
-        surfaces = [surface(tokenizer, i) if i != tokenizer.unk_token_id else "" for i in ids]
-        # At the start of a text the lone marker has the first letter's characters, and neither is compared.
-        start = 2 if spans[0].tolist() == spans[1].tolist() else 0
-        ordinary = [i for i in range(start, len(ids)) if surfaces[i] and "\ufffd" not in surfaces[i]]
-        assert pairs == [(i, i) for i in ordinary]
-        assert [i for i, flag in enumerate(comparable) if flag] == ordinary
-        assert all(pieces[i].tolist() == [ids[i]] for i in ordinary)
-
-
-@kinds
-def test_plain_text_is_compared_for_the_most_part(pairs_of_kinds, corpus_lines, kinds):
-    """A rule too many would leave nothing to learn from. Marks behind a word are the most frequent tokens of all."""
-    pair, text = pairs_of_kinds[kinds], "Мама мыла раму, а папа читал."
-    found = [pair.compare(line) for line in corpus_lines[:40]]
-    flags = [flag for _, _, comparable in found for flag in comparable]
-    assert sum(flags) > 0.6 * len(flags)
-    assert sum(len(pairs) for pairs, _, _ in found) > 0.2 * len(flags)
-    flags = zip(pair.compare(text)[2], read(pair.teacher, text)[1].tolist(), strict=True)
-    assert [flag for flag, span in flags if text[slice(*span)] in (",", ".")] == [True, True]
-
-
-CASED = dict(do_lower_case=False, strip_accents=False)
-UNCASED = dict(do_lower_case=True, strip_accents=False)
-BARE = dict(do_lower_case=False, strip_accents=True)
-TEXTS = ("Ёлка ёж да", "е\u0308ж да")
-
-
-COMPARED = [
-    *((how, how, text, text) for how in (CASED, UNCASED, BARE) for text in TEXTS),
-    (CASED, UNCASED, TEXTS[0], "ёж да"),
-    *((student, CASED, text, text) for student in (UNCASED, BARE) for text in TEXTS),
-    *((student, BARE, text, "да") for student in (CASED, UNCASED) for text in TEXTS),
-]
-
-
-@pytest.mark.parametrize(("student", "teacher", "text", "compared"), COMPARED, ids=str)
-def test_words_that_a_teacher_changes_are_not_compared(student, teacher, text, compared):
-    """An uncased teacher's "ёлка" is not a cased student's "Ёлка", and accents are letters, composed or not. What the
-    student changes is compared: it reads a cased teacher's "Ёлка" as "ёлка"."""
-    pair = Pair(bert(student), bert(teacher))
-    pairs, _, comparable = pair.compare(text)
-    expected = [text.split().index(word) for word in compared.split()]
-    assert pairs == [(i, i) for i in expected]
-    assert [j for j, flag in enumerate(comparable) if flag] == expected
-    # An uncased vocabulary may hold a capital all the same, which is never in its input.
-    assert student is not UNCASED or "Ёлка" not in dict(pair.shared())
-
-
-def bert(how):
-    """With those of the words that it writes: a vocabulary is made of normalised text."""
-    words = ("Ёлка", "ёлка", "Елка", "елка", "ёж", "е\u0308ж", "еж", "да")
-    normalize = BertTokenizer(vocab=dict.fromkeys(SPECIALS, 0), **how).backend_tokenizer.normalizer.normalize_str
-    tokens = [*SPECIALS, *(word for word in words if normalize(word) == word)]
-    return BertTokenizer(vocab={token: i for i, token in enumerate(tokens)}, **how)
-
-
 def test_an_uncased_student_has_one_spelling_for_a_cased_teachers_words():
     """Else nearly every sentence would begin with a word that it cannot be taught, and reads as unknown."""
     student = build_tokenizer([*SPECIALS, "ёлка", "м", "##а", "##м", "中"], 64, lowercase=True)
@@ -312,15 +106,6 @@ def test_a_unigram_student_cuts_a_teachers_token_as_its_own_text():
         assert spelt[number] == student.tokenize(text)
     assert spelt[3] == ["ма", "<0xD0>", "<0xBC>", "<0xD1>", "<0x8B>"]
     assert pair.vocabulary.is_mapped.tolist() == [False] * 5 + [True] * 5
-
-
-def test_a_word_behind_a_lone_mark_is_compared():
-    """A small Unigram vocabulary has few words with their space: it cuts the others into "▁" and what follows."""
-    student = unigram.build_tokenizer([("▁", -1.0), ("дом", -1.0), ("▁а", -1.0), ("а", -1.0)], 64)
-    pair = Pair(student, build_tokenizer([*SPECIALS, "а", "дом", "##а"], 64))
-    _, pieces, comparable = pair.compare("а дома дом")
-    assert comparable == [True] * 4
-    assert [student.convert_ids_to_tokens(one) for one in pieces] == [["▁а"], ["▁", "дом"], ["а"], ["▁", "дом"]]
 
 
 def test_a_map_is_built_once(tokenizer, unigram_tokenizer, tmp_path, monkeypatch):
