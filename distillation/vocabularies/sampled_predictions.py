@@ -53,7 +53,8 @@ class SampledPredictions:
         scores: (candidates, positions), the student's divided by T; they are overwritten. rows: (positions, bytes).
         """
         total, numbers, ids = rows.split(self.parts, 1)
-        total = total.contiguous().view(torch.float32).squeeze(1)
+        # A copy, because four bytes of one row are contiguous where they are, but may begin anywhere.
+        total = total.clone(memory_format=torch.contiguous_format).view(torch.float32).squeeze(1)
         p = self._probabilities(_unpacked(numbers, self.likeliest, BITS)).t().to(scores.dtype)
         ids = _unpacked(ids, self.likeliest + self.draws, self.bits).t()
         scores = scores.sub_(scores.amax(0))  # so that `exp` cannot overflow

@@ -81,6 +81,11 @@ def test_a_row_has_at_most_128_bytes_and_room_for_draws(candidates):
     rows = samples.rows(torch.randn(candidates, 2), torch.rand(2))
     assert rows.shape == (2, sum(samples.parts)) and rows.dtype == torch.uint8
     assert 120 <= rows.shape[1] <= 128 and samples.draws >= 32
+    scores = torch.randn(candidates, 2)
+    together, _ = samples.kl_(scores.clone(), rows)
+    for position in (0, 1):  # rows of 127 bytes begin at any byte
+        alone, _ = samples.kl_(scores[:, position : position + 1].clone(), rows[position : position + 1])
+        torch.testing.assert_close(alone, together[position : position + 1])
 
 
 @pytest.mark.parametrize("bits", [1, 7, 8, 13, 16, 17, 20])
