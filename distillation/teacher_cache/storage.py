@@ -69,7 +69,9 @@ def open_cache(
         raise UserError(
             "`teacher_cache` needs a teacher whose last layer is linear, and this teacher's is not: leave it out"
         )
-    names, targets = ["alignment", "teacher_input"], arguments.teacher_cache_targets
+    # Draws from a whole large vocabulary are too noisy for small batches (benchmarks/results/teacher_cache.md).
+    targets = arguments.teacher_cache_targets or (STATES if objective.alignment == "same" else SAMPLES)
+    names = ["alignment", "teacher_input"]
     names += ["kl_positions", "kl_position_fraction"] * has_kl
     description = {name: getattr(objective, name) for name in names} | dataclasses.asdict(masking)
     if objective.uses_groups:

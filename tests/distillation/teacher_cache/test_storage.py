@@ -49,7 +49,7 @@ def made_of(make_trainer, tmp_path):
     trainer = make_trainer(objective=dict(weight_kl=1.0))
     train, held_out = trainer.train_dataset.select(range(10)), trainer.eval_dataset
     return SimpleNamespace(
-        arguments=CacheArguments(str(tmp_path / "cache")),
+        arguments=CacheArguments(str(tmp_path / "cache"), "samples"),
         objective=trainer.objective,
         masking=trainer.data_collator.masking,
         teacher=trainer.targets.model,
@@ -73,7 +73,7 @@ def test_a_cache_of_something_else_is_refused(made_of, monkeypatch, change, mess
 
 
 @pytest.mark.parametrize(
-    ("targets", "message"), [("samples", "`vocabulary_map` 'ordered' and not 'pieces'"), ("states", None)]
+    ("targets", "message"), [(None, "`vocabulary_map` 'ordered' and not 'pieces'"), ("states", None)]
 )
 def test_samples_are_of_one_set_of_candidates_and_states_of_all(made_of, targets, message):
     """Numbers of candidates would name other tokens. What enters the head serves any temperature, too."""

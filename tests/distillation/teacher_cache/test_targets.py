@@ -75,11 +75,10 @@ def test_a_cached_step_is_the_step_with_the_teacher(make_trainer, monkeypatch, a
 @pytest.mark.parametrize("terms", [dict(weight_kl=1.0, weight_cosine=0.0), dict(weight_kl=0.0, weight_cosine=1.0)])
 def test_a_run_of_fewer_terms_learns_the_same_from_a_cache_of_more(make_trainer, terms):
     """Without the KL it reads neither states nor positions; the masks are the same."""
-    cache = dict(teacher_cache_targets="states")
-    make_trainer("all", cache=cache, objective=dict(weight_kl=1.0, weight_cosine=1.0))
+    make_trainer("all", cache={}, objective=dict(weight_kl=1.0, weight_cosine=1.0))
     plain = make_trainer("plain", objective=terms, **STEP)
     plain.data_collator.seed = SEED
-    shared = make_trainer("shared", cache=cache, objective=terms, **STEP)
+    shared = make_trainer("shared", cache={}, objective=terms, **STEP)
     assert shared.targets.teacher is None
     gradients.assert_same(first_step(shared)[0], first_step(plain)[0], tolerance=0.01)
 
@@ -141,7 +140,8 @@ def test_states_that_half_precision_cannot_hold_are_refused(make_trainer):
 
 def test_a_position_takes_128_bytes_at_any_width(make_trainer):
     """States take two bytes a number: 1,536 at width 768."""
-    trainer = make_trainer(cache={}, objective=dict(weight_kl=1.0, weight_cosine=0.0, kl_positions="all"))
+    objective = dict(weight_kl=1.0, weight_cosine=0.0, kl_positions="all")
+    trainer = make_trainer(cache=dict(teacher_cache_targets="samples"), objective=objective)
     (table,) = trainer.train_dataset.epochs
     batch = trainer.data_collator([trainer.train_dataset[index] for index in range(20)])
     stored = sum(len(table["samples"][index]) for index in range(20))
