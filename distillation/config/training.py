@@ -21,7 +21,10 @@ COUNTS += ("gradient_accumulation_steps", "eval_accumulation_steps")
 def field_names() -> list[str]:
     """The names of the fields, read from the source: transformers takes seconds to import."""
     # find_spec("transformers.training_args") would import the package.
-    (folder,) = importlib.util.find_spec("transformers").submodule_search_locations
+    package = importlib.util.find_spec("transformers")
+    if package is None:
+        raise UserError("this Python lacks the requirements: `source .venv/bin/activate`, which ./run_all.sh makes")
+    (folder,) = package.submodule_search_locations
     source = ast.parse(Path(folder, "training_args.py").read_text(encoding="utf-8"))
     (found,) = (node for node in source.body if isinstance(node, ast.ClassDef) and node.name == "TrainingArguments")
     fields = [node for node in found.body if isinstance(node, ast.AnnAssign)]
