@@ -18,11 +18,11 @@ from distillation.config.arguments import (
     MaskingArguments,
     ModelArguments,
     ObjectiveArguments,
-    TeacherArguments,
     check_best,
     check_masking,
 )
 from distillation.config.errors import UserError
+from distillation.config.teacher import TeacherArguments
 from distillation.corpus.examples import Corpus, Encoder, load_corpus
 from distillation.corpus.masking import make_collators, token_counts
 from distillation.corpus.streaming import stream_corpus
@@ -166,11 +166,12 @@ def build_teacher_run(
     corpus, examples = _load(data_args, training_args, encoder)
     student = Student(model, Projections())
     size = student.vocabulary_size
+    counts = token_counts(corpus.sample, size) if size and (new or size > LARGE) else None
     if size > LARGE:
-        options["sampled"] = SampledSoftmax(token_counts(corpus.sample, size), training_args.seed)
+        options["sampled"] = SampledSoftmax(counts, training_args.seed)
     if new:
         if size:
-            student.predict_counts(token_counts(corpus.sample, size), new)
+            student.predict_counts(counts, new)
         options["callbacks"] = [NewWeightsFirst({f"model.{name}" for name in new})]
     collators = make_collators([tokenizer], None, masking_args, objective, corpus.sample, training_args.seed)
     parts = dict(targets=None, objective=objective, corpus=corpus, collators=collators, tokenizer=tokenizer)

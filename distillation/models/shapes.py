@@ -7,8 +7,9 @@ import torch
 from transformers import BertConfig, DistilBertConfig, DistilBertForMaskedLM, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from distillation.config.arguments import ModelArguments, ObjectiveArguments, TeacherArguments
+from distillation.config.arguments import ModelArguments, ObjectiveArguments
 from distillation.config.errors import UserError
+from distillation.config.teacher import TeacherArguments
 from distillation.models import loading
 from distillation.models.initialisation import activation, initialise, intermediate_size
 from distillation.models.layer_groups import layer_groups

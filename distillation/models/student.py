@@ -1,5 +1,7 @@
 """The module that trains: the student, and projections to the teacher's width if that differs."""
 
+import copy
+import functools
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -43,12 +45,22 @@ class Student(nn.Module):
         self.model = model
         self.projections = projections
         self.runner = Runner(model)
-        self.last_layer = vocabulary_projection(model)  # by name: as a module it would be saved twice
-        self.headless = Runner(model, without=self.last_layer)
 
     @property
     def config(self) -> PreTrainedConfig:
         return self.model.config
+
+    @functools.cached_property
+    def last_layer(self) -> str | None:
+        """The name of the linear layer that the model ends in. As a module it would be saved twice."""
+        return vocabulary_projection(self.model)
+
+    @functools.cached_property
+    def headless(self) -> Runner:
+        """The runner without that layer."""
+        runner = copy.copy(self.runner)
+        runner.without = self.last_layer
+        return runner
 
     @property
     def vocabulary_size(self) -> int:

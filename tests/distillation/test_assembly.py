@@ -9,8 +9,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForMaskedLM, BertModel, EsmConfig, EsmForMaskedLM, TrainingArguments
 
 from distillation import assembly
-from distillation.config.arguments import DataArguments, MaskingArguments, TeacherArguments
+from distillation.config.arguments import DataArguments, MaskingArguments
 from distillation.config.errors import UserError
+from distillation.config.teacher import TeacherArguments
 from distillation.models.sampled_softmax import SampledSoftmax
 from distillation.runs.new_weights import NewWeightsFirst
 from tests import gradients, launched
