@@ -6,4 +6,4 @@ source .ci/environment.sh
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false
 ruff check .
 ruff format --check .
-python -m pytest -n 2 --dist loadfile "$@" # the tests compute on one thread each
+python -m pytest -n 2 --dist loadfile --no-loadscope-reorder "$@" # the tests compute on one thread each
