@@ -26,6 +26,7 @@ OF_ONE = [  # mistakes that a script finds after its command line is parsed
     ("benchmarks/report.py", ["nowhere", "--output_dir", "new"]),
     ("finetuning/run_benchmarks.py", ["--tasks", "glue", "--models", "me/model", "--output_dir", "new"]),
     ("finetuning/run_russian_superglue.py", [*TUNED, "--task", "glue"]),
+    ("finetuning/run_encodechka.py", ["--model_name_or_path", "me/model", "--data_dir", "nowhere"]),
     ("finetuning/run_predict.py", ["--model_name_or_path", "me/model", "--input", "absent", "--output", "x.csv"]),
 ]
 CALLS = [(script, argv) for script in SCRIPTS for argv in OF_ALL] + OF_ONE

@@ -112,7 +112,12 @@ def _front_matter(title: str, results: Mapping[str, Any], scores: Sequence[dict]
     if "task" in results:
         own = {key.removeprefix("test_"): value for key, value in results.items() if key.startswith("test_")}
         found += _task_results(results | {"test": own}, "")
-    found += [one for score in scores if score["model"] == THIS for one in _task_results(score, ", fine-tuned")]
+    found += [
+        one
+        for score in scores
+        if score["model"] == THIS
+        for one in _task_results(score, "" if score.get("frozen") else ", fine-tuned")
+    ]
     return ModelCardData(
         **{key: results[key] for key in FACTS if key in results},
         datasets=[data] if data else None,

@@ -17,7 +17,7 @@ from distillation.runs import files
 logger = logging.getLogger(__name__)
 
 ONNX = {"onnx": "model.onnx", "onnx-int8": "model_int8.onnx"}  # by the backend, as the Hub has these names
-OF_TASK = ("pipeline_tag", "dataset", "split", "demo", "per_cent")
+OF_TASK = ("pipeline_tag", "dataset", "split", "demo", "per_cent", "frozen")
 SETTING = ("head", "backend", "device", "batch_size", "sequence_length", "parameters")
 
 

@@ -120,9 +120,9 @@ def _load_encoder(
 ) -> tuple[PreTrainedModel, list[str]]:
     """A model whose checkpoint holds a trained encoder, and the names of the weights of a new head."""
     model, absent = _load(model_class, name_or_path, key, config=config)
-    absent = [name for name in absent if ".pooler." not in name]  # new where the checkpoint was a masked LM
+    absent = [name for name in absent if "pooler." not in name]  # new where the checkpoint was a masked LM
     for name in absent:
-        if name.startswith(f"{model.base_model_prefix}."):
+        if model.base_model is model or name.startswith(f"{model.base_model_prefix}."):
             raise UserError(f"`{key}` {name_or_path!r} lacks trained weights for {name}: give a complete checkpoint")
     return model, absent
 

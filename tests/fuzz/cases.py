@@ -41,6 +41,7 @@ FILES = {
     "data/paraphraser": ("paraphrases.xml", "paraphrases_gold.xml"),
     "data/collection3": ("train.txt", "test.txt"),
     "data/sberquad": ("train-v1.1.json", "dev-v1.1.json"),
+    "data/encodechka": ("stsb_dev.csv", "factru.json"),
     "data/russian_superglue": ("TERRa/train.jsonl", "TERRa/test.jsonl"),
     "results": ("student/all_results.json", "student/trainer_state.json", "tuned/all_results.json")
     + ("tuned/test_predictions.jsonl", "timed.json"),

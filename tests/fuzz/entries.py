@@ -89,6 +89,12 @@ ENTRIES = (
     _own("tagging", train_file="{good}/data/collection3/train.txt"),
     _task("russian_superglue", task="terra", submission="{here}/output.zip"),
     Entry(
+        "finetuning.run_encodechka",
+        {"model_name_or_path": TEACHER, "data_dir": "{good}/data/encodechka", "output_dir": FOLDER},
+        models=("model_name_or_path",),
+        folder=("data_dir", "data/encodechka"),
+    ),
+    Entry(
         "finetuning.run_benchmarks",
         TUNING | {"tasks": "rusentiment", "models": TEACHER, "data_dir": "{good}/data/rusentiment"},
         models=("models",),
@@ -164,6 +170,7 @@ PEOPLE = {
     """,
     "finetuning.run_tagging": "train_file={good}/own/mine.csv | train_file={good}/vocabulary | data_dir={good}/own",
     "finetuning.run_russian_superglue": "task=glue",
+    "finetuning.run_encodechka": "data_dir={good}/data/sberquad | model_name_or_path={good}/vocabulary",
     "finetuning.run_predict": """
         input={here}/absent.txt | output={here}/answers.xlsx | shard=9/8 | text_column=title | text_pair_column=title
         input={good}/blank.txt | model_name_or_path={good}/vocabulary

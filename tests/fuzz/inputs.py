@@ -14,6 +14,7 @@ from distillation.models.loading import save_pretrained
 from distillation.runs.files import METRICS, write_json, write_text
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer, train_tokenizer
 from finetuning.formats.locate import DEMO_FOLDER
+from tests.finetuning.board import write_board
 from tests.finetuning.demo_sets import small_demo
 from tests.texts import demo_lines
 
@@ -57,6 +58,7 @@ def make_inputs(folder: Path) -> None:
     write_text(folder / "recipe.yaml", "student_layers: 1\n")
     for path in DEMO_FOLDER.iterdir():
         small_demo(path.name, folder / "data", *((8, 3) if path.name == "russian_superglue" else (40, 12)))
+    write_board(folder / "data" / "encodechka")
     table = "".join(f"{line},{'ab'[n % 2]}\n" for n, line in enumerate(lines[:60]))
     write_text(folder / "own" / "mine.csv", f"text,label\n{table.replace(', ', ' ')}")
     # What runs of each stage leave, as far as cards, reports, and tables of scores read it.

@@ -1,0 +1,41 @@
+"""Loads sentence encoders by sentence-transformers, which may also be made of any other encoder."""
+
+from typing import TYPE_CHECKING
+
+import transformers
+from transformers.utils import cached_file
+
+from distillation.config.errors import UserError
+from distillation.models.loading import explain_load_errors, load_tokenizer_of, load_with_head
+from distillation.models.vocabulary_rows import MODULES
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+def is_sentence_encoder(name_or_path: str) -> bool:
+    """Whether a folder or Hub id lists the modules of a sentence encoder."""
+    options = dict(_raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False)
+    return cached_file(name_or_path, MODULES, **options) is not None
+
+
+def load_sentence_encoder(name_or_path: str, key: str, pooling: str | None = None) -> "SentenceTransformer":
+    """A sentence encoder with its own modules; or of any other checkpoint its encoder, and a pooling.
+
+    pooling: `mean` or `cls`; `mean` unless given. Raises UserError for what cannot be loaded, such as modules with
+    code of their own, and for a `pooling` beside that of a sentence encoder.
+    """
+    try:
+        from sentence_transformers import SentenceTransformer
+        from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    except ImportError:
+        raise UserError("sentence-transformers is missing: `pip install sentence-transformers`") from None
+    with explain_load_errors(key, name_or_path):
+        if is_sentence_encoder(name_or_path):
+            if pooling:
+                raise UserError(f"`{key}` {name_or_path!r} has a pooling of its own: leave `pooling` out")
+            return SentenceTransformer(name_or_path, trust_remote_code=False)
+        # The library would give a checkpoint that lacks weights random ones.
+        load_tokenizer_of(load_with_head(transformers.AutoModel, name_or_path, key), name_or_path, key)
+        encoder = Transformer(name_or_path)
+        return SentenceTransformer(modules=[encoder, Pooling(encoder.get_embedding_dimension(), pooling or "mean")])

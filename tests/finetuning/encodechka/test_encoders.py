@@ -1,0 +1,62 @@
+"""Vectors are those of a text alone, whatever stands beside it; words are the means of their tokens."""
+
+import numpy as np
+import pytest
+import torch
+
+from distillation.config.errors import UserError
+from finetuning.encodechka.encoders import HASHING, Hashing, checkpoint, load
+
+TEXTS = ["Он пришёл домой поздно вечером.", "Да.", "Она ушла"]
+
+
+@pytest.fixture(scope="module")
+def encoder(teacher_folder):
+    return load(str(teacher_folder))
+
+
+def states_of(encoder, **inputs):
+    with torch.no_grad():
+        return encoder.model(**inputs).last_hidden_state[0].numpy()
+
+
+def test_both_ways_of_pooling(encoder):
+    found = encoder.sentences(TEXTS)
+    assert found.keys() == {"cls", "mean"}
+    for row, text in enumerate(TEXTS):  # without padding
+        states = states_of(encoder, **encoder.tokenizer(text, return_tensors="pt"))
+        for way, own in (("cls", states[0]), ("mean", states.mean(0))):
+            np.testing.assert_allclose(found[way][row], own / np.linalg.norm(own), atol=1e-5)
+
+
+def test_a_word_is_the_mean_of_its_tokens(encoder):
+    texts = [["Да"], ["поздно", "вечером", "он"]]
+    found = encoder.words(texts)
+    encoded = encoder.tokenizer(texts[1], is_split_into_words=True, return_tensors="pt")
+    states, words = states_of(encoder, **encoded), encoded.word_ids()
+    assert len(found) == 4 and words.count(0) > 1
+    for number in range(3):
+        own = states[[word == number for word in words]].mean(0)
+        np.testing.assert_allclose(found[1 + number], own, atol=1e-5)
+
+
+def test_words_behind_the_end_are_zeros(encoder):
+    found = encoder.words([["да"] * 100])
+    assert len(found) == 100 and found[0].any() and not found[99].any()
+
+
+def test_random_weights_are_the_same_each_time(encoder, teacher_folder):
+    first, second = (checkpoint(str(teacher_folder), random_weights=True).sentences(TEXTS)["mean"] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert not np.allclose(first, encoder.sentences(TEXTS)["mean"], atol=0.1)
+
+
+@pytest.mark.parametrize("name", HASHING)
+def test_hashing_gives_vectors_of_length_one(name):
+    found = Hashing(HASHING[name]).sentences(TEXTS)["hashing"]
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), [1, 1, 1], atol=1e-6)
+
+
+def test_what_is_no_encoder_is_refused(tmp_path):
+    with pytest.raises(UserError, match="model_name_or_path"):
+        load(str(tmp_path))
