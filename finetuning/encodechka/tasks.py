@@ -3,6 +3,7 @@
 Nothing trains the encoder. Vectors of sentences have length 1; a word's vector is the mean of its tokens'.
 """
 
+import importlib.util
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -62,7 +63,9 @@ class Marked(NamedTuple):
 
 
 def read(folder: Path) -> Data:
-    """All files. Raises UserError for one that is missing or damaged."""
+    """All files. Raises UserError for one that is missing or damaged, and without the library that splits words."""
+    if importlib.util.find_spec("razdel") is None:
+        raise UserError("razdel is missing, which splits texts into words as the board does: `pip install razdel`")
     split = {f"{name}_{part}": of for name, *of in TEXTS.values() for part in ("train", "test")}
     tables = {name: of for name, *of in PAIRS.values()} | split
     names = {name: f"{name}.csv" for name in tables} | {name: f"{name}.json" for name in WORDS.values()}
