@@ -9,6 +9,9 @@ held-out examples, they have one row per example, masked as in that epoch. A row
 
 States and maps are in half precision. Training cycles through the epochs. The masks depend on neither the seed nor the
 terms, so that runs with other seeds or fewer terms can read the same cache. Samples are those of one temperature.
+
+Processes fill a cache together: the ranks of a run, and several runs. A file is locked while it is made, so that no
+two make the same one. The lock of a killed process is free: another process makes the file again.
 """
 
 import dataclasses
@@ -16,6 +19,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -34,6 +38,7 @@ from distillation.corpus.examples import Corpus
 from distillation.corpus.masking import draw_actions
 from distillation.models.mlm_head import vocabulary_projection
 from distillation.runs.files import is_empty, replacing, write_json
+from distillation.teacher_cache.locking import alone_with
 
 logger = logging.getLogger(__name__)
 
@@ -133,9 +138,7 @@ class TeacherCache:
                 raise LocalError(
                     f"{self.name} exists for the first process alone: name a folder that all machines share"
                 )
-            if self.folder.is_file() or (self.folder.is_dir() and not is_empty(self.folder)):
-                raise UserError(f"{self.name} is no cache and no empty folder: name a new one")
-            write_json(path, description)
+            self._create(path, description)
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             self.holds = list(found["holds"])
@@ -150,37 +153,68 @@ class TeacherCache:
         if made_with:
             raise UserError(f"{self.name} was made with {', '.join(made_with)}: name another folder for this run")
 
-    def fill(self, name: str, examples: Dataset, batch_size: int, query: Query, rank: int = 0, ranks: int = 1) -> None:
-        """Write the missing rows of an epoch, or of the held-out examples; each rank writes its share of the files."""
-        parts = [part for part in range(rank, -(-len(examples) // PART), ranks) if not self._file(name, part).exists()]
+    def _create(self, path: Path, description: dict[str, Any]) -> None:
+        no_cache = UserError(f"{self.name} is no cache and no empty folder: name a new one")
+        if self.folder.is_file():
+            raise no_cache
+        with self._refuse_unwritable(), alone_with(path, wait=True):
+            if not path.exists():  # another run may have made it meanwhile
+                if not is_empty(self.folder):
+                    raise no_cache
+                write_json(path, description)
+
+    def fill(
+        self, name: str, examples: Dataset, batch_size: int, query: Query, rank: int, ranks: int, wait: bool
+    ) -> None:
+        """Write the missing rows of an epoch, or of the held-out examples. Each rank begins with its share of files.
+
+        wait: also wait for the files that other processes make. Without, these may be missing at the end.
+        """
+        parts = [part for part in range(-(-len(examples) // PART)) if not self._file(name, part).exists()]
+        parts.sort(key=lambda part: (part - rank) % ranks)
         if parts and self.holds != self.columns:
             raise LocalError(
                 f"{self.name} is incomplete, and was begun with more terms ({self.holds}): "
-                "finish it with these, or name another folder"
+                "finish it with these, wait for the run that does, or name another folder"
             )
+        if parts and wait:
+            logger.info("teacher cache: waiting for other processes, which make %d files of %s", len(parts), name)
+        for part in tqdm(parts, desc=f"Teacher, {name}", unit="part", disable=rank > 0 or not parts):
+            file = self._file(name, part)
+            with self._refuse_unwritable(), alone_with(file, wait) as is_alone:
+                if is_alone and not file.exists():
+                    chosen = examples.select(range(part * PART, min((part + 1) * PART, len(examples))))
+                    self._write(file, _rows(chosen, batch_size, query))
+                    if (name, part) == ("epoch-0", 0):
+                        self._check_space(file, self.epochs * len(examples) / len(chosen) - 1)
+
+    def _write(self, file: Path, batches: Iterable[list[Row]]) -> None:
         kinds = {column: pa.uint8() if column == SAMPLES else pa.float16() for column in self.columns}
         schema = pa.schema({column: pa.large_list(kind) for column, kind in kinds.items()})
-        for part in tqdm(parts, desc=f"Teacher, {name}", unit="part", disable=rank > 0 or not parts):
-            chosen = examples.select(range(part * PART, min((part + 1) * PART, len(examples))))
-            try:
-                with replacing(self._file(name, part)) as draft, pa.ipc.new_file(str(draft), schema) as writer:
-                    for rows in _rows(chosen, batch_size, query):
-                        writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
-            except OSError as error:
-                raise LocalError(
-                    f"{self.name} cannot be written ({error.strerror}); every file that is there is complete: "
-                    "make room, and start again"
-                ) from None
-            if (name, part) == ("epoch-0", 0):  # a corpus that will not fit is refused now
-                size = self._file(name, part).stat().st_size / 2**30
-                needed = size * (self.epochs * len(examples) / len(chosen) - 1)
-                free = shutil.disk_usage(self.folder).free / 2**30
-                logger.info("teacher cache: about %.1f GiB more are needed, %.1f GiB are free", needed, free)
-                if needed > free:
-                    raise LocalError(
-                        f"{self.name} needs {needed:.0f} GiB more, and {free:.0f} are free: name a folder elsewhere, "
-                        "or store less (`kl_positions`, `kl_position_fraction`, fewer terms)"
-                    )
+        with replacing(file) as draft, pa.ipc.new_file(str(draft), schema) as writer:
+            for rows in batches:
+                writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))
+
+    @contextmanager
+    def _refuse_unwritable(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise LocalError(
+                f"{self.name} cannot be written ({error.strerror}); every file that is there is complete: "
+                "make room, or name another folder, and start again"
+            ) from None
+
+    def _check_space(self, file: Path, more: float) -> None:
+        """Refuse now a corpus that will not fit. more: how many times as much as this file is still needed."""
+        needed = more * file.stat().st_size / 2**30
+        free = shutil.disk_usage(self.folder).free / 2**30
+        logger.info("teacher cache: about %.1f GiB more are needed, %.1f GiB are free", needed, free)
+        if needed > free:
+            raise LocalError(
+                f"{self.name} needs {needed:.0f} GiB more, and {free:.0f} are free: name a folder elsewhere, "
+                "or store less (`kl_positions`, `kl_position_fraction`, fewer terms)"
+            )
 
     def rows(self, name: str, count: int) -> pa.Table:
         """All rows that `fill` wrote, mapped into memory; see `row_of`. Raises UserError for a damaged file."""

@@ -55,10 +55,11 @@ class CachedTargets:
                 "`teacher_cache` cannot be used with FSDP, and needs no memory for a teacher: start without FSDP"
             )
         ranks = accelerator.process_index, accelerator.num_processes
-        for part, collate in zip((self.train, self.validation), self.masking, strict=True):
-            for epoch, name in enumerate(part.names):
-                query = functools.partial(self._query, accelerator, collate, epoch)
-                self.cache.fill(name, part.examples, self.batch_size, query, *ranks)
+        for wait in (False, True):  # first everything that no other process makes
+            for part, collate in zip((self.train, self.validation), self.masking, strict=True):
+                for epoch, name in enumerate(part.names):
+                    query = functools.partial(self._query, accelerator, collate, epoch)
+                    self.cache.fill(name, part.examples, self.batch_size, query, *ranks, wait)
         self.teacher = None
         if SAMPLES in self.cache.columns:
             self.kl.drop_teacher()

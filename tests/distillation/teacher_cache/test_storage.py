@@ -4,6 +4,7 @@ import copy
 import errno
 import hashlib
 import os
+import threading
 from contextlib import nullcontext
 from types import SimpleNamespace
 from unittest.mock import DEFAULT, Mock
@@ -124,7 +125,7 @@ def test_a_pass_that_a_full_disk_ends_goes_on(make_trainer, tmp_path, monkeypatc
     monkeypatch.setattr(storage, "_rows", rows)
     with pytest.raises(UserError, match="cannot be written .No space left"):
         make_trainer("torn", cache={})
-    names = sorted(file.name for file in (tmp_path / "cache").iterdir())
+    names = sorted(file.name for file in (tmp_path / "cache").glob("[!.]*"))
     assert names == ["cache.json", *(f"epoch-0-0000{n}.arrow" for n in range(3))]
     with pytest.raises(UserError, match="begun with more terms"):  # its files would lack columns
         make_trainer("fewer", cache={}, objective=dict(weight_kl=1.0))
@@ -133,20 +134,54 @@ def test_a_pass_that_a_full_disk_ends_goes_on(make_trainer, tmp_path, monkeypatc
     assert again.train_dataset.epochs[0].equals(complete.train_dataset.epochs[0])
 
 
-def test_ranks_share_the_work(tmp_path, monkeypatch):
-    """Each file is written once, whichever rank does it."""
-    monkeypatch.setattr(storage, "PART", 3)
-    examples, asked = Dataset.from_dict({"length": [3, 1, 2, 5, 4, 2, 7]}), []
+class Pass:
+    """A pass over seven examples in three files, by one of several processes."""
 
-    def query(chosen):
-        asked.extend(example["length"] for example in chosen)
+    def __init__(self, folder, meanwhile=lambda: None):
+        """meanwhile: called whenever the teacher is asked."""
+        self.cache, self.meanwhile, self.asked = TeacherCache(str(folder), {"holds": ["states"]}), meanwhile, []
+        self.examples = Dataset.from_dict({"length": [3, 1, 2, 5, 4, 2, 7]})
+
+    def query(self, chosen):
+        self.meanwhile()
+        self.asked.extend(example["length"] for example in chosen)
         return [{"states": np.array([example["length"]], np.float16)} for example in chosen]
 
-    cache = TeacherCache(str(tmp_path / "shared"), {"holds": ["states"]})
-    for rank in (1, 0):
-        cache.fill("epoch-0", examples, 2, query, rank, 2)
-    assert sorted(asked[:3]) == [2, 4, 5] and sorted(asked[3:]) == [1, 2, 3, 7]
-    assert cache.rows("epoch-0", 7)["states"].to_pylist() == [[n] for n in examples["length"]]
+    def fill(self, rank=0, ranks=1, wait=False):
+        self.cache.fill("epoch-0", self.examples, 3, self.query, rank, ranks, wait)
+        return self.asked
+
+    def rows(self):
+        return [row for (row,) in self.cache.rows("epoch-0", 7)["states"].to_pylist()]
+
+
+def test_processes_share_the_work(tmp_path, monkeypatch):
+    """Ranks, or runs: each file is written once. The second process comes while the first is at its first file."""
+    monkeypatch.setattr(storage, "PART", 3)
+    for name, ranks in (("ranks", 2), ("runs", 1)):
+        second = Pass(tmp_path / name)
+        first = Pass(tmp_path / name, lambda second=second, ranks=ranks: second.fill(ranks - 1, ranks))
+        assert sorted(first.fill(0, ranks)) == [1, 2, 3] and sorted(second.asked) == [2, 4, 5, 7]
+        assert first.rows() == second.rows() == first.examples["length"]
+        assert not [file for file in os.listdir(tmp_path / name) if file.startswith(".")]
+
+
+def test_a_process_that_is_killed_is_replaced(tmp_path, monkeypatch):
+    """Else other runs would wait for it for ever."""
+    monkeypatch.setattr(storage, "PART", 3)
+    holds, kill = os.pipe(), os.pipe()
+    first = Pass(tmp_path / "cache", lambda: (os.write(holds[1], b"."), os.read(kill[0], 1), os._exit(1)))
+    if (child := os.fork()) == 0:
+        first.fill()
+    os.read(holds[0], 1)
+    second = Pass(tmp_path / "cache")
+    second.fill()
+    with pytest.raises(UserError, match="is incomplete"):
+        second.rows()
+    threading.Timer(0.1, os.write, (kill[1], b".")).start()
+    second.fill(wait=True)
+    os.waitpid(child, 0)
+    assert second.rows() == first.examples["length"] and sorted(second.asked) == sorted(second.rows())
 
 
 def test_a_folder_that_is_no_cache_or_a_torn_one_is_refused(make_trainer, tmp_path):
