@@ -3,7 +3,8 @@
 python benchmarks/export.py --model_name_or_path outputs/tiny-5k --output_dir outputs/tiny-5k-int8 \\
     --validation_file held_out.txt
 
-It takes masked LMs, and models for classification, tagging, question answering, and multiple choice. A masked LM is
+It takes masked LMs, models for classification, tagging, question answering, and multiple choice, and sentence
+encoders. With `--task feature-extraction` any checkpoint becomes a sentence encoder, without its head. A masked LM is
 checked on hidden words of `validation_file`. A model that was fine-tuned on a benchmark is checked by the benchmark's
 metric on the part that the benchmark reports; the data are read from where the fine-tuning read them, or from
 `data_dir`. Any other model is checked on lines of `validation_file`.
@@ -24,7 +25,7 @@ from distillation.runs.files import is_empty, replacing
 
 FORMATS = Literal["onnx-int8", "onnx", "openvino-int8", "openvino"]
 EXPORT = "export.json"
-MODELS = ("model.onnx", "openvino_model.xml", "openvino_model.bin")  # of all formats
+MODELS = ("model.onnx", "model.py", "openvino_model.xml", "openvino_model.bin")  # of all formats
 
 
 @dataclass
@@ -37,6 +38,7 @@ class ExportArguments:
     validation_file: str = key("demo", "Text to check it on: a corpus, or `demo`.", path="corpus")
     data_dir: str | None = key(None, "Folder of the benchmark's data, if they have moved.", path="source")
     max_length: int = key(128, "Tokens of a line in the check.", least=8)
+    task: Literal["feature-extraction"] | None = key(None, "Vectors of sentences, in place of the checkpoint's head.")
 
     def __post_init__(self):
         folder = Path(self.output_dir)
@@ -65,8 +67,10 @@ def report(found: dict[str, Any], folder: str) -> None:
     print(f"{folder}: {sum(found['bytes'].values()) / 1e6:.2f} MB")
     for name, size in found["bytes"].items():
         print(f"  {name:28}{size / 1e6:>8.2f} MB")
-    print(f"logits differ by {found['largest_difference']:.2g} at most")
+    print(f"outputs differ by {found['largest_difference']:.2g} at most")
     print(f"{found['agreement']:.2%} of {found['compared']} agree")
+    if "cosine" in found:
+        print(f"cosines of both: {found['cosine']:.4f} on average, {found['least_cosine']:.4f} at least")
     for name, value in found.get("pytorch", {}).items():
         if isinstance(value, float):  # counts are left out
             print(f"  {name:28}{value:>10.4f} in PyTorch{found['exported'][name]:>10.4f} exported")

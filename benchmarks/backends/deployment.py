@@ -1,8 +1,9 @@
-"""Writes a checkpoint as a folder to deploy (model, tokenizer, config), and compares the model with the original."""
+"""Writes a checkpoint as a folder to deploy, and compares the model in it with the original."""
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,20 +11,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, TrainingArguments
 from transformers.modeling_outputs import ModelOutput
 
-from benchmarks.backends.graph_export import OUTPUTS, arrays, tensors
+from benchmarks.backends.folder_readme import readme
+from benchmarks.backends.graph_export import arrays, tensors
 from benchmarks.backends.registry import BACKENDS, Arrays, Run
 from benchmarks.timing.measure import hardware
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
 from distillation.demo.resolve import resolve_demo
 from distillation.evaluation import fill_in, held_out_examples
-from distillation.models.loading import load_as_saved, load_tokenizer_of, save_tokenizer
-from distillation.runs.files import RESULTS, WEIGHTS, read_json, sha256, write_json
+from distillation.models.loading import save_tokenizer
+from distillation.runs.files import CARD, RESULTS, WEIGHTS, read_json, sha256, write_json, write_text
 from distillation.text.reading import load_lines
+from finetuning.deployed import model as answers
+from finetuning.deployed.checkpoint import VECTORS, config_of, load_with_task
+from finetuning.deployed.sentence_encoder import SentenceEncoder
 from finetuning.sets import OWN, REGISTRY, make_task, of_source, source_of
 from finetuning.splits import read_parts
 from finetuning.tasks.base import Task
@@ -32,32 +38,29 @@ from finetuning.trainer import TaskTrainer
 if TYPE_CHECKING:
     from benchmarks.export import ExportArguments
 
-MASKED_LM, QUESTIONS, CHOICE = "ForMaskedLM", "ForQuestionAnswering", "ForMultipleChoice"
-HEADS = (MASKED_LM, "ForSequenceClassification", "ForTokenClassification", QUESTIONS, CHOICE)
-KEY = "model_name_or_path"
+MASKED_LM, CHOICE = "fill-mask", "multiple-choice"
 LINES = 500  # of the validation file
 SAMPLES = 64  # lines from which int8 scales are taken, two a batch
 TEXTS = ("да", "Мама мыла раму, а папа читал газету.")  # of different lengths
 BATCH_SIZE = 16
 NO_ANSWER = -1e4  # the score of padding to be an end of an answer
+ALONE = 4.0  # more than cosines differ: no line is its own nearest
 
 logger = logging.getLogger(__name__)
 
 
 class Source:
-    """The model to export with its own head, its tokenizer, and lines of text to check it on.
+    """The model to export, with its own head or as a sentence encoder, its tokenizer, and lines of text to check it.
 
-    `run`: the results of the benchmark that the model was fine-tuned on, with the `data_dir` of its data, or None.
+    `task`: what it does, by the Hub's name; `run`: the results of the benchmark that the model was fine-tuned on, with
+    the `data_dir` of its data, or None.
 
     Raises UserError for a model that cannot be loaded or has another head, and for a `data_dir` without a benchmark.
     """
 
     def __init__(self, arguments: "ExportArguments"):
         name = arguments.model_name_or_path
-        self.model = load_as_saved(name, KEY, HEADS)
-        self.head = self.model.config.architectures[0]
-        roles = ("pad_token", "mask_token") if self.head.endswith(MASKED_LM) else ("pad_token",)
-        self.tokenizer = load_tokenizer_of(self.model, name, KEY, roles)
+        self.model, self.tokenizer, self.task = load_with_task(name, arguments.task)
         self.max_length = min(arguments.max_length, self.tokenizer.model_max_length)
         data = DataArguments(train_file=arguments.validation_file)
         resolve_demo(data)
@@ -75,11 +78,15 @@ class Source:
 class Deployed(nn.Module):
     """Calls an exported model as if it were the original, on the CPU."""
 
-    def __init__(self, run: Run, model: PreTrainedModel, inputs: Sequence[str]):
+    def __init__(self, run: Run, model: PreTrainedModel | SentenceEncoder, inputs: Sequence[str]):
         """inputs: the names of the exported model's inputs."""
         super().__init__()
         self.run, self.config, self.inputs = run, model.config, inputs
-        self.names = OUTPUTS[2:] if model.config.architectures[0].endswith(QUESTIONS) else OUTPUTS[1:2]
+        self.names = ("logits",)
+        if isinstance(model, SentenceEncoder):
+            self.names = ("last_hidden_state", "sentence_embedding")
+        elif model.config.architectures[0].endswith("ForQuestionAnswering"):
+            self.names = ("start_logits", "end_logits")
 
     def forward(self, **inputs: Tensor) -> ModelOutput:
         found = arrays(self.run({name: inputs[name].numpy().astype(np.int64) for name in self.inputs}))
@@ -92,7 +99,9 @@ def write(source: Source, arguments: "ExportArguments", folder: Path) -> dict[st
     samples = samples_of(source)
     backend.build(source.model, samples, folder)
     save_tokenizer(source.tokenizer, folder, vocab_txt=False)
-    source.model.config.save_pretrained(folder)
+    write_json(folder / "config.json", config_of(source.model, source.tokenizer, source.task))
+    if backend.runtime == "onnxruntime":
+        shutil.copyfile(answers.__file__, folder / "model.py")
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     deployed = Deployed(backend.open(folder, torch.get_num_threads()), source.model, list(samples[0]))
     weights = Path(arguments.model_name_or_path, WEIGHTS)
@@ -100,6 +109,7 @@ def write(source: Source, arguments: "ExportArguments", folder: Path) -> dict[st
         "model": arguments.model_name_or_path,
         "weights": sha256(weights) if weights.is_file() else None,  # of a model on the Hub the file is not here
         "backend": arguments.backend,
+        "task": source.task,
         "runtimes_tried": [f"{backend.runtime} {version(backend.runtime)}"],  # those that have opened this file
         "parameters": source.model.num_parameters(),
         "bytes": sizes,
@@ -107,6 +117,9 @@ def write(source: Source, arguments: "ExportArguments", folder: Path) -> dict[st
         "hardware": hardware(torch.device("cpu")),
     }
     write_json(folder / "export.json", found)
+    write_text(
+        folder / CARD, readme(found, read_json(folder / "config.json"), Path(arguments.output_dir).resolve().name)
+    )
     return found
 
 
@@ -117,7 +130,7 @@ def samples_of(source: Source) -> list[Arrays]:
         texts = sorted([*TEXTS, *texts], key=len)
     options = {"padding": True, "truncation": True, "max_length": source.max_length, "return_tensors": "np"}
     pairs = [dict(tokenizer([texts[i], texts[-1 - i]], **options)) for i in range(len(texts) // 2)]
-    if source.head.endswith(CHOICE):
+    if source.task == CHOICE:
         return [{name: np.stack([one, one]) for name, one in pair.items()} for pair in pairs]
     return pairs
 
@@ -127,8 +140,10 @@ def compare(source: Source, deployed: Deployed, may_use_lines: bool) -> dict[str
 
     Raises UserError if the data of its benchmark cannot be read, unless lines of text may replace them.
     """
-    if source.head.endswith(MASKED_LM):
+    if source.task == MASKED_LM:
         return _compare_masked_lm(source, deployed)
+    if source.task == VECTORS:
+        return _compare_vectors(source, deployed)
     if run := source.run:
         try:
             name, source_of_run = run.get("set") or run["task"], run["source"]
@@ -159,7 +174,7 @@ class Comparison:
             self.differences.append((exported - original).abs().max().item())
         self.alike.append((exported.argmax(-1) == original.argmax(-1)).flatten().numpy())
 
-    def found(self, what: str, **figures: Mapping[str, float]) -> dict[str, Any]:
+    def found(self, what: str, **figures: Any) -> dict[str, Any]:
         """The comparison for `export.json`. what: the kind of predictions; figures: of both models."""
         alike = np.concatenate(self.alike)
         agreement = {"largest_difference": max(self.differences), "agreement": float(alike.mean())}
@@ -190,13 +205,8 @@ def _compare_masked_lm(source: Source, deployed: Deployed) -> dict[str, Any]:
 def _compare_on_lines(source: Source, deployed: Deployed) -> dict[str, Any]:
     """Both predict lines of text. For a model that chooses, the lines of a batch are the choices."""
     comparison = Comparison()
-    options = {"padding": True, "truncation": True, "max_length": source.max_length, "return_tensors": "pt"}
-    for start in tqdm(range(0, len(source.lines), BATCH_SIZE), desc="Comparing", leave=False):
-        inputs = dict(source.tokenizer(source.lines[start : start + BATCH_SIZE]["text"], **options))
-        inputs = {name: one[None] if source.head.endswith(CHOICE) else one for name, one in inputs.items()}
+    for inputs, *both in _on_lines(source, deployed):
         real = inputs["attention_mask"].bool()
-        with torch.inference_mode():
-            both = deployed(**inputs), source.model(**inputs)
         for name in deployed.names:
             logits = [outputs[name] for outputs in both]
             if len(deployed.names) == 2:  # the ends of an answer
@@ -205,6 +215,32 @@ def _compare_on_lines(source: Source, deployed: Deployed) -> dict[str, Any]:
                 logits = [one[real] for one in logits]
             comparison.add(*logits)
     return comparison.found("predictions on lines of text")
+
+
+def _compare_vectors(source: Source, deployed: Deployed) -> dict[str, Any]:
+    """Both find the line that is nearest to each line."""
+    comparison, pairs = Comparison(), [both for _, *both in _on_lines(source, deployed)]
+    vectors = [torch.cat([one["sentence_embedding"] for one in batches]) for batches in zip(*pairs, strict=True)]
+    directions = [F.normalize(one, dim=-1) for one in vectors]
+    comparison.add(*(one @ one.T - torch.eye(len(one)).mul(ALONE) for one in directions))
+    comparison.differences = [(vectors[0] - vectors[1]).abs().max().item()]
+    cosines = (directions[0] * directions[1]).sum(-1)
+    figures = {
+        "dimension": vectors[0].shape[-1],
+        "cosine": cosines.mean().item(),
+        "least_cosine": cosines.min().item(),
+    }
+    return comparison.found("nearest lines of text", **figures)
+
+
+def _on_lines(source: Source, deployed: Deployed) -> Iterator[tuple[Mapping[str, Tensor], ModelOutput, ModelOutput]]:
+    """Batches of lines, and what the exported model and the original say of them."""
+    options = {"padding": True, "truncation": True, "max_length": source.max_length, "return_tensors": "pt"}
+    for start in tqdm(range(0, len(source.lines), BATCH_SIZE), desc="Comparing", leave=False):
+        inputs = dict(source.tokenizer(source.lines[start : start + BATCH_SIZE]["text"], **options))
+        inputs = {name: one[None] if source.task == CHOICE else one for name, one in inputs.items()}
+        with torch.inference_mode():
+            yield inputs, deployed(**inputs), source.model(**inputs)
 
 
 def _compare_on_task(source: Source, deployed: Deployed, task: Task, rows: list, length: int) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from distillation.config.errors import UserError, one_line
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-OUTPUTS = ("last_hidden_state", "logits", "start_logits", "end_logits")
+OUTPUTS = ("last_hidden_state", "logits", "start_logits", "end_logits", "sentence_embedding")
 OPSET = 20  # the first with Gelu
 FUSED = "onnx_multi_head_attention"
 HIDDEN = -1e5  # score of padding
@@ -70,7 +70,8 @@ def export_onnx(model: PreTrainedModel, example: Arrays, path: Path) -> None:
     """Write the model as one file, for any batch and length.
 
     example: inputs with padding, of shape (2, 2) at least, or (2, 2, 2) for multiple choice. The graph's inputs have
-    their names. Its outputs have the model's: `last_hidden_state`, `logits`, or `start_logits` and `end_logits`.
+    their names. Its outputs have the model's: `logits`, or `start_logits` and `end_logits`, or `last_hidden_state`. A
+    sentence encoder's `sentence_embedding` comes behind it.
 
     Raises UserError for a model that the exporter does not take.
     """

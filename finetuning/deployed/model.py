@@ -1,4 +1,4 @@
-"""Answers of an exported model: a label, entities, an answer to a question, a choice, or the words behind [MASK].
+"""Answers of an exported model: a label, entities, an answer, a choice, the words behind [MASK], or a vector.
 
     model = Model("folder")
     model("Текст")                         # an answer is a dictionary
@@ -6,8 +6,7 @@
     model.batch([("Текст",), ("Ещё",)])    # many at once
 
 This file stands alone: it needs numpy, onnxruntime, and tokenizers, and executes nothing that the folder holds.
-Characters are counted in the text as it is given. Long texts are read through windows; for a label or choice, cut.
-"""
+Characters are those of the text as given. Long texts are read through windows, or cut (label, choice, vector)."""
 
 import json
 import re
@@ -15,17 +14,17 @@ import unicodedata
 from collections import namedtuple
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-LABEL, TAGS, QUESTION, CHOICE, MASK = KINDS = ("label", "tags", "question", "choice", "mask")
-HEADS = ("SequenceClassification", "TokenClassification", "QuestionAnswering", "MultipleChoice", "MaskedLM")
-TEXTS = {LABEL: (1, 2), TAGS: (1, 1), QUESTION: (2, 2), CHOICE: (3, 99), MASK: (1, 1)}  # how many it reads at once
+LABEL, TAGS, QUESTION, CHOICE, MASK, VECTOR = KINDS = ("label", "tags", "question", "choice", "mask", "vector")
+HEADS = ("SequenceClassification", "TokenClassification", "QuestionAnswering", "MultipleChoice", "MaskedLM", "Model")
+TEXTS = dict(zip(KINDS, ((1, 2), (1, 1), (2, 2), (3, 99), (1, 1), (1, 1)), strict=True))  # how many it reads at once
+GRAPHS = ("model.onnx", "onnx/model_quantized.onnx", "onnx/model.onnx")  # in a folder, and in a repository of the Hub
 PROCESSOR = Path("/proc/cpuinfo")  # of Linux; elsewhere int8 is run precisely
+ARRAYS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}  # of an encoding
 FLOATS = 2**26  # of the logits of a batch: a vocabulary has 100,000 a token
-N_BEST = 20  # answers that are ranked, as in SQuAD's baselines
-MAX_ANSWER_TOKENS = 60  # twice SQuAD's 30, since a small vocabulary cuts words finer
+N_BEST, MAX_ANSWER_TOKENS = 20, 60  # as SQuAD's baselines; twice their 30, since a small vocabulary cuts words finer
 OUTSIDE, CONTINUING = "O", ("I", "E", "L", "M")  # of BIO; of BIOES, BILOU, and BMES
 WORD = re.compile(r"[\w\u0300-\u036f]+|[^\w\s]")  # with accents and decomposed letters
 Window = namedtuple("Window", "input offsets")  # offsets: (length, 2), characters behind each token; equal ends: none
@@ -37,22 +36,19 @@ class Model:
 
     def __init__(self, folder: str | Path, threads: int = 0):
         """threads: of one answer; 0: as many as there are cores. Raises OSError or ValueError for no such folder."""
-        self.tokenizer, config, self.run, self.inputs = self.open(folder, threads)
-        head = (config.get("architectures") or ["model without a head"])[0]
+        self.tokenizer, self.config, self.run, self.inputs = self.open(folder, threads)
+        head = (self.config.get("architectures") or ["model without a head"])[0]
         if not head.endswith(HEADS):
             raise ValueError(f"it is a {head}, and not for {', '.join(HEADS)}")
         self.kind = next(kind for kind, end in zip(KINDS, HEADS, strict=True) if head.endswith(end))
-        self.texts, self.whole = TEXTS[self.kind], self.kind in (LABEL, CHOICE)
-        if self.kind == LABEL and (of_a_row := config.get("texts_at_once")):  # of another kind: of an earlier task
-            self.texts = of_a_row, of_a_row
-        names = config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
+        learned = self.kind == LABEL and self.config.get("texts_at_once")  # of another kind: of an earlier task
+        self.texts, self.whole = (learned,) * 2 if learned else TEXTS[self.kind], self.kind in (LABEL, CHOICE, VECTOR)
+        names = self.config.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}
         self.labels = [names[number] for number in sorted(names, key=int)]
-        self.several = config.get("problem_type") == "multi_label_classification"
-        self.no_answer = config.get("may_have_no_answer", False)
-        self.thresholds = dict.fromkeys(self.labels, 0.5) | (config.get("thresholds") or {})
-        self.width = config["vocab_size"] if self.kind == MASK else len(self.labels)
-        self.mask, way = self.tokenizer.token_to_id(config.get("mask_token") or ""), "longest_first"
-        self.padding, self.cut, length = config.get("pad_token_id") or 0, 0, int(config["model_max_length"])
+        self.thresholds = dict.fromkeys(self.labels, 0.5) | (self.config.get("thresholds") or {})
+        self.width = self.config["vocab_size"] if self.kind == MASK else len(self.labels)
+        self.mask, way = self.tokenizer.token_to_id(self.config.get("mask_token") or ""), "longest_first"
+        self.padding, self.cut, length = self.config.get("pad_token_id") or 0, 0, int(self.config["model_max_length"])
         if self.kind == QUESTION:  # it stands before each window of its context, and takes at most half of it
             self.questions, way = type(self.tokenizer).from_str(self.tokenizer.to_str()), "only_second"
             self.questions.enable_truncation(length // 2 - 4)
@@ -60,20 +56,21 @@ class Model:
         self.tokenizer.no_padding()
 
     def open(self, folder: str | Path, threads: int) -> tuple:
-        """A `tokenizers.Tokenizer`; what config.json and tokenizer_config.json hold; a function from int64 arrays to
-        logits, of a question those of starts and of ends; the names of the arrays."""
+        """A `tokenizers.Tokenizer`, both configs as one, a function from arrays to outputs, the arrays' names."""
         from tokenizers import Tokenizer
 
         configs = [json.loads(Path(folder, f"{of}config.json").read_text("utf-8")) for of in ("", "tokenizer_")]
-        session = open_session(Path(folder, "model.onnx"), threads)
-        names, tokenizer = [one.name for one in session.get_inputs()], Tokenizer.from_file(f"{folder}/tokenizer.json")
-        return tokenizer, configs[0] | configs[1], lambda arrays: session.run(None, arrays), names
+        graph = next(filter(Path.exists, (Path(folder, name) for name in GRAPHS)), Path(folder, "model.onnx"))
+        session = open_session(graph, threads)
+        outputs = [one.name for one in session.get_outputs() if one.name != "last_hidden_state"]
+        run, names = lambda arrays: session.run(outputs, arrays), [one.name for one in session.get_inputs()]
+        return Tokenizer.from_file(f"{folder}/tokenizer.json"), configs[0] | configs[1], run, names
 
-    def __call__(self, *texts: str) -> dict[str, Any]:
+    def __call__(self, *texts: str) -> dict:
         """The answer for a text, for two, or for a text and its choices."""
         return self.batch([texts])[0]
 
-    def batch(self, rows: Iterable[Sequence[str]], batch_size: int = 32) -> list[dict[str, Any]]:
+    def batch(self, rows: Iterable[Sequence[str]], batch_size: int = 32) -> list[dict]:
         """The answer for each row of texts. Inputs of about one length are run together, `batch_size` at most: in int8
         a score depends a little on its neighbours. Raises ValueError for a row of too few or too many texts."""
         rows = [[text.encode("utf-8", "replace").decode() for text in row] for row in rows]  # half an emoji is none
@@ -89,64 +86,65 @@ class Model:
             found = self.questions.encode_batch([question for question, _ in rows], add_special_tokens=False)
             ends = [one.offsets[-1][1] if one.overflowing else None for one in found]
             rows = [[question[:end], context] for (question, context), end in zip(rows, ends, strict=True)]
-        texts = [[(row[0], one) for one in row[1:]] or row for row in rows]
-        encodings, inputs = iter(self.tokenizer.encode_batch([one for row in texts for one in row])), []
-        windows: list[list[Window]] = [[] for _ in texts]
-        for number, encoding in ((number, next(encodings)) for number, row in enumerate(texts) for _ in row):
+        texts = [(number, one) for number, row in enumerate(rows) for one in [(row[0], two) for two in row[1:]] or row]
+        inputs, windows = [], [[] for _ in rows]
+        for (number, _), encoding in zip(texts, self.tokenizer.encode_batch([one for _, one in texts]), strict=True):
             self.cut += self.whole and bool(encoding.overflowing)
-            for part in [encoding] if self.whole else [encoding, *encoding.overflowing]:
-                read = None if self.whole else np.array(part.sequence_ids) == (self.kind == QUESTION)
-                offsets = None if self.whole else np.array(part.offsets) * read[:, None]
-                windows[number].append(Window(len(inputs), offsets))
+            parts = [encoding] if self.whole else [encoding, *encoding.overflowing]
+            for part in [one for one in parts if self.mask in one.ids] if self.kind == MASK else parts:
+                read = np.array(part.sequence_ids)[:, None] == (self.kind == QUESTION)
+                windows[number].append(Window(len(inputs), None if self.whole else np.array(part.offsets) * read))
                 inputs.append(part)
         return inputs, windows
 
-    def _logits(self, inputs: Sequence, batch_size: int) -> list[Any]:
+    def _logits(self, inputs: Sequence, batch_size: int) -> list:
         """The logits of each input, also behind its tokens; of a vocabulary guesses for each mask, by its token."""
         kept, order = [None] * len(inputs), sorted(range(len(inputs)), key=lambda number: -len(inputs[number]))
+        axes = (1,) if self.kind == CHOICE else ()  # each choice as the only one
         while order:
-            size = max(1, min(batch_size, FLOATS // (self.width * len(inputs[order[0]]))))
+            length = len(inputs[order[0]])
+            size = max(1, min(batch_size, FLOATS // (self.width * length)))
             chosen, order = order[:size], order[size:]
-            ids = np.full((len(chosen), len(inputs[chosen[0]])), self.padding)
-            types, read = np.zeros_like(ids), np.zeros_like(ids)
-            for row, number in enumerate(chosen):
-                own = row, slice(len(inputs[number]))
-                ids[own], types[own], read[own] = inputs[number].ids, inputs[number].type_ids, 1
-            arrays = {"input_ids": ids, "attention_mask": read, "token_type_ids": types}
-            axes = (1,) if self.kind == CHOICE else ()  # each choice as the only one
-            outputs = self.run({name: np.expand_dims(arrays[name], axes) for name in self.inputs})
+            for number in chosen:
+                inputs[number].pad(length, pad_id=self.padding)
+            lists = {name: [getattr(inputs[number], ARRAYS[name]) for number in chosen] for name in self.inputs}
+            outputs = self.run({name: np.expand_dims(np.int64(values), axes) for name, values in lists.items()})
             for row, number in enumerate(chosen):
                 kept[number] = np.stack([one[row] for one in outputs], -1) if len(outputs) > 1 else outputs[0][row]
                 if self.kind == MASK:
-                    tokens = np.flatnonzero(ids[row] == self.mask).tolist()
+                    tokens = [token for token, one in enumerate(inputs[number].ids) if one == self.mask]
                     kept[number] = {token: self._guesses(outputs[0][row, token]) for token in tokens}
         return kept
 
-    def _guesses(self, logits: np.ndarray) -> list[dict[str, Any]]:
+    def _guesses(self, logits: np.ndarray) -> list[dict]:
         shares = softmax(logits)
         best = sorted(np.argpartition(-shares, 5)[:5].tolist(), key=lambda token: -shares[token])
         return [{"token": self.tokenizer.decode([token]), "score": float(shares[token])} for token in best]
 
-    def _label(self, texts: list[str], windows: list[Window], logits: list) -> dict[str, Any]:
-        own = logits[windows[0].input].astype(np.float64)
-        shares = 1 / (1 + np.exp(-own)) if self.several or len(own) == 1 else softmax(own)
+    def _label(self, texts: list[str], windows: list[Window], logits: list) -> dict:
+        own, several = logits[windows[0].input], self.config.get("problem_type") == "multi_label_classification"
+        shares = 1 / (1 + np.exp(-own.astype(np.float64))) if several or len(own) == 1 else softmax(own)
         scores = dict(zip(self.labels, shares.tolist(), strict=True))
         best, passing = max(scores, key=scores.get), [name for name in scores if scores[name] >= self.thresholds[name]]
-        return ({"labels": passing} if self.several else {"label": best, "score": scores[best]}) | {"scores": scores}
+        return ({"labels": passing} if several else {"label": best, "score": scores[best]}) | {"scores": scores}
 
-    def _choice(self, texts: list[str], windows: list[Window], logits: list) -> dict[str, Any]:
+    def _vector(self, texts: list[str], windows: list[Window], logits: list) -> dict:
+        return {"vector": logits[windows[0].input].tolist()}
+
+    def _choice(self, texts: list[str], windows: list[Window], logits: list) -> dict:
         shares = softmax(np.concatenate([logits[window.input] for window in windows]))
         return {"choice": int(shares.argmax()), "score": float(shares.max()), "scores": shares.tolist()}
 
-    def _tags(self, texts: list[str], windows: list[Window], logits: list) -> dict[str, Any]:
+    def _tags(self, texts: list[str], windows: list[Window], logits: list) -> dict:
         words = [match.span() for match in WORD.finditer(texts[0])]
         return {"entities": read_tags(texts[0], words, word_places(words, windows), logits, self.labels)[2]}
 
-    def _question(self, texts: list[str], windows: list[Window], logits: list) -> dict[str, Any]:
-        best = (rank(texts[1], best_spans(windows, logits, self.no_answer)) or [answer("", 0, 0, 0.0)])[0]
+    def _question(self, texts: list[str], windows: list[Window], logits: list) -> dict:
+        spans = best_spans(windows, logits, self.config.get("may_have_no_answer", False))
+        best = (rank(texts[1], spans) or [answer("", 0, 0, 0.0)])[0]
         return {"answer": best.pop("text"), **best}
 
-    def _mask(self, texts: list[str], windows: list[Window], logits: list) -> dict[str, Any]:
+    def _mask(self, texts: list[str], windows: list[Window], logits: list) -> dict:
         (text,), masks = texts, []
         spans = sorted({tuple(one.offsets[token].tolist()) for one in windows for token in logits[one.input]})
         for (start, end), place in reversed(list(zip(spans, word_places(spans, windows), strict=True))):
@@ -156,7 +154,7 @@ class Model:
         return {"filled": text, "masks": masks}
 
 
-def open_session(model: str | Path | bytes, threads: int = 0) -> Any:
+def open_session(model: str | Path | bytes, threads: int = 0):
     """An `onnxruntime.InferenceSession` on the CPU that is right in int8 on any processor."""
     import onnxruntime
 
@@ -174,8 +172,8 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def word_places(words: Sequence[Sequence[int]], windows: Sequence[Window]) -> list[Place | None]:
-    """The place of each word of a text: its first token, in the window with most tokens around it. words: (start, end)
-    of each, in order. Several tokens may lie on one character (bytes), and several words under one token."""
+    """The place of each word of a text: its first token, in the window with most tokens around it (it may start inside
+    of a word). words: (start, end) of each, in order. Bytes share a character, and words may share a token."""
     starts, ends = np.array(words, dtype=int).reshape(-1, 2).T
     best: list[tuple] = [((-np.inf,), None)] * len(words)
     for window in windows:
@@ -186,7 +184,6 @@ def word_places(words: Sequence[Sequence[int]], windows: Sequence[Window]) -> li
         shared = np.append(False, inside[:-1] & (first[1:] == first[:-1]))
         for word in np.flatnonzero(inside).tolist():
             token = int(read[first[word]])
-            # Earlier in the text before more around it: a window may start in the middle of a word.
             order = -begins[first[word]], min(token, len(window.offsets) - 1 - token), -window.input
             best[word] = max(best[word], (order, Place(window.input, token, bool(shared[word]))))
     return [place for _, place in best]
@@ -195,7 +192,6 @@ def word_places(words: Sequence[Sequence[int]], windows: Sequence[Window]) -> li
 def read_tags(text: str, words: Sequence, places: Sequence, logits: Sequence, labels: Sequence[str]) -> tuple:
     """The likeliest tag of each word, its probability, and the entities in characters, with the mean of these. A word
     without a place is outside; one that shares its token continues the entity of the word before it.
-
     words: (start, end) of each; places: by `word_places`; logits: (length, labels) of each input."""
     tags, scores = [OUTSIDE] * len(places), np.ones(len(places))
     read = [word for word, place in enumerate(places) if place]
@@ -228,8 +224,7 @@ def best_spans(windows: Sequence[Window], logits: Sequence, no_answer: bool = Fa
     spans: dict[tuple[int, int], float] = {}
     for number, offsets in windows:
         read = np.flatnonzero(offsets[:, 0] < offsets[:, 1])  # none of a context that is empty, or dropped
-        apart = np.arange(len(read)) - np.arange(len(read))[:, None]
-        first, last = (read[one] for one in np.nonzero((apart >= 0) & (apart < MAX_ANSWER_TOKENS)))
+        first, last = (read[one] for one in np.nonzero(np.triu(np.tri(len(read), k=MAX_ANSWER_TOKENS - 1))))
         totals = logits[number][first, 0].astype(np.float64) + logits[number][last, 1]
         for one in np.argsort(-totals, kind="stable")[:N_BEST]:
             span = int(offsets[first[one], 0]), int(offsets[last[one], 1])
@@ -239,17 +234,16 @@ def best_spans(windows: Sequence[Window], logits: Sequence, no_answer: bool = Fa
     return spans
 
 
-def rank(context: str, spans: Mapping[tuple[int, int], float]) -> list[dict[str, Any]]:
+def rank(context: str, spans: Mapping[tuple[int, int], float]) -> list[dict]:
     """The N_BEST of scored spans as answers, the best first; `score` is a share of theirs."""
     ranked = sorted(spans, key=spans.get, reverse=True)[:N_BEST]
     shares = softmax(np.array([spans[span] for span in ranked])).tolist() if ranked else []
     return [answer(context, *span, share) for span, share in zip(ranked, shares, strict=True)]
 
 
-def answer(context: str, start: int, end: int, score: float) -> dict[str, Any]:
+def answer(context: str, start: int, end: int, score: float) -> dict:
     """A span of the context without the white space at its ends, which tokens of some tokenizers include."""
     while unicodedata.combining(context[end : end + 1] or " "):  # of a decomposed letter a tokenizer counts the base
         end += 1
-    text = context[start:end]
-    start += len(text) - len(text.lstrip())
-    return {"text": text.strip(), "start": start, "end": start + len(text.strip()), "score": score}
+    start, text = end - len(context[start:end].lstrip()), context[start:end].strip()
+    return {"text": text, "start": start, "end": start + len(text), "score": score}

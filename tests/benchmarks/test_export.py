@@ -1,6 +1,7 @@
 """From a checkpoint to a folder that programs without PyTorch open."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -14,6 +15,7 @@ from benchmarks.backends.registry import BACKENDS, Backend
 from distillation.evaluation import evaluate_masked_lm, held_out_examples
 from distillation.models.loading import save_pretrained
 from distillation.runs.files import write_text
+from finetuning.deployed import model as answers
 from tests.benchmarks.tiny_models import lively, outputs_of
 
 
@@ -41,9 +43,11 @@ def test_a_masked_lm_from_checkpoint_to_folder(run, student_folder, corpus_lines
     folder = tmp_path / "not" / "yet" / "there"
     found = run(output_dir=folder)
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
-    assert list(files) == ["config.json", "export.json", "model.onnx", "tokenizer.json", "tokenizer_config.json"]
+    both = ["README.md", "config.json", "export.json", "model.onnx", "model.py"]
+    assert list(files) == [*both, "tokenizer.json", "tokenizer_config.json"]
     assert json.loads((folder / "export.json").read_text(encoding="utf-8")) == found
-    assert found["bytes"] == {name: size for name, size in files.items() if name != "export.json"}
+    assert found["bytes"] == {name: files[name] for name in files.keys() - {"README.md", "export.json"}}
+    assert (folder / "model.py").read_bytes() == Path(answers.__file__).read_bytes()
 
     model, tokenizer = AutoModelForMaskedLM.from_pretrained(student_folder), AutoTokenizer.from_pretrained(folder)
     assert found["parameters"] == model.num_parameters() and found["model"] == str(student_folder)
