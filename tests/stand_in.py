@@ -15,11 +15,13 @@ from distillation.config.command_line import KeyParser
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = """#!/bin/bash
 [ "$1" != -c ] || exec {python} "$@"
-(IFS=$'\\t'; echo "$*" >>{commands})
+IFS=$'\\t'
+echo "$*" >>{commands}
+unset IFS
 echo "| a table |"
 while [ $# -gt 0 ]; do
     if [ "$1" = --output_dir ]; then
-        mkdir -p "$2"
+        [ -d "$2" ] || mkdir -p "$2"
         for file in config.json vocabulary.json export.json; do echo '{{}}' >"$2/$file"; done
         echo '{{"train_seconds": 1, "steps": 1}}' >"$2/all_results.json"
         echo '{{"failed": []}}' >"$2/benchmarks.json"

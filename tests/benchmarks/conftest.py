@@ -8,7 +8,7 @@ from transformers import BertConfig, BertForMaskedLM
 from benchmarks.backends.quantization import quantize_onnx
 from benchmarks.backends.registry import BACKENDS
 from benchmarks.timing import roofline
-from tests.benchmarks.tiny_models import POSITIONS, SHAPE, VOCABULARY, batch, lively
+from tests.benchmarks.tiny_models import LAYER, POSITIONS, SHAPE, VOCABULARY, batch, lively
 
 
 @pytest.fixture
@@ -20,7 +20,8 @@ def small_machine(monkeypatch):
 @pytest.fixture(scope="session")
 def masked_lm():
     """A BERT whose projection shares its table of tokens."""
-    return lively(BertForMaskedLM, BertConfig(vocab_size=VOCABULARY, max_position_embeddings=POSITIONS, **SHAPE))
+    sizes = dict(vocab_size=VOCABULARY, max_position_embeddings=POSITIONS, **SHAPE | LAYER)
+    return lively(BertForMaskedLM, BertConfig(**sizes))
 
 
 @pytest.fixture(scope="session")

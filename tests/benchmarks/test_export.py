@@ -22,7 +22,7 @@ from tests.benchmarks.tiny_models import lively, outputs_of
 @pytest.fixture(scope="module")
 def student_folder(tokenizer, tmp_path_factory):
     folder = tmp_path_factory.mktemp("student")
-    config = {"vocab_size": len(tokenizer), "dim": 32, "n_layers": 2, "n_heads": 4, "hidden_dim": 48}
+    config = {"vocab_size": len(tokenizer), "dim": 32, "n_layers": 1, "n_heads": 4, "hidden_dim": 48}
     model = lively(DistilBertForMaskedLM, DistilBertConfig(max_position_embeddings=64, **config))
     save_pretrained(model, tokenizer, folder)
     return folder

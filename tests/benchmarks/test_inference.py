@@ -1,6 +1,7 @@
 """The measurement of inference from end to end."""
 
 import json
+import multiprocessing
 from dataclasses import replace
 
 import pytest
@@ -24,7 +25,8 @@ def shape(tmp_path):
     return str(path)
 
 
-def test_one_failure_does_not_end_the_others(tmp_path, capfd):
+def test_one_failure_does_not_end_the_others(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(rows, "get_context", lambda method: multiprocessing.get_context("fork"))  # has the libraries
     output, saved = tmp_path / "speed.json", str(tmp_path / "tiny")
     lively(BertForMaskedLM, BertConfig(vocab_size=300, **SHAPE)).save_pretrained(saved)
     argv = f"--models {saved} no/where --heads masked-lm --backends torch torch-bf16 --batch_sizes 1 3".split()

@@ -7,6 +7,7 @@ from torch import nn
 from benchmarks.backends.deployment import Deployed
 from benchmarks.backends.graph_export import tensors
 
+LAYER = {"num_hidden_layers": 1}  # of models to export: PyTorch's exporter takes seconds a layer
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
 VOCABULARY, POSITIONS = 2000, 128  # so many tokens that the table is most of the model
 NAMES = ("input_ids", "token_type_ids", "attention_mask")
