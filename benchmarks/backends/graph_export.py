@@ -158,13 +158,15 @@ def _fused(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attenti
         raise NotImplementedError(", ".join(special) or "masks of its own")
     batch, heads, length, width = query.shape
     scale = options.get("scaling") or width**-0.5
+    # From here on (batch, length, heads, width), as the projections give them: so nothing has to be turned around.
+    query, key, value = (tensor.transpose(1, 2) for tensor in (query, key, value))
     # Divided by the scale, by which the kernel multiplies the product.
-    hidden = ((1 - attention_mask.to(query.dtype)) * (HIDDEN / scale))[:, None, :, None]
+    hidden = ((1 - attention_mask.to(query.dtype)) * (HIDDEN / scale))[:, :, None, None]
     query = torch.cat([query, torch.ones_like(query[..., :1])], dim=-1)
-    key = torch.cat([key, hidden.expand(batch, heads, length, 1)], dim=-1)
+    key = torch.cat([key, hidden.expand(batch, length, heads, 1)], dim=-1)
     mixed = torch.onnx.ops.symbolic(
         "com.microsoft::MultiHeadAttention",
-        tuple(tensor.transpose(1, 2).reshape(batch, length, -1) for tensor in (query, key, value)),
+        tuple(tensor.reshape(batch, length, -1) for tensor in (query, key, value)),
         attrs={"num_heads": heads, "scale": scale},
         dtype=query.dtype,
         shape=(batch, length, heads * width),

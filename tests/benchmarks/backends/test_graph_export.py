@@ -54,6 +54,7 @@ def test_attention_is_one_node_and_nothing_tells_of_this_machine(exported):
     model, path, _, nodes = exported
     kinds = [node.op_type for node in onnx.load(path).graph.node]
     assert kinds.count("MultiHeadAttention") == nodes and ("Softmax" in kinds) == (nodes == 0)
+    assert nodes == 0 or kinds.count("Transpose") <= 1, "of the table; to turn states around takes 7 % of a short text"
     assert model.config._attn_implementation == "sdpa"
     content = path.read_bytes()
     assert [one.name for one in path.parent.iterdir()] == ["model.onnx"]
