@@ -18,6 +18,7 @@ from typing import Any, Literal
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from benchmarks.backends.registry import BACKENDS
+from benchmarks.page.writing import check_packages, write_page
 from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
@@ -39,8 +40,14 @@ class ExportArguments:
     data_dir: str | None = key(None, "Folder of the benchmark's data, if they have moved.", path="source")
     max_length: int = key(128, "Tokens of a line in the check.", least=8)
     task: Literal["feature-extraction"] | None = key(None, "Vectors of sentences, in place of the checkpoint's head.")
+    page: bool = key(False, "Whether to write a page that answers in a browser: the folder `page` in it.")
+    page_install: bool = key(False, "Whether to install the npm packages that the page needs, by `npm ci`.")
+    hub_space_id: str | None = key(None, "Static Space on the Hub that the page is pushed to.")
 
     def __post_init__(self):
+        self.page = self.page or self.page_install or self.hub_space_id is not None
+        if self.page and BACKENDS[self.backend].runtime != "onnxruntime":
+            raise UserError(f"`page` runs ONNX models, and `backend` is {self.backend}: choose onnx-int8 or onnx")
         folder = Path(self.output_dir)
         if folder.exists() and not (folder / EXPORT).exists() and (folder.is_file() or not is_empty(folder)):
             raise UserError(f"`output_dir` {self.output_dir!r} holds something else: name a new folder")
@@ -51,6 +58,12 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Export, check, and write; returns the content of `export.json`."""
     (arguments,) = parse_recipe(ExportArguments, argv=argv)
     BACKENDS[arguments.backend].check("cpu")
+    if arguments.page:
+        check_packages(arguments.page_install)
+    if arguments.hub_space_id:
+        from distillation.hub.space import push_space, reserve_space
+
+        arguments.hub_space_id = reserve_space(arguments.hub_space_id)
     from benchmarks.backends.deployment import Source, write
 
     source = Source(arguments)
@@ -59,6 +72,11 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         draft.mkdir()
         found = write(source, arguments, draft)
     report(found, arguments.output_dir)
+    if arguments.page:
+        size = write_page(folder, found, folder / "page")
+        print(f"{arguments.output_dir}/page: {size / 1e6:.2f} MB; python -m http.server -d {arguments.output_dir}/page")
+    if arguments.hub_space_id:
+        print(f"pushed to {push_space(folder / 'page', arguments.hub_space_id)}")
     return found
 
 

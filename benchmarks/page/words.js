@@ -1,0 +1,178 @@
+// What the page says, in Russian and in English, and the texts that a visitor can try.
+
+const LABELS = {
+  positive: "позитив",
+  negative: "негатив",
+  neutral: "нейтрально",
+  speech: "речевой акт",
+  skip: "непонятно",
+  PER: "человек",
+  ORG: "организация",
+  LOC: "место",
+  MEDIA: "СМИ",
+  GEOPOLIT: "государство",
+};
+
+export const WORDS = {
+  ru: {
+    other: "English",
+    task: {
+      mask: "Подбирает слово на место пропуска.",
+      label: "Определяет, к какому классу относится текст.",
+      tags: "Находит в тексте имена и названия.",
+      question: "Отвечает на вопрос словами текста.",
+      choice: "Выбирает подходящее продолжение.",
+      vector: "Находит предложения, близкие по смыслу.",
+    },
+    field: {
+      text: "Текст",
+      second: "Второй текст",
+      masked: "Текст с пропуском",
+      context: "Текст",
+      question: "Вопрос",
+      premise: "Начало",
+      choices: "Варианты, по одному в строке",
+      sentence: "Предложение",
+      sentences: "С чем сравнить, по одному в строке",
+    },
+    examples: "Примеры",
+    hide: "Скрыть слово",
+    hideHelp: "Слово у курсора или выделенное слово станет пропуском (Alt+H)",
+    noMask: "Поставьте курсор на слово и нажмите «Скрыть слово».",
+    noEntities: "Имён и названий не найдено.",
+    noAnswer: "В тексте нет ответа.",
+    noLabel: "Ни одна метка не набрала порога.",
+    empty: "Начните писать, и ответ появится здесь.",
+    use: "Вставить в текст",
+    similar: "Ближе всего",
+    loading: (percent, megabytes) => `Загружается модель: ${percent} % от ${megabytes} МБ`,
+    starting: "Модель запускается…",
+    tokens: (n) => `${n} ${plural(n, "токен", "токена", "токенов")}`,
+    milliseconds: (n) => `${n} мс`,
+    unknown: (n) => `незнакомых токенов: ${n}`,
+    cut: (n) => `прочитано только начало, ${n} токенов`,
+    long: (n) => `прочитаны первые ${n} символов`,
+    busy: "считаю…",
+    parameters: (n) => `${n} млн параметров`,
+    megabytes: (n) => `${n} МБ`,
+    here: "работает в браузере, без сервера",
+    about: [
+      ["Где это считается?", "На вашем устройстве, в этой вкладке. Текст никуда не отправляется. Отключите сеть и продолжайте писать: ответы не прервутся."],
+      ["Сколько весит?", (f) => `Модель занимает ${f.model} МБ, среда выполнения ONNX Runtime ${f.runtime} МБ, всё остальное ${f.rest} МБ. Загрузка заняла ${f.seconds} с.`],
+      ["Что внутри?", (f) => `${f.parameters} млн параметров, точность ${f.precision}, ${f.vocabulary} токенов в словаре. За один раз читает до ${f.length} токенов.`],
+    ],
+    simd: "Этому браузеру не хватает WebAssembly SIMD. Откройте страницу в Chrome 91, Firefox 114, Safari 16.4 или новее.",
+    failed: (why) => `Модель не загрузилась (${why}). Обновите страницу.`,
+    label: (name) => LABELS[name] ?? name,
+    number: new Intl.NumberFormat("ru"),
+    decimal: new Intl.NumberFormat("ru", { minimumFractionDigits: 1, maximumFractionDigits: 1 }),
+  },
+  en: {
+    other: "Русский",
+    task: {
+      mask: "Fills in the missing word.",
+      label: "Says which class a text belongs to.",
+      tags: "Finds names in a text.",
+      question: "Answers a question in the words of a text.",
+      choice: "Chooses what fits.",
+      vector: "Finds sentences of similar meaning.",
+    },
+    field: {
+      text: "Text",
+      second: "Second text",
+      masked: "Text with a gap",
+      context: "Text",
+      question: "Question",
+      premise: "Beginning",
+      choices: "Choices, one a line",
+      sentence: "Sentence",
+      sentences: "Compared with, one a line",
+    },
+    examples: "Examples",
+    hide: "Hide a word",
+    hideHelp: "The word at the cursor, or the selected one, becomes a gap (Alt+H)",
+    noMask: "Put the cursor on a word, and press “Hide a word”.",
+    noEntities: "No names found.",
+    noAnswer: "The text has no answer.",
+    noLabel: "No label reaches its threshold.",
+    empty: "Start typing, and the answer will be here.",
+    use: "Put into the text",
+    similar: "Most similar",
+    loading: (percent, megabytes) => `Loading the model: ${percent} % of ${megabytes} MB`,
+    starting: "Starting the model…",
+    tokens: (n) => `${n} ${n === 1 ? "token" : "tokens"}`,
+    milliseconds: (n) => `${n} ms`,
+    unknown: (n) => `unknown tokens: ${n}`,
+    cut: (n) => `only the first ${n} tokens were read`,
+    long: (n) => `only the first ${n} characters were read`,
+    busy: "computing…",
+    parameters: (n) => `${n} M parameters`,
+    megabytes: (n) => `${n} MB`,
+    here: "runs in the browser, no server",
+    about: [
+      ["Where is this computed?", "On your device, in this tab. No text is sent anywhere. Go offline and type on: the answers go on."],
+      ["How large is it?", (f) => `The model has ${f.model} MB, ONNX Runtime ${f.runtime} MB, everything else ${f.rest} MB. Loading took ${f.seconds} s.`],
+      ["What is inside?", (f) => `${f.parameters} M parameters in ${f.precision}, a vocabulary of ${f.vocabulary} tokens. It reads up to ${f.length} tokens at once.`],
+    ],
+    simd: "This browser lacks WebAssembly SIMD. Open the page in Chrome 91, Firefox 114, Safari 16.4, or later.",
+    failed: (why) => `The model did not load (${why}). Reload the page.`,
+    label: (name) => name,
+    number: new Intl.NumberFormat("en"),
+    decimal: new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 }),
+  },
+};
+
+/** Values of the fields for each kind of model, by the language of the model; `~` stands for the mask. */
+export const EXAMPLES = {
+  ru: {
+    mask: [["Привет, как ~?"], ["Москва — столица ~."], ["Она открыла ~ и вышла на улицу."], ["Мама мыла ~, а папа читал ~."]],
+    label: [
+      ["Какой чудесный день, спасибо всем за поздравления!"],
+      ["Опять отменили поезд, сил моих нет."],
+      ["Магазин работает с девяти до шести."],
+    ],
+    pair: [
+      ["Кошка спит на диване.", "На диване спит кошка."],
+      ["Самолёт приземлился в Казани.", "Рейс в Казань отменили."],
+    ],
+    tags: [
+      ["Анна Ахматова родилась под Одессой, а жила в Ленинграде."],
+      ["Директор Эрмитажа Михаил Пиотровский рассказал ТАСС о выставке в Казани."],
+      ["Юрий Гагарин окончил училище в Оренбурге и полетел в космос с Байконура."],
+    ],
+    question: [
+      ["Какая река вытекает из Байкала?", "Озеро Байкал лежит на юге Восточной Сибири. Это самое глубокое озеро Земли: его наибольшая глубина 1642 метра. В Байкал впадает больше трёхсот рек, а вытекает только Ангара."],
+      ["Какова глубина озера?", "Озеро Байкал лежит на юге Восточной Сибири. Это самое глубокое озеро Земли: его наибольшая глубина 1642 метра. В Байкал впадает больше трёхсот рек, а вытекает только Ангара."],
+      ["Где лежит Байкал?", "Озеро Байкал лежит на юге Восточной Сибири. Это самое глубокое озеро Земли: его наибольшая глубина 1642 метра. В Байкал впадает больше трёхсот рек, а вытекает только Ангара."],
+    ],
+    choice: [
+      ["Я потерял ключи.", "Я не смог открыть дверь.\nЯ купил новую книгу."],
+      ["На улице пошёл дождь.", "Она раскрыла зонт.\nОна выключила телевизор.\nОна посчитала до десяти."],
+    ],
+    vector: [
+      ["Как вернуть деньги за билет?", "Оформить возврат билета можно в кассе.\nПоезд отправляется в девять утра.\nСобаку можно взять с собой в вагон.\nДеньги придут на карту за три дня.\nВ вагоне-ресторане подают завтрак."],
+      ["Можно ли ехать с кошкой?", "Оформить возврат билета можно в кассе.\nПоезд отправляется в девять утра.\nСобаку можно взять с собой в вагон.\nДеньги придут на карту за три дня.\nВ вагоне-ресторане подают завтрак."],
+    ],
+  },
+  en: {
+    mask: [["Hello, how are ~?"], ["Paris is the capital of ~."], ["She opened the ~ and went out."]],
+    label: [["What a lovely day, thank you all!"], ["The train is late again, I am tired of it."], ["The shop is open from nine to six."]],
+    pair: [
+      ["The cat sleeps on the sofa.", "A cat is sleeping on a couch."],
+      ["The plane landed in Rome.", "The flight to Rome was cancelled."],
+    ],
+    tags: [["Ada Lovelace was born in London and worked with Charles Babbage."], ["The director of UNESCO met journalists of the BBC in Paris."]],
+    question: [
+      ["How deep is the lake?", "Lake Baikal lies in Siberia. It is the deepest lake on Earth: its greatest depth is 1,642 metres. Only one river flows out of it, the Angara."],
+      ["Which river flows out of it?", "Lake Baikal lies in Siberia. It is the deepest lake on Earth: its greatest depth is 1,642 metres. Only one river flows out of it, the Angara."],
+    ],
+    choice: [["I lost my keys.", "I could not open the door.\nI bought a new book."]],
+    vector: [
+      ["How do I get a refund for my ticket?", "Tickets can be returned at the counter.\nThe train leaves at nine.\nDogs may travel with you.\nThe money arrives within three days.\nBreakfast is served in the dining car."],
+    ],
+  },
+};
+
+function plural(n, one, few, many) {
+  return { one, few }[new Intl.PluralRules("ru").select(n)] ?? many;
+}
