@@ -160,6 +160,14 @@ stage card "the student's model card, with all that was measured of it"
 python distillation/run_publish.py --checkpoint outputs/demo/student --onnx outputs/demo/deployed \
     --results outputs/demo/finetuned outputs/demo/inference.json
 
+page=benchmarks/page/node_modules/onnxruntime-web
+if command -v node >/dev/null && [ -d $page ]; then
+    stage page "the classifier as a page: python -m http.server -d outputs/demo/labels-deployed/page"
+    logged page python benchmarks/export.py --model_name_or_path outputs/demo/labels --page true \
+        --output_dir outputs/demo/labels-deployed
+    tail -n 1 outputs/demo/page.log
+fi
+
 stage report "everything above on one page"
 python benchmarks/report.py outputs/demo/{teacher,student,quality,quality-vocabulary,finetuned,inference.json} \
     --output_dir outputs/demo/report

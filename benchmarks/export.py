@@ -7,9 +7,11 @@ It takes masked LMs, models for classification, tagging, question answering, and
 encoders. With `--task feature-extraction` any checkpoint becomes a sentence encoder, without its head. A masked LM is
 checked on hidden words of `validation_file`. A model that was fine-tuned on a benchmark is checked by the benchmark's
 metric on the part that the benchmark reports; the data are read from where the fine-tuning read them, or from
-`data_dir`. Any other model is checked on lines of `validation_file`.
+`data_dir`. Any other model is checked on lines of `validation_file`. With `--page true` it also writes a page, a folder
+of files that answers in a browser.
 """
 
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import Any, Literal
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from benchmarks.backends.registry import BACKENDS
-from benchmarks.page.writing import check_packages, write_page
+from benchmarks.page.writing import check_packages, check_tokenizer, write_page
 from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
@@ -67,6 +69,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     from benchmarks.backends.deployment import Source, write
 
     source = Source(arguments)
+    if arguments.page:
+        check_tokenizer(json.loads(source.tokenizer.backend_tokenizer.to_str()))
     folder = Path(arguments.output_dir).resolve()  # a link may point to a folder that does not exist yet
     with replacing(folder, last=Path(BACKENDS[arguments.backend].file).stem, obsolete=MODELS) as draft:
         draft.mkdir()
@@ -74,7 +78,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     report(found, arguments.output_dir)
     if arguments.page:
         size = write_page(folder, found, folder / "page")
-        print(f"{arguments.output_dir}/page: {size / 1e6:.2f} MB; python -m http.server -d {arguments.output_dir}/page")
+        print(
+            f"{arguments.output_dir}/page: {size / 1e6:.2f} MB; python -m http.server -d {arguments.output_dir}/page"
+        )
     if arguments.hub_space_id:
         print(f"pushed to {push_space(folder / 'page', arguments.hub_space_id)}")
     return found

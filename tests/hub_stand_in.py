@@ -23,6 +23,7 @@ class Stored:
     files: dict[str, bytes] = field(default_factory=dict)
     commits: list[str] = field(default_factory=list)
     branches: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    sdk: str | None = None  # of a Space
 
 
 class Hub(ThreadingHTTPServer):
@@ -63,11 +64,11 @@ class Hub(ThreadingHTTPServer):
                 status = 409 if name in self.repositories else 200
                 answer = {"url": f"{self.url}/{name}", "id": name, "error": "You already created this repo"}
                 if not (refused := _refused(name, allowed)):
-                    self.repositories.setdefault(name, Stored(private))
+                    self.repositories.setdefault(name, Stored(private, sdk=query.get("sdk")))
                 return refused or (status, answer)
-            case _, ["api", "models", owner, name, *rest]:
+            case _, ["api", "models" | "spaces", owner, name, *rest]:
                 return self.model(method, f"{owner}/{name}", rest, body, allowed)
-            case "POST", [owner, git, "info", "lfs", "objects", "batch"]:
+            case "POST", [*_, owner, git, "info", "lfs", "objects", "batch"]:
                 objects = json.loads(body)["objects"]
                 for wanted in objects:
                     if wanted["oid"] not in self.large:

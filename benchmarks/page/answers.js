@@ -134,7 +134,7 @@ export class Model {
     const own = await this._vectorOf(text);
     const scores = [];
     for (const other of others) scores.push(cosine(own, await this._vectorOf(other, true)));
-    return { vector: own, scores };
+    return { vector: Array.from(own), scores };
   }
 
   async _vectorOf(text, keep = false) {

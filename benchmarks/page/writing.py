@@ -1,4 +1,4 @@
-"""Writes an exported model as a folder that answers in a browser, from the files beside this one and from npm packages."""
+"""Writes an exported model as a folder that answers in a browser, of the files beside this one and npm packages."""
 
 import gzip
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from distillation.config.errors import UserError, one_line
-from distillation.runs.files import CARD, read_json, replacing, write_json, write_text
+from distillation.runs.files import CARD, replacing, write_json, write_text
 
 SOURCES = Path(__file__).parent
 OWN = ("index.html", "page.css", "page.js", "views.js", "words.js", "worker.js", "answers.js", "spans.js", "tokens.js")
@@ -24,10 +24,12 @@ EXPORTED = ("model.onnx", "tokenizer.json", "config.json", "tokenizer_config.jso
 PAGE = "page.json"
 # What the library of the page reads of a tokenizer.json, besides sequences of these.
 READABLE = {
-    "normalizer": "BertNormalizer Precompiled Replace NFC NFD NFKC NFKD Strip StripAccents Lowercase Prepend".split(),
-    "pre_tokenizer": "BertPreTokenizer ByteLevel Whitespace Metaspace Split Punctuation Digits WhitespaceSplit".split(),
-    "model": ["WordPiece", "Unigram", "BPE"],
-    "post_processor": ["TemplateProcessing", "ByteLevel", "BertProcessing", "RobertaProcessing"],
+    "normalizer": ("BertNormalizer", "Precompiled", "Replace", "NFC", "NFD", "NFKC", "NFKD", "Strip", "StripAccents")
+    + ("Lowercase", "Prepend"),
+    "pre_tokenizer": ("BertPreTokenizer", "ByteLevel", "Whitespace", "WhitespaceSplit", "Metaspace", "Split")
+    + ("Punctuation", "Digits"),
+    "model": ("WordPiece", "Unigram", "BPE"),
+    "post_processor": ("TemplateProcessing", "ByteLevel", "BertProcessing", "RobertaProcessing"),
 }
 NESTED = ("normalizers", "pretokenizers", "processors")
 SPACE = """---
@@ -64,11 +66,7 @@ def _install() -> None:
 
 
 def write_page(exported: Path, facts: Mapping[str, Any], folder: Path) -> int:
-    """Write the page of an exported folder; returns its bytes. facts: the content of `export.json`.
-
-    Raises UserError for a tokenizer that the page's library cannot read.
-    """
-    _check_tokenizer(exported / "tokenizer.json")
+    """Write the page of an exported folder; returns its bytes. facts: the content of `export.json`."""
     title = exported.name
     with replacing(folder, last="index") as draft:
         draft.mkdir()
@@ -87,12 +85,12 @@ def write_page(exported: Path, facts: Mapping[str, Any], folder: Path) -> int:
         return sum(path.stat().st_size for path in draft.iterdir())
 
 
-def _check_tokenizer(path: Path) -> None:
-    content = read_json(path)
+def check_tokenizer(content: Mapping[str, Any]) -> None:
+    """Raise UserError for the content of a tokenizer.json that the library of the page does not read."""
     for part, known in READABLE.items():
         stack = [content.get(part)]
         while stack:
             one = stack.pop() or {}
             stack += [inner for name in NESTED for inner in one.get(name, ())]
             if (kind := one.get("type")) not in {*known, "Sequence", None}:
-                raise UserError(f"`page`: its tokenizer's {part} is {kind}, which @huggingface/tokenizers does not read")
+                raise UserError(f"`page`: the tokenizer's {part} is {kind}, which @huggingface/tokenizers does not read")

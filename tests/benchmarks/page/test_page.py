@@ -41,6 +41,7 @@ CONTENT = {  # of config.json
     "question": {"architectures": ["BertForQuestionAnswering"]},
     "choice": {"architectures": ["BertForMultipleChoice"]},
     "mask": {"architectures": ["DistilBertForMaskedLM"]},
+    "vector": {"architectures": ["DistilBertModel"]},
 }
 CONTENT["several"] |= CONTENT["label"]
 CONTENT["pair"] = CONTENT["label"] | {"texts_at_once": 2}
@@ -53,6 +54,7 @@ TEXTS = {
     "tags-unigram": [["Кот Мария видит, а №7 конец."], ["Кот видит дом, а Мария идёт в город. " * 9]],
     "question": [["Кто видит дом?", HARD], [HARD, LONG]],
     "choice": [["Мария", "видит кота.", LONG, "идёт."]],
+    "vector": [["Кот видит дом."], [LONG]],
     "mask": [["Кот [MASK] дом."], [f"[MASK], {LONG} [MASK][MASK]"]],
     "mask-int8": [["Кот [MASK] дом."], [f"[MASK] {LONG}"]],
 }
@@ -90,6 +92,7 @@ def table_model(kind, vocabulary):
     table = np.random.default_rng(0).normal(0, 3, (vocabulary, width)).astype(np.float32)
     table[0] = -9  # of padding
     nodes = [helper.make_node("Gather", ["table", "input_ids"], ["logits" if kind == "tags" else "rows"])]
+    constants = [numpy_helper.from_array(table, "table")]
     shape, outputs = ["batch", "choices", "length"][: 3 if kind == "choice" else 2], ["logits"]
     if kind == "question":
         outputs = ["start_logits", "end_logits"]
@@ -97,9 +100,9 @@ def table_model(kind, vocabulary):
             constants.append(numpy_helper.from_array(np.array(column), str(column)))
             nodes.append(helper.make_node("Gather", ["rows", str(column)], [name], axis=2))
     elif kind != "tags":
+        outputs = ["sentence_embedding" if kind == "vector" else "logits"]
         axes = [2, 3] if kind == "choice" else [1]
-        nodes += [helper.make_node("ReduceMax", ["rows"], ["logits"], axes=axes, keepdims=0)]
-    constants = [numpy_helper.from_array(table, "table")]
+        nodes += [helper.make_node("ReduceMax", ["rows"], outputs, axes=axes, keepdims=0)]
     inputs = [helper.make_tensor_value_info("input_ids", TensorProto.INT64, shape)]
     found = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs]
     made = helper.make_graph(nodes, kind, inputs, found, constants)
@@ -195,6 +198,11 @@ def test_an_answer_in_a_passage(answers):
 def test_a_choice(answers):
     for _, found, right in answers("choice"):
         assert found["choice"] == right["choice"] and found["scores"] == pytest.approx(right["scores"], abs=1e-3)
+
+
+def test_a_vector(answers):
+    for _, found, right in answers("vector"):
+        assert found["vector"] == pytest.approx(right["vector"], abs=1e-3)
 
 
 @pytest.mark.parametrize(("name", "tolerance"), [("mask", 1e-3), ("mask-int8", 1e-2)])
