@@ -7,8 +7,8 @@ It takes masked LMs, models for classification, tagging, question answering, and
 encoders. With `--task feature-extraction` any checkpoint becomes a sentence encoder, without its head. A masked LM is
 checked on hidden words of `validation_file`. A model that was fine-tuned on a benchmark is checked by the benchmark's
 metric on the part that the benchmark reports; the data are read from where the fine-tuning read them, or from
-`data_dir`. Any other model is checked on lines of `validation_file`. With `--page true` it also writes a page, a folder
-of files that answers in a browser.
+`data_dir`. Any other model is checked on lines of `validation_file`. With `--page true` it also writes a folder that
+answers in a browser.
 """
 
 import json

@@ -93,4 +93,4 @@ def check_tokenizer(content: Mapping[str, Any]) -> None:
             one = stack.pop() or {}
             stack += [inner for name in NESTED for inner in one.get(name, ())]
             if (kind := one.get("type")) not in {*known, "Sequence", None}:
-                raise UserError(f"`page`: the tokenizer's {part} is {kind}, which @huggingface/tokenizers does not read")
+                raise UserError(f"`page`: the {part} of the tokenizer is {kind}, which its library does not read")

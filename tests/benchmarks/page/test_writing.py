@@ -50,6 +50,6 @@ def test_a_page_needs_onnx(teacher_folder, tmp_path, capsys):
 def test_a_tokenizer_that_its_library_does_not_read():
     steps = {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Nmt"}]}
     content = {"normalizer": steps, "pre_tokenizer": None, "model": {"type": "BPE"}}
-    with pytest.raises(UserError, match="normalizer is Nmt"):
+    with pytest.raises(UserError, match="normalizer of the tokenizer is Nmt"):
         writing.check_tokenizer(content)
     writing.check_tokenizer(content | {"normalizer": steps["normalizers"][0]})
