@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.results:
         measured |= gather(folder, results, arguments.results)
     if arguments.onnx:
-        measured["exported"] = exported(folder, arguments.onnx)
+        measured["exported"] = exported(folder, results, arguments.onnx)
     card_of(folder, results, measured, None)  # a card that cannot be made is refused before anything is written
     if arguments.hub_model_id:
         reserve(arguments, card_args.hub_overwrite, folder / WEIGHTS)

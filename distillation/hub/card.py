@@ -13,6 +13,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from distillation.config.terms import TERMS
+from distillation.hub.snippets import example, javascript, python
 from distillation.runs.files import METRICS, held_out_table, without_folders
 
 TEMPLATE = Path(__file__).with_name("card_template.md")
@@ -59,10 +60,11 @@ def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any],
             for name, term in TERMS.items()
             if distilled and f"eval_{name}" in results
         },
+        **_code(name, results, config, measured.get("exported")),
         "recipe_yaml": yaml.safe_dump(dict(recipe), allow_unicode=True, sort_keys=False).rstrip(),
     }
     try:
-        front_matter = _front_matter(title, results, scores, distilled)
+        front_matter = _front_matter(title, results, scores, distilled, "exported" in measured)
         card = ModelCard.from_template(front_matter, template_path=TEMPLATE, config=config, **measured, **values)
         return f"{card}\n"
     except jinja2.TemplateError as error:
@@ -102,7 +104,25 @@ def _held_out(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     }
 
 
-def _front_matter(title: str, results: Mapping[str, Any], scores: Sequence[dict], distilled: bool) -> ModelCardData:
+def _code(
+    name: str, results: Mapping[str, Any], config: Mapping[str, Any], exported: Mapping[str, Any] | None
+) -> dict[str, str]:
+    """How to use the exported model, in Python and in JavaScript; name: of the repository."""
+    if not exported:
+        return {}
+    tag, local = exported.get("task") or results["pipeline_tag"], name.split("/")[-1]
+    texts = example(tag, results.get("texts"), config.get("mask_token"))
+    options = '{ dtype: "q8" }' if exported["backend"] == "onnx-int8" else '{ dtype: "fp32" }'
+    return {
+        "python": python(local, f"{local}/onnx", texts),
+        "javascript": javascript(name, tag, texts, options),
+        "local": local,
+    }
+
+
+def _front_matter(
+    title: str, results: Mapping[str, Any], scores: Sequence[dict], distilled: bool, is_exported: bool
+) -> ModelCardData:
     """What the Hub reads: the YAML at the top, with the figures of this model."""
     tag, data, figures = results["pipeline_tag"], results["dataset"], _held_out(results).get(THIS, {})
     found = [
@@ -123,7 +143,7 @@ def _front_matter(title: str, results: Mapping[str, Any], scores: Sequence[dict]
         datasets=[data] if data else None,
         library_name="transformers",
         pipeline_tag=tag,
-        tags=[tag, *["knowledge-distillation"] * distilled],
+        tags=[tag, *["knowledge-distillation"] * distilled, *["onnx", "transformers.js"] * is_exported],
         metrics=sorted({result.metric_type for result in found}) or None,
         model_name=title,
         eval_results=found or None,

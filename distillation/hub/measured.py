@@ -16,7 +16,10 @@ from distillation.runs import files
 
 logger = logging.getLogger(__name__)
 
-ONNX = {"onnx": "model.onnx", "onnx-int8": "model_int8.onnx"}  # by the backend, as the Hub has these names
+# By the backend, as the Hub has these names; transformers.js looks for the last one.
+ONNX = {"onnx": ("model.onnx",), "onnx-int8": ("model_int8.onnx", "model_quantized.onnx")}
+GRAPH, CODE = "model.onnx", "model.py"  # of an exported folder
+VECTORS = ("sentence-similarity", "feature-extraction")  # the Hub's names of what a sentence encoder does
 OF_TASK = ("pipeline_tag", "dataset", "split", "demo", "per_cent", "frozen")
 SETTING = ("head", "backend", "device", "batch_size", "sequence_length", "parameters")
 
@@ -95,27 +98,34 @@ def _of_file(path: Path, name_of: Callable[[str], str]) -> Iterator[dict[str, An
             logger.warning("%s: %d of %d %s", path, len(rows) - len(steady), len(rows), advice)
 
 
-def exported(folder: Path, source: Path) -> dict[str, Any]:
+def exported(folder: Path, results: Mapping[str, Any], source: Path) -> dict[str, Any]:
     """The facts of a model that `benchmarks/export.py` made of this one, and the name of its file on the Hub.
 
-    Raises UserError for a folder of another kind or of another model.
+    Raises UserError for a folder of another kind, of another model, or with another head than the model has.
     """
     named = f"`onnx` {str(source)!r}"
     try:
         found = files.read_json(source / files.EXPORTED.name)
-        name, weights, _ = ONNX[found["backend"]], found["weights"], (source / "model.onnx").stat()
+        names, weights, task = ONNX[found["backend"]], found["weights"], found["task"]
+        (source / GRAPH).stat(), (source / CODE).stat()
     except (UserError, LookupError, TypeError, OSError):
-        raise UserError(f"{named} has no export.json and model.onnx of benchmarks/export.py: export again") from None
+        raise UserError(f"{named} lacks an export.json, {GRAPH}, or {CODE} as export.py makes: export again") from None
     if weights != files.sha256(folder / files.WEIGHTS):
         raise UserError(f"{named} was made of other weights than {folder} has now: export it again")
-    return files.without_folders(found) | {"file": name}
+    if task != results["pipeline_tag"] and not {task, results["pipeline_tag"]} <= {*VECTORS}:
+        raise UserError(
+            f"{named} is for {task}, and {folder} for {results['pipeline_tag']}: export it with its own head"
+        )
+    return files.without_folders(found) | {"file": names[0]}
 
 
 def copy_exported(folder: Path, source: Path, found: Mapping[str, Any]) -> None:
     """Copy an exported model into the folder of its model, in place of an earlier one."""
-    with files.replacing(folder / files.EXPORTED.parent, obsolete=ONNX.values()) as draft:
+    with files.replacing(folder / files.EXPORTED.parent, obsolete={*ONNX["onnx"], *ONNX["onnx-int8"]}) as draft:
         draft.mkdir()
-        shutil.copyfile(source / "model.onnx", draft / found["file"])
+        for name in ONNX[found["backend"]]:
+            shutil.copyfile(source / GRAPH, draft / name)
+        shutil.copyfile(source / CODE, draft / CODE)
         files.write_json(draft / files.EXPORTED.name, found)
 
 

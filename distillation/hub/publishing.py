@@ -110,7 +110,7 @@ def card_of(folder: Path, results: Mapping[str, Any], measured: Mapping[str, Any
     """
     tokenizer, config = (files.read_json(folder / name) for name in ("tokenizer_config.json", "config.json"))
     with files.explain_bad_results(folder / files.RESULTS):
-        config |= {"model_max_length": tokenizer["model_max_length"]}
+        config |= {"model_max_length": tokenizer["model_max_length"], "mask_token": tokenizer.get("mask_token")}
         return model_card(name or folder.resolve().name, results, config, measured)
 
 

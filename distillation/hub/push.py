@@ -19,7 +19,15 @@ from distillation.config.errors import UserError, one_line
 from distillation.runs import files
 
 # Nothing else of a folder may go to the Hub: no teacher, optimiser, projections, or pickled arguments.
-PUBLISHED = (files.WEIGHTS, files.CARD, files.RESULTS, files.MEASURED, str(files.EXPORTED), "onnx/*.onnx")
+PUBLISHED = (
+    files.WEIGHTS,
+    files.CARD,
+    files.RESULTS,
+    files.MEASURED,
+    str(files.EXPORTED),
+    "onnx/*.onnx",
+    "onnx/model.py",
+)
 PUBLISHED += ("config.json", "generation_config.json", "special_tokens_map.json", "vocab.txt", "tokenizer.json")
 PUBLISHED += ("tokenizer_config.json",)
 MAY_NAME_FOLDERS = (files.RESULTS, files.MEASURED, files.EXPORTED.name)  # of this machine

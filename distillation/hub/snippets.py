@@ -11,13 +11,17 @@ def example(task: str, texts_at_once: int | None, mask_token: str | None) -> Seq
     """Texts to ask a model. task: by the Hub's name; texts_at_once: that a model for labels reads."""
     if task == "fill-mask":
         return (f"Привет, как {mask_token}?",)
-    return TEXTS.get(task) or (PAIR if texts_at_once == 2 else TEXT)
+    if task == "text-classification" and texts_at_once == 2:
+        return PAIR
+    return TEXTS.get(task, TEXT)
 
 
 def python(folder: str, module: str, texts: Sequence[str]) -> str:
     """Four lines that answer by `model.py`. folder: of the model; module: that holds `model.py`."""
-    lines = ["import sys", f'sys.path.append("{module}")', "from model import Model", f'model = Model("{folder}")']
-    return "\n".join(["; ".join(lines[:2]), *lines[2:], f"print(model({_listed(texts)}))"])
+    return f"""import sys; sys.path.append("{module}")
+from model import Model
+model = Model("{folder}")
+print(model({_listed(texts)}))"""
 
 
 def javascript(name: str, task: str, texts: Sequence[str], options: str, imports: str = "", before: str = "") -> str:

@@ -113,7 +113,11 @@ def test_a_model_that_went_on_names_what_it_was(results):
 def test_what_the_hub_reads(results, measured):
     data = ModelCard(model_card("me/tiny", results, CONFIG, measured)).data
     assert (data.language, data.license, data.pipeline_tag) == ("ru", "mit", "fill-mask")
-    assert "knowledge-distillation" in data.tags and data.metrics == ["accuracy", "f1", "loss"]
+    assert {"knowledge-distillation", "onnx", "transformers.js"} < {*data.tags} and data.metrics == [
+        "accuracy",
+        "f1",
+        "loss",
+    ]
     found = {(one.dataset_name, one.metric_name): one for one in data.eval_results}
     assert found["held-out text", "hidden words"].metric_value == results["student_heldout_masked_word_accuracy"]
     score = found["letters", "f1_macro, fine-tuned, mean of 2 seeds"]

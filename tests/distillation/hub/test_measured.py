@@ -85,4 +85,4 @@ def test_what_holds_no_results_is_a_sentence(student, tmp_path):
     with pytest.raises(UserError, match="export.json does not have the form of a result file"):
         gather(student, RESULTS, [tmp_path / "folder" / "export.json"])
     with pytest.raises(UserError, match="`onnx`"):
-        exported(student, tmp_path / "folder")
+        exported(student, RESULTS, tmp_path / "folder")

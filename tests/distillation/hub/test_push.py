@@ -141,8 +141,9 @@ def test_what_was_measured_since_goes_along(hub, student, tmp_path, refusal):
     score = {"task": "letters", "metric": "accuracy", "seed": 1, "test_accuracy": 0.625, "recipe": {}}
     write_json(tmp_path / "tuned" / "all_results.json", score | known)
     export = {"backend": "onnx-int8", "bytes": {"model.onnx": 5}, "largest_difference": 0.125, "agreement": 0.75}
-    export |= {"compared": "8 hidden tokens"} | known
+    export |= {"compared": "8 hidden tokens", "task": "fill-mask"} | known
     write_text(tmp_path / "exported" / "model.onnx", "graph")
+    write_text(tmp_path / "exported" / "model.py", "code")
     write_json(tmp_path / "exported" / "export.json", export)
     options = ["--results", str(tmp_path / "tuned"), "--onnx", str(tmp_path / "exported")]
     push(student)
@@ -152,9 +153,11 @@ def test_what_was_measured_since_goes_along(hub, student, tmp_path, refusal):
         card = stored["README.md"].decode()
         assert "0.6250" in card and "onnx/model_int8.onnx" in card and "75.00%" in card
     assert json.loads(stored["onnx/export.json"])["model"] == "student"
-    assert open(hf_hub_download(NAME, "onnx/model_int8.onnx"), "rb").read() == b"graph"
-    write_json(tmp_path / "exported" / "export.json", export | {"weights": "others"})
-    assert "`onnx`" in refusal(push, student, *options)
+    for name, content in ("model_int8.onnx", b"graph"), ("model_quantized.onnx", b"graph"), ("model.py", b"code"):
+        assert open(hf_hub_download(NAME, f"onnx/{name}"), "rb").read() == content
+    for other in {"weights": "others"}, {"task": "feature-extraction"}:
+        write_json(tmp_path / "exported" / "export.json", export | other)
+        assert "`onnx`" in refusal(push, student, *options)
 
 
 def test_without_a_repository_only_the_card_is_written_and_only_of_a_finished_folder(hub, student, tmp_path, refusal):
