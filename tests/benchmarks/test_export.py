@@ -47,6 +47,7 @@ def test_a_masked_lm_from_checkpoint_to_folder(run, student_folder, corpus_lines
     assert list(files) == [*both, "tokenizer.json", "tokenizer_config.json"]
     assert json.loads((folder / "export.json").read_text(encoding="utf-8")) == found
     assert found["bytes"] == {name: files[name] for name in files.keys() - {"README.md", "export.json"}}
+    assert 'Model("there")' in (folder / "README.md").read_text(encoding="utf-8")
     assert (folder / "model.py").read_bytes() == Path(answers.__file__).read_bytes()
 
     model, tokenizer = AutoModelForMaskedLM.from_pretrained(student_folder), AutoTokenizer.from_pretrained(folder)

@@ -88,6 +88,14 @@ def test_each_kind_of_task_has_its_own_metric(name, source, teacher_folder):
     assert wrong["pytorch"] == found["pytorch"] != wrong["exported"] and wrong["agreement"] < 0.6
 
 
+def test_vectors_find_the_same_lines(source, tiny):
+    made = source(tiny(hf.BertForMaskedLM), task="feature-extraction")
+    found, wrong = compare(made, running(made.model), True), compare(made, blind(made.model), True)
+    assert found["compared"] == "60 nearest lines of text" and found["least_cosine"] == pytest.approx(1, abs=1e-5)
+    assert (found["agreement"], found["largest_difference"], found["dimension"]) == (1, 0, SHAPE["hidden_size"])
+    assert wrong["largest_difference"] > 0.1 and wrong["agreement"] < 1 and wrong["least_cosine"] < wrong["cosine"] < 1
+
+
 def test_ones_own_data_have_their_metric_too(source, teacher_folder, tmp_path):
     lines = "".join(f"слово {n},{'да' if n % 3 else 'нет'}\n" for n in range(60))
     (tmp_path / "mine.csv").write_text(f"text,label\n{lines}", encoding="utf-8")

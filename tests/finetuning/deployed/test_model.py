@@ -146,6 +146,14 @@ def test_choices_are_those_of_the_model(folder, corpus_lines):
     assert answer["scores"] == pytest.approx(right, abs=1e-5) and answer["choice"] == int(np.argmax(right))
 
 
+def test_windows_without_a_mask_are_not_run(tokenizer):
+    """Of a long text nearly all."""
+    model = Known(tokenizer, "MaskedLM", lambda tokens: [[[float(n) for n in range(9)]] * len(tokens)])
+    answer = model(f"{'кот ' * 500}[MASK]{' кот' * 500}")
+    assert [count for count, _ in model.batches] in ([1], [2]) and len(answer["masks"]) == 1
+    assert model("кот")["masks"] == [] and len(model.batches) == 1
+
+
 def test_batches_are_of_one_length_and_fit_into_memory(tokenizer, monkeypatch):
     """A vocabulary of 100,000 tokens would take gigabytes of logits."""
     model = Known(tokenizer, "SequenceClassification", lambda tokens: [[0.0, 1.0]])
