@@ -7,6 +7,12 @@ A model is a folder, a Hub id, a recipe, or a shape (`benchmarks/shapes`). Recip
 are as fast as trained ones. Without `--models` the models of the DistilRuBERT cards are measured as the cards do: on
 random sequences of 512 tokens, alone (latency) and 16 together (throughput).
 
+Single texts are timed from end to end too, tokenizer included, where the model has a head and runs in PyTorch or ONNX
+Runtime (`timing/texts.py`): the median, the 95th and the 99th of a hundred calls, and the time on the processor.
+
+python benchmarks/inference.py --models outputs/rusentiment --heads classification --batch_sizes 1 --threads 1 2 \\
+    --backends onnx-int8 --sequence_lengths 16 64 128 512
+
 In each round every row of the table runs once, in a new process. A time is the median of the rounds' medians, with the
 least and the largest. Peak memory counts the model and its call, not the libraries. `timing/measure.py` says which
 rounds differ too much to count, `timing/roofline.py` defines the bound.
@@ -39,7 +45,7 @@ class InferenceArguments:
     batch_sizes: list[int] = key([1, 16], "Sequences together.", least=1)
     sequence_lengths: list[int] = key([512], "Tokens of a sequence.", least=1)
     device: Literal["cpu", "cuda"] = key("cpu", "What it runs on.")
-    threads: int | None = key(None, "CPU threads; by default as many as PyTorch takes.", least=1)
+    threads: list[int] = key([], "CPU threads; by default as many as PyTorch takes.", least=1)
     seconds: float = key(1.0, "Least time that a row runs in each round.", least=0)
 
 
@@ -53,18 +59,18 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     check_device(arguments.device)
     import torch
 
-    from benchmarks.reporting.tables import speed_table
+    from benchmarks.reporting.tables import speed_tables
     from benchmarks.timing.rows import measure, plan
 
-    arguments.threads = arguments.threads or torch.get_num_threads()
-    torch.set_num_threads(arguments.threads)
+    arguments.threads = arguments.threads or [torch.get_num_threads()]
     rows = plan(arguments)
     if all("error" in row for row in rows):
         raise UserError(f"{rows[0]['model']} by {rows[0]['backend']}: {rows[0]['error']}")
     with tempfile.TemporaryDirectory(prefix="models-") as folder:
-        machine = measure(rows, arguments, timing.rounds, Path(folder))
-    figures = {"hardware": hardware(torch.device(arguments.device)), "peak": vars(machine), "rows": rows}
-    show(speed_table([row | {"hardware": "here"} for row in rows]), figures, timing.output)
+        machines = measure(rows, arguments, timing.rounds, Path(folder))
+    figures = {"hardware": hardware(torch.device(arguments.device)), "rows": rows}
+    figures["peak"] = {str(threads): vars(machine) for threads, machine in machines.items()}
+    show(speed_tables([row | {"hardware": "here"} for row in rows]), figures, timing.output)
     if busy := advice(row["seconds"] for row in rows if "error" not in row):
         print(f"warning: {busy}", file=sys.stderr)
     failed = [f"error: {row['model']} by {row['backend']}: {row['error']}" for row in rows if "error" in row]

@@ -81,7 +81,7 @@ def report(
     if tuned:
         parts += ["## Fine-tuning", scores.table(tuned), SCORES]
     if timings:
-        parts += ["## Inference", tables.speed_table(timings), SPEED]
+        parts += ["## Inference", tables.speed_tables(timings), SPEED]
     single = tables.single_inputs(timings)
     if len(sized := [row for row in single if row.get("mib")]) > 1:
         parts += drawn("size-and-speed", plots.size_and_speed(sized), SIZES)

@@ -38,7 +38,13 @@ def quick_libraries():
 
     datasets.disable_progress_bars()
     torch.set_num_threads(1)  # the models are tiny: threads would only wait for each other
-    gc.freeze()  # each training ends with a collection, which would look at all objects of the libraries
+
+
+@pytest.fixture(scope="module", autouse=True)
+def frozen(quick_libraries):
+    """Each training ends with a collection of garbage. It leaves out what was there before: most is the libraries'."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

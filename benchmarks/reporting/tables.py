@@ -18,7 +18,10 @@ from distillation.runs.files import METRICS, RESULTS, STATE, explain_bad_results
 OF_ONE_RUN = ("seed", "data_seed", "output_dir")  # keys in which runs of one variant differ
 HEADINGS = ("model", "parameters", "head", "batch x length", "backend", "MiB on disk", "ms: median [least, largest]")
 HEADINGS += ("sequences/s", "times as fast", "share of the bound", "peak MiB")
-INPUT = ("hardware", "device", "head", "batch_size", "sequence_length")  # timings are compared if these are equal
+HEADINGS_OF_TEXTS = ("model", "head", "backend", "threads", "tokens", "ms: median [least, largest]", "95 %", "99 %")
+HEADINGS_OF_TEXTS += ("times as fast", "times the model alone", "ms on the processor")
+# Timings are compared if these are equal.
+INPUT = ("hardware", "device", "head", "threads", "batch_size", "sequence_length")
 Figures = dict[str, list[float]]  # for each of `METRICS` one of each run
 Timing = Mapping[str, Any]
 
@@ -83,12 +86,30 @@ def milliseconds(row: Timing) -> float:
     return 1000 * statistics.median(row["seconds"])
 
 
+def speed_tables(timings: Sequence[Timing]) -> str:
+    """The table of models alone, and that of texts where there are any."""
+    texts = text_table(timings)
+    return speed_table(timings) + (f"\n\nFrom a text to its answer:\n\n{texts}" if texts else "")
+
+
 def speed_table(timings: Sequence[Timing]) -> str:
     """A Markdown table with a group of rows for each input: the largest model first, rows with an error last.
 
     "times as fast" compares with the largest model in PyTorch. For rounds that do not agree, the table has their
     spread, and no figure that follows from their median.
     """
+    return markdown_table(HEADINGS, [_cells(row, largest) for row, largest in _grouped(timings)])
+
+
+def text_table(timings: Sequence[Timing]) -> str:
+    """The same of texts, as far as they were timed; empty if none was. Times of rounds are their medians."""
+    rows = [row for row in timings if "text_seconds" in row and "error" not in row]
+    lines = [_text_cells(row, largest) for row, largest in _grouped(rows)]
+    return markdown_table(HEADINGS_OF_TEXTS, lines) if lines else ""
+
+
+def _grouped(timings: Sequence[Timing]) -> list[tuple[Timing, Timing | None]]:
+    """The rows in the order of a table, each with that of the largest model in PyTorch for the same input."""
     rows = sorted(timings, key=lambda row: ("error" in row, -row.get("parameters", 0), row["model"]))
     inputs = list(dict.fromkeys(map(_input, rows)))
     largest: dict[tuple, Timing] = {}
@@ -96,16 +117,17 @@ def speed_table(timings: Sequence[Timing]) -> str:
         if row["backend"] == "torch" and "error" not in row:
             largest.setdefault(_input(row), row)
     rows.sort(key=lambda row: inputs.index(_input(row)))
-    return markdown_table(HEADINGS, [_cells(row, largest.get(_input(row))) for row in rows])
+    return [(row, largest.get(_input(row))) for row in rows]
 
 
 def _input(row: Timing) -> tuple:
-    return tuple(row[key] for key in INPUT)
+    return tuple(row.get(key) for key in INPUT)  # older files tell nothing of threads
 
 
 def _cells(row: Timing, largest: Timing | None) -> list[str]:
     cells = [row["model"], f"{row['parameters']:,}" if "parameters" in row else "", row["head"]]
-    cells.append(f"{row['batch_size']} x {row['sequence_length']}")
+    threads = ", threads: {threads}".format(**row) if "threads" in row else ""
+    cells.append(f"{row['batch_size']} x {row['sequence_length']}{threads}")
     cells.append(row["backend"] if row["device"] == "cpu" else f"{row['backend']}, {row['device']}")
     if "error" in row:
         return [*cells, "", f"not measured: {' '.join(row['error'].split())}", "", "", "", ""]
@@ -121,6 +143,20 @@ def _cells(row: Timing, largest: Timing | None) -> list[str]:
         f"{1000 * bound / found:.0%}" if bound and steady else "",
         f"{statistics.median(peak):.0f}" if peak else "",
     ]
+
+
+def _text_cells(row: Timing, largest: Timing | None) -> list[str]:
+    cells = [row["model"], row["head"], row["backend"], str(row["threads"]), str(row["sequence_length"])]
+    cells.append(time_text(row["text_seconds"]))
+    if not is_steady(row["text_seconds"]):
+        return [*cells, "", "", "", "", ""]
+    found = statistics.median(row["text_seconds"])
+    for name in ("text_p95_seconds", "text_p99_seconds"):
+        cells.append(number_text(1000 * statistics.median(row[name])))
+    compared = largest and is_steady(largest["text_seconds"])
+    cells.append(f"{statistics.median(largest['text_seconds']) / found:.1f}" if compared else "")
+    cells.append(f"{1000 * found / milliseconds(row):.2f}" if is_steady(row["seconds"]) else "")
+    return [*cells, number_text(1000 * statistics.median(row["text_cpu_seconds"]))]
 
 
 def single_inputs(timings: Sequence[Timing]) -> list[Timing]:

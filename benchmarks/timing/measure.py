@@ -30,6 +30,7 @@ from distillation.runs.files import write_json
 if TYPE_CHECKING:
     import torch
 
+WARM_UP = 0.3  # seconds
 LIMIT = 1.5  # the largest round of a quiet machine over the least
 MIB = 2**20  # bytes
 # What the speed of products in int8 and bf16 depends on.
@@ -78,6 +79,27 @@ def side_by_side(
             del result
     gc.unfreeze()
     return found
+
+
+def time_calls(call: Callable[[], Any], seconds: float, device: "torch.device") -> dict[str, list[float]]:
+    """Warm up, then call for at least so many seconds. Returns seconds of a call, each in a list: the median, the 95th
+    and 99th of a hundred, and the mean on the processor, over all threads."""
+    _calls(call, WARM_UP, device)
+    start = time.process_time()
+    taken = sorted(_calls(call, seconds, device))
+    found = {"cpu_seconds": (time.process_time() - start) / len(taken), "seconds": statistics.median(taken)}
+    found |= {f"p{share}_seconds": taken[len(taken) * share // 100] for share in (95, 99)}
+    return {name: [value] for name, value in found.items()}
+
+
+def _calls(call: Callable[[], Any], least: float, device: "torch.device") -> list[float]:
+    taken: list[float] = []
+    while not taken or sum(taken) < least:
+        start = time.perf_counter()
+        call()
+        synchronise(device)
+        taken.append(time.perf_counter() - start)
+    return taken
 
 
 def synchronise(device: "torch.device") -> None:

@@ -5,7 +5,7 @@ read its weights once at the rate of a large copy. Everything else is left out, 
 """
 
 import timeit
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,12 @@ class Machine:
         """Seconds for so many operations and weights; None where the precision was not measured."""
         rate = self.flops.get(precision)
         return rate and max(flops / rate, weights * BYTES[precision] / self.bandwidth)
+
+
+def best(measured: Sequence[Machine]) -> Machine:
+    """The best rates of several rounds: other work of a machine can only make it look slower."""
+    flops = {name: max(one.flops[name] for one in measured) for name in measured[0].flops}
+    return Machine(flops, max(one.bandwidth for one in measured))
 
 
 def measure_machine(precisions: set[str], device: torch.device) -> Machine:

@@ -4,8 +4,6 @@ A fresh process holds only libraries, so its peak is the memory of the model and
 """
 
 import itertools
-import statistics
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -19,9 +17,10 @@ import transformers
 from tqdm.auto import tqdm
 
 from benchmarks.backends.registry import BACKENDS, Arrays
-from benchmarks.timing.measure import MIB, record_peak, synchronise, verdict
-from benchmarks.timing.roofline import Machine, measure_machine, work
+from benchmarks.timing.measure import MIB, record_peak, time_calls, verdict
+from benchmarks.timing.roofline import Machine, best, measure_machine, work
 from benchmarks.timing.systems import SYSTEMS, System, systems
+from benchmarks.timing.texts import reads_texts, time_texts, write_tokenizer
 from distillation.config.errors import UserError, one_line
 from distillation.models.loading import position_count
 
@@ -29,18 +28,17 @@ if TYPE_CHECKING:
     from benchmarks.inference import InferenceArguments
 
 Row = dict[str, Any]
-WARM_UP = 0.3  # seconds
 NO_ROOM = ("allocate memory", "out of memory", "bad_alloc", "bad allocation")  # messages of torch, CUDA, C++
 SAMPLES = 16  # inputs to measure the scales of int8 activations
 
 
 def plan(arguments: "InferenceArguments") -> list[Row]:
     """A row for each measurement, with facts about the model, or with an `error` if it cannot be measured."""
-    choices = arguments.heads, arguments.backends, arguments.batch_sizes, arguments.sequence_lengths
+    choices = arguments.heads, arguments.backends, arguments.threads, arguments.batch_sizes, arguments.sequence_lengths
     rows = []
-    for system, head, backend, size, length in itertools.product(systems(arguments.models or SYSTEMS), *choices):
-        row = {"model": system.name, "source": system.source, "head": head, "backend": backend}
-        row |= {"device": arguments.device, "batch_size": size, "sequence_length": length}
+    for system, *chosen in itertools.product(systems(arguments.models or SYSTEMS), *choices):
+        row = {"model": system.name, "source": system.source, "device": arguments.device}
+        row |= dict(zip(("head", "backend", "threads", "batch_size", "sequence_length"), chosen, strict=True))
         try:
             rows.append(row | _facts(system, row))
         except UserError as error:
@@ -63,33 +61,42 @@ def _facts(system: System, row: Row) -> Row:
     return known | {"flops": flops, "weights": weights}
 
 
-def measure(rows: list[Row], arguments: "InferenceArguments", rounds: int, folder: Path) -> Machine:
-    """Fill in the rows: build each model, then time all of them in turns. Returns the machine's best rates."""
-    precisions, measured = {BACKENDS[name].precision for name in arguments.backends}, []
-    settings = arguments.threads, arguments.device, arguments.seconds
+def measure(rows: list[Row], arguments: "InferenceArguments", rounds: int, folder: Path) -> dict[int, Machine]:
+    """Fill in the rows: build each model, then time all of them in turns. Returns the machine's best rates, by the
+    number of threads."""
+    precisions = {BACKENDS[name].precision for name in arguments.backends}
+    measured: dict[int, list[Machine]] = {threads: [] for threads in arguments.threads}
     built: dict[tuple, Row] = {}
     for row in tqdm([row for row in rows if "error" not in row], "Building", disable=None):
         system, head, backend = key = System(row["model"], row["source"]), row["head"], row["backend"]
         if key not in built:
             place = folder / str(len(built))
             built[key] = in_process(build, system, head, backend, place) | {"folder": place}
-        row |= built[key] | {"seconds": [], "peak_mib": []}
+        row |= built[key]
     for _ in range(rounds):
-        measured.append(measure_machine(precisions, torch.device(arguments.device)))
+        for threads, found in measured.items():
+            torch.set_num_threads(threads)
+            found.append(measure_machine(precisions, torch.device(arguments.device)))
         for row in tqdm([row for row in rows if "error" not in row], "Timing", disable=None):
-            inputs = random_inputs(row["vocabulary"], row["batch_size"], row["sequence_length"])
-            found = in_process(time_calls, row["backend"], row["folder"], inputs, *settings)
-            row |= found if "error" in found else {key: row[key] + found[key] for key in found}
-    # The best of all rounds: other work of a machine can only make it look slower.
-    flops = {name: max(one.flops[name] for one in measured) for name in measured[0].flops}
-    machine = Machine(flops, max(one.bandwidth for one in measured))
+            _time(row, arguments.seconds)
+    machines = {threads: best(found) for threads, found in measured.items()}
     for row in rows:
         row.pop("folder", None)
         row.pop("vocabulary", None)
         if "error" not in row:
-            bound = machine.bound(row["flops"], row["weights"], BACKENDS[row["backend"]].precision)
+            bound = machines[row["threads"]].bound(row["flops"], row["weights"], BACKENDS[row["backend"]].precision)
             row |= verdict(row["seconds"]) | {"bound_seconds": bound}
-    return machine
+    return machines
+
+
+def _time(row: Row, seconds: float) -> None:
+    """Add the figures of one round to the row's lists."""
+    inputs = random_inputs(row["vocabulary"], row["batch_size"], row["sequence_length"])
+    place = row["backend"], row["folder"], row["threads"]
+    found = in_process(time_session, *place, inputs, row["device"], seconds)
+    if reads_texts(row) and "error" not in found:
+        found |= in_process(time_texts, *place, row["sequence_length"], seconds)
+    row |= found if "error" in found else {key: row.get(key, []) + found[key] for key in found}
 
 
 def in_process(function: Callable[..., Row], *arguments: Any) -> Row:
@@ -121,6 +128,7 @@ def build(system: System, head: str, backend: str, folder: Path) -> Row:
     samples = [random_inputs(model.config.vocab_size, 2, length, seed) for seed in range(SAMPLES)]
     samples[0]["attention_mask"][1, length // 2 :] = 0
     BACKENDS[backend].build(model, samples, folder)
+    write_tokenizer(system, model, folder)
     files = folder.glob(f"{Path(BACKENDS[backend].file).stem}.*")  # OpenVINO has two
     return {"mib": sum(path.stat().st_size for path in files) / MIB}
 
@@ -131,25 +139,13 @@ def random_inputs(vocabulary: int, batch_size: int, length: int, seed: int = 0) 
     return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
 
-def time_calls(
-    backend: str, folder: Path, inputs: Arrays, threads: int, device: str, seconds: float
+def time_session(
+    backend: str, folder: Path, threads: int, inputs: Arrays, device: str, seconds: float
 ) -> dict[str, list[float]]:
-    """Open a model, warm it up, and call it for at least so many seconds.
+    """Open a model and call it for at least so many seconds.
 
-    Returns the median time of a call, and the peak memory above what the process held before.
+    Returns the figures of `time_calls`, and the peak memory above what the process held before.
     """
-    place = torch.device(device)
-    peak = record_peak(place)
+    peak = record_peak(torch.device(device))
     run = BACKENDS[backend].open(folder, threads, device)
-
-    def times(least: float) -> list[float]:
-        taken: list[float] = []
-        while not taken or sum(taken) < least:
-            start = time.perf_counter()
-            run(inputs)
-            synchronise(place)
-            taken.append(time.perf_counter() - start)
-        return taken
-
-    times(WARM_UP)
-    return {"seconds": [statistics.median(times(seconds))], "peak_mib": peak()}
+    return time_calls(lambda: run(inputs), seconds, torch.device(device)) | {"peak_mib": peak()}

@@ -87,10 +87,11 @@ def _of_file(path: Path, name_of: Callable[[str], str]) -> Iterator[dict[str, An
                     score = {"model": name, "task": task, "metric": next(iter(figures[who])), "seeds": []}
                     yield score | {"test": figures[who]}
             return
-        hardware = ", ".join(f"{name} {value}" for name, value in content["hardware"].items())
         rows = [row for row in content["rows"] if "error" not in row]
         steady = [row for row in rows if row.get("steady")]
         for row in steady:
+            facts = content["hardware"] | {name: row[name] for name in ("threads",) if name in row}
+            hardware = ", ".join(f"{name} {value}" for name, value in facts.items())
             took = {"milliseconds": 1000 * statistics.median(row["seconds"]), "hardware": hardware}
             yield {key: row[key] for key in (*SETTING, "mib")} | took | {"model": name_of(row["source"])}
         if len(steady) < len(rows):

@@ -35,13 +35,16 @@ def test_one_failure_does_not_end_the_others(tmp_path, capfd, monkeypatch):
     (printed, errors), figures = capfd.readouterr(), json.loads(output.read_text(encoding="utf-8"))
     assert errors.count("error: where by torch") == errors.count("'no/where' cannot be loaded") == 2
     assert json.loads(printed.splitlines()[-1]) == figures and "| tiny | " in printed
-    assert set(figures["peak"]["flops"]) == {"fp32", "bf16"}
+    assert set(figures["peak"]["1"]["flops"]) == {"fp32", "bf16"}
     good, bad = figures["rows"][:4], figures["rows"][4:]
     assert len(bad) == 4 and all("cannot be loaded" in row["error"] and "seconds" not in row for row in bad)
     assert [row["backend"] for row in good] == ["torch", "torch", "torch-bf16", "torch-bf16"]
     assert [row["batch_size"] for row in good] == [1, 3, 1, 3]
     assert ("run again on idle cores" in errors) == (not all(row["steady"] for row in good))
     assert all(len(row["seconds"]) == 2 and 0 < min(row["bound_seconds"], *row["seconds"]) for row in good)
+    texts = [row for row in good if "text_seconds" in row]
+    assert texts == good[:1] and "| tiny | masked-lm | torch | 1 | 16 | " in printed
+    assert min(texts[0]["text_seconds"]) > 0.5 * min(texts[0]["seconds"]) and min(texts[0]["text_cpu_seconds"]) > 0
     assert good[0]["mib"] == pytest.approx(4 * good[0]["parameters"] / 2**20, rel=0.2)
 
 
@@ -62,15 +65,15 @@ def test_rows_take_turns(shape, tmp_path, monkeypatch):
     def pretend(function, *arguments):
         if function is rows.build:
             return {"mib": 1.0}
-        calls.append((arguments[0], len(arguments[2]["input_ids"])))
+        calls.append((arguments[0], len(arguments[3]["input_ids"])))
         return {"error": "no more"} if calls[4:] == [*turn[:2]] else {"seconds": [float(len(calls))]}
 
     monkeypatch.setattr(rows, "in_process", pretend)
     speeds = iter([1e9, 3e9, 2e9])
     monkeypatch.setattr(rows, "measure_machine", lambda *_: roofline.Machine({"fp32": next(speeds)}, 1e12))
-    arguments = inference.InferenceArguments([shape], ["encoder"], ["torch", "onnx"], [1, 2], [16])
+    arguments = inference.InferenceArguments([shape], ["encoder"], ["torch", "onnx"], [1, 2], [16], threads=[1])
     found = rows.plan(arguments)
-    assert rows.measure(found, arguments, 3, tmp_path) == roofline.Machine({"fp32": 3e9}, 1e12), "its best"
+    assert rows.measure(found, arguments, 3, tmp_path) == {1: roofline.Machine({"fp32": 3e9}, 1e12)}, "its best"
     assert found[0]["bound_seconds"] == found[0]["flops"] / 3e9
     assert calls == turn * 2 + [turn[0], *turn[2:]]
     assert [row["seconds"] for row in found] == [[1, 5, 9], [2], [3, 7, 10], [4, 8, 11]]

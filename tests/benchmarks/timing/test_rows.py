@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from benchmarks.backends.registry import BACKENDS, Backend
-from benchmarks.timing import SHAPES, rows
-from benchmarks.timing.rows import in_process, time_calls
+from benchmarks.timing import SHAPES, measure, rows
+from benchmarks.timing.rows import in_process, time_session
 
 
 def fail(error):
@@ -38,7 +38,7 @@ def test_a_model_whose_work_cannot_be_counted_is_a_row_with_an_error(monkeypatch
     """RemBERT, which asks for values that a skeleton lacks, ended the whole table."""
     monkeypatch.setattr(rows, "work", lambda *_: fail(RuntimeError("Tensor.item() cannot be called on meta tensors")))
     choices = dict(models=[str(SHAPES / "rubert-tiny2.yaml")], heads=["encoder"], backends=["torch"])
-    choices |= dict(batch_sizes=[1], sequence_lengths=[8])
+    choices |= dict(batch_sizes=[1], sequence_lengths=[8], threads=[1])
     (row,) = rows.plan(SimpleNamespace(**choices, device="cpu"))
     assert "meta tensors" in row["error"]
 
@@ -53,7 +53,10 @@ def test_the_median_of_enough_calls(monkeypatch):
             return lambda inputs: [held + 1, now.append(now[-1] + next(taken))]
 
     monkeypatch.setitem(BACKENDS, "clocked", Clocked("clocked", "fp32"))
-    monkeypatch.setattr(rows.time, "perf_counter", lambda: now[-1])
-    found = time_calls("clocked", Path(), {}, torch.get_num_threads(), "cpu", 1.0)
-    assert found["seconds"] == pytest.approx([0.25])  # of 0.1, 0.3, 0.2, and 0.9, with which a second is over
+    monkeypatch.setattr(measure.time, "perf_counter", lambda: now[-1])
+    monkeypatch.setattr(measure.time, "process_time", lambda: 2 * now[-1])
+    found = time_session("clocked", Path(), torch.get_num_threads(), {}, "cpu", 1.0)
+    # Of 0.1, 0.3, 0.2, and 0.9, with which a second is over; on two threads.
+    assert found["seconds"] == pytest.approx([0.25]) and found["p95_seconds"] == pytest.approx([0.9])
+    assert found["cpu_seconds"] == pytest.approx([2 * 1.5 / 4])
     assert all(120 < peak < 170 for peak in found["peak_mib"])  # not every system tells

@@ -61,11 +61,13 @@ def test_speed_is_the_median_of_rounds_that_agree(student, tmp_path, caplog):
     row = {"head": "masked-lm", "backend": "torch", "device": "cpu", "batch_size": 1, "sequence_length": 8}
     row |= {"parameters": 12, "seconds": [0.25, 0.2, 0.3], "mib": 1.5, "steady": True, "source": str(student)}
     rows = [row, row | {"source": "x/teacher"}, row | {"head": "a", "steady": 0}, row | {"head": "b", "steady": None}]
+    rows += [row | {"threads": threads, "backend": "onnx"} for threads in (1, 2)]
     write_json(tmp_path / "speed.json", {"hardware": {"cpu": "Some"}, "rows": rows})
     speed = gather(student, RESULTS, [tmp_path / "speed.json"])["speed"]
-    assert [(row["model"], row["milliseconds"]) for row in speed] == [("this model", 250.0), ("teacher", 250.0)]
+    assert [(row["model"], row["milliseconds"]) for row in speed[:2]] == [("this model", 250.0), ("teacher", 250.0)]
+    assert [row["hardware"] for row in speed[1:]] == ["cpu Some", "cpu Some, threads 1", "cpu Some, threads 2"]
     assert speed[0]["hardware"] == "cpu Some" and str(tmp_path) not in json.dumps(speed)
-    assert "speed.json: 2 of 4 timings are left out" in caplog.text
+    assert "speed.json: 2 of 6 timings are left out" in caplog.text
 
 
 def test_runs_that_cannot_be_told(student, tuned, tmp_path):
