@@ -18,14 +18,14 @@ def stand_in(tmp_path):
 @pytest.fixture
 def study(tmp_path, stand_in):
     """A function: name of a study -> the commands that it gives."""
-    for name in ("conversational", "misc"):
+    for name in ("conversational", "misc", "books", "held_out_conversational", "held_out_books"):
         lines = [*(f"Строка {name} {number}." for number in range(3000)), *[REPEATED] * 500, ""]
         write_text(tmp_path / "data" / "corpus" / f"{name}.txt", "\n".join(lines))
     scripts = ROOT / "benchmarks" / "studies"
     return lambda name, *options: stand_in.run(scripts / f"{name}.sh", tmp_path / "data", tmp_path / "study", *options)
 
 
-@pytest.mark.parametrize("name", ["two-cores", "any-cpu", "one-gpu"])
+@pytest.mark.parametrize("name", ["two-cores", "any-cpu", "one-gpu", "smaller-vocabulary"])
 def test_every_command_of_a_study_can_be_followed(study, name):
     commands = study(name)
     assert len(commands) > 60
