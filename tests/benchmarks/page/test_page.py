@@ -123,7 +123,7 @@ def served(page, folders):
     class Handler(SimpleHTTPRequestHandler):
         def translate_path(self, path):
             name, file = path.strip("/").split("?")[0].partition("/")[::2]
-            own = folders[name] / file
+            own = folders.get(name, page) / file
             return str(own if own.is_file() else page / file)
 
         def log_message(self, *_):
