@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 STAGES = ("distillation", "finetuning", "benchmarks")
 # Folders and door files of distillation, the lowest first. Those of one rank do not import each other.
 RANKS = ({"config"}, {"text", "runs"}, {"losses", "hub", "demo"}, {"vocabularies"}, {"corpus", "models"})
-RANKS += ({"objective", "evaluation", "teacher_cache"}, {"student_trainer"}, {"trainer"}, {"assembly"})
+RANKS += ({"objective", "evaluation", "teacher_cache", "sentences"}, {"student_trainer"}, {"trainer"}, {"assembly"})
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}
 OF_DISTILLATION_IN_FINETUNING = {"config", "text", "losses", "runs", "hub", "demo", "models"}
 # Modules that stand on nothing but torch, the standard library, and each other; files are written by `runs.files`.

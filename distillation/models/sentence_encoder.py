@@ -1,5 +1,7 @@
-"""Loads sentence encoders by sentence-transformers, which may also be made of any other encoder."""
+"""Loads and saves sentence encoders by sentence-transformers, and makes them of any other encoder."""
 
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import transformers
@@ -8,9 +10,19 @@ from transformers.utils import cached_file
 from distillation.config.errors import UserError
 from distillation.models.loading import explain_load_errors, load_tokenizer_of, load_with_head
 from distillation.models.vocabulary_rows import MODULES
+from distillation.runs.files import follow_umask
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+
+def library() -> ModuleType:
+    """sentence-transformers. Raises UserError where it is not installed."""
+    try:
+        import sentence_transformers
+    except ImportError:
+        raise UserError("sentence-transformers is missing: `pip install sentence-transformers`") from None
+    return sentence_transformers
 
 
 def is_sentence_encoder(name_or_path: str) -> bool:
@@ -25,17 +37,21 @@ def load_sentence_encoder(name_or_path: str, key: str, pooling: str | None = Non
     pooling: `mean` or `cls`; `mean` unless given. Raises UserError for what cannot be loaded, such as modules with
     code of their own, and for a `pooling` beside that of a sentence encoder.
     """
-    try:
-        from sentence_transformers import SentenceTransformer
-        from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-    except ImportError:
-        raise UserError("sentence-transformers is missing: `pip install sentence-transformers`") from None
+    SentenceTransformer = library().SentenceTransformer
     with explain_load_errors(key, name_or_path):
         if is_sentence_encoder(name_or_path):
             if pooling:
                 raise UserError(f"`{key}` {name_or_path!r} has a pooling of its own: leave `pooling` out")
             return SentenceTransformer(name_or_path, trust_remote_code=False)
+        from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
         # The library would give a checkpoint that lacks weights random ones.
         load_tokenizer_of(load_with_head(transformers.AutoModel, name_or_path, key), name_or_path, key)
         encoder = Transformer(name_or_path)
         return SentenceTransformer(modules=[encoder, Pooling(encoder.get_embedding_dimension(), pooling or "mean")])
+
+
+def save_sentence_encoder(model: "SentenceTransformer", folder: str | Path) -> None:
+    """Write a folder of sentence-transformers with its card, readable as the umask says."""
+    model.save_pretrained(str(folder))
+    follow_umask(Path(folder))

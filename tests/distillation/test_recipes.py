@@ -9,7 +9,7 @@ import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from transformers import BertConfig, BertForMaskedLM
 
-from distillation import run, run_teacher
+from distillation import run, run_sentences, run_teacher
 from distillation.config.recipe import parse_recipe
 from distillation.models.shapes import build_student
 
@@ -33,6 +33,7 @@ def elsewhere(tmp_path, monkeypatch):
 def arguments_of(path):
     keys = yaml.safe_load(path.read_text(encoding="utf-8"))
     types = run_teacher.ARGUMENTS if "vocab_size" in keys else run.ARGUMENTS
+    types = run_sentences.ARGUMENTS if path.stem.endswith("sentences") else types
     return parse_recipe(*types, argv=["--config", str(path), "--use_cpu", "true"], training=True)
 
 

@@ -83,6 +83,12 @@ ENTRIES = (
         corpora=("validation_file",),
         models=("model_name_or_path",),
     ),
+    Entry(
+        "distillation.run_sentences",
+        TRAINING | {"model_name_or_path": TEACHER, "teacher_name_or_path": TEACHER, "train_file": CORPUS},
+        corpora=("train_file", "validation_file", "pairs_file"),
+        models=("model_name_or_path", "teacher_name_or_path"),
+    ),
     Entry("distillation.run_publish", {"checkpoint": FOLDER, "hub_token": TOKEN}, folder=("checkpoint", "finished")),
     *map(_task, ("rusentiment", "paraphraser", "collection3", "sberquad")),
     _own("classification", train_file="{good}/own/mine.csv"),
@@ -162,6 +168,10 @@ PEOPLE = {
     "distillation.run_vocabulary": "output_dir={good}/corpus.txt | vocab_size=30 | model_type=unigram | model_type=x",
     "distillation.run_trimming": "coverage=1.5 | vocab_size=3 | coverage vocab_size=3 | keep_file={good}/blank.txt",
     "distillation.run_evaluation": "validation_file",
+    "distillation.run_sentences": """
+        teacher_name_or_path | teacher_name_or_path={good}/vocabulary | pooling=max | dimension=0 | dimension=33
+        pairs_file={good}/corpus.txt | teacher_vectors={good}/teacher | train_file={good}/blank.txt
+    """,
     "finetuning.run_rusentiment": """
         metric_for_best_model=beauty | data_dir={good}/data/sberquad | train_parts=all | task_teacher={good}/classifier
     """,

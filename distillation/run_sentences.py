@@ -1,0 +1,126 @@
+"""Distil a sentence encoder: a student learns the vectors that a teacher gives to whole texts.
+
+python distillation/run_sentences.py --config distillation/recipes/tiny-5k-sentences.yaml \\
+    --model_name_or_path outputs/tiny-5k --teacher_name_or_path TEACHER --train_file sentences.txt
+
+Teacher and student need no token in common. The teacher's vectors are computed once and kept. The output is a
+folder of sentence-transformers.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+
+from distillation.config.arguments import DataArguments
+from distillation.config.command_line import REQUIRED, key
+from distillation.config.errors import UserError, cli_entry
+from distillation.config.recipe import parse_recipe
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformerTrainer
+    from transformers import TrainingArguments
+
+
+@dataclass
+class SentencesArguments:
+    """The two models, and what the student learns."""
+
+    model_name_or_path: str = key(
+        REQUIRED, "Student: a checkpoint, or a sentence encoder; a Hub id or folder.", path="source"
+    )
+    teacher_name_or_path: str = key(REQUIRED, "Sentence encoder, or any encoder: a Hub id or folder.", path="source")
+    pooling: Literal["mean", "cls"] | None = key(
+        None, "How states become a vector in a teacher that is no sentence encoder; by default `mean`."
+    )
+    teacher_prompt: str = key("", "Stands before each text that the teacher reads, such as `query: ` of E5.")
+    teacher_vectors: str | None = key(
+        None, "Folder that keeps the teacher's vectors, for other students too; by default in `output_dir`."
+    )
+    dimension: int | None = key(None, "Numbers of a vector; by default as many as the teacher's.", least=1)
+    weight_similarity: float = key(0.0, "Weight of the similarities within a batch beside the cosine's 1.", least=0)
+    pairs_file: str | None = key(
+        None, "Pairs of texts of one meaning to learn as well: columns `anchor` and `positive`.", path="corpus"
+    )
+
+
+ARGUMENTS = (SentencesArguments, DataArguments)
+
+
+def training_class() -> "type[TrainingArguments]":
+    """The library's subclass of TrainingArguments."""
+    from distillation.models.sentence_encoder import library
+
+    return library().SentenceTransformerTrainingArguments
+
+
+@cli_entry
+def main(argv: list[str] | None = None) -> dict[str, Any]:
+    """Parse, load, keep the teacher's vectors, train, save."""
+    arguments, data_args, training = parse_recipe(*ARGUMENTS, argv=argv, training=training_class)
+    from distillation.models.sentence_encoder import save_sentence_encoder
+    from distillation.runs import files, resume  # heavy imports only where the arguments are right
+
+    if training.push_to_hub:
+        raise UserError(
+            "`push_to_hub`: leave it out, and push the folder by `SentenceTransformer(FOLDER).push_to_hub(ID)`"
+        )
+    recipe = files.recipe_of([arguments, data_args], training)
+    checkpoint = resume.find_checkpoint(training, recipe)
+    trainer = build_run(arguments, data_args, training)
+    resume.start_run(training, recipe)
+    before, trained = trainer.evaluate(), trainer.train(resume_from_checkpoint=checkpoint)
+    student, after = trainer.model, trainer.evaluate()
+    results = {
+        "recipe": recipe,
+        "parameters": sum(weight.numel() for weight in student.parameters()),
+        "dimension": student.get_embedding_dimension(),
+        "heldout_loss_before": before["eval_vectors_loss"],
+        "heldout_loss": after["eval_vectors_loss"],
+        "steps": trained.global_step,
+        "train_seconds": trained.metrics["train_runtime"],
+    }
+    if training.process_index == 0:
+        save_sentence_encoder(student, training.output_dir)
+        files.write_json(Path(training.output_dir, files.RESULTS), results)
+        print(f"held-out loss: {results['heldout_loss_before']:.4f} before, {results['heldout_loss']:.4f} after")
+    return results
+
+
+def build_run(
+    arguments: SentencesArguments, data_args: DataArguments, training: "TrainingArguments"
+) -> "SentenceTransformerTrainer":
+    """Read the corpus, keep the teacher's vectors, fit the student's last layer to them."""
+    from transformers import set_seed
+
+    from distillation.models.sentence_encoder import load_sentence_encoder
+    from distillation.sentences.trainer import SAMPLE, VectorLoss, add_layers, make_trainer, project, read_pairs
+    from distillation.sentences.vectors import load_vectors, principal
+    from distillation.text.reading import refuse_streaming
+    from distillation.text.sampling import load_split
+
+    refuse_streaming(data_args, "to learn the vectors of texts: leave it out")
+    set_seed(training.seed)
+    student = load_sentence_encoder(arguments.model_name_or_path, "model_name_or_path")
+    student.max_seq_length = min(data_args.max_length, student.max_seq_length or data_args.max_length)
+    teacher = load_sentence_encoder(arguments.teacher_name_or_path, "teacher_name_or_path", arguments.pooling)
+    width, dimension = teacher.get_embedding_dimension(), arguments.dimension or teacher.get_embedding_dimension()
+    if dimension > width:
+        raise UserError(f"`dimension` {dimension} is more than the teacher's {width}: leave it out, or give fewer")
+    pairs = read_pairs(arguments.pairs_file) if arguments.pairs_file else None
+    with training.main_process_first():
+        parts = [part["text"][:] for part in load_split(data_args)]
+        folder = arguments.teacher_vectors or Path(training.output_dir, "teacher_vectors")
+        vectors = load_vectors(folder, [*parts[0], *parts[1]], teacher, arguments.teacher_prompt)
+    sample = vectors[:SAMPLE]
+    directions = principal(sample, dimension) if dimension < width else None
+    add_layers(student, parts[0][:SAMPLE], project(sample[: len(parts[0])], directions))
+    return make_trainer(
+        student, training, VectorLoss(student, vectors, directions, arguments.weight_similarity), parts, pairs
+    )
+
+
+if __name__ == "__main__":
+    main()

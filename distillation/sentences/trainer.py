@@ -1,0 +1,135 @@
+"""What a student of sentence vectors learns: the teacher's vectors, and pairs of texts of one meaning."""
+
+from collections.abc import Iterable
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+from sentence_transformers.sentence_transformer.modules import Dense, Normalize
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from distillation.config.errors import UserError
+from distillation.runs.resume import mark_complete
+from distillation.text.files import check_file, corpus_files, read_rows, texts_of
+
+SAMPLE = 10_000  # texts from which the first weights are computed
+PAIR = ("anchor", "positive")  # columns of a file of pairs
+
+
+class VectorLoss(nn.Module):
+    """1 - cosine of the student's vector and the teacher's, the mean of a batch; and the squared difference of the
+    similarities that its texts have with each other.
+
+    The squared difference of two vectors of length 1 is twice the first term: it would be no other loss.
+    """
+
+    def __init__(
+        self,
+        student: SentenceTransformer,
+        vectors: np.ndarray,
+        directions: np.ndarray | None = None,
+        weight_similarity: float = 0.0,
+    ):
+        """vectors: (texts, width) of the teacher, of length 1; directions: (width, dimension), those of them that the
+        student learns."""
+        super().__init__()
+        self.model, self.vectors, self.weight = student, vectors, weight_similarity
+        self.directions = None if directions is None else torch.from_numpy(directions)
+
+    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> dict[str, Tensor]:
+        """labels: (batch,), the rows of `vectors`. Returns the weighted terms."""
+        (features,) = sentence_features
+        student = F.normalize(self.model(features)["sentence_embedding"], dim=-1)
+        whole = torch.from_numpy(self.vectors[labels.cpu().numpy()]).to(student)
+        teacher = whole if self.directions is None else F.normalize(whole @ self.directions.to(student), dim=-1)
+        terms = {"cosine": 1 - (student * teacher).sum(-1).mean()}
+        if self.weight:
+            terms["similarity"] = self.weight * F.mse_loss(student @ student.T, whole @ whole.T)
+        return terms
+
+
+class MarkComplete(TrainerCallback):
+    """Marks checkpoints that are written to the end: only these are resumed."""
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        if state.is_world_process_zero:
+            mark_complete(Path(args.output_dir, f"checkpoint-{state.global_step}"))
+
+
+def add_layers(student: SentenceTransformer, texts: list[str], vectors: np.ndarray) -> None:
+    """Make the student's vectors as wide as `vectors` (texts, dimension) and of length 1.
+
+    The dense layer begins as the rotation that brings the vectors of these texts nearest to `vectors`. A regression
+    would bring them nearer, with weights so large that dropout and the first steps undo it.
+    """
+    width, dimension = student.get_embedding_dimension(), vectors.shape[1]
+    if width != dimension:
+        own = student.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+        left, _, right = np.linalg.svd(own.T @ vectors, full_matrices=False)
+        weights = torch.from_numpy((left @ right).T.astype(np.float32))
+        dense = Dense(width, dimension, bias=False, activation_function=nn.Identity(), init_weight=weights)
+        student.append(dense.to(student.device))
+    if not isinstance(student[-1], Normalize):
+        student.append(Normalize())
+
+
+def project(vectors: np.ndarray, directions: np.ndarray | None) -> np.ndarray:
+    """Vectors (texts, width) along some directions (width, dimension), of length 1; as they are for None."""
+    if directions is None:
+        return vectors.astype(np.float32)
+    projected = vectors.astype(np.float32) @ directions
+    return projected / np.linalg.norm(projected, axis=1, keepdims=True).clip(1e-9)
+
+
+def read_pairs(pattern: str) -> Dataset:
+    """The rows of files that have a text in both columns of `PAIR`. Raises UserError for files without one."""
+    columns = {}
+    for column in PAIR:
+        files = corpus_files(pattern)
+        for file in files:
+            check_file(file, column)
+        columns[column] = list(
+            chain.from_iterable(texts_of(file, list(read_rows(file, column)), column) for file in files)
+        )
+    rows = [row for row in zip(*columns.values(), strict=True) if all(text and text.strip() for text in row)]
+    if not rows:
+        raise UserError(f"`pairs_file` {pattern!r} has no row with a text in both of {' and '.join(PAIR)}")
+    return Dataset.from_dict(dict(zip(PAIR, zip(*rows, strict=True), strict=True)))
+
+
+class VectorTrainer(SentenceTransformerTrainer):
+    """The library's trainer, with a card that shows no texts of the corpus."""
+
+    def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
+        """Adds none: it would."""
+
+
+def make_trainer(
+    student: SentenceTransformer,
+    training: TrainingArguments,
+    loss: VectorLoss,
+    parts: tuple[list[str], list[str]],
+    pairs: Dataset | None = None,
+) -> VectorTrainer:
+    """parts: the texts to train on, and the held-out ones, in the order of the loss's vectors."""
+    train, held_out = (Dataset.from_dict({"text": texts}) for texts in parts)
+    train = train.add_column("label", np.arange(len(train)))
+    held_out = held_out.add_column("label", np.arange(len(train), len(train) + len(held_out)))
+    learned, losses = {"vectors": train}, {"vectors": loss}
+    if pairs:
+        learned["pairs"], losses["pairs"] = pairs, MultipleNegativesRankingLoss(student)
+    return VectorTrainer(
+        model=student,
+        args=training,
+        train_dataset=learned,
+        eval_dataset={"vectors": held_out},
+        loss=losses,
+        callbacks=[MarkComplete()],
+    )

@@ -1,0 +1,87 @@
+"""The vectors that a teacher gives to the texts of a corpus, on disk: made once, read by any number of students."""
+
+from collections.abc import Iterable
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from distillation.config.errors import UserError
+from distillation.runs.files import is_empty, read_json, replacing, write_json
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+DESCRIPTION, VECTORS = "vectors.json", "vectors.npy"
+BLOCK = 4096  # texts that are sorted by length together
+
+
+def load_vectors(
+    folder: str | Path, texts: list[str], teacher: "SentenceTransformer", prompt: str = "", batch_size: int = 64
+) -> np.ndarray:
+    """(texts, dimension) in half precision, mapped into memory; rows of length 1. They are made if there is no folder,
+    completely or not at all.
+
+    prompt: stands before each text. Raises UserError for a folder of another teacher, prompt, or corpus.
+    """
+    folder, name = Path(folder), f"`teacher_vectors` {str(folder)!r}"
+    made_of = {"teacher": _digest(_weights(teacher)), "prompt": prompt}
+    made_of |= {
+        "dimension": teacher.get_embedding_dimension(),
+        "corpus": _digest(f"{text}\n".encode() for text in texts),
+    }
+    if not (folder / DESCRIPTION).exists():
+        if folder.exists() and (folder.is_file() or not is_empty(folder)):
+            raise UserError(f"{name} holds no vectors of a teacher and is not empty: name a new folder")
+        with replacing(folder) as draft:
+            draft.mkdir()
+            _write(draft / VECTORS, texts, teacher, prompt, batch_size)
+            write_json(draft / DESCRIPTION, made_of)
+    found = read_json(folder / DESCRIPTION)
+    others = [key for key, value in made_of.items() if not isinstance(found, dict) or found.get(key) != value]
+    if others:
+        raise UserError(
+            f"{name} was made with another {' and another '.join(others)}: name another folder for this run"
+        )
+    try:
+        vectors = np.load(folder / VECTORS, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        vectors = None
+    if vectors is None or vectors.shape != (len(texts), made_of["dimension"]):
+        raise UserError(f"{name} is damaged: remove it, and start again")
+    return vectors
+
+
+def _write(path: Path, texts: list[str], teacher: "SentenceTransformer", prompt: str, batch_size: int) -> None:
+    shape, options = (len(texts), teacher.get_embedding_dimension()), {"batch_size": batch_size, "prompt": prompt}
+    vectors = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
+    for start in tqdm(range(0, len(texts), BLOCK), desc="Teacher", unit="block"):
+        block = texts[start : start + BLOCK]
+        vectors[start : start + BLOCK] = teacher.encode(
+            block, normalize_embeddings=True, show_progress_bar=False, **options
+        )
+    vectors.flush()
+
+
+def _weights(teacher: "SentenceTransformer") -> Iterable[Any]:
+    """A teacher's weights and modules."""
+    yield str(teacher).encode()
+    for name, weight in sorted(teacher.state_dict().items()):
+        yield name.encode()
+        yield weight.cpu().contiguous().flatten().view(torch.uint8).numpy()  # as bytes: numpy has no bf16
+
+
+def _digest(parts: Iterable[Any]) -> str:
+    digest = sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def principal(vectors: np.ndarray, dimension: int) -> np.ndarray:
+    """(width, dimension): the directions, at right angles, along which the vectors (texts, width) are longest."""
+    moments = vectors.astype(np.float32).T @ vectors.astype(np.float32)
+    return np.linalg.eigh(moments)[1][:, ::-1][:, :dimension].copy()

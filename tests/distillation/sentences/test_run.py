@@ -1,0 +1,109 @@
+"""The script from end to end: what it leaves, and what it learns again."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, BertForMaskedLM
+
+from distillation.config.errors import UserError
+from distillation.models.loading import save_pretrained
+from distillation.models.sentence_encoder import load_sentence_encoder
+from distillation.run_sentences import main
+from distillation.runs.files import read_json
+from finetuning.encodechka.encoders import load
+
+
+@pytest.fixture(scope="module")
+def student_folder(tmp_path_factory, tokenizer):
+    """A masked LM of one layer and 16 units."""
+    folder = tmp_path_factory.mktemp("student")
+    torch.manual_seed(1)
+    shape = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=64, **shape)
+    save_pretrained(BertForMaskedLM(config), tokenizer, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def call(student_folder, teacher_folder, corpus_file):
+    """A function that runs the script; its keywords are keys."""
+
+    def run(output, **keys):
+        keys = dict(model_name_or_path=student_folder, teacher_name_or_path=teacher_folder) | keys
+        keys = dict(train_file=corpus_file, output_dir=output, use_cpu="true", max_length=16, max_steps=8) | keys
+        keys |= dict(
+            per_device_train_batch_size=16,
+            learning_rate=3e-3,
+            disable_tqdm="true",
+            report_to="none",
+        )
+        return main.__wrapped__([f"--{key}={value}" for key, value in keys.items()])
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(call, tmp_path_factory):
+    """A student of 8 numbers, and its figures."""
+    folder = tmp_path_factory.mktemp("sentences") / "output"
+    return folder, call(folder, dimension=8, weight_similarity=0.5, save_steps=4)
+
+
+def test_a_student_learns_and_is_a_folder_of_the_library(finished):
+    folder, results = finished
+    assert results["heldout_loss"] < results["heldout_loss_before"] and results["steps"] == 8
+    model = load_sentence_encoder(str(folder), "model")
+    vectors = model.encode(["Он пришёл", "Да"])
+    assert vectors.shape == (2, results["dimension"]) == (2, 8)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(load(str(folder)).sentences(["Он пришёл", "Да"])["own"], vectors, atol=1e-5)
+    assert model.max_seq_length == 16
+
+
+def test_the_card_shows_no_text_of_the_corpus(finished, corpus_lines):
+    card = (finished[0] / "README.md").read_text("utf-8")
+    assert "library_name: sentence-transformers" in card
+    assert not any(line in card for line in corpus_lines if len(line) > 20)
+
+
+def test_a_run_is_resumed_and_another_is_refused(finished, call):
+    folder, results = finished
+    again = call(folder, dimension=8, weight_similarity=0.5, save_steps=4, resume_from_checkpoint="true")
+    assert again["heldout_loss"] == pytest.approx(results["heldout_loss"])
+    with pytest.raises(UserError, match="`dimension` 8"):
+        call(folder, dimension=9, weight_similarity=0.5, resume_from_checkpoint="true")
+
+
+def test_pairs_are_learned_as_well(call, finished, tmp_path, corpus_lines):
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text("".join(f'{{"anchor": "слово {n}", "positive": "число {n}"}}\n' for n in range(40)), "utf-8")
+    kept = finished[0] / "teacher_vectors"
+    results = call(tmp_path / "output", pairs_file=pairs, teacher_vectors=kept, max_steps=2)
+    assert results["dimension"] == 32 and not (tmp_path / "output" / "teacher_vectors").exists()
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"dimension": 33}, "more than the teacher's 32"),
+        ({"push_to_hub": "true", "hub_model_id": "me/x"}, "push_to_hub"),
+        ({"streaming": "true"}, "streaming"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(call, tmp_path, keys, message):
+    with pytest.raises(UserError, match=message):
+        call(tmp_path / "output", **keys)
+    assert not (tmp_path / "output").exists()
+
+
+def test_modules_with_code_of_their_own_are_refused(finished, call, tmp_path):
+    copied = tmp_path / "planted"
+    copied.mkdir()
+    for path in finished[0].iterdir():
+        (copied / path.name).symlink_to(path)
+    (copied / "modules.json").unlink()
+    modules = read_json(finished[0] / "modules.json")
+    modules[1]["type"] = "planted.Pooling"
+    (copied / "modules.json").write_text(str(modules).replace("'", '"'))
+    with pytest.raises(UserError, match="teacher_name_or_path"):
+        call(tmp_path / "output", teacher_name_or_path=copied)

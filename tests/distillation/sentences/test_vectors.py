@@ -1,0 +1,50 @@
+"""Kept vectors are the teacher's, and those of nothing else."""
+
+import numpy as np
+import pytest
+import torch
+
+from distillation.config.errors import UserError
+from distillation.sentences.vectors import load_vectors, principal
+
+TEXTS = ["Он пришёл домой.", "Да", "Она ушла поздно вечером", "Да"]
+
+
+def test_a_row_is_the_vector_of_its_text(encoder, tmp_path):
+    found = load_vectors(tmp_path / "kept", TEXTS, encoder, "query: ", batch_size=3)
+    expected = encoder.encode([f"query: {text}" for text in TEXTS], normalize_embeddings=True)
+    assert found.dtype == np.float16
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_they_are_made_once(encoder, tmp_path, monkeypatch):
+    first = load_vectors(tmp_path / "kept", TEXTS, encoder)
+    monkeypatch.setattr(type(encoder), "encode", None)
+    np.testing.assert_array_equal(load_vectors(tmp_path / "kept", TEXTS, encoder), first)
+
+
+@pytest.mark.parametrize("name", ["corpus", "prompt", "teacher"])
+def test_those_of_something_else_are_refused(encoder, tmp_path, name):
+    load_vectors(tmp_path / "kept", TEXTS, encoder)
+    texts, prompt = TEXTS[::-1] if name == "corpus" else TEXTS, "query: " if name == "prompt" else ""
+    if name == "teacher":
+        with torch.no_grad():
+            next(encoder.parameters())[0, 0] += 1
+    with pytest.raises(UserError, match=f"another {name}: name another folder"):
+        load_vectors(tmp_path / "kept", texts, encoder, prompt)
+
+
+def test_a_folder_of_other_files_and_a_torn_one_are_refused(encoder, tmp_path):
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(UserError, match="not empty"):
+        load_vectors(tmp_path, TEXTS, encoder)
+    load_vectors(tmp_path / "kept", TEXTS, encoder)
+    (tmp_path / "kept" / "vectors.npy").write_bytes(b"")
+    with pytest.raises(UserError, match="is damaged"):
+        load_vectors(tmp_path / "kept", TEXTS, encoder)
+
+
+def test_principal_directions_keep_what_is_longest():
+    vectors = np.array([[3.0, 0, 0], [-3, 0, 0], [0, 0, 2], [0, 0.1, 0]], dtype=np.float16)
+    found = principal(vectors, 2)
+    np.testing.assert_allclose(abs(found), [[1, 0], [0, 0], [0, 1]], atol=1e-6)
