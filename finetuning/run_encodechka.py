@@ -69,10 +69,8 @@ def encoders_of(arguments: EncodechkaArguments) -> "Iterator[tuple[str, str, Cal
     models, floors = arguments.model_name_or_path, []
     yield from ((Path(model).name, model, partial(encoders.load, model)) for model in models)
     if arguments.floors:
-        shapes = [model for model in models if encoders.has_shape(model)]
-        floors = [
-            (Path(one).name + FLOOR, one, partial(encoders.checkpoint, one, random_weights=True)) for one in shapes
-        ]
+        shapes = [model for model in models if not encoders.exported_graph(model)]
+        floors = [(Path(one).name + FLOOR, one, partial(encoders.load_random, one)) for one in shapes]
         floors += [(name, name, partial(encoders.Hashing, of)) for name, of in encoders.HASHING.items()]
     yield from (one for one in floors if not Path(arguments.output_dir, one[0], RESULTS).exists())
 

@@ -1,90 +1,81 @@
-"""What makes vectors of texts: a checkpoint, a sentence encoder of sentence-transformers, and the floors."""
+"""What makes vectors of texts: a checkpoint, a sentence encoder, an exported folder, and the floors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 import transformers
 from sklearn.feature_extraction.text import HashingVectorizer
-from transformers import PreTrainedModel
+from torch import Tensor
+from transformers import BatchEncoding
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
-from distillation.models.loading import load_tokenizer_of, load_with_head
-from distillation.models.sentence_encoder import is_sentence_encoder, load_sentence_encoder
+from distillation.config.errors import UserError, one_line
+from distillation.models.loading import load_tokenizer, load_with_head
+from distillation.models.sentence_encoder import is_sentence_encoder
+from finetuning.deployed import checkpoint
+from finetuning.deployed.model import GRAPHS, open_session
+from finetuning.deployed.sentence_encoder import SentenceEncoder
 
 KEY = "model_name_or_path"
 BATCH = 64
 MAX_LENGTH = 128  # tokens of a sentence on the board; words are read in texts as long as the model reads
+OUTPUTS = ("last_hidden_state", "sentence_embedding")
 # The board does not publish its settings. These, found by trial, give its figures to the second digit.
 HASHING = {
     "hashing_1000_char": HashingVectorizer(n_features=1000, analyzer="char", ngram_range=(2, 6)),
     "hashing_300": HashingVectorizer(n_features=300),
 }
 
+Run = Callable[[BatchEncoding], tuple[Tensor, Tensor]]  # states (texts, length, width), vectors (texts, dimension)
 
-class Checkpoint:
-    """The encoder of a checkpoint, pooled by its first token and by the mean of all."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: Tokenizer):
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.model, self.tokenizer = model.to(device).eval(), tokenizer
-        self.parameters = model.num_parameters()
-        self.mib = sum(weight.nbytes for weight in model.parameters()) / 2**20
+@dataclass
+class Transformer:
+    """A model that reads tokens. own: whether its own vectors are taken; else its first state, and the mean of all."""
+
+    run: Run
+    tokenizer: Tokenizer
+    own: bool
+    parameters: int
+    mib: float
 
     def sentences(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """See `tasks.Encoder`."""
-        pooled: dict[str, list] = {"cls": [None] * len(texts), "mean": [None] * len(texts)}
+        pooled: dict[str, list] = {way: [None] * len(texts) for way in (("own",) if self.own else ("cls", "mean"))}
         options = dict(truncation=True, max_length=min(MAX_LENGTH, self.tokenizer.model_max_length))
-        for rows, states, encoded in self._read(texts, **options):
+        for rows, encoded in self._batches(texts, **options):
+            states, vectors = self.run(encoded)
             read = encoded["attention_mask"][..., None]
-            for way, own in (("cls", states[:, 0]), ("mean", (states * read).sum(1) / read.sum(1))):
-                for row, vector in zip(rows, torch.nn.functional.normalize(own).cpu().numpy(), strict=True):
-                    pooled[way][row] = vector
+            found = {"cls": states[:, 0], "mean": (states * read).sum(1) / read.sum(1), "own": vectors}
+            for way, of_way in pooled.items():
+                for row, vector in zip(rows, torch.nn.functional.normalize(found[way]).numpy(), strict=True):
+                    of_way[row] = vector
         return {way: np.stack(vectors) for way, vectors in pooled.items()}
 
     def words(self, texts: Sequence[Sequence[str]]) -> np.ndarray:
         """See `tasks.Encoder`; zeros for words behind the end of what the model reads."""
         vectors: list = [None] * len(texts)
-        for rows, states, encoded in self._read(texts, truncation=True, is_split_into_words=True):
-            for place, (row, own) in enumerate(zip(rows, states.cpu().numpy(), strict=True)):
+        for rows, encoded in self._batches(texts, truncation=True, is_split_into_words=True):
+            for place, (row, states) in enumerate(zip(rows, self.run(encoded)[0].numpy(), strict=True)):
                 words = encoded.word_ids(place)
                 tokens = [token for token, word in enumerate(words) if word is not None]
-                numbers = [words[token] for token in tokens]
-                sums = np.zeros((len(texts[row]), own.shape[-1]), dtype=np.float32)
-                np.add.at(sums, numbers, own[tokens])
-                counts = np.bincount(numbers, minlength=len(sums)) if numbers else np.zeros(len(sums))
-                vectors[row] = sums / counts.clip(1)[:, None].astype(np.float32)
+                numbers = np.array([words[token] for token in tokens], dtype=int)
+                sums = np.zeros((len(texts[row]), states.shape[-1]), dtype=np.float32)
+                np.add.at(sums, numbers, states[tokens])
+                counts = np.bincount(numbers, minlength=len(sums)).clip(1)
+                vectors[row] = sums / counts[:, None].astype(np.float32)
         return np.concatenate(vectors)
 
-    @torch.inference_mode()
-    def _read(
-        self, texts: Sequence, **options
-    ) -> Iterator[tuple[list[int], torch.Tensor, transformers.BatchEncoding]]:
-        """Of texts of about one length their numbers, last hidden states (texts, length, width), and encoding."""
+    def _batches(self, texts: Sequence, **options) -> Iterator[tuple[list[int], BatchEncoding]]:
+        """Of texts of about one length their numbers and inputs."""
         order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
         for start in range(0, len(order), BATCH):
             rows = order[start : start + BATCH]
-            chosen = [
-                list(text) if options.get("is_split_into_words") else text for text in map(texts.__getitem__, rows)
-            ]
-            encoded = self.tokenizer(chosen, padding=True, return_tensors="pt", **options).to(self.model.device)
-            yield rows, self.model(**encoded).last_hidden_state.float(), encoded
-
-
-class SentenceEncoder:
-    """A model of sentence-transformers, pooled as its own modules say; words are those of its encoder."""
-
-    def __init__(self, name_or_path: str):
-        self.model = load_sentence_encoder(name_or_path, KEY)
-        self.encoder = Checkpoint(self.model[0].auto_model, self.model.tokenizer)
-        self.parameters = sum(weight.numel() for weight in self.model.parameters())
-        self.mib = sum(weight.nbytes for weight in self.model.parameters()) / 2**20
-        self.words = self.encoder.words
-
-    def sentences(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
-        """See `tasks.Encoder`."""
-        options = dict(batch_size=BATCH, normalize_embeddings=True, show_progress_bar=False)
-        return {"own": self.model.encode(list(texts), **options)}
+            chosen = [texts[row] if isinstance(texts[row], str) else list(texts[row]) for row in rows]
+            yield rows, self.tokenizer(chosen, padding=True, return_tensors="pt", **options)
 
 
 class Hashing:
@@ -104,20 +95,52 @@ class Hashing:
         return self.vectorizer.transform([word for text in texts for word in text]).toarray()
 
 
-def load(name_or_path: str) -> Checkpoint | SentenceEncoder:
+def load(name_or_path: str) -> Transformer:
     """A model of any kind. Raises UserError for what is none."""
-    if is_sentence_encoder(name_or_path):
-        return SentenceEncoder(name_or_path)
-    return checkpoint(name_or_path)
+    if graph := exported_graph(name_or_path):
+        return load_exported(graph, name_or_path)
+    model, tokenizer, _ = checkpoint.load_with_task(name_or_path, checkpoint.VECTORS)
+    return in_torch(model, tokenizer, is_sentence_encoder(name_or_path))
 
 
-def checkpoint(name_or_path: str, random_weights: bool = False) -> Checkpoint:
-    """The encoder of a checkpoint; with random weights the floor of its shape and tokenizer. Raises UserError."""
+def load_random(name_or_path: str) -> Transformer:
+    """The floor of a checkpoint: its shape and tokenizer, with random weights. Raises UserError."""
+    model, tokenizer, _ = checkpoint.load_with_task(name_or_path, checkpoint.VECTORS)
     torch.manual_seed(0)
-    model = load_with_head(transformers.AutoModel, name_or_path, KEY, random_weights=random_weights)
-    return Checkpoint(model, load_tokenizer_of(model, name_or_path, KEY))
+    model.encoder = load_with_head(transformers.AutoModel, name_or_path, KEY, random_weights=True)
+    return in_torch(model, tokenizer, False)
 
 
-def has_shape(name_or_path: str) -> bool:
-    """Whether a model is a checkpoint, whose shape can have random weights."""
-    return not is_sentence_encoder(name_or_path)
+def in_torch(model: SentenceEncoder, tokenizer: Tokenizer, own: bool) -> Transformer:
+    """A model of torch, on a GPU where there is one."""
+    model = model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+
+    @torch.inference_mode()
+    def run(inputs: BatchEncoding) -> tuple[Tensor, Tensor]:
+        outputs = model(**{name: values.to(model.encoder.device) for name, values in inputs.items()})
+        return tuple(outputs[name].float().cpu() for name in OUTPUTS)
+
+    return Transformer(run, tokenizer, own, model.num_parameters(), sum(w.nbytes for w in model.parameters()) / 2**20)
+
+
+def exported_graph(name_or_path: str) -> Path | None:
+    """The model file of a folder that `benchmarks/export.py` made; None for any other."""
+    return next(filter(Path.is_file, (Path(name_or_path, name) for name in GRAPHS)), None)
+
+
+def load_exported(graph: Path, name_or_path: str) -> Transformer:
+    """A sentence encoder in ONNX. Raises UserError for an exported model of another kind."""
+    tokenizer = load_tokenizer(name_or_path, KEY, roles=("pad_token",))
+    try:
+        session = open_session(graph)
+        names = {one.name for one in session.get_inputs()}
+        if not {*OUTPUTS} <= {one.name for one in session.get_outputs()}:
+            raise ValueError("it is no sentence encoder: export it with `--task feature-extraction`")
+    except Exception as error:  # the runtime raises errors of its own
+        raise UserError(f"`{KEY}` {name_or_path!r} cannot be scored: {one_line(error)}") from None
+
+    def run(inputs: BatchEncoding) -> tuple[Tensor, Tensor]:
+        arrays = {name: values.numpy() for name, values in inputs.items() if name in names}
+        return tuple(map(torch.from_numpy, session.run(OUTPUTS, arrays)))
+
+    return Transformer(run, tokenizer, True, 0, graph.stat().st_size / 2**20)

@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-import torch
 
 from distillation.config.errors import UserError
-from finetuning.encodechka.encoders import HASHING, Hashing, checkpoint, load
+from finetuning.encodechka.encoders import HASHING, Hashing, load, load_random
 
 TEXTS = ["Он пришёл домой поздно вечером.", "Да.", "Она ушла"]
 
@@ -16,8 +15,7 @@ def encoder(teacher_folder):
 
 
 def states_of(encoder, **inputs):
-    with torch.no_grad():
-        return encoder.model(**inputs).last_hidden_state[0].numpy()
+    return encoder.run(inputs)[0][0].numpy()
 
 
 def test_both_ways_of_pooling(encoder):
@@ -46,7 +44,7 @@ def test_words_behind_the_end_are_zeros(encoder):
 
 
 def test_random_weights_are_the_same_each_time(encoder, teacher_folder):
-    first, second = (checkpoint(str(teacher_folder), random_weights=True).sentences(TEXTS)["mean"] for _ in range(2))
+    first, second = (load_random(str(teacher_folder)).sentences(TEXTS)["mean"] for _ in range(2))
     np.testing.assert_array_equal(first, second)
     assert not np.allclose(first, encoder.sentences(TEXTS)["mean"], atol=0.1)
 
