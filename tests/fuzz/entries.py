@@ -168,10 +168,7 @@ PEOPLE = {
     "distillation.run_vocabulary": "output_dir={good}/corpus.txt | vocab_size=30 | model_type=unigram | model_type=x",
     "distillation.run_trimming": "coverage=1.5 | vocab_size=3 | coverage vocab_size=3 | keep_file={good}/blank.txt",
     "distillation.run_evaluation": "validation_file",
-    "distillation.run_sentences": """
-        teacher_name_or_path | teacher_name_or_path={good}/vocabulary | pooling=max | dimension=0 | dimension=33
-        pairs_file={good}/corpus.txt | teacher_vectors={good}/teacher | train_file={good}/blank.txt
-    """,
+    "distillation.run_sentences": "teacher_name_or_path | pooling=max | teacher_vectors={good}/teacher",
     "finetuning.run_rusentiment": """
         metric_for_best_model=beauty | data_dir={good}/data/sberquad | train_parts=all | task_teacher={good}/classifier
     """,
