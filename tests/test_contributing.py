@@ -1,7 +1,6 @@
 """The examples of CONTRIBUTING.md are complete: put into a copy of the project, they do what it says."""
 
 import gzip
-import os
 import re
 import shutil
 import subprocess
@@ -12,7 +11,6 @@ import pytest
 
 from distillation import run
 from distillation.runs.files import read_json
-from tests import launched
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -56,25 +54,14 @@ def project(tmp_path_factory, corpus_lines):
     return folder
 
 
-def run_pytest(project, words):
-    """In a fork, which has the libraries: the project's own modules are those of the copy."""
-    os.chdir(project)
-    own = [name for name in sys.modules if name.split(".")[0] in ("distillation", "finetuning", "benchmarks", "tests")]
-    for name in own:
-        del sys.modules[name]
-    sys.path[:] = [str(project), *(path for path in sys.path if path not in ("", str(ROOT)))]
-    pytest.main(words)
-
-
 @pytest.fixture(scope="module")
 def passed(project):
     """A function that asserts that a test passes there, of `contributed.py` or one that finds an example by itself."""
     files = ["contributed.py", "test_imports.py", "distillation/test_losses.py", "distillation/test_recipes.py"]
     files += ["finetuning/sets/test_registry.py", "test_fuzz.py"]
-    words = ["-rA", "-p", "no:cacheprovider", "-k", f"huber or rucola or four-layers or {FUZZED}"]
-    log = project / "report"
-    launched.run([{}], log, run_pytest, project, [*words, *(f"tests/{name}" for name in files)])
-    report = log.read_text(encoding="utf-8")
+    words = [sys.executable, "-m", "pytest", "-rA", "-p", "no:cacheprovider"]
+    words += ["-k", f"huber or rucola or four-layers or {FUZZED}", *(f"tests/{name}" for name in files)]
+    report = subprocess.run(words, cwd=project, capture_output=True, text=True).stdout
 
     def check(name):
         assert f"PASSED tests/{name}\n" in report, report
