@@ -34,7 +34,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from distillation.config.arguments import CacheArguments, MaskingArguments, ObjectiveArguments
 from distillation.config.errors import LocalError, UserError, one_line
-from distillation.corpus.examples import Corpus
+from distillation.corpus.examples import Corpus, lengths
 from distillation.corpus.masking import draw_actions
 from distillation.models.mlm_head import vocabulary_projection
 from distillation.runs.files import is_empty, replacing, write_json
@@ -179,12 +179,13 @@ class TeacherCache:
             )
         if parts and wait:
             logger.info("teacher cache: waiting for other processes, which make %d files of %s", len(parts), name)
+        longest = int(lengths(examples).max(initial=1))
         for part in tqdm(parts, desc=f"Teacher, {name}", unit="part", disable=rank > 0 or not parts):
             file = self._file(name, part)
             with self._refuse_unwritable(), alone_with(file, wait) as is_alone:
                 if is_alone and not file.exists():
                     chosen = examples.select(range(part * PART, min((part + 1) * PART, len(examples))))
-                    self._write(file, _rows(chosen, batch_size, query))
+                    self._write(file, _rows(chosen, batch_size, longest, query))
                     if (name, part) == ("epoch-0", 0):
                         self._check_space(file, self.epochs * len(examples) / len(chosen) - 1)
 
@@ -239,12 +240,24 @@ def row_of(table: pa.Table, index: int) -> Row:
     return {name: table[name][index].values.to_numpy() for name in table.column_names}
 
 
-def _rows(examples: Dataset, batch_size: int, query: Query) -> Iterator[list[Row]]:
-    """Rows in the order of the examples, some batches at a time. The examples of a batch are of similar length."""
+def _rows(examples: Dataset, batch_size: int, longest: int, query: Query) -> Iterator[list[Row]]:
+    """Rows in the order of the examples, some batches at a time. The examples of a batch are of similar length.
+
+    A batch has at most the padded tokens of `batch_size` examples of the `longest` length: memory is for these.
+    """
     for start in range(0, len(examples), SORTED * batch_size):
         chunk = list(examples.select(range(start, min(start + SORTED * batch_size, len(examples)))))
-        order = np.argsort([example["length"] for example in chunk], kind="stable")
         rows: dict[int, Row] = {}
-        for batch in np.split(order, range(batch_size, len(order), batch_size)):
-            rows |= zip(batch.tolist(), query([chunk[index] for index in batch]), strict=True)
+        for batch in _batches([example["length"] for example in chunk], batch_size * longest):
+            rows |= zip(batch, query([chunk[index] for index in batch]), strict=True)
         yield [rows[index] for index in range(len(chunk))]
+
+
+def _batches(sizes: Sequence[int], tokens: int) -> list[list[int]]:
+    """Indices of examples of these sizes, sorted by size, in batches of at most so many tokens, padding included."""
+    batches: list[list[int]] = [[]]
+    for index in sorted(range(len(sizes)), key=lambda index: sizes[index]):
+        if batches[-1] and (len(batches[-1]) + 1) * sizes[index] > tokens:
+            batches.append([])
+        batches[-1].append(index)
+    return batches

@@ -79,7 +79,6 @@ def _packed(numbers: Tensor, bits: int) -> Tensor:
 def _unpacked(packed: Tensor, count: int, bits: int) -> Tensor:
     """The numbers (rows, count) of `_packed`; each lies in at most four bytes."""
     first = torch.arange(count, device=packed.device) * bits
-    byte, words = F.pad(packed, (0, 3)), 0
-    for index in range(4):
-        words = words + (byte[:, first // 8 + index].long() << 8 * index)
-    return words >> first % 8 & 2**bits - 1
+    bytes_ = F.pad(packed, (0, 3)).long()
+    words = sum(bytes_[:, index : packed.shape[1] + index] << 8 * index for index in range(4))  # from each byte on
+    return words.index_select(1, first // 8) >> first % 8 & 2**bits - 1

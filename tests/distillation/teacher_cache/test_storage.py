@@ -134,6 +134,11 @@ def test_a_pass_that_a_full_disk_ends_goes_on(make_trainer, tmp_path, monkeypatc
     assert again.train_dataset.epochs[0].equals(complete.train_dataset.epochs[0])
 
 
+def test_a_batch_has_no_more_tokens_than_one_of_the_longest_examples():
+    """Memory is for these; short examples together are faster. An example too long for a batch has one of its own."""
+    assert storage._batches([5, 1, 1, 3, 2, 8], 6) == [[1, 2, 4], [3], [0], [5]]
+
+
 class Pass:
     """A pass over seven examples in three files, by one of several processes."""
 
