@@ -7,6 +7,7 @@ that corpus.
 import gzip
 from bisect import bisect_right
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from finetuning.deployed.model import Model
 
 READERS = {"torch": Checkpoint, "onnx": Model, "onnx-int8": Model}
 ENTRIES = 800  # of the vocabulary of the demo's teacher
-CHARACTERS = 300_000  # of the demo corpus
+LINES = 4000  # of the demo corpus
 
 
 def reads_texts(row: Mapping[str, Any]) -> bool:
@@ -50,10 +51,15 @@ def write_tokenizer(system: System, model: PreTrainedModel, folder: Path) -> Non
     write_json(folder / "config.json", config_of(model, tokenizer, task))
 
 
-def demo_words() -> list[str]:
-    """The first words of the demo corpus."""
+def demo_lines(count: int) -> list[str]:
+    """The first lines of the demo corpus."""
     with gzip.open(CORPUS, "rt", encoding="utf-8") as file:
-        return file.read(CHARACTERS).split()
+        return [line.rstrip("\n") for line in islice(file, count)]
+
+
+def demo_words() -> list[str]:
+    """Words of the demo corpus, as they come."""
+    return " ".join(demo_lines(LINES)).split()
 
 
 def text_of(model: Model, length: int) -> str:

@@ -126,6 +126,7 @@ ENTRIES = (
         recipes=("config", "models"),
         fails=1,
     ),
+    Entry("benchmarks.on_device", TIMED | {"models": TEACHER, "sequence_lengths": 8}, models=("models",)),
     Entry("benchmarks.architectures", {"names": "bert", "output": FILE}),
     Entry("benchmarks.report", {"": RESULTS, "output_dir": FOLDER}, folder=("", "results")),
     Entry("benchmarks.scores", {"": RESULTS}, folder=("", "results")),

@@ -28,6 +28,7 @@ CHANGES = ("os.mkdir", "os.rmdir", "os.remove", "os.chmod", "os.rename", "os.lin
 # Audit events that are always wrong. multiprocessing starts its processes by another one.
 FORBIDDEN = {"pickle.find_class", "socket.connect", "socket.getaddrinfo", "os.system", "os.exec", "os.posix_spawn"}
 FORBIDDEN |= {"subprocess.Popen"}
+FRESH = "from benchmarks.timing.asking import main; main()"  # the Python that a benchmark starts
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,9 @@ def _run(call: Callable[[], Any], here: Path, printed: Path, caches: Sequence[Pa
             words = arguments[1] if event in ("subprocess.Popen", "socket.connect") else arguments
             is_file = event == "socket.connect" and isinstance(words, str | bytes)
             # Futures of a benchmark's own processes are unpickled.
-            if not is_file and not (event == "pickle.find_class" and words[0].startswith("concurrent.futures")):
+            is_fresh = event == "subprocess.Popen" and FRESH in words
+            is_future = event == "pickle.find_class" and words[0].startswith("concurrent.futures")
+            if not (is_file or is_fresh or is_future):
                 note(f"{event} {' '.join(map(str, words)) if isinstance(words, list | tuple) else words}")
         for path, descriptor in paths:
             inside = f"/proc/self/fd/{descriptor}" if descriptor >= 0 else ""

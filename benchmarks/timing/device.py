@@ -1,0 +1,98 @@
+"""Measures what a model costs where it is used: megabytes to install, the first answer, memory, times of answers."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.metadata import Distribution, distribution
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from packaging.requirements import Requirement
+from tqdm.auto import tqdm
+
+from benchmarks.timing.rows import build, in_process
+from benchmarks.timing.systems import systems
+from benchmarks.timing.texts import demo_lines, text_of
+from distillation.config.errors import UserError
+from finetuning.deployed.model import Model
+
+ROOT = Path(__file__).resolve().parents[2]
+# By how a model is run, the packages that a user installs.
+WAYS = {"torch": ("torch", "transformers"), "onnx-int8": ("numpy", "onnxruntime", "tokenizers")}
+HEAD = "classification"
+TEXTS = 1000  # answered together
+SECONDS = 1.0  # least time of single answers of a length
+ALONE = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
+MODULE = "from benchmarks.timing.asking import main; main()"
+
+Row = dict[str, Any]
+
+
+def measure(sources: list[str], lengths: list[int], rounds: int, folder: Path) -> list[Row]:
+    """A row for each model and way to run it; figures are lists with one of each round. The rows take turns.
+
+    folder: where the models are built. Raises UserError for a model that cannot be built.
+    """
+    rows, requests = [], []
+    sizes = {way: installed(packages) for way, packages in WAYS.items()}
+    for system, way in tqdm([*product(systems(sources), WAYS)], "Building", disable=None):
+        place = folder / f"{len(rows)}"
+        if error := in_process(build, system, HEAD, way, place).get("error"):
+            raise UserError(f"{system.name} by {way}: {error}")
+        row = {"model": system.name, "parameters": system.skeleton(HEAD).num_parameters(), "way": way}
+        row |= {"package_bytes": sizes[way], "model_bytes": sum(file.stat().st_size for file in place.iterdir())}
+        rows.append(row | {"first_answer": [], "peak": [], "rate": [], "p50": {}, "p95": {}})
+        requests.append({"way": way, "folder": str(place), "many": demo_lines(TEXTS), "seconds": SECONDS})
+    for number, request in enumerate(requests):
+        exported = Model(requests[number | 1]["folder"], 1)  # the second of the model's two
+        request["texts"] = {str(length): text_of(exported, length) for length in lengths}
+    for _ in range(rounds):
+        for row, request in tqdm([*zip(rows, requests, strict=True)], "Asking", disable=None):
+            add(row, *ask(request))
+    return rows
+
+
+def ask(request: Row) -> tuple[float, Row]:
+    """Seconds from the start of a Python to its first answer, and what `asking.py` replies."""
+    command, pipes = [sys.executable, "-c", MODULE], {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    start, first, lines = time.perf_counter(), 0.0, []
+    with tempfile.TemporaryFile("w+") as errors:
+        with subprocess.Popen(command, cwd=ROOT, env=os.environ | ALONE, text=True, stderr=errors, **pipes) as process:
+            process.stdin.write(json.dumps(request))
+            process.stdin.close()
+            for line in process.stdout:
+                first = first or (time.perf_counter() - start) * (line == "answered\n")
+                lines.append(line)
+        if process.returncode:
+            errors.seek(0)
+            reason = errors.read().strip().splitlines()[-1]
+            raise UserError(f"{request['folder']} by {request['way']} gave no answer: {reason}")
+    return first, json.loads(lines[-1])
+
+
+def add(row: Row, first: float, found: Row) -> None:
+    """Add one round to a row."""
+    row["first_answer"].append(first)
+    for name in ("peak", "rate"):
+        row[name].append(found[name])
+    for length, taken in found["times"].items():
+        for share in (50, 95):
+            row[f"p{share}"].setdefault(length, []).append(taken[len(taken) * share // 100])
+
+
+def installed(names: tuple[str, ...]) -> int:
+    """Bytes of some packages and of all that they require, as they are installed here."""
+    found: dict[str, Distribution] = {}
+    waiting = list(names)
+    while waiting:
+        one = distribution(waiting.pop())
+        if one.metadata["Name"] not in found:
+            found[one.metadata["Name"]] = one
+            required = map(Requirement, one.requires or [])
+            waiting += [need.name for need in required if need.marker is None or need.marker.evaluate({"extra": ""})]
+    paths = {file.locate() for one in found.values() for file in one.files or []}
+    return sum(os.path.getsize(path) for path in paths if os.path.isfile(path))
