@@ -36,13 +36,13 @@ def _text(rounds: Sequence[float], factor: float = 1.0) -> str:
 
 
 def picture(rows: Sequence[Row]) -> Figure:
-    """A panel for each figure, in it a bar for each model and way to run it, on logarithmic axes."""
+    """A panel for each figure, in it a bar for each model and way to run it; none for rounds that do not agree."""
     length = next(iter(reversed(rows[0]["p50"])))
     panels = {
         "MB to install": [(row["package_bytes"] + row["model_bytes"]) / MB for row in rows],
-        "seconds to the first answer": [statistics.median(row["first_answer"]) for row in rows],
-        "peak MB": [statistics.median(row["peak"]) / MB for row in rows],
-        f"ms for a text of {length} tokens": [1000 * statistics.median(row["p50"][length]) for row in rows],
+        "seconds to the first answer": [_steady(row["first_answer"]) for row in rows],
+        "peak MB": [_steady(row["peak"]) / MB for row in rows],
+        f"ms for a text of {length} tokens": [1000 * _steady(row["p50"][length]) for row in rows],
     }
     figure = Figure((11, 0.42 * len(rows) + 1.6), dpi=150, layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True)
@@ -51,9 +51,14 @@ def picture(rows: Sequence[Row]) -> Figure:
         for way, colour in zip(NAMES, COLOURS, strict=False):
             own = [(place, value) for place, value, row in zip(places, values, rows, strict=True) if row["way"] == way]
             bars = one.barh(*zip(*own, strict=True), height=0.34, color=colour, label=NAMES[way])
-            one.bar_label(bars, labels=[number_text(value) for _, value in own], padding=2, fontsize=7)
+            one.bar_label(
+                bars,
+                labels=[number_text(value) if value == value else "busy" for _, value in own],
+                padding=2,
+                fontsize=7,
+            )
         one.set_title(title, size="medium")
-        one.set(xscale="log", xlim=(min(values) / 2, max(values) * 4))
+        one.margins(x=0.25)
         one.xaxis.set_visible(False)
         one.spines[["top", "right", "bottom"]].set_visible(False)
     names = list(dict.fromkeys(row["model"] for row in rows))
@@ -61,6 +66,10 @@ def picture(rows: Sequence[Row]) -> Figure:
     axes[0].invert_yaxis()
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     return figure
+
+
+def _steady(rounds: Sequence[float]) -> float:
+    return statistics.median(rounds) if is_steady(rounds) else float("nan")
 
 
 def _numbered(rows: Sequence[Row]) -> list[tuple[int, Row]]:
