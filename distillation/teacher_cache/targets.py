@@ -43,9 +43,7 @@ class CachedTargets:
         self.cache, self.teacher, self.kl, self.batch_size = cache, teacher, teacher.kl, batch_size
         self.temperature = teacher.objective.temperature
         self.masking = collators
-        self.bf16: bool | None = (
-            None  # whether the teacher fills the cache in bf16 on a CPU; None until it is measured
-        )
+        self.bf16: bool | None = None  # whether the teacher fills the cache in bf16 on a CPU; None: not measured yet
         names = [f"epoch-{epoch}" for epoch in range(cache.epochs)], ["evaluation"]
         self.train, self.validation = map(CachedExamples, (corpus.train, corpus.validation), names)
         self.corpus = dataclasses.replace(corpus, train=self.train, validation=self.validation)
