@@ -34,7 +34,7 @@ Run = Callable[[BatchEncoding], tuple[Tensor, Tensor]]  # states (texts, length,
 
 @dataclass
 class Transformer:
-    """A model that reads tokens. own: whether its own vectors are taken; else its first state, and the mean of all."""
+    """A model that reads tokens, pooled by its first state and by the mean of all. own: whether it has its own way."""
 
     run: Run
     tokenizer: Tokenizer
@@ -44,14 +44,14 @@ class Transformer:
 
     def sentences(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """See `tasks.Encoder`."""
-        pooled: dict[str, list] = {way: [None] * len(texts) for way in (("own",) if self.own else ("cls", "mean"))}
+        pooled: dict[str, list] = {way: [None] * len(texts) for way in ("cls", "mean", "own")[: 2 + self.own]}
         options = dict(truncation=True, max_length=min(MAX_LENGTH, self.tokenizer.model_max_length))
         for rows, encoded in self._batches(texts, **options):
             states, vectors = self.run(encoded)
             read = encoded["attention_mask"][..., None]
             found = {"cls": states[:, 0], "mean": (states * read).sum(1) / read.sum(1), "own": vectors}
             for way, of_way in pooled.items():
-                for row, vector in zip(rows, torch.nn.functional.normalize(found[way]).numpy(), strict=True):
+                for row, vector in zip(rows, found[way].numpy(), strict=True):
                     of_way[row] = vector
         return {way: np.stack(vectors) for way, vectors in pooled.items()}
 

@@ -1,6 +1,7 @@
 """The ten tasks of encodechka: what its files hold, and the figures that the board computes from vectors.
 
-Nothing trains the encoder. Vectors of sentences have length 1; a word's vector is the mean of its tokens'.
+Nothing trains the encoder. A figure is the best over ways of pooling, each as it is and brought to length 1. A word's
+vector is the mean of its tokens'.
 """
 
 import importlib.util
@@ -49,7 +50,7 @@ class Encoder(Protocol):
     mib: float
 
     def sentences(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
-        """By way of pooling (texts, width): a vector of length 1 for each text."""
+        """By way of pooling (texts, width): a vector for each text."""
 
     def words(self, texts: Sequence[Sequence[str]]) -> np.ndarray:
         """(words, width): a vector for each word of texts that are split into words."""
@@ -115,34 +116,42 @@ def _figures(task: str, data: Data, encoder: Encoder) -> dict[str, float]:
     if task in PAIRS:
         name, (first, second, answers), _ = PAIRS[task]
         rows = data[name]
-        cosines = pair_cosines(rows[first], rows[second], encoder)
+        products = pair_products(rows[first], rows[second], encoder)
         if task == "nli":
-            return {way: relation(own, rows[answers]) for way, own in cosines.items()}
+            return {way: relation(own, rows[answers]) for way, own in products.items()}
         scores = [float(one) for one in rows[answers]]
-        return {way: float(spearmanr(scores, own).correlation) for way, own in cosines.items()}
+        return {way: float(spearmanr(scores, own).correlation) for way, own in products.items()}
     name, columns, _ = TEXTS["ic" if task == "icx" else task]
     train, test, answers = data[f"{name}_train"], data[f"{name}_test"], columns[-1]
     learned = train["answer" if task == "icx" else "text"]  # `answer` is the text in English
-    vectors, asked = encoder.sentences(learned), encoder.sentences(test["text"])
+    vectors, asked = (both_lengths(encoder.sentences(texts)) for texts in (learned, test["text"]))
     figure = probability if task in ("ti", "ia") else label
     return {
         f"{way}, {how}" if how else way: value
         for way in vectors
+        if way in asked
         for how, value in figure(vectors[way], train[answers], asked[way], test[answers]).items()
     }
 
 
-def pair_cosines(first: Sequence[str], second: Sequence[str], encoder: Encoder) -> dict[str, np.ndarray]:
-    """By way of pooling (pairs,): the cosine of each pair."""
-    one, other = encoder.sentences(first), encoder.sentences(second)
-    return {way: (one[way] * other[way]).sum(1) for way in one}
+def both_lengths(vectors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The vectors as they are, and brought to length 1, which changes what a classifier learns of them."""
+    lengths = {way: np.linalg.norm(own, axis=1, keepdims=True) for way, own in vectors.items()}
+    found = {f"{way} of length 1": own / lengths[way].clip(1e-12) for way, own in vectors.items()}
+    return found | {way: own for way, own in vectors.items() if not np.allclose(lengths[way], 1, atol=1e-3)}
 
 
-def relation(cosines: np.ndarray, answers: Sequence[str]) -> float:
-    """Accuracy of a logistic regression on the cosine alone, over three folds."""
+def pair_products(first: Sequence[str], second: Sequence[str], encoder: Encoder) -> dict[str, np.ndarray]:
+    """By way of pooling (pairs,): the scalar product of each pair, of vectors of length 1 their cosine."""
+    one, other = (both_lengths(encoder.sentences(texts)) for texts in (first, second))
+    return {way: (one[way] * other[way]).sum(1) for way in one if way in other}
+
+
+def relation(products: np.ndarray, answers: Sequence[str]) -> float:
+    """Accuracy of a logistic regression on the product alone, over three folds."""
     folds, answers = KFold(n_splits=3, shuffle=True, random_state=1), np.array(answers)
     regression = LogisticRegression(max_iter=10_000)
-    return float(np.mean(cross_val_predict(regression, cosines[:, None], answers, cv=folds) == answers))
+    return float(np.mean(cross_val_predict(regression, products[:, None], answers, cv=folds) == answers))
 
 
 def label(train: np.ndarray, labels: Sequence[str], test: np.ndarray, answers: Sequence[str]) -> dict[str, float]:

@@ -24,7 +24,7 @@ def test_figures_of_the_model_and_of_floors(folder, teacher_folder):
     found = read_json(folder / teacher_folder.name / RESULTS)
     assert found["test_mean_sw"] == pytest.approx(sum(found[f"test_{task}"] for task in TASKS) / 10)
     assert found["test_mean_s"] == pytest.approx(sum(found[f"test_{task}"] for task in TASKS[:8]) / 8)
-    assert found["test_sa"] == max(found["ways"]["sa"].values()) and len(found["ways"]["sa"]) == 4
+    assert found["test_sa"] == max(found["ways"]["sa"].values()) and len(found["ways"]["sa"]) == 8
     assert found["mib"] == pytest.approx(4 * found["parameters"] / 2**20) and found["ms"] > 0
 
 

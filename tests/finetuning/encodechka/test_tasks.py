@@ -42,9 +42,18 @@ def test_similarity_is_the_rank_correlation_of_cosines_with_the_answers():
     data = {"stsb_dev": {"sentence1": list("abc"), "sentence2": list("def"), "similarity_score": ["3", "1", "2"]}}
     angles = {"a": 10, "d": 11, "b": 0, "e": 90, "c": 20, "f": 60}
     encoder = Known({text: at(angle) for text, angle in angles.items()})
-    assert tasks.score("sts", data, encoder) == {"known": pytest.approx(1)}
+    assert tasks.score("sts", data, encoder) == {"known of length 1": pytest.approx(1)}
     encoder.vectors["e"] = at(5)  # now the second most alike
-    assert tasks.score("sts", data, encoder) == {"known": pytest.approx(0.5)}
+    assert tasks.score("sts", data, encoder) == {"known of length 1": pytest.approx(0.5)}
+
+
+def test_vectors_are_tried_as_they_are_and_of_length_one():
+    found = tasks.both_lengths({"short": np.array([[0.6, 0.8]]), "long": np.array([[3.0, 4.0]])})
+    assert {way: vectors.tolist() for way, vectors in found.items()} == {
+        "short of length 1": [[0.6, 0.8]],
+        "long of length 1": [[0.6, 0.8]],
+        "long": [[3, 4]],
+    }
 
 
 def test_a_relation_is_learned_from_the_cosine_alone():
