@@ -154,13 +154,12 @@ class TeacherCache:
             raise UserError(f"{self.name} was made with {', '.join(made_with)}: name another folder for this run")
 
     def _create(self, path: Path, description: dict[str, Any]) -> None:
-        no_cache = UserError(f"{self.name} is no cache and no empty folder: name a new one")
-        if self.folder.is_file():
-            raise no_cache
+        """Write cache.json, unless another run makes it; nothing is written into a folder of something else."""
+        is_other = self.folder.is_file() or self.folder.is_dir() and not is_empty(self.folder)
+        if is_other and not path.exists():
+            raise UserError(f"{self.name} is no cache and no empty folder: name a new one")
         with self._refuse_unwritable(), alone_with(path, wait=True):
-            if not path.exists():  # another run may have made it meanwhile
-                if not is_empty(self.folder):
-                    raise no_cache
+            if not path.exists():
                 write_json(path, description)
 
     def fill(
