@@ -5,11 +5,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import transformers
-from transformers.utils import cached_file
 
 from distillation.config.errors import UserError
 from distillation.models.loading import explain_load_errors, load_tokenizer_of, load_with_head
-from distillation.models.vocabulary_rows import MODULES
+from distillation.models.vocabulary_rows import find_modules
 from distillation.runs.files import follow_umask
 
 if TYPE_CHECKING:
@@ -27,8 +26,7 @@ def library() -> ModuleType:
 
 def is_sentence_encoder(name_or_path: str) -> bool:
     """Whether a folder or Hub id lists the modules of a sentence encoder."""
-    options = dict(_raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False)
-    return cached_file(name_or_path, MODULES, **options) is not None
+    return find_modules(name_or_path) is not None
 
 
 def load_sentence_encoder(name_or_path: str, key: str, pooling: str | None = None) -> "SentenceTransformer":

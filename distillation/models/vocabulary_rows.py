@@ -62,11 +62,16 @@ def _config_of(config: PreTrainedConfig, kept: Sequence[int]) -> PreTrainedConfi
     return smaller
 
 
+def find_modules(name_or_path: str) -> str | None:
+    """The file that lists the modules of a sentence encoder, in a folder or on the Hub; None for any other."""
+    options = dict(_raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False)
+    return cached_file(name_or_path, MODULES, **options)
+
+
 def copy_modules(name_or_path: str, folder: str | Path) -> None:
     """Copy the other modules of a sentence encoder, such as its pooling, which have no vocabulary. Of other
     checkpoints nothing is copied."""
-    options = dict(_raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False)
-    listed = cached_file(name_or_path, MODULES, **options)
+    listed = find_modules(name_or_path)
     if listed is None:
         return
     paths = {Path(module["path"]).name for module in read_json(Path(listed))} - {"", ".."}  # the encoder's is empty

@@ -185,3 +185,11 @@ def sha256(path: Path) -> str:
     """The hash of a file by which the Hub identifies large files."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digest(parts: Iterable[Any]) -> str:
+    """The SHA-256 hash of parts in their order; each is bytes, or an array that gives them."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(part)
+    return found.hexdigest()

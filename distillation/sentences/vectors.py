@@ -1,7 +1,6 @@
 """The vectors that a teacher gives to the texts of a corpus, on disk: made once, read by any number of students."""
 
 from collections.abc import Iterable
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import torch
 from tqdm.auto import tqdm
 
 from distillation.config.errors import UserError
-from distillation.runs.files import is_empty, read_json, replacing, write_json
+from distillation.runs.files import digest, is_empty, read_json, replacing, write_json
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -28,10 +27,10 @@ def load_vectors(
     prompt: stands before each text. Raises UserError for a folder of another teacher, prompt, or corpus.
     """
     folder, name = Path(folder), f"`teacher_vectors` {str(folder)!r}"
-    made_of = {"teacher": _digest(_weights(teacher)), "prompt": prompt}
+    made_of = {"teacher": digest(_weights(teacher)), "prompt": prompt}
     made_of |= {
         "dimension": teacher.get_embedding_dimension(),
-        "corpus": _digest(f"{text}\n".encode() for text in texts),
+        "corpus": digest(f"{text}\n".encode() for text in texts),
     }
     if not (folder / DESCRIPTION).exists():
         if folder.exists() and (folder.is_file() or not is_empty(folder)):
@@ -72,13 +71,6 @@ def _weights(teacher: "SentenceTransformer") -> Iterable[Any]:
     for name, weight in sorted(teacher.state_dict().items()):
         yield name.encode()
         yield weight.cpu().contiguous().flatten().view(torch.uint8).numpy()  # as bytes: numpy has no bf16
-
-
-def _digest(parts: Iterable[Any]) -> str:
-    digest = sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
 
 
 def principal(vectors: np.ndarray, dimension: int) -> np.ndarray:

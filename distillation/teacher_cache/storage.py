@@ -20,7 +20,6 @@ import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +36,7 @@ from distillation.config.errors import LocalError, UserError, one_line
 from distillation.corpus.examples import Corpus, lengths
 from distillation.corpus.masking import draw_actions
 from distillation.models.mlm_head import vocabulary_projection
-from distillation.runs.files import is_empty, replacing, write_json
+from distillation.runs.files import digest, is_empty, replacing, write_json
 from distillation.teacher_cache.locking import alone_with
 
 logger = logging.getLogger(__name__)
@@ -86,22 +85,15 @@ def open_cache(
         description["vocabulary_map"] = objective.vocabulary_map or "ordered"  # it chooses the candidates
     description |= {
         "format": FORMAT,
-        "teacher": _digest(_weights(teacher)),
-        "tokenizers": _digest(t.backend_tokenizer.to_str().encode() for t in tokenizers),
-        "corpus": _digest(part for examples in (corpus.train, corpus.validation) for part in _contents(examples)),
-        "numpy": _digest([draw_actions(100, None, 0.5, np.random.default_rng(SEED))]),  # its generators may change
+        "teacher": digest(_weights(teacher)),
+        "tokenizers": digest(t.backend_tokenizer.to_str().encode() for t in tokenizers),
+        "corpus": digest(part for examples in (corpus.train, corpus.validation) for part in _contents(examples)),
+        "numpy": digest([draw_actions(100, None, 0.5, np.random.default_rng(SEED))]),  # its generators may change
         "holds": [targets] * has_kl
         + [HIDDEN + view for view in objective.hidden_views]
         + [MAPS] * objective.needs("maps"),
     }
     return TeacherCache(arguments.teacher_cache, description, arguments.teacher_cache_epochs, may_create)
-
-
-def _digest(parts: Iterable[Any]) -> str:
-    digest = sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
 
 
 def _weights(model: PreTrainedModel) -> Iterator[Any]:
