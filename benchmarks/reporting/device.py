@@ -10,7 +10,7 @@ from benchmarks.reporting.plots import COLOURS
 from benchmarks.timing.measure import is_steady, number_text, spread
 from distillation.runs.files import markdown_table
 
-NAMES = {"torch": "transformers", "onnx-int8": "exported int8"}
+NAMES = {"torch": "transformers", "onnx-int8": "exported int8", "browser": "its page in Chromium"}
 MB = 1e6
 HEADINGS = ("model", "parameters", "run by", "MB: packages + model", "s to the first answer", "peak MB")
 Row = Mapping[str, Any]
@@ -46,11 +46,13 @@ def picture(rows: Sequence[Row]) -> Figure:
     }
     figure = Figure((11, 0.42 * len(rows) + 1.6), dpi=150, layout="constrained")
     axes = figure.subplots(1, len(panels), sharey=True)
-    places = [number + 0.35 * (row["way"] == "onnx-int8") for number, row in _numbered(rows)]
+    ways = [way for way in NAMES if any(row["way"] == way for row in rows)]
+    step = 0.7 / len(ways)
+    places = [number + step * ways.index(row["way"]) for number, row in _numbered(rows)]
     for one, (title, values) in zip(axes, panels.items(), strict=True):
-        for way, colour in zip(NAMES, COLOURS, strict=False):
+        for way, colour in zip(ways, COLOURS, strict=False):
             own = [(place, value) for place, value, row in zip(places, values, rows, strict=True) if row["way"] == way]
-            bars = one.barh(*zip(*own, strict=True), height=0.34, color=colour, label=NAMES[way])
+            bars = one.barh(*zip(*own, strict=True), height=0.97 * step, color=colour, label=NAMES[way])
             one.bar_label(
                 bars,
                 labels=[number_text(value) if value == value else "busy" for _, value in own],
@@ -62,9 +64,9 @@ def picture(rows: Sequence[Row]) -> Figure:
         one.xaxis.set_visible(False)
         one.spines[["top", "right", "bottom"]].set_visible(False)
     names = list(dict.fromkeys(row["model"] for row in rows))
-    axes[0].set_yticks([number + 0.17 for number in range(len(names))], names, fontsize=8)
+    axes[0].set_yticks([number + (0.7 - step) / 2 for number in range(len(names))], names, fontsize=8)
     axes[0].invert_yaxis()
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(ways), frameon=False)
     return figure
 
 

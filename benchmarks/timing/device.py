@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from importlib.metadata import Distribution, distribution
 from itertools import product
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 from packaging.requirements import Requirement
 from tqdm.auto import tqdm
 
+from benchmarks.page.browser import run_script, served
+from benchmarks.page.writing import EXPORTED, write_page
+from benchmarks.timing import asking
 from benchmarks.timing.rows import build, in_process
 from benchmarks.timing.systems import systems
 from benchmarks.timing.texts import demo_lines, text_of
@@ -28,32 +32,47 @@ TEXTS = 1000  # answered together
 SECONDS = 1.0  # least time of single answers of a length
 ALONE = {"OMP_NUM_THREADS": "1", "RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_OFFLINE": "1"}
 MODULE = "from benchmarks.timing.asking import main; main()"
+EXPORT, BROWSER = "onnx-int8", "browser"  # a page is made of an export
 
 Row = dict[str, Any]
 
 
-def measure(sources: list[str], lengths: list[int], rounds: int, folder: Path) -> list[Row]:
+def measure(sources: list[str], lengths: list[int], rounds: int, folder: Path, browser: bool = False) -> list[Row]:
     """A row for each model and way to run it; figures are lists with one of each round. The rows take turns.
 
-    folder: where the models are built. Raises UserError for a model that cannot be built.
+    folder: where the models are built; browser: whether to run each export as a page, too. Raises UserError for a
+    model that cannot be built.
     """
     rows, requests = [], []
+    ways = [*WAYS, BROWSER] if browser else [*WAYS]
     sizes = {way: installed(packages) for way, packages in WAYS.items()}
-    for system, way in tqdm([*product(systems(sources), WAYS)], "Building", disable=None):
+    for system, way in tqdm([*product(systems(sources), ways)], "Building", disable=None):
         place = folder / f"{len(rows)}"
-        if error := in_process(build, system, HEAD, way, place).get("error"):
-            raise UserError(f"{system.name} by {way}: {error}")
         row = {"model": system.name, "parameters": system.skeleton(HEAD).num_parameters(), "way": way}
-        row |= {"package_bytes": sizes[way], "model_bytes": sum(file.stat().st_size for file in place.iterdir())}
+        if way == BROWSER:
+            total = write_page(Path(requests[-1]["folder"]), row | {"backend": EXPORT}, place)
+            sizes[way] = total - size(place / name for name in EXPORTED)
+        elif error := in_process(build, system, HEAD, way, place).get("error"):
+            raise UserError(f"{system.name} by {way}: {error}")
+        files = (place / name for name in EXPORTED) if way == BROWSER else place.iterdir()
+        row |= {"package_bytes": sizes[way], "model_bytes": size(files)}
         rows.append(row | {"first_answer": [], "peak": [], "rate": [], "p50": {}, "p95": {}})
         requests.append({"way": way, "folder": str(place), "many": demo_lines(TEXTS), "seconds": SECONDS})
     for number, request in enumerate(requests):
-        exported = Model(requests[number | 1]["folder"], 1)  # the second of the model's two
+        exported = Model(requests[number - number % len(ways) + 1]["folder"], 1)  # the second of the model's
         request["texts"] = {str(length): text_of(exported, length) for length in lengths}
     for _ in range(rounds):
         for row, request in tqdm([*zip(rows, requests, strict=True)], "Asking", disable=None):
-            add(row, *ask(request))
+            add(row, *(ask_page if row["way"] == BROWSER else ask)(request))
     return rows
+
+
+def ask_page(request: Row) -> tuple[float, Row]:
+    """Seconds from the opening of a page in a fresh browser to its first answer, and the rest as in `ask`."""
+    limits = {"warm_up": asking.WARM_UP, "least": asking.LEAST}
+    with served(Path(request["folder"])) as url:
+        found = run_script(Path(asking.__file__).with_suffix(".mjs"), request | limits | {"url": url})
+    return found["first"], found
 
 
 def ask(request: Row) -> tuple[float, Row]:
@@ -94,5 +113,9 @@ def installed(names: tuple[str, ...]) -> int:
             found[one.metadata["Name"]] = one
             required = map(Requirement, one.requires or [])
             waiting += [need.name for need in required if need.marker is None or need.marker.evaluate({"extra": ""})]
-    paths = {file.locate() for one in found.values() for file in one.files or []}
+    return size({file.locate() for one in found.values() for file in one.files or []})
+
+
+def size(paths: Iterable[Any]) -> int:
+    """Bytes of those that are files."""
     return sum(os.path.getsize(path) for path in paths if os.path.isfile(path))

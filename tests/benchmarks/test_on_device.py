@@ -9,6 +9,8 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from benchmarks import on_device
 from benchmarks.backends.registry import BACKENDS
+from benchmarks.page import browser
+from benchmarks.page.writing import write_page
 from benchmarks.reporting import device as reporting
 from benchmarks.timing import asking, device
 from benchmarks.timing.systems import System
@@ -35,10 +37,18 @@ def test_the_command(folder, tmp_path, monkeypatch, capsys):
     def ask(request):
         asked.append(request["way"])
         assert request["texts"].keys() == {"8", "16"} and len(request["many"]) == device.TEXTS
-        assert (Path(request["folder"]) / BACKENDS[request["way"]].file).exists()
+        file = "config.json" if request["way"] == "browser" else BACKENDS[request["way"]].file
+        assert (Path(request["folder"]) / file).exists()
         return 0.5, {"peak": 2e6, "rate": 7.0, "times": {length: [0.01] * 94 + [0.25] * 6 for length in ("8", "16")}}
 
-    monkeypatch.setattr(device, "ask", ask)
+    def page(exported, facts, place):
+        assert facts["backend"] == "onnx-int8" and facts["model"] == "tiny"
+        shutil.copytree(exported, place)
+        return 5_000_000
+
+    for name, stand_in in (("ask", ask), ("ask_page", ask), ("write_page", page)):
+        monkeypatch.setattr(device, name, stand_in)
+    monkeypatch.setattr(browser, "absent", list)
 
     def build(function, system, head, way, place):
         if way == "torch":
@@ -48,15 +58,23 @@ def test_the_command(folder, tmp_path, monkeypatch, capsys):
 
     monkeypatch.setattr(device, "in_process", build)
     (tmp_path / "tiny.yaml").write_text(json.dumps({"model_type": "bert", **SIZES}))
-    words = "--models {0}/tiny.yaml --sequence_lengths 8 16 --rounds 2 --output {0}/x.json"
+    words = "--models {0}/tiny.yaml --sequence_lengths 8 16 --rounds 2 --browser true --output {0}/x.json"
     found = on_device.main(words.format(tmp_path).split())
-    assert asked == ["torch", "onnx-int8"] * 2 and (tmp_path / "x.png").stat().st_size > 1000
+    assert asked == ["torch", "onnx-int8", "browser"] * 2 and (tmp_path / "x.png").stat().st_size > 1000
     assert json.loads((tmp_path / "x.json").read_text()) == found
-    slow, fast = found["rows"]
+    slow, fast, page = found["rows"]
+    assert page["package_bytes"] + page["model_bytes"] == 5_000_000 and page["model_bytes"] == fast["model_bytes"]
     assert slow["package_bytes"] > 2 * fast["package_bytes"] > 1e7 and slow["model_bytes"] != fast["model_bytes"] > 0
     row = capsys.readouterr().out.splitlines()[3]
     assert row.startswith(f"| tiny | {fast['parameters']:,} | exported int8 | ")
     assert row.endswith(" | 0.5 | 2 | 10 / 250 | 10 / 250 | 7 |")
+
+
+def test_what_a_browser_needs(monkeypatch, capsys):
+    monkeypatch.setattr(browser.shutil, "which", lambda name: None)
+    with pytest.raises(SystemExit):
+        on_device.main(["--browser=true"])
+    assert "needs Chromium and node" in capsys.readouterr().err
 
 
 def test_rounds_of_a_busy_machine_are_no_figure():
@@ -73,3 +91,17 @@ def test_a_fresh_python_answers(folder):
     assert [len(taken) for taken in found["times"].values()] == [asking.LEAST] * 2
     with pytest.raises(UserError, match="by onnx-int8 gave no answer: .*config.json"):
         device.ask(request | {"folder": str(folder / "absent"), "many": []})
+
+
+@pytest.mark.skipif(bool(browser.absent()), reason=f"not installed: {', '.join(browser.absent())}")
+def test_a_page_answers(folder, tmp_path):
+    """By its own worker, in a fresh browser."""
+    write_page(folder, {"parameters": 1, "backend": "onnx"}, tmp_path / "page")
+    request = {"folder": str(tmp_path / "page"), "texts": {"8": "Да.", "16": "Да, да."}, "seconds": 0.0}
+    first, found = device.ask_page(request | {"many": demo_lines(5)})
+    assert 0 < first < 100 and found["rate"] > 0 and found["peak"] > 3e7
+    assert [len(taken) for taken in found["times"].values()] == [asking.LEAST] * 2
+    assert all(taken == sorted(taken) and taken[0] > 0 for taken in found["times"].values())
+    (tmp_path / "page" / "model.onnx").write_bytes(b"")
+    with pytest.raises(UserError, match="asking.mjs failed"):
+        device.ask_page(request | {"many": []})

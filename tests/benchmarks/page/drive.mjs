@@ -1,12 +1,9 @@
-// Drives a browser for test_page.py. It reads {browser, packages, folders, visits} as JSON, and writes what it saw.
+// Drives a browser for test_page.py. It reads {browser, folders, visits} as JSON, and writes what it saw.
 
-import { pathToFileURL } from "node:url";
+import { launch, MINUTE, request } from "../../../benchmarks/page/browser.mjs";
 
-const MINUTE = 60_000;
-const { browser: executablePath, packages, folders, visits } = JSON.parse(await new Response(process.stdin).text());
-const { chromium } = await import(pathToFileURL(`${packages}/playwright-core/index.mjs`));
-const options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"];
-const browser = await chromium.launch({ executablePath, args: options, timeout: MINUTE });
+const { browser: program, folders, visits } = await request();
+const browser = await launch(program);
 const requests = [];
 const found = { requests, answers: await answers(), visits: {} };
 for (const [name, one] of Object.entries(visits)) found.visits[name] = await visit(one);

@@ -2,12 +2,8 @@
 
 It needs Chromium, node, and the npm packages of benchmarks/page, which `.ci/run` installs."""
 
-import contextlib
 import json
-import shutil
-import subprocess
-import threading
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +13,14 @@ from transformers import DistilBertConfig, DistilBertForMaskedLM
 
 from benchmarks.backends.quantization import quantize_onnx
 from benchmarks.backends.registry import BACKENDS
-from benchmarks.page.writing import SOURCES, write_page
+from benchmarks.page.browser import absent, run_script, served
+from benchmarks.page.writing import write_page
 from distillation.models.loading import save_tokenizer
 from distillation.runs.files import write_json
 from finetuning.deployed.model import Model
 from tests.benchmarks.tiny_models import batch, lively
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-WANTED = {"Chromium": BROWSER, "node": shutil.which("node")}
-WANTED["benchmarks/page/node_modules"] = (SOURCES / "node_modules" / "playwright-core").is_dir()
-ABSENT = ", ".join(name for name, there in WANTED.items() if not there)
-pytestmark = pytest.mark.skipif(bool(ABSENT), reason=f"not installed: {ABSENT}")
+pytestmark = pytest.mark.skipif(bool(absent()), reason=f"not installed: {', '.join(absent())}")
 
 LENGTH = 24  # of the models, in tokens
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
@@ -116,42 +109,22 @@ def page(folders, tmp_path_factory):
     return folder
 
 
-@contextlib.contextmanager
-def served(page, folders):
-    """The address of the page with the files of each folder: ADDRESS/NAME/."""
-
-    class Handler(SimpleHTTPRequestHandler):
-        def translate_path(self, path):
-            name, file = path.strip("/").split("?")[0].partition("/")[::2]
-            own = folders.get(name, page) / file
-            return str(own if own.is_file() else page / file)
-
-        def log_message(self, *_):
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
 @pytest.fixture(scope="module")
 def seen(page, folders):
     """What a browser saw: `answers` of the models by name, `visits` of pages, and all `requests`."""
-    with served(page, folders) as address:
-        url = {name: f"{address}/{name}/" for name in TEXTS}
+    for folder, file in product(folders.values(), page.iterdir()):
+        if not (folder / file.name).exists():
+            (folder / file.name).symlink_to(file)
+    with served(page.parents[1]) as address:
+        url = {name: f"{address}/{folder.name}/" for name, folder in folders.items()}
         visits = {name: {"url": url[name]} for name in ("label", "choice", "question", "mask", "tags")}
         visits["mask"] |= {"offline": True, "typed": [("Кот видит дом", "Кот видит дом")]}
         visits["mask"]["presses"] = [("Alt+h", "Кот видит [MASK]")]
         visits["tags"]["typed"] = BAD
         visits["no SIMD"] = {"url": url["mask"], "answers": False, "before": "WebAssembly.validate = () => false;"}
         visits["file"] = {"url": (page / "index.html").as_uri(), "answers": False}
-        asked = {"browser": BROWSER, "packages": str(SOURCES / "node_modules"), "visits": visits}
-        asked["folders"] = {name: (url[name], texts) for name, texts in TEXTS.items()}
-        call = ["node", str(Path(__file__).with_name("drive.mjs"))]
-        ended = subprocess.run(call, input=json.dumps(asked), capture_output=True, text=True, timeout=500)
-    assert ended.returncode == 0, ended.stderr
-    found = json.loads(ended.stdout)
+        asked = {name: (url[name], texts) for name, texts in TEXTS.items()}
+        found = run_script(Path(__file__).with_name("drive.mjs"), {"visits": visits, "folders": asked})
     own = (address, page.as_uri(), "data:", "blob:")
     assert found["requests"] and all(one.startswith(own) for one in found["requests"]), found["requests"]
     return found
