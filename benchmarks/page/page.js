@@ -95,8 +95,8 @@ function showFields() {
   const kind = state.model.pair ? "pair" : state.model.kind;
   const examples = EXAMPLES[state.model.isRussian ? "ru" : "en"][kind];
   const fields = FIELDS[kind].map((name) => {
-    const field = make(name === "question" ? "input" : "textarea", { id: name, name, spellcheck: false, autocomplete: "off", oninput: ask });
-    if (field.tagName === "TEXTAREA") field.rows = LISTS.includes(name) ? 3 : 2;
+    const rows = name === "question" ? 1 : LISTS.includes(name) ? 3 : 2;
+    const field = make("textarea", { id: name, name, rows, spellcheck: false, autocomplete: "off", oninput: ask });
     const label = make("label", { htmlFor: name });
     label.dataset.word = name;
     return make("div", { className: "field" }, label, field);

@@ -16,8 +16,13 @@ function percent(share) {
   return `${number} %`;
 }
 
-/** Rows of {name, share, isBest, threshold}. Rows that are there already change, so that their bars move. */
-function bars(element, rows) {
+/** A cosine in the page's language: 0.73. */
+function cosine(value) {
+  return value.toLocaleString(document.documentElement.lang, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+}
+
+/** Rows of {name, share, isBest, threshold}, and how a share is written. Rows that are there already change, so that their bars move. */
+function bars(element, rows, written = percent) {
   const names = JSON.stringify(rows.map((row) => row.name));
   if (element.dataset.rows !== names) {
     const bar = () => make("span", { className: "track" }, make("span", { className: "fill" }));
@@ -32,7 +37,7 @@ function bars(element, rows) {
     const { share, isBest, threshold } = rows[i];
     item.classList.toggle("best", isBest);
     item.querySelector(".fill").style.width = `${100 * Math.max(0, Math.min(1, share))}%`;
-    item.querySelector(".share").textContent = percent(share);
+    item.querySelector(".share").textContent = written(share);
     const track = item.querySelector(".track");
     track.classList.toggle("limited", threshold !== undefined);
     if (threshold !== undefined) track.style.setProperty("--threshold", `${100 * threshold}%`);
@@ -59,7 +64,7 @@ function vector(element, { scores, texts }, { words }) {
   part(element, "title", "h2").textContent = words.similar;
   const rows = scores.map((share, i) => ({ name: texts[i + 1], share }));
   rows.sort((a, b) => b.share - a.share);
-  bars(part(element, "list"), rows.map((row, i) => ({ ...row, isBest: i === 0 })));
+  bars(part(element, "list"), rows.map((row, i) => ({ ...row, isBest: i === 0 })), cosine);
 }
 
 function tags(element, { entities, texts: [text] }, { words, model }) {

@@ -46,7 +46,7 @@ def write_tokenizer(system: System, model: PreTrainedModel, folder: Path) -> Non
         tokenizer = load_tokenizer_of(model, system.source, KEY)
     except UserError:  # it has none that fits
         entries, positions = min(ENTRIES, model.config.vocab_size), model.config.max_position_embeddings
-        tokenizer = train_tokenizer(demo_words(), entries, positions)
+        tokenizer = train_tokenizer(demo_lines(LINES), entries, positions)
     save_tokenizer(tokenizer, folder, vocab_txt=False)
     write_json(folder / "config.json", config_of(model, tokenizer, task))
 
@@ -57,15 +57,10 @@ def demo_lines(count: int) -> list[str]:
         return [line.rstrip("\n") for line in islice(file, count)]
 
 
-def demo_words() -> list[str]:
-    """Words of the demo corpus, as they come."""
-    return " ".join(demo_lines(LINES)).split()
-
-
 def text_of(model: Model, length: int) -> str:
     """A text of so many tokens, or as near below as words and full stops come."""
     words = [model.config["mask_token"]] if model.kind == "mask" else []
-    words += demo_words()
+    words += " ".join(demo_lines(length)).split()  # a line has a word at least, a word a token
 
     def tokens(text: str) -> int:
         encoding = model.tokenizer.encode(text)

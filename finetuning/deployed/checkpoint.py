@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from distillation.models.loading import load_as_saved, load_tokenizer_of
 from finetuning.deployed.model import Model
-from finetuning.deployed.sentence_encoder import SentenceEncoder, is_sentence_encoder, load_sentence_encoder
+from finetuning.deployed.sentence_encoder import SentenceEncoder, encoder_of, has_no_head
 
 KEY = "model_name_or_path"
 OUTPUTS = ("logits", "start_logits", "end_logits", "sentence_embedding")
@@ -45,8 +45,8 @@ def load_with_task(name_or_path: str, task: str | None = None) -> tuple[Any, Tok
 
     task: `feature-extraction` for a sentence encoder; None for what the checkpoint has. Raises UserError for others.
     """
-    if task == VECTORS or is_sentence_encoder(name_or_path, KEY):
-        model = load_sentence_encoder(name_or_path, KEY)
+    if task == VECTORS or has_no_head(name_or_path, KEY):
+        model = encoder_of(name_or_path, KEY)
         tokenizer = load_tokenizer_of(model.encoder, name_or_path, KEY)
         tokenizer.model_max_length = min(tokenizer.model_max_length, model.max_length or tokenizer.model_max_length)
         return model, tokenizer, VECTORS

@@ -8,8 +8,8 @@ from transformers import AutoModel
 from transformers.modeling_outputs import ModelOutput
 
 from distillation.config.errors import UserError
-from distillation.models import sentence_encoder as loading
 from distillation.models.loading import load_config
+from distillation.models.sentence_encoder import is_sentence_encoder, load_sentence_encoder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -42,19 +42,19 @@ class SentenceEncoder(nn.Module):
         self.encoder.set_attn_implementation(name)
 
 
-def is_sentence_encoder(name_or_path: str, key: str) -> bool:
+def has_no_head(name_or_path: str, key: str) -> bool:
     """Whether a checkpoint has no head of its own: a plain encoder, or one of sentence-transformers."""
     config = load_config(name_or_path, key)
     plain = getattr(AutoModel._model_mapping.get(type(config), None), "__name__", None)
-    return plain in (config.architectures or ()) or loading.is_sentence_encoder(name_or_path)
+    return plain in (config.architectures or ()) or is_sentence_encoder(name_or_path)
 
 
-def load_sentence_encoder(name_or_path: str, key: str) -> SentenceEncoder:
+def encoder_of(name_or_path: str, key: str) -> SentenceEncoder:
     """One of sentence-transformers, or the encoder of any other checkpoint with the mean of its states.
 
     Raises UserError for what cannot be loaded, and for one that changes a text before its tokenizer does.
     """
-    model = loading.load_sentence_encoder(name_or_path, key)
+    model = load_sentence_encoder(name_or_path, key)
     if getattr(model[0], "do_lower_case", False):
         raise UserError(
             f"`{key}` {name_or_path!r} has `do_lower_case`: let its tokenizer make texts lower-case instead"
