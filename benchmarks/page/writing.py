@@ -57,7 +57,7 @@ def check_packages(install: bool) -> None:
 def _install() -> None:
     if absent := [name for name in ("node", "npm") if shutil.which(name) is None]:
         raise UserError(
-            f"`page_install` needs {' and '.join(absent)}: install Node.js 20 or later (nodejs.org, or "
+            f"`page_install` needs {' and '.join(absent)}: install Node.js 18 or later (nodejs.org, or "
             "`apt-get install nodejs npm`), or copy node_modules from another machine"
         )
     ended = subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=SOURCES, capture_output=True, text=True)
