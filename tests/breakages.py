@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LIST = Path(__file__).with_name("breakages.txt")
+PACKAGES = Path("benchmarks/page/node_modules")
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,10 @@ def _run(tests: tuple[str, ...], breakage: Breakage | None = None) -> int:
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     with tempfile.TemporaryDirectory() as folder:
+        ignored = shutil.ignore_patterns("__pycache__", PACKAGES.name)
         for name in ("distillation", "finetuning", "benchmarks", "tests"):
-            shutil.copytree(ROOT / name, Path(folder, name), ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, Path(folder, name), ignore=ignored)
+        Path(folder, PACKAGES).symlink_to(ROOT / PACKAGES)  # large; without it the test of the page is skipped
         for name in ("pyproject.toml", "README.md", "run_all.sh"):
             shutil.copy(ROOT / name, folder)
         if breakage:
