@@ -149,54 +149,61 @@ class Encoder:
         borders = np.cumsum([0, *(len(line) + 1 for line in batch["text"])])
         tokens = [reader.read(batch["text"], borders) for reader in self.readers]
         starts = [offsets[:, 0] for _, offsets in tokens]
-        words = _words(text, [offsets for _, offsets in tokens], self.masking_unit)
-        for start in starts:  # a tokenizer may drop characters: a word that one model never sees is not masked
-            words = words[np.bincount(_words_at(start, words, words) + 1, minlength=len(words) + 1)[1:] > 0]
-        cuts_at, units = words[:, 0], [words] * len(tokens)
-        if self.masking_unit == "text":
-            units, words = [_words(text, [offsets], "word") for _, offsets in tokens], _words(text, [], "word")
-            for first, end in (offsets.T for _, offsets in tokens):  # a word that one model never sees is not masked
-                begun, over = np.searchsorted(first, words[:, 1]), np.searchsorted(end, words[:, 0], "right")
-                words = words[begun > over]
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-        characters = np.cumsum(np.append(False, ~np.isin(codes, _SPACES)))  # before each, without white space
+        words, units, word_starts = _hidden_words(text, [offsets for _, offsets in tokens], self.masking_unit)
+        pairs = token_alignment.pair(text, tokens, self.alignment, self.vocabulary)
         inputs, specials = [*starts], [sum(map(len, reader.around)) for reader in self.readers]
-        if self.alignment != "same":
-            pairs = token_alignment.pair(text, *tokens, self.alignment, self.vocabulary)
         if self.alignment == "reduce":  # the student's second input has to fit, too
             inputs.append(np.repeat(starts[1], self.vocabulary.sizes.numpy()[pairs["spellings"]]))
             specials.append(specials[1])
-        examples = cut_lines(text, borders, cuts_at, inputs, [self.max_length - count for count in specials])
-        lines, cuts, firsts, ends = np.array([*examples], dtype=np.int64).reshape(-1, 4).T
+        examples = cut_lines(text, borders, word_starts, inputs, [self.max_length - count for count in specials])
+        lines, cuts, *spans = np.array([*examples], dtype=np.int64).reshape(-1, 4).T
         has_words = np.diff(np.searchsorted(words[:, 0], borders)) > 0
-        if left_out := int(np.diff(borders)[has_words].sum() - (ends - firsts).sum()):
+        if left_out := int(np.diff(borders)[has_words].sum() - np.diff(spans, axis=0).sum()):
             reason = "one model reads a word as a single token, another as more than `max_length`"
             logger.warning("%s characters are in no example: %s", f"{left_out:,}", reason)
-        spans = [np.stack([np.searchsorted(start, firsts), np.searchsorted(start, ends)], 1) for start in inputs]
-        first_words, end_words = np.searchsorted(words[:, 1], firsts, "right"), np.searchsorted(words[:, 0], ends)
-        of_words = zip(first_words, end_words, firsts, ends, strict=True)
-        columns = {
-            "id": np.array(indices, dtype=np.int64)[lines] * CUTS_PER_LINE + cuts,
-            "word_characters": [
-                np.diff(characters[np.clip(words[a:b], first, end)]).ravel() for a, b, first, end in of_words
-            ],
-            "length": np.max([np.diff(s).ravel() + count for s, count in zip(spans, specials, strict=True)], axis=0),
-        }
-        around = [reader.around for reader in self.readers]
-        of_tokenizers = zip(self.prefixes, around, tokens, spans, units, strict=False)
-        for prefix, (before, after), (ids, offsets), span, hidden_together in of_tokenizers:
-            at = _words_at(offsets[:, 0], hidden_together, words)
-            columns[f"{prefix}input_ids"] = [np.concatenate([before, ids[a:b], after]) for a, b in span]
-            of_examples = ((at[a:b], word) for (a, b), word in zip(span, first_words, strict=True))
-            at = [np.where(indices < 0, -1, np.maximum(indices - word, 0)) for indices, word in of_examples]
+        cut_inputs = [np.searchsorted(start, spans).T for start in inputs]  # first token and end of each example
+        sizes = [np.diff(cut).ravel() + count for cut, count in zip(cut_inputs, specials, strict=True)]
+        columns = {"id": np.array(indices, dtype=np.int64)[lines] * CUTS_PER_LINE + cuts}
+        columns |= {"length": np.max(sizes, axis=0), "word_characters": _word_characters(text, words, *spans)}
+        first_words = np.searchsorted(words[:, 1], spans[0], "right")
+        of_readers = zip(self.prefixes, self.readers, tokens, units, cut_inputs, strict=False)
+        for prefix, reader, (ids, offsets), unit, cut in of_readers:
+            at = _words_at(offsets[:, 0], unit, words)
+            of_examples = ((at[a:b], word) for (a, b), word in zip(cut, first_words, strict=True))
+            word_ids = (np.where(at < 0, -1, np.maximum(at - word, 0)) for at, word in of_examples)
+            before, after = reader.around
+            columns[f"{prefix}input_ids"] = [np.concatenate([before, ids[a:b], after]) for a, b in cut]
             before, after = np.full_like(before, -1), np.full_like(after, -1)
-            columns[f"{prefix}word_ids"] = [np.concatenate([before, inner, after]) for inner in at]
-        if self.alignment == "same":
-            return columns
-        partners = {teacher: student for student, teacher in self.vocabulary.special_ids}
-        if self.alignment == "match":
-            return columns | token_alignment.cut_matches(pairs, *around, *spans, partners)
-        return columns | token_alignment.cut_spellings(pairs, around[1], spans[1], partners)
+            columns[f"{prefix}word_ids"] = [np.concatenate([before, inner, after]) for inner in word_ids]
+        around = [reader.around for reader in self.readers]
+        return columns | token_alignment.cut(pairs, around, cut_inputs, self.vocabulary)
+
+
+def _hidden_words(
+    text: str, offsets: list[np.ndarray], masking_unit: str
+) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """Spans (words, 2) of the words to hide; for each tokenization spans of words that it joins; where words start.
+
+    A tokenizer may drop characters: a word that one model never sees is not hidden. offsets: as for `_words`.
+    """
+    words = _words(text, offsets, masking_unit)
+    for spans in offsets:
+        words = words[np.bincount(_words_at(spans[:, 0], words, words) + 1, minlength=len(words) + 1)[1:] > 0]
+    if masking_unit != "text":
+        return words, [words] * len(offsets), words[:, 0]
+    hidden = _words(text, [], "word")
+    for first, end in (spans.T for spans in offsets):
+        hidden = hidden[np.searchsorted(first, hidden[:, 1]) > np.searchsorted(end, hidden[:, 0], "right")]
+    return hidden, [_words(text, [spans], "word") for spans in offsets], words[:, 0]
+
+
+def _word_characters(text: str, words: np.ndarray, firsts: np.ndarray, ends: np.ndarray) -> list[np.ndarray]:
+    """For each example how many characters its words have in it, without white space."""
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+    before = np.cumsum(np.append(False, ~np.isin(codes, _SPACES)))
+    first_words, end_words = np.searchsorted(words[:, 1], firsts, "right"), np.searchsorted(words[:, 0], ends)
+    of_examples = zip(first_words, end_words, firsts, ends, strict=True)
+    return [np.diff(before[np.clip(words[a:b], first, end)]).ravel() for a, b, first, end in of_examples]
 
 
 def _words(text: str, offsets: list[np.ndarray], masking_unit: str) -> np.ndarray:

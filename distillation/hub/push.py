@@ -43,7 +43,7 @@ def reserve(target: Any, overwrite: bool, weights: Path | None = None) -> None:
     Raises UserError for a refused token, a name that is another's, a repository that holds another model, and a public
     one where a private one is wanted.
     """
-    with in_a_sentence(target):
+    with in_a_sentence("hub_model_id", target.hub_model_id, target.hub_token):
         api, branch = HfApi(token=target.hub_token), target.hub_revision
         name = api.create_repo(target.hub_model_id, private=target.hub_private_repo, exist_ok=True).repo_id
         if branch:
@@ -71,7 +71,8 @@ def push(folder: Path, target: Any, overwrite: bool) -> str:
 
     Raises UserError if that fails. The folder does not change, and a second attempt sends what is missing.
     """
-    with in_a_sentence(target, _command(folder, target, overwrite)), tempfile.TemporaryDirectory() as staged:
+    where, again = ("hub_model_id", target.hub_model_id, target.hub_token), _command(folder, target, overwrite)
+    with in_a_sentence(*where, again), tempfile.TemporaryDirectory() as staged:
         for path in {path for pattern in PUBLISHED for path in folder.glob(pattern) if path.is_file()}:
             copy = Path(staged, path.relative_to(folder))
             if path.name in MAY_NAME_FOLDERS:
@@ -99,22 +100,22 @@ def _command(folder: Path, target: Any, overwrite: bool) -> str:
 
 
 @contextmanager
-def in_a_sentence(target: Any, again: str | None = None, key: str = "hub_model_id") -> Iterator[None]:
-    """Raise a UserError for any error of the Hub or the connection. again: the command for another attempt; key: the
-    one that names the repository."""
+def in_a_sentence(key: str, name: str, token: str | None = None, again: str | None = None) -> Iterator[None]:
+    """Raise a UserError for any error of the Hub or the connection. key, name: of the repository; token: not to be
+    shown; again: the command for another attempt."""
     try:
         yield
     except Exception as error:  # the client raises many types, its transport more
-        text = str(error) if isinstance(error, UserError) else _sentence(error, target, key)
+        text = str(error) if isinstance(error, UserError) else _sentence(error, key, name, token)
         if again:
             print(file=sys.stderr)  # below the progress bar
             text += f". The model is complete on this machine; to publish it: {again}"
         raise UserError(text) from None
 
 
-def _sentence(error: Exception, target: Any, key: str) -> str:
+def _sentence(error: Exception, key: str, name: str, token: str | None) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
-    text, name = one_line(error).replace(target.hub_token or "\0", "***"), f"`{key}` {target.hub_model_id!r}"
+    text, name = one_line(error).replace(token or "\0", "***"), f"`{key}` {name!r}"
     if files.CARD in text:
         return f"the Hub refuses the card: give `license` and `language` as it knows them ({text})"
     if isinstance(error, LocalTokenNotFoundError) or status == 401:

@@ -1,7 +1,6 @@
 """Pushes a page to the Hub as a static Space: files that are served as they are."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 from huggingface_hub import HfApi
 
@@ -17,7 +16,7 @@ def reserve_space(name: str) -> str:
 
     Raises UserError for a refused token, another's name, and a Space that holds anything but a page.
     """
-    with in_a_sentence(SimpleNamespace(hub_token=None, hub_model_id=name), key=KEY):
+    with in_a_sentence(KEY, name):
         api = HfApi()
         name = api.create_repo(name, repo_type="space", space_sdk="static", exist_ok=True).repo_id
         api.auth_check(name, repo_type="space", write=True)
@@ -31,7 +30,7 @@ def reserve_space(name: str) -> str:
 def push_space(folder: Path, name: str) -> str:
     """Push a page in one commit, and delete the files of an earlier one; returns the address of the Space."""
     again = f"hf upload {name} {folder} . --repo-type space"
-    with in_a_sentence(SimpleNamespace(hub_token=None, hub_model_id=name), again, key=KEY):
+    with in_a_sentence(KEY, name, again=again):
         message = "A model that answers in the browser"
         HfApi().upload_folder(
             repo_id=name, repo_type="space", folder_path=folder, delete_patterns="*", commit_message=message

@@ -30,10 +30,15 @@ Cuts = Sequence[tuple[int, int]]  # for each example its first token and the one
 
 
 def pair(
-    text: str, student: Tokens, teacher: Tokens, alignment: str, vocabulary: VocabularyMap
+    text: str, tokenized: Sequence[Tokens], alignment: str, vocabulary: VocabularyMap | None
 ) -> dict[str, np.ndarray]:
-    """The columns of `match` or `reduce` for all tokens of a text, without special tokens."""
-    tokens = [(torch.from_numpy(ids), without_space(text, offsets)) for ids, offsets in (student, teacher)]
+    """The columns of an alignment for all tokens of a text, without special tokens.
+
+    tokenized: by the student's tokenizer, and by the teacher's.
+    """
+    if alignment == "same":
+        return {}
+    tokens = [(torch.from_numpy(ids), without_space(text, offsets)) for ids, offsets in tokenized]
     if alignment == "match":
         return {"matches": matched(vocabulary, *tokens).numpy()}
     spellings, comparable = spell_tokens(vocabulary, *tokens, text)
@@ -99,34 +104,40 @@ def _keys(spans: Tensor) -> Tensor:
     return spans[:, 0] * 2**32 + spans[:, 1]  # one number for each span, to sort and to search
 
 
-def cut_matches(
-    pairs: dict[str, np.ndarray], student: Specials, teacher: Specials, cuts: Cuts, teacher_cuts: Cuts, partners: dict
+def cut(
+    pairs: dict[str, np.ndarray], around: Sequence[Specials], cuts: Sequence[Cuts], vocabulary: VocabularyMap | None
 ) -> dict[str, list[np.ndarray]]:
-    """`matches` of each example. partners: the student's special token of each of the teacher's."""
-    before, after = ({partners.get(token): index for index, token in enumerate(tokens)} for tokens in teacher)
-    offset, first_places = len(teacher[0]), [before.get(token, -1) for token in student[0]]
-    columns = []
-    for (a, b), (first, last) in zip(cuts, teacher_cuts, strict=True):
-        matches, end = pairs["matches"][a:b], offset + last - first
-        inner = np.where(matches >= 0, matches - first + offset, -1)
-        last_places = [end + after[token] if token in after else -1 for token in student[1]]
-        columns.append(np.concatenate([first_places, inner, last_places]))
-    return {"matches": columns}
-
-
-def cut_spellings(
-    pairs: dict[str, np.ndarray], teacher: Specials, teacher_cuts: Cuts, partners: dict
-) -> dict[str, list[np.ndarray]]:
-    """`spellings` and `comparable` of each example. partners: as for `cut_matches`."""
-    before, after = (np.array(tokens, dtype=np.int64) for tokens in teacher)
-    around = {
+    """The columns of `pair` for each example. around, cuts: of the student, and of the teacher."""
+    if not pairs:
+        return {}
+    partners = {teacher: student for student, teacher in vocabulary.special_ids}
+    if "matches" in pairs:
+        return {"matches": _cut_matches(pairs["matches"], around, cuts, partners)}
+    before, after = (np.array(tokens, dtype=np.int64) for tokens in around[1])
+    specials = {
         "spellings": (2 * before, 2 * after),
         "comparable": [np.isin(tokens, list(partners)) for tokens in (before, after)],
     }
     return {
-        name: [np.concatenate([first, pairs[name][a:b], last]) for a, b in teacher_cuts]
-        for name, (first, last) in around.items()
+        name: [np.concatenate([first, pairs[name][a:b], last]) for a, b in cuts[1]]
+        for name, (first, last) in specials.items()
     }
+
+
+def _cut_matches(
+    pairs: np.ndarray, around: Sequence[Specials], cuts: Sequence[Cuts], partners: dict[int, int]
+) -> list[np.ndarray]:
+    """partners: the student's special token of each of the teacher's."""
+    student, teacher = around
+    before, after = ({partners.get(token): index for index, token in enumerate(tokens)} for tokens in teacher)
+    offset, first_places = len(teacher[0]), [before.get(token, -1) for token in student[0]]
+    matches = []
+    for (a, b), (first, last) in zip(*cuts, strict=True):
+        own, end = pairs[a:b], offset + last - first
+        inner = np.where(own >= 0, own - first + offset, -1)
+        last_places = [end + after[token] if token in after else -1 for token in student[1]]
+        matches.append(np.concatenate([first_places, inner, last_places]))
+    return matches
 
 
 def check_compared(examples: Dataset) -> None:
