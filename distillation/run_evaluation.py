@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from distillation.config.arguments import DataArguments
 from distillation.config.command_line import REQUIRED, check_output_file, key
-from distillation.config.errors import UserError, cli_entry
+from distillation.config.errors import cli_entry
 from distillation.config.recipe import parse_recipe
 
 
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
 
     from distillation.demo.resolve import resolve_demo
     from distillation.evaluation import evaluate_masked_lm, held_out_examples
-    from distillation.models.loading import check_rows, load_masked_lm, load_tokenizer, position_count
+    from distillation.models.loading import check_rows, load_masked_lm, load_tokenizer
     from distillation.runs.files import held_out_table, write_json
     from distillation.text.reading import load_lines, refuse_streaming
 
@@ -45,10 +45,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     models = [load_masked_lm(name, "model_name_or_path") for name in names]
     tokenizers = [load_tokenizer(name, "model_name_or_path") for name in names]
     for name, model, tokenizer in zip(names, models, tokenizers, strict=True):
-        check_rows(tokenizer, model, name, "model_name_or_path")
-        length, positions = data_args.max_length, position_count(model)
-        if length > positions:
-            raise UserError(f"`max_length` {length} exceeds the {positions} positions of {name}; lower it")
+        check_rows(tokenizer, model, name, "model_name_or_path", data_args.max_length)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     figures = {}
     examples = held_out_examples(lines, tokenizers, data_args.max_length)

@@ -23,7 +23,6 @@ from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 
 if TYPE_CHECKING:
-    import numpy as np
     from datasets import Dataset
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -39,7 +38,7 @@ class TrimmingArguments:
     output_dir: str = key(REQUIRED, "Folder for the trimmed model and its figures.")
     vocab_size: int | None = key(None, "Tokens to keep, special ones included: exactly that many.", least=1)
     coverage: float | None = key(
-        None, "Instead of `vocab_size`: share of the corpus's tokens to cover, such as 0.9999."
+        None, "Instead of `vocab_size`: share of the corpus's tokens to cover, such as 0.9999.", above=0, most=1
     )
     keep_file: str | None = key(
         None, "Text file: the tokens of its lines are kept, whatever their count.", path="corpus"
@@ -49,8 +48,6 @@ class TrimmingArguments:
     def __post_init__(self):
         if (self.vocab_size is None) == (self.coverage is None):
             raise UserError("give one of `vocab_size` and `coverage`: how many tokens stay")
-        if self.coverage is not None and not 0 < self.coverage <= 1:
-            raise UserError(f"`coverage` must be in (0, 1], got {self.coverage:g}")
 
 
 @cli_entry
@@ -58,7 +55,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, load, count, trim, measure, save."""
     arguments, data_args = parse_recipe(TrimmingArguments, DataArguments, argv=argv)
     check_output(arguments.output_dir)
-    from distillation.demo.resolve import resolve_demo  # heavy imports only where the arguments are right
+    from distillation.corpus.examples import check_unknown  # heavy imports only where the arguments are right
+    from distillation.demo.resolve import resolve_demo
     from distillation.models.loading import counts_from_padding, position_count, save_pretrained
     from distillation.models.vocabulary_rows import copy_modules, keep_rows, load_trimmable
     from distillation.runs.files import write_json
@@ -73,7 +71,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     model, tokenizer = load_trimmable(arguments.model_name_or_path, "model_name_or_path")
     trimmer = Trimmer(tokenizer)
     counts = trimmer.count(sample_texts(lines))
-    check_language(counts, tokenizer, data_args.max_unknown)
+    if tokenizer.unk_token_id is not None:
+        check_unknown(counts[tokenizer.unk_token_id] / max(counts.sum(), 1), tokenizer, data_args.max_unknown)
     texts = load_lines(data_args, arguments.keep_file, None)["text"][:] if arguments.keep_file else ()
     required = trimmer.required(counts, texts)
     if counts_from_padding(model):  # such a model derives positions from the id of padding, which must not move
@@ -85,8 +84,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     for kept in sorted({tuple(kept) for kept in (chosen, *others)}, key=len, reverse=True):
         variants[f"{len(kept):,} tokens"] = keep_rows(model, kept), trimmer.trim(kept)
     trimmed = variants[f"{len(chosen):,} tokens"]
+    copy_modules(arguments.model_name_or_path, "model_name_or_path", arguments.output_dir)
     save_pretrained(*trimmed, arguments.output_dir)
-    copy_modules(arguments.model_name_or_path, arguments.output_dir)
     figures = measure(variants, held_out, min(data_args.max_length, position_count(model)))
     write_json(Path(arguments.output_dir, RESULTS), figures)
     print(table(figures))
@@ -94,17 +93,6 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
         draw(figures, Path(arguments.output_dir, PICTURE))
     print(f"saved to {arguments.output_dir}")
     return figures
-
-
-def check_language(counts: "np.ndarray", tokenizer: "PreTrainedTokenizerBase", max_unknown: float) -> None:
-    """Raise UserError for a corpus that the model cannot read."""
-    if tokenizer.unk_token_id is not None:
-        unknown = counts[tokenizer.unk_token_id] / max(counts.sum(), 1)
-        if unknown > max_unknown:
-            raise UserError(
-                f"`train_file`: {unknown:.0%} of its tokens are unknown to this model: give text in a language that "
-                "the model has learnt, or raise `max_unknown`"
-            )
 
 
 def measure(

@@ -29,19 +29,17 @@ class FinetuningArguments:
     model_name_or_path: str = key(REQUIRED, "Checkpoint to fine-tune: a Hub id or a folder.", path="source")
     max_length: int = key(512, "Tokens of an input; fewer where the model has fewer positions.", least=16)
     early_stopping_patience: int = key(0, "Evaluations without a better score before a stop; 0: no stop.", least=0)
-    seeds: list[int] = key([], "Several runs, a folder each, and their mean; instead of `seed`.")
+    seeds: list[int] = key([], "Several runs, a folder each, and their mean; instead of `seed`.", least=0, below=SEEDS)
     learning_rates: list[float] = key(
-        [], "Rates to try; the validation part chooses. Instead of `learning_rate`.", least=0
+        [], "Rates to try; the validation part chooses. Instead of `learning_rate`.", above=0, below=math.inf
     )
     max_train_samples: int | None = key(None, "Examples to train on, always the same; for a first look.", least=2)
     random_weights: bool = key(False, "Start the model from random weights: the floor to compare with.")
 
     def __post_init__(self):
-        rates = self.learning_rates
-        if len(set(rates)) < len(rates) or not all(0 < rate < math.inf for rate in rates):
-            raise UserError(f"`learning_rates` must be different numbers above 0, got {rates}")
-        if len(set(self.seeds)) < len(self.seeds) or not all(0 <= seed < SEEDS for seed in self.seeds):
-            raise UserError(f"`seeds` must be different numbers from 0 to 2 ** 32 - 1, got {self.seeds}")
+        for name, values in {"learning_rates": self.learning_rates, "seeds": self.seeds}.items():
+            if len({*values}) < len(values):
+                raise UserError(f"`{name}` must be different numbers, got {values}")
 
 
 @dataclass
@@ -90,8 +88,8 @@ class TaskTeacherArguments:
     equal weights and temperature 2."""
 
     task_teacher: str | None = key(None, "Model fine-tuned on this task: a Hub id or a folder.", path="source")
-    weight_kl: float = key(1.0, "Weight of the KL to the task teacher beside the labels' 1.")
-    temperature: float = key(2.0, "Softens both predictions in that KL.")
+    weight_kl: float = key(1.0, "Weight of the KL to the task teacher beside the labels' 1.", above=0)
+    temperature: float = key(2.0, "Softens both predictions in that KL.", above=0)
     unlabelled_file: str | None = key(
         None, "Texts without labels, which the teacher labels: a file, folder, or glob.", path="corpus"
     )
@@ -100,9 +98,6 @@ class TaskTeacherArguments:
         if self.task_teacher is None and (self.weight_kl, self.temperature, self.unlabelled_file) != (1, 2, None):
             names = "`weight_kl`, `temperature`, and `unlabelled_file`"
             raise UserError(f"{names} have no effect without `task_teacher`: leave them out")
-        for name in ("weight_kl", "temperature"):
-            if not getattr(self, name) > 0:
-                raise UserError(f"`{name}` must be positive, got {getattr(self, name)}")
 
 
 ARGUMENTS = (FinetuningArguments, TaskTeacherArguments, CardArguments)

@@ -28,7 +28,7 @@ class ModelArguments:
         None, "Its feed-forward width; by default the teacher's, or 4 x width.", least=1
     )
     student_dropout: float | None = key(
-        None, "Dropout while it is distilled; by default that of its config, 0.1 for a new student."
+        None, "Dropout while it is distilled; by default that of its config, 0.1 for a new student.", least=0, below=1
     )
     student_initialisation: Literal["average", "select", "embeddings", "random", "same_shape"] = key(
         "average",
@@ -43,8 +43,6 @@ class ModelArguments:
 
     def __post_init__(self):
         check_values(self)
-        if self.student_dropout is not None and not 0 <= self.student_dropout < 1:
-            raise UserError(f"`student_dropout` must be in [0, 1), got {self.student_dropout:g}")
         if self.student_initialisation == "same_shape":
             if self.student_vocabulary is None:
                 raise UserError("`student_initialisation: same_shape` is a model: name it as `student_vocabulary`")
@@ -91,14 +89,15 @@ class MaskingArguments:
 
     masking_unit: Literal["token", "word"] = key("token", "What is masked: single tokens, or whole words.")
     masking_probability: float = key(
-        0.15, "Share of words or tokens to predict; 80 % are masked, 10 % replaced at random, 10 % left."
+        0.15,
+        "Share of words or tokens to predict; 80 % are masked, 10 % replaced at random, 10 % left.",
+        above=0,
+        below=1,
     )
     rarity_smoothing: float = key(0.0, "Exponent a: draw a token with weight count ** -a (XLM: 0.7).", least=0)
 
     def __post_init__(self):
         check_values(self)
-        if not 0 < self.masking_probability < 1:
-            raise UserError(f"`masking_probability` must lie between 0 and 1, got {self.masking_probability:g}")
 
 
 # A key `weight_<name>` for each term.
@@ -117,7 +116,7 @@ class ObjectiveArguments(Weights):
         "`same`: one vocabulary; `match`: two, compared at tokens that both have; `reduce`: two, compared in the "
         "teacher's vocabulary.",
     )
-    temperature: float = key(2.0, "Divides both models' logits before the softmax of the KL.")
+    temperature: float = key(2.0, "Divides both models' logits before the softmax of the KL.", above=0)
     vocabulary_map: Literal["ordered", "pieces", "pieces_logsumexp", "shared"] | None = key(
         None,
         "How `reduce` scores a teacher token: by its pieces in order (the default), by pooled pieces, or only where "
@@ -129,7 +128,9 @@ class ObjectiveArguments(Weights):
     kl_positions: Literal["masked", "all"] | None = key(
         None, "Tokens that the KL compares; by default `masked` for one vocabulary, else `all`."
     )
-    kl_position_fraction: float = key(1.0, "Random share of these tokens that the KL uses: cheaper, and unbiased.")
+    kl_position_fraction: float = key(
+        1.0, "Random share of these tokens that the KL uses: cheaper, and unbiased.", above=0, most=1
+    )
     cosine_layers: Literal["groups", "last"] = key(
         "groups", "Layers of the cosine: each student layer with its group's mean, or the last of both models."
     )
@@ -147,10 +148,6 @@ class ObjectiveArguments(Weights):
         check_values(self)
         if not self.terms:
             raise UserError("every weight is 0: give at least one of " + ", ".join(f"`weight_{t}`" for t in TERMS))
-        if self.temperature <= 0:
-            raise UserError(f"`temperature` must be positive, got {self.temperature:g}")
-        if not 0 < self.kl_position_fraction <= 1:
-            raise UserError(f"`kl_position_fraction` must be in (0, 1], got {self.kl_position_fraction:g}")
         if self.alignment != "reduce" and (self.vocabulary_map or self.reduce_pooling):
             raise UserError("`vocabulary_map` and `reduce_pooling` need `alignment: reduce`: set it, or omit them")
         if self.reduce_pooling and self.vocabulary_map in (None, "ordered"):
@@ -160,7 +157,8 @@ class ObjectiveArguments(Weights):
                 "`teacher_input: clean` with `kl_positions: masked` harms the student, which learns the answers: set "
                 "`teacher_input: masked` or `kl_positions: all`"
             )
-        if self.mlm_inputs == "both" and (self.alignment, self.terms, self.teacher_input) != BOTH_INPUTS:
+        made_of = self.alignment, self.terms, self.teacher_input
+        if self.mlm_inputs == "both" and made_of != ("reduce", ("mlm",), "masked"):
             raise UserError(
                 "`mlm_inputs: both` works without a teacher only: set `alignment: reduce`, `teacher_input: masked`, "
                 "and every weight but `weight_mlm` to 0, or leave it out"
@@ -202,9 +200,6 @@ class ObjectiveArguments(Weights):
     def uses_groups(self) -> bool:
         """Whether a term compares a student layer with its group of teacher layers."""
         return self.needs("maps") or "groups" in self.hidden_views
-
-
-BOTH_INPUTS = ("reduce", ("mlm",), "masked")
 
 
 @dataclass

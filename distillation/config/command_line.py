@@ -5,6 +5,7 @@ import dataclasses
 import difflib
 import glob
 import json
+import operator
 import os
 import re
 import sys
@@ -19,15 +20,21 @@ from distillation.config.errors import UserError, one_line
 REQUIRED = dataclasses.MISSING
 CONFIG = "config"
 DEMO = "demo"  # the value that stands for the embedded demo
+BOUNDS = {
+    "least": (operator.ge, "at least"),
+    "above": (operator.gt, "above"),
+    "most": (operator.le, "at most"),
+    "below": (operator.lt, "below"),
+}
 
 
 def key(
     default: Any,
     help: str,
     *,
-    least: float | None = None,
     path: Literal["corpus", "source"] | None = None,
     positional: bool = False,
+    **bounds: float,
 ) -> Any:
     """Declare a key of a recipe and of the command line as a field of a dataclass.
 
@@ -35,28 +42,30 @@ def key(
     these for several values, and each of them `| None`.
 
     default: `REQUIRED` for a key without one; a list is copied.
-    least: the smallest number that is allowed.
     path: the value names a `corpus` (a file, folder, or glob) or a `source` (a folder or Hub id), which must exist.
     positional: the values stand without the key's name, as in `report.py RUNS...`.
+    bounds: of the numbers that are allowed, as in `least=0, below=1`; names of `BOUNDS`.
     """
-    metadata = {"help": help, "least": least, "path": path, "positional": positional}
+    metadata = {"help": help, "path": path, "positional": positional, "bounds": bounds}
     if isinstance(default, list):
         return dataclasses.field(default_factory=default.copy, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def check_values(arguments: Any) -> None:
-    """Raise UserError for a value that its `Literal` lacks, and for a number that is too small or too large.
+    """Raise UserError for a value that its `Literal` lacks, and for a number out of its bounds.
 
     The parser calls it for every dataclass. A dataclass that Python code also makes calls it in `__post_init__`.
     """
     hints = get_type_hints(type(arguments))
     for field, value in _values(arguments):
-        (inner, _), least = _parts(hints[field.name]), field.metadata.get("least")
+        inner, _ = _parts(hints[field.name])
         if get_origin(inner) is Literal and value not in get_args(inner):
             raise UserError(f"`{field.name}` is {value!r}; choose one of {', '.join(map(str, get_args(inner)))}")
-        if least is not None and not value >= least:
-            raise UserError(f"`{field.name}` must be at least {least}, got {value}")
+        for name, bound in field.metadata.get("bounds", {}).items():
+            holds, words = BOUNDS[name]
+            if not holds(value, bound):
+                raise UserError(f"`{field.name}` must be {words} {bound}, got {value}")
         if isinstance(value, int) and value >= 2**63:  # no library takes it
             raise UserError(f"`{field.name}` must be less than 2 ** 63, got {value}")
 

@@ -29,7 +29,7 @@ class TeacherArguments:
     hidden_size: int | None = key(None, "Width. [256]", least=1)
     attention_heads: int | None = key(None, "Attention heads; they divide the width. [4]", least=1)
     intermediate_size: int | None = key(None, "Width inside the feed-forward layers; by default 4 x width.")
-    dropout: float | None = key(None, "Dropout of hidden states and attention maps. [0.0]")
+    dropout: float | None = key(None, "Dropout of hidden states and attention maps. [0.0]", least=0, below=1)
 
     def __post_init__(self):
         check_values(self)
@@ -43,7 +43,5 @@ class TeacherArguments:
             return
         for name in FROM_SCRATCH.keys() - {*given}:
             setattr(self, name, FROM_SCRATCH[name])
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"`dropout` must be in [0, 1), got {self.dropout:g}")
         if self.hidden_size % self.attention_heads:
             raise UserError(f"`attention_heads` {self.attention_heads} do not divide `hidden_size` {self.hidden_size}")

@@ -244,16 +244,21 @@ def lengths(examples: Any) -> np.ndarray:
     return examples.with_format("numpy")["length"][:]
 
 
+def check_unknown(share: float, tokenizer: PreTrainedTokenizerBase, max_unknown: float) -> None:
+    """Raise UserError for a tokenizer to which too large a share of a corpus's tokens is unknown."""
+    if share > max_unknown:
+        raise UserError(
+            f"{share:.1%} of the corpus are unknown tokens to {tokenizer.name_or_path!r}: use a tokenizer of "
+            f"the corpus's language and alphabet, or raise `max_unknown` ({max_unknown:g})"
+        )
+
+
 def check_examples(examples: Dataset, encoder: Encoder, max_unknown: float) -> None:
     """Raise UserError for a tokenizer that does not know the corpus, and for two that share no token in it."""
     sample = evenly_spaced(examples, SAMPLE).with_format("numpy")
     for column, tokenizer in zip(("input_ids", "teacher_input_ids"), encoder.tokenizers, strict=False):
         ids = np.concatenate(sample[column][:])
-        unknown = (ids == tokenizer.unk_token_id).mean()  # byte-level tokenizers have none: nothing equals None
-        if unknown > max_unknown:
-            raise UserError(
-                f"{unknown:.1%} of the corpus are unknown tokens to {tokenizer.name_or_path!r}: use a tokenizer of "
-                f"the corpus's language and alphabet, or raise `max_unknown` ({max_unknown:g})"
-            )
+        # Byte-level tokenizers have none: nothing equals None.
+        check_unknown((ids == tokenizer.unk_token_id).mean(), tokenizer, max_unknown)
     if encoder.alignment != "same":
         token_alignment.check_compared(examples)

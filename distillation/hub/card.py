@@ -42,12 +42,15 @@ def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any],
     scores, speed = measured.get("scores", []), measured.get("speed", [])
     learned_from = [value for key, value in recipe.items() if key.startswith("weight_") and key != "weight_mlm"]
     distilled = bool(recipe.get("teacher_name_or_path")) and any(learned_from)
+    source = results["base_model"] or Path(results.get("model") or base_model_of(recipe) or "").name
+    if recipe.get("student_initialisation") == "same_shape" and not distilled:
+        source = Path(recipe["student_vocabulary"]).name  # it learned nothing from a teacher
     values = {
         "name": name,
         "title": title,
         "results": results,
         "task": task_name(results) if "task" in results else None,
-        "source": results["base_model"] or Path(results.get("model") or base_model_of(recipe) or "").name,
+        "source": source,
         "is_random": recipe.get("random_weights") or recipe.get("student_initialisation") == "random",
         "is_distilled": distilled,
         "held_out": held_out and held_out_table(held_out),

@@ -108,7 +108,8 @@ def translate(rows: Tensor, vocabulary) -> tuple[Tensor, Tensor]:
     counts = pieces @ rows.new_ones(len(rows), 1)
     translated = pieces @ rows / counts.clamp(min=1)
     known = counts[:, 0] > 0
-    special = torch.tensor(list(dict(vocabulary.special_ids).items()), dtype=torch.long).reshape(-1, 2)
+    firsts = dict(reversed(vocabulary.special_ids))  # a token may have several partners: by role, then by name
+    special = torch.tensor(list(firsts.items()), dtype=torch.long).reshape(-1, 2)
     student_ids = torch.cat([vocabulary.shared_student_ids, special[:, 0]])
     teacher_ids = torch.cat([vocabulary.shared_teacher_ids, special[:, 1]])
     # A byte-level teacher has some tokens twice, with and without a space before them: take the mean of both.

@@ -220,20 +220,23 @@ def load_tokenizer_of(
     return tokenizer
 
 
-def check_rows(tokenizer: Tokenizer, model: PreTrainedModel, name_or_path: str, key: str) -> None:
-    """Raise UserError for a tokenizer with a token that its model has no embedding for; `key` named both."""
-    embeddings = model.get_input_embeddings()
+def check_rows(tokenizer: Tokenizer, model: PreTrainedModel, name_or_path: str, key: str, max_length: int = 0) -> None:
+    """Raise UserError for a tokenizer with a token that its model has no embedding for, and for a model that has fewer
+    than `max_length` positions; `key` named both."""
+    embeddings, named = model.get_input_embeddings(), f"`{key}` {name_or_path!r}"
     if not hasattr(embeddings, "weight"):  # Perceiver
         raise UserError(
-            f"`{key}` {name_or_path!r} is a {type(model).__name__}, which has no embeddings of words: give a model of "
-            "another architecture, such as a BERT"
+            f"{named} is a {type(model).__name__}, which has no embeddings of words: give a model of another "
+            "architecture, such as a BERT"
         )
     tokens, rows = vocabulary_size(tokenizer), len(embeddings.weight)
     if tokens > rows:
         raise UserError(
-            f"the tokenizer of `{key}` {name_or_path!r} has {tokens} tokens, its model only {rows}: give the "
-            "tokenizer that it was trained with"
+            f"the tokenizer of {named} has {tokens} tokens, its model only {rows}: give the tokenizer that it was "
+            "trained with"
         )
+    if max_length and max_length > (positions := position_count(model)):
+        raise UserError(f"`max_length` {max_length} exceeds the {positions} positions of {named}; lower it")
 
 
 def fit_tokenizer(tokenizer: Tokenizer, model: PreTrainedModel) -> None:

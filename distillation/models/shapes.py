@@ -98,10 +98,7 @@ def _check_reads(
 ) -> None:
     """Raise UserError for a model that cannot read its tokenizer's output, `max_length` tokens at once, or lacks
     outputs that the objective needs. `key` named both."""
-    loading.check_rows(tokenizer, model, name, key)
-    positions = loading.position_count(model)
-    if max_length > positions:
-        raise UserError(f"`max_length` {max_length} exceeds the {positions} positions of `{key}`; lower it")
+    loading.check_rows(tokenizer, model, name, key, max_length)
     sample = dict(tokenizer(SAMPLE[0], return_tensors="pt", truncation=True, max_length=max_length))
     with loading.explain_load_errors(key, name, "cannot be run"):
         Runner(model).check(sample, objective.needs("maps"), objective.needs("states"))
@@ -183,16 +180,18 @@ def _check_student(
 ) -> None:
     """Raise UserError for a student that cannot be compared with this teacher, or cannot start from its layers."""
     heads, layers = student.num_attention_heads, student.num_hidden_layers
+    same_shape = arguments.student_initialisation == "same_shape"
     if objective.needs("maps") and heads != teacher.num_attention_heads:
+        whose = "the model in `student_vocabulary` has" if same_shape else "`student_attention_heads` asks for"
         raise UserError(
-            f"`weight_attention` compares maps head by head, but `student_attention_heads` is {heads} and "
-            f"the teacher has {teacher.num_attention_heads}: make them equal, or set `weight_attention: 0`"
+            f"`weight_attention` compares maps head by head, but {whose} {heads} heads and the teacher has "
+            f"{teacher.num_attention_heads}: make them equal, or set `weight_attention: 0`"
         )
     if objective.uses_groups or arguments.student_initialisation in ("average", "select"):
         try:
             layer_groups(teacher.num_hidden_layers, layers)
         except ValueError as error:
-            key = "student_vocabulary" if arguments.student_initialisation == "same_shape" else "student_layers"
+            key = "student_vocabulary" if same_shape else "student_layers"
             raise UserError(
                 f"`{key}`: {error}; choose a divisor, or terms and `student_initialisation` without groups "
                 "(`cosine_layers: last`, `hidden_layers: average`, `weight_attention: 0`, `embeddings`)"

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.utils import cached_file
 
 from distillation.config.errors import UserError
-from distillation.models.loading import check_rows, load_as_saved, load_config, load_tokenizer
+from distillation.models.loading import check_rows, explain_load_errors, load_as_saved, load_config, load_tokenizer
 from distillation.runs.files import read_json
 
 MODULES = "modules.json"  # of sentence-transformers: the encoder, how its states become a vector, and what follows
@@ -68,18 +68,19 @@ def find_modules(name_or_path: str) -> str | None:
     return cached_file(name_or_path, MODULES, **options)
 
 
-def copy_modules(name_or_path: str, folder: str | Path) -> None:
+def copy_modules(name_or_path: str, key: str, folder: str | Path) -> None:
     """Copy the other modules of a sentence encoder, such as its pooling, which have no vocabulary. Of other
-    checkpoints nothing is copied."""
+    checkpoints nothing is copied. Raises UserError for a list of modules that names no folders."""
     listed = find_modules(name_or_path)
     if listed is None:
         return
-    paths = {Path(module["path"]).name for module in read_json(Path(listed))} - {"", ".."}  # the encoder's is empty
+    with explain_load_errors(key, name_or_path, f"has a {MODULES} that lists no folders"):
+        paths = {Path(module["path"]).name for module in read_json(listed)} - {"", ".."}  # the encoder's is empty
     wanted = [MODULES, "*sentence*.json", *(f"{path}/*" for path in paths)]
     source = Path(name_or_path)
     if not source.exists():
         source = Path(snapshot_download(name_or_path, allow_patterns=wanted))
     for file in (file for pattern in wanted for file in source.glob(pattern) if file.is_file()):
         copy = Path(folder, file.relative_to(source))
-        copy.parent.mkdir(exist_ok=True)
+        copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, copy)

@@ -9,12 +9,9 @@ from typing import Any
 
 import sentencepiece
 
+from distillation.vocabularies.words import ranked
+
 MAX_WORDS = 2_000_000  # distinct words that pieces are learnt from
-
-
-def ranked(counts: Counter[str]) -> list[tuple[str, int]]:
-    """The most frequent first. Equal corpora have equal orders."""
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
 def learn_pieces(

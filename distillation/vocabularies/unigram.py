@@ -10,9 +10,9 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from distillation.config.errors import UserError
-from distillation.vocabularies.pieces import learn_pieces, ranked
+from distillation.vocabularies.pieces import learn_pieces
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS
-from distillation.vocabularies.words import alphabet, count_words
+from distillation.vocabularies.words import alphabet, count_words, ranked
 
 BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
 SEED_WORDS = 100_000  # the most frequent words, whose parts may become pieces

@@ -36,16 +36,20 @@ def count_words(
     return Counter(word for text in texts for word, _ in split(normalize(text)))
 
 
+def ranked(counts: Counter[str]) -> list[tuple[str, int]]:
+    """The most frequent first. Equal corpora have equal orders."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
 def alphabet(words: Counter[str]) -> list[str]:
     """The most frequent characters that together cover `CHARACTER_COVERAGE` of the text, in code point order."""
     counts: Counter[str] = Counter()
     for word, count in words.items():
         for character in word:
             counts[character] += count
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    covered = accumulate((count for _, count in ranked), initial=0)  # by those before each character
-    wanted = CHARACTER_COVERAGE * counts.total()
-    return sorted(character for (character, _), before in zip(ranked, covered, strict=False) if before < wanted)
+    order, wanted = ranked(counts), CHARACTER_COVERAGE * counts.total()
+    covered = accumulate((count for _, count in order), initial=0)  # by those before each character
+    return sorted(character for (character, _), before in zip(order, covered, strict=False) if before < wanted)
 
 
 def measure(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> dict[str, float]:

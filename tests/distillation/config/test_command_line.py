@@ -22,6 +22,7 @@ class Kinds:
     kept: bool = key(True, "Whether not.")
     maybe: bool | None = key(None, "Whether, perhaps.")
     limit: int | None = key(None, "At most.", least=-1)
+    share: float | None = key(None, "Of all.", above=0, below=1)
     classes: Literal[2, 3] = key(2, "How many.")
 
 
@@ -62,6 +63,8 @@ def test_values_of_every_kind(argv, yaml, expected, tmp_path):
         ("--lim 3", "unknown key `lim`; did you mean `limit`?"),  # short for one key today, for two tomorrow
         ("--limit 2.5", "`limit`: invalid int value: '2.5'"),
         ("--limit -2", "`limit` must be at least -1, got -2"),
+        ("--share 1", "`share` must be below 1, got 1.0"),
+        ("--share nan", "`share` must be above 0, got nan"),
         ("--flag perhaps", "`flag`: 'perhaps' is neither true nor false"),
         ("--classes 4", "`classes`: invalid choice: 4 (choose from 2, 3)"),
     ],

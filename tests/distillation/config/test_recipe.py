@@ -26,7 +26,7 @@ def test_command_line_over_recipe_over_default(tmp_path):
     ("text", "message"),
     [
         (b"kl_positions: some", "`kl_positions`: invalid choice: 'some'"),
-        (b"masking_probability: 1", "`masking_probability` must lie between 0 and 1"),
+        (b"masking_probability: 1", "`masking_probability` must be below 1, got 1"),
         (b"mlm_inputs: both", "`mlm_inputs: both` works without a teacher only"),
         (b"- a\n- b\n", "must be a mapping of keys to values, got list"),
         (b"a: [1\nb: 2", "is not valid YAML"),

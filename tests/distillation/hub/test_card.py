@@ -95,6 +95,8 @@ def test_a_run_that_learned_from_no_teacher_is_no_distillation(results):
     card = ModelCard(model_card("me/tiny", results | {"recipe": recipe}, CONFIG, {}))
     assert "distilled" not in card.text.split("##")[0] and "knowledge-distillation" not in card.data.tags
     assert "by masked language modelling alone; it started from weights of `teacher`" in card.text
+    trimmed = recipe | {"student_initialisation": "same_shape", "student_vocabulary": "outputs/trimmed"}
+    assert "weights of `trimmed`" in model_card("me/tiny", results | {"recipe": trimmed}, CONFIG, {})
     scratch = {name: value for name, value in results.items() if not name.startswith(("student", "teacher_p"))}
     scratch = ModelCard(model_card("me/teacher", scratch | {"recipe": {}, "language": ["ru", "uk"]}, CONFIG, {}))
     assert "trained from scratch" in scratch.text and scratch.data.language == ["ru", "uk"]

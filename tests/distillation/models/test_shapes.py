@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForMaskedLM, BertForMaskedLM
 
-from distillation.config.arguments import ModelArguments, ObjectiveArguments
+from distillation.config.arguments import OF_NEW_STUDENTS, ModelArguments, ObjectiveArguments
 from distillation.config.errors import UserError
 from distillation.models import loading
 from distillation.models.shapes import build_student, load_student, load_student_tokenizer, load_teacher
@@ -86,13 +86,17 @@ def test_a_student_of_the_same_shape_has_a_row_for_each_token(teacher, teacher_f
         torch.testing.assert_close(student(**inputs).logits, teacher[0](**inputs).logits)
 
 
-def test_a_student_of_the_same_shape_that_cannot_be_compared(teacher, tmp_path):
-    """`student_layers` would be no remedy: it has to be left out."""
-    config = type(teacher[0].config)(**teacher[0].config.to_dict() | {"num_hidden_layers": 3})
+@pytest.mark.parametrize(
+    ("shape", "message"), [({"num_hidden_layers": 3}, "4 teacher layers"), ({"num_attention_heads": 8}, "has 8 heads")]
+)
+def test_a_student_of_the_same_shape_that_cannot_be_compared(teacher, tmp_path, shape, message):
+    """`student_layers` and `student_attention_heads` would be no remedy: they have to be left out."""
+    config = type(teacher[0].config)(**teacher[0].config.to_dict() | shape)
     loading.save_pretrained(BertForMaskedLM(config), teacher[1], tmp_path)
     arguments = ModelArguments(student_initialisation="same_shape", student_vocabulary=str(tmp_path))
-    with pytest.raises(UserError, match="`student_vocabulary`: 4 teacher layers do not divide into 3"):
-        load_student(arguments, NO_MAPS, *teacher, 32)
+    with pytest.raises(UserError, match=f"`student_vocabulary`.*{message}") as caught:
+        load_student(arguments, FOUR_TERMS, *teacher, 32)
+    assert not any(f"`{name}`" in str(caught.value) for name in OF_NEW_STUDENTS)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +131,7 @@ def test_a_narrower_student_starts_from_the_teacher(teacher):
     ("keys", "message"),
     [
         (dict(student_layers=3), "`student_layers`: 4 teacher layers do not divide into 3"),
-        (dict(student_attention_heads=2), "`student_attention_heads` is 2 and the teacher has 4"),
+        (dict(student_attention_heads=2), "`student_attention_heads` asks for 2 heads and the teacher has 4"),
         (dict(student_hidden_size=30), r"`student_attention_heads` \(4\) must divide `student_hidden_size` \(30\)"),
     ],
 )

@@ -64,17 +64,20 @@ def test_the_pooling_of_a_sentence_encoder_goes_along(tmp_path):
     for folder in (source / "1_Pooling", output, tmp_path / "2_Other"):
         folder.mkdir(parents=True)
         (folder / "config.json").write_text(folder.name)
-    copy_modules(str(source), output)
+    copy_modules(str(source), "key", output)
     assert [path.name for path in output.iterdir()] == ["config.json"]
     (source / "1_Pooling" / "folder").mkdir()
     (tmp_path / "other.json").touch()
     modules = [{"path": ""}, {"path": "1_Pooling"}, {"path": "../2_Other"}, {"path": ".."}]
     (source / "modules.json").write_text(json.dumps(modules))
     (source / "sentence_bert_config.json").write_text("{}")
-    copy_modules(str(source), output)
+    copy_modules(str(source), "key", output)
     written = {str(path.relative_to(output)) for path in output.rglob("*.json")}
     assert written == {"config.json", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json"}
     assert (output / "config.json").read_text() == "output"
+    (source / "modules.json").write_text('[{"name": "0"}]')
+    with pytest.raises(UserError, match="`key` .*modules.json"):
+        copy_modules(str(source), "key", output)
 
 
 def test_a_config_without_a_class_is_refused(tmp_path):
