@@ -117,7 +117,9 @@ def cells(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
                 of_model.append([json.loads(line) for line in path.read_text("utf-8").splitlines()])
     references = [[one["reference"] for one in of_run] for of_run in (*answers[0], *answers[1])]
     if any(other != references[0] for other in references):
-        raise UserError(f"{first[0].folder} and {second[0].folder} were scored on different test parts")
+        raise UserError(
+            f"{first[0].folder} and {second[0].folder} were scored on different test parts: score both on one"
+        )
     sums = [[statistics_of(metric, of_run)[0] for of_run in of_model] for of_model in answers]
     _, score = statistics_of(metric, answers[0][0])
     found = {name: 100 * value for name, value in difference(*sums, score).items()}

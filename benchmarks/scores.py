@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
-from distillation.runs.files import RESULTS, explain_bad_results, find_runs, markdown_table
+from distillation.runs.files import RESULTS, explain_bad_results, find_runs, how_trained, markdown_table
 
 
 @dataclass
@@ -45,7 +45,8 @@ def main(argv: list[str] | None = None) -> None:
     (arguments,) = parse_recipe(ScoresArguments, argv=argv)
     found = scores(find_runs(arguments.runs))
     if not found:
-        raise UserError(f"no results of a fine-tuning run ({RESULTS}) in {', '.join(map(str, arguments.runs))}")
+        places = ", ".join(map(str, arguments.runs))
+        raise UserError(f"no {RESULTS} of a fine-tuning run in {places}: name folders of fine-tuned models")
     print(table(found))
 
 
@@ -62,9 +63,7 @@ def scores(runs: Mapping[Path, Mapping[str, Any]]) -> list[Score]:
         with explain_bad_results(folder / RESULTS):
             began = tuned.get(Path(run["model"]).resolve(), run)  # LiDiRus is answered by the model of TERRa
             source, metric, scale = began["model"], run["metric"], 1 if run.get("per_cent") else 100
-            name = Path(source).name if last_names[Path(source).name] == 1 else source
-            name += ", random weights" * bool(run["recipe"].get("random_weights"))
-            name += ", with a task teacher" * ("task_teacher" in run)
+            name = (Path(source).name if last_names[Path(source).name] == 1 else source) + how_trained(run)
             value, deviation = scale * float(run[f"test_{metric}"]), run.get(f"test_{metric}_std")
             deviation = None if deviation is None else scale * float(deviation)
             score = Score(name, f"{run['task']}, {metric}", value, deviation, int(run["parameters"]), source)

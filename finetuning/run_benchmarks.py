@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 from distillation.config import training
 from distillation.config.command_line import CONFIG, REQUIRED, KeyParser, key, words_of
 from distillation.config.errors import Stopped, UserError, cli_entry, one_line
-from distillation.runs.files import markdown_table, mean_text, write_json
+from distillation.runs.files import RANDOM, TAUGHT, markdown_table, mean_text, write_json
 from finetuning.arguments import ARGUMENTS, Settings, TaskTeacherArguments, parse
 from finetuning.sets import REGISTRY, make_task, set_of
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 TABLE = "benchmarks.json"
 # Kinds of rows, as they end the name of a folder, and of a row.
-KINDS = {"": "", "random": ", random weights", "taught": ", with a task teacher"}
+KINDS = {"": "", "random": RANDOM, "taught": TAUGHT}
 
 logger = logging.getLogger("finetuning.run_benchmarks")
 

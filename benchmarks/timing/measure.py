@@ -53,7 +53,7 @@ def check_device(device: str) -> None:
     import torch
 
     if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("`device` is cuda, and torch finds no GPU")
+        raise UserError("`device` is cuda, and torch finds no GPU: leave it out, or mend the driver")
 
 
 def side_by_side(

@@ -69,8 +69,7 @@ def _scores(
             name = THIS if base.get("weights") == weights else name_of(base["model"])
             if name == THIS and base.get("weights") not in (None, weights):
                 raise UserError(f"`results`: {folder} began with other weights than {own} has now: fine-tune again")
-            name += ", random weights" * bool(run["recipe"].get("random_weights"))
-            name += ", with a task teacher" * ("task_teacher" in run)
+            name += files.how_trained(run)
             test = {key.removeprefix("test_"): float(value) for key, value in run.items() if key.startswith("test_")}
             score = {"model": name, "task": run["task"], "metric": run["metric"]}
             score |= {"seeds": run.get("seeds") or [run["seed"]], "test": {run["metric"]: test[run["metric"]], **test}}

@@ -37,17 +37,17 @@ def keep_rows(model: PreTrainedModel, kept: Sequence[int]) -> PreTrainedModel:
     A weight has a row for each token if its shape changes with the config's `vocab_size`. All other weights stay as
     they are. Raises UserError for a model whose shapes do not follow its `vocab_size`.
     """
-    rows = model.config.vocab_size
+    rows, refused = model.config.vocab_size, f"a {type(model).__name__} cannot be trimmed, because"
     smaller = type(model)._from_config(_config_of(model.config, kept), dtype=model.dtype)
     weights, numbers = model.state_dict(), torch.tensor(kept)
     for name, new in smaller.state_dict().items():
         old = weights[name]
         if new.shape != old.shape:
             if (len(old), len(new), old.shape[1:]) != (rows, len(kept), new.shape[1:]):
-                raise UserError(f"a {type(model).__name__} cannot be trimmed: {name} does not have a row a token")
+                raise UserError(f"{refused} {name} does not have a row for each token: give a model of another kind")
             weights[name] = old[numbers]
     if len(smaller.get_input_embeddings().weight) != len(kept):
-        raise UserError(f"a {type(model).__name__} cannot be trimmed: its embeddings do not follow `vocab_size`")
+        raise UserError(f"{refused} its embeddings do not follow `vocab_size`: give a model of another kind")
     smaller.load_state_dict(weights)
     return smaller.eval()
 

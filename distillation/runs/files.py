@@ -26,6 +26,7 @@ EXPORTED = Path("onnx", "export.json")  # what is known of its exported form
 # Figures of held-out text: their names in `all_results.json`, after `student_heldout_` or the like; and for people.
 METRICS = ("loss", "loss_per_character", "masked_token_accuracy", "masked_word_accuracy")
 HEADINGS = ("loss", "loss per character", "token accuracy", "word accuracy")
+RANDOM, TAUGHT = ", random weights", ", with a task teacher"  # behind the name of a fine-tuned model
 # Fields of `TrainingArguments` that decide the weights. A resumed run cannot change those of `DECIDING`. It can change
 # batch sizes and precision, to fit another machine, and the number of steps.
 DECIDING = ("learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "optim", "adam_beta1")
@@ -138,6 +139,11 @@ def markdown_table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
     cells = [[" ".join(str(cell).replace("|", "\\|").splitlines()) for cell in row] for row in (header, *rows)]
     first, *lines = [f"| {' | '.join(row)} |" for row in cells]
     return "\n".join([first, "|---" * len(header) + "|", *lines])
+
+
+def how_trained(run: Mapping[str, Any]) -> str:
+    """What a table adds to the name of a fine-tuned model. run: its results."""
+    return RANDOM * bool(run["recipe"].get("random_weights")) + TAUGHT * ("task_teacher" in run)
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:

@@ -98,7 +98,7 @@ def _load_hub(arguments: DataArguments, name: str, streaming: bool = False) -> D
         return load_dataset(name, arguments.dataset_config_name, split="train", streaming=streaming)
     except Exception as error:  # the hub client raises many types; all mean that this id gave no data
         _check_cache(error)
-        raise UserError(f"dataset_name {name!r} cannot be loaded: {one_line(error)}") from None
+        raise UserError(f"`dataset_name` {name!r} cannot be loaded: {one_line(error)}") from None
 
 
 def _cached(names: list[str], column: str, fingerprint: str) -> Dataset:

@@ -23,6 +23,7 @@ class OwnFiles(NamedTuple):
 
 
 Source = str | OwnFiles  # a folder, a Hub id, or the demo; or files of one's own
+OWN_PARTS = {part: part for part in OwnFiles._fields}  # on the Hub they have the same names
 
 
 def local_folder(data_dir: str, benchmark: str, hub: str | None, *names: str) -> Path | None:

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from distillation.config.command_line import key
 from distillation.config.errors import UserError
 from finetuning.formats import table
-from finetuning.formats.locate import Source, from_hub
+from finetuning.formats.locate import OWN_PARTS, Source, from_hub
 from finetuning.formats.values import without_halves
 
 if TYPE_CHECKING:
     from finetuning.tasks.classification import TextClassification
 
-PARTS = ("train", "validation", "test")
 METRICS = ("accuracy", "f1_weighted", "f1_macro", "matthews_correlation")
 SET_METRICS = ("accuracy", "f1_weighted", "f1_macro", "f1_micro")  # of several labels a text
 FEW = 10  # examples of a label of which little can be learned, or measured
@@ -86,9 +85,9 @@ def read(source: Source, options: Options) -> dict[str, list[dict]]:
     train lacks, by their rows.
     """
     if isinstance(source, str):
-        raws = from_hub(source, {part: part for part in PARTS}, optional=PARTS[1:])
+        raws = from_hub(source, OWN_PARTS, optional=("validation", "test"))
     else:
-        paths = {part: Path(path) for part, path in zip(PARTS, source, strict=True) if path}
+        paths = {part: Path(path) for part, path in source._asdict().items() if path}
         raws = {part: (str(path), table.rows(path, tuple(options.columns.values()))) for part, path in paths.items()}
     known, found = set(options.labels), {}
     for part, (name, cells) in raws.items():

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 from distillation.config.command_line import key
 from distillation.config.errors import UserError
 from finetuning.formats import brat, conll, spans, table
-from finetuning.formats.locate import Source, from_hub
+from finetuning.formats.locate import OWN_PARTS, Source, from_hub
 from finetuning.tasks.bio_spans import bio_tags
 
 if TYPE_CHECKING:
     from finetuning.tasks.tagging import Tagging
-
-PARTS = ("train", "validation", "test")
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +52,11 @@ def read(source: Source, options: Options) -> dict[str, list[dict]]:
     and for types that train lacks, by the rows.
     """
     if not isinstance(source, str):
-        found = {part: _file(part, Path(path), options) for part, path in zip(PARTS, source, strict=True) if path}
+        found = {part: _file(part, Path(path), options) for part, path in source._asdict().items() if path}
     elif Path(source).is_dir():
         found = brat.read(Path(source), None)
     else:
-        raws = from_hub(source, {part: part for part in PARTS}, optional=PARTS[1:])
+        raws = from_hub(source, OWN_PARTS, optional=("validation", "test"))
         found = {part: _rows(part, name, list(rows), options) for part, (name, rows) in raws.items()}
     counts = Counter(tag[2:] for row in found["train"] for tag in row["tags"] if tag.startswith("B-"))
     if not counts:
