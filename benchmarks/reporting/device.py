@@ -25,7 +25,7 @@ def table(rows: Sequence[Row]) -> str:
 
 def _cells(row: Row, lengths: Sequence[str]) -> list[str]:
     cells = [row["model"], f"{row['parameters']:,}", NAMES[row["way"]]]
-    cells.append(f"{row['package_bytes'] / MB:,.0f} + {row['model_bytes'] / MB:,.1f}")
+    cells.append(f"{number_text(row['package_bytes'] / MB)} + {row['model_bytes'] / MB:,.1f}")
     cells += [_text(row["first_answer"]), _text(row["peak"], 1 / MB)]
     cells += [f"{_text(row['p50'][length], 1000)} / {_text(row['p95'][length], 1000)}" for length in lengths]
     return [*cells, _text(row["rate"])]

@@ -1,5 +1,6 @@
 // Drives a browser for test_page.py. It reads {browser, folders, visits} as JSON, and writes what it saw.
 
+import { createServer } from "node:http";
 import { launch, MINUTE, request } from "../../../benchmarks/page/browser.mjs";
 
 const { browser: program, folders, visits } = await request();
@@ -47,7 +48,9 @@ async function answers() {
 /** Open a page, type, press buttons, and look at it in two widths. */
 async function visit({ url, typed = [], presses = [], before, offline = false, answers = true }) {
   const seen = { errors: [], answers: [], widths: [] };
-  const page = await open(url, seen.errors, before);
+  const server = offline ? await relay(url) : null;
+  const address = server ? `http://127.0.0.1:${server.address().port}/` : url;
+  const page = await open(address, seen.errors, before);
   const answered = (text) =>
     page.waitForFunction(
       (text) => {
@@ -61,12 +64,13 @@ async function visit({ url, typed = [], presses = [], before, offline = false, a
   else await page.locator("#notice").waitFor();
   if (offline) {
     await page.evaluate(() => navigator.serviceWorker.ready);
-    await page.context().setOffline(true);
-    await page.goto(url);
+    server.close();
+    server.closeAllConnections();
+    await page.goto(address);
     await answered(null);
   }
   for (const [text, wanted] of typed) {
-    await page.locator("#form textarea").last().fill(text);
+    await page.locator("#form textarea").last().evaluate(type, text);
     await answered(wanted);
     seen.answers.push(await page.evaluate(() => document.getElementById("answer").found));
   }
@@ -81,4 +85,20 @@ async function visit({ url, typed = [], presses = [], before, offline = false, a
   seen.text = await page.locator("body").innerText();
   await page.context().close();
   return seen;
+}
+
+/** A server that can be closed; the browser itself keeps nothing of it. */
+async function relay(url) {
+  const server = createServer(async (request, response) => {
+    const found = await fetch(new URL(request.url.slice(1), url));
+    response.writeHead(found.status, { "content-type": found.headers.get("content-type"), "cache-control": "no-store" });
+    response.end(Buffer.from(await found.arrayBuffer()));
+  });
+  await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
+  return server;
+}
+
+/** Type two texts, the second while the first is being answered: it is the one to answer. */
+function type(field, text) {
+  for (field.value of [`${text}.`, text]) field.dispatchEvent(new Event("input"));
 }
