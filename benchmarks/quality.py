@@ -25,12 +25,11 @@ sys.path.insert(0, str(ROOT))
 from tqdm.auto import tqdm
 
 from benchmarks.reporting.tables import Variant, figures_of, variant_table
-from distillation.config.arguments import ARGUMENTS
+from distillation.config.arguments import ARGUMENTS, recipe_keys
 from distillation.config.command_line import KeyParser, check_output, key, words_of
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 from distillation.config.terms import TERMS
-from distillation.config.training import field_names
 from distillation.runs.files import RECIPE, RESULTS, read_json, write_text
 
 NO_TEACHER = {f"weight_{term.name}": "0" for term in TERMS.values() if term.needs != "labels"}
@@ -64,9 +63,7 @@ def main(argv: list[str] | None = None) -> None:
 
     Raises UserError for a wrong recipe before the first run.
     """
-    recipe_keys = [name for one in ARGUMENTS for name in one.__dataclass_fields__]
-    parser = KeyParser(QualityArguments, further=[*recipe_keys, *field_names()])
-    (arguments,), given = parser.parse(sys.argv[1:] if argv is None else argv)
+    (arguments,), given = KeyParser(QualityArguments, further=recipe_keys()).parse(argv)
     recipe = words_of(given)
     runs = {
         (variant, seed): command(variant, seed, recipe, arguments.output_dir)

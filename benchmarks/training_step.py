@@ -27,11 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from benchmarks.timing import RECIPES, SHAPES
 from benchmarks.timing.measure import TimingArguments, advice, hardware, range_text, ratio_text, show, time_text
-from distillation.config.arguments import ARGUMENTS
+from distillation.config.arguments import ARGUMENTS, recipe_keys
 from distillation.config.command_line import KeyParser, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe, read_recipe
-from distillation.config.training import field_names
 from distillation.runs.files import markdown_table
 
 SIZES = {"max_length": "128", "per_device_train_batch_size": "8"}  # unless a recipe of your own has them
@@ -56,12 +55,10 @@ class StepArguments:
 @cli_entry
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Measure the recipes; print the table and one line of JSON."""
-    recipe_keys = [name for one in ARGUMENTS for name in one.__dataclass_fields__]
-    parser = KeyParser(StepArguments, TimingArguments, further=[*recipe_keys, *field_names()])
     argv = sys.argv[1:] if argv is None else argv
     if any(word.split("=")[0] == "--config" for word in argv):
         raise UserError("`config` is not for this script: name the recipe as `--recipes FILE.yaml`")
-    (arguments, timing), changes = parser.parse(argv)
+    (arguments, timing), changes = KeyParser(StepArguments, TimingArguments, further=recipe_keys()).parse(argv)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         commands = {name: command(name, changes, folder) for name in arguments.recipes}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 from distillation.config.command_line import check_values, key
 from distillation.config.errors import UserError
 from distillation.config.terms import TERMS
+from distillation.config.training import field_names
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -250,3 +251,8 @@ def check_best(training: "TrainingArguments", objective: ObjectiveArguments) -> 
 
 # Of run.py.
 ARGUMENTS = (ModelArguments, DataArguments, MaskingArguments, ObjectiveArguments, CacheArguments, CardArguments)
+
+
+def recipe_keys() -> list[str]:
+    """The names of all keys of a recipe."""
+    return [*(name for one in ARGUMENTS for name in one.__dataclass_fields__), *field_names()]

@@ -33,8 +33,9 @@ def load_teacher(
     name, key = arguments.teacher_name_or_path, "teacher_name_or_path"
     if name is None:
         raise UserError("`teacher_name_or_path` is missing: name the masked LM to learn from")
-    tokenizer = loading.load_tokenizer(name, key)
-    return _load(name, key, tokenizer, objective, max_length).requires_grad_(False), tokenizer
+    tokenizer, model = loading.load_tokenizer(name, key), loading.load_masked_lm(name, key, objective.needs("maps"))
+    _check_reads(model, tokenizer, objective, max_length, name, key)
+    return model.requires_grad_(False), tokenizer
 
 
 def load_student(
@@ -50,28 +51,15 @@ def load_student(
 
     Raises UserError as `load_teacher` does, and for a shape that the objective cannot compare with the teacher's.
     """
-    name, dropout = arguments.student_vocabulary, arguments.student_dropout
-    student = _load(name, "student_vocabulary", tokenizer, objective, max_length, dropout)
+    name, key = arguments.student_vocabulary, "student_vocabulary"
+    student = loading.load_masked_lm(name, key, objective.needs("maps"), arguments.student_dropout)
+    _check_reads(student, tokenizer, objective, max_length, name, key)
     _check_student(student.config, arguments, objective, teacher.config)
     rows = _row_count(teacher, vocabulary)
     if len(student.get_input_embeddings().weight) != rows:
-        with loading.explain_load_errors("student_vocabulary", name, f"cannot have {rows} rows"):
+        with loading.explain_load_errors(key, name, f"cannot have {rows} rows"):
             student.resize_token_embeddings(rows)
     return student
-
-
-def _load(
-    name: str,
-    key: str,
-    tokenizer: Tokenizer,
-    objective: ObjectiveArguments,
-    max_length: int,
-    dropout: float | None = None,
-) -> PreTrainedModel:
-    """A masked LM that gives the outputs that the objective needs, for texts of `max_length`."""
-    model = loading.load_masked_lm(name, key, objective.needs("maps"), dropout)
-    _check_reads(model, tokenizer, objective, max_length, name, key)
-    return model
 
 
 def load_to_continue(
