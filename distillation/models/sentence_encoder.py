@@ -40,13 +40,19 @@ def load_sentence_encoder(name_or_path: str, key: str, pooling: str | None = Non
         if is_sentence_encoder(name_or_path):
             if pooling:
                 raise UserError(f"`{key}` {name_or_path!r} has a pooling of its own: leave `pooling` out")
-            return SentenceTransformer(name_or_path, trust_remote_code=False)
-        from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+            model = SentenceTransformer(name_or_path, trust_remote_code=False)
+        else:
+            from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-        # The library would give a checkpoint that lacks weights random ones.
-        load_tokenizer_of(load_with_head(transformers.AutoModel, name_or_path, key), name_or_path, key)
-        encoder = Transformer(name_or_path)
-        return SentenceTransformer(modules=[encoder, Pooling(encoder.get_embedding_dimension(), pooling or "mean")])
+            # The library would give a checkpoint that lacks weights random ones.
+            load_tokenizer_of(load_with_head(transformers.AutoModel, name_or_path, key), name_or_path, key)
+            encoder = Transformer(name_or_path)
+            width = encoder.get_embedding_dimension()
+            model = SentenceTransformer(modules=[encoder, Pooling(width, pooling or "mean")])
+        encoder = getattr(model[0], "auto_model", None)
+        if getattr(encoder, "pooler", None):  # of BERT, for another task; random where the checkpoint lacks it
+            encoder.pooler = None
+        return model
 
 
 def save_sentence_encoder(model: "SentenceTransformer", folder: str | Path) -> None:

@@ -1,12 +1,12 @@
 """The frozen teacher, and the targets that it gives to a student: its predictions, and means of its layers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from distillation.config.arguments import ObjectiveArguments
@@ -120,3 +120,10 @@ class LiveTargets:
         needed = self.objective.needs("states"), self.objective.needs("maps")
         outputs = self.runner(batch["teacher"], batch["teacher_positions"], *needed)
         return targets_of(outputs, self.objective, self.student_layers, self.kl)
+
+
+def weight_bytes(model: nn.Module) -> Iterator[Any]:
+    """The names and bytes of a model's weights, by which a cache knows the teacher that filled it."""
+    for name, weight in sorted(model.state_dict().items()):
+        yield name.encode()
+        yield weight.cpu().flatten().view(torch.uint8).numpy()  # numpy has no bf16

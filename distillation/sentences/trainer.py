@@ -9,11 +9,14 @@ import numpy as np
 import torch
 from datasets import Dataset
 from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+from sentence_transformers.base.sampler import DefaultBatchSampler
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import BatchSampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from distillation.config.errors import UserError
 from distillation.runs.resume import mark_complete
@@ -105,7 +108,15 @@ def read_pairs(pattern: str) -> Dataset:
 
 
 class VectorTrainer(SentenceTransformerTrainer):
-    """The library's trainer, with a card that shows no texts of the corpus."""
+    """The library's trainer, with batches of texts of one length, and a card that shows no texts of the corpus."""
+
+    def get_batch_sampler(self, dataset: Dataset, batch_size: int, drop_last: bool, **options: Any) -> BatchSampler:
+        """The library has none by length: its batches are padded to their longest text."""
+        if dataset is not self.train_dataset["vectors"] or self.args.train_sampling_strategy != "group_by_length":
+            return super().get_batch_sampler(dataset, batch_size, drop_last, **options)
+        lengths = [len(text) for text in dataset["text"]]
+        sampler = LengthGroupedSampler(batch_size, lengths=lengths, generator=options["generator"])
+        return DefaultBatchSampler(sampler, batch_size, drop_last, **options)
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Adds none: it would."""

@@ -9,7 +9,9 @@ import torch
 from tqdm.auto import tqdm
 
 from distillation.config.errors import UserError
+from distillation.models.teacher import weight_bytes
 from distillation.runs.files import digest, is_empty, read_json, replacing, write_json
+from distillation.runs.precision import faster_in_bf16
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -22,7 +24,7 @@ def load_vectors(
     folder: str | Path, texts: list[str], teacher: "SentenceTransformer", prompt: str = "", batch_size: int = 64
 ) -> np.ndarray:
     """(texts, dimension) in half precision, mapped into memory; rows of length 1. They are made if there is no folder,
-    completely or not at all.
+    completely or not at all, on a CPU in bf16 if that is faster.
 
     prompt: stands before each text. Raises UserError for a folder of another teacher, prompt, or corpus.
     """
@@ -57,20 +59,22 @@ def load_vectors(
 def _write(path: Path, texts: list[str], teacher: "SentenceTransformer", prompt: str, batch_size: int) -> None:
     shape, options = (len(texts), teacher.get_embedding_dimension()), {"batch_size": batch_size, "prompt": prompt}
     vectors = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
-    for start in tqdm(range(0, len(texts), BLOCK), desc="Teacher", unit="block"):
-        block = texts[start : start + BLOCK]
-        vectors[start : start + BLOCK] = teacher.encode(
-            block, normalize_embeddings=True, show_progress_bar=False, **options
-        )
+
+    def encode(block: list[str]) -> np.ndarray:
+        found = teacher.encode(block, show_progress_bar=False, **options).astype(np.float32)
+        return found / np.linalg.norm(found, axis=1, keepdims=True).clip(1e-9)
+
+    is_bf16 = teacher.device.type == "cpu" and faster_in_bf16(lambda: encode(texts[:batch_size]))
+    with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
+        for start in tqdm(range(0, len(texts), BLOCK), desc="Teacher", unit="block"):
+            vectors[start : start + BLOCK] = encode(texts[start : start + BLOCK])
     vectors.flush()
 
 
 def _weights(teacher: "SentenceTransformer") -> Iterable[Any]:
-    """A teacher's weights and modules."""
+    """A teacher's modules and weights."""
     yield str(teacher).encode()
-    for name, weight in sorted(teacher.state_dict().items()):
-        yield name.encode()
-        yield weight.cpu().contiguous().flatten().view(torch.uint8).numpy()  # as bytes: numpy has no bf16
+    yield from weight_bytes(teacher)
 
 
 def principal(vectors: np.ndarray, dimension: int) -> np.ndarray:

@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import torch
 from datasets import Dataset
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -36,6 +35,7 @@ from distillation.config.errors import LocalError, UserError, one_line
 from distillation.corpus.examples import Corpus, lengths
 from distillation.corpus.masking import draw_actions
 from distillation.models.mlm_head import vocabulary_projection
+from distillation.models.teacher import weight_bytes
 from distillation.runs.files import digest, is_empty, replacing, write_json
 from distillation.teacher_cache.locking import alone_with
 
@@ -101,9 +101,7 @@ def _weights(model: PreTrainedModel) -> Iterator[Any]:
     others = ("_name_or_path", "transformers_version", "dtype", "architectures")
     config = {name: value for name, value in model.config.to_dict().items() if name not in others}
     yield json.dumps(config, sort_keys=True, default=str).encode()
-    for name, tensor in sorted(model.state_dict().items()):
-        yield name.encode()
-        yield tensor.cpu().flatten().view(torch.uint8).numpy()  # as bytes: numpy has no bf16
+    yield from weight_bytes(model)
 
 
 def _contents(examples: Dataset) -> Iterator[Any]:

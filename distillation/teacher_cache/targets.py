@@ -19,7 +19,7 @@ from distillation.config.errors import UserError
 from distillation.corpus.examples import Corpus, lengths
 from distillation.corpus.masking import MaskingCollator
 from distillation.models.teacher import HeadStates, LiveTargets, Samples, Targets
-from distillation.teacher_cache.precision import faster_in_bf16
+from distillation.runs.precision import faster_in_bf16
 from distillation.teacher_cache.storage import HIDDEN, MAPS, SAMPLES, STATES, Row, TeacherCache, row_of
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,6 @@ class SentenceEncoder(nn.Module):
         super().__init__()
         transformer, *others = model
         self.encoder, self.others, self.config = transformer.auto_model, nn.ModuleList(others), transformer.config
-        self.encoder.pooler = None  # of BERT, for another task; few checkpoints have a trained one
         self.pooling, self.max_length = others[0].pooling_mode, model.max_seq_length
 
     def forward(self, **inputs: Tensor) -> ModelOutput:

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 import transformers
 from sklearn.feature_extraction.text import HashingVectorizer
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import BatchEncoding
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from distillation.config.errors import UserError, one_line
-from distillation.models.loading import load_tokenizer, load_with_head
+from distillation.models.loading import explain_load_errors, load_tokenizer, load_with_head
 from distillation.models.sentence_encoder import is_sentence_encoder
 from finetuning.deployed import checkpoint
 from finetuning.deployed.model import GRAPHS, open_session
@@ -34,22 +34,27 @@ Run = Callable[[BatchEncoding], tuple[Tensor, Tensor]]  # states (texts, length,
 
 @dataclass
 class Transformer:
-    """A model that reads tokens, pooled by its first state and by the mean of all. own: whether it has its own way."""
+    """A model that reads tokens, pooled by its first state and by the mean of all. own: whether it has its own way;
+    pooler: that of a BERT, from states to vectors."""
 
     run: Run
     tokenizer: Tokenizer
     own: bool
     parameters: int
     mib: float
+    pooler: nn.Module | None = None
 
     def sentences(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """See `tasks.Encoder`."""
-        pooled: dict[str, list] = {way: [None] * len(texts) for way in ("cls", "mean", "own")[: 2 + self.own]}
+        ways = ["cls", "mean", *["pooler"] * bool(self.pooler), *["own"] * self.own]
+        pooled: dict[str, list] = {way: [None] * len(texts) for way in ways}
         options = dict(truncation=True, max_length=min(MAX_LENGTH, self.tokenizer.model_max_length))
         for rows, encoded in self._batches(texts, **options):
             states, vectors = self.run(encoded)
             read = encoded["attention_mask"][..., None]
             found = {"cls": states[:, 0], "mean": (states * read).sum(1) / read.sum(1), "own": vectors}
+            if self.pooler:
+                found["pooler"] = self.pooler(states)
             for way, of_way in pooled.items():
                 for row, vector in zip(rows, found[way].numpy(), strict=True):
                     of_way[row] = vector
@@ -100,7 +105,21 @@ def load(name_or_path: str) -> Transformer:
     if graph := exported_graph(name_or_path):
         return load_exported(graph, name_or_path)
     model, tokenizer, _ = checkpoint.load_with_task(name_or_path, checkpoint.VECTORS)
-    return in_torch(model, tokenizer, is_sentence_encoder(name_or_path))
+    encoder = in_torch(model, tokenizer, is_sentence_encoder(name_or_path))
+    encoder.pooler = trained_pooler(model.config._name_or_path)
+    return encoder
+
+
+def trained_pooler(name_or_path: str) -> nn.Module | None:
+    """What makes a vector of the first state of a BERT, if the checkpoint has weights of it. The board would give it
+    random weights otherwise, which differ each time."""
+    with explain_load_errors(KEY, name_or_path):
+        model, loading = transformers.AutoModel.from_pretrained(
+            name_or_path, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
+        )
+    pooler = getattr(model, "pooler", None)
+    is_trained = not any(name.startswith("pooler.") for name in loading["missing_keys"])
+    return pooler.requires_grad_(False) if is_trained and type(pooler).__name__.endswith("Pooler") else None
 
 
 def load_random(name_or_path: str) -> Transformer:

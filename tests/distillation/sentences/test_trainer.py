@@ -5,10 +5,11 @@ import json
 import numpy as np
 import pytest
 import torch
+from sentence_transformers import SentenceTransformerTrainingArguments
 from torch import nn
 
 from distillation.config.errors import UserError
-from distillation.sentences.trainer import VectorLoss, add_layers, project, read_pairs
+from distillation.sentences.trainer import VectorLoss, add_layers, make_trainer, project, read_pairs
 
 TEXTS = [f"Он пришёл {word} домой" for word in ("сам", "рано", "поздно", "пешком", "вчера", "бегом", "ночью", "тихо")]
 
@@ -56,6 +57,19 @@ def test_a_student_of_the_teachers_width_gets_none(encoder):
     add_layers(encoder, TEXTS, before)
     np.testing.assert_allclose(encoder.encode(TEXTS), before, atol=1e-6)
     assert len(encoder) == 3
+
+
+def test_batches_hold_texts_of_about_one_length(encoder, tmp_path):
+    """Otherwise half of a batch may be padding."""
+    texts = [f"{'да ' * (1 + number % 16)}{number}" for number in range(512)]
+    options = dict(output_dir=tmp_path, use_cpu=True, per_device_train_batch_size=8, report_to="none")
+    training = SentenceTransformerTrainingArguments(**options, train_sampling_strategy="group_by_length")
+    trainer = make_trainer(encoder, training, VectorLoss(encoder, np.zeros((520, 32))), (texts, texts[:8]))
+    batches = list(trainer.get_train_dataloader())
+    masks = [batch[name] for batch in batches for name in batch if name.endswith("attention_mask")]
+    assert sum(len(mask) for mask in masks) == 512
+    assert sum(mask.sum() for mask in masks) > 0.9 * sum(mask.numel() for mask in masks)
+    assert sorted(row for batch in batches for row in batch["label"].tolist()) == list(range(512))
 
 
 def test_pairs_lose_rows_with_an_empty_side(tmp_path):

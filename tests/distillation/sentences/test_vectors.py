@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from distillation.config.errors import UserError
+from distillation.models.sentence_encoder import load_sentence_encoder
 from distillation.sentences.vectors import load_vectors, principal
 
 TEXTS = ["Он пришёл домой.", "Да", "Она ушла поздно вечером", "Да"]
@@ -21,6 +22,13 @@ def test_they_are_made_once(encoder, tmp_path, monkeypatch):
     first = load_vectors(tmp_path / "kept", TEXTS, encoder)
     monkeypatch.setattr(type(encoder), "encode", None)
     np.testing.assert_array_equal(load_vectors(tmp_path / "kept", TEXTS, encoder), first)
+
+
+def test_runs_of_other_seeds_read_them(teacher_folder, tmp_path):
+    """The library gives a BERT without a pooler a random one, which would make it another teacher for each seed."""
+    for seed in range(2):
+        torch.manual_seed(seed)
+        load_vectors(tmp_path / "kept", TEXTS, load_sentence_encoder(str(teacher_folder), "teacher_name_or_path"))
 
 
 @pytest.mark.parametrize("name", ["corpus", "prompt", "teacher"])

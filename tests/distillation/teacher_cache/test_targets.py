@@ -159,3 +159,12 @@ def test_the_command_fills_a_cache_and_another_student_reads_it(tmp_path, teache
     other = ["--student_hidden_size", "16", "--student_layers", "4", "--seed", "3"]
     run.main([*argv, *other, "--output_dir", str(tmp_path / "second")])
     assert AutoModelForMaskedLM.from_pretrained(tmp_path / "second").config.n_layers == 4
+
+
+@pytest.mark.parametrize(("objective", "chosen"), [(dict(weight_cosine=0.0), True), (dict(weight_cosine=1.0), False)])
+def test_predictions_alone_may_be_made_in_bf16(make_trainer, monkeypatch, objective, chosen):
+    """Hidden states and maps are compared number by number. The KL does not change."""
+    exact = make_trainer("exact", objective=objective).evaluate()["eval_kl"]
+    monkeypatch.setattr(targets, "faster_in_bf16", lambda run: True)
+    trainer = make_trainer("cached", cache={}, objective=objective)
+    assert trainer.targets.bf16 == chosen and trainer.evaluate()["eval_kl"] == pytest.approx(exact, rel=0.01)

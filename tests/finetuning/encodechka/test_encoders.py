@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
+from transformers import BertConfig, BertModel
 
 from distillation.config.errors import UserError
+from distillation.models.loading import save_pretrained
 from finetuning.encodechka.encoders import HASHING, Hashing, load, load_random
 
 TEXTS = ["Он пришёл домой поздно вечером.", "Да.", "Она ушла"]
@@ -41,6 +44,29 @@ def test_a_word_is_the_mean_of_its_tokens(encoder):
 def test_words_behind_the_end_are_zeros(encoder):
     found = encoder.words([["да"] * 100])
     assert len(found) == 100 and found[0].any() and not found[99].any()
+
+
+def test_an_exported_folder_gives_the_same_vectors(encoder, exported_folder):
+    exported = load(str(exported_folder))
+    expected, found = encoder.sentences(TEXTS), exported.sentences(TEXTS)
+    np.testing.assert_allclose(found["own"], expected["mean"], atol=1e-4)
+    np.testing.assert_allclose(found["cls"], expected["cls"], atol=1e-4)
+    np.testing.assert_allclose(exported.words([["Да", "нет"]]), encoder.words([["Да", "нет"]]), atol=1e-4)
+
+
+def test_a_pooler_is_tried_if_the_checkpoint_has_one(tokenizer, tmp_path):
+    """The board tries it. With random weights it would have another score each time."""
+    torch.manual_seed(0)
+    shape = dict(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+    model = BertModel(BertConfig(vocab_size=len(tokenizer), max_position_embeddings=64, **shape)).eval()
+    save_pretrained(model, tokenizer, tmp_path / "with")
+    without = {name: weight for name, weight in model.state_dict().items() if "pooler" not in name}
+    save_pretrained(model, tokenizer, tmp_path / "without", state_dict=without)
+    found = load(str(tmp_path / "with")).sentences(TEXTS)
+    with torch.inference_mode():
+        expected = model(**tokenizer(TEXTS[0], return_tensors="pt")).pooler_output[0].numpy()
+    np.testing.assert_allclose(found["pooler"][0], expected, atol=1e-5)
+    assert load(str(tmp_path / "without")).sentences(TEXTS).keys() == {"cls", "mean"}
 
 
 def test_random_weights_are_the_same_each_time(encoder, teacher_folder):

@@ -50,6 +50,15 @@ def test_scores_and_the_card_read_the_figures(folder, teacher_folder):
     assert found["model"] == "this model" and found["frozen"]
 
 
+def test_an_exported_folder_is_scored_beside_hashing_alone(exported_folder, board, tmp_path):
+    main(["--model_name_or_path", str(exported_folder), "--data_dir", str(board), "--output_dir", str(tmp_path / "o")])
+    floors = {"hashing_1000_char", "hashing_300"}
+    assert {path.name for path in (tmp_path / "o").iterdir() if path.is_dir()} == {exported_folder.name, *floors}
+    found = read_json(tmp_path / "o" / exported_folder.name / RESULTS)
+    assert found["mib"] == pytest.approx((exported_folder / "model.onnx").stat().st_size / 2**20)
+    assert "own" in found["ways"]["sts"] and not found["recipe"]["random_weights"]
+
+
 def test_two_models_of_one_name_are_refused(folder, board):
     argv = ["--model_name_or_path", str(folder), str(folder), "--data_dir", str(board)]
     with pytest.raises(UserError, match="two end in"):
