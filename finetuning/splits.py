@@ -52,7 +52,8 @@ def read_parts(task: Task, source: Source) -> tuple[dict[str, list[Row]], dict[s
     if not all(parts[name] for name in ("train", "validation", "test")):
         raise UserError(f"{named} has too few different texts to set some aside, or too many examples share one")
     sizes = {name: len(part) for name, part in parts.items()}
-    logger.info("%s: %s; left out of train: %s", task.name, sizes, left_out or "none")
+    shown = [", ".join(f"{count:,} {name}" for name, count in of.items() if count) for of in (sizes, left_out)]
+    logger.info("%s: %s; left out of train: %s", task.name, shown[0], shown[1] or "none")
     facts = {"task": task.name, "metric": task.primary_metric, "per_cent": task.per_cent, "split": task.split}
     facts |= {"examples": sizes, "left_out": left_out, "demo": is_demo(source)}
     facts |= {"set": task.set, "set_aside": set_aside} if task.set else {}
