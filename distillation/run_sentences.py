@@ -96,8 +96,8 @@ def build_run(
     from transformers import set_seed
 
     from distillation.models.sentence_encoder import load_sentence_encoder
-    from distillation.sentences.trainer import SAMPLE, VectorLoss, add_layers, make_trainer, project, read_pairs
-    from distillation.sentences.vectors import load_vectors, principal
+    from distillation.sentences.trainer import SAMPLE, VectorLoss, fit_width, make_trainer, read_pairs
+    from distillation.sentences.vectors import load_vectors
     from distillation.text.reading import refuse_streaming
     from distillation.text.sampling import load_split
 
@@ -114,9 +114,7 @@ def build_run(
         parts = [part["text"][:] for part in load_split(data_args)]
         folder = arguments.teacher_vectors or Path(training.output_dir, "teacher_vectors")
         vectors = load_vectors(folder, [*parts[0], *parts[1]], teacher, arguments.teacher_prompt)
-    sample = vectors[:SAMPLE]
-    directions = principal(sample, dimension) if dimension < width else None
-    add_layers(student, parts[0][:SAMPLE], project(sample[: len(parts[0])], directions))
+    directions = fit_width(student, parts[0][:SAMPLE], vectors[: min(SAMPLE, len(parts[0]))], dimension)
     return make_trainer(
         student, training, VectorLoss(student, vectors, directions, arguments.weight_similarity), parts, pairs
     )

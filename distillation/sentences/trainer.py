@@ -20,6 +20,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from distillation.config.errors import UserError
 from distillation.runs.resume import mark_complete
+from distillation.sentences.vectors import principal
 from distillation.text.files import check_file, corpus_files, read_rows, texts_of
 
 SAMPLE = 10_000  # texts from which the first weights are computed
@@ -66,6 +67,23 @@ class MarkComplete(TrainerCallback):
             mark_complete(Path(args.output_dir, f"checkpoint-{state.global_step}"))
 
 
+def fit_width(
+    student: SentenceTransformer, texts: list[str], vectors: np.ndarray, dimension: int
+) -> np.ndarray | None:
+    """Make the student's vectors `dimension` wide, and of length 1. vectors: (texts, width) of the teacher.
+
+    Returns (width, dimension), the teacher's principal directions, which the student learns; None for all of them as
+    they are. A student of that width gets no layer that could turn its vectors, so the directions are turned to them.
+    """
+    directions = None
+    if dimension < vectors.shape[1]:
+        directions = principal(vectors, dimension)
+        if student.get_embedding_dimension() == dimension:
+            directions = directions @ rotation(student, texts, project(vectors, directions)).T
+    add_layers(student, texts, project(vectors, directions))
+    return directions
+
+
 def add_layers(student: SentenceTransformer, texts: list[str], vectors: np.ndarray) -> None:
     """Make the student's vectors as wide as `vectors` (texts, dimension) and of length 1.
 
@@ -74,13 +92,18 @@ def add_layers(student: SentenceTransformer, texts: list[str], vectors: np.ndarr
     """
     width, dimension = student.get_embedding_dimension(), vectors.shape[1]
     if width != dimension:
-        own = student.encode(texts, normalize_embeddings=True, show_progress_bar=False)
-        left, _, right = np.linalg.svd(own.T @ vectors, full_matrices=False)
-        weights = torch.from_numpy((left @ right).T.astype(np.float32))
+        weights = torch.from_numpy(rotation(student, texts, vectors).T.copy())
         dense = Dense(width, dimension, bias=False, activation_function=nn.Identity(), init_weight=weights)
         student.append(dense.to(student.device))
     if not isinstance(student[-1], Normalize):
         student.append(Normalize())
+
+
+def rotation(student: SentenceTransformer, texts: list[str], vectors: np.ndarray) -> np.ndarray:
+    """(student's width, dimension): turns the student's vectors of texts nearest to `vectors` (texts, dimension)."""
+    own = student.encode(texts, normalize_embeddings=True, show_progress_bar=False)
+    left, _, right = np.linalg.svd(own.T @ vectors, full_matrices=False)
+    return (left @ right).astype(np.float32)
 
 
 def project(vectors: np.ndarray, directions: np.ndarray | None) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
@@ -78,21 +79,27 @@ def write(folder: Path) -> str:
 
 
 def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """S against size; floors without weights as lines."""
+    """S against size; floors without weights as lines. rows: the best first."""
     from matplotlib.figure import Figure
 
     picture = Figure(figsize=(8, 4.5), layout="constrained")
     axes = picture.subplots()
-    for row in rows:
+    models = [row for row in rows if not row["name"].startswith("hashing")]
+    sizes, scores = ([row[name] for row in models] for name in ("mib", "mean_s"))
+    middle, line = math.sqrt(min(sizes) * max(sizes)), 0.025 * (max(scores) - min(scores))
+    lowest = {"left": math.inf, "right": math.inf}  # of the names so far, which must not cover each other
+    for row in models:
         colour = "grey" if row["published"] else "tab:blue"
-        if row["name"].startswith("hashing"):
-            if not row["published"]:
-                axes.axhline(row["mean_s"], color=colour, linestyle=":", linewidth=1)
-                axes.annotate(row["name"], (0, row["mean_s"]), xycoords=("axes fraction", "data"), fontsize=7)
-            continue
+        side, away = ("right", -5) if row["mib"] > middle else ("left", 5)  # of a name that the dot is at
+        lowest[side] = min(row["mean_s"], lowest[side] - line)
         axes.semilogx(row["mib"], row["mean_s"], "o", color=colour)
-        label, away = row["name"].split("/")[-1], {"xytext": (4, 3), "textcoords": "offset points"}
-        axes.annotate(label, (row["mib"], row["mean_s"]), fontsize=7, color=colour, **away)
+        style = {"fontsize": 7, "color": colour, "ha": side, "va": "center", "textcoords": "offset points"}
+        axes.annotate(row["name"].split("/")[-1], (row["mib"], lowest[side]), (away, 0), **style)
+    for row in rows:
+        if row["name"].startswith("hashing") and not row["published"]:
+            axes.axhline(row["mean_s"], color="tab:blue", linestyle=":", linewidth=1)
+            place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+            axes.annotate(row["name"], (1, row["mean_s"]), fontsize=7, color="tab:blue", **place)
     axes.set(xlabel="MiB of weights", ylabel="encodechka, mean S (grey: published)")
     axes.grid(alpha=0.3)
     picture.savefig(path, dpi=150)

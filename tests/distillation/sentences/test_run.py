@@ -60,6 +60,12 @@ def test_a_student_learns_and_is_a_folder_of_the_library(finished):
     assert model.max_seq_length == 16
 
 
+def test_a_student_as_wide_as_the_vectors_begins_near_them(call, finished, tmp_path):
+    """The teacher's principal numbers can stand in any order and turn: those that fit the student are learned."""
+    results = call(tmp_path / "output", dimension=16, teacher_vectors=finished[0] / "teacher_vectors", max_steps=1)
+    assert results["dimension"] == 16 and results["heldout_loss_before"] < 0.4
+
+
 def test_the_card_shows_no_text_of_the_corpus(finished, corpus_lines):
     card = (finished[0] / "README.md").read_text("utf-8")
     assert "library_name: sentence-transformers" in card
