@@ -79,7 +79,7 @@ def write(folder: Path) -> str:
 
 
 def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """S against size; floors without weights as lines. rows: the best first."""
+    """S against size; hashing as lines. rows: the best first."""
     from matplotlib.figure import Figure
 
     picture = Figure(figsize=(8, 4.5), layout="constrained")
@@ -96,10 +96,10 @@ def draw(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         style = {"fontsize": 7, "color": colour, "ha": side, "va": "center", "textcoords": "offset points"}
         axes.annotate(row["name"].split("/")[-1], (row["mib"], lowest[side]), (away, 0), **style)
     for row in rows:
-        if row["name"].startswith("hashing") and not row["published"]:
-            axes.axhline(row["mean_s"], color="tab:blue", linestyle=":", linewidth=1)
+        if row["name"].startswith("hashing") and row["published"]:  # it is the same here
+            axes.axhline(row["mean_s"], color="grey", linestyle=":", linewidth=1)
             place = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
-            axes.annotate(row["name"], (1, row["mean_s"]), fontsize=7, color="tab:blue", **place)
+            axes.annotate(row["name"], (1, row["mean_s"]), fontsize=7, color="grey", **place)
     axes.set(xlabel="MiB of weights", ylabel="encodechka, mean S (grey: published)")
     axes.grid(alpha=0.3)
     picture.savefig(path, dpi=150)
