@@ -1,4 +1,4 @@
-"""Give a model a smaller vocabulary without training. It keeps the tokens that a corpus uses most, and their rows.
+"""Give a model a smaller vocabulary without training. It keeps the tokens that a corpus needs most, and their rows.
 
 python distillation/run_trimming.py --model_name_or_path MODEL --train_file corpus.txt.gz --vocab_size 20000 \\
     --output_dir outputs/model-20k
@@ -70,15 +70,18 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     lines, held_out = load_split(data_args)
     model, tokenizer = load_trimmable(arguments.model_name_or_path, "model_name_or_path")
     trimmer = Trimmer(tokenizer)
-    counts = trimmer.count(sample_texts(lines))
+    words = trimmer.words(sample_texts(lines))
+    counts = trimmer.count(words)
     if tokenizer.unk_token_id is not None:
         check_unknown(counts[tokenizer.unk_token_id] / max(counts.sum(), 1), tokenizer, data_args.max_unknown)
     texts = load_lines(data_args, arguments.keep_file, None)["text"][:] if arguments.keep_file else ()
     required = trimmer.required(counts, texts)
     if counts_from_padding(model):  # such a model derives positions from the id of padding, which must not move
         required |= set(range(model.config.pad_token_id + 1))
-    chosen = trimmer.choose(counts, required, arguments.vocab_size, arguments.coverage or 1.0)
-    others = [trimmer.choose(counts, required, size) for size in arguments.vocab_sizes]
+    sizes = {*arguments.vocab_sizes, *([] if arguments.vocab_size is None else [arguments.vocab_size])}
+    found = trimmer.shrink(words, required, sizes)
+    chosen = found.get(arguments.vocab_size) or trimmer.cover(counts, required, arguments.coverage)
+    others = [found[size] for size in arguments.vocab_sizes]
 
     variants = {"before": (model, tokenizer)}
     for kept in sorted({tuple(kept) for kept in (chosen, *others)}, key=len, reverse=True):

@@ -4,22 +4,25 @@ WordPiece takes the longest token that fits: among fewer tokens it takes the sam
 no token fits after the longest one may become known, if that one goes. Unigram takes the likeliest path: it stays the
 likeliest. BPE applies merges by their rank: it applies the same ones if every merge that makes a kept token stays, and
 with the merge the two tokens that it joins.
+
+The tokens that stay are those that save most: a text would take more tokens without them. Words that lose their token
+are cut into others, which save more then, so tokens go in rounds.
 """
 
 import copy
-import itertools
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerBase
 
 from distillation.config.errors import UserError
+from distillation.vocabularies.words import count_words
 
 KINDS = ("WordPiece", "BPE", "Unigram")
-BATCH = 1000  # texts that are encoded at once
 MARKS = "▁Ġ"  # stand for a space before a word
 
 
@@ -42,12 +45,18 @@ class Trimmer:
             made = self.numbers[left + right.removeprefix(self.model["continuing_subword_prefix"] or "")]
             self.parts.setdefault(made, set()).update((self.numbers[left], self.numbers[right]))
 
-    def count(self, texts: Iterable[str]) -> np.ndarray:
-        """How often each token (largest number + 1,) occurs in the texts."""
-        counts, texts = np.zeros(max(self.numbers.values()) + 1, dtype=np.int64), iter(texts)
-        while batch := list(itertools.islice(texts, BATCH)):
-            encoded = self.backend.encode_batch_fast(batch, add_special_tokens=False)
-            counts += np.bincount([number for one in encoded for number in one.ids], minlength=len(counts))
+    def words(self, texts: Iterable[str]) -> Counter[str]:
+        """How often each piece of text occurs that the tokenizer cuts by itself, mostly a word."""
+        normalizer = self.backend.normalizer or normalizers.Sequence([])
+        return count_words(texts, normalizer, self.backend.pre_tokenizer or pre_tokenizers.Sequence([]))
+
+    def count(self, words: Counter[str], kept: Sequence[int] | None = None) -> np.ndarray:
+        """How often each token (largest number + 1,) occurs in the `words`, as all tokens cut them or those `kept`."""
+        counts = np.zeros(max(self.numbers.values()) + 1, dtype=np.int64)
+        model, ids = (self.backend, range(len(counts))) if kept is None else (self._backend(kept), kept)
+        for word, count in words.items():
+            for token in model.model.tokenize(word):
+                counts[ids[token.id]] += count
         return counts
 
     def required(self, counts: np.ndarray, texts: Sequence[str] = ()) -> set[int]:
@@ -74,30 +83,71 @@ class Trimmer:
             kept.add(min(range(len(self.model["vocab"])), key=lambda number: self.model["vocab"][number][1]))
         return set().union(*(self._with_parts(number, set()) for number in kept))
 
-    def choose(self, counts: np.ndarray, required: set[int], size: int | None, coverage: float = 1.0) -> list[int]:
-        """The required tokens and the most frequent others, in ascending order: `size` in all, or as many as cover the
-        share `coverage` of the corpus. Raises UserError for a size that cannot be met."""
-        least, most = len(required), len(self.numbers)
-        if size is not None and not least <= size <= most:
-            raise UserError(
-                f"{size:,} tokens (`vocab_size`, `vocab_sizes`) are impossible: special tokens and the alphabet of "
-                f"the corpus take {least:,} tokens, and the model has {most:,}; choose a number between them"
-            )
+    def cover(self, counts: np.ndarray, required: set[int], coverage: float) -> list[int]:
+        """The required tokens and the most frequent others, as many as are the share `coverage` of the corpus, in
+        ascending order."""
         kept, wanted = set(required), coverage * counts.sum()
         covered = counts[list(kept)].sum()
-        order = np.lexsort((np.arange(len(counts)), -counts))  # the most frequent first, then the lowest number
-        known = set(self.numbers.values())
-        for number in map(int, order):
-            if len(kept) == size or (size is None and covered >= wanted):
+        for number in _descending(counts, self.numbers.values()):
+            if covered >= wanted:
                 break
-            added = self._with_parts(number, kept) if number in known else set()
-            if size is None or len(kept) + len(added) <= size:
-                kept |= added
-                covered += counts[list(added)].sum()
+            added = self._with_parts(number, kept)
+            kept |= added
+            covered += counts[list(added)].sum()
         return sorted(kept)
 
+    def shrink(self, words: Counter[str], required: set[int], sizes: Iterable[int]) -> dict[int, list[int]]:
+        """For each size that many tokens, in ascending order: the required ones, and those that save most. At most
+        half of the tokens go at a time. Those left are counted again, as words that lost their token need others.
+
+        words: of the corpus, from `words`. Raises UserError for a size that cannot be met.
+        """
+        least, most, sizes = len(required), len(self.numbers), sorted(sizes, reverse=True)
+        if impossible := [size for size in sizes if not least <= size <= most]:
+            raise UserError(
+                f"{impossible[0]:,} tokens (`vocab_size`, `vocab_sizes`) are impossible: special tokens and the "
+                f"corpus's alphabet take {least:,} tokens, and the model has {most:,}; choose a number between them"
+            )
+        kept, found = sorted(self.numbers.values()), {}
+        for size in sizes:
+            while len(kept) > size:
+                kept = self._save_most(self.count(words, kept), kept, required, max(size, len(kept) // 2))
+            found[size] = kept
+        return found
+
+    def _save_most(self, counts: np.ndarray, among: list[int], required: set[int], size: int) -> list[int]:
+        """`size` of the tokens `among`: the required ones, and those that save most where the others are kept."""
+        names = {number: token for token, number in self.numbers.items()}
+        vocabulary = {names[number] for number in among}
+        saved = counts.copy()
+        for number in np.flatnonzero(counts).tolist():
+            saved[number] *= self._pieces(names[number], vocabulary) - 1
+        kept = set(required)
+        for number in _descending(saved, among):
+            added = self._with_parts(number, kept)
+            if len(kept) + len(added) <= size:
+                kept |= added
+        return sorted(kept)
+
+    def _pieces(self, token: str, vocabulary: set[str]) -> int:
+        """How many other tokens a token is cut into, the longest that fits first; its characters where none fits."""
+        prefix = self.model.get("continuing_subword_prefix") or ""
+        start, rest, pieces = prefix * token.startswith(prefix), token.removeprefix(prefix), 0
+        while rest:
+            ends = range(len(rest), 0, -1)
+            end = next((end for end in ends if start + rest[:end] in vocabulary and start + rest[:end] != token), None)
+            if end is None:
+                return pieces + len(rest)
+            start, rest, pieces = prefix, rest[end:], pieces + 1
+        return pieces
+
     def trim(self, kept: Sequence[int]) -> PreTrainedTokenizerBase:
-        """The tokenizer of the tokens that `choose` returned. Token `kept[i]` gets the id i."""
+        """The tokenizer of the tokens that `cover` or `shrink` returned. Token `kept[i]` gets the id i."""
+        trimmed = copy.deepcopy(self.tokenizer)
+        trimmed._tokenizer = self._backend(kept)
+        return trimmed
+
+    def _backend(self, kept: Sequence[int]) -> Tokenizer:
         new = {old: number for number, old in enumerate(kept)}
         state, model = copy.deepcopy(self.state), dict(self.model)
         if model["type"] == "Unigram":
@@ -112,9 +162,7 @@ class Trimmer:
         for token in state["added_tokens"]:
             token["id"] = new[token["id"]]
         _renumber(state["post_processor"], new)
-        trimmed = copy.deepcopy(self.tokenizer)
-        trimmed._tokenizer = Tokenizer.from_str(json.dumps(state))
-        return trimmed
+        return Tokenizer.from_str(json.dumps(state))
 
     def _with_parts(self, number: int, kept: set[int]) -> set[int]:
         """A token and all tokens that its merges need, without those that are kept already."""
@@ -130,6 +178,11 @@ class Trimmer:
         """A token without the marks of the start and the end of a word."""
         prefix, suffix = (self.model.get(name) or "" for name in ("continuing_subword_prefix", "end_of_word_suffix"))
         return token.removeprefix(prefix).removesuffix(suffix).lstrip(MARKS)
+
+
+def _descending(weights: np.ndarray, among: Iterable[int]) -> list[int]:
+    """Those of the largest weight first, then those of the lowest number."""
+    return sorted(among, key=lambda number: (-weights[number], number))
 
 
 def _is_byte(token: str) -> bool:

@@ -9,12 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
+from tokenizers.pre_tokenizers import Whitespace
 from transformers import PreTrainedTokenizerFast
 
 from distillation.config.errors import UserError
 from distillation.models.initialisation import translate
 from distillation.models.loading import load_tokenizer, save_tokenizer
-from distillation.vocabularies import trimming
 from distillation.vocabularies.mapping import VocabularyMap
 from distillation.vocabularies.trimming import Trimmer
 from tests.texts import demo_lines
@@ -30,10 +31,10 @@ def trimmer(request):
 
 def trimmed(trimmer, share, lines):
     """Numbers that stay of the tokenizer, and the tokenizer of them; share: of those that need not."""
-    counts = trimmer.count(lines)
-    required = trimmer.required(counts)
+    words = trimmer.words(lines)
+    required = trimmer.required(trimmer.count(words))
     size = len(required) + int(share * (len(trimmer.numbers) - len(required)))
-    kept = trimmer.choose(counts, required, size)
+    kept = trimmer.shrink(words, required, [size])[size]
     assert len(kept) == size
     return kept, trimmer.trim(kept)
 
@@ -92,22 +93,61 @@ def test_all_bytes_stay_where_the_normaliser_makes_them(byte_tokenizer):
     assert len(smaller.tokenize("日")) == 3
 
 
-def test_most_frequent_tokens_stay_and_those_that_are_named(tokenizer, monkeypatch):
+def test_tokens_are_counted(trimmer):
+    """As they are in a text, by all tokens and by some."""
+    words = trimmer.words(TEXTS)
+    kept, smaller = trimmed(trimmer, 0.5, TEXTS)
+    for tokenizer, counts in ((trimmer.tokenizer, trimmer.count(words)), (smaller, trimmer.count(words, kept)[kept])):
+        ids = [number for ids in tokenizer(TEXTS, add_special_tokens=False)["input_ids"] for number in ids]
+        assert np.array_equal(counts, np.bincount(ids, minlength=len(counts)))
+
+
+def test_named_tokens_stay_and_a_share_of_the_corpus_is_covered(tokenizer):
     trimmer = Trimmer(tokenizer)
-    monkeypatch.setattr(trimming, "BATCH", 7)
-    counts = trimmer.count(TEXTS)
-    assert counts.sum() == sum(len(tokenizer.tokenize(text)) for text in TEXTS)
+    words = trimmer.words(TEXTS)
+    counts = trimmer.count(words)
     rare = min((n for t, n in trimmer.numbers.items() if len(t) > 4 and t[0] not in "[#"), key=lambda n: counts[n])
     required = trimmer.required(counts, [tokenizer.convert_ids_to_tokens(rare)])
-    kept = trimmer.choose(counts, required, len(required) + 20)
-    assert rare in kept
-    others = [n for n in range(len(counts)) if n not in kept]
-    assert counts[others].max() <= min(counts[n] for n in kept if n not in required)
-    covered = trimmer.choose(counts, required, None, coverage=0.9)
+    least = len(required)
+    assert rare in trimmer.shrink(words, required, [least])[least]
+    covered = trimmer.cover(counts, required, 0.9)
     assert 0.9 <= counts[covered].sum() / counts.sum() < 0.95
-    for size in (len(required) - 1, len(tokenizer) + 1):
+    others = [n for n in range(len(counts)) if n not in covered]
+    assert counts[others].max() <= min(counts[n] for n in covered if n not in required)
+    for size in (least - 1, len(tokenizer) + 1):
         with pytest.raises(UserError, match="`vocab_size`"):
-            trimmer.choose(counts, required, size)
+            trimmer.shrink(words, required, [least, size])
+
+
+def of_words(*words):
+    """The trimmer of a WordPiece vocabulary, and the numbers of its alphabet, which stay."""
+    backend = Tokenizer(WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    backend.pre_tokenizer = Whitespace()
+    trimmer = Trimmer(PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="[UNK]"))
+    return trimmer, {number for number, word in enumerate(words) if word == "[UNK]" or len(word.strip("#")) == 1}
+
+
+def test_a_token_counts_by_what_it_saves():
+    """Worked by hand: кот occurs three times and saves one token each, дом once and saves two."""
+    words = ["[UNK]", "к", "д", "##о", "##т", "##м", "##ы", "##от", "##ты", "дом", "кот"]
+    trimmer, required = of_words(*words)
+    found = trimmer.shrink(trimmer.words(["кот дом", "кот", "коты"]), required, [8, 9, 10])
+    assert [{words[number] for number in found[size]} - {*words[:7]} for size in (10, 9, 8)] == [
+        {"кот", "дом", "##от"},
+        {"кот", "дом"},
+        {"кот"},
+    ]
+    assert [trimmer._pieces(word, {*words}) for word in ("кот", "##ты", "к")] == [2, 2, 1]
+
+
+def test_what_is_left_is_counted_again():
+    """де is more frequent than аб, until the words that begin with аб have lost their tokens."""
+    words = ["[UNK]", "а", "д", "##б", "##в", "##г", "##д", "##е", "де", "аб", "абв", "абг", "абд", "абе", *"zyxwvu"]
+    trimmer, required = of_words(*(2 * word if word in "zyxwvu" else word for word in words))
+    texts = ["де"] * 4 + ["аб"] * 3 + ["абв абг абд абе"] * 2
+    found = trimmer.shrink(trimmer.words(texts), required, [10, 9])
+    assert [words[number] for number in found[10][8:]] == ["де", "аб"]
+    assert [words[number] for number in found[9][8:]] == ["аб"]
 
 
 def test_merges_keep_what_they_join(byte_tokenizer):
@@ -117,6 +157,6 @@ def test_merges_keep_what_they_join(byte_tokenizer):
     longest = max(trimmer.parts, key=lambda number: len(byte_tokenizer.convert_ids_to_tokens(number)))
     counts[longest] = 1
     required = trimmer.required(counts)
-    smaller = trimmer.trim(trimmer.choose(counts, required, None, coverage=1.0))
+    smaller = trimmer.trim(trimmer.cover(counts, required, 1.0))
     word = byte_tokenizer.decode([longest])
     assert len(smaller) > len(required) + 1 and len(smaller.tokenize(word)) == 1
