@@ -56,7 +56,7 @@ def test_text_column_is_taken_by_name(tmp_path):
     assert read(path, text_column="body") == ["тело"]
     with pytest.raises(UserError, match=r"no column `text`; set `text_column`.*title.*body"):
         read(path)
-    with pytest.raises(UserError, match="dataset_name 'nobody/nothing' cannot be loaded"):  # there is no network
+    with pytest.raises(UserError, match="`dataset_name` 'nobody/nothing' cannot be loaded"):  # there is no network
         load_lines(DataArguments(), None, "nobody/nothing")
 
 
