@@ -78,8 +78,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     required = trimmer.required(counts, texts)
     if counts_from_padding(model):  # such a model derives positions from the id of padding, which must not move
         required |= set(range(model.config.pad_token_id + 1))
-    sizes = {*arguments.vocab_sizes, *([] if arguments.vocab_size is None else [arguments.vocab_size])}
-    found = trimmer.shrink(words, required, sizes)
+    found = trimmer.shrink(words, required, {*arguments.vocab_sizes, arguments.vocab_size} - {None})
     chosen = found.get(arguments.vocab_size) or trimmer.cover(counts, required, arguments.coverage)
     others = [found[size] for size in arguments.vocab_sizes]
 

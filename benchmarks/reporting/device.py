@@ -48,7 +48,8 @@ def picture(rows: Sequence[Row]) -> Figure:
     axes = figure.subplots(1, len(panels), sharey=True)
     ways = [way for way in NAMES if any(row["way"] == way for row in rows)]
     step = 0.7 / len(ways)
-    places = [number + step * ways.index(row["way"]) for number, row in _numbered(rows)]
+    names = list(dict.fromkeys(row["model"] for row in rows))
+    places = [names.index(row["model"]) + step * ways.index(row["way"]) for row in rows]
     for one, (title, values) in zip(axes, panels.items(), strict=True):
         for way, colour in zip(ways, COLOURS, strict=False):
             own = [(place, value) for place, value, row in zip(places, values, rows, strict=True) if row["way"] == way]
@@ -63,7 +64,6 @@ def picture(rows: Sequence[Row]) -> Figure:
         one.margins(x=0.25)
         one.xaxis.set_visible(False)
         one.spines[["top", "right", "bottom"]].set_visible(False)
-    names = list(dict.fromkeys(row["model"] for row in rows))
     axes[0].set_yticks([number + (0.7 - step) / 2 for number in range(len(names))], names, fontsize=8)
     axes[0].invert_yaxis()
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(ways), frameon=False)
@@ -72,8 +72,3 @@ def picture(rows: Sequence[Row]) -> Figure:
 
 def _steady(rounds: Sequence[float]) -> float:
     return statistics.median(rounds) if is_steady(rounds) else float("nan")
-
-
-def _numbered(rows: Sequence[Row]) -> list[tuple[int, Row]]:
-    names = list(dict.fromkeys(row["model"] for row in rows))
-    return [(names.index(row["model"]), row) for row in rows]

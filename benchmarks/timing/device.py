@@ -58,9 +58,12 @@ def measure(sources: list[str], lengths: list[int], rounds: int, folder: Path, b
         row |= {"package_bytes": sizes[way], "model_bytes": size(files)}
         rows.append(row | {"first_answer": [], "peak": [], "rate": [], "p50": {}, "p95": {}})
         requests.append({"way": way, "folder": str(place), "many": demo_lines(TEXTS), "seconds": SECONDS})
-    for number, request in enumerate(requests):
-        exported = Model(requests[number - number % len(ways) + 1]["folder"], 1)  # the second of the model's
-        request["texts"] = {str(length): text_of(exported, length) for length in lengths}
+    for first in range(0, len(requests), len(ways)):
+        of_model = requests[first : first + len(ways)]
+        exported = Model(of_model[1]["folder"], 1)
+        texts = {str(length): text_of(exported, length) for length in lengths}
+        for request in of_model:
+            request["texts"] = texts
     for _ in range(rounds):
         for row, request in tqdm([*zip(rows, requests, strict=True)], "Asking", disable=None):
             add(row, *(ask_page if row["way"] == BROWSER else ask)(request))

@@ -20,7 +20,7 @@ from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from distillation.config.errors import UserError
 from distillation.runs.resume import mark_complete
-from distillation.sentences.vectors import principal
+from distillation.sentences.vectors import of_length_1, principal
 from distillation.text.files import check_file, corpus_files, read_rows, texts_of
 
 SAMPLE = 10_000  # texts from which the first weights are computed
@@ -110,8 +110,7 @@ def project(vectors: np.ndarray, directions: np.ndarray | None) -> np.ndarray:
     """Vectors (texts, width) along some directions (width, dimension), of length 1; as they are for None."""
     if directions is None:
         return vectors.astype(np.float32)
-    projected = vectors.astype(np.float32) @ directions
-    return projected / np.linalg.norm(projected, axis=1, keepdims=True).clip(1e-9)
+    return of_length_1(vectors.astype(np.float32) @ directions)
 
 
 def read_pairs(pattern: str) -> Dataset:

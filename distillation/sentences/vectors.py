@@ -61,8 +61,7 @@ def _write(path: Path, texts: list[str], teacher: "SentenceTransformer", prompt:
     vectors = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
 
     def encode(block: list[str]) -> np.ndarray:
-        found = teacher.encode(block, show_progress_bar=False, **options).astype(np.float32)
-        return found / np.linalg.norm(found, axis=1, keepdims=True).clip(1e-9)
+        return of_length_1(teacher.encode(block, show_progress_bar=False, **options).astype(np.float32))
 
     is_bf16 = teacher.device.type == "cpu" and faster_in_bf16(lambda: encode(texts[:batch_size]))
     with torch.autocast("cpu", torch.bfloat16, enabled=is_bf16):
@@ -75,6 +74,11 @@ def _weights(teacher: "SentenceTransformer") -> Iterable[Any]:
     """A teacher's modules and weights."""
     yield str(teacher).encode()
     yield from weight_bytes(teacher)
+
+
+def of_length_1(vectors: np.ndarray) -> np.ndarray:
+    """Vectors (texts, width), each divided by its length."""
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(1e-9)
 
 
 def principal(vectors: np.ndarray, dimension: int) -> np.ndarray:

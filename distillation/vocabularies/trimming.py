@@ -53,9 +53,9 @@ class Trimmer:
     def count(self, words: Counter[str], kept: Sequence[int] | None = None) -> np.ndarray:
         """How often each token (largest number + 1,) occurs in the `words`, as all tokens cut them or those `kept`."""
         counts = np.zeros(max(self.numbers.values()) + 1, dtype=np.int64)
-        model, ids = (self.backend, range(len(counts))) if kept is None else (self._backend(kept), kept)
+        backend, ids = (self.backend, range(len(counts))) if kept is None else (self._backend(kept), kept)
         for word, count in words.items():
-            for token in model.model.tokenize(word):
+            for token in backend.model.tokenize(word):
                 counts[ids[token.id]] += count
         return counts
 
