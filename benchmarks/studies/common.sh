@@ -28,9 +28,9 @@ run() { # FOLDER SCRIPT [--KEY VALUE ...]: the output goes to FOLDER/run.log
         --resume_from_checkpoint true >>"$folder/run.log" 2>&1 || { tail -n 1 "$folder/run.log" >&2 && return 1; }
 }
 
-meanwhile() { # the same without waiting for it, $jobs at a time
+meanwhile() { # COMMAND ...: without waiting for it, $jobs at a time
     while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n || true; done
-    OMP_NUM_THREADS=$(($(nproc) / jobs)) run "$@" &
+    OMP_NUM_THREADS=$(($(nproc) / jobs)) "$@" &
     pids+=($!)
 }
 
@@ -83,7 +83,7 @@ more_text=(--train_file "$output/corpus/train.txt") # enough text for more steps
 student() { # NAME SEEDS [--KEY VALUE ...]
     local name=$1 seed seeds=$2
     shift 2
-    for seed in $seeds; do meanwhile "$output/$name/seed-$seed" distillation/run.py "${every[@]}" --seed "$seed" "$@"; done
+    for seed in $seeds; do meanwhile run "$output/$name/seed-$seed" distillation/run.py "${every[@]}" --seed "$seed" "$@"; done
 }
 
 cost() { # NAME [--KEY VALUE ...]: the time of a step, alone on the machine
@@ -137,7 +137,7 @@ finetune() { # TASK EPOCHS RATES MODEL [--KEY VALUE ...]: three seeds, which sta
             *) seeds="1 2 3" ;;
             esac
             if [ -f "$start/config.json" ]; then
-                meanwhile "$output/$model${random:-}/finetuned/$task-$rate-${start##*/}" finetuning/run_benchmarks.py \
+                meanwhile run "$output/$model${random:-}/finetuned/$task-$rate-${start##*/}" finetuning/run_benchmarks.py \
                     --tasks "$task" "$weights" "$start" --data_dir "$data" "sberquad=$data/xquad_ru" --seeds $seeds \
                     --learning_rate "$rate" --num_train_epochs "$epochs" --max_length 128 \
                     --per_device_train_batch_size 32 --per_device_eval_batch_size 64 "$@"

@@ -1,0 +1,128 @@
+"""Which student would you ship? Figures of a study's models in a file for each, a table of all, and a picture.
+
+python benchmarks/students.py outputs/which-student/*/* --output_dir benchmarks/results/students
+
+A folder MODEL/SEED holds what benchmarks/studies/which-student.sh has measured of a model. Files in `output_dir` whose
+folders are gone are rows of the table as well.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
+
+from benchmarks import compare
+from benchmarks.scores import Score
+from distillation.config.command_line import REQUIRED, check_output, key
+from distillation.config.errors import UserError, cli_entry
+from distillation.config.recipe import parse_recipe
+from distillation.runs import files
+from distillation.runs.files import RESULTS, explain_bad_results, mean_and_deviation, mean_text, read_json
+
+TABLE, PICTURE = "students.md", "students.png"
+TEXTS = "held-out"  # the folder of the figures of texts that no model has read, a file for each
+SHOWN = {"loss_per_character": "nats per character", "masked_word_accuracy": "words"}  # of `files.METRICS`
+Figures = Mapping[str, Any]
+
+
+@dataclass
+class StudentsArguments:
+    """What was measured, and where its figures go."""
+
+    output_dir: Path = key(REQUIRED, "Folder for MODEL-SEED.json, the table, and the picture.")
+    runs: list[Path] = key([], "Folders MODEL/SEED of a study; none: the files alone.", positional=True)
+
+
+@cli_entry
+def main(argv: list[str] | None = None) -> None:
+    """Write the files of these runs, then the table and the picture of all files; print the table."""
+    (arguments,) = parse_recipe(StudentsArguments, argv=argv)
+    check_output(str(arguments.output_dir))
+    for run in arguments.runs:
+        with explain_bad_results(run):
+            files.write_json(arguments.output_dir / f"{run.parent.name}-{run.name}.json", figures_of(run))
+    models: dict[str, list[Figures]] = {}  # a file for each seed
+    for path in sorted(arguments.output_dir.glob("*-*.json")):
+        models.setdefault(path.stem.rpartition("-")[0], []).append(read_json(path))
+    if not models:
+        raise UserError(f"{arguments.output_dir} has no figures: name folders of a study")
+    with explain_bad_results(arguments.output_dir):
+        models = dict(sorted(models.items(), key=lambda item: (-item[1][0]["parameters"], item[0])))
+        text = table(models)
+        draw(models, arguments.output_dir / PICTURE)
+    files.write_text(arguments.output_dir / TABLE, f"{text}\n")
+    print(text)
+
+
+def figures_of(run: Path) -> dict[str, Any]:
+    """What a folder MODEL/SEED tells of a model; scores in per cent.
+
+    Raises UserError for a folder without figures of held-out text or without an export.
+    """
+    export = read_json(run / "deployed" / "export.json")
+    after, before = (export[form]["loss_per_character"] for form in ("exported", "pytorch"))
+    found = {"parameters": export["parameters"], "int8_mb": sum(export["bytes"].values()) / 1e6}
+    found |= {"int8_nats_per_character": after - before}
+    if (trained := run / "model" / RESULTS).exists():
+        results = read_json(trained)
+        found |= {"steps": results["steps"], "seconds": results["train_seconds"]}
+    texts = sorted((run / TEXTS).glob("*.json"))
+    found["held_out"] = {path.stem: next(iter(read_json(path).values())) for path in texts}
+    found["scores"] = {}
+    for tuned, *_ in compare.runs_of(run).values():
+        results = read_json(tuned.folder / RESULTS)
+        value = results[f"test_{tuned.metric}"] * (1 if results["per_cent"] else 100)
+        rate = results["recipe"]["learning_rate"]
+        task = tuned.folder.relative_to(run / "finetuned").parts[0]  # of own labels the study gives the name
+        found["scores"][task] = {"metric": tuned.metric, "test": value, "learning_rate": rate}
+    for path in sorted((run / "vectors").rglob(RESULTS)):
+        found["scores"]["encodechka"] = {"metric": "S", "test": 100 * read_json(path)["test_mean_s"]}
+    return found
+
+
+def table(models: Mapping[str, Sequence[Figures]]) -> str:
+    """Markdown with a row for each model: means over seeds, with standard deviations where there are several."""
+    texts = list(dict.fromkeys(text for seeds in models.values() for of in seeds for text in of["held_out"]))
+    tasks = list(dict.fromkeys(task for seeds in models.values() for of in seeds for task in of["scores"]))
+    rows = []
+    for name, seeds in models.items():
+        first = seeds[0]
+        minutes = f"{first['seconds'] / 60:.0f}" if "seconds" in first else ""
+        row = [name, f"{first['parameters'] / 1e6:.1f} M", f"{first['int8_mb']:.1f}", first.get("steps", ""), minutes]
+        for text in texts:
+            told = [of["held_out"][text] for of in seeds if text in of["held_out"]]
+            row += [files.metric_text(metric, [one[metric] for one in told]) if told else "" for metric in SHOWN]
+        for task in tasks:
+            told = values(seeds, task)
+            row.append(mean_text(told, 1) if told else "")
+        rows.append([*row, len(seeds)])
+    head = ["model", "parameters", "MB in int8", "steps", "minutes"]
+    head += [f"{text}: {what}" for text in texts for what in SHOWN.values()]
+    return files.markdown_table([*head, *tasks, "seeds"], rows)
+
+
+def values(seeds: Sequence[Figures], task: str) -> list[float]:
+    """The scores of a model on a task, one for each seed that has one."""
+    return [of["scores"][task]["test"] for of in seeds if task in of["scores"]]
+
+
+def draw(models: Mapping[str, Sequence[Figures]], path: Path) -> None:
+    """Scores against megabytes in int8, a panel for each task."""
+    from benchmarks.reporting.plots import quality_against_cost  # matplotlib takes a second
+
+    costs = []
+    for name, seeds in models.items():
+        for task, score in seeds[0]["scores"].items():
+            mean, deviation = mean_and_deviation(values(seeds, task))
+            point = Score(name, f"{task}, {score['metric']}", mean, deviation, seeds[0]["parameters"], name)
+            costs.append((point, seeds[0]["int8_mb"]))
+    if costs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        quality_against_cost(costs, "MB in int8").savefig(path)
+
+
+if __name__ == "__main__":
+    main()

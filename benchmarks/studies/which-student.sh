@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# benchmarks/studies/which-student.sh DATA OUTPUT [--rehearse]
+#
+# Which student of 5,000 tokens should one make of a real teacher? The teacher's own vocabulary trimmed, or another
+# trained anew; full width or a narrower one; untrained, by MLM alone, or from the teacher. About a day of two cores.
+# It may be ended anywhere: each model is trained, judged, and has its file in OUTPUT/figures before the next begins.
+# OUTPUT/teacher is the teacher, which you put there: 3 layers of width 312, with far more than 20,000 tokens.
+# DATA has rusentiment/ collection3/ paraphraser/ rucola/ russian_superglue/ encodechka/ and corpus/ with files of
+# conversation and of books. Those named *held_out* have lines that neither teacher nor students have read.
+source "$(dirname "$0")/common.sh"
+device=(--use_cpu true)
+
+texts() { # NAME LINES PATTERN: lines of the files whose names fit, in an order that does not change
+    local files
+    files=$(cd "$data/corpus" && ls | grep -P "$3")
+    [ -f "$output/corpus/$1.txt" ] || (cd "$data/corpus" && zcat -f $files) | awk 'NF > 1' |
+        shuf -n "$2" --random-source=<(yes) >"$output/corpus/$1.txt"
+}
+
+mkdir -p "$output/corpus"
+texts conversation 200000 '^(?!.*held).*conversation'
+texts books 60000 '^(?!.*held).*books'
+texts held-out-conversation 3000 'held.*conversation'
+texts held-out-books 1500 'held.*books'
+python -c 'import csv, sys; [print(" ".join(row["text"].split())) for row in csv.DictReader(sys.stdin)]' \
+    <"$data/rusentiment/rusentiment_test.csv" >"$output/corpus/held-out-posts.txt"
+head -n 300 "$output/corpus/held-out-conversation.txt" >"$output/corpus/held-out.txt"
+cat "$output/corpus/conversation.txt" "$output/corpus/books.txt" >"$output/corpus/train.txt"
+
+for size in 1000 2000 5000 20000; do
+    [ -f "$output/trimmed-$size/config.json" ] || python distillation/run_trimming.py \
+        --model_name_or_path "$output/teacher" --train_file "$output/corpus/train.txt" --vocab_size "$size" \
+        --output_dir "$output/trimmed-$size"
+    vocabulary "$size"
+done
+
+every=(--teacher_name_or_path "$output/teacher" --train_file "$output/corpus/train.txt"
+    --validation_file "$output/corpus/held-out.txt" --masking_unit word --max_length 64 --weight_cosine 0
+    --weight_attention 0 --student_dropout 0 --weight_decay 0.01 --adam_beta2 0.98 --warmup_steps 0.1
+    --train_sampling_strategy group_by_length --per_device_train_batch_size 64 --per_device_eval_batch_size 64
+    --logging_steps 50 --save_strategy no --alignment match)
+mlm=(--weight_kl 0)
+cache=(--teacher_cache "$output/cache")
+random=(--student_initialisation random)
+
+model() { # NAME SEEDS [--KEY VALUE ...]: trains and judges it; without keys $output/NAME is judged as it is
+    local seed
+    for seed in $2; do meanwhile one "$1" "$seed" "${@:3}"; done
+}
+
+one() { # NAME SEED [--KEY VALUE ...]
+    local folder=$output/models/$1/$2 start=$output/$1 text
+    [ ! -f "$output/figures/$1-$2.json" ] || return 0
+    if [ $# -gt 2 ]; then
+        start=$folder/model
+        run "$start" distillation/run.py "${every[@]}" --seed "$2" "${@:3}"
+    fi
+    mkdir -p "$folder/held-out"
+    for text in conversation books posts; do # the teacher and 1,000 tokens decide where all models end a line
+        step "held-out/$text.json" distillation/run_evaluation.py --max_length 64 \
+            --output "$folder/held-out/$text.json" --validation_file "$output/corpus/held-out-$text.txt" \
+            --model_name_or_path "$start" "$output/teacher" "$output/trimmed-1000"
+    done
+    for task in "collection3 2" "rusentiment 1" "paraphraser 2" "terra 3"; do
+        finetuned "$2" $task finetuning/run_benchmarks.py --tasks "${task% *}" --models "$start" --data_dir "$data"
+    done
+    finetuned "$2" rucola 2 finetuning/run_classification.py --model_name_or_path "$start" --text_column sentence \
+        --label_column acceptable --metric matthews_correlation \
+        --train_file "$data/rucola/in_domain_train.csv" --test_file "$data/rucola/in_domain_dev.csv"
+    step "vectors/${start##*/}/all_results.json" finetuning/run_encodechka.py --model_name_or_path "$start" \
+        --data_dir "$data/encodechka" --floors false --output_dir "$folder/vectors"
+    step deployed/export.json benchmarks/export.py --model_name_or_path "$start" --output_dir "$folder/deployed" \
+        --validation_file "$output/corpus/held-out-conversation.txt"
+    python benchmarks/students.py "$folder" --output_dir "$output/figures"
+}
+
+step() { # FILE SCRIPT [--KEY VALUE ...]: makes the file in $folder
+    [ -f "$folder/$1" ] || python "${@:2}" >>"$folder/run.log" 2>&1 || { tail -n 1 "$folder/run.log" >&2 && return 1; }
+}
+
+finetuned() { # SEED NAME EPOCHS SCRIPT [--KEY VALUE ...]
+    run "$folder/finetuned/$2" "${@:4}" --seeds "$1" --num_train_epochs "$3" --learning_rate 5e-4 --max_length 128 \
+        --per_device_train_batch_size 32 --per_device_eval_batch_size 64
+}
+
+healed=(--student_initialisation same_shape --learning_rate 5e-4) # a trimmed teacher that goes on
+wide=(--student_layers 3 --student_intermediate_size 600 --learning_rate 7e-4)
+narrow=(--student_layers 3 --student_hidden_size 264 --student_intermediate_size 600 --learning_rate 1.5e-3)
+flat=(--student_layers 3 --student_intermediate_size 200 --learning_rate 1e-3) # as many parameters as the narrow one
+trimmed=(--student_vocabulary "$output/trimmed-5000")
+own=(--student_vocabulary "$output/vocabulary-5000")
+
+# Nine minutes of one core each, by the time of a step on it.
+model teacher 0
+model trimmed-5000 "0 1"
+model own-5000-match "0 1" "${own[@]}" "${wide[@]}" --max_steps 620
+model narrow-own-match "0 1" "${own[@]}" "${narrow[@]}" --max_steps 640
+model narrow-own-mlm "0 1" "${own[@]}" "${narrow[@]}" "${mlm[@]}" --max_steps 1100
+model healed-match "0 1" "${trimmed[@]}" "${healed[@]}" --max_steps 570
+model healed-mlm "0 1" "${trimmed[@]}" "${healed[@]}" "${mlm[@]}" --max_steps 1080
+model narrow-own-cached "0 1" "${own[@]}" "${narrow[@]}" "${cache[@]}" --max_steps 830 # four students share the pass
+model own-5000-reduce "0 1" "${own[@]}" "${wide[@]}" "${reduce[@]}" --max_steps 330
+model narrow-own-reduce "0 1" "${own[@]}" "${narrow[@]}" "${reduce[@]}" --max_steps 340
+model narrow-trimmed-match "0 1" "${trimmed[@]}" "${narrow[@]}" --max_steps 640
+model flat-own-match "0 1" "${own[@]}" "${flat[@]}" --max_steps 700
+model own-5000-mlm "0 1" "${own[@]}" "${wide[@]}" "${mlm[@]}" --max_steps 1080
+model narrow-own-match-random "0 1" "${own[@]}" "${narrow[@]}" "${random[@]}" --max_steps 640
+
+# The best four for four times as long, the best two for twelve times.
+model own-5000-match-36min "0 1" "${own[@]}" "${wide[@]}" --max_steps 2480
+model narrow-own-match-36min "0 1" "${own[@]}" "${narrow[@]}" --max_steps 2560
+model narrow-own-mlm-36min "0 1" "${own[@]}" "${narrow[@]}" "${mlm[@]}" --max_steps 4400
+model healed-match-36min "0 1" "${trimmed[@]}" "${healed[@]}" --max_steps 2280
+model own-5000-match-108min 0 "${own[@]}" "${wide[@]}" --max_steps 7440
+model narrow-own-match-108min 0 "${own[@]}" "${narrow[@]}" --max_steps 7680
+
+# Other sizes by the best way.
+for size in 1000 2000 20000; do
+    model "own-$size-match" 0 --student_vocabulary "$output/vocabulary-$size" "${wide[@]}" --max_steps 620
+done
+model all-tokens 0 --alignment same --student_layers 3 "${wide[@]}" --max_steps 400
+model one-layer 0 "${own[@]}" "${wide[@]}" --student_layers 1 --student_initialisation embeddings --max_steps 1000
+model trimmed-20000 0
+model healed-20000-match "0 1" --student_vocabulary "$output/trimmed-20000" "${healed[@]}" --max_steps 560
+model healed-20000-mlm "0 1" --student_vocabulary "$output/trimmed-20000" "${healed[@]}" "${mlm[@]}" --max_steps 1000
+finish
+
+for name in own-5000-match narrow-own-match; do
+    python benchmarks/compare.py --baseline "$output/models/$name" --models "$output"/models/*
+done

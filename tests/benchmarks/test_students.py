@@ -1,0 +1,49 @@
+"""The figures of a study's models."""
+
+import json
+
+import pytest
+
+from benchmarks import students
+from distillation.runs.files import read_json, write_json
+
+
+def add(run, right, loss=2.0, task="rucola", **more):
+    """What a study leaves of a model with one seed: `right` of its four answers are."""
+    figures = {"loss": 4.0, "loss_per_character": loss, "masked_token_accuracy": 0.1, "masked_word_accuracy": 0.25}
+    other = dict.fromkeys(figures, 9.0)
+    write_json(run / "held-out" / "books.json", {"model": figures, "teacher": other})
+    after, before = {"loss_per_character": loss + 0.01}, {"loss_per_character": loss}
+    export = {"parameters": 3_300_000, "bytes": {"model.onnx": 3_000_000, "config.json": 400_000}}
+    write_json(run / "deployed" / "export.json", export | {"exported": after, "pytorch": before} | more)
+    tuned = run / "finetuned" / task
+    metric = {"metric": "accuracy", "test_accuracy": right / 4, "validation_accuracy": 0.5, "per_cent": False}
+    write_json(tuned / "all_results.json", metric | {"task": "x", "seed": 0, "recipe": {"learning_rate": 1e-3}})
+    rows = [{"prediction": i < right, "reference": True} for i in range(4)]
+    (tuned / "test_predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return run
+
+
+def test_a_file_a_run_and_a_row_a_model(tmp_path, capsys):
+    """Seeds are one row; a file whose folder is gone is a row as well."""
+    first, second = (add(tmp_path / "own-match" / seed, right) for seed, right in (("0", 1), ("1", 3)))
+    write_json(first / "model" / "all_results.json", {"steps": 620, "train_seconds": 540.0})
+    write_json(second / "vectors" / "model" / "all_results.json", {"test_mean_s": 0.55})
+    students.main([str(first), str(second), "--output_dir", str(tmp_path / "figures")])
+    assert read_json(tmp_path / "figures" / "own-match-0.json")["int8_nats_per_character"] == pytest.approx(0.01)
+    larger = add(tmp_path / "teacher" / "0", 4, 1.5, parameters=28_000_000)
+    students.main([str(larger), "--output_dir", str(tmp_path / "figures")])
+    assert capsys.readouterr().out.splitlines()[-2:] == [
+        "| teacher | 28.0 M | 3.4 |  |  | 1.500 | 25.0 % | 100.0 |  | 1 |",
+        "| own-match | 3.3 M | 3.4 | 620 | 9 | 2.000 ± 0.000 | 25.0 ± 0.0 % | 50.0 ± 35.4 | 55.0 | 2 |",
+    ]
+    assert (tmp_path / "figures" / "students.png").stat().st_size > 10_000
+
+
+def test_a_folder_without_figures_is_refused(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        students.main([str(tmp_path / "no" / "0"), "--output_dir", str(tmp_path / "figures")])
+    assert "export.json does not exist" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        students.main(["--output_dir", str(tmp_path / "figures")])
+    assert "has no figures" in capsys.readouterr().err
