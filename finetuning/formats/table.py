@@ -31,7 +31,8 @@ def rows(path: Path, columns: Iterable[str]) -> Iterator[tuple[str, Mapping[str,
 def check_columns(columns: Iterable[str], known: Iterable[str], path: Path | str) -> None:
     """Raise UserError that names the columns that a table has, if it lacks one."""
     if missing := [column for column in columns if column not in known]:
-        raise UserError(f"{path} has no column `{missing[0]}`; it has {', '.join(known) or 'none'}")
+        has = ", ".join(known) or "none"
+        raise UserError(f"{path} has no column `{missing[0]}`; it has {has}: set `text_column`, or the like, to one")
 
 
 def records(path: Path, columns: Sequence[str], **choices: Sequence[str]) -> Iterator[dict[str, str]]:

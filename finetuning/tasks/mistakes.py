@@ -1,5 +1,6 @@
 """What a model takes for what on the test part: a table, a picture, and its most confident mistakes."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,13 +18,21 @@ if TYPE_CHECKING:
 SHOWN = 20  # mistakes
 MOST = 30  # labels in a picture: those with most mistakes
 
+logger = logging.getLogger(__name__)
+
 
 def save(folder: Path, task: Task, rows: Sequence[Row], predictions: Sequence[Mapping[str, Any]]) -> None:
     """Write `test_confusion.md`, its picture, and `test_mistakes.csv`. predictions: with their `reference`.
-    Nothing for a task without labels, or where no label is right or predicted."""
+    Nothing for a task without labels, or where no label is right or predicted. Warns of a model that tells no labels
+    apart."""
     pairs = Counter(pair for one in predictions for pair in task.confusions(one["reference"], one["prediction"]))
     if not pairs:
         return
+    right, predicted = ({pair[of] for pair in pairs} for of in (0, 1))
+    if len(predicted) == 1 < len(right):
+        logger.warning(
+            "the only answer on the test part is %r: train longer, or try other `learning_rates`", *predicted
+        )
     present = {label: None for pair in sorted(pairs) for label in pair}
     labels = list(dict.fromkeys([*(label for label in task.labels if label in present), *present]))
     write_text(folder / "test_confusion.md", confusion_table(labels, pairs) + "\n")

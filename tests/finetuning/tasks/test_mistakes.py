@@ -26,6 +26,14 @@ def test_what_is_shown(tmp_path, tasks, rows):
     assert table[2].startswith(f"| a | {counts['a', 'a']} | {counts['a', 'b']} | {counts['a', 'c']} | ")
 
 
+def test_a_model_that_tells_no_labels_apart_is_warned_of(tmp_path, tasks, rows, caplog):
+    some, task = rows["classification"][:30], tasks["classification"]
+    mistakes.save(tmp_path, task, some, [prediction(row, row["label"], 0.5) for row in some])
+    assert not caplog.messages
+    mistakes.save(tmp_path, task, some, [prediction(row, "a", 0.5) for row in some])
+    assert "the only answer on the test part is 'a'" in caplog.text
+
+
 def test_figures_of_a_label_by_hand():
     """3 of 4 of `a` are found, and 1 of 4 that are called `a` is none; `b` is never right."""
     table = mistakes.confusion_table("ab", {("a", "a"): 3, ("a", "b"): 1, ("b", "a"): 1}).splitlines()
