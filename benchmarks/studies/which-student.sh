@@ -93,25 +93,25 @@ own=(--student_vocabulary "$output/vocabulary-5000")
 # Nine minutes of one core each, by the time of a step on it.
 model teacher 0
 model trimmed-5000 "0 1"
-model own-5000-match "0 1" "${own[@]}" "${wide[@]}" --max_steps 620
+model own-match "0 1" "${own[@]}" "${wide[@]}" --max_steps 620
 model narrow-own-match "0 1" "${own[@]}" "${narrow[@]}" --max_steps 640
 model narrow-own-mlm "0 1" "${own[@]}" "${narrow[@]}" "${mlm[@]}" --max_steps 1100
 model healed-match "0 1" "${trimmed[@]}" "${healed[@]}" --max_steps 570
 model healed-mlm "0 1" "${trimmed[@]}" "${healed[@]}" "${mlm[@]}" --max_steps 1080
 model narrow-own-cached "0 1" "${own[@]}" "${narrow[@]}" "${cache[@]}" --max_steps 830 # four students share the pass
-model own-5000-reduce "0 1" "${own[@]}" "${wide[@]}" "${reduce[@]}" --max_steps 330
+model own-reduce "0 1" "${own[@]}" "${wide[@]}" "${reduce[@]}" --max_steps 330
 model narrow-own-reduce "0 1" "${own[@]}" "${narrow[@]}" "${reduce[@]}" --max_steps 340
 model narrow-trimmed-match "0 1" "${trimmed[@]}" "${narrow[@]}" --max_steps 640
 model flat-own-match "0 1" "${own[@]}" "${flat[@]}" --max_steps 700
-model own-5000-mlm "0 1" "${own[@]}" "${wide[@]}" "${mlm[@]}" --max_steps 1080
+model own-mlm "0 1" "${own[@]}" "${wide[@]}" "${mlm[@]}" --max_steps 1080
 model narrow-own-match-random "0 1" "${own[@]}" "${narrow[@]}" "${random[@]}" --max_steps 640
 
 # The best four for four times as long, the best two for twelve times.
-model own-5000-match-36min "0 1" "${own[@]}" "${wide[@]}" --max_steps 2480
+model own-match-36min "0 1" "${own[@]}" "${wide[@]}" --max_steps 2480
 model narrow-own-match-36min "0 1" "${own[@]}" "${narrow[@]}" --max_steps 2560
 model narrow-own-mlm-36min "0 1" "${own[@]}" "${narrow[@]}" "${mlm[@]}" --max_steps 4400
 model healed-match-36min "0 1" "${trimmed[@]}" "${healed[@]}" --max_steps 2280
-model own-5000-match-108min 0 "${own[@]}" "${wide[@]}" --max_steps 7440
+model own-match-108min 0 "${own[@]}" "${wide[@]}" --max_steps 7440
 model narrow-own-match-108min 0 "${own[@]}" "${narrow[@]}" --max_steps 7680
 
 # Other sizes by the best way.
@@ -125,6 +125,6 @@ model healed-20000-match "0 1" --student_vocabulary "$output/trimmed-20000" "${h
 model healed-20000-mlm "0 1" --student_vocabulary "$output/trimmed-20000" "${healed[@]}" "${mlm[@]}" --max_steps 1000
 finish
 
-for name in own-5000-match narrow-own-match; do
+for name in own-match narrow-own-match; do
     python benchmarks/compare.py --baseline "$output/models/$name" --models "$output"/models/*
 done
