@@ -26,6 +26,7 @@ python -c 'import csv, sys; [print(" ".join(row["text"].split())) for row in csv
     <"$data/rusentiment/rusentiment_test.csv" >"$output/corpus/held-out-posts.txt"
 head -n 300 "$output/corpus/held-out-conversation.txt" >"$output/corpus/held-out.txt"
 cat "$output/corpus/conversation.txt" "$output/corpus/books.txt" >"$output/corpus/train.txt"
+shuf -n 53120 --random-source=<(yes) "$output/corpus/train.txt" >"$output/corpus/cached.txt" # 830 steps of 64
 
 for size in 1000 2000 5000 20000; do
     [ -f "$output/trimmed-$size/config.json" ] || python distillation/run_trimming.py \
@@ -40,7 +41,7 @@ every=(--teacher_name_or_path "$output/teacher" --train_file "$output/corpus/tra
     --train_sampling_strategy group_by_length --per_device_train_batch_size 64 --per_device_eval_batch_size 64
     --logging_steps 50 --save_strategy no --alignment match)
 mlm=(--weight_kl 0)
-cache=(--teacher_cache "$output/cache")
+cache=(--teacher_cache "$output/cache" --train_file "$output/corpus/cached.txt" --max_steps 830)
 random=(--student_initialisation random)
 
 model() { # NAME SEEDS [--KEY VALUE ...]: trains and judges it; without keys $output/NAME is judged as it is
@@ -98,7 +99,7 @@ model narrow-own-match "0 1" "${own[@]}" "${narrow[@]}" --max_steps 640
 model narrow-own-mlm "0 1" "${own[@]}" "${narrow[@]}" "${mlm[@]}" --max_steps 1100
 model healed-match "0 1" "${trimmed[@]}" "${healed[@]}" --max_steps 570
 model healed-mlm "0 1" "${trimmed[@]}" "${healed[@]}" "${mlm[@]}" --max_steps 1080
-model narrow-own-cached "0 1" "${own[@]}" "${narrow[@]}" "${cache[@]}" --max_steps 830 # four students share the pass
+model narrow-own-cached "0 1" "${own[@]}" "${narrow[@]}" "${cache[@]}" # four students share the pass
 model own-reduce "0 1" "${own[@]}" "${wide[@]}" "${reduce[@]}" --max_steps 330
 model narrow-own-reduce "0 1" "${own[@]}" "${narrow[@]}" "${reduce[@]}" --max_steps 340
 model narrow-trimmed-match "0 1" "${trimmed[@]}" "${narrow[@]}" --max_steps 640
