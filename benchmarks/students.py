@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
@@ -21,6 +21,9 @@ from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 from distillation.runs import files
 from distillation.runs.files import RESULTS, explain_bad_results, mean_and_deviation, mean_text, read_json
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TABLE, PICTURE = "students.md", "students.png"
 TEXTS = "held-out"  # the folder of the figures of texts that no model has read, a file for each
@@ -41,26 +44,31 @@ def main(argv: list[str] | None = None) -> None:
     """Write the files of these runs, then the table and the picture of all files; print the table."""
     (arguments,) = parse_recipe(StudentsArguments, argv=argv)
     check_output(str(arguments.output_dir))
+    folder = arguments.output_dir
+    found = {path.stem: read_json(path) for path in folder.glob("*-*.json")}
+    new = {}
     for run in arguments.runs:
         with explain_bad_results(run):
-            files.write_json(arguments.output_dir / f"{run.parent.name}-{run.name}.json", figures_of(run))
-    models: dict[str, list[Figures]] = {}  # a file for each seed
-    for path in sorted(arguments.output_dir.glob("*-*.json")):
-        models.setdefault(path.stem.rpartition("-")[0], []).append(read_json(path))
-    if not models:
-        raise UserError(f"{arguments.output_dir} has no figures: name folders of a study")
-    with explain_bad_results(arguments.output_dir):
+            new[f"{run.parent.name}-{run.name}"] = figures_of(run)
+    if not found | new:
+        raise UserError(f"{folder} has no figures: name folders of a study")
+    models: dict[str, list[Figures]] = {}  # figures of each seed
+    with explain_bad_results(folder):
+        for name, figures in sorted((found | new).items()):
+            models.setdefault(name.rpartition("-")[0], []).append(figures)
         models = dict(sorted(models.items(), key=lambda item: (-item[1][0]["parameters"], item[0])))
-        text = table(models)
-        draw(models, arguments.output_dir / PICTURE)
-    files.write_text(arguments.output_dir / TABLE, f"{text}\n")
+        text, picture = table(models), drawn(models)
+    for name, figures in new.items():
+        files.write_json(folder / f"{name}.json", figures)
+    files.write_text(folder / TABLE, f"{text}\n")
+    picture.savefig(folder / PICTURE)
     print(text)
 
 
 def figures_of(run: Path) -> dict[str, Any]:
     """What a folder MODEL/SEED tells of a model; scores in per cent.
 
-    Raises UserError for a folder without figures of held-out text or without an export.
+    Raises UserError for a folder without an export, and what Python raises for results that lack something.
     """
     export = read_json(run / "deployed" / "export.json")
     after, before = (export[form]["loss_per_character"] for form in ("exported", "pytorch"))
@@ -70,11 +78,11 @@ def figures_of(run: Path) -> dict[str, Any]:
         results = read_json(trained)
         found |= {"steps": results["steps"], "seconds": results["train_seconds"]}
     texts = sorted((run / TEXTS).glob("*.json"))
-    found["held_out"] = {path.stem: next(iter(read_json(path).values())) for path in texts}
+    found["held_out"] = {path.stem: list(read_json(path).values())[0] for path in texts}  # others are beside it
     found["scores"] = {}
     for tuned, *_ in compare.runs_of(run).values():
         results = read_json(tuned.folder / RESULTS)
-        value = results[f"test_{tuned.metric}"] * (1 if results["per_cent"] else 100)
+        value = results[f"test_{tuned.metric}"] * (1 if results.get("per_cent") else 100)
         rate = results["recipe"]["learning_rate"]
         task = tuned.folder.relative_to(run / "finetuned").parts[0]  # of own labels the study gives the name
         found["scores"][task] = {"metric": tuned.metric, "test": value, "learning_rate": rate}
@@ -109,7 +117,7 @@ def values(seeds: Sequence[Figures], task: str) -> list[float]:
     return [of["scores"][task]["test"] for of in seeds if task in of["scores"]]
 
 
-def draw(models: Mapping[str, Sequence[Figures]], path: Path) -> None:
+def drawn(models: Mapping[str, Sequence[Figures]]) -> "Figure":
     """Scores against megabytes in int8, a panel for each task."""
     from benchmarks.reporting.plots import quality_against_cost  # matplotlib takes a second
 
@@ -119,9 +127,7 @@ def draw(models: Mapping[str, Sequence[Figures]], path: Path) -> None:
             mean, deviation = mean_and_deviation(values(seeds, task))
             point = Score(name, f"{task}, {score['metric']}", mean, deviation, seeds[0]["parameters"], name)
             costs.append((point, seeds[0]["int8_mb"]))
-    if costs:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        quality_against_cost(costs, "MB in int8").savefig(path)
+    return quality_against_cost(costs, "MB in int8")
 
 
 if __name__ == "__main__":

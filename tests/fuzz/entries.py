@@ -131,6 +131,7 @@ ENTRIES = (
     Entry("benchmarks.report", {"": RESULTS, "output_dir": FOLDER}, folder=("", "results")),
     Entry("benchmarks.scores", {"": RESULTS}, folder=("", "results")),
     Entry("benchmarks.compare", {"models": RESULTS, "baseline": RESULTS}, folder=("models", "results")),
+    Entry("benchmarks.students", {"": "{good}/judged", "output_dir": FOLDER}, folder=("", "judged")),
     Entry(
         "benchmarks.quality",
         STEP | {"output_dir": FOLDER, "seeds": 0, "variants": "mlm", "student_layers": 1, "max_steps": 1},
@@ -191,4 +192,5 @@ PEOPLE = {
     "benchmarks.report": "={good}/data",
     "finetuning.run_paraphraser": "model_name_or_path={good}/vocabulary",
     "benchmarks.scores": "={here}/absent",
+    "benchmarks.students": "={here}/absent",
 }
