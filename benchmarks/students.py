@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from benchmarks import compare
 from benchmarks.scores import Score
 from distillation.config.command_line import REQUIRED, check_output, key
 from distillation.config.errors import UserError, cli_entry
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 TABLE, PICTURE = "students.md", "students.png"
 TEXTS = "held-out"  # the folder of the figures of texts that no model has read, a file for each
+TASKS = "tasks"  # that of a folder for each task
 SHOWN = {"loss_per_character": "nats per character", "masked_word_accuracy": "words"}  # of `files.METRICS`
 Figures = Mapping[str, Any]
 
@@ -80,14 +80,11 @@ def figures_of(run: Path) -> dict[str, Any]:
     texts = sorted((run / TEXTS).glob("*.json"))
     found["held_out"] = {path.stem: list(read_json(path).values())[0] for path in texts}  # others are beside it
     found["scores"] = {}
-    for tuned, *_ in compare.runs_of(run).values():
-        results = read_json(tuned.folder / RESULTS)
-        value = results[f"test_{tuned.metric}"] * (1 if results.get("per_cent") else 100)
-        rate = results["recipe"]["learning_rate"]
-        task = tuned.folder.relative_to(run / "finetuned").parts[0]  # of own labels the study gives the name
-        found["scores"][task] = {"metric": tuned.metric, "test": value, "learning_rate": rate}
-    for path in sorted((run / "vectors").rglob(RESULTS)):
-        found["scores"]["encodechka"] = {"metric": "S", "test": 100 * read_json(path)["test_mean_s"]}
+    for folder, results in files.find_runs([run / TASKS]).items():
+        name = folder.relative_to((run / TASKS).resolve()).parts[0]  # of own labels the study gives the name
+        value = results[f"test_{results['metric']}"] * (1 if results.get("per_cent") else 100)
+        rate = results["recipe"].get("learning_rate")  # none where nothing is fine-tuned
+        found["scores"][name] = {"metric": results["metric"], "test": value, "learning_rate": rate}
     return found
 
 

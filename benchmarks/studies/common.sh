@@ -83,7 +83,9 @@ more_text=(--train_file "$output/corpus/train.txt") # enough text for more steps
 student() { # NAME SEEDS [--KEY VALUE ...]
     local name=$1 seed seeds=$2
     shift 2
-    for seed in $seeds; do meanwhile run "$output/$name/seed-$seed" distillation/run.py "${every[@]}" --seed "$seed" "$@"; done
+    for seed in $seeds; do
+        meanwhile run "$output/$name/seed-$seed" distillation/run.py "${every[@]}" --seed "$seed" "$@"
+    done
 }
 
 cost() { # NAME [--KEY VALUE ...]: the time of a step, alone on the machine

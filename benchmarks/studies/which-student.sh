@@ -68,8 +68,8 @@ one() { # NAME SEED [--KEY VALUE ...]
     finetuned "$2" rucola 2 finetuning/run_classification.py --model_name_or_path "$start" --text_column sentence \
         --label_column acceptable --metric matthews_correlation \
         --train_file "$data/rucola/in_domain_train.csv" --test_file "$data/rucola/in_domain_dev.csv"
-    step "vectors/${start##*/}/all_results.json" finetuning/run_encodechka.py --model_name_or_path "$start" \
-        --data_dir "$data/encodechka" --floors false --output_dir "$folder/vectors"
+    step "tasks/encodechka/${start##*/}/all_results.json" finetuning/run_encodechka.py --model_name_or_path "$start" \
+        --data_dir "$data/encodechka" --floors false --output_dir "$folder/tasks/encodechka"
     step deployed/export.json benchmarks/export.py --model_name_or_path "$start" --output_dir "$folder/deployed" \
         --validation_file "$output/corpus/held-out-conversation.txt"
     python benchmarks/students.py "$folder" --output_dir "$output/figures"
@@ -80,7 +80,7 @@ step() { # FILE SCRIPT [--KEY VALUE ...]: makes the file in $folder
 }
 
 finetuned() { # SEED NAME EPOCHS SCRIPT [--KEY VALUE ...]
-    run "$folder/finetuned/$2" "${@:4}" --seeds "$1" --num_train_epochs "$3" --learning_rate 5e-4 --max_length 128 \
+    run "$folder/tasks/$2" "${@:4}" --seeds "$1" --num_train_epochs "$3" --learning_rate 5e-4 --max_length 128 \
         --per_device_train_batch_size 32 --per_device_eval_batch_size 64
 }
 

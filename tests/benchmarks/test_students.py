@@ -1,7 +1,5 @@
 """The figures of a study's models."""
 
-import json
-
 import pytest
 
 from benchmarks import students
@@ -16,11 +14,9 @@ def add(run, right, loss=2.0, task="rucola", **more):
     after, before = {"loss_per_character": loss + 0.01}, {"loss_per_character": loss}
     export = {"parameters": 3_300_000, "bytes": {"model.onnx": 3_000_000, "config.json": 400_000}}
     write_json(run / "deployed" / "export.json", export | {"exported": after, "pytorch": before} | more)
-    tuned = run / "finetuned" / task
+    tuned = run / "tasks" / task
     metric = {"metric": "accuracy", "test_accuracy": right / 4, "validation_accuracy": 0.5, "per_cent": False}
     write_json(tuned / "all_results.json", metric | {"task": "x", "seed": 0, "recipe": {"learning_rate": 1e-3}})
-    rows = [{"prediction": i < right, "reference": True} for i in range(4)]
-    (tuned / "test_predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return run
 
 
@@ -28,7 +24,8 @@ def test_a_file_a_run_and_a_row_a_model(tmp_path, capsys):
     """Seeds are one row; a file whose folder is gone is a row as well."""
     first, second = (add(tmp_path / "own-match" / seed, right) for seed, right in (("0", 1), ("1", 3)))
     write_json(first / "model" / "all_results.json", {"steps": 620, "train_seconds": 540.0})
-    write_json(second / "vectors" / "model" / "all_results.json", {"test_mean_s": 0.55})
+    vectors = {"task": "encodechka", "metric": "mean_s", "test_mean_s": 0.55, "recipe": {"random_weights": False}}
+    write_json(second / "tasks" / "encodechka" / "model" / "all_results.json", vectors)
     students.main([str(first), str(second), "--output_dir", str(tmp_path / "figures")])
     assert read_json(tmp_path / "figures" / "own-match-0.json")["int8_nats_per_character"] == pytest.approx(0.01)
     larger = add(tmp_path / "teacher" / "0", 4, 1.5, parameters=28_000_000)

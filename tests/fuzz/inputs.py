@@ -71,7 +71,7 @@ def make_inputs(folder: Path) -> None:
     write_json(results / "tuned" / "all_results.json", TUNED)
     write_text(results / "tuned" / "test_predictions.jsonl", json.dumps(ANSWER))
     judged = folder / "judged"
-    shutil.copytree(results / "tuned", judged / "finetuned" / "terra")
+    shutil.copytree(results / "tuned", judged / "tasks" / "terra")
     write_json(judged / "held-out" / "books.json", {"model": dict.fromkeys(METRICS, 0.5)})
     forms = {form: {"loss_per_character": 0.5} for form in ("exported", "pytorch")}
     write_json(judged / "deployed" / "export.json", {"parameters": 1000, "bytes": {"model.onnx": 4000}} | forms)
