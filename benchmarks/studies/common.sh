@@ -58,6 +58,14 @@ corpus() { # HELD_OUT STUDENTS TRAIN PATTERN ...: lines for evaluation, for the 
     rm "$folder/all.txt"
 }
 
+texts() { # NAME LINES PATTERN: lines of the files of DATA/corpus whose names fit, in an order that does not change
+    local files
+    mkdir -p "$output/corpus"
+    files=$(cd "$data/corpus" && ls | grep -P "$3")
+    [ -f "$output/corpus/$1.txt" ] || (cd "$data/corpus" && zcat -f $files) | awk 'NF > 1' |
+        shuf -n "$2" --random-source=<(yes) >"$output/corpus/$1.txt"
+}
+
 teacher() { # [--KEY VALUE ...]
     run "$output/teacher" distillation/run_teacher.py --train_file "$output/corpus/train.txt" \
         --validation_file "$output/corpus/held-out.txt" --max_length 128 --masking_unit word \

@@ -4,20 +4,12 @@
 # Which student of 5,000 tokens should one make of a real teacher? The teacher's own vocabulary trimmed, or another
 # trained anew; full width or a narrower one; untrained, by MLM alone, or from the teacher. About a day of two cores.
 # It may be ended anywhere: each model is trained, judged, and has its file in OUTPUT/figures before the next begins.
-# OUTPUT/teacher is the teacher, which you put there: 3 layers of width 312, with far more than 20,000 tokens.
+# OUTPUT/teacher is the teacher: 3 layers of width 312, with far more than 20,000 tokens. teacher.sh makes such a one.
 # DATA has rusentiment/ collection3/ paraphraser/ rucola/ russian_superglue/ encodechka/ and corpus/ with files of
 # conversation and of books. Those named *held_out* have lines that neither teacher nor students have read.
 source "$(dirname "$0")/common.sh"
 device=(--use_cpu true)
 
-texts() { # NAME LINES PATTERN: lines of the files whose names fit, in an order that does not change
-    local files
-    files=$(cd "$data/corpus" && ls | grep -P "$3")
-    [ -f "$output/corpus/$1.txt" ] || (cd "$data/corpus" && zcat -f $files) | awk 'NF > 1' |
-        shuf -n "$2" --random-source=<(yes) >"$output/corpus/$1.txt"
-}
-
-mkdir -p "$output/corpus"
 texts conversation 200000 '^(?!.*held).*conversation'
 texts books 60000 '^(?!.*held).*books'
 texts held-out-conversation 3000 'held.*conversation'
