@@ -36,6 +36,10 @@ mlm=(--weight_kl 0)
 cache=(--teacher_cache "$output/cache" --train_file "$output/corpus/cached.txt" --max_steps 830)
 random=(--student_initialisation random)
 
+# Learning rates of fine-tuning: of 5e-4, 1e-3, and 2e-3 the best on the validation parts of Collection-3 and RuSentiment.
+for_entities=1e-3
+for_texts=5e-4
+
 model() { # NAME SEEDS [--KEY VALUE ...]: trains and judges it; without keys $output/NAME is judged as it is
     local seed
     for seed in $2; do meanwhile one "$1" "$seed" "${@:3}"; done
@@ -54,11 +58,12 @@ one() { # NAME SEED [--KEY VALUE ...]
             --output "$folder/held-out/$text.json" --validation_file "$output/corpus/held-out-$text.txt" \
             --model_name_or_path "$start" "$output/teacher" "$output/trimmed-1000"
     done
-    for task in "collection3 2" "rusentiment 1" "paraphraser 2" "terra 3"; do
-        finetuned "$2" $task finetuning/run_benchmarks.py --tasks "${task% *}" --models "$start" --data_dir "$data"
-    done
-    finetuned "$2" rucola 2 finetuning/run_classification.py --model_name_or_path "$start" --text_column sentence \
-        --label_column acceptable --metric matthews_correlation \
+    benchmark "$2" collection3 2 "$for_entities"
+    benchmark "$2" rusentiment 1 "$for_texts"
+    benchmark "$2" paraphraser 2 "$for_texts" --metric_for_best_model accuracy
+    benchmark "$2" terra 3 "$for_texts"
+    finetuned "$2" rucola 2 "$for_texts" finetuning/run_classification.py --model_name_or_path "$start" \
+        --text_column sentence --label_column acceptable --metric matthews_correlation \
         --train_file "$data/rucola/in_domain_train.csv" --test_file "$data/rucola/in_domain_dev.csv"
     step "tasks/encodechka/${start##*/}/all_results.json" finetuning/run_encodechka.py --model_name_or_path "$start" \
         --data_dir "$data/encodechka" --floors false --output_dir "$folder/tasks/encodechka"
@@ -71,8 +76,12 @@ step() { # FILE SCRIPT [--KEY VALUE ...]: makes the file in $folder
     [ -f "$folder/$1" ] || python "${@:2}" >>"$folder/run.log" 2>&1 || { tail -n 1 "$folder/run.log" >&2 && return 1; }
 }
 
-finetuned() { # SEED NAME EPOCHS SCRIPT [--KEY VALUE ...]
-    run "$folder/tasks/$2" "${@:4}" --seeds "$1" --num_train_epochs "$3" --learning_rate 5e-4 --max_length 128 \
+benchmark() { # SEED TASK EPOCHS RATE [--KEY VALUE ...]
+    finetuned "${@:1:4}" finetuning/run_benchmarks.py --tasks "$2" --models "$start" --data_dir "$data" "${@:5}"
+}
+
+finetuned() { # SEED NAME EPOCHS RATE SCRIPT [--KEY VALUE ...]
+    run "$folder/tasks/$2" "${@:5}" --seeds "$1" --num_train_epochs "$3" --learning_rate "$4" --max_length 128 \
         --per_device_train_batch_size 32 --per_device_eval_batch_size 64
 }
 
@@ -98,6 +107,7 @@ model narrow-trimmed-match "0 1" "${trimmed[@]}" "${narrow[@]}" --max_steps 640
 model flat-own-match "0 1" "${own[@]}" "${flat[@]}" --max_steps 700
 model own-mlm "0 1" "${own[@]}" "${wide[@]}" "${mlm[@]}" --max_steps 1080
 model narrow-own-match-random "0 1" "${own[@]}" "${narrow[@]}" "${random[@]}" --max_steps 640
+model untrained 0 "${own[@]}" "${narrow[@]}" "${random[@]}" "${mlm[@]}" --max_steps 1 --learning_rate 1e-9 # the floor
 
 # The best four for four times as long, the best two for twelve times.
 model own-match-36min "0 1" "${own[@]}" "${wide[@]}" --max_steps 2480

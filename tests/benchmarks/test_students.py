@@ -29,10 +29,12 @@ def test_a_file_a_run_and_a_row_a_model(tmp_path, capsys):
     students.main([str(first), str(second), "--output_dir", str(tmp_path / "figures")])
     assert read_json(tmp_path / "figures" / "own-match-0.json")["int8_nats_per_character"] == pytest.approx(0.01)
     larger = add(tmp_path / "teacher" / "0", 4, 1.5, parameters=28_000_000)
+    pairs = {"task": "paraphraser", "metric": "f1", "test_f1": 0.75, "test_accuracy": 0.6, "recipe": {}}
+    write_json(larger / "tasks" / "paraphraser" / "all_results.json", pairs)
     students.main([str(larger), "--output_dir", str(tmp_path / "figures")])
     assert capsys.readouterr().out.splitlines()[-2:] == [
-        "| teacher | 28.0 M | 3.4 |  |  | 1.500 | 25.0 % | 100.0 |  | 1 |",
-        "| own-match | 3.3 M | 3.4 | 620 | 9 | 2.000 ± 0.000 | 25.0 ± 0.0 % | 50.0 ± 35.4 | 55.0 | 2 |",
+        "| teacher | 28.0 M | 3.4 |  |  | 1.500 | 25.0 % | 60.0 | 100.0 |  | 1 |",
+        "| own-match | 3.3 M | 3.4 | 620 | 9 | 2.000 ± 0.000 | 25.0 ± 0.0 % |  | 50.0 ± 35.4 | 55.0 | 2 |",
     ]
     assert (tmp_path / "figures" / "students.png").stat().st_size > 10_000
 
