@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
-from distillation.runs.files import RESULTS, explain_bad_results, find_runs, how_trained, markdown_table
+from distillation.runs.files import RESULTS, explain_bad_results, find_runs, how_trained, in_per_cent, markdown_table
 
 
 @dataclass
@@ -62,10 +62,10 @@ def scores(runs: Mapping[Path, Mapping[str, Any]]) -> list[Score]:
     for folder, run in tuned.items():
         with explain_bad_results(folder / RESULTS):
             began = tuned.get(Path(run["model"]).resolve(), run)  # LiDiRus is answered by the model of TERRa
-            source, metric, scale = began["model"], run["metric"], 1 if run.get("per_cent") else 100
+            source, metric = began["model"], run["metric"]
             name = (Path(source).name if last_names[Path(source).name] == 1 else source) + how_trained(run)
-            value, deviation = scale * float(run[f"test_{metric}"]), run.get(f"test_{metric}_std")
-            deviation = None if deviation is None else scale * float(deviation)
+            value, spread = in_per_cent(run, f"test_{metric}"), f"test_{metric}_std"
+            deviation = None if run.get(spread) is None else in_per_cent(run, spread)
             score = Score(name, f"{run['task']}, {metric}", value, deviation, int(run["parameters"]), source)
         other, _ = found.setdefault((score.model, score.task), (folder, score))
         if other != folder:

@@ -84,9 +84,9 @@ def figures_of(run: Path) -> dict[str, Any]:
     for folder, results in files.find_runs([run / TASKS]).items():
         name = folder.relative_to((run / TASKS).resolve()).parts[0]  # of own labels the study gives the name
         metric = REPORTED.get(name, results["metric"])
-        value = results[f"test_{metric}"] * (1 if results.get("per_cent") else 100)
         rate = results["recipe"].get("learning_rate")  # none where nothing is fine-tuned
-        found["scores"][name] = {"metric": metric, "test": value, "learning_rate": rate}
+        score = files.in_per_cent(results, f"test_{metric}")
+        found["scores"][name] = {"metric": metric, "test": score, "learning_rate": rate}
     return found
 
 

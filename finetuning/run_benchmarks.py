@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 from distillation.config import training
 from distillation.config.command_line import CONFIG, REQUIRED, KeyParser, key, words_of
 from distillation.config.errors import Stopped, UserError, cli_entry, one_line
-from distillation.runs.files import RANDOM, TAUGHT, markdown_table, mean_text, write_json
+from distillation.runs.files import RANDOM, TAUGHT, in_per_cent, markdown_table, mean_text, write_json
 from finetuning.arguments import ARGUMENTS, Settings, TaskTeacherArguments, parse
 from finetuning.sets import REGISTRY, make_task, set_of
 
@@ -175,8 +175,7 @@ def settings_of_row(row: Row, rows: Sequence[Row], task: "Task", common: Setting
 def score(results: Mapping[str, Any]) -> dict[str, Any]:
     """The scores of a model on a task, for the table: in per cent, of each seed."""
     metric, runs = results["metric"], results.get("runs", [results])
-    scale = 1 if results["per_cent"] else 100
-    scores, seeds = [scale * run[f"test_{metric}"] for run in runs], [run["seed"] for run in runs]
+    scores, seeds = [in_per_cent(run, f"test_{metric}") for run in runs], [run["seed"] for run in runs]
     return {"metric": metric, "scores": scores, "seeds": seeds, "parameters": results["parameters"]}
 
 

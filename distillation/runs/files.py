@@ -146,6 +146,11 @@ def how_trained(run: Mapping[str, Any]) -> str:
     return RANDOM * bool(run["recipe"].get("random_weights")) + TAUGHT * ("task_teacher" in run)
 
 
+def in_per_cent(run: Mapping[str, Any], figure: str) -> float:
+    """A figure of a fine-tuning run such as "test_f1". Most tasks keep shares of 1."""
+    return float(run[figure]) * (1 if run.get("per_cent") else 100)
+
+
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
     """The mean, and the standard deviation of a sample, which is 0 for a single value."""
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
