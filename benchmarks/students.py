@@ -6,6 +6,7 @@ A folder MODEL/SEED holds what benchmarks/studies/which-student.sh has measured 
 folders are gone are rows of the table as well.
 """
 
+import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -75,6 +76,8 @@ def figures_of(run: Path) -> dict[str, Any]:
     after, before = (export[form]["loss_per_character"] for form in ("exported", "pytorch"))
     found = {"parameters": export["parameters"], "int8_mb": sum(export["bytes"].values()) / 1e6}
     found |= {"int8_nats_per_character": after - before}
+    (speed,) = read_json(run / "speed.json")["rows"]
+    found |= {"int8_ms": 1000 * statistics.median(speed["text_cpu_seconds"])}  # other runs share the machine's clock
     if (trained := run / "model" / RESULTS).exists():
         results = read_json(trained)
         found |= {"steps": results["steps"], "seconds": results["train_seconds"]}
@@ -98,7 +101,8 @@ def table(models: Mapping[str, Sequence[Figures]]) -> str:
     for name, seeds in models.items():
         first = seeds[0]
         minutes = f"{first['seconds'] / 60:.0f}" if "seconds" in first else ""
-        row = [name, f"{first['parameters'] / 1e6:.1f} M", f"{first['int8_mb']:.1f}", first.get("steps", ""), minutes]
+        row = [name, f"{first['parameters'] / 1e6:.1f} M", f"{first['int8_mb']:.1f}", f"{first['int8_ms']:.1f}"]
+        row += [first.get("steps", ""), minutes]
         for text in texts:
             told = [of["held_out"][text] for of in seeds if text in of["held_out"]]
             row += [files.metric_text(metric, [one[metric] for one in told]) if told else "" for metric in SHOWN]
@@ -106,7 +110,7 @@ def table(models: Mapping[str, Sequence[Figures]]) -> str:
             told = values(seeds, task)
             row.append(mean_text(told, 1) if told else "")
         rows.append([*row, len(seeds)])
-    head = ["model", "parameters", "MB in int8", "steps", "minutes"]
+    head = ["model", "parameters", "MB in int8", "ms in int8", "steps", "minutes"]
     head += [f"{text}: {what}" for text in texts for what in SHOWN.values()]
     return files.markdown_table([*head, *tasks, "seeds"], rows)
 

@@ -69,6 +69,8 @@ one() { # NAME SEED [--KEY VALUE ...]
         --data_dir "$data/encodechka" --floors false --output_dir "$folder/tasks/encodechka"
     step deployed/export.json benchmarks/export.py --model_name_or_path "$start" --output_dir "$folder/deployed" \
         --validation_file "$output/corpus/held-out-conversation.txt"
+    step speed.json benchmarks/inference.py --models "$start" --heads masked-lm --backends onnx-int8 --batch_sizes 1 \
+        --sequence_lengths 64 --threads 1 --rounds 3 --output "$folder/speed.json"
     python benchmarks/students.py "$folder" --output_dir "$output/figures"
 }
 
