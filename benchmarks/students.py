@@ -79,8 +79,7 @@ def figures_of(run: Path) -> dict[str, Any]:
     (speed,) = read_json(run / "speed.json")["rows"]
     found |= {"int8_ms": 1000 * statistics.median(speed["text_cpu_seconds"])}  # other runs share the machine's clock
     if (trained := run / "model" / RESULTS).exists():
-        results = read_json(trained)
-        found |= {"steps": results["steps"], "seconds": results["train_seconds"]}
+        found["steps"] = read_json(trained)["steps"]
     texts = sorted((run / TEXTS).glob("*.json"))
     found["held_out"] = {path.stem: list(read_json(path).values())[0] for path in texts}  # others are beside it
     found["scores"] = {}
@@ -100,9 +99,8 @@ def table(models: Mapping[str, Sequence[Figures]]) -> str:
     rows = []
     for name, seeds in models.items():
         first = seeds[0]
-        minutes = f"{first['seconds'] / 60:.0f}" if "seconds" in first else ""
         row = [name, f"{first['parameters'] / 1e6:.1f} M", f"{first['int8_mb']:.1f}", f"{first['int8_ms']:.1f}"]
-        row += [first.get("steps", ""), minutes]
+        row.append(first.get("steps", ""))
         for text in texts:
             told = [of["held_out"][text] for of in seeds if text in of["held_out"]]
             row += [files.metric_text(metric, [one[metric] for one in told]) if told else "" for metric in SHOWN]
@@ -110,7 +108,7 @@ def table(models: Mapping[str, Sequence[Figures]]) -> str:
             told = values(seeds, task)
             row.append(mean_text(told, 1) if told else "")
         rows.append([*row, len(seeds)])
-    head = ["model", "parameters", "MB in int8", "ms in int8", "steps", "minutes"]
+    head = ["model", "parameters", "MB in int8", "ms in int8", "steps"]
     head += [f"{text}: {what}" for text in texts for what in SHOWN.values()]
     return files.markdown_table([*head, *tasks, "seeds"], rows)
 
