@@ -7,8 +7,9 @@ held-out examples, they have one row per example, masked as in that epoch. A row
   inputs of its projection to its vocabulary, which give the predictions again;
 * `hidden_groups`, `hidden_last`, `hidden_average`, `attentions`: those of `Targets`, if a term needs them.
 
-States and maps are in half precision. Training cycles through the epochs. The masks depend on neither the seed nor the
-terms, so that runs with other seeds or fewer terms can read the same cache. Samples are those of one temperature.
+States and maps have 8 bits a number (`eight_bits`). Training cycles through the epochs. The masks depend on neither
+the seed nor the terms, so that runs with other seeds or fewer terms can read the same cache. Samples are those of one
+temperature.
 
 Processes fill a cache together: the ranks of a run, and several runs. A file is locked while it is made, so that no
 two make the same one. The lock of a killed process is free: another process makes the file again.
@@ -42,7 +43,7 @@ from distillation.teacher_cache.locking import alone_with
 logger = logging.getLogger(__name__)
 
 SEED = 1503  # of the masks; not the evaluation's
-FORMAT = 5  # of the rows, the masks, and the description; raise it to make caches unusable
+FORMAT = 6  # of the rows, the masks, and the description; raise it to make caches unusable
 DIGESTS = ("format", "teacher", "tokenizers", "corpus", "numpy")  # values of the description that errors do not show
 PART = 4096  # examples of a file; an interrupted pass repeats at most these
 SORTED = 16  # batches that are sorted by length together, and written together
@@ -179,8 +180,7 @@ class TeacherCache:
                         self._check_space(file, self.epochs * len(examples) / len(chosen) - 1)
 
     def _write(self, file: Path, batches: Iterable[list[Row]]) -> None:
-        kinds = {column: pa.uint8() if column == SAMPLES else pa.float16() for column in self.columns}
-        schema = pa.schema({column: pa.large_list(kind) for column, kind in kinds.items()})
+        schema = pa.schema({column: pa.large_list(pa.uint8()) for column in self.columns})
         with replacing(file) as draft, pa.ipc.new_file(str(draft), schema) as writer:
             for rows in batches:
                 writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=schema))

@@ -20,6 +20,7 @@ from distillation.corpus.examples import Corpus, lengths
 from distillation.corpus.masking import MaskingCollator
 from distillation.models.teacher import HeadStates, LiveTargets, Samples, Targets
 from distillation.runs.precision import faster_in_bf16
+from distillation.teacher_cache.eight_bits import SCALE, from_bytes, to_bytes
 from distillation.teacher_cache.storage import HIDDEN, MAPS, SAMPLES, STATES, Row, TeacherCache, row_of
 
 logger = logging.getLogger(__name__)
@@ -96,11 +97,12 @@ class CachedTargets:
     def __call__(self, batch: Mapping[str, Any]) -> Targets:
         """batch: of one of `collators`."""
         columns = batch[CACHED]
-        predictions = HeadStates(columns[STATES], self.kl) if STATES in columns else None
+        predictions = HeadStates(from_bytes(columns[STATES]), self.kl) if STATES in columns else None
         if SAMPLES in columns:
             predictions = Samples(columns[SAMPLES], self.kl, self.temperature)
-        states = {name.removeprefix(HIDDEN): list(columns[name]) for name in columns if name.startswith(HIDDEN)}
-        return Targets(predictions, states, list(columns.get(MAPS, ())))
+        views = [name for name in columns if name.startswith(HIDDEN)]
+        states = {name.removeprefix(HIDDEN): list(from_bytes(columns[name])) for name in views}
+        return Targets(predictions, states, list(from_bytes(columns[MAPS]).square()) if MAPS in columns else [])
 
 
 class CachedExamples(torch.utils.data.Dataset):
@@ -146,24 +148,29 @@ def _shares(batch: dict[str, Any], examples: Sequence[dict[str, Any]], seed: int
 
 
 def to_rows(batch: dict[str, Any], targets: Targets) -> list[Row]:
-    """A row for each example of a batch, the positions of its KL in the order of the text."""
+    """A row for each example of a batch, the positions of its KL in the order of the text. Of attention maps the roots
+    are rounded: a map has few large values, and many small ones."""
     sizes = batch["teacher"]["attention_mask"].sum(1).tolist()
-    order, predictions = batch["teacher_positions"].argsort(), targets.predictions
-    name = SAMPLES if isinstance(predictions, Samples) else STATES
-    parts = {} if predictions is None else {name: predictions.values[order].split(_position_counts(batch))}
+    order, predictions, parts = batch["teacher_positions"].argsort(), targets.predictions, {}
+    if isinstance(predictions, Samples):
+        parts[SAMPLES] = predictions.values[order].split(_position_counts(batch))
+    elif predictions is not None:
+        parts[STATES] = _rounded(predictions.values[order]).split(_position_counts(batch))
     for view, states in targets.hidden_states.items():
-        parts[HIDDEN + view] = [one[:, :size] for one, size in zip(torch.stack(states, 1), sizes, strict=True)]
+        rounded = _rounded(torch.stack(states, 1))
+        parts[HIDDEN + view] = [one[:, :size] for one, size in zip(rounded, sizes, strict=True)]
     if targets.attentions:
-        maps = torch.stack(targets.attentions, 1)
-        parts[MAPS] = [one[..., :size, :size] for one, size in zip(maps, sizes, strict=True)]
-    kinds = {name: torch.uint8 if name == SAMPLES else torch.float16 for name in parts}
-    parts = {name: [part.flatten().to("cpu", kinds[name]).numpy() for part in parts[name]] for name in parts}
-    rows = [{name: column[row] for name, column in parts.items()} for row in range(len(sizes))]
-    if not all(np.isfinite(values).all() for row in rows for values in row.values()):
-        raise UserError(
-            "`teacher_cache` stores half precision, and this teacher's states exceed its range: leave it out"
-        )
-    return rows
+        maps = _rounded(torch.stack(targets.attentions, 1).sqrt())
+        parts[MAPS] = [one[..., :size, : SCALE + size] for one, size in zip(maps, sizes, strict=True)]
+    parts = {name: [part.flatten().cpu().numpy() for part in column] for name, column in parts.items()}
+    return [{name: column[row] for name, column in parts.items()} for row in range(len(sizes))]
+
+
+def _rounded(states: Tensor) -> Tensor:
+    rounded = to_bytes(states)
+    if not torch.isfinite(from_bytes(rounded)).all():
+        raise UserError("`teacher_cache` holds numbers of half precision, and this teacher's are larger: leave it out")
+    return rounded
 
 
 def from_rows(batch: dict[str, Any], rows: Sequence[Row], student_layers: int) -> dict[str, Tensor]:
@@ -174,14 +181,15 @@ def from_rows(batch: dict[str, Any], rows: Sequence[Row], student_layers: int) -
         parts = [torch.from_numpy(row[name].copy()) for row in rows]  # torch warns of arrays that are read-only
         if name in (SAMPLES, STATES):
             positions, states = batch["teacher_positions"], torch.cat(parts)
-            states = states.reshape(len(positions), -1) if len(positions) else states[:, None]
+            states = states.reshape(len(positions), -1) if len(positions) else states.reshape(0, SCALE)
             columns[name] = states[positions.argsort().argsort()]  # from the order of the text to that of the batch
             continue
         layers = student_layers if name in (MAPS, f"{HIDDEN}groups") else 1
         padded = []
         for part, size in zip(parts, sizes, strict=True):
             missing = (0, length - size)
-            part = part.reshape(layers, -1, size, size) if name == MAPS else part.reshape(layers, size, -1)
+            shape = (layers, -1, size, SCALE + size) if name == MAPS else (layers, size, -1)
+            part = part.reshape(shape)
             padded.append(F.pad(part, missing * 2 if name == MAPS else (0, 0, *missing)))
         columns[name] = torch.stack(padded, 1)
     return columns

@@ -11,6 +11,7 @@ from distillation import run
 from distillation.assembly import live_targets
 from distillation.config.errors import UserError
 from distillation.teacher_cache import storage, targets
+from distillation.teacher_cache.eight_bits import from_bytes, to_bytes
 from distillation.teacher_cache.storage import SEED
 from tests import gradients
 
@@ -30,22 +31,25 @@ def no_chance(batch, *_):
 
 
 def as_cached(trainer, kind):
-    """A trainer whose teacher's outputs are in half precision and, if asked for, sampled."""
+    """A trainer whose teacher's outputs are rounded as in a cache and, if asked for, sampled."""
     layers, vocabulary = trainer.targets.student_layers, trainer.data_collator.vocabulary
     query = live_targets(trainer.targets.model, trainer.objective, layers, vocabulary, True, trainer.args)
 
-    def in_half_precision(inputs):
+    def rounded(numbers):
+        return from_bytes(to_bytes(numbers))
+
+    def stored(inputs):
         found = query(inputs)
         if kind == "samples":
             at = inputs["groups"], trainer.objective.temperature, no_chance(inputs)
             found.predictions = found.predictions.sample(*at)
         else:
-            found.predictions.values = found.predictions.values.half()
-        found.hidden_states = {view: [s.half() for s in states] for view, states in found.hidden_states.items()}
-        found.attentions = [maps.half() for maps in found.attentions]
+            found.predictions.values = rounded(found.predictions.values)
+        found.hidden_states = {view: [*map(rounded, states)] for view, states in found.hidden_states.items()}
+        found.attentions = [rounded(maps.sqrt()).square() for maps in found.attentions]
         return found
 
-    trainer.targets = mock.Mock(side_effect=in_half_precision)
+    trainer.targets = mock.Mock(side_effect=stored)
     return trainer
 
 
@@ -53,7 +57,7 @@ def as_cached(trainer, kind):
 @pytest.mark.parametrize("kind", ["samples", "states"])
 def test_a_cached_step_is_the_step_with_the_teacher(make_trainer, monkeypatch, alignment, kind):
     """Loss and every gradient, for all five terms, and an evaluation: the row of one position must not be read at
-    another, and nothing but half precision, or draws, is lost."""
+    another, and nothing but rounding, or draws, is lost."""
     monkeypatch.setattr(targets, "_shares", no_chance)
     objective = dict(weight_kl=2.0, weight_attention=100.0, weight_hidden_mse=0.5)
     objective["hidden_layers"] = "average" if alignment == "same" else "groups"
@@ -133,13 +137,13 @@ def test_states_that_half_precision_cannot_hold_are_refused(make_trainer):
     trainer = make_trainer()
     batch = next(iter(trainer.get_train_dataloader()))
     found = trainer.targets(batch)
-    found.attentions[0] += 1e5
+    next(iter(found.hidden_states.values()))[0] += 1e5
     with pytest.raises(UserError, match="half precision"):
         targets.to_rows(batch, found)
 
 
 def test_a_position_takes_128_bytes_at_any_width(make_trainer):
-    """States take two bytes a number: 1,536 at width 768."""
+    """States take a byte a number: 770 at width 768."""
     objective = dict(weight_kl=1.0, weight_cosine=0.0, kl_positions="all")
     trainer = make_trainer(cache=dict(teacher_cache_targets="samples"), objective=objective)
     (table,) = trainer.train_dataset.epochs
