@@ -8,10 +8,10 @@ from distillation.teacher_cache.eight_bits import from_bytes, to_bytes
 
 
 def test_a_row_by_hand():
-    """127 steps of 2: the third number lies between two of them, and a byte more than 2 + 3 is not needed."""
-    stored = to_bytes(torch.tensor([[254.0, -2.0, 2.9], [0.0, 0.0, 0.0]]))
+    """127 steps of 2: the third number becomes the next of them, and a byte more than 2 + 3 is not needed."""
+    stored = to_bytes(torch.tensor([[254.0, -2.0, 3.1], [0.0, 0.0, 0.0]]))
     assert stored.shape == (2, 5) and stored.dtype == torch.uint8
-    assert from_bytes(stored).tolist() == [[254, -2, 2], [0, 0, 0]]
+    assert from_bytes(stored).tolist() == [[254, -2, 4], [0, 0, 0]]
 
 
 @given(st.lists(st.floats(-1e4, 1e4, width=32), min_size=1, max_size=20))
