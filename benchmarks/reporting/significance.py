@@ -15,7 +15,7 @@ from finetuning.metrics import best_score, exact_match, word_f1
 
 RESAMPLES, CHUNK = 10_000, 500
 SEED = 0
-METRICS = ("accuracy", "f1", "f1_weighted", "f1_macro", "f1_micro", "exact_match")  # those of `statistics_of`
+METRICS = ("accuracy", "f1", "f1_weighted", "f1_macro", "f1_micro", "matthews_correlation", "exact_match")
 
 Score = Callable[[np.ndarray], np.ndarray]  # sums (..., k) -> scores (...), shares of 1
 
@@ -67,7 +67,7 @@ def statistics_of(metric: str, predictions: Sequence[dict[str, Any]]) -> tuple[n
     labels = list(predictions[0]["scores"])  # in the order of the classification's scores
     sides = [[one if isinstance(one, list) else [one] for one in side] for side in zip(*pairs, strict=True)]
     found, there = (np.array([[name in one for name in labels] for one in side], dtype=float) for side in sides)
-    return np.hstack([found * there, there, found]), lambda sums: _f1_of_labels(metric, sums)
+    return np.hstack([found * there, there, found]), lambda sums: _of_labels(metric, sums)
 
 
 def _share(sums: np.ndarray) -> np.ndarray:
@@ -78,14 +78,17 @@ def _f1_of_entities(sums: np.ndarray) -> np.ndarray:
     return _ratio(2 * sums[..., 0], sums[..., 1] + sums[..., 2])
 
 
-def _f1_of_labels(metric: str, sums: np.ndarray) -> np.ndarray:
+def _of_labels(metric: str, sums: np.ndarray) -> np.ndarray:
+    """Of several labels the correlation is that of Gorodkin (2004)."""
     right, there, found = np.split(sums, 3, axis=-1)  # each has a column a label
-    f1 = _ratio(2 * right, there + found)
+    f1, total = _ratio(2 * right, there + found), there.sum(-1)
+    spread = np.sqrt((total**2 - (there**2).sum(-1)) * (total**2 - (found**2).sum(-1)))
     scores = {
         "f1": f1[..., -1],
         "f1_weighted": _ratio((f1 * there).sum(-1), there.sum(-1)),
         "f1_macro": _ratio(f1.sum(-1), (there + found > 0).sum(-1)),  # of labels that are right or predicted
         "f1_micro": _ratio(2 * right.sum(-1), (there + found).sum(-1)),
+        "matthews_correlation": _ratio(total * right.sum(-1) - (there * found).sum(-1), spread),
     }
     return scores[metric]
 

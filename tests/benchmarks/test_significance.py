@@ -16,12 +16,12 @@ LABELLED = list(zip(GUESSES, TRUTH, strict=True))
 TAGGED = [DRAW.choice(TAGS, size=(2, n)).tolist() for n in DRAW.integers(1, 9, size=60)]
 ANSWERED = [(" ".join(DRAW.choice(WORDS, size=2)), DRAW.choice(WORDS[:4], size=2).tolist()) for _ in range(50)]
 ANSWERED += [("Москва", []), ("", [])]  # the last is right, for there is no answer
-OF_LABELS = LabelScores(LABELS, "accuracy", "f1_weighted", "f1_macro", "f1")
+OF_LABELS = LabelScores(LABELS, "accuracy", "f1_weighted", "f1_macro", "f1", "matthews_correlation")
 SETS = [[[name for name in LABELS[:3] if DRAW.random() < share] for share in (0.3, 0.5)] for _ in range(60)]
 OF_SETS = LabelSetScores(LABELS, "accuracy", "f1_weighted", "f1_macro", "f1_micro")
 CASES = [
     *((OF_SETS, name, SETS) for name in OF_SETS.names),
-    *((OF_LABELS, name, LABELLED) for name in ("accuracy", "f1_weighted", "f1_macro", "f1")),
+    *((OF_LABELS, name, LABELLED) for name in OF_LABELS.names),
     *((OF_LABELS, name, [pair for pair in LABELLED if LABELS[1] not in pair]) for name in ("f1_weighted", "f1_macro")),
     (EntityScores(["PER", "LOC"]), "f1", TAGGED),
     *((AnswerScores(), name, ANSWERED) for name in ("f1", "exact_match")),
