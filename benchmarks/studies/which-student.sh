@@ -130,6 +130,7 @@ model healed-20000-match "0 1" --student_vocabulary "$output/trimmed-20000" "${h
 model healed-20000-mlm "0 1" --student_vocabulary "$output/trimmed-20000" "${healed[@]}" "${mlm[@]}" --max_steps 1000
 finish
 
-for name in own-match narrow-own-match; do
-    python benchmarks/compare.py --baseline "$output/models/$name" --models "$output"/models/*
+for name in healed-match own-match narrow-own-match; do
+    python benchmarks/compare.py --baseline "$output/models/$name" --models "$output"/models/* |
+        tee "$output/figures/beside-$name.md"
 done
