@@ -77,7 +77,7 @@ def figures_of(run: Path) -> dict[str, Any]:
     found = {"parameters": export["parameters"], "int8_mb": sum(export["bytes"].values()) / 1e6}
     found |= {"int8_nats_per_character": after - before}
     (speed,) = read_json(run / "speed.json")["rows"]
-    found |= {"int8_ms": 1000 * statistics.median(speed["text_cpu_seconds"])}  # other runs share the machine's clock
+    found["int8_ms"] = 1000 * statistics.median(speed["text_cpu_seconds"])  # other runs share the machine's clock
     if (trained := run / "model" / RESULTS).exists():
         found["steps"] = read_json(trained)["steps"]
     texts = sorted((run / TEXTS).glob("*.json"))

@@ -2,7 +2,7 @@
 #
 # Each function makes one thing below OUTPUT, unless it exists: so the same command continues after an interruption.
 # DATA has corpus/ with text files, gzipped or not, and a folder for each benchmark, as finetuning/ reads it.
-# --rehearse cuts everything to two steps, to test a study before it takes hours. Give it another OUTPUT.
+# --rehearse cuts each training to two steps, to test a study before it takes hours. Give it another OUTPUT.
 set -euo pipefail
 if [ $# -lt 2 ]; then
     sed -n '2,/^[^#]/s/^# \{0,1\}//p' "$0"
@@ -59,11 +59,13 @@ corpus() { # HELD_OUT STUDENTS TRAIN PATTERN ...: lines for evaluation, for the 
 }
 
 texts() { # NAME LINES PATTERN: lines of the files of DATA/corpus whose names fit, in an order that does not change
-    local files
+    local files file=$output/corpus/$1.txt
+    [ ! -f "$file" ] || return 0
+    mapfile -t files < <(ls "$data/corpus" | grep -P "$3")
+    [ ${#files[@]} -gt 0 ] || { echo "$data/corpus has no file whose name fits $3" >&2 && return 1; }
     mkdir -p "$output/corpus"
-    files=$(cd "$data/corpus" && ls | grep -P "$3")
-    [ -f "$output/corpus/$1.txt" ] || (cd "$data/corpus" && zcat -f $files) | awk 'NF > 1' |
-        shuf -n "$2" --random-source=<(yes) >"$output/corpus/$1.txt"
+    (cd "$data/corpus" && zcat -f "${files[@]}") | awk 'NF > 1' | shuf -n "$2" --random-source=<(yes) >"$file.draft"
+    mv "$file.draft" "$file"
 }
 
 teacher() { # [--KEY VALUE ...]

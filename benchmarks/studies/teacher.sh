@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # benchmarks/studies/teacher.sh DATA OUTPUT [--rehearse]
 #
-# OUTPUT/teacher for which-student.sh, in an hour of two cores: a masked LM of 3 layers x 312 and 83,828 tokens. Its
+# OUTPUT/teacher for which-student.sh, in an hour or two of two cores: a masked LM of 3 layers x 312 and 83,828 tokens. Its
 # encoder comes from the PyPI package silero-stress 1.5 (MIT): rubert-tiny2, fine-tuned there to tell homographs apart.
 # It gets a masked-LM head, and all of it goes on training. Loading the package runs code that the package brings.
 # DATA/corpus has text files; those named *held_out* are not trained on.
@@ -23,9 +23,9 @@ config = BertConfig(vocab_size=tokens, max_position_embeddings=positions, **shap
 encoder = BertModel(config, add_pooling_layer=False)
 weights = source.model.bert.state_dict()
 encoder.load_state_dict({name: weights[name][: len(own)] for name, own in encoder.state_dict().items()})
-encoder.save_pretrained(sys.argv[1])
 vocabulary = {token: number for token, number in source.tokenizer.vocab.items() if number < tokens}
 BertTokenizerFast(vocab=vocabulary, do_lower_case=False, model_max_length=positions).save_pretrained(sys.argv[1])
+encoder.save_pretrained(sys.argv[1])  # the last: its config says that the folder is complete
 PYTHON
 }
 

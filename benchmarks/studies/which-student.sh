@@ -17,7 +17,8 @@ texts held-out-books 1500 'held.*books'
 python -c 'import csv, sys; [print(" ".join(row["text"].split())) for row in csv.DictReader(sys.stdin)]' \
     <"$data/rusentiment/rusentiment_test.csv" >"$output/corpus/held-out-posts.txt"
 head -n 300 "$output/corpus/held-out-conversation.txt" >"$output/corpus/held-out.txt"
-cat "$output/corpus/conversation.txt" "$output/corpus/books.txt" >"$output/corpus/train.txt"
+awk 'FILENAME ~ "held-out" { held[$0]; next } !($0 in held)' "$output"/corpus/held-out-*.txt \
+    "$output"/corpus/{conversation,books}.txt >"$output/corpus/train.txt" # a corpus repeats itself
 shuf -n 53120 --random-source=<(yes) "$output/corpus/train.txt" >"$output/corpus/cached.txt" # 830 steps of 64
 
 for size in 1000 2000 5000 20000; do
@@ -36,7 +37,7 @@ mlm=(--weight_kl 0)
 cache=(--teacher_cache "$output/cache" --train_file "$output/corpus/cached.txt" --max_steps 830)
 random=(--student_initialisation random)
 
-# Learning rates of fine-tuning: of 5e-4, 1e-3, and 2e-3 the best on the validation parts of Collection-3 and RuSentiment.
+# Learning rates of fine-tuning, by validation: benchmarks/results/students/rates.md.
 for_entities=1e-3
 for_texts=5e-4
 

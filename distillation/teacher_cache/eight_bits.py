@@ -8,7 +8,7 @@ STEPS = 127  # the largest number of a row, in units of its scale
 
 
 def to_bytes(rows: Tensor) -> Tensor:
-    """uint8 [..., SCALE + n] of numbers [..., n]: each is rounded by half of its row's largest / STEPS at most."""
+    """uint8 [..., SCALE + n] of numbers [..., n]: each is rounded by about half of its row's largest / STEPS."""
     scale = (rows.abs().amax(-1, keepdim=True).float() / STEPS).half()
     steps = (rows.float() / scale.float()).nan_to_num(0).round().clamp(-STEPS, STEPS)  # a scale is 0 in a row of zeros
     return torch.cat([_viewed(scale, torch.uint8), steps.to(torch.int8).view(torch.uint8)], -1)

@@ -169,7 +169,9 @@ def to_rows(batch: dict[str, Any], targets: Targets) -> list[Row]:
 def _rounded(states: Tensor) -> Tensor:
     rounded = to_bytes(states)
     if not torch.isfinite(from_bytes(rounded)).all():
-        raise UserError("`teacher_cache` holds numbers of half precision, and this teacher's are larger: leave it out")
+        raise UserError(
+            "`teacher_cache` holds finite numbers up to 65,504, and this teacher's states have others: leave it out"
+        )
     return rounded
 
 
