@@ -17,7 +17,7 @@ texts held-out-books 1500 'held.*books'
 python -c 'import csv, sys; [print(" ".join(row["text"].split())) for row in csv.DictReader(sys.stdin)]' \
     <"$data/rusentiment/rusentiment_test.csv" >"$output/corpus/held-out-posts.txt"
 head -n 300 "$output/corpus/held-out-conversation.txt" >"$output/corpus/held-out.txt"
-awk 'FILENAME ~ "held-out" { held[$0]; next } !($0 in held)' "$output"/corpus/held-out-*.txt \
+awk 'FILENAME ~ "/held-out-[^/]*$" { held[$0]; next } !($0 in held)' "$output"/corpus/held-out-*.txt \
     "$output"/corpus/{conversation,books}.txt >"$output/corpus/train.txt" # a corpus repeats itself
 shuf -n 53120 --random-source=<(yes) "$output/corpus/train.txt" >"$output/corpus/cached.txt" # 830 steps of 64
 
