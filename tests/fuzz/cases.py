@@ -45,7 +45,7 @@ FILES = {
     "data/russian_superglue": ("TERRa/train.jsonl", "TERRa/test.jsonl"),
     "results": ("student/all_results.json", "student/trainer_state.json", "tuned/all_results.json")
     + ("tuned/test_predictions.jsonl", "timed.json"),
-    "judged": ("held-out/books.json", "deployed/export.json", "tasks/terra/all_results.json"),
+    "judged": ("held-out/books.json", "deployed/export.json", "speed.json", "tasks/terra/all_results.json"),
     "finished": ("all_results.json", CONFIG, OPTIONS, "README.md"),
 }
 

@@ -75,4 +75,5 @@ def make_inputs(folder: Path) -> None:
     write_json(judged / "held-out" / "books.json", {"model": dict.fromkeys(METRICS, 0.5)})
     forms = {form: {"loss_per_character": 0.5} for form in ("exported", "pytorch")}
     write_json(judged / "deployed" / "export.json", {"parameters": 1000, "bytes": {"model.onnx": 4000}} | forms)
+    write_json(judged / "speed.json", {"rows": [TIMING | {"text_cpu_seconds": [0.001, 0.002]}]})
     write_json(results / "timed.json", {"hardware": hardware(torch.device("cpu")), "rows": [TIMING]})
