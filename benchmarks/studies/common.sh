@@ -68,6 +68,12 @@ texts() { # NAME LINES PATTERN: lines of the files of DATA/corpus whose names fi
     mv "$file.draft" "$file"
 }
 
+held_out_texts() { # lines that no model has read: of conversation, of books, and a few to look at while training
+    texts held-out-conversation 3000 'held.*conversation'
+    texts held-out-books 1500 'held.*books'
+    head -n 300 "$output/corpus/held-out-conversation.txt" >"$output/corpus/held-out.txt"
+}
+
 teacher() { # [--KEY VALUE ...]
     run "$output/teacher" distillation/run_teacher.py --train_file "$output/corpus/train.txt" \
         --validation_file "$output/corpus/held-out.txt" --max_length 128 --masking_unit word \

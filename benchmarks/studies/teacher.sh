@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # benchmarks/studies/teacher.sh DATA OUTPUT [--rehearse]
 #
-# OUTPUT/teacher for which-student.sh, in an hour or two of two cores: a masked LM of 3 layers x 312 and 83,828 tokens. Its
-# encoder comes from the PyPI package silero-stress 1.5 (MIT): rubert-tiny2, fine-tuned there to tell homographs apart.
-# It gets a masked-LM head, and all of it goes on training. Loading the package runs code that the package brings.
+# OUTPUT/teacher for which-student.sh: a masked LM of 3 layers x 312 and 83,828 tokens. Its encoder comes from the PyPI
+# package silero-stress 1.5 (MIT): rubert-tiny2, fine-tuned there to tell homographs apart. It gets a masked-LM head, and
+# all of it goes on training. Loading the package runs code that the package brings.
 # DATA/corpus has text files; those named *held_out* are not trained on.
 source "$(dirname "$0")/common.sh"
 device=(--use_cpu true)
@@ -31,10 +31,8 @@ PYTHON
 
 texts teacher-talk 10000000 '^(?!.*(held|books))'
 texts teacher-books 60000 '^(?!.*held).*books'
-texts held-out-conversation 3000 'held.*conversation'
-texts held-out-books 1500 'held.*books'
+held_out_texts
 cat "$output"/corpus/teacher-{talk,books}.txt >"$output/corpus/teacher.txt"
-head -n 300 "$output/corpus/held-out-conversation.txt" >"$output/corpus/held-out.txt"
 
 encoder "$output/encoder"
 run "$output/teacher" distillation/run_teacher.py --model_name_or_path "$output/encoder" \

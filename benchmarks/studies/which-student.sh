@@ -12,11 +12,9 @@ device=(--use_cpu true)
 
 texts conversation 200000 '^(?!.*held).*conversation'
 texts books 60000 '^(?!.*held).*books'
-texts held-out-conversation 3000 'held.*conversation'
-texts held-out-books 1500 'held.*books'
+held_out_texts
 python -c 'import csv, sys; [print(" ".join(row["text"].split())) for row in csv.DictReader(sys.stdin)]' \
     <"$data/rusentiment/rusentiment_test.csv" >"$output/corpus/held-out-posts.txt"
-head -n 300 "$output/corpus/held-out-conversation.txt" >"$output/corpus/held-out.txt"
 awk 'FILENAME ~ "/held-out-[^/]*$" { held[$0]; next } !($0 in held)' "$output"/corpus/held-out-*.txt \
     "$output"/corpus/{conversation,books}.txt >"$output/corpus/train.txt" # a corpus repeats itself
 shuf -n 53120 --random-source=<(yes) "$output/corpus/train.txt" >"$output/corpus/cached.txt" # 830 steps of 64
