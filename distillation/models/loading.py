@@ -136,6 +136,8 @@ def load_trained(
 ) -> PreTrainedModel:
     """A model from a checkpoint that has all of its weights; else raises UserError."""
     model, absent = _load(model_class, name_or_path, key, **options)
+    if absent and all(name.startswith("pooler.") for name in absent):
+        model.pooler, absent = None, []  # a sentence encoder is saved without it
     if absent:
         names = ", ".join(absent[:3]) + " and more" * (len(absent) > 3)
         raise UserError(

@@ -8,6 +8,7 @@ import transformers
 from transformers import BertConfig
 
 from distillation.config.errors import UserError
+from distillation.models.loading import load_as_saved
 from distillation.models.vocabulary_rows import copy_modules, keep_rows, load_trimmable
 
 KEPT = [0, 2, 3, 5, 6, 9, 20, 31, 32, 39]
@@ -78,6 +79,14 @@ def test_the_pooling_of_a_sentence_encoder_goes_along(tmp_path):
     (source / "modules.json").write_text('[{"name": "0"}]')
     with pytest.raises(UserError, match="`key` .*modules.json"):
         copy_modules(str(source), "key", output)
+
+
+def test_an_encoder_that_was_saved_without_a_pooler_gets_none(tmp_path):
+    """A sentence encoder is; a random one would look like a trained one."""
+    transformers.BertModel(BertConfig(**SHAPE), add_pooling_layer=False).save_pretrained(tmp_path)
+    smaller = keep_rows(load_as_saved(str(tmp_path), "model_name_or_path"), KEPT)
+    assert not any("pooler" in name for name in smaller.state_dict())
+    assert smaller(torch.tensor([[1, 2]])).last_hidden_state.shape == (1, 2, 16)
 
 
 def test_a_config_without_a_class_is_refused(tmp_path):
