@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from benchmarks.scores import Score
 from distillation.config.command_line import REQUIRED, check_output, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
@@ -30,6 +29,7 @@ TEXTS = "held-out"  # the folder of the figures of texts that no model has read,
 TASKS = "tasks"  # that of a folder for each task
 SHOWN = {"loss_per_character": "nats per character", "masked_word_accuracy": "words"}  # of `files.METRICS`
 REPORTED = {"paraphraser": "accuracy"}  # F1 of paraphrases is highest for a model that sees one everywhere
+PICTURED = ("collection3", "F1 of entities, %")  # the task that tells most models from each other
 Figures = Mapping[str, Any]
 
 
@@ -119,16 +119,15 @@ def values(seeds: Sequence[Figures], task: str) -> list[float]:
 
 
 def drawn(models: Mapping[str, Sequence[Figures]]) -> "Figure":
-    """Scores against megabytes in int8, a panel for each task."""
-    from benchmarks.reporting.plots import quality_against_cost  # matplotlib takes a second
+    """The scores on the task of `PICTURED` against megabytes in int8."""
+    from benchmarks.reporting.plots import named_points  # matplotlib takes a second
 
-    costs = []
-    for name, seeds in models.items():
-        for task, score in seeds[0]["scores"].items():
-            mean, deviation = mean_and_deviation(values(seeds, task))
-            point = Score(name, f"{task}, {score['metric']}", mean, deviation, seeds[0]["parameters"], name)
-            costs.append((point, seeds[0]["int8_mb"]))
-    return quality_against_cost(costs, "MB in int8")
+    points = {
+        name: (seeds[0]["int8_mb"], *mean_and_deviation(told))
+        for name, seeds in models.items()
+        if (told := values(seeds, PICTURED[0]))
+    }
+    return named_points(points, "MB in int8", PICTURED[1])
 
 
 if __name__ == "__main__":

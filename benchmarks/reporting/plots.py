@@ -1,5 +1,7 @@
 """The pictures of a report: training curves, size against speed, and quality against cost."""
 
+import math
+import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import chain
@@ -84,10 +86,37 @@ def quality_against_cost(costs: Sequence[tuple[Score, float]], cost: str) -> Fig
         axes.sharex(panels[0])
         axes.margins(0.2)
         axes.set(xlabel=cost, xscale="log", ylabel="%")
-        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        _round_numbers(axes)
     return _with_legend(picture)
+
+
+def named_points(points: Mapping[str, tuple[float, float, float | None]], cost: str, score: str) -> Figure:
+    """A score against a cost, with the name of each point beside it. points: cost, score, deviation over seeds."""
+    picture = Figure((8, 4.5), dpi=150, layout="constrained")
+    axes = picture.add_subplot(xscale="log", xlabel=cost, ylabel=score)
+    middle = statistics.median([value for value, *_ in points.values()] or [1])
+    heights = [height for _, height, _ in points.values()]
+    line = 0.05 * (max(heights, default=0) - min(heights, default=0))
+    lowest = {"left": math.inf, "right": math.inf}  # of the names so far, which must not cover each other
+    for name, (value, height, deviation) in sorted(points.items(), key=lambda item: -item[1][1]):
+        side, away = ("right", 0.92) if value < middle else ("left", 1.08)  # of a name that the dot is at
+        lowest[side] = min(height, lowest[side] - line)
+        axes.errorbar(value, height, deviation or 0, color=COLOURS[0], fmt="o", capsize=3)
+        axes.plot([value, away * value], [height, lowest[side]], color="0.8", linewidth=1, zorder=0)
+        style = {"fontsize": 8, "ha": side, "va": "center", "textcoords": "offset points"}
+        axes.annotate(name, (away * value, lowest[side]), (2 if side == "left" else -2, 0), **style)
+    axes.grid(color="0.92")
+    axes.set_axisbelow(True)
+    axes.margins(0.3, 0.1)
+    _round_numbers(axes)
+    return picture
+
+
+def _round_numbers(axes: Axes) -> None:
+    """Label 1, 2, and 5 times a power of ten on a logarithmic axis of costs."""
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _panels(titles: Sequence[str], width: float, height: float) -> tuple[Figure, list[Axes]]:

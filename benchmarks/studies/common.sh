@@ -74,6 +74,13 @@ held_out_texts() { # lines that no model has read: of conversation, of books, an
     head -n 300 "$output/corpus/held-out-conversation.txt" >"$output/corpus/held-out.txt"
 }
 
+texts_to_train_on() { # conversation and books, without the lines that are held out: a corpus repeats itself
+    texts conversation 200000 '^(?!.*held).*conversation'
+    texts books 60000 '^(?!.*held).*books'
+    awk 'FILENAME ~ "/held-out-[^/]*$" { held[$0]; next } !($0 in held)' "$output"/corpus/held-out-*.txt \
+        "$output"/corpus/{conversation,books}.txt >"$output/corpus/train.txt"
+}
+
 teacher() { # [--KEY VALUE ...]
     run "$output/teacher" distillation/run_teacher.py --train_file "$output/corpus/train.txt" \
         --validation_file "$output/corpus/held-out.txt" --max_length 128 --masking_unit word \
@@ -95,6 +102,13 @@ every=(--teacher_name_or_path "$output/teacher" --train_file "$output/corpus/stu
 mlm=(--weight_kl 0 --weight_cosine 0 --weight_attention 0) # these students also start from the teacher's layers
 reduce=(--alignment reduce)
 more_text=(--train_file "$output/corpus/train.txt") # enough text for more steps
+
+# In place of `every`, for a teacher that was pretrained elsewhere.
+pretrained=(--teacher_name_or_path "$output/teacher" --train_file "$output/corpus/train.txt"
+    --validation_file "$output/corpus/held-out.txt" --masking_unit word --max_length 64 --weight_cosine 0
+    --weight_attention 0 --student_dropout 0 --weight_decay 0.01 --adam_beta2 0.98 --warmup_steps 0.1
+    --train_sampling_strategy group_by_length --per_device_train_batch_size 64 --per_device_eval_batch_size 64
+    --logging_steps 50 --save_strategy no --alignment match)
 
 student() { # NAME SEEDS [--KEY VALUE ...]
     local name=$1 seed seeds=$2

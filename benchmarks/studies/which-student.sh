@@ -10,13 +10,10 @@
 source "$(dirname "$0")/common.sh"
 device=(--use_cpu true)
 
-texts conversation 200000 '^(?!.*held).*conversation'
-texts books 60000 '^(?!.*held).*books'
 held_out_texts
 python -c 'import csv, sys; [print(" ".join(row["text"].split())) for row in csv.DictReader(sys.stdin)]' \
     <"$data/rusentiment/rusentiment_test.csv" >"$output/corpus/held-out-posts.txt"
-awk 'FILENAME ~ "/held-out-[^/]*$" { held[$0]; next } !($0 in held)' "$output"/corpus/held-out-*.txt \
-    "$output"/corpus/{conversation,books}.txt >"$output/corpus/train.txt" # a corpus repeats itself
+texts_to_train_on
 shuf -n 53120 --random-source=<(yes) "$output/corpus/train.txt" >"$output/corpus/cached.txt" # 830 steps of 64
 
 for size in 1000 2000 5000 20000; do
@@ -26,11 +23,7 @@ for size in 1000 2000 5000 20000; do
     vocabulary "$size"
 done
 
-every=(--teacher_name_or_path "$output/teacher" --train_file "$output/corpus/train.txt"
-    --validation_file "$output/corpus/held-out.txt" --masking_unit word --max_length 64 --weight_cosine 0
-    --weight_attention 0 --student_dropout 0 --weight_decay 0.01 --adam_beta2 0.98 --warmup_steps 0.1
-    --train_sampling_strategy group_by_length --per_device_train_batch_size 64 --per_device_eval_batch_size 64
-    --logging_steps 50 --save_strategy no --alignment match)
+every=("${pretrained[@]}")
 mlm=(--weight_kl 0)
 cache=(--teacher_cache "$output/cache" --train_file "$output/corpus/cached.txt" --max_steps 830)
 random=(--student_initialisation random)
