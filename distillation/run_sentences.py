@@ -39,6 +39,9 @@ class SentencesArguments:
     teacher_vectors: str | None = key(
         None, "Folder that keeps the teacher's vectors, for other students too; by default in `output_dir`."
     )
+    student_layers: int | None = key(
+        None, "Layers of the student that are kept: the last of each of so many groups; by default all.", least=1
+    )
     dimension: int | None = key(None, "Numbers of a vector; by default as many as the teacher's.", least=1)
     weight_similarity: float = key(0.0, "Weight of the similarities within a batch beside the cosine's 1.", least=0)
     pairs_file: str | None = key(
@@ -95,7 +98,7 @@ def build_run(
     """Read the corpus, keep the teacher's vectors, fit the student's last layer to them."""
     from transformers import set_seed
 
-    from distillation.models.sentence_encoder import load_sentence_encoder
+    from distillation.models.sentence_encoder import keep_layers, load_sentence_encoder
     from distillation.sentences.trainer import SAMPLE, VectorLoss, fit_width, make_trainer, read_pairs
     from distillation.sentences.vectors import load_vectors
     from distillation.text.reading import refuse_streaming
@@ -104,6 +107,8 @@ def build_run(
     refuse_streaming(data_args, "to learn the vectors of texts: leave it out")
     set_seed(training.seed)
     student = load_sentence_encoder(arguments.model_name_or_path, "model_name_or_path")
+    if arguments.student_layers:
+        keep_layers(student, arguments.student_layers, "student_layers")
     student.max_seq_length = min(data_args.max_length, student.max_seq_length or data_args.max_length)
     teacher = load_sentence_encoder(arguments.teacher_name_or_path, "teacher_name_or_path", arguments.pooling)
     width, dimension = teacher.get_embedding_dimension(), arguments.dimension or teacher.get_embedding_dimension()

@@ -5,8 +5,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 import transformers
+from torch import nn
 
 from distillation.config.errors import UserError
+from distillation.models.layer_groups import layer_groups
 from distillation.models.loading import explain_load_errors, load_tokenizer_of, load_with_head
 from distillation.models.vocabulary_rows import find_modules
 from distillation.runs.files import follow_umask
@@ -53,6 +55,32 @@ def load_sentence_encoder(name_or_path: str, key: str, pooling: str | None = Non
         if getattr(encoder, "pooler", None):  # of BERT, for another task; random where the checkpoint lacks it
             encoder.pooler = None
         return model
+
+
+def keep_layers(model: "SentenceTransformer", count: int, key: str) -> None:
+    """Keep the last of each of `count` groups of consecutive layers, and no other layer.
+
+    Raises UserError where the layers do not divide, and for an encoder whose layers are not alike (ModernBERT) or
+    are one (ALBERT).
+    """
+    encoder = model[0].auto_model
+    config, before = encoder.config, encoder.config.num_hidden_layers
+    stacks = [part for part in encoder.modules() if isinstance(part, nn.ModuleList) and len(part) == before]
+    try:
+        kept = [group[-1] for group in layer_groups(before, count)]
+    except ValueError as error:
+        raise UserError(f"`{key}`: {error}; choose a divisor") from None
+    for stack in stacks:
+        for layer in reversed(range(before)):  # the list closes the gap
+            if layer not in kept:
+                del stack[layer]
+    config.num_hidden_layers = count
+    made, own = (
+        {name for name in one.state_dict() if not name.startswith("pooler.")}
+        for one in (type(encoder)._from_config(config), encoder)
+    )
+    if made != own or not stacks:
+        raise UserError(f"`{key}`: a {type(encoder).__name__} cannot do without some of its layers: leave it out")
 
 
 def save_sentence_encoder(model: "SentenceTransformer", folder: str | Path) -> None:

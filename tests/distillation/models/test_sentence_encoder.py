@@ -1,0 +1,52 @@
+"""A sentence encoder of some of another's layers."""
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from transformers import BertConfig, BertModel, ModernBertConfig
+
+from distillation.config.errors import UserError
+from distillation.models.loading import save_pretrained
+from distillation.models.sentence_encoder import keep_layers, load_sentence_encoder, save_sentence_encoder
+
+SHAPE = dict(hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=16, pad_token_id=0)
+TEXTS = ["Он пришёл домой", "Да"]
+
+
+def saved(model, tokenizer, folder):
+    save_pretrained(model, tokenizer, folder)
+    return load_sentence_encoder(str(folder), "model_name_or_path")
+
+
+def test_it_is_the_encoder_without_the_others(tokenizer, tmp_path):
+    """By hand, from layers 2 and 4 of four; and saved, it is the same."""
+    torch.manual_seed(0)
+    model = BertModel(BertConfig(vocab_size=len(tokenizer), **SHAPE), add_pooling_layer=False).eval()
+    encoder = saved(model, tokenizer, tmp_path / "whole")
+    keep_layers(encoder, 2, "student_layers")
+    encoded = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    states, read = model.embeddings(encoded["input_ids"]), encoded["attention_mask"][..., None]
+    unread = (1.0 - read[:, None, None, :, 0]) * torch.finfo(torch.float32).min
+    for layer in (1, 3):
+        states = model.encoder.layer[layer](states, unread)
+    expected = (states * read).sum(1) / read.sum(1)
+    np.testing.assert_allclose(encoder.encode(TEXTS), expected.detach(), atol=1e-5)
+    save_sentence_encoder(encoder, tmp_path / "half")
+    again = load_sentence_encoder(str(tmp_path / "half"), "model_name_or_path")
+    np.testing.assert_allclose(again.encode(TEXTS), expected.detach(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("config", "count", "message"),
+    [
+        (BertConfig(**SHAPE), 3, "divisor"),
+        (ModernBertConfig(**SHAPE), 2, "ModernBertModel"),
+        (transformers.AlbertConfig(**SHAPE, embedding_size=8), 2, "AlbertModel"),
+    ],
+)
+def test_what_cannot_lose_layers_is_refused(tokenizer, tmp_path, config, count, message):
+    config.vocab_size = len(tokenizer)
+    encoder = saved(transformers.AutoModel.from_config(config), tokenizer, tmp_path)
+    with pytest.raises(UserError, match=f"`student_layers`.*{message}"):
+        keep_layers(encoder, count, "student_layers")
