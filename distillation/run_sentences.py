@@ -43,6 +43,9 @@ class SentencesArguments:
         None, "Layers of the student that are kept: the last of each of so many groups; by default all.", least=1
     )
     dimension: int | None = key(None, "Numbers of a vector; by default as many as the teacher's.", least=1)
+    subtract_mean: bool = key(
+        False, "Whether to subtract the mean of the teacher's vectors: for a teacher whose vectors are all alike."
+    )
     weight_similarity: float = key(0.0, "Weight of the similarities within a batch beside the cosine's 1.", least=0)
     pairs_file: str | None = key(
         None, "Pairs of texts of one meaning to learn as well: columns `anchor` and `positive`.", path="corpus"
@@ -96,11 +99,12 @@ def build_run(
     arguments: SentencesArguments, data_args: DataArguments, training: "TrainingArguments"
 ) -> "SentenceTransformerTrainer":
     """Read the corpus, keep the teacher's vectors, fit the student's last layer to them."""
+    import numpy as np
     from transformers import set_seed
 
     from distillation.models.sentence_encoder import keep_layers, load_sentence_encoder
     from distillation.sentences.trainer import SAMPLE, VectorLoss, fit_width, make_trainer, read_pairs
-    from distillation.sentences.vectors import load_vectors
+    from distillation.sentences.vectors import load_vectors, of_length_1
     from distillation.text.reading import refuse_streaming
     from distillation.text.sampling import load_split
 
@@ -119,10 +123,11 @@ def build_run(
         parts = [part["text"][:] for part in load_split(data_args)]
         folder = arguments.teacher_vectors or Path(training.output_dir, "teacher_vectors")
         vectors = load_vectors(folder, [*parts[0], *parts[1]], teacher, arguments.teacher_prompt)
-    directions = fit_width(student, parts[0][:SAMPLE], vectors[: min(SAMPLE, len(parts[0]))], dimension)
-    return make_trainer(
-        student, training, VectorLoss(student, vectors, directions, arguments.weight_similarity), parts, pairs
-    )
+    sample = vectors[: min(SAMPLE, len(parts[0]))].astype(np.float32)
+    mean = sample.mean(0) * arguments.subtract_mean
+    directions = fit_width(student, parts[0][:SAMPLE], of_length_1(sample - mean), dimension)
+    loss = VectorLoss(student, vectors, directions, arguments.weight_similarity, mean)
+    return make_trainer(student, training, loss, parts, pairs)
 
 
 if __name__ == "__main__":

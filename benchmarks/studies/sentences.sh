@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # benchmarks/studies/sentences.sh DATA OUTPUT [--rehearse]
 #
-# Which student learns the vectors of a sentence encoder best? It starts from random weights, from masked-LM training,
-# or from distillation by `match`; in two sizes. Beside them the encoder itself, with fewer tokens. Five hours of one core.
+# How does one make a small sentence encoder of a large one? By fewer tokens and layers of its own, or by another student
+# that learns its vectors. That starts from random weights, from masked-LM training, or from distillation by `match`.
 # OUTPUT/teacher is a masked LM, as for which-student.sh. OUTPUT/encoder is an E5: its texts begin with "query: ".
-# DATA has encodechka/, and corpus/ as for which-student.sh; no line of corpus/ is a text of encodechka/.
+# DATA has encodechka/, and corpus/ as for which-student.sh and *misc*; no line of it is a text of encodechka/.
+# About six hours of one core.
 source "$(dirname "$0")/common.sh"
 device=(--use_cpu true)
 
 held_out_texts
 texts_to_train_on
-texts lines 60500 '^(?!.*held).*(conversation|misc)'
+texts various 60500 '^(?!.*held).*(conversation|misc)'
+texts misc 14500 '^(?!.*held).*misc'
+sort -u "$output"/corpus/{various,misc}.txt | shuf --random-source=<(yes) >"$output/corpus/lines.txt"
 vocabulary 5000
 
 large=(--student_hidden_size 264 --student_intermediate_size 600)
@@ -27,35 +30,34 @@ start large-mlm "${large[@]}" --weight_kl 0 --max_steps 1100
 start small-match "${small[@]}" --max_steps 900
 start small-mlm "${small[@]}" --weight_kl 0 --max_steps 2400
 
-learn() { # NAME START SEED STEPS: the vectors of the encoder, computed once for all
-    run "$output/sentences/$1" distillation/run_sentences.py --model_name_or_path "$output/$2" --seed "$3" \
-        --max_steps "$4" --teacher_name_or_path "$output/encoder" --teacher_prompt "query: " \
-        --train_file "$output/corpus/lines.txt" --validation_lines 500 --teacher_vectors "$output/vectors" \
-        --weight_similarity 100 --max_length 64 --train_sampling_strategy group_by_length \
-        --per_device_train_batch_size 64 --learning_rate 1e-3 --warmup_steps 0.1 --weight_decay 0.01 --save_strategy no
+learn() { # NAME START STEPS [--KEY VALUE ...]: the vectors of the encoder, computed once for all
+    run "$output/sentences/$1" distillation/run_sentences.py --model_name_or_path "$output/$2" --max_steps "$3" \
+        --teacher_name_or_path "$output/encoder" --teacher_prompt "query: " --train_file "$output/corpus/lines.txt" \
+        --validation_lines 500 --teacher_vectors "$output/vectors" --weight_similarity 30 --max_length 64 \
+        --train_sampling_strategy group_by_length --per_device_train_batch_size 64 --learning_rate 1e-3 \
+        --warmup_steps 0.1 --weight_decay 0.01 --save_strategy no "${@:4}"
     score "$output/sentences/$1"
 }
-score() { # MODEL [--KEY VALUE ...]
+score() { # MODEL
     [ -f "$output/encodechka/${1##*/}/all_results.json" ] || python finetuning/run_encodechka.py --floors false \
-        --model_name_or_path "$1" --data_dir "$data/encodechka" --output_dir "$output/encodechka" "${@:2}"
+        --model_name_or_path "$1" --data_dir "$data/encodechka" --output_dir "$output/encodechka"
 }
 
-# As they are; the encoder cut, without training.
-finish
-score "$output/large-random"
-score "$output/large-match"
 for size in 5000 20000; do
     [ -f "$output/encoder-$size/config.json" ] || python distillation/run_trimming.py --vocab_size "$size" \
-        --model_name_or_path "$output/encoder" --train_file "$output/corpus/lines.txt" --output_dir "$output/encoder-$size"
+        --model_name_or_path "$output/encoder" --train_file "$output/corpus/various.txt" --output_dir "$output/encoder-$size"
     meanwhile score "$output/encoder-$size"
 done
+finish
+learn encoder-20000-6-layers encoder-20000 900 --student_layers 6 --learning_rate 3e-4 # makes the vectors
+meanwhile learn encoder-5000-3-layers encoder-5000 1800 --student_layers 3 --learning_rate 5e-4
 
-learn large-match-0 large-match 0 600 # makes the vectors
-for seed in 0 1 2; do # four minutes of one core each
+for name in large-random large-match; do meanwhile score "$output/$name"; done
+for seed in 0 1 2; do
     for from in match random mlm; do
-        meanwhile learn "large-$from-$seed" "large-$from" "$seed" 600
-        meanwhile learn "small-$from-$seed" "small-$from" "$seed" 1200
+        meanwhile learn "large-$from-$seed" "large-$from" 600 --seed "$seed"
+        meanwhile learn "small-$from-$seed" "small-$from" 1200 --seed "$seed"
     done
 done
-for from in match random; do meanwhile learn "large-$from-long" "large-$from" 0 4000; done
+for from in match random; do meanwhile learn "large-$from-long" "large-$from" 3000; done
 finish

@@ -40,18 +40,20 @@ class VectorLoss(nn.Module):
         vectors: np.ndarray,
         directions: np.ndarray | None = None,
         weight_similarity: float = 0.0,
+        mean: np.ndarray | float = 0.0,
     ):
         """vectors: (texts, width) of the teacher, of length 1; directions: (width, dimension), those of them that the
-        student learns."""
+        student learns; mean: (width,), subtracted from each vector."""
         super().__init__()
-        self.model, self.vectors, self.weight = student, vectors, weight_similarity
+        self.model, self.vectors, self.weight, self.mean = student, vectors, weight_similarity, mean
         self.directions = None if directions is None else torch.from_numpy(directions)
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> dict[str, Tensor]:
         """labels: (batch,), the rows of `vectors`. Returns the weighted terms."""
         (features,) = sentence_features
         student = F.normalize(self.model(features)["sentence_embedding"], dim=-1)
-        whole = torch.from_numpy(self.vectors[labels.cpu().numpy()]).to(student)
+        rows = self.vectors[labels.cpu().numpy()].astype(np.float32)
+        whole = torch.from_numpy(of_length_1(rows - self.mean)).to(student)
         teacher = whole if self.directions is None else F.normalize(whole @ self.directions.to(student), dim=-1)
         terms = {"cosine": 1 - (student * teacher).sum(-1).mean()}
         if self.weight:
@@ -108,9 +110,7 @@ def rotation(student: SentenceTransformer, texts: list[str], vectors: np.ndarray
 
 def project(vectors: np.ndarray, directions: np.ndarray | None) -> np.ndarray:
     """Vectors (texts, width) along some directions (width, dimension), of length 1; as they are for None."""
-    if directions is None:
-        return vectors.astype(np.float32)
-    return of_length_1(vectors.astype(np.float32) @ directions)
+    return vectors if directions is None else of_length_1(vectors @ directions)
 
 
 def read_pairs(pattern: str) -> Dataset:

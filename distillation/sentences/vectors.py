@@ -83,5 +83,4 @@ def of_length_1(vectors: np.ndarray) -> np.ndarray:
 
 def principal(vectors: np.ndarray, dimension: int) -> np.ndarray:
     """(width, dimension): the directions, at right angles, along which the vectors (texts, width) are longest."""
-    moments = vectors.astype(np.float32).T @ vectors.astype(np.float32)
-    return np.linalg.eigh(moments)[1][:, ::-1][:, :dimension].copy()
+    return np.linalg.eigh(vectors.T @ vectors)[1][:, ::-1][:, :dimension].copy()

@@ -66,6 +66,15 @@ def test_a_student_as_wide_as_the_vectors_begins_near_them(call, finished, tmp_p
     assert results["dimension"] == 16 and results["heldout_loss_before"] < 0.4
 
 
+def test_the_teachers_own_layers_begin_near_it(call, finished, teacher_folder, tmp_path):
+    """All of them give its vectors, but for texts that the student cuts; without half of them others."""
+    keys = dict(model_name_or_path=teacher_folder, teacher_vectors=finished[0] / "teacher_vectors", max_steps=1)
+    whole = call(tmp_path / "whole", **keys)
+    half = call(tmp_path / "half", student_layers=2, subtract_mean="true", **keys)
+    assert 4 * whole["heldout_loss_before"] < half["heldout_loss_before"]
+    assert half["parameters"] < whole["parameters"]
+
+
 def test_the_card_shows_no_text_of_the_corpus(finished, corpus_lines):
     card = (finished[0] / "README.md").read_text("utf-8")
     assert "library_name: sentence-transformers" in card
