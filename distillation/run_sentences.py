@@ -42,6 +42,9 @@ class SentencesArguments:
     student_layers: int | None = key(
         None, "Layers of the student that are kept: the last of each of so many groups; by default all.", least=1
     )
+    student_dropout: float | None = key(
+        None, "Dropout of the student while it learns; by default its config's.", least=0, below=1
+    )
     dimension: int | None = key(None, "Numbers of a vector; by default as many as the teacher's.", least=1)
     subtract_mean: bool = key(
         False, "Whether to subtract the mean of the teacher's vectors: for a teacher whose vectors are all alike."
@@ -102,7 +105,7 @@ def build_run(
     import numpy as np
     from transformers import set_seed
 
-    from distillation.models.sentence_encoder import keep_layers, load_sentence_encoder
+    from distillation.models.sentence_encoder import keep_layers, load_sentence_encoder, set_dropout
     from distillation.sentences.trainer import SAMPLE, VectorLoss, fit_width, make_trainer, read_pairs
     from distillation.sentences.vectors import load_vectors, of_length_1
     from distillation.text.reading import refuse_streaming
@@ -113,6 +116,8 @@ def build_run(
     student = load_sentence_encoder(arguments.model_name_or_path, "model_name_or_path")
     if arguments.student_layers:
         keep_layers(student, arguments.student_layers, "student_layers")
+    if arguments.student_dropout is not None:
+        set_dropout(student, arguments.student_dropout)
     student.max_seq_length = min(data_args.max_length, student.max_seq_length or data_args.max_length)
     teacher = load_sentence_encoder(arguments.teacher_name_or_path, "teacher_name_or_path", arguments.pooling)
     width, dimension = teacher.get_embedding_dimension(), arguments.dimension or teacher.get_embedding_dimension()

@@ -83,6 +83,13 @@ def keep_layers(model: "SentenceTransformer", count: int, key: str) -> None:
         raise UserError(f"`{key}`: a {type(encoder).__name__} cannot do without some of its layers: leave it out")
 
 
+def set_dropout(model: nn.Module, rate: float) -> None:
+    """Set the rate of every dropout; the config, which is saved, keeps its own."""
+    for part in model.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = rate
+
+
 def save_sentence_encoder(model: "SentenceTransformer", folder: str | Path) -> None:
     """Write a folder of sentence-transformers with its card, readable as the umask says."""
     model.save_pretrained(str(folder))

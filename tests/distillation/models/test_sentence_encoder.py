@@ -8,7 +8,7 @@ from transformers import BertConfig, BertModel, ModernBertConfig
 
 from distillation.config.errors import UserError
 from distillation.models.loading import save_pretrained
-from distillation.models.sentence_encoder import keep_layers, load_sentence_encoder, save_sentence_encoder
+from distillation.models.sentence_encoder import keep_layers, load_sentence_encoder, save_sentence_encoder, set_dropout
 
 SHAPE = dict(hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=16, pad_token_id=0)
 TEXTS = ["Он пришёл домой", "Да"]
@@ -35,6 +35,16 @@ def test_it_is_the_encoder_without_the_others(tokenizer, tmp_path):
     save_sentence_encoder(encoder, tmp_path / "half")
     again = load_sentence_encoder(str(tmp_path / "half"), "model_name_or_path")
     np.testing.assert_allclose(again.encode(TEXTS), expected.detach(), atol=1e-5)
+
+
+@pytest.mark.parametrize("config", [BertConfig(**SHAPE), transformers.DistilBertConfig(dim=16, n_heads=2, n_layers=2)])
+def test_without_dropout_training_is_as_evaluation(tokenizer, tmp_path, config):
+    config.vocab_size = len(tokenizer)
+    encoder = saved(transformers.AutoModel.from_config(config), tokenizer, tmp_path)
+    set_dropout(encoder, 0.0)
+    encoded, encoder = encoder.preprocess(TEXTS), encoder.train()
+    vectors = encoder(dict(encoded))["sentence_embedding"]
+    torch.testing.assert_close(vectors, encoder.eval()(dict(encoded))["sentence_embedding"])
 
 
 @pytest.mark.parametrize(
