@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # benchmarks/studies/sentences.sh DATA OUTPUT [--rehearse]
 #
-# How does one make a small sentence encoder of a large one? By fewer tokens and layers of its own, or by another student
+# How does one make a small sentence encoder of a large one? By fewer tokens and layers of its own, or by another model
 # that learns its vectors. That starts from random weights, from masked-LM training, or from distillation by `match`.
 # OUTPUT/teacher is a masked LM, as for which-student.sh. OUTPUT/encoder is an E5: its texts begin with "query: ".
 # DATA has encodechka/, and corpus/ as for which-student.sh and *misc*; no line of it is a text of encodechka/.
@@ -33,7 +33,7 @@ start small-mlm "${small[@]}" --weight_kl 0 --max_steps 2400
 learn() { # NAME START STEPS [--KEY VALUE ...]: the vectors of the encoder, computed once for all
     run "$output/sentences/$1" distillation/run_sentences.py --model_name_or_path "$output/$2" --max_steps "$3" \
         --teacher_name_or_path "$output/encoder" --teacher_prompt "query: " --train_file "$output/corpus/lines.txt" \
-        --validation_lines 500 --teacher_vectors "$output/vectors" --weight_similarity 30 --max_length 64 \
+        --validation_lines 500 --teacher_vectors "$output/vectors" --max_length 64 \
         --train_sampling_strategy group_by_length --per_device_train_batch_size 64 --learning_rate 1e-3 \
         --warmup_steps 0.1 --weight_decay 0.01 --save_strategy no "${@:4}"
     score "$output/sentences/$1"
@@ -45,19 +45,25 @@ score() { # MODEL
 
 for size in 5000 20000; do
     [ -f "$output/encoder-$size/config.json" ] || python distillation/run_trimming.py --vocab_size "$size" \
-        --model_name_or_path "$output/encoder" --train_file "$output/corpus/various.txt" --output_dir "$output/encoder-$size"
+        --model_name_or_path "$output/encoder" --train_file "$output/corpus/various.txt" \
+        --output_dir "$output/encoder-$size"
     meanwhile score "$output/encoder-$size"
 done
 finish
-learn encoder-20000-6-layers encoder-20000 900 --student_layers 6 --learning_rate 3e-4 # makes the vectors
-meanwhile learn encoder-5000-3-layers encoder-5000 1800 --student_layers 3 --learning_rate 5e-4
+similar=(--weight_similarity 30)
+# The first makes the vectors for all.
+learn encoder-20000-6-layers encoder-20000 900 --student_layers 6 --learning_rate 3e-4 "${similar[@]}"
+meanwhile learn encoder-5000-3-layers encoder-5000 1800 --student_layers 3 --learning_rate 5e-4 "${similar[@]}"
 
 for name in large-random large-match; do meanwhile score "$output/$name"; done
+for from in match random; do
+    meanwhile learn "large-$from-long" "large-$from" 3000 --student_dropout 0 --subtract_mean true
+done
+meanwhile learn large-match-long-similar large-match 3000 --student_dropout 0 --weight_similarity 100
 for seed in 0 1 2; do
     for from in match random mlm; do
-        meanwhile learn "large-$from-$seed" "large-$from" 600 --seed "$seed"
-        meanwhile learn "small-$from-$seed" "small-$from" 1200 --seed "$seed"
+        meanwhile learn "large-$from-$seed" "large-$from" 600 --seed "$seed" --student_dropout 0 --subtract_mean true
+        meanwhile learn "small-$from-$seed" "small-$from" 1200 --seed "$seed" --student_dropout 0 --subtract_mean true
     done
 done
-for from in match random; do meanwhile learn "large-$from-long" "large-$from" 3000; done
 finish
