@@ -60,12 +60,16 @@ def load_sentence_encoder(name_or_path: str, key: str, pooling: str | None = Non
 def keep_layers(model: "SentenceTransformer", count: int, key: str) -> None:
     """Keep the last of each of `count` groups of consecutive layers, and no other layer.
 
-    Raises UserError where the layers do not divide, and for an encoder whose layers are not alike (ModernBERT) or
-    are one (ALBERT).
+    Raises UserError where the layers do not divide, and for an encoder that has no list of them, all of one kind:
+    ALBERT's are one, ModernBERT's first is another than the rest.
     """
-    encoder = model[0].auto_model
-    config, before = encoder.config, encoder.config.num_hidden_layers
+    encoder = getattr(model[0], "auto_model", model[0])
+    config = getattr(encoder, "config", None)
+    before = getattr(config, "num_hidden_layers", 0)
     stacks = [part for part in encoder.modules() if isinstance(part, nn.ModuleList) and len(part) == before]
+    refusal = f"`{key}`: a {type(encoder).__name__} cannot lose some of its layers: leave it out"
+    if not stacks:
+        raise UserError(refusal)
     try:
         kept = [group[-1] for group in layer_groups(before, count)]
     except ValueError as error:
@@ -75,12 +79,9 @@ def keep_layers(model: "SentenceTransformer", count: int, key: str) -> None:
             if layer not in kept:
                 del stack[layer]
     config.num_hidden_layers = count
-    made, own = (
-        {name for name in one.state_dict() if not name.startswith("pooler.")}
-        for one in (type(encoder)._from_config(config), encoder)
-    )
-    if made != own or not stacks:
-        raise UserError(f"`{key}`: a {type(encoder).__name__} cannot do without some of its layers: leave it out")
+    saved = {name for name in encoder.state_dict() if not name.startswith("pooler.")}
+    if not saved <= type(encoder)._from_config(config).state_dict().keys():
+        raise UserError(refusal)
 
 
 def set_dropout(model: nn.Module, rate: float) -> None:
