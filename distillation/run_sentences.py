@@ -105,7 +105,7 @@ def build_run(
     import numpy as np
     from transformers import set_seed
 
-    from distillation.models.sentence_encoder import keep_layers, load_sentence_encoder, set_dropout
+    from distillation.models.sentence_encoder import keep_layers, load_sentence_encoder, set_dropout_rate
     from distillation.sentences.trainer import SAMPLE, VectorLoss, fit_width, make_trainer, read_pairs
     from distillation.sentences.vectors import load_vectors, of_length_1
     from distillation.text.reading import refuse_streaming
@@ -117,7 +117,7 @@ def build_run(
     if arguments.student_layers:
         keep_layers(student, arguments.student_layers, "student_layers")
     if arguments.student_dropout is not None:
-        set_dropout(student, arguments.student_dropout)
+        set_dropout_rate(student, arguments.student_dropout)
     student.max_seq_length = min(data_args.max_length, student.max_seq_length or data_args.max_length)
     teacher = load_sentence_encoder(arguments.teacher_name_or_path, "teacher_name_or_path", arguments.pooling)
     width, dimension = teacher.get_embedding_dimension(), arguments.dimension or teacher.get_embedding_dimension()
@@ -128,9 +128,10 @@ def build_run(
         parts = [part["text"][:] for part in load_split(data_args)]
         folder = arguments.teacher_vectors or Path(training.output_dir, "teacher_vectors")
         vectors = load_vectors(folder, [*parts[0], *parts[1]], teacher, arguments.teacher_prompt)
-    sample = vectors[: min(SAMPLE, len(parts[0]))].astype(np.float32)
+    rows = np.linspace(0, len(parts[0]) - 1, min(SAMPLE, len(parts[0]))).astype(int)  # a corpus may be sorted
+    sample = vectors[rows].astype(np.float32)
     mean = sample.mean(0) * arguments.subtract_mean
-    directions = fit_width(student, parts[0][:SAMPLE], of_length_1(sample - mean), dimension)
+    directions = fit_width(student, [parts[0][row] for row in rows], of_length_1(sample - mean), dimension)
     loss = VectorLoss(student, vectors, directions, arguments.weight_similarity, mean)
     return make_trainer(student, training, loss, parts, pairs)
 

@@ -96,10 +96,10 @@ def named_points(points: Mapping[str, tuple[float, float, float | None]], cost: 
     axes = picture.add_subplot(xscale="log", xlabel=cost, ylabel=score)
     middle = statistics.median([value for value, *_ in points.values()] or [1])
     heights = [height for _, height, _ in points.values()]
-    line = 0.05 * (max(heights, default=0) - min(heights, default=0))
+    line = 0.05 * (max(heights, default=0) - min(heights, default=0)) or 0.1
     lowest = {"left": math.inf, "right": math.inf}  # of the names so far, which must not cover each other
     for name, (value, height, deviation) in sorted(points.items(), key=lambda item: -item[1][1]):
-        side, away = ("right", 0.92) if value < middle else ("left", 1.08)  # of a name that the dot is at
+        side, away = ("right", 0.92) if value < middle else ("left", 1.08)  # the edge next to its dot
         lowest[side] = min(height, lowest[side] - line)
         axes.errorbar(value, height, deviation or 0, color=COLOURS[0], fmt="o", capsize=3)
         axes.plot([value, away * value], [height, lowest[side]], color="0.8", linewidth=1, zorder=0)

@@ -2,10 +2,10 @@
 # benchmarks/studies/sentences.sh DATA OUTPUT [--rehearse]
 #
 # How does one make a small sentence encoder of a large one? By fewer tokens and layers of its own, or by another model
-# that learns its vectors. That starts from random weights, from masked-LM training, or from distillation by `match`.
+# that learns its vectors. That one starts from random weights, from masked-LM training, or from distillation by `match`.
 # OUTPUT/teacher is a masked LM, as for which-student.sh. OUTPUT/encoder is an E5: its texts begin with "query: ".
-# DATA has encodechka/, and corpus/ as for which-student.sh and *misc*; no line of it is a text of encodechka/.
-# About six hours of one core.
+# DATA has encodechka/, and corpus/ as for which-student.sh, with news or the like in files *misc*; no line of it may be a
+# text of encodechka/. Give it an OUTPUT of its own. About six hours of one core.
 source "$(dirname "$0")/common.sh"
 device=(--use_cpu true)
 
@@ -13,7 +13,8 @@ held_out_texts
 texts_to_train_on
 texts various 60500 '^(?!.*held).*(conversation|misc)'
 texts misc 14500 '^(?!.*held).*misc'
-sort -u "$output"/corpus/{various,misc}.txt | shuf --random-source=<(yes) >"$output/corpus/lines.txt"
+[ -f "$output/corpus/lines.txt" ] || LC_ALL=C sort -u "$output"/corpus/{various,misc}.txt |
+    shuf --random-source=<(yes) >"$output/corpus/lines.txt"
 vocabulary 5000
 
 large=(--student_hidden_size 264 --student_intermediate_size 600)
@@ -30,7 +31,7 @@ start large-mlm "${large[@]}" --weight_kl 0 --max_steps 1100
 start small-match "${small[@]}" --max_steps 900
 start small-mlm "${small[@]}" --weight_kl 0 --max_steps 2400
 
-learn() { # NAME START STEPS [--KEY VALUE ...]: the vectors of the encoder, computed once for all
+learn() { # NAME START STEPS [--KEY VALUE ...]
     run "$output/sentences/$1" distillation/run_sentences.py --model_name_or_path "$output/$2" --max_steps "$3" \
         --teacher_name_or_path "$output/encoder" --teacher_prompt "query: " --train_file "$output/corpus/lines.txt" \
         --validation_lines 500 --teacher_vectors "$output/vectors" --max_length 64 \
@@ -43,6 +44,7 @@ score() { # MODEL
         --model_name_or_path "$1" --data_dir "$data/encodechka" --output_dir "$output/encodechka"
 }
 
+finish
 for size in 5000 20000; do
     [ -f "$output/encoder-$size/config.json" ] || python distillation/run_trimming.py --vocab_size "$size" \
         --model_name_or_path "$output/encoder" --train_file "$output/corpus/various.txt" \
@@ -67,3 +69,7 @@ for seed in 0 1 2; do
     done
 done
 finish
+python benchmarks/export.py --model_name_or_path "$output/sentences/large-match-long" \
+    --output_dir "$output/deployed/large-match-long-int8" --validation_file "$output/corpus/held-out.txt"
+score "$output/deployed/large-match-long-int8"
+score "$output/encoder" # the last one: its table has all

@@ -8,6 +8,7 @@ import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -134,9 +135,10 @@ def load_trained(
     remedy: str = "give a checkpoint saved with its head",
     **options: Any,
 ) -> PreTrainedModel:
-    """A model from a checkpoint that has all of its weights; else raises UserError."""
+    """A model from a checkpoint that has all of its weights; else raises UserError. One without a pooler gets none."""
     model, absent = _load(model_class, name_or_path, key, **options)
-    if absent and all(name.startswith("pooler.") for name in absent):
+    without_pooler = "add_pooling_layer" in signature(type(model)).parameters
+    if without_pooler and {name.split(".")[0] for name in absent} == {"pooler"}:
         model.pooler, absent = None, []  # a sentence encoder is saved without it
     if absent:
         names = ", ".join(absent[:3]) + " and more" * (len(absent) > 3)

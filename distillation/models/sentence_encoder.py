@@ -60,15 +60,15 @@ def load_sentence_encoder(name_or_path: str, key: str, pooling: str | None = Non
 def keep_layers(model: "SentenceTransformer", count: int, key: str) -> None:
     """Keep the last of each of `count` groups of consecutive layers, and no other layer.
 
-    Raises UserError where the layers do not divide, and for an encoder that has no list of them, all of one kind:
-    ALBERT's are one, ModernBERT's first is another than the rest.
+    Raises UserError where the layers do not divide, and for an encoder without a list of equal layers: ALBERT repeats
+    one, the first of T5 has a weight that the others use, and a config may list the kind of each (ModernBERT).
     """
     encoder = getattr(model[0], "auto_model", model[0])
     config = getattr(encoder, "config", None)
     before = getattr(config, "num_hidden_layers", 0)
     stacks = [part for part in encoder.modules() if isinstance(part, nn.ModuleList) and len(part) == before]
     refusal = f"`{key}`: a {type(encoder).__name__} cannot lose some of its layers: leave it out"
-    if not stacks:
+    if not stacks or getattr(config, "layer_types", None):
         raise UserError(refusal)
     try:
         kept = [group[-1] for group in layer_groups(before, count)]
@@ -79,16 +79,18 @@ def keep_layers(model: "SentenceTransformer", count: int, key: str) -> None:
             if layer not in kept:
                 del stack[layer]
     config.num_hidden_layers = count
-    saved = {name for name in encoder.state_dict() if not name.startswith("pooler.")}
-    if not saved <= type(encoder)._from_config(config).state_dict().keys():
+    loaded = type(encoder)._from_config(config).state_dict().keys()  # a pooler was taken away
+    if encoder.state_dict().keys() != {name for name in loaded if not name.startswith("pooler.")}:
         raise UserError(refusal)
 
 
-def set_dropout(model: nn.Module, rate: float) -> None:
-    """Set the rate of every dropout; the config, which is saved, keeps its own."""
+def set_dropout_rate(model: nn.Module, rate: float) -> None:
+    """Set the rate of all dropout that was made from the config, which keeps its own for the model's file."""
     for part in model.modules():
         if isinstance(part, nn.Dropout):
             part.p = rate
+        elif isinstance(getattr(part, "dropout", None), float):  # of T5's attention
+            part.dropout = rate
 
 
 def save_sentence_encoder(model: "SentenceTransformer", folder: str | Path) -> None:

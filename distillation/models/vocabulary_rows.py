@@ -39,7 +39,7 @@ def keep_rows(model: PreTrainedModel, kept: Sequence[int]) -> PreTrainedModel:
     """
     rows, refused = model.config.vocab_size, f"a {type(model).__name__} cannot be trimmed, because"
     smaller = type(model)._from_config(_config_of(model.config, kept), dtype=model.dtype)
-    if getattr(model, "pooler", smaller) is None:
+    if hasattr(model, "pooler") and model.pooler is None:
         smaller.pooler = None
     weights, numbers = model.state_dict(), torch.tensor(kept)
     for name, new in smaller.state_dict().items():

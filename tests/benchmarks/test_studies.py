@@ -39,9 +39,11 @@ def test_every_command_of_a_study_can_be_followed(study, name, least):
     assert len(commands) > least
     for script, *words in commands:
         check(script, words)
-    shared = ("students.py", "run_encodechka.py")  # have a file or a folder for each model
-    runs = [words for words in commands if "--output_dir" in words and not words[0].endswith(shared)]
-    folders = [words[words.index("--output_dir") + 1] for words in runs]
+    runs = [words for words in commands if "--output_dir" in words and "students.py" not in words[0]]
+    # run_encodechka.py makes a folder for each model in its own.
+    keys = {True: ("--output_dir", "--model_name_or_path"), False: ("--output_dir",)}
+    folders = [[words[words.index(key) + 1] for key in keys["run_encodechka" in words[0]]] for words in runs]
+    folders = [" ".join(parts) for parts in folders]
     assert len(set(folders)) == len(folders), "two runs would write to one folder"
 
 

@@ -1,5 +1,7 @@
 """A sentence encoder of some of another's layers."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,12 @@ from transformers import BertConfig, BertModel, ModernBertConfig
 
 from distillation.config.errors import UserError
 from distillation.models.loading import save_pretrained
-from distillation.models.sentence_encoder import keep_layers, load_sentence_encoder, save_sentence_encoder, set_dropout
+from distillation.models.sentence_encoder import (
+    keep_layers,
+    load_sentence_encoder,
+    save_sentence_encoder,
+    set_dropout_rate,
+)
 
 SHAPE = dict(hidden_size=16, num_hidden_layers=4, num_attention_heads=2, intermediate_size=16, pad_token_id=0)
 TEXTS = ["Он пришёл домой", "Да"]
@@ -41,7 +48,7 @@ def test_it_is_the_encoder_without_the_others(tokenizer, tmp_path):
 def test_without_dropout_training_is_as_evaluation(tokenizer, tmp_path, config):
     config.vocab_size = len(tokenizer)
     encoder = saved(transformers.AutoModel.from_config(config), tokenizer, tmp_path)
-    set_dropout(encoder, 0.0)
+    set_dropout_rate(encoder, 0.0)
     encoded, encoder = encoder.preprocess(TEXTS), encoder.train()
     vectors = encoder(dict(encoded))["sentence_embedding"]
     torch.testing.assert_close(vectors, encoder.eval()(dict(encoded))["sentence_embedding"])
@@ -53,10 +60,10 @@ def test_without_dropout_training_is_as_evaluation(tokenizer, tmp_path, config):
         (BertConfig(**SHAPE), 3, "divisor"),
         (ModernBertConfig(**SHAPE), 2, "ModernBertModel"),
         (transformers.AlbertConfig(**SHAPE, embedding_size=8), 2, "AlbertModel"),
+        (transformers.T5Config(d_model=16, d_kv=8, d_ff=16, num_layers=4, num_heads=2), 2, "T5EncoderModel"),
     ],
 )
-def test_what_cannot_lose_layers_is_refused(tokenizer, tmp_path, config, count, message):
-    config.vocab_size = len(tokenizer)
-    encoder = saved(transformers.AutoModel.from_config(config), tokenizer, tmp_path)
+def test_what_cannot_lose_layers_is_refused(config, count, message):
+    model_class = transformers.T5EncoderModel if config.model_type == "t5" else transformers.AutoModel.from_config
     with pytest.raises(UserError, match=f"`student_layers`.*{message}"):
-        keep_layers(encoder, count, "student_layers")
+        keep_layers([SimpleNamespace(auto_model=model_class(config))], count, "student_layers")

@@ -69,10 +69,16 @@ def test_a_student_as_wide_as_the_vectors_begins_near_them(call, finished, tmp_p
 def test_the_teachers_own_layers_begin_near_it(call, finished, teacher_folder, tmp_path):
     """All of them give its vectors, but for texts that the student cuts; without half of them others."""
     keys = dict(model_name_or_path=teacher_folder, teacher_vectors=finished[0] / "teacher_vectors", max_steps=1)
-    whole = call(tmp_path / "whole", **keys)
-    half = call(tmp_path / "half", student_layers=2, subtract_mean="true", **keys)
+    whole, half = call(tmp_path / "whole", **keys), call(tmp_path / "half", student_layers=2, **keys)
     assert 4 * whole["heldout_loss_before"] < half["heldout_loss_before"]
     assert half["parameters"] < whole["parameters"]
+
+
+def test_a_student_learns_what_the_mean_leaves(call, finished, tmp_path):
+    """The teacher here gives nearly one vector to all texts: what is left is far harder to learn."""
+    keys = dict(teacher_vectors=finished[0] / "teacher_vectors", dimension=32)
+    with_mean, without = (call(tmp_path / flag, subtract_mean=flag, **keys) for flag in ("false", "true"))
+    assert with_mean["heldout_loss"] < without["heldout_loss"]
 
 
 def test_the_card_shows_no_text_of_the_corpus(finished, corpus_lines):
