@@ -129,24 +129,20 @@ def _load_encoder(
 
 
 def load_trained(
-    model_class: Any,
-    name_or_path: str,
-    key: str,
-    remedy: str = "give a checkpoint saved with its head",
-    **options: Any,
+    model_class: Any, name_or_path: str, key: str, remedy: str = "give a checkpoint with its head", **options: Any
 ) -> PreTrainedModel:
     """A model from a checkpoint that has all of its weights; else raises UserError. One without a pooler gets none."""
     model, absent = _load(model_class, name_or_path, key, **options)
-    without_pooler = "add_pooling_layer" in signature(type(model)).parameters
-    if without_pooler and {name.split(".")[0] for name in absent} == {"pooler"}:
+    parts = {name.split(".")[0] for name in absent}
+    if parts == {"pooler"} and "add_pooling_layer" in signature(type(model)).parameters:
         model.pooler, absent = None, []  # a sentence encoder is saved without it
-    if absent:
-        names = ", ".join(absent[:3]) + " and more" * (len(absent) > 3)
-        raise UserError(
-            f"`{key}` {name_or_path!r} lacks trained weights for {names} (of the shape that its config.json says): "
-            f"its predictions would be random; {remedy}"
-        )
-    return model
+    if not absent:
+        return model
+    names = ", ".join(absent[:3]) + " and more" * (len(absent) > 3)
+    raise UserError(
+        f"`{key}` {name_or_path!r} lacks trained weights for {names} (of the shape that its config.json says): "
+        f"its predictions would be random; {remedy}"
+    )
 
 
 def _load(model_class: Any, name_or_path: str, key: str, **options: Any) -> tuple[PreTrainedModel, list[str]]:
