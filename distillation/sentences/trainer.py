@@ -140,6 +140,10 @@ class VectorTrainer(SentenceTransformerTrainer):
         sampler = LengthGroupedSampler(batch_size, lengths=lengths, generator=options["generator"])
         return DefaultBatchSampler(sampler, batch_size, drop_last, **options)
 
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """Save without pickled arguments, which hold the Hub's token."""
+        self.model.save_pretrained(output_dir or self.args.output_dir)
+
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Adds none: it would."""
 

@@ -89,6 +89,7 @@ def test_the_card_shows_no_text_of_the_corpus(finished, corpus_lines):
 
 def test_a_run_is_resumed_and_another_is_refused(finished, call):
     folder, results = finished
+    assert (folder / "checkpoint-4").exists() and not list(folder.rglob("training_args.bin"))  # it would hold a token
     again = call(folder, dimension=8, weight_similarity=0.5, save_steps=4, resume_from_checkpoint="true")
     assert again["heldout_loss"] == pytest.approx(results["heldout_loss"])
     with pytest.raises(UserError, match="`dimension` 8"):
