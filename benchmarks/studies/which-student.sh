@@ -23,7 +23,6 @@ for size in 1000 2000 5000 20000; do
     vocabulary "$size"
 done
 
-every=("${pretrained[@]}")
 mlm=(--weight_kl 0)
 cache=(--teacher_cache "$output/cache" --train_file "$output/corpus/cached.txt" --max_steps 830)
 random=(--student_initialisation random)
@@ -42,7 +41,7 @@ one() { # NAME SEED [--KEY VALUE ...]
     [ ! -f "$output/figures/$1-$2.json" ] || return 0
     if [ $# -gt 2 ]; then
         start=$folder/model
-        run "$start" distillation/run.py "${every[@]}" --seed "$2" "${@:3}"
+        run "$start" distillation/run.py "${pretrained[@]}" --seed "$2" "${@:3}"
     fi
     mkdir -p "$folder/held-out"
     for text in conversation books posts; do # the teacher and 1,000 tokens decide where all models end a line

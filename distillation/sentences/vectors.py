@@ -83,4 +83,5 @@ def of_length_1(vectors: np.ndarray) -> np.ndarray:
 
 def principal(vectors: np.ndarray, dimension: int) -> np.ndarray:
     """(width, dimension): the directions, at right angles, along which the vectors (texts, width) are longest."""
+    vectors = vectors.astype(np.float32)  # those on disk have half of that, too little for sums
     return np.linalg.eigh(vectors.T @ vectors)[1][:, ::-1][:, :dimension].copy()

@@ -1,6 +1,7 @@
 """The studies, with a stand-in for Python."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -40,10 +41,10 @@ def test_every_command_of_a_study_can_be_followed(study, name, least):
     for script, *words in commands:
         check(script, words)
     runs = [words for words in commands if "--output_dir" in words and "students.py" not in words[0]]
-    # run_encodechka.py makes a folder for each model in its own.
-    keys = {True: ("--output_dir", "--model_name_or_path"), False: ("--output_dir",)}
-    folders = [[words[words.index(key) + 1] for key in keys["run_encodechka" in words[0]]] for words in runs]
-    folders = [" ".join(parts) for parts in folders]
+    folders = [words[words.index("--output_dir") + 1] for words in runs]
+    for number, words in enumerate(runs):
+        if "run_encodechka" in words[0]:  # makes a folder in it for each model
+            folders[number] += f"/{Path(words[words.index('--model_name_or_path') + 1]).name}"
     assert len(set(folders)) == len(folders), "two runs would write to one folder"
 
 

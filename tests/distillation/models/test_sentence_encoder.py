@@ -54,6 +54,17 @@ def test_without_dropout_training_is_as_evaluation(tokenizer, tmp_path, config):
     torch.testing.assert_close(vectors, encoder.eval()(dict(encoded))["sentence_embedding"])
 
 
+def test_dropout_that_is_no_module_goes_too():
+    """T5's attention has a number."""
+    config = transformers.T5Config(d_model=16, d_kv=8, d_ff=16, num_layers=2, num_heads=2, dropout_rate=0.5)
+    model = transformers.T5EncoderModel(config).train()
+    set_dropout_rate(model, 0.0)
+    inputs = {"input_ids": torch.arange(8)[None]}
+    trained = model(**inputs).last_hidden_state
+    torch.testing.assert_close(trained, model.eval()(**inputs).last_hidden_state)
+    assert config.dropout_rate == 0.5
+
+
 @pytest.mark.parametrize(
     ("config", "count", "message"),
     [

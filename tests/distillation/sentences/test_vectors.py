@@ -53,6 +53,6 @@ def test_a_folder_of_other_files_and_a_torn_one_are_refused(encoder, tmp_path):
 
 
 def test_principal_directions_keep_what_is_longest():
-    vectors = np.array([[3.0, 0, 0], [-3, 0, 0], [0, 0, 2], [0, 0.1, 0]], dtype=np.float32)
+    vectors = np.array([[3.0, 0, 0], [-3, 0, 0], [0, 0, 2], [0, 0.1, 0]], dtype=np.float16)
     found = principal(vectors, 2)
     np.testing.assert_allclose(abs(found), [[1, 0], [0, 0], [0, 1]], atol=1e-6)
