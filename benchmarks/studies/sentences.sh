@@ -45,6 +45,19 @@ score() { # MODEL
 }
 
 finish
+centred=(--student_dropout 0 --subtract_mean true)
+similar=(--student_dropout 0 --weight_similarity 100)
+learn large-similar-0 large-match 600 --seed 0 "${similar[@]}" # it makes the vectors for all
+for seed in 0 1 2; do
+    for from in match random mlm; do
+        meanwhile learn "large-$from-$seed" "large-$from" 600 --seed "$seed" "${centred[@]}"
+        meanwhile learn "small-$from-$seed" "small-$from" 1200 --seed "$seed" "${centred[@]}"
+    done
+done
+for seed in 1 2; do meanwhile learn "large-similar-$seed" large-match 600 --seed "$seed" "${similar[@]}"; done
+for from in match random; do meanwhile learn "large-$from-long" "large-$from" 3000 "${centred[@]}"; done
+for name in large-random large-match; do meanwhile score "$output/$name"; done
+
 for size in 5000 20000; do
     [ -f "$output/encoder-$size/config.json" ] || python distillation/run_trimming.py --vocab_size "$size" \
         --model_name_or_path "$output/encoder" --train_file "$output/corpus/various.txt" \
@@ -52,22 +65,10 @@ for size in 5000 20000; do
     meanwhile score "$output/encoder-$size"
 done
 finish
-similar=(--weight_similarity 30)
-# The first makes the vectors for all.
-learn encoder-20000-6-layers encoder-20000 900 --student_layers 6 --learning_rate 3e-4 "${similar[@]}"
-meanwhile learn encoder-5000-3-layers encoder-5000 1800 --student_layers 3 --learning_rate 5e-4 "${similar[@]}"
+cut=(--weight_similarity 30 --student_layers)
+meanwhile learn encoder-20000-6-layers encoder-20000 900 "${cut[@]}" 6 --learning_rate 3e-4
+meanwhile learn encoder-5000-3-layers encoder-5000 1800 "${cut[@]}" 3 --learning_rate 5e-4
 
-for name in large-random large-match; do meanwhile score "$output/$name"; done
-for from in match random; do
-    meanwhile learn "large-$from-long" "large-$from" 3000 --student_dropout 0 --subtract_mean true
-done
-meanwhile learn large-match-long-similar large-match 3000 --student_dropout 0 --weight_similarity 100
-for seed in 0 1 2; do
-    for from in match random mlm; do
-        meanwhile learn "large-$from-$seed" "large-$from" 600 --seed "$seed" --student_dropout 0 --subtract_mean true
-        meanwhile learn "small-$from-$seed" "small-$from" 1200 --seed "$seed" --student_dropout 0 --subtract_mean true
-    done
-done
 finish
 python benchmarks/export.py --model_name_or_path "$output/sentences/large-match-long" \
     --output_dir "$output/deployed/large-match-long-int8" --validation_file "$output/corpus/held-out.txt"

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# benchmarks/studies/teacher-cache.sh DATA OUTPUT [--rehearse]
+#
+# How much of what a student gains from a teacher does it gain from a cache of it? MLM alone, the teacher in every step,
+# and a cache, at equal steps on the same lines, with three seeds: for `match`, `reduce`, and one vocabulary.
+# OUTPUT/teacher and DATA/corpus are as for which-student.sh. About two hours of one core.
+source "$(dirname "$0")/common.sh"
+device=(--use_cpu true)
+
+held_out_texts
+texts_to_train_on
+steps=200
+shuf -n $((steps * 64)) --random-source=<(yes) "$output/corpus/train.txt" >"$output/corpus/cached.txt"
+vocabulary 5000
+
+arm() { # NAME [--KEY VALUE ...]
+    for seed in 0 1 2; do
+        meanwhile run "$output/$1/seed-$seed" distillation/run.py "${pretrained[@]}" --seed "$seed" \
+            --train_file "$output/corpus/cached.txt" --max_steps "$steps" --student_layers 3 --learning_rate 1.5e-3 \
+            --student_hidden_size 264 --student_intermediate_size 600 "${@:2}"
+    done
+}
+own=(--student_vocabulary "$output/vocabulary-5000")
+whole=(--alignment same)
+mlm=(--weight_kl 0)
+samples=(--teacher_cache "$output/cache/samples" --teacher_cache_targets samples)
+states=(--teacher_cache "$output/cache/states" --teacher_cache_targets states)
+
+arm match-mlm "${own[@]}" "${mlm[@]}"
+arm match "${own[@]}"
+arm match-samples "${own[@]}" "${samples[@]}"
+arm match-states "${own[@]}" "${states[@]}"
+arm reduce "${own[@]}" "${reduce[@]}"
+arm reduce-samples "${own[@]}" "${reduce[@]}" --teacher_cache "$output/cache/reduce"
+arm same-mlm "${whole[@]}" "${mlm[@]}"
+arm same "${whole[@]}"
+arm same-states "${whole[@]}" --teacher_cache "$output/cache/same"
+finish
+
+for text in conversation books; do
+    python distillation/run_evaluation.py --validation_file "$output/corpus/held-out-$text.txt" --max_length 64 \
+        --output "$output/held-out-$text.json" --model_name_or_path "$output/teacher" "$output"/*/seed-*
+done
