@@ -9,7 +9,7 @@ device=(--use_cpu true)
 
 held_out_texts
 texts_to_train_on
-steps=200
+steps=160
 shuf -n $((steps * 64)) --random-source=<(yes) "$output/corpus/train.txt" >"$output/corpus/cached.txt"
 vocabulary 5000
 
@@ -22,19 +22,15 @@ arm() { # NAME [--KEY VALUE ...]
 }
 own=(--student_vocabulary "$output/vocabulary-5000")
 whole=(--alignment same)
-mlm=(--weight_kl 0)
-samples=(--teacher_cache "$output/cache/samples" --teacher_cache_targets samples)
-states=(--teacher_cache "$output/cache/states" --teacher_cache_targets states)
 
-arm match-mlm "${own[@]}" "${mlm[@]}"
+arm own-mlm "${own[@]}" --weight_kl 0
 arm match "${own[@]}"
-arm match-samples "${own[@]}" "${samples[@]}"
-arm match-states "${own[@]}" "${states[@]}"
+arm match-cached "${own[@]}" --teacher_cache "$output/cache/match"
 arm reduce "${own[@]}" "${reduce[@]}"
-arm reduce-samples "${own[@]}" "${reduce[@]}" --teacher_cache "$output/cache/reduce"
-arm same-mlm "${whole[@]}" "${mlm[@]}"
+arm reduce-cached "${own[@]}" "${reduce[@]}" --teacher_cache "$output/cache/reduce"
+arm whole-mlm "${whole[@]}" --weight_kl 0
 arm same "${whole[@]}"
-arm same-states "${whole[@]}" --teacher_cache "$output/cache/same"
+arm same-cached "${whole[@]}" --teacher_cache "$output/cache/same"
 finish
 
 for text in conversation books; do
