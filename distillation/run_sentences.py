@@ -46,9 +46,6 @@ class SentencesArguments:
         None, "Dropout of the student while it learns; by default its config's.", least=0, below=1
     )
     dimension: int | None = key(None, "Numbers of a vector; by default as many as the teacher's.", least=1)
-    subtract_mean: bool = key(
-        False, "Whether to subtract the mean of the teacher's vectors: for a teacher whose vectors are all alike."
-    )
     weight_similarity: float = key(0.0, "Weight of the similarities within a batch beside the cosine's 1.", least=0)
     pairs_file: str | None = key(
         None, "Pairs of texts of one meaning to learn as well: columns `anchor` and `positive`.", path="corpus"
@@ -107,7 +104,7 @@ def build_run(
 
     from distillation.models.sentence_encoder import keep_layers, load_sentence_encoder, set_dropout_rate
     from distillation.sentences.trainer import SAMPLE, VectorLoss, fit_width, make_trainer, read_pairs
-    from distillation.sentences.vectors import load_vectors, of_length_1
+    from distillation.sentences.vectors import load_vectors
     from distillation.text.reading import refuse_streaming
     from distillation.text.sampling import load_split
 
@@ -129,10 +126,8 @@ def build_run(
         folder = arguments.teacher_vectors or Path(training.output_dir, "teacher_vectors")
         vectors = load_vectors(folder, [*parts[0], *parts[1]], teacher, arguments.teacher_prompt)
     rows = np.linspace(0, len(parts[0]) - 1, min(SAMPLE, len(parts[0]))).astype(int)  # a corpus may be sorted
-    sample = vectors[rows].astype(np.float32)
-    mean = sample.mean(0) * arguments.subtract_mean
-    directions = fit_width(student, [parts[0][row] for row in rows], of_length_1(sample - mean), dimension)
-    loss = VectorLoss(student, vectors, directions, arguments.weight_similarity, mean)
+    directions = fit_width(student, [parts[0][row] for row in rows], vectors[rows].astype(np.float32), dimension)
+    loss = VectorLoss(student, vectors, directions, arguments.weight_similarity)
     return make_trainer(student, training, loss, parts, pairs)
 
 

@@ -45,17 +45,16 @@ score() { # MODEL
 }
 
 finish
-centred=(--student_dropout 0 --subtract_mean true)
-similar=(--student_dropout 0 --weight_similarity 100)
-learn large-similar-0 large-match 600 --seed 0 "${similar[@]}" # it makes the vectors for all
+without=(--student_dropout 0)
+learn large-dropout-0 large-match 600 --seed 0 # it makes the vectors for all
 for seed in 0 1 2; do
     for from in match random mlm; do
-        meanwhile learn "large-$from-$seed" "large-$from" 600 --seed "$seed" "${centred[@]}"
-        meanwhile learn "small-$from-$seed" "small-$from" 1200 --seed "$seed" "${centred[@]}"
+        meanwhile learn "large-$from-$seed" "large-$from" 600 --seed "$seed" "${without[@]}"
+        meanwhile learn "small-$from-$seed" "small-$from" 1200 --seed "$seed" "${without[@]}"
     done
 done
-for seed in 1 2; do meanwhile learn "large-similar-$seed" large-match 600 --seed "$seed" "${similar[@]}"; done
-for from in match random; do meanwhile learn "large-$from-long" "large-$from" 3000 "${centred[@]}"; done
+meanwhile learn large-similar-0 large-match 600 --seed 0 "${without[@]}" --weight_similarity 100
+for from in match random; do meanwhile learn "large-$from-long" "large-$from" 3000 "${without[@]}"; done
 for name in large-random large-match; do meanwhile score "$output/$name"; done
 
 for size in 5000 20000; do

@@ -40,20 +40,18 @@ class VectorLoss(nn.Module):
         vectors: np.ndarray,
         directions: np.ndarray | None = None,
         weight_similarity: float = 0.0,
-        mean: np.ndarray | float = 0.0,
     ):
         """vectors: (texts, width) of the teacher, of length 1; directions: (width, dimension), those of them that the
-        student learns; mean: (width,), subtracted from each vector."""
+        student learns."""
         super().__init__()
-        self.model, self.vectors, self.weight, self.mean = student, vectors, weight_similarity, mean
+        self.model, self.vectors, self.weight = student, vectors, weight_similarity
         self.directions = None if directions is None else torch.from_numpy(directions)
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> dict[str, Tensor]:
         """labels: (batch,), the rows of `vectors`. Returns the weighted terms."""
         (features,) = sentence_features
         student = F.normalize(self.model(features)["sentence_embedding"], dim=-1)
-        rows = self.vectors[labels.cpu().numpy()].astype(np.float32)
-        whole = torch.from_numpy(of_length_1(rows - self.mean)).to(student)
+        whole = torch.from_numpy(self.vectors[labels.cpu().numpy()]).to(student)
         teacher = whole if self.directions is None else F.normalize(whole @ self.directions.to(student), dim=-1)
         terms = {"cosine": 1 - (student * teacher).sum(-1).mean()}
         if self.weight:

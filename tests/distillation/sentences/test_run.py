@@ -74,13 +74,6 @@ def test_the_teachers_own_layers_begin_near_it(call, finished, teacher_folder, t
     assert half["parameters"] < whole["parameters"]
 
 
-def test_a_student_learns_what_the_mean_leaves(call, finished, tmp_path):
-    """The teacher here gives nearly one vector to all texts: what is left is far harder to learn."""
-    keys = dict(teacher_vectors=finished[0] / "teacher_vectors", dimension=32)
-    with_mean, without = (call(tmp_path / flag, subtract_mean=flag, **keys) for flag in ("false", "true"))
-    assert with_mean["heldout_loss"] < without["heldout_loss"]
-
-
 def test_the_card_shows_no_text_of_the_corpus(finished, corpus_lines):
     card = (finished[0] / "README.md").read_text("utf-8")
     assert "library_name: sentence-transformers" in card
