@@ -45,17 +45,18 @@ score() { # MODEL
 }
 
 finish
-without=(--student_dropout 0)
+no_dropout=(--student_dropout 0)
 learn large-dropout-0 large-match 600 --seed 0 # it makes the vectors for all
 for seed in 0 1 2; do
     for from in match random mlm; do
-        meanwhile learn "large-$from-$seed" "large-$from" 600 --seed "$seed" "${without[@]}"
-        meanwhile learn "small-$from-$seed" "small-$from" 1200 --seed "$seed" "${without[@]}"
+        meanwhile learn "large-$from-$seed" "large-$from" 600 --seed "$seed" "${no_dropout[@]}"
+        meanwhile learn "small-$from-$seed" "small-$from" 1200 --seed "$seed" "${no_dropout[@]}"
     done
 done
-meanwhile learn large-similar-0 large-match 600 --seed 0 "${without[@]}" --weight_similarity 100
-for from in match random; do meanwhile learn "large-$from-long" "large-$from" 3000 "${without[@]}"; done
+meanwhile learn large-similar-0 large-match 600 --seed 0 "${no_dropout[@]}" --weight_similarity 100
+for from in match random; do meanwhile learn "large-$from-long" "large-$from" 3000 --seed 0 "${no_dropout[@]}"; done
 for name in large-random large-match; do meanwhile score "$output/$name"; done
+finish
 
 for size in 5000 20000; do
     [ -f "$output/encoder-$size/config.json" ] || python distillation/run_trimming.py --vocab_size "$size" \
@@ -64,9 +65,9 @@ for size in 5000 20000; do
     meanwhile score "$output/encoder-$size"
 done
 finish
-cut=(--weight_similarity 30 --student_layers)
-meanwhile learn encoder-20000-6-layers encoder-20000 900 "${cut[@]}" 6 --learning_rate 3e-4
-meanwhile learn encoder-5000-3-layers encoder-5000 1800 "${cut[@]}" 3 --learning_rate 5e-4
+similar=(--weight_similarity 30)
+meanwhile learn encoder-20000-6-layers encoder-20000 900 --student_layers 6 --learning_rate 3e-4 "${similar[@]}"
+meanwhile learn encoder-5000-3-layers encoder-5000 1800 --student_layers 3 --learning_rate 5e-4 "${similar[@]}"
 
 finish
 python benchmarks/export.py --model_name_or_path "$output/sentences/large-match-long" \

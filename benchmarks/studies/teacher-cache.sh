@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # benchmarks/studies/teacher-cache.sh DATA OUTPUT [--rehearse]
 #
-# How much of what a student gains from a teacher does it gain from a cache of it? MLM alone, the teacher in every step,
-# and a cache, at equal steps on the same lines, with three seeds: for `match`, `reduce`, and one vocabulary.
-# OUTPUT/teacher and DATA/corpus are as for which-student.sh. About two hours of one core.
+# Does a cache teach as much as the teacher itself? MLM alone, the teacher in every step, and a cache, at equal steps on
+# the same lines, with three seeds: for `match`, `reduce`, and one vocabulary (`same`).
+# OUTPUT/teacher and DATA/corpus are as for which-student.sh. Give it an OUTPUT of its own. An hour of one core.
 source "$(dirname "$0")/common.sh"
 device=(--use_cpu true)
 
@@ -14,6 +14,7 @@ shuf -n $((steps * 64)) --random-source=<(yes) "$output/corpus/train.txt" >"$out
 vocabulary 5000
 
 arm() { # NAME [--KEY VALUE ...]
+    local seed
     for seed in 0 1 2; do
         meanwhile run "$output/$1/seed-$seed" distillation/run.py "${pretrained[@]}" --seed "$seed" \
             --train_file "$output/corpus/cached.txt" --max_steps "$steps" --student_layers 3 --learning_rate 1.5e-3 \

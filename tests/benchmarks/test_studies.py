@@ -33,7 +33,15 @@ def study(tmp_path, stand_in):
 
 @pytest.mark.parametrize(
     ("name", "least"),
-    [("two-cores", 60), ("any-cpu", 60), ("one-gpu", 60), ("which-student", 60), ("sentences", 30), ("teacher-cache", 25), ("teacher", 2)],
+    [
+        ("two-cores", 60),
+        ("any-cpu", 60),
+        ("one-gpu", 60),
+        ("which-student", 60),
+        ("sentences", 30),
+        ("teacher-cache", 25),
+        ("teacher", 2),
+    ],
 )
 def test_every_command_of_a_study_can_be_followed(study, name, least):
     commands = study(name)
