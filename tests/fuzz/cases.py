@@ -31,7 +31,7 @@ WORDS = ("perhaps", "2", "nonsense", "", "..", "Ё" * 140, "a\x00b", "{", "[1]",
 # Of `TrainingArguments`: what a run cannot have here, or what would start something; and keys that name an output.
 UNTRIED = {"deepspeed", "fsdp", "parallelism_config", "dataloader_num_workers", "local_rank", "torch_compile", "help"}
 UNTRIED |= {"torch_compile_mode", "torch_compile_backend", "config", "output_dir", "output", "submission"}
-UNTRIED |= {"teacher_cache"}
+UNTRIED |= {"teacher_cache", "teacher_vectors"}
 HINTS = {field.name: str(field.type) for field in dataclasses.fields(TrainingArguments)}
 # Of each good folder the files that are damaged.
 FILES = {
