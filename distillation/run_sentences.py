@@ -126,7 +126,7 @@ def build_run(
         folder = arguments.teacher_vectors or Path(training.output_dir, "teacher_vectors")
         vectors = load_vectors(folder, [*parts[0], *parts[1]], teacher, arguments.teacher_prompt)
     rows = np.linspace(0, len(parts[0]) - 1, min(SAMPLE, len(parts[0]))).astype(int)  # a corpus may be sorted
-    directions = fit_width(student, [parts[0][row] for row in rows], vectors[rows].astype(np.float32), dimension)
+    directions = fit_width(student, [parts[0][row] for row in rows], vectors[rows], dimension)
     loss = VectorLoss(student, vectors, directions, arguments.weight_similarity)
     return make_trainer(student, training, loss, parts, pairs)
 

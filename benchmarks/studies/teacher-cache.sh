@@ -13,25 +13,20 @@ steps=160
 shuf -n $((steps * 64)) --random-source=<(yes) "$output/corpus/train.txt" >"$output/corpus/cached.txt"
 vocabulary 5000
 
-arm() { # NAME [--KEY VALUE ...]
-    local seed
-    for seed in 0 1 2; do
-        meanwhile run "$output/$1/seed-$seed" distillation/run.py "${pretrained[@]}" --seed "$seed" \
-            --train_file "$output/corpus/cached.txt" --max_steps "$steps" --student_layers 3 --learning_rate 1.5e-3 \
-            --student_hidden_size 264 --student_intermediate_size 600 "${@:2}"
-    done
-}
+every=("${pretrained[@]}" --train_file "$output/corpus/cached.txt" --max_steps "$steps" --student_layers 3
+    --student_hidden_size 264 --student_intermediate_size 600 --learning_rate 1.5e-3)
+seeds="0 1 2"
 own=(--student_vocabulary "$output/vocabulary-5000")
 whole=(--alignment same)
 
-arm own-mlm "${own[@]}" --weight_kl 0
-arm match "${own[@]}"
-arm match-cached "${own[@]}" --teacher_cache "$output/cache/match"
-arm reduce "${own[@]}" "${reduce[@]}"
-arm reduce-cached "${own[@]}" "${reduce[@]}" --teacher_cache "$output/cache/reduce"
-arm whole-mlm "${whole[@]}" --weight_kl 0
-arm same "${whole[@]}"
-arm same-cached "${whole[@]}" --teacher_cache "$output/cache/same"
+student own-mlm "$seeds" "${own[@]}" --weight_kl 0
+student match "$seeds" "${own[@]}"
+student match-cached "$seeds" "${own[@]}" --teacher_cache "$output/cache/match"
+student reduce "$seeds" "${own[@]}" "${reduce[@]}"
+student reduce-cached "$seeds" "${own[@]}" "${reduce[@]}" --teacher_cache "$output/cache/reduce"
+student whole-mlm "$seeds" "${whole[@]}" --weight_kl 0
+student same "$seeds" "${whole[@]}"
+student same-cached "$seeds" "${whole[@]}" --teacher_cache "$output/cache/same"
 finish
 
 for text in conversation books; do
