@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
@@ -42,7 +42,7 @@ class CompareArguments:
 
 
 class Run(NamedTuple):
-    """A fine-tuning with one seed. validation: the benchmark's metric on the validation part."""
+    """A fine-tuning with one seed. validation: the metric on the validation part."""
 
     folder: Path
     metric: str
@@ -89,7 +89,7 @@ def runs_of(model: Path) -> dict[str, list[Run]]:
     for path in sorted(file.parent for file in model.rglob(PREDICTIONS)):
         results = read_json(path / RESULTS)
         with explain_bad_results(path / RESULTS):
-            task, metric, rate = results["task"], results["metric"], results["recipe"]["learning_rate"]
+            task, metric, rate = results["task"], metric_of(results), results["recipe"]["learning_rate"]
             run = Run(path, metric, results["seed"], results[f"validation_{metric}"])
             first = found.setdefault(task, {}).setdefault(rate, {}).setdefault(run.seed, run)
         if first is not run:
@@ -101,6 +101,12 @@ def runs_of(model: Path) -> dict[str, list[Run]]:
         return statistics.mean(run.validation for run in seeds.values())
 
     return {task: list(max(rates.values(), key=validation).values()) for task, rates in found.items()}
+
+
+def metric_of(results: Mapping[str, Any]) -> str:
+    """The metric that a fine-tuning goes by: the one that chose its checkpoint, or the benchmark's own."""
+    chosen = results["recipe"].get("metric_for_best_model", "loss")
+    return results["metric"] if chosen == "loss" else chosen
 
 
 def cells(first: Sequence[Run], second: Sequence[Run]) -> list[str]:

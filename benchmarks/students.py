@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
+from benchmarks.compare import metric_of
 from distillation.config.command_line import REQUIRED, check_output, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
@@ -28,7 +29,6 @@ TABLE, PICTURE = "students.md", "students.png"
 TEXTS = "held-out"  # the folder of the figures of texts that no model has read, a file for each
 TASKS = "tasks"  # that of a folder for each task
 SHOWN = {"loss_per_character": "nats per character", "masked_word_accuracy": "words"}  # of `files.METRICS`
-REPORTED = {"paraphraser": "accuracy"}  # F1 of paraphrases is highest for a model that sees one everywhere
 PICTURED = ("collection3", "F1 of entities, %")  # the task that tells most models from each other
 Figures = Mapping[str, Any]
 
@@ -85,7 +85,7 @@ def figures_of(run: Path) -> dict[str, Any]:
     found["scores"] = {}
     for folder, results in files.find_runs([run / TASKS]).items():
         name = folder.relative_to((run / TASKS).resolve()).parts[0]  # of own labels the study gives the name
-        metric = REPORTED.get(name, results["metric"])
+        metric = metric_of(results)
         rate = results["recipe"].get("learning_rate")  # none where nothing is fine-tuned
         score = files.in_per_cent(results, f"test_{metric}")
         found["scores"][name] = {"metric": metric, "test": score, "learning_rate": rate}

@@ -11,11 +11,12 @@ from distillation.runs.files import write_json
 @pytest.fixture
 def add(tmp_path):
     # The runs of a model with two seeds, right in the first `right` of their examples.
-    def runs(name, right, rate=1e-3, validation=0.5, metric="accuracy", examples=400, seeds=(1, 2)):
+    def runs(name, right, rate=1e-3, validation=0.5, metric="accuracy", examples=400, seeds=(1, 2), **keys):
         for seed in seeds:
-            figures = {"task": "toy", "metric": metric, "seed": seed, "recipe": {"learning_rate": rate}}
+            figures = {"task": "toy", "metric": metric, "seed": seed, "recipe": {"learning_rate": rate, **keys}}
             folder = tmp_path / name / f"seed-{seed}"
-            write_json(folder / "all_results.json", figures | {f"validation_{metric}": validation})
+            chosen = {f"validation_{name}": validation for name in (metric, keys.get("metric_for_best_model"))}
+            write_json(folder / "all_results.json", figures | chosen)
             rows = [{"prediction": "yes" if i < right else "no", "reference": "yes"} for i in range(examples)]
             (folder / "test_predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
@@ -43,6 +44,13 @@ def test_a_difference_with_its_interval(add, cells):
     found = cells("good")
     assert found[:5] == ["good - bad", "toy", "accuracy", "75.0, 50.0", "+25.0"]
     assert found[6:] == ["2 and 2", "different"]
+
+
+def test_the_metric_is_the_one_that_chose_the_checkpoints(add, cells):
+    add("loss", right=300, metric_for_best_model="loss")
+    assert cells("loss")[2] == "accuracy"
+    add("pairs", right=300, metric="f1", metric_for_best_model="accuracy")
+    assert cells("pairs", "pairs")[2] == "accuracy"
 
 
 def test_a_difference_of_a_point_at_most_is_none():

@@ -30,7 +30,8 @@ def test_a_file_a_run_and_a_row_a_model(tmp_path, capsys):
     students.main([str(first), str(second), "--output_dir", str(tmp_path / "figures")])
     assert read_json(tmp_path / "figures" / "own-match-0.json")["int8_nats_per_character"] == pytest.approx(0.01)
     larger = add(tmp_path / "teacher" / "0", 4, 1.5, parameters=28_000_000)
-    pairs = {"task": "paraphraser", "metric": "f1", "test_f1": 0.75, "test_accuracy": 0.6, "recipe": {}}
+    pairs = {"task": "paraphraser", "metric": "f1", "test_f1": 0.75, "test_accuracy": 0.6}
+    pairs |= {"recipe": {"metric_for_best_model": "accuracy"}}
     write_json(larger / "tasks" / "paraphraser" / "all_results.json", pairs)
     students.main([str(larger), "--output_dir", str(tmp_path / "figures")])
     assert capsys.readouterr().out.splitlines()[-2:] == [
