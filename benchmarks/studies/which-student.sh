@@ -15,6 +15,7 @@ python -c 'import csv, sys; [print(" ".join(row["text"].split())) for row in csv
     <"$data/rusentiment/rusentiment_test.csv" >"$output/corpus/held-out-posts.txt"
 texts_to_train_on
 shuf -n 53120 --random-source=<(yes) "$output/corpus/train.txt" >"$output/corpus/cached.txt" # 830 steps of 64
+head -n 25600 "$output/corpus/cached.txt" >"$output/corpus/cached-reduce.txt"                 # 400 steps
 
 for size in 1000 2000 5000 20000; do
     [ -f "$output/trimmed-$size/config.json" ] || python distillation/run_trimming.py \
@@ -25,6 +26,7 @@ done
 
 mlm=(--weight_kl 0)
 cache=(--teacher_cache "$output/cache" --train_file "$output/corpus/cached.txt" --max_steps 830)
+cache_reduce=(--teacher_cache "$output/cache-reduce" --train_file "$output/corpus/cached-reduce.txt" --max_steps 400)
 random=(--student_initialisation random)
 
 # Learning rates of fine-tuning, by validation: benchmarks/results/students/rates.md.
@@ -96,6 +98,7 @@ model healed-mlm "0 1" "${trimmed[@]}" "${healed[@]}" "${mlm[@]}" --max_steps 10
 model narrow-own-cached "0 1" "${own[@]}" "${narrow[@]}" "${cache[@]}" # four students share the pass
 model own-reduce "0 1" "${own[@]}" "${wide[@]}" "${reduce[@]}" --max_steps 330
 model narrow-own-reduce "0 1" "${own[@]}" "${narrow[@]}" "${reduce[@]}" --max_steps 340
+model narrow-own-reduce-cached "0 1" "${own[@]}" "${narrow[@]}" "${reduce[@]}" "${cache_reduce[@]}"
 model narrow-trimmed-match "0 1" "${trimmed[@]}" "${narrow[@]}" --max_steps 640
 model flat-own-match "0 1" "${own[@]}" "${flat[@]}" --max_steps 700
 model own-mlm "0 1" "${own[@]}" "${wide[@]}" "${mlm[@]}" --max_steps 1080
