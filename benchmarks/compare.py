@@ -3,8 +3,9 @@
 python benchmarks/compare.py --models outputs/small outputs/tiny --baseline outputs/small-mlm
 python benchmarks/compare.py --models outputs/small --baseline outputs/small-mlm --held_out evaluation.json
 
-A model is a folder with all of its runs of finetuning/. Runs with several seeds are compared by their mean. Of several
-learning rates, the one that is best on the validation part is taken.
+A model is a folder with all of its runs of finetuning/. The metric is the one that `metric_for_best_model` named, or
+the benchmark's own. Runs with several seeds are compared by their mean. Of several learning rates, the one that is
+best on the validation part is taken.
 """
 
 import json
@@ -42,7 +43,7 @@ class CompareArguments:
 
 
 class Run(NamedTuple):
-    """A fine-tuning with one seed. validation: the metric on the validation part."""
+    """A fine-tuning with one seed. validation: `metric` on the validation part."""
 
     folder: Path
     metric: str
@@ -104,9 +105,10 @@ def runs_of(model: Path) -> dict[str, list[Run]]:
 
 
 def metric_of(results: Mapping[str, Any]) -> str:
-    """The metric that a fine-tuning goes by: the one that chose its checkpoint, or the benchmark's own."""
-    chosen = results["recipe"].get("metric_for_best_model", "loss")
-    return results["metric"] if chosen == "loss" else chosen
+    """The metric that a fine-tuning is compared by: `metric_for_best_model` of its recipe, or the benchmark's own if
+    that is the loss, or not named."""
+    chosen = results["recipe"].get("metric_for_best_model")
+    return results["metric"] if chosen in (None, "loss") else chosen
 
 
 def cells(first: Sequence[Run], second: Sequence[Run]) -> list[str]:

@@ -107,7 +107,7 @@ def named_points(points: Mapping[str, tuple[float, float, float | None]], cost: 
         axes.annotate(name, (away * value, lowest[side]), (2 if side == "left" else -2, 0), **style)
     axes.grid(color="0.92")
     axes.set_axisbelow(True)
-    axes.margins(0.3, 0.1)
+    axes.margins(0.45, 0.1)  # room for the names
     _round_numbers(axes)
     return picture
 

@@ -53,7 +53,7 @@ one() { # NAME SEED [--KEY VALUE ...]
     done
     benchmark "$2" collection3 2 "$for_entities"
     benchmark "$2" rusentiment 1 "$for_texts"
-    benchmark "$2" paraphraser 2 "$for_texts" --metric_for_best_model accuracy # a model that says yes has the best F1
+    benchmark "$2" paraphraser 2 "$for_texts" --metric_for_best_model accuracy # to say yes always has the best F1
     benchmark "$2" terra 3 "$for_texts"
     finetuned "$2" rucola 2 "$for_texts" finetuning/run_classification.py --model_name_or_path "$start" \
         --text_column sentence --label_column acceptable --metric matthews_correlation \
