@@ -28,6 +28,7 @@ mlm=(--weight_kl 0)
 cache=(--teacher_cache "$output/cache" --train_file "$output/corpus/cached.txt" --max_steps 830)
 cache_reduce=(--teacher_cache "$output/cache-reduce" --train_file "$output/corpus/cached-reduce.txt" --max_steps 400)
 random=(--student_initialisation random)
+hidden=(--masking_probability 0.22)
 
 # Learning rates of fine-tuning, by validation: benchmarks/results/students/rates.md.
 for_entities=1e-3
@@ -102,6 +103,8 @@ model narrow-own-reduce-cached "0 1" "${own[@]}" "${narrow[@]}" "${reduce[@]}" "
 model narrow-trimmed-match "0 1" "${trimmed[@]}" "${narrow[@]}" --max_steps 640
 model flat-own-match "0 1" "${own[@]}" "${flat[@]}" --max_steps 700
 model own-mlm "0 1" "${own[@]}" "${wide[@]}" "${mlm[@]}" --max_steps 1080
+model narrow-own-match-22 "0 1" "${own[@]}" "${narrow[@]}" "${hidden[@]}" --max_steps 640
+model narrow-own-mlm-22 "0 1" "${own[@]}" "${narrow[@]}" "${mlm[@]}" "${hidden[@]}" --max_steps 1100
 model narrow-own-match-random "0 1" "${own[@]}" "${narrow[@]}" "${random[@]}" --max_steps 640
 model untrained 0 "${own[@]}" "${narrow[@]}" "${random[@]}" "${mlm[@]}" --max_steps 1 --learning_rate 1e-9 # the floor
 
