@@ -1,4 +1,4 @@
-"""Is one model better than another, or is the difference chance? Compares them on every task that both share.
+"""Is one model better than another, or is the difference chance? Compares them on every task and metric of both.
 
 python benchmarks/compare.py --models outputs/small outputs/tiny --baseline outputs/small-mlm
 python benchmarks/compare.py --models outputs/small --baseline outputs/small-mlm --held_out evaluation.json
@@ -43,10 +43,9 @@ class CompareArguments:
 
 
 class Run(NamedTuple):
-    """A fine-tuning with one seed. validation: `metric` on the validation part."""
+    """A fine-tuning with one seed. validation: its metric on the validation part."""
 
     folder: Path
-    metric: str
     seed: int
     validation: float
 
@@ -63,36 +62,37 @@ def main(argv: list[str] | None = None) -> None:
     tables = filter(None, (held_out_table(models, baseline, figures), task_table(models, baseline)))
     if not (text := "\n\n".join(tables)):
         raise UserError(
-            f"{baseline} and {', '.join(map(str, models))} share no task and no held-out text: name folders that do"
+            f"{baseline} and {', '.join(map(str, models))} share no task that went by one metric, "
+            "and no held-out text: name folders that do"
         )
     print(text)
 
 
 def task_table(models: Sequence[Path], baseline: Path) -> str:
-    """A row for each model and each task that it shares with the baseline; empty if there is none."""
+    """A row for each model, and each task and metric that it shares with the baseline; empty if there is none."""
     reference = runs_of(baseline)
     rows = [
-        [f"{model.name} - {baseline.name}", task, *cells(runs, reference[task])]
+        [f"{model.name} - {baseline.name}", *what, *cells(what[1], runs, reference[what])]
         for model in models
-        for task, runs in runs_of(model).items()
-        if task in reference
+        for what, runs in runs_of(model).items()
+        if what in reference
     ]
     head = ["", "task", "metric", "scores", "points", "95 % interval", "seeds", ""]
     return f"{markdown_table(head, rows)}\n\n{NOTE}" if rows else ""
 
 
-def runs_of(model: Path) -> dict[str, list[Run]]:
-    """The runs below a folder, by task. Only those of the learning rate with the best mean on the validation part.
+def runs_of(model: Path) -> dict[tuple[str, str], list[Run]]:
+    """The runs below a folder, by task and metric: only those of the learning rate with the best validation score.
 
-    Raises UserError for two runs with the same task, learning rate, and seed.
+    Raises UserError for two runs with the same task, metric, learning rate, and seed.
     """
-    found: dict[str, dict[float, dict[int, Run]]] = {}
+    found: dict[tuple[str, str], dict[float, dict[int, Run]]] = {}
     for path in sorted(file.parent for file in model.rglob(PREDICTIONS)):
         results = read_json(path / RESULTS)
         with explain_bad_results(path / RESULTS):
             task, metric, rate = results["task"], metric_of(results), results["recipe"]["learning_rate"]
-            run = Run(path, metric, results["seed"], results[f"validation_{metric}"])
-            first = found.setdefault(task, {}).setdefault(rate, {}).setdefault(run.seed, run)
+            run = Run(path, results["seed"], results[f"validation_{metric}"])
+            first = found.setdefault((task, metric), {}).setdefault(rate, {}).setdefault(run.seed, run)
         if first is not run:
             raise UserError(
                 f"{first.folder} and {path} are both runs of {task} with seed {run.seed}: name the folder of one model"
@@ -101,7 +101,7 @@ def runs_of(model: Path) -> dict[str, list[Run]]:
     def validation(seeds: Mapping[int, Run]) -> float:
         return statistics.mean(run.validation for run in seeds.values())
 
-    return {task: list(max(rates.values(), key=validation).values()) for task, rates in found.items()}
+    return {what: list(max(rates.values(), key=validation).values()) for what, rates in found.items()}
 
 
 def metric_of(results: Mapping[str, Any]) -> str:
@@ -111,13 +111,12 @@ def metric_of(results: Mapping[str, Any]) -> str:
     return results["metric"] if chosen in (None, "loss") else chosen
 
 
-def cells(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
-    """The cells of a task, from its metric on. Raises UserError for predictions of different test parts."""
+def cells(metric: str, first: Sequence[Run], second: Sequence[Run]) -> list[str]:
+    """The cells of a task, after its metric. Raises UserError for predictions of different test parts."""
     from benchmarks.reporting.significance import METRICS, difference, statistics_of
 
-    metric = first[0].metric
     if metric not in METRICS:
-        return [metric, "", "", "", "", "not compared: no bootstrap of this metric"]
+        return ["", "", "", "", "not compared: no bootstrap of this metric"]
     answers: tuple[list, list] = [], []
     for of_model, runs in zip(answers, (first, second), strict=True):
         for path in (run.folder / PREDICTIONS for run in runs):
@@ -132,7 +131,6 @@ def cells(first: Sequence[Run], second: Sequence[Run]) -> list[str]:
     _, score = statistics_of(metric, answers[0][0])
     found = {name: 100 * value for name, value in difference(*sums, score).items()}
     return [
-        metric,
         f"{found['first']:.1f}, {found['second']:.1f}",
         f"{found['difference']:+.1f}",
         f"{found['low']:+.1f} to {found['high']:+.1f}",

@@ -53,6 +53,14 @@ def test_the_metric_is_the_one_that_chose_the_checkpoints(add, cells):
     assert cells("pairs", "pairs")[2] == "accuracy"
 
 
+def test_runs_by_different_metrics_are_not_compared(add, cells, capsys):
+    add("good/f1", right=390, metric="f1", validation=0.9)
+    assert cells("good")[2:4] == ["accuracy", "75.0, 50.0"]
+    with pytest.raises(SystemExit, match="2"):
+        cells("good/f1")
+    assert "share no task that went by one metric" in capsys.readouterr().err
+
+
 def test_a_difference_of_a_point_at_most_is_none():
     assert compare.verdict(-0.9, 1) == compare.verdict(0.1, 0.9) == "alike"
     assert (compare.verdict(-1.1, 0.9), compare.verdict(0.1, 1.1)) == ("within chance", "different")
