@@ -57,13 +57,16 @@ def main(argv: list[str] | None = None) -> None:
     Raises UserError where there is nothing to compare.
     """
     (arguments,) = parse_recipe(CompareArguments, argv=argv)
-    models, baseline = arguments.models, arguments.baseline
+    baseline = arguments.baseline
+    models = [model for model in arguments.models if model != baseline]  # a pattern may name both
+    if absent := [folder for folder in (*models, baseline) if not folder.is_dir()]:
+        raise UserError(f"{absent[0]} is no folder: name folders with the runs of a model")
     figures = read_json(arguments.held_out) if arguments.held_out else {}
     tables = filter(None, (held_out_table(models, baseline, figures), task_table(models, baseline)))
     if not (text := "\n\n".join(tables)):
         raise UserError(
-            f"{baseline} and {', '.join(map(str, models))} share no task that went by one metric, "
-            "and no held-out text: name folders that do"
+            f"{baseline} and {', '.join(map(str, models)) or 'itself'} share no task that went by one metric, "
+            "and no held-out text: name other models"
         )
     print(text)
 
@@ -115,8 +118,6 @@ def cells(metric: str, first: Sequence[Run], second: Sequence[Run]) -> list[str]
     """The cells of a task, after its metric. Raises UserError for predictions of different test parts."""
     from benchmarks.reporting.significance import METRICS, difference, statistics_of
 
-    if metric not in METRICS:
-        return ["", "", "", "", "not compared: no bootstrap of this metric"]
     answers: tuple[list, list] = [], []
     for of_model, runs in zip(answers, (first, second), strict=True):
         for path in (run.folder / PREDICTIONS for run in runs):
@@ -127,6 +128,8 @@ def cells(metric: str, first: Sequence[Run], second: Sequence[Run]) -> list[str]
         raise UserError(
             f"{first[0].folder} and {second[0].folder} were scored on different test parts: score both on one"
         )
+    if metric not in METRICS or isinstance(references[0][0], dict):  # MuSeRC scores the answers to a question together
+        return ["", "", "", "", "not compared: no bootstrap of this metric"]
     sums = [[statistics_of(metric, of_run)[0] for of_run in of_model] for of_model in answers]
     _, score = statistics_of(metric, answers[0][0])
     found = {name: 100 * value for name, value in difference(*sums, score).items()}

@@ -1,6 +1,6 @@
 """Which student would you ship? Figures of a study's models in a file for each, a table of all, and a picture.
 
-python benchmarks/students.py outputs/which-student/*/* --output_dir benchmarks/results/students
+python benchmarks/students.py outputs/which-student/models/*/* --output_dir benchmarks/results/students
 
 A folder MODEL/SEED holds what benchmarks/studies/which-student.sh has measured of a model. Files in `output_dir` whose
 folders are gone are rows of the table as well.

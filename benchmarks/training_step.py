@@ -87,7 +87,8 @@ def command(name: str, changes: Mapping[str, Sequence[str]], folder: Path) -> li
     recipe, *own = name.split(":")
     path = Path(recipe) if recipe.endswith(".yaml") else RECIPES / f"{recipe}.yaml"
     keys = read_recipe(path, "--recipes")
-    named = set(changes) | (set() if path.parent == RECIPES else keys.keys())  # your own recipe's inputs exist
+    published = path.resolve().parent == RECIPES  # the inputs of a recipe of your own exist
+    named = set(changes) if published else {*changes, *keys}
     values = {key: value for key, value in SIZES.items() if key not in named} | ONE_STEP
     values |= {"output_dir": str(folder / "output")}
     for name, place in {
@@ -110,10 +111,10 @@ def table(rows: Sequence[dict[str, Any]], best_flops: Mapping[str, float]) -> st
     lines = []
     for row in rows:
         step, steady = statistics.median(row["seconds"]["step"]), row["steady"]["step"]
-        rate = row["tokens"] / (step + statistics.median(row["seconds"]["optimiser"]))
+        rate = row["examples"] / (step + statistics.median(row["seconds"]["optimiser"]))
         line = {"recipe": row["recipe"]} | {f"{part}, ms": time_text(one) for part, one in row["seconds"].items()}
         line |= {name: ratio_text(ratio) for name, ratio in row["ratios"].items()}
-        line["tokens/s"] = f"{rate:.0f}" if steady else "busy"
+        line["examples/s"] = f"{rate:.3g}" if steady else "busy"
         line["of the machine's best"] = (
             f"{row['flops'] / step / best_flops[row['precision']]:.0%}" if steady else "busy"
         )

@@ -204,7 +204,10 @@ def _compare_masked_lm(source: Source, deployed: Deployed) -> dict[str, Any]:
 
 def _compare_on_lines(source: Source, deployed: Deployed) -> dict[str, Any]:
     """Both predict lines of text. For a model that chooses, the lines of a batch are the choices."""
-    comparison = Comparison()
+    comparison, config = Comparison(), source.model.config
+    independent = source.task == "text-classification" and (
+        config.num_labels == 1 or config.problem_type == "multi_label_classification"
+    )
     for inputs, *both in _on_lines(source, deployed):
         real = inputs["attention_mask"].bool()
         for name in deployed.names:
@@ -213,6 +216,8 @@ def _compare_on_lines(source: Source, deployed: Deployed) -> dict[str, Any]:
                 logits = [one.masked_fill(~real, NO_ANSWER) for one in logits]
             elif logits[0].dim() == 3:  # labels of tokens
                 logits = [one[real] for one in logits]
+            elif independent:  # each label holds or does not
+                logits = [torch.stack([torch.zeros_like(one), one], -1) for one in logits]
             comparison.add(*logits)
     return comparison.found("predictions on lines of text")
 

@@ -67,9 +67,13 @@ function speak(language) {
   const { model, facts } = state;
   if (!model) return;
   get("task").textContent = words().task[model.kind];
-  document.querySelectorAll("[data-word]").forEach((one) => (one.textContent = words().field[one.dataset.word] ?? words()[one.dataset.word]));
+  document.querySelectorAll("[data-word]").forEach((one) => {
+    one.textContent = words().field[one.dataset.word] ?? words()[one.dataset.word];
+    one.title = words()[`${one.dataset.word}Help`] ?? "";
+  });
   showFacts(model, facts);
   if (state.found) show(state.found);
+  else if (state.found === null) showNothing();
 }
 
 function showFacts(model, facts) {

@@ -30,10 +30,10 @@ async function load(files) {
   const entries = Object.entries(named).map(([key, [name, content]]) => [key, name.endsWith(".json") ? json(content) : content]);
   model = await Model.open(Object.fromEntries(entries));
   await model.warm();
-  const { kind, labels, mask, pair, several, thresholds, length } = model;
+  const { kind, labels, mask, pair, several, length } = model;
   const cyrillic = model.reader.vocabulary.filter((token) => /[а-яё]/i.test(token)).length;
   const isRussian = cyrillic > model.reader.vocabulary.length / 10;
-  const description = { kind, labels, mask, pair, several, thresholds, length, isRussian };
+  const description = { kind, labels, mask, pair, several, length, isRussian };
   return { ...description, tokens: model.reader.vocabulary.length, milliseconds: performance.now() - begun };
 }
 

@@ -50,19 +50,24 @@ def variants(runs: Mapping[Path, Mapping[str, Any]]) -> list[Variant]:
                 seeds = groups.setdefault(json.dumps(recipe, sort_keys=True), {})
                 seeds.setdefault(run["recipe"].get("seed"), folder)
     root = os.path.commonpath([folder.parent for seeds in groups.values() for folder in seeds.values()] or ["."])
-    found: dict[str, Variant] = {}
+    found: dict[str, Variant] = {}  # by source
+
+    def unlike(name: str, longer: str) -> str:
+        return longer if any(one.name == name for one in found.values()) else name
+
     for folders in (list(seeds.values()) for seeds in groups.values()):
         with explain_bad_results(folders[0] / RESULTS):
             members = [runs[folder] for folder in folders]
             first, source = members[0], members[0]["recipe"]["teacher_name_or_path"]
-            teacher = Path(source).name, source, int(first["teacher_parameters"]), "", figures_of("teacher", [first])
-            found.setdefault(teacher[0], Variant(*teacher))
-            name = os.path.relpath(folders[0], root)
+            if source not in found:
+                known = source, int(first["teacher_parameters"]), "", figures_of("teacher", [first])
+                found[source] = Variant(unlike(Path(source).name, source), *known)
+            name = path = os.path.relpath(folders[0], root)
             if len(folders) > 1:
-                name = re.sub(r"[-_/](seed[-_]?)?\d+$", "", name)
+                name = re.sub(r"(^|[-_/])(seed[-_]?)?\d+$", "", path) or folders[0].parent.name
             logs = [files.read_json(folder / STATE)["log_history"] for folder in folders if (folder / STATE).is_file()]
             known = str(folders[0]), int(first["parameters"]), first["steps"], figures_of("student", members), logs
-            found[name] = Variant(name, *known)
+            found[known[0]] = Variant(unlike(name, path), *known)
     return list(found.values())
 
 

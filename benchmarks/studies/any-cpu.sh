@@ -54,9 +54,9 @@ for model in tiny-2k-match tiny-2k-mlm tiny-500-match tiny-500-reduce tiny-500-m
     finetune danetqa 6 "1.0e-3 3.0e-3" "$model"
     finetune paraphraser 6 "1.0e-3 3.0e-3" "$model"
 done
-random=-random finetune rusentiment 2 "1.0e-3 3.0e-3" tiny-500-match
-random=-random finetune danetqa 6 "1.0e-3 3.0e-3" tiny-500-match
-random=-random finetune paraphraser 6 "1.0e-3 3.0e-3" tiny-500-match
+untrained=-untrained finetune rusentiment 2 "1.0e-3 3.0e-3" tiny-500-match
+untrained=-untrained finetune danetqa 6 "1.0e-3 3.0e-3" tiny-500-match
+untrained=-untrained finetune paraphraser 6 "1.0e-3 3.0e-3" tiny-500-match
 # Can a teacher of this size do these tasks at all? Only then would scores of its students mean anything.
 finetune sberquad 2 "3.0e-4 1.0e-3" teacher
 finetune terra 3 "3.0e-4 1.0e-3" teacher
@@ -69,4 +69,4 @@ compare tiny-500-mlm tiny-500-match tiny-500-reduce
 compare tiny-500-mlm-compute tiny-500-match # at equal compute
 compare tiny-500-match tiny-500-reduce
 compare small tiny-2k-match tiny-500-match # does tiny reach small?
-compare tiny-500-match-random tiny-500-match
+compare tiny-500-match-untrained tiny-500-match

@@ -160,7 +160,7 @@ evaluate() { # all models together: which words are hidden depends on how all to
 finetune() { # TASK EPOCHS RATES MODEL [--KEY VALUE ...]: three seeds, which start from the seeds of the student in turn
     local task=$1 epochs=$2 rates=$3 model=$4 rate start weights=--models
     shift 4
-    [ -z "${random:-}" ] || weights=--random_weights # only its shape: the lowest score to expect
+    [ -z "${untrained:-}" ] || weights=--random_weights # only its shape: the lowest score to expect
     for rate in $rates; do
         for start in "$output/$model"/seed-* "$output/$model"; do
             case $start in
@@ -169,7 +169,7 @@ finetune() { # TASK EPOCHS RATES MODEL [--KEY VALUE ...]: three seeds, which sta
             *) seeds="1 2 3" ;;
             esac
             if [ -f "$start/config.json" ]; then
-                meanwhile run "$output/$model${random:-}/finetuned/$task-$rate-${start##*/}" finetuning/run_benchmarks.py \
+                meanwhile run "$output/$model${untrained:-}/finetuned/$task-$rate-${start##*/}" finetuning/run_benchmarks.py \
                     --tasks "$task" "$weights" "$start" --data_dir "$data" "sberquad=$data/xquad_ru" --seeds $seeds \
                     --learning_rate "$rate" --num_train_epochs "$epochs" --max_length 128 \
                     --per_device_train_batch_size 32 --per_device_eval_batch_size 64 "$@"

@@ -81,8 +81,8 @@ for model in teacher small small-mlm small-mlm-compute; do three 2 "2.0e-4 6.0e-
 for vocabulary in 30k 5k; do
     for way in match reduce mlm mlm-compute; do three 4 "5.0e-4 1.5e-3 4.0e-3" "tiny-$vocabulary-$way"; done
 done
-random=-random three 2 "2.0e-4 6.0e-4" small
-random=-random three 4 "5.0e-4 1.5e-3 4.0e-3" tiny-5k-match
+untrained=-untrained three 2 "2.0e-4 6.0e-4" small
+untrained=-untrained three 4 "5.0e-4 1.5e-3 4.0e-3" tiny-5k-match
 # Can a teacher of this size do these tasks at all? Only then would scores of its students mean anything.
 finetune sberquad 4 "2.0e-4 6.0e-4" teacher
 finetune terra 4 "2.0e-4 6.0e-4" teacher
@@ -99,5 +99,5 @@ compare tiny-5k-mlm-compute tiny-5k-match
 compare tiny-30k-match tiny-30k-reduce
 compare tiny-5k-match tiny-5k-reduce
 compare small tiny-30k-match tiny-5k-match # does tiny reach small?
-compare small-random small
-compare tiny-5k-match-random tiny-5k-match
+compare small-untrained small
+compare tiny-5k-match-untrained tiny-5k-match

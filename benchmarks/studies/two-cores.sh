@@ -62,7 +62,7 @@ done
 for model in tiny-4k-match tiny-4k-reduce tiny-4k-mlm tiny-1k-match tiny-1k-reduce tiny-1k-mlm tiny-1k-mlm-compute; do
     finetune collection3 6 "1.0e-3 3.0e-3" "$model"
 done
-random=-random finetune collection3 6 "1.0e-3 3.0e-3" tiny-1k-match
+untrained=-untrained finetune collection3 6 "1.0e-3 3.0e-3" tiny-1k-match
 
 compare teacher small
 compare small-mlm small # at equal steps
@@ -74,4 +74,4 @@ compare tiny-1k-mlm-compute tiny-1k-match
 compare tiny-4k-match tiny-4k-reduce
 compare tiny-1k-match tiny-1k-reduce
 compare small tiny-4k-match tiny-1k-match # does tiny reach small?
-compare tiny-1k-match-random tiny-1k-match
+compare tiny-1k-match-untrained tiny-1k-match

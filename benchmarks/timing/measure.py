@@ -169,11 +169,6 @@ def is_steady(rounds: Sequence[float]) -> bool:
     return spread(rounds) <= LIMIT
 
 
-def verdict(rounds: Sequence[float]) -> dict[str, Any]:
-    """For the JSON of a timed row: `spread`, and whether it is `steady`."""
-    return {"spread": round(spread(rounds), 3), "steady": is_steady(rounds)}
-
-
 def time_ratio(first: Sequence[float], second: Sequence[float]) -> dict[str, float] | None:
     """How many times as long the second takes: the ratio of the medians, and the least and the largest of a round.
 

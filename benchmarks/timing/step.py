@@ -25,7 +25,6 @@ class Step:
         trainer.create_optimizer()
         self.student = trainer.accelerator.prepare_model(trainer.model).train()
         self.batch = self.inputs()
-        self.tokens = int(self.batch["student"]["attention_mask"].sum())
         outputs, self.targets = trainer.outputs(self.student, self.batch)
         self.gradients = [torch.full_like(tensor, 1e-6) for tensor in tensors(outputs)]  # some gradient
 
@@ -92,7 +91,6 @@ def measure(argv: Sequence[str], cached: Sequence[str] | None, rounds: int) -> d
         "device": str(args.device),
         "precision": "bf16" if args.bf16 else "fp32",
         "examples": args.per_device_train_batch_size,
-        "tokens": step.tokens,
         "seconds": seconds,
         "steady": {part: is_steady(one) for part, one in seconds.items()},
         "mib": {part: figures["mib"] for part, figures in measured.items()},

@@ -67,14 +67,15 @@ class MultiLabel(TextClassification):
         return softmax(self.scores(torch.from_numpy(np.stack(logits)), None).numpy())[..., 1]
 
     def decode(self, part: Part, logits: Sequence[np.ndarray]) -> list[dict[str, Any]]:
-        """The labels that hold, the probability of just this answer as `score`, and that of each label in `scores`."""
+        """The labels that hold, sorted as in a row; the probability of just this answer as `score`, and that of each
+        label in `scores`."""
         probabilities = self.probabilities(logits)
         holds = probabilities >= np.array(self.thresholds or [0.5])
         scores = np.where(holds, probabilities, 1 - probabilities).prod(-1).tolist()
         return [
             {
                 "id": row["id"],
-                "prediction": tuple(label for label, one in zip(self.labels, holds[n], strict=True) if one),
+                "prediction": tuple(sorted(label for label, one in zip(self.labels, holds[n], strict=True) if one)),
                 "score": scores[n],
                 "scores": dict(zip(self.labels, probabilities[n].tolist(), strict=True)),
             }

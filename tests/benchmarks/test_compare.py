@@ -11,13 +11,23 @@ from distillation.runs.files import write_json
 @pytest.fixture
 def add(tmp_path):
     # The runs of a model with two seeds, right in the first `right` of their examples.
-    def runs(name, right, rate=1e-3, validation=0.5, metric="accuracy", examples=400, seeds=(1, 2), **keys):
+    def runs(
+        name,
+        right,
+        rate=1e-3,
+        validation=0.5,
+        metric="accuracy",
+        examples=400,
+        seeds=(1, 2),
+        right_answer="yes",
+        **keys,
+    ):
         for seed in seeds:
             figures = {"task": "toy", "metric": metric, "seed": seed, "recipe": {"learning_rate": rate, **keys}}
             folder = tmp_path / name / f"seed-{seed}"
             figures |= {f"validation_{one}": validation for one in (metric, "accuracy")}
             write_json(folder / "all_results.json", figures)
-            rows = [{"prediction": "yes" if i < right else "no", "reference": "yes"} for i in range(examples)]
+            rows = [{"prediction": "yes" if i < right else "no", "reference": right_answer} for i in range(examples)]
             (folder / "test_predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     runs("good", right=300)
@@ -50,7 +60,8 @@ def test_the_metric_is_the_one_that_chose_the_checkpoints(add, cells):
     add("loss", right=300, metric_for_best_model="loss")
     assert cells("loss")[2] == "accuracy"
     add("pairs", right=300, metric="f1", metric_for_best_model="accuracy")
-    assert cells("pairs", "pairs")[2] == "accuracy"
+    add("baseline", right=300, metric="f1", metric_for_best_model="accuracy")
+    assert cells("pairs", "baseline")[2] == "accuracy"
 
 
 def test_runs_by_different_metrics_are_not_compared(add, cells, capsys):
@@ -69,8 +80,12 @@ def test_a_difference_of_a_point_at_most_is_none():
 def test_where_there_is_no_verdict(add, cells):
     add("single", right=300, seeds=[1])
     assert cells("single")[-1] == "no verdict: one seed"
-    add("odd", right=3, metric="mcc")
-    assert "not compared" in cells("odd", "odd")[-1]
+    for name in ("odd", "baseline"):
+        add(name, right=3, metric="mcc")
+    assert "not compared" in cells("odd", "baseline")[-1]
+    for name in ("odd", "baseline"):  # MuSeRC, whose exact match is of questions
+        add(name, right=3, metric="exact_match", right_answer={"question": "1", "label": "yes"})
+    assert "not compared" in cells("odd", "baseline")[-1]
 
 
 def test_held_out_text_is_compared_seed_by_seed(add, cells, tmp_path):
@@ -81,9 +96,11 @@ def test_held_out_text_is_compared_seed_by_seed(add, cells, tmp_path):
     assert cells("good", "bad", "--held_out", "held.json") == ["good - bad", "-0.300 ± 0.283", "7.0 ± 4.2", "2"]
 
 
-def test_what_cannot_be_compared_is_refused(add, cells, capsys):
+def test_what_cannot_be_compared_is_refused(add, cells, capsys, tmp_path):
     add("shorter", right=300, examples=399)
-    cases = {"bad/seed-3": "share no task", "shorter": "different test parts", ".": "are both runs of toy with seed 1"}
+    (tmp_path / "empty").mkdir()
+    cases = {"empty": "share no task", "bad": "share no task", "godo": "godo is no folder"}
+    cases |= {"shorter": "different test parts", ".": "are both runs of toy with seed 1"}
     for model, sentence in cases.items():
         with pytest.raises(SystemExit, match="2"):
             cells(model)

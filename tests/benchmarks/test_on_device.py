@@ -81,9 +81,11 @@ def test_rounds_of_a_busy_machine_are_no_figure():
     row = {"model": "a", "parameters": 1, "way": "torch", "package_bytes": 1, "model_bytes": 1, "rate": [1.0, 2.0]}
     row |= {"first_answer": [1.0, 1.6], "peak": [1e6], "p50": {"8": [0.1, 0.1]}, "p95": {"8": [0.1, 0.4]}}
     assert "| busy (1.6x) | 1 | 100 / busy (4.0x) | busy (2.0x) |" in reporting.table([row])
+    silent = row | {"peak": [0, 0], "p95": row["p50"]}  # no system but Linux tells
+    assert "| busy (1.6x) | not told | 100 / 100 |" in reporting.table([silent]) and reporting.picture([silent])
 
 
-def test_a_fresh_python_answers(folder):
+def test_a_fresh_python_answers(folder, monkeypatch):
     """With the exported folder alone: neither torch nor transformers is there to be imported."""
     request = {"way": "onnx-int8", "folder": str(folder), "texts": {"8": "Да.", "16": "Да, да."}, "seconds": 0.0}
     first, found = device.ask(request | {"many": demo_lines(5)})
@@ -91,6 +93,9 @@ def test_a_fresh_python_answers(folder):
     assert [len(taken) for taken in found["times"].values()] == [asking.LEAST] * 2
     with pytest.raises(UserError, match="by onnx-int8 gave no answer: .*config.json"):
         device.ask(request | {"folder": str(folder / "absent"), "many": []})
+    monkeypatch.setattr(device, "MODULE", "import os, signal; input(); os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(UserError, match="gave no answer: it ended with -9"):
+        device.ask(request | {"many": []})
 
 
 @pytest.mark.skipif(bool(browser.absent()), reason=f"not installed: {', '.join(browser.absent())}")

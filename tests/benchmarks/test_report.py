@@ -5,11 +5,11 @@ from benchmarks.reporting import plots, tables
 from distillation.runs.files import METRICS, write_json
 
 
-def distil(folder, accuracy=0.25, seed=0, **recipe):
+def distil(folder, accuracy=0.25, seed=0, teacher="x/teacher", **recipe):
     losses = {"student": 2.0, "teacher": 0.5}
     results = {f"{role}_heldout_{metric}": loss for role, loss in losses.items() for metric in METRICS}
     results |= {"student_heldout_masked_word_accuracy": accuracy, "parameters": 1_000, "teacher_parameters": 9_000}
-    recipe |= {"teacher_name_or_path": "x/teacher", "seed": seed, "output_dir": str(folder)}
+    recipe |= {"teacher_name_or_path": teacher, "seed": seed, "output_dir": str(folder)}
     write_json(folder / "all_results.json", results | {"recipe": recipe, "steps": 10})
     log = [{"step": 5, "loss": 3.0, "kl": 1.5}, {"step": 10, "loss": 2.0, "kl": 1.0}, {"step": 10, "eval_kl": 0.6}]
     write_json(folder / "trainer_state.json", {"log_history": log})
@@ -54,6 +54,17 @@ def test_runs_that_differ_in_their_seed_are_one_row(tmp_path):
         "| kl | 1,000 | 10 | 3 | 2.000 ± 0.000 | 2.000 ± 0.000 | 200.0 ± 0.0 % | 30.0 ± 10.0 % |",
         "| mlm-0 | 1,000 | 10 | 1 | 2.000 | 2.000 | 200.0 % | 10.0 % |",
     ]
+
+
+def test_models_of_one_name_keep_their_rows(tmp_path):
+    """Two teachers in folders of one name, and two recipes whose folders differ in a number."""
+    for seed in range(4):
+        distil(tmp_path / "runs" / f"small-{seed}", seed=seed % 2, teacher=f"{seed // 2}/teacher")
+    table = make(tmp_path, tmp_path / "runs").split("\n\n")[2].splitlines()[2:]
+    assert [row.split(" | ")[0] for row in table] == ["| teacher", "| small", "| 1/teacher", "| small-2"]
+    for seed in range(2):
+        distil(tmp_path / "tiny" / f"seed-{seed}", seed=seed)
+    assert "\n| tiny | 1,000 |" in make(tmp_path, tmp_path / "tiny")
 
 
 def test_a_run_that_ended_before_it_logged_has_no_curve(tmp_path):

@@ -72,6 +72,15 @@ def test_lines_of_text(head, count, source, tiny, tokenizer, corpus_lines):
     assert wrong["largest_difference"] > 0.1 and (wrong["agreement"] < 1 or count == 3)
 
 
+@pytest.mark.parametrize("labels", [1, 2])
+def test_labels_that_hold_or_not_each_by_itself(labels, source, tiny, corpus_lines):
+    """The largest logit of a row, which stays the largest, is not what such a model predicts."""
+    made = source(tiny(hf.BertForSequenceClassification, labels), texts=corpus_lines[:40])
+    made.model.config.problem_type = "multi_label_classification"
+    found = compare(made, running(made.model, lambda inputs, outputs: [one - one.min() + 1 for one in outputs]), True)
+    assert found["compared"] == f"{40 * labels} predictions on lines of text" and found["agreement"] < 1
+
+
 @pytest.mark.parametrize("name", ["rusentiment", "collection3", "sberquad", "terra", "parus"])
 def test_each_kind_of_task_has_its_own_metric(name, source, teacher_folder):
     task = make_task(name)
