@@ -69,7 +69,7 @@ class OwnData:
         files = {"train_file": self.train_file, "validation_file": self.validation_file, "test_file": self.test_file}
         files = {name: file for name, file in files.items() if file is not None}
         if self.data_dir is not None and files:
-            raise UserError(f"`{next(iter(files))}` stands beside `train_file` alone; `data_dir` has its own parts")
+            raise UserError(f"`{next(iter(files))}` goes with `train_file`; `data_dir` has its own parts")
         for name, file in files.items():
             if not Path(file).exists():
                 raise UserError(f"`{name}` {file!r} does not exist: name a file")

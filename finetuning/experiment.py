@@ -109,7 +109,10 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     folder, done = Path(training.output_dir), finished(training) or {}
     if list(done.get("learning_rates", {})) == [f"{rate:g}" for rate in rates]:
         training.learning_rate = done["recipe"]["learning_rate"]
-        return finetune(task, settings)  # which checks that the other keys are the same
+        results = finetune(task, settings)  # which checks that the other keys are the same
+        if training.process_index == 0:  # several seeds write theirs anew
+            files.write_json(folder / files.RESULTS, results := results | {"learning_rates": done["learning_rates"]})
+        return results
     check(settings.arguments, copy.copy(training), task)
     check_push(training, settings.card)
     for one in runs_of(settings):
@@ -124,6 +127,7 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     best = max(scores, key=lambda rate: -math.inf if math.isnan(scores[rate]) else sign * scores[rate])
     results = found[best] | {"learning_rates": scores}
     if training.process_index == 0:
+        start_run(training, results["recipe"])  # nothing measured of an earlier model is left
         shutil.copytree(folder / f"rate-{best}", folder, dirs_exist_ok=True)
         if (folder / files.CARD).exists() and not settings.arguments.seeds:
             save_card(folder, results, training.hub_model_id)
@@ -138,7 +142,7 @@ def check(arguments: FinetuningArguments, training: TrainingArguments, task: Tas
     metric = training.metric_for_best_model
     if metric == "benchmark":
         training.metric_for_best_model = task.selection_metric or task.primary_metric
-    elif metric not in (known := ("loss", *task.metric.names)):
+    elif metric not in (known := ("loss", *task.metric.names, *filter(None, [task.selection_metric]))):
         raise UserError(f"`metric_for_best_model` is {metric!r}; {task.name} has {', '.join(known)}")
     if arguments.early_stopping_patience and not training.load_best_model_at_end:
         raise UserError("`early_stopping_patience` needs `load_best_model_at_end: true`; 0 switches it off")

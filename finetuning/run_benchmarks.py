@@ -53,6 +53,11 @@ class BenchmarksArguments:
     def __post_init__(self):
         for task in self.tasks:
             set_of(task)
+        named = {place.split("=")[0] for place in self.data_dir if "=" in place}
+        if unknown := named - {*REGISTRY, *REGISTRY.values()}:
+            raise UserError(f"`data_dir` names {min(unknown)}, which is none of {', '.join(REGISTRY)}")
+        if len([place for place in self.data_dir if "=" not in place]) > 1:
+            raise UserError("`data_dir` names several folders: give one, and TASK=FOLDER for tasks that lie elsewhere")
         if not self.models and not self.random_weights:
             raise UserError("`models` is missing: name the checkpoints to fine-tune")
         if self.task_teacher and self.task_teacher not in self.models:
@@ -79,7 +84,8 @@ class Row(NamedTuple):
 @cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Fine-tune each model on each task, print and save the table."""
-    (arguments,), rest = KeyParser(BenchmarksArguments, further=keys_of(*REGISTRY)).parse(argv)
+    further = keys_of(*REGISTRY) - {"model_name_or_path", "task", "submission"}  # of one model on one task
+    (arguments,), rest = KeyParser(BenchmarksArguments, further=further).parse(argv)
     rows = rows_of(arguments)
     settings = {task: settings_of(task, arguments, rest) for task in dict.fromkeys(arguments.tasks)}
     results, failed = run_all(rows, settings)

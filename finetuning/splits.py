@@ -32,16 +32,17 @@ def read_parts(task: Task, source: Source) -> tuple[dict[str, list[Row]], dict[s
     Raises UserError for a part that is missing or empty."""
     parts, texts = task.read(source), functools.partial(composed_texts, task)
     named = f"`data_dir` {source!r}" if isinstance(source, str) else f"`train_file` {source.train!r}"
-    for name in ("train", "test"):
-        if not parts.get(name, name == "test" and task.set):
-            raise UserError(f"{named}: there are no examples for {name}")
+    for name in ("train", "validation", "test"):
+        if not parts.get(name, name == "validation" or (name == "test" and task.set)):
+            file = named if isinstance(source, str) else f"`{name}_file` {getattr(source, name)!r}"
+            raise UserError(f"{file}: there are no examples for {name}")
     left_out: dict[str, int] = {}
     if task.texts_are_examples:
         answers = [str(task.references([row])) for row in parts["train"]]  # hashable, also of tags
         parts["train"], left_out = without_repeats(parts["train"], answers, parts.get("test", ()), texts)
     if set_aside := "test" not in parts:
         parts["train"], parts["test"] = split_off(parts["train"], texts)
-    if not parts.get("validation"):
+    if "validation" not in parts:
         parts["train"], parts["validation"] = split_off(parts["train"], texts)
     elif task.set and task.texts_are_examples:
         left_out |= without_leaks(parts, texts)
@@ -53,7 +54,7 @@ def read_parts(task: Task, source: Source) -> tuple[dict[str, list[Row]], dict[s
         raise UserError(f"{named} has too few different texts to set some aside, or too many examples share one")
     sizes = {name: len(part) for name, part in parts.items()}
     shown = [", ".join(f"{count:,} {name}" for name, count in of.items() if count) for of in (sizes, left_out)]
-    logger.info("%s: %s; left out of train: %s", task.name, shown[0], shown[1] or "none")
+    logger.info("%s: %s; left out: %s", task.name, shown[0], shown[1] or "none")
     facts = {"task": task.name, "metric": task.primary_metric, "per_cent": task.per_cent, "split": task.split}
     facts |= {"examples": sizes, "left_out": left_out, "demo": is_demo(source)}
     facts |= {"set": task.set, "set_aside": set_aside} if task.set else {}

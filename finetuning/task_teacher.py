@@ -18,6 +18,7 @@ from transformers import TrainingArguments
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
 from distillation.models.loading import load_tokenizer_of, load_trained
+from distillation.text.files import corpus_files
 from distillation.text.reading import load_lines
 from finetuning.tasks.base import Part, Row, Task
 from finetuning.tasks.bio_spans import words_of
@@ -66,7 +67,7 @@ def unlabelled_rows(task: Task, file: str, text_column: str, parts: Mapping[str,
     fields = parts["train"][0].keys() - {"place"}
     if fields not in ({"id", "text", "label"}, {"id", "text", "words", "tags"}):
         raise UserError(f"`unlabelled_file` has texts alone, and an example of {task.name} is more than a text")
-    column = "text" if ".txt" in Path(file).suffixes else text_column
+    column = "text" if all(".txt" in Path(one).suffixes for one in corpus_files(file)) else text_column
     lines = load_lines(DataArguments(train_file=file, text_column=column), file, None)["text"][:]
     known = {unicodedata.normalize("NFC", row["text"]) for part in parts.values() for row in part}
     texts = [text for text in dict.fromkeys(lines) if text not in known]

@@ -112,10 +112,11 @@ def count(arguments: PredictArguments) -> tuple[int, list[str]]:
 
 
 def items(arguments: PredictArguments, table: Table) -> Iterator[Item]:
-    """Every row with its texts. Numbers are texts too."""
+    """Every row with its texts. Numbers are texts too; NaN is none."""
     for cells, problem in table.rows:
         texts: list[Any] = [cells.get(column) for column in arguments.columns]
-        texts = [str(one) if isinstance(one, int | float) and not isinstance(one, bool) else one for one in texts]
+        numbers = [isinstance(one, int | float) and not isinstance(one, bool) for one in texts]
+        texts = [str(one) * (one == one) if number else one for one, number in zip(texts, numbers, strict=True)]
         for column, text in zip(arguments.columns, texts, strict=True):
             if not isinstance(text or "", str):
                 problem = problem or f"`{column}` is a {type(text).__name__}"

@@ -73,7 +73,10 @@ def read(folder: Path) -> Data:
     paths = find(folder, names | {SAMPLE: SAMPLE})
     data = {name: _columns(paths[name], *of) for name, of in tables.items()}
     data |= {name: _marked(paths[name]) for name in WORDS.values()}
-    return data | {SAMPLE: [line.strip() for line in read_text(paths[SAMPLE]).splitlines() if line.strip()]}
+    data[SAMPLE] = [line.strip() for line in read_text(paths[SAMPLE]).splitlines() if line.strip()]
+    if not data[SAMPLE]:
+        raise UserError(f"{paths[SAMPLE]} has no text; fetch the file again")
+    return data
 
 
 def _columns(path: Path, columns: Sequence[str], choices: Mapping[str, Sequence[str]]) -> Columns:

@@ -65,7 +65,7 @@ def from_hub(
         except RuntimeError:  # a loading script, which `datasets` does not run: the Hub keeps a converted copy
             loaded = datasets.load_dataset(*which, revision="refs/convert/parquet")
     except Exception as error:  # the libraries below raise errors of many kinds
-        message = f"`data_dir` {name!r} is no folder and cannot be loaded from the Hub"
+        message = f"`data_dir` {name!r} can be read neither as a folder nor from the Hub"
         raise UserError(f"{message}: {one_line(error)}") from None
     parts = {}
     for part, split in splits.items():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -63,10 +64,10 @@ def source_of(recipe: Mapping[str, Any]) -> Source:
 
 
 def of_source(task: "Task", name: str, source: Source) -> "Task":
-    """The task of a set: of one's own data it has the name of these, `train` being that of their folder."""
+    """The task of a set. One's own data give it their name; files called `train` give that of their folder."""
     if name in REGISTRY and not isinstance(source, OwnFiles):
         return task
-    path = Path(source if isinstance(source, str) else source.train)
+    path = Path(os.path.abspath(source if isinstance(source, str) else source.train))
     title = path.name.split(".")[0]
-    title = path.resolve().parent.name if title == "train" else title
+    title = path.parent.name if title == "train" else title
     return dataclasses.replace(task, name=title, set=name, split="test")

@@ -138,9 +138,9 @@ def labels_of(row: Mapping[str, Any]) -> Sequence[str]:
 
 def cell_text(place: str, cells: Mapping[str, Any], column: str) -> str:
     """What a cell says, without the white space around it; nothing for none, and for NaN. 1.0 is 1: the numbers of a
-    column with gaps are written so. Raises UserError for lists and objects, by the place."""
+    column with gaps are written so. Raises UserError for lists, objects, and bytes, by the place."""
     cell = cells.get(column)
-    if isinstance(cell, list | dict):
+    if isinstance(cell, list | dict | bytes):
         raise UserError(
             f"{place}: `{column}` is a {type(cell).__name__} and no text; lists of labels need `label_separator`"
         )

@@ -28,6 +28,10 @@ class Options:
     spans_column: str | None = key(None, f"Key of the spans, else one of {', '.join(spans.NAMES)}.")
     labels: list[str] = key([], "All entity types, in the order that the model has them; those of train unless given.")
 
+    def __post_init__(self):
+        if len({*self.labels}) < len(self.labels):
+            raise UserError(f"`labels` must differ, got {', '.join(self.labels)}")
+
 
 def task(options: Options) -> "Tagging":
     """Entities of one's own types, which `adapted` finds unless they are given. The metric is F1 of whole entities."""
@@ -53,7 +57,7 @@ def read(source: Source, options: Options) -> dict[str, list[dict]]:
     """
     if not isinstance(source, str):
         found = {part: _file(part, Path(path), options) for part, path in source._asdict().items() if path}
-    elif Path(source).is_dir():
+    elif brat.is_brat(Path(source)):
         found = brat.read(Path(source), None)
     else:
         raws = from_hub(source, OWN_PARTS, optional=("validation", "test"))

@@ -6,12 +6,14 @@ import re
 import shutil
 import signal
 import statistics
+from types import SimpleNamespace
 
 import pytest
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
+from finetuning.experiment import check
 from finetuning.sets import make_task, rusentiment
 from finetuning.trainer import TaskTrainer
 from tests.finetuning.known import results_of, same_weights
@@ -136,6 +138,11 @@ def test_patience_that_has_run_out_is_not_given_anew(fine_tune, tmp_path, monkey
         patch.setattr(TaskTrainer, "_finalize_training", lambda *args: 1 / 0)
         fine_tune("paraphraser", tmp_path, **options)
     assert fine_tune("paraphraser", tmp_path, resume_from_checkpoint=True, **options)["epochs"] == 2
+
+
+def test_what_the_recipe_of_a_finished_run_names_may_be_named():
+    training = SimpleNamespace(metric_for_best_model="roc_auc", dataloader_drop_last=False)
+    check(SimpleNamespace(early_stopping_patience=0, seeds=[]), training, make_task("muserc"))
 
 
 @pytest.mark.parametrize(("choice", "metric"), [("benchmark", "f1_weighted"), ("loss", "loss")])

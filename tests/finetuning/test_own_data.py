@@ -102,6 +102,7 @@ def test_the_best_of_several_learning_rates(own, posts, benchmarks, tmp_path, mo
     data = benchmarks / "rusentiment"
     keys = dict(train_file=data / "rusentiment_random_posts.csv", test_file=data / "rusentiment_test.csv")
     keys |= dict(labels=list(rusentiment.LABELS), metric_for_best_model="loss", learning_rates=["2e-3", "1e-6"])
+    (tmp_path / "measured.json").write_text("{}")  # of an earlier model
     results = own("classification", tmp_path, **keys)
     assert results["recipe"]["learning_rate"] == 1e-6 and "`loss`" in results["chosen_by"]
     assert results["learning_rates"]["1e-06"] == results["validation_loss"] < results["learning_rates"]["0.002"]
@@ -109,6 +110,7 @@ def test_the_best_of_several_learning_rates(own, posts, benchmarks, tmp_path, mo
     assert "So was the learning rate: 0.002 had" in (tmp_path / "README.md").read_text(encoding="utf-8")
     monkeypatch.setattr(TaskTrainer, "train", lambda *args, **keys: 1 / 0)
     assert own("classification", tmp_path, resume_from_checkpoint=True, **keys) == results
+    assert own("classification", tmp_path, resume_from_checkpoint=True, **keys) == results, "it has forgotten nothing"
     other = keys | dict(data_dir=None, train_file=__file__)
     assert "holds a model that learned from" in refused("classification", tmp_path, **other)
 
@@ -152,7 +154,7 @@ def test_questions_without_an_answer(own, benchmarks, tmp_path, capsys):
         ({}, "name the data once: by `train_file`, or by `data_dir`"),
         ({"train_file": "absent.csv"}, "`train_file` 'absent.csv' does not exist"),
         ({"train_file": __file__, "test_file": __file__}, "must be different files"),
-        ({"data_dir": "demo", "test_file": __file__}, "`test_file` stands beside `train_file` alone"),
+        ({"data_dir": "demo", "test_file": __file__}, "`test_file` goes with `train_file`"),
         ({"train_file": __file__}, "name a file that ends in .csv, .tsv"),
         ({"data_dir": "demo", "learning_rates": [0]}, "`learning_rates` must be above 0"),
         ({"data_dir": "demo", "unlabelled_file": __file__}, "`unlabelled_file` have no effect without `task_teacher`"),

@@ -95,7 +95,11 @@ def test_models_of_one_name_are_told_apart():
     assert [(row.name, row.folder) for row in rows] == [("a/tiny", "a-tiny"), ("b/tiny", "b-tiny"), ("small", "small")]
 
 
-@pytest.mark.parametrize("words", ["--models", "--task_teacher other", "--push_to_hub true --hub_model_id me/model"])
+REFUSED = ["--models", "--task_teacher other", "--push_to_hub true --hub_model_id me/model", "--data_dir demo demo"]
+REFUSED += ["--data_dir demo russentiment=a"]
+
+
+@pytest.mark.parametrize("words", REFUSED)
 def test_what_is_refused_before_the_first_run(words, tmp_path, capsys):
     common = f"--tasks rusentiment --models me/model --data_dir demo --output_dir {tmp_path / 'o'} {words}"
     with pytest.raises(SystemExit, match="2"):

@@ -122,15 +122,15 @@ def test_standard_input(content, texts, predict, monkeypatch):
 
 
 BAD = [{"text": "кот"}, {"text": ""}, {"txt": "кот"}, {"text": ["кот"]}, {"text": 5}, {"text": "x \ud83d"}]
-BAD_LINES = lines(BAD[:-1]) + json.dumps(BAD[-1]) + "\n[1]\n{broken\n"
+BAD_LINES = lines(BAD[:-1]) + json.dumps(BAD[-1]) + '\n[1]\n{broken\n{"text": NaN}\n'
 
 
 def test_bad_rows_are_told_and_have_no_answer(predict, caplog, capsys):
     with caplog.at_level("WARNING"):
         answers = predict(BAD_LINES)
-    assert [one["label"] is None for one in answers] == [False, True, True, True, False, False, True, True]
-    assert re.findall(r"row (\d) has no answer", caplog.text) == ["2", "3", "4", "7", "8"]
-    assert "5 have no answer" in capsys.readouterr().out
+    assert [one["label"] is None for one in answers] == [False, True, True, True, False, False, True, True, True]
+    assert re.findall(r"row (\d) has no answer", caplog.text) == ["2", "3", "4", "7", "8", "9"]
+    assert "6 have no answer" in capsys.readouterr().out
     with pytest.raises(UserError, match="row 2: `text` is blank; row 3: .*row 4: `text` is a list; row 7.*`strict`"):
         predict(BAD_LINES, output="strict.jsonl", strict=True)
     assert not list(Path().glob("strict*"))

@@ -113,6 +113,15 @@ def test_repeats_leave_ones_own_entities_and_stay_in_a_benchmark(tasks):
     assert facts["left_out"] == {} and found == parts
 
 
+@pytest.mark.parametrize("part", ["train", "validation", "test"])
+def test_a_file_without_examples_is_named(tasks, part):
+    """A tenth of train would stand in for it, and nobody would see."""
+    parts = {name: [{"text": name}] * (name != part) for name in ("train", "validation", "test")}
+    own = dataclasses.replace(tasks["classification"], set="classification", read=lambda source: parts)
+    with pytest.raises(UserError, match=f"`{part}_file` '{part}.csv': there are no examples for {part}"):
+        read_parts.__wrapped__(own, OwnFiles("train.csv", "validation.csv", "test.csv"))
+
+
 def test_a_training_part_that_is_the_test_part_is_refused(benchmarks, tmp_path):
     for name in (rusentiment.TEST, *rusentiment.PARTS.values()):
         shutil.copy(benchmarks / "rusentiment" / rusentiment.TEST, tmp_path / name)

@@ -1,5 +1,7 @@
 """Vectors are those of a text alone, whatever stands beside it; words are the means of their tokens."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -52,6 +54,13 @@ def test_an_exported_folder_gives_the_same_vectors(encoder, exported_folder):
     np.testing.assert_allclose(found["own"], expected["mean"], atol=1e-4)
     np.testing.assert_allclose(found["cls"], expected["cls"], atol=1e-4)
     np.testing.assert_allclose(exported.words([["Да", "нет"]]), encoder.words([["Да", "нет"]]), atol=1e-4)
+
+
+def test_a_checkpoint_with_an_exported_copy_is_scored_itself(teacher_folder, tmp_path):
+    folder = shutil.copytree(teacher_folder, tmp_path / "published")
+    (folder / "onnx").mkdir()
+    (folder / "onnx" / "model_quantized.onnx").write_bytes(b"")
+    assert load(str(folder)).parameters > 0
 
 
 def test_a_pooler_is_tried_if_the_checkpoint_has_one(tokenizer, tmp_path):

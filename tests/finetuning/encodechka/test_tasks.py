@@ -107,6 +107,7 @@ def test_vectors_that_are_all_the_same_have_no_figure(board):
         ("stsb_dev.csv", None, "lacks stsb_dev.csv"),
         ("toxic_test.csv", "text,toxic\nа,2\n", "toxic '2' is none of 0, 1"),
         ("factru.json", json.dumps({"texts": ["а"], "labels": [[["PER", 0, 9]]]}), "outside of its text"),
+        ("sentences_sample.txt", "\n \n", "has no text"),
         ("rudrec.json", json.dumps({"texts": ["а"], "labels": []}), "labels"),
     ],
 )

@@ -39,7 +39,11 @@ def test_a_folder_comes_before_a_hub_id(tmp_path, monkeypatch):
     [
         ([], "one", None),
         ([RuntimeError("a script")], None, None),  # which `datasets` refuses to run; the Hub has Parquet beside it
-        ([RuntimeError("a"), OSError("no\nroute")], None, " is no folder and cannot be loaded from the Hub: no route"),
+        (
+            [RuntimeError("a"), OSError("no\nroute")],
+            None,
+            " can be read neither as a folder nor from the Hub: no route",
+        ),
         ([], None, " has no split dev; it has train, test"),
     ],
 )

@@ -30,6 +30,26 @@ def test_files_of_each_kind(tmp_path):
         assert part == "train" and row["text"] == line["text"] and row["tags"] == TAGS
 
 
+@pytest.mark.parametrize("row", [{"ner_tags": [0, 1]}, {"ner_tags": ["B-PER"]}, {"tokens": ["Анна", 5]}])
+def test_tokens_and_tags_that_are_no_names_or_not_as_many(tmp_path, row):
+    row = {"tokens": ["Анна", "спит"], "ner_tags": ["B-PER", "O"]} | row
+    with pytest.raises(UserError, match="a.jsonl, row 1: `tokens` and `ner_tags` must be as many texts"):
+        read(OwnFiles(write(tmp_path, "a.jsonl", json.dumps(row))), Options(text_column="tokens"))
+
+
+def test_a_folder_of_other_files_is_no_folder_of_documents(tmp_path):
+    rows = [{"tokens": ["Анна", "спит"], "ner_tags": ["B-PER", "O"]}]
+    write(tmp_path / "goods", "train.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    assert [row["tags"] for row in read(str(tmp_path / "goods"), Options())["train"]] == [["B-PER", "O"]]
+    with pytest.raises(UserError, match="can be read neither as a folder nor from the Hub"):
+        read(str((tmp_path / "empty").mkdir() or tmp_path / "empty"), Options())
+
+
+def test_types_that_are_given_twice():
+    with pytest.raises(UserError, match="`labels` must differ"):
+        Options(labels=["PER", "PER"])
+
+
 def test_a_key_of_spans_that_no_row_has(tmp_path):
     source = OwnFiles(write(tmp_path, "a.jsonl", '{"text": "Да", "mine": [[0, 2, "X"]]}'))
     with pytest.raises(UserError, match="has no column `spans`; it has text, mine"):

@@ -1,5 +1,7 @@
 """Several labels a text: a sigmoid each, and thresholds that the validation part chooses."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -40,6 +42,8 @@ def test_what_is_predicted(task, rows):
     part, logits = Part(rows, None), np.array([[2.0, -2, 0.1], [-1, -1, -1], [-1, 1, -1], [-0.5, -1, -1]])
     said = task.decode(part, list(logits))
     assert [one["prediction"] for one in said] == [("a", "c"), (), ("b",), ()]
+    other = dataclasses.replace(task, labels=tuple("cba")).decode(part, [one[::-1] for one in logits])
+    assert [one["prediction"] for one in other] == [one["prediction"] for one in said], "in whatever order the labels"
     shares = 1 / (1 + np.exp(-logits[3]))
     assert said[3]["score"] == pytest.approx((1 - shares).prod()) and said[3]["scores"]["a"] == pytest.approx(
         shares[0]
