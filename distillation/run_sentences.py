@@ -7,6 +7,7 @@ Teacher and student need no token in common. The teacher's vectors are computed 
 folder of sentence-transformers.
 """
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,12 +74,16 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         raise UserError(
             "`push_to_hub`: leave it out, and push the folder by `SentenceTransformer(FOLDER).push_to_hub(ID)`"
         )
+    if training.metric_for_best_model or training.save_strategy == "best":
+        training.metric_for_best_model = "vectors_loss"  # the only figure
     recipe = files.recipe_of([arguments, data_args], training)
     checkpoint = resume.find_checkpoint(training, recipe)
     trainer = build_run(arguments, data_args, training)
     resume.start_run(training, recipe)
     before, trained = trainer.evaluate(), trainer.train(resume_from_checkpoint=checkpoint)
     student, after = trainer.model, trainer.evaluate()
+    if not math.isfinite(after["eval_vectors_loss"]):
+        raise UserError("the held-out loss is not finite, and nothing was saved: lower `learning_rate`")
     results = {
         "recipe": recipe,
         "parameters": sum(weight.numel() for weight in student.parameters()),
@@ -86,7 +91,6 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         "heldout_loss_before": before["eval_vectors_loss"],
         "heldout_loss": after["eval_vectors_loss"],
         "steps": trained.global_step,
-        "train_seconds": trained.metrics["train_runtime"],
     }
     if training.process_index == 0:
         save_sentence_encoder(student, training.output_dir)

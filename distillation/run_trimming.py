@@ -74,13 +74,13 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     counts = trimmer.count(words)
     if tokenizer.unk_token_id is not None:
         check_unknown(counts[tokenizer.unk_token_id] / max(counts.sum(), 1), tokenizer, data_args.max_unknown)
-    texts = load_lines(data_args, arguments.keep_file, None)["text"][:] if arguments.keep_file else ()
+    texts = load_lines(DataArguments(), arguments.keep_file, None)["text"][:] if arguments.keep_file else ()
     required = trimmer.required(counts, texts)
     if counts_from_padding(model):  # such a model derives positions from the id of padding, which must not move
         required |= set(range(model.config.pad_token_id + 1))
     found = trimmer.shrink(words, required, {*arguments.vocab_sizes, arguments.vocab_size} - {None})
     chosen = found.get(arguments.vocab_size) or trimmer.cover(counts, required, arguments.coverage)
-    others = [found[size] for size in arguments.vocab_sizes]
+    others = [found[size] for size in arguments.vocab_sizes if size != len(chosen)]
 
     variants = {"before": (model, tokenizer)}
     for kept in sorted({tuple(kept) for kept in (chosen, *others)}, key=len, reverse=True):

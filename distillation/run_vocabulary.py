@@ -27,7 +27,7 @@ class VocabularyArguments:
     )
     lowercase: bool = key(False, "Lower-case all text; accents stay, so that й is not read as и.")
     teacher_name_or_path: str | None = key(None, "Whose tokenizer to compare with: a Hub id, a folder.", path="source")
-    max_positions: int = key(512, "Longest input that the tokenizer announces.")
+    max_positions: int = key(512, "Longest input that the tokenizer announces.", least=1)
 
 
 ARGUMENTS = (VocabularyArguments, DataArguments)

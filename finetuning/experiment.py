@@ -21,15 +21,7 @@ from distillation.hub.card import PARTS, figure, metric_names
 from distillation.hub.publishing import card_facts, check_push, save_card
 from distillation.hub.push import push
 from distillation.models.loading import load_tokenizer_of
-from distillation.runs import files
-from distillation.runs.resume import (
-    check_data,
-    explain_write_errors,
-    find_checkpoint,
-    finished,
-    names_checkpoint,
-    start_run,
-)
+from distillation.runs import files, resume
 from finetuning.arguments import FinetuningArguments, Settings
 from finetuning.splits import read_parts, sample
 from finetuning.task_teacher import teach, unlabelled_rows
@@ -82,8 +74,8 @@ def finetune(task: Task, settings: Settings) -> dict[str, Any]:
     if training.disable_tqdm:
         transformers.utils.logging.disable_progress_bar()
     runs = runs_of(settings)
-    checkpoints = [find_checkpoint(*one) for one in runs]
-    results = [finished(one) for one, _ in runs]
+    checkpoints = [resume.find_checkpoint(*one) for one in runs]
+    results = [resume.finished(one) for one, _ in runs]
     if any(found and found.get("weights") != weights_of(arguments.model_name_or_path) for found in results):
         raise UserError(
             f"`output_dir` {training.output_dir!r} holds a run of other weights than `model_name_or_path` has now: "
@@ -106,17 +98,17 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     validation part chooses; those of the others are removed."""
     training, rates = settings.training, settings.arguments.learning_rates
     settings = dataclasses.replace(settings, arguments=dataclasses.replace(settings.arguments, learning_rates=[]))
-    folder, done = Path(training.output_dir), finished(training) or {}
+    folder, done = Path(training.output_dir), resume.finished(training) or {}
     if list(done.get("learning_rates", {})) == [f"{rate:g}" for rate in rates]:
         training.learning_rate = done["recipe"]["learning_rate"]
-        results = finetune(task, settings)  # which checks that the other keys are the same
-        if training.process_index == 0:  # several seeds write theirs anew
-            files.write_json(folder / files.RESULTS, results := results | {"learning_rates": done["learning_rates"]})
+        results = finetune(task, settings) | {"learning_rates": done["learning_rates"]}  # it checks the other keys
+        if training.process_index == 0:
+            files.write_json(folder / files.RESULTS, results)
         return results
     check(settings.arguments, copy.copy(training), task)
     check_push(training, settings.card)
     for one in runs_of(settings):
-        check_data(*one)
+        resume.check_data(*one)
     found = {}
     for rate in rates:
         one = copy.copy(training)
@@ -127,7 +119,7 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     best = max(scores, key=lambda rate: -math.inf if math.isnan(scores[rate]) else sign * scores[rate])
     results = found[best] | {"learning_rates": scores}
     if training.process_index == 0:
-        start_run(training, results["recipe"])  # nothing measured of an earlier model is left
+        resume.start_run(training, results["recipe"])  # nothing measured of an earlier model is left
         shutil.copytree(folder / f"rate-{best}", folder, dirs_exist_ok=True)
         if (folder / files.CARD).exists() and not settings.arguments.seeds:
             save_card(folder, results, training.hub_model_id)
@@ -142,15 +134,15 @@ def check(arguments: FinetuningArguments, training: TrainingArguments, task: Tas
     metric = training.metric_for_best_model
     if metric == "benchmark":
         training.metric_for_best_model = task.selection_metric or task.primary_metric
-    elif metric not in (known := ("loss", *task.metric.names, *filter(None, [task.selection_metric]))):
-        raise UserError(f"`metric_for_best_model` is {metric!r}; {task.name} has {', '.join(known)}")
+    elif metric not in (known := {"loss", *task.metric.names, task.selection_metric or "loss"}):
+        raise UserError(f"`metric_for_best_model` is {metric!r}; {task.name} has {', '.join(sorted(known))}")
     if arguments.early_stopping_patience and not training.load_best_model_at_end:
         raise UserError("`early_stopping_patience` needs `load_best_model_at_end: true`; 0 switches it off")
     if training.dataloader_drop_last:
         raise UserError("`dataloader_drop_last` would leave texts without a prediction: leave it out")
     if arguments.seeds and training.push_to_hub:
         raise UserError("`push_to_hub` publishes one model: give one `seed`, and no `seeds`")
-    if arguments.seeds and names_checkpoint(training):
+    if arguments.seeds and resume.names_checkpoint(training):
         raise UserError("`resume_from_checkpoint` names one checkpoint, and `seeds` have one each: `true` takes those")
 
 
@@ -230,7 +222,7 @@ class Experiment:
 
     def run(self, training: TrainingArguments, recipe: Mapping[str, Any], checkpoint: str | None) -> dict[str, Any]:
         """Train with one seed; save model, figures, and predictions; return the figures."""
-        start_run(training, recipe)
+        resume.start_run(training, recipe)
         set_seed(training.seed)
         arguments, folder = self.settings.arguments, Path(training.output_dir)
         trainer = TaskTrainer(
@@ -264,7 +256,7 @@ class Experiment:
             predictions["submission"] = self.task.decode(submission, trainer.logits(submission.inputs))
         trainer.save_model()
         if trainer.is_world_process_zero():
-            with explain_write_errors(folder):
+            with resume.explain_write_errors(folder):
                 trainer.save_state()
                 source = None if arguments.random_weights else arguments.model_name_or_path
                 results |= card_facts(folder, source, self.settings.card)

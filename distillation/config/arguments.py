@@ -211,7 +211,7 @@ class CacheArguments:
     teacher_cache_targets: Literal["samples", "states"] | None = key(
         None,
         "What it keeps of a prediction: samples (128 bytes, for one temperature; the default of two vocabularies), or "
-        "the states that enter the teacher's head (two bytes a number, for all; that of one).",
+        "the states that enter the teacher's head (a byte a number, for all; that of one).",
     )
     teacher_cache_epochs: int = key(1, "Maskings of the corpus in the cache; epochs cycle through them.", least=1)
 
@@ -241,12 +241,15 @@ def check_masking(masking: MaskingArguments, objective: ObjectiveArguments) -> N
 
 
 def check_best(training: "TrainingArguments", objective: ObjectiveArguments) -> None:
-    """Raise UserError if the best checkpoint is chosen by a figure that is not measured: the Trainer fails late."""
+    """Choose the best checkpoint by the smallest figure. Raise UserError for one that is not measured."""
     known, metric = [*objective.terms, "loss"], training.metric_for_best_model
     if metric is not None and metric.removeprefix("eval_") not in known:
         raise UserError(f"`metric_for_best_model` is {metric!r}; choose one of {', '.join(known)}")
     if training.save_strategy == "best" and training.eval_strategy == "no":
         raise UserError("`save_strategy: best` never saves without an evaluation: set `eval_strategy` as well")
+    if training.save_strategy == "best":
+        training.metric_for_best_model = metric or "loss"
+    training.greater_is_better = False  # the Trainer would take the largest of a name without "loss"
 
 
 # Of run.py.

@@ -56,10 +56,8 @@ def cli_entry(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | 
             if error.errno not in NOT_WRITTEN:
                 raise
             where = f"{error.filename!r} " if error.filename else ""
-            message, prints = (
-                f"error: {where}cannot be written ({error.strerror}): make room, or name another place",
-                True,
-            )
+            message = f"error: {where}cannot be written ({error.strerror}): make room, or name another place"
+            prints = True
         except KeyboardInterrupt:
             message, code = "interrupted: resume a run that has checkpoints with `--resume_from_checkpoint true`", 130
         except Stopped as stopped:

@@ -82,4 +82,6 @@ def read_recipe(path: Path, key: str = "--config") -> dict[str, Any]:
         raise UserError(f"{key} {path} is not valid YAML: {one_line(error)}") from None
     if not isinstance(recipe, dict):
         raise UserError(f"{key} {path} must be a mapping of keys to values, got {type(recipe).__name__}")
+    if CONFIG in recipe:
+        raise UserError(f"{key} {path} has a key `{CONFIG}`: a recipe stands alone, copy what it needs")
     return recipe

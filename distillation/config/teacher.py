@@ -28,7 +28,7 @@ class TeacherArguments:
     layers: int | None = key(None, "Transformer layers. [6]", least=1)
     hidden_size: int | None = key(None, "Width. [256]", least=1)
     attention_heads: int | None = key(None, "Attention heads; they divide the width. [4]", least=1)
-    intermediate_size: int | None = key(None, "Width inside the feed-forward layers; by default 4 x width.")
+    intermediate_size: int | None = key(None, "Width inside the feed-forward layers; by default 4 x width.", least=1)
     dropout: float | None = key(None, "Dropout of hidden states and attention maps. [0.0]", least=0, below=1)
 
     def __post_init__(self):
@@ -41,6 +41,8 @@ class TeacherArguments:
                     f"{self.model_name_or_path!r} keeps its own shape and tokenizer: leave one of them out"
                 )
             return
+        if self.tokenizer_name_or_path is not None and self.vocab_size is not None:
+            raise UserError("`tokenizer_name_or_path` has its own vocabulary: leave `vocab_size` out")
         for name in FROM_SCRATCH.keys() - {*given}:
             setattr(self, name, FROM_SCRATCH[name])
         if self.hidden_size % self.attention_heads:

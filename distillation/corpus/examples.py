@@ -33,7 +33,7 @@ from transformers import PreTrainedTokenizerBase
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
 from distillation.corpus.cutting import cut_lines
-from distillation.text.sampling import SAMPLE, evenly_spaced, load_split, without_repeats
+from distillation.text.sampling import SAMPLE, evenly_spaced, load_split
 from distillation.vocabularies import token_alignment
 from distillation.vocabularies.mapping import VocabularyMap
 
@@ -63,8 +63,6 @@ def load_corpus(arguments: DataArguments, encoder: "Encoder") -> Corpus:
     teacher and student have nothing to compare.
     """
     lines, validation_lines = load_split(arguments)
-    if arguments.validation_file:
-        lines = without_repeats(lines, validation_lines)
     train = tokenize(lines, encoder, arguments.preprocessing_num_workers)
     validation = tokenize(validation_lines, encoder)
     check_examples(train, encoder, arguments.max_unknown)

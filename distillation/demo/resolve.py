@@ -24,20 +24,11 @@ def resolve_demo(data: DataArguments, model: ModelArguments | None = None) -> No
     if data.train_file == DEMO:
         data.train_file = str(CORPUS)
     if model is not None and model.teacher_name_or_path == DEMO:
-        model.teacher_name_or_path = demo_teacher()
+        options = (f"--config={RECIPE}", "--resume_from_checkpoint=true")
+        model.teacher_name_or_path = _made("teacher", RESULTS, "run_teacher.py", *options)
     if model is not None and model.student_vocabulary == DEMO:
-        model.student_vocabulary = demo_vocabulary()
-
-
-def demo_teacher() -> str:
-    """The folder of a tiny teacher trained on the demo corpus; about half a minute, once."""
-    return _made("teacher", RESULTS, "run_teacher.py", f"--config={RECIPE}", "--resume_from_checkpoint=true")
-
-
-def demo_vocabulary() -> str:
-    """The folder of a smaller vocabulary for the demo's students; trained once."""
-    options = (f"--train_file={CORPUS}", f"--vocab_size={VOCAB_SIZE}")
-    return _made("vocabulary", "vocabulary.json", "run_vocabulary.py", *options)
+        options = (f"--train_file={CORPUS}", f"--vocab_size={VOCAB_SIZE}")
+        model.student_vocabulary = _made("vocabulary", "vocabulary.json", "run_vocabulary.py", *options)
 
 
 def _made(name: str, last: str, script: str, *options: str) -> str:

@@ -15,6 +15,7 @@ from distillation.hub.card import base_model_of, model_card
 from distillation.hub.measured import read_measured
 from distillation.hub.push import push, reserve
 from distillation.runs import files
+from distillation.runs.resume import is_resumed
 
 if TYPE_CHECKING:  # a finished folder is published without them
     from transformers import Trainer, TrainingArguments
@@ -57,7 +58,7 @@ def check_push(training: "TrainingArguments", card_args: "CardArguments") -> Non
     """Reserve the repository that a run will be pushed to, before the run."""
     if training.push_to_hub and training.process_index == 0:
         # A resumed run may have been pushed before: whether it replaces another model is known at the end.
-        reserve(training, card_args.hub_overwrite or bool(training.resume_from_checkpoint))
+        reserve(training, card_args.hub_overwrite or is_resumed(training))
 
 
 def card_facts(folder: Path, source: str | None, card_args: "CardArguments") -> dict[str, Any]:

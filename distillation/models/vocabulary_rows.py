@@ -28,6 +28,8 @@ def load_trimmable(name_or_path: str, key: str) -> tuple[PreTrainedModel, Tokeni
     model = load_as_saved(name_or_path, key, dtype="auto")
     tokenizer = load_tokenizer(name_or_path, key, roles=())
     check_rows(tokenizer, model, name_or_path, key)
+    with explain_load_errors(key, name_or_path, "cannot be run"):
+        model(**tokenizer("а", return_tensors="pt"))
     return model, tokenizer
 
 

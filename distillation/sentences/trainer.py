@@ -1,6 +1,6 @@
 """What a student of sentence vectors learns: the teacher's vectors, and pairs of texts of one meaning."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import BatchSampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from distillation.config.errors import UserError
 from distillation.runs.resume import mark_complete
+from distillation.runs.sampling import grouped_batches
 from distillation.sentences.vectors import of_length_1, principal
-from distillation.text.files import check_file, corpus_files, read_rows, texts_of
+from distillation.text.files import LOST, check_file, corpus_files, read_rows, texts_of
 
 SAMPLE = 10_000  # texts from which the first weights are computed
 PAIR = ("anchor", "positive")  # columns of a file of pairs
@@ -121,22 +121,28 @@ def read_pairs(pattern: str) -> Dataset:
         columns[column] = list(
             chain.from_iterable(texts_of(file, list(read_rows(file, column)), column) for file in files)
         )
-    rows = [row for row in zip(*columns.values(), strict=True) if all(text and text.strip() for text in row)]
+    rows = [row for row in zip(*columns.values(), strict=True) if all(text.strip() and text != LOST for text in row)]
     if not rows:
         raise UserError(f"`pairs_file` {pattern!r} has no row with a text in both of {' and '.join(PAIR)}")
     return Dataset.from_dict(dict(zip(PAIR, zip(*rows, strict=True), strict=True)))
+
+
+class ByLength(DefaultBatchSampler):
+    """Batches of texts of similar length; the library has none."""
+
+    def __iter__(self) -> Iterator[list[int]]:
+        lengths = np.array([len(text) for text in self.sampler["text"]])
+        batches = grouped_batches(lengths, self.batch_size, np.random.default_rng((self.seed, self.epoch)))
+        return (batch.tolist() for batch in batches[: len(self)])
 
 
 class VectorTrainer(SentenceTransformerTrainer):
     """The library's trainer, with batches of texts of one length, and a card that shows no texts of the corpus."""
 
     def get_batch_sampler(self, dataset: Dataset, batch_size: int, drop_last: bool, **options: Any) -> BatchSampler:
-        """The library has none by length: its batches are padded to their longest text."""
         if dataset is not self.train_dataset["vectors"] or self.args.train_sampling_strategy != "group_by_length":
             return super().get_batch_sampler(dataset, batch_size, drop_last, **options)
-        lengths = [len(text) for text in dataset["text"]]
-        sampler = LengthGroupedSampler(batch_size, lengths=lengths, generator=options["generator"])
-        return DefaultBatchSampler(sampler, batch_size, drop_last, **options)
+        return ByLength(dataset, batch_size, drop_last, **options)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """Save without pickled arguments, which hold the Hub's token."""

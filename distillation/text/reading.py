@@ -32,7 +32,7 @@ from distillation.text.files import (
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1  # of cleaned lines; raise it to make cached ones stale
+FORMAT = 2  # of cleaned lines; raise it to make cached ones stale
 BLOCK = 10_000  # lines of a stream that are shuffled together
 TOGETHER = 1000  # lines that are cleaned together
 LONG_LINE = 1_000_000  # characters; longer lines are counted, and cut like any other
@@ -43,7 +43,8 @@ CONTROL = "lines with NUL or control characters mended"
 DECOMPOSED = "lines with decomposed letters composed (NFC)"
 LONG = "lines of over a million characters cut"
 
-_UNUSABLE = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_UNUSABLE = re.compile("[\ufffd\x00-\x08\x0e-\x1b\x7f]")
+_SPACES = re.compile("[\x0b\x0c\x1c-\x1f]")  # white space that BERT's normaliser would take away
 _BLOCKS = Features({"text": List(Value("string")), "flaws": List(Value("string"))})
 
 
@@ -155,7 +156,7 @@ def clean_lines(values: Iterable[Any]) -> tuple[list[str], Counter]:
     """The usable lines, mended, and how many lines have each flaw."""
     lines, flaws = [], Counter()
     for value in values:
-        raw = "" if value is None else str(value)
+        raw = "" if value is None else _SPACES.sub(" ", str(value))
         kept, unusable = _UNUSABLE.subn("", raw)
         composed = unicodedata.normalize("NFC", kept)
         text = composed.lstrip("\ufeff").strip()  # joined files have byte order marks inside

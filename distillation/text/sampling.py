@@ -15,10 +15,11 @@ SAMPLE = 100_000  # lines or examples that represent a corpus
 
 
 def load_split(arguments: DataArguments) -> tuple[Dataset, Dataset]:
-    """The lines of the corpus, and held-out lines: those of `validation_file`, or some of the corpus."""
+    """The lines of the corpus that are not held out, and held-out lines: `validation_file`, or some of the corpus."""
     lines = load_lines(arguments, arguments.train_file, arguments.dataset_name)
     if arguments.validation_file:
-        return lines, load_lines(arguments, arguments.validation_file, None)
+        held_out = load_lines(arguments, arguments.validation_file, None)
+        return without_repeats(lines, held_out), held_out
     return split_validation(lines, arguments.validation_lines)
 
 

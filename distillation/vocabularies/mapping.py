@@ -6,14 +6,13 @@ Tokens are compared by their surface text and by whether they start a word, what
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from distillation.runs.files import replacing
+from distillation.runs.files import digest, replacing
 
 Entry = tuple[str, bool]  # surface text, and whether it starts a word
 FORMAT = 5  # of a saved map; raise it to make saved ones stale
@@ -87,7 +86,7 @@ class VocabularyMap:
         made_of = [str(FORMAT)]
         for tokenizer in (student_tokenizer, teacher_tokenizer):
             made_of += [tokenizer.backend_tokenizer.to_str(), repr(sorted(tokenizer.special_tokens_map.items()))]
-        path = Path(folder, f"vocabulary-map-{sha256(chr(0).join(made_of).encode()).hexdigest()[:16]}.pt")
+        path = Path(folder, f"vocabulary-map-{digest([chr(0).join(made_of).encode()])[:16]}.pt")
         if not path.exists():
             built = vars(cls(student_tokenizer, teacher_tokenizer))
             with replacing(path) as draft:

@@ -123,6 +123,20 @@ def test_a_vocabulary(corpus_file, teacher_folder, tmp_path, capsys):
     assert f"{student['tokens_per_word']:.3f}" in capsys.readouterr().out
 
 
+def test_what_a_share_of_the_corpus_needs_is_what_is_saved(teacher_folder, tmp_path):
+    """Also where another size that is measured has as many tokens. Kept tokens come from lines of plain text."""
+    lines = "".join(json.dumps({"comment": line}) + "\n" for line in demo_lines(300))
+    (tmp_path / "corpus.jsonl").write_text(lines, encoding="utf-8")
+    (tmp_path / "keep.txt").write_text("щука\n", encoding="utf-8")
+    argv = ["--model_name_or_path", str(teacher_folder), "--train_file", str(tmp_path / "corpus.jsonl")]
+    argv += ["--text_column", "comment", "--keep_file", str(tmp_path / "keep.txt"), "--coverage", "0.9"]
+    _, tokens = run_trimming.main([*argv, "--output_dir", str(tmp_path / "alone")])
+    size = tokens.split()[0]
+    run_trimming.main([*argv, "--vocab_sizes", size, "--output_dir", str(tmp_path / "beside")])
+    alone, beside = ((tmp_path / name / "vocab.txt").read_bytes() for name in ("alone", "beside"))
+    assert alone == beside
+
+
 def test_a_trimmed_teacher(corpus_file, teacher_folder, tmp_path, capsys):
     """Loads like any checkpoint; its figures stand beside those of the teacher, which reads 64 tokens at once. It goes
     on as a student, from those figures."""

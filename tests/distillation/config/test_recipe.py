@@ -30,6 +30,7 @@ def test_command_line_over_recipe_over_default(tmp_path):
         (b"mlm_inputs: both", "`mlm_inputs: both` works without a teacher only"),
         (b"- a\n- b\n", "must be a mapping of keys to values, got list"),
         (b"a: [1\nb: 2", "is not valid YAML"),
+        (b"config: other.yaml\n", "has a key `config`"),
         (b"max_length: 32\nmax_length: 64\n", "`max_length` is given twice"),
         (b"a: &a [1, 2]\nb: [*a, *a]\n", "write the value out"),
         (b"max_length: !!python/object/apply:os.system [exit]\n", "is not valid YAML"),

@@ -1,6 +1,7 @@
 """What a card takes over from the model that another was made of."""
 
 import pytest
+from transformers import TrainingArguments
 
 from distillation.config.arguments import CardArguments
 from distillation.hub import publishing
@@ -27,6 +28,15 @@ def test_languages_and_licence_are_the_teachers_unless_the_user_knows_better(tmp
     facts = card_facts(tmp_path, str(tmp_path), CardArguments(**given))
     assert (facts["language"], facts["license"], facts["base_model"], facts["model_bytes"]) == (*expected, 5)
     assert card_facts(tmp_path, "someone/asleep", CardArguments())["base_model"] == "someone/asleep"
+
+
+@pytest.mark.parametrize(("resumed", "may"), [(None, False), ("false", False), ("true", True), ("some/one", True)])
+def test_a_resumed_run_may_replace_what_it_has_pushed(monkeypatch, tmp_path, resumed, may):
+    reserved = []
+    monkeypatch.setattr(publishing, "reserve", lambda training, overwrite: reserved.append(overwrite))
+    training = TrainingArguments(str(tmp_path), push_to_hub=True, resume_from_checkpoint=resumed, use_cpu=True)
+    publishing.check_push(training, CardArguments())
+    assert reserved == [may]
 
 
 def test_norwegian_is_no_boolean_and_a_licence_of_its_own_keeps_its_name(tmp_path, monkeypatch):

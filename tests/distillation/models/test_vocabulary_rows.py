@@ -8,7 +8,7 @@ import transformers
 from transformers import BertConfig
 
 from distillation.config.errors import UserError
-from distillation.models.loading import load_as_saved
+from distillation.models.loading import load_as_saved, save_pretrained
 from distillation.models.vocabulary_rows import copy_modules, keep_rows, load_trimmable
 
 KEPT = [0, 2, 3, 5, 6, 9, 20, 31, 32, 39]
@@ -48,6 +48,14 @@ def test_states_are_equal_and_logits_are_those_of_the_kept_tokens(name):
         torch.testing.assert_close(b, wanted, rtol=1e-12, atol=1e-12, msg=field)
     ties = [set(one.all_tied_weights_keys) for one in (model, smaller)]
     assert ties[0] == ties[1] and len({p.data_ptr() for p in smaller.parameters()}) == len({*model.parameters()})
+
+
+def test_a_model_that_cannot_be_run_is_refused(tokenizer, tmp_path):
+    """Before anything is written: it is timed beside the trimmed one."""
+    config = transformers.T5Config(vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
+    save_pretrained(transformers.T5ForConditionalGeneration(config), tokenizer, tmp_path)
+    with pytest.raises(UserError, match="`model` .* cannot be run"):
+        load_trimmable(str(tmp_path), "model")
 
 
 def test_rows_beyond_the_tokenizer_go_too():

@@ -31,12 +31,7 @@ def call(student_folder, teacher_folder, corpus_file):
     def run(output, **keys):
         keys = dict(model_name_or_path=student_folder, teacher_name_or_path=teacher_folder) | keys
         keys = dict(train_file=corpus_file, output_dir=output, use_cpu="true", max_length=16, max_steps=8) | keys
-        keys |= dict(
-            per_device_train_batch_size=16,
-            learning_rate=3e-3,
-            disable_tqdm="true",
-            report_to="none",
-        )
+        keys = dict(per_device_train_batch_size=16, learning_rate=3e-3, disable_tqdm="true", report_to="none") | keys
         return main.__wrapped__([f"--{key}={value}" for key, value in keys.items()])
 
     return run
@@ -109,6 +104,19 @@ def test_what_cannot_be_done_is_refused(call, tmp_path, keys, message):
     with pytest.raises(UserError, match=message):
         call(tmp_path / "output", **keys)
     assert not (tmp_path / "output").exists()
+
+
+def test_the_best_checkpoint_has_the_smallest_loss(call, tmp_path):
+    call(tmp_path, max_steps=2, load_best_model_at_end="true", eval_strategy="steps", eval_steps=1, save_steps=1)
+    state = read_json(tmp_path / "checkpoint-2" / "trainer_state.json")
+    losses = [log["eval_vectors_loss"] for log in state["log_history"] if "eval_vectors_loss" in log]
+    assert state["best_metric"] == min(losses)
+
+
+def test_a_run_without_a_finite_loss_saves_no_model(call, tmp_path):
+    with pytest.raises(UserError, match="lower `learning_rate`"):
+        call(tmp_path, max_steps=2, learning_rate=1e38)
+    assert not (tmp_path / "modules.json").exists()
 
 
 def test_modules_with_code_of_their_own_are_refused(finished, call, tmp_path):

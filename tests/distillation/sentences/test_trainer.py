@@ -1,6 +1,7 @@
 """The loss by hand, the layers that a student gets, and pairs."""
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -70,6 +71,10 @@ def test_batches_hold_texts_of_about_one_length(encoder, tmp_path):
     assert sum(len(mask) for mask in masks) == 512
     assert sum(mask.sum() for mask in masks) > 0.9 * sum(mask.numel() for mask in masks)
     assert sorted(row for batch in batches for row in batch["label"].tolist()) == list(range(512))
+    sizes = [mask.shape[1] for mask in masks]
+    assert sum(a > b for a, b in pairwise(sizes)) > 16 < sum(a < b for a, b in pairwise(sizes)), (
+        "in no order of lengths"
+    )
 
 
 def test_pairs_lose_rows_with_an_empty_side(tmp_path):
@@ -77,6 +82,9 @@ def test_pairs_lose_rows_with_an_empty_side(tmp_path):
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert read_pairs(str(path)).to_list() == [rows[0], rows[2]]
+    csv = tmp_path / "pairs.csv"
+    csv.write_text("anchor,positive\n" + "а,б\n" * 40 + "а,б,в\n")  # it cannot be read, and is no pair
+    assert read_pairs(str(csv)).to_list() == [rows[0]] * 40
     path.write_text(json.dumps(rows[1]))
     with pytest.raises(UserError, match="no row with a text in both"):
         read_pairs(str(path))

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
+from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
-from distillation.text.sampling import evenly_spaced, split_validation, without_repeats
+from distillation.text.sampling import evenly_spaced, load_split, split_validation, without_repeats
 
 
 def as_dataset(*lines):
@@ -37,6 +38,14 @@ def test_no_line_to_train_on_repeats_one_that_is_held_out(caplog):
     assert f"{90 - 9 - len(left)} lines are left out of training: they are held out" in caplog.text
     with pytest.raises(UserError, match="every line to train on is also held out"):
         without_repeats(as_dataset("да", "да"), as_dataset("да"))
+
+
+def test_lines_of_a_file_of_ones_own_are_held_out_too(tmp_path):
+    (tmp_path / "train.txt").write_text("да\nнет\nможет быть\n", "utf-8")
+    (tmp_path / "held.txt").write_text("нет\nкто знает\n", "utf-8")
+    files = {"train_file": str(tmp_path / "train.txt"), "validation_file": str(tmp_path / "held.txt")}
+    train, held_out = load_split(DataArguments(**files))
+    assert (train["text"][:], held_out["text"][:]) == (["да", "может быть"], ["нет", "кто знает"])
 
 
 def test_evenly_spaced_rows_are_of_the_whole_corpus():

@@ -1,0 +1,26 @@
+"""Keys that hang together."""
+
+import pytest
+from transformers import TrainingArguments
+
+from distillation.config.arguments import ObjectiveArguments, check_best
+from distillation.config.errors import UserError
+
+
+@pytest.mark.parametrize("chosen", ["mlm", "eval_kl", "loss"])
+def test_the_best_checkpoint_has_the_smallest_figure(chosen, tmp_path):
+    """The Trainer takes the largest of any figure whose name does not end in `loss`."""
+    training = TrainingArguments(str(tmp_path), metric_for_best_model=chosen, use_cpu=True)
+    check_best(training, ObjectiveArguments())
+    assert training.greater_is_better is False
+
+
+def test_what_saves_the_best_checkpoint_has_a_figure_to_choose_by(tmp_path):
+    training = TrainingArguments(
+        str(tmp_path), save_strategy="best", eval_strategy="steps", eval_steps=1, use_cpu=True
+    )
+    check_best(training, ObjectiveArguments())
+    assert training.metric_for_best_model == "loss"
+    training.metric_for_best_model = "accuracy"
+    with pytest.raises(UserError, match="`metric_for_best_model` is 'accuracy'; choose one of .*mlm.*, loss"):
+        check_best(training, ObjectiveArguments())
