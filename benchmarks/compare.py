@@ -1,4 +1,4 @@
-"""Is one model better than another, or is the difference chance? Compares them on every task and metric of both.
+"""Is one model better than another, or is the difference chance? Compares them on every task that both share.
 
 python benchmarks/compare.py --models outputs/small outputs/tiny --baseline outputs/small-mlm
 python benchmarks/compare.py --models outputs/small --baseline outputs/small-mlm --held_out evaluation.json
@@ -59,27 +59,32 @@ def main(argv: list[str] | None = None) -> None:
     (arguments,) = parse_recipe(CompareArguments, argv=argv)
     baseline = arguments.baseline
     models = [model for model in arguments.models if model != baseline]  # a pattern may name both
-    if absent := [folder for folder in (*models, baseline) if not folder.is_dir()]:
-        raise UserError(f"{absent[0]} is no folder: name folders with the runs of a model")
+    if not models:
+        raise UserError("`models` has the baseline alone: name another model")
     figures = read_json(arguments.held_out) if arguments.held_out else {}
+    evaluated = {place for name in figures for place in (Path(name), *Path(name).parents)}
+    if absent := [model for model in (*models, baseline) if not model.is_dir() and model not in evaluated]:
+        raise UserError(f"{absent[0]} is no folder: name folders with the runs of a model")
     tables = filter(None, (held_out_table(models, baseline, figures), task_table(models, baseline)))
     if not (text := "\n\n".join(tables)):
         raise UserError(
-            f"{baseline} and {', '.join(map(str, models)) or 'itself'} share no task that went by one metric, "
-            "and no held-out text: name other models"
+            f"{baseline} and {', '.join(map(str, models))} share no task and no held-out text: name folders that do"
         )
     print(text)
 
 
 def task_table(models: Sequence[Path], baseline: Path) -> str:
-    """A row for each model, and each task and metric that it shares with the baseline; empty if there is none."""
-    reference = runs_of(baseline)
-    rows = [
-        [f"{model.name} - {baseline.name}", *what, *cells(what[1], runs, reference[what])]
-        for model in models
-        for what, runs in runs_of(model).items()
-        if what in reference
-    ]
+    """A row for each model and each task that it shares with the baseline; empty if there is none."""
+    reference, rows = runs_of(baseline), []
+    for model in models:
+        own = runs_of(model)
+        for (task, metric), runs in own.items():
+            row = [f"{model.name} - {baseline.name}", task, metric]
+            others = [of for one, of in reference if one == task]
+            if metric in others:
+                rows.append([*row, *cells(metric, runs, reference[task, metric])])
+            elif others and not any((task, of) in own for of in others):
+                rows.append([*row, "", "", "", "", f"not compared: {baseline.name} went by {', '.join(others)}"])
     head = ["", "task", "metric", "scores", "points", "95 % interval", "seeds", ""]
     return f"{markdown_table(head, rows)}\n\n{NOTE}" if rows else ""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.arguments import DataArguments
+from distillation.config.arguments import DataArguments, check_best
 from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
@@ -74,7 +74,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         raise UserError(
             "`push_to_hub`: leave it out, and push the folder by `SentenceTransformer(FOLDER).push_to_hub(ID)`"
         )
-    if training.metric_for_best_model or training.save_strategy == "best":
+    check_best(training, ["vectors_loss", "loss"])
+    if training.metric_for_best_model:
         training.metric_for_best_model = "vectors_loss"  # the only figure
     recipe = files.recipe_of([arguments, data_args], training)
     checkpoint = resume.find_checkpoint(training, recipe)
@@ -83,7 +84,10 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     before, trained = trainer.evaluate(), trainer.train(resume_from_checkpoint=checkpoint)
     student, after = trainer.model, trainer.evaluate()
     if not math.isfinite(after["eval_vectors_loss"]):
-        raise UserError("the held-out loss is not finite, and nothing was saved: lower `learning_rate`")
+        raise UserError(
+            "the held-out loss is not finite, and the model was not saved: start in another `output_dir` with a lower "
+            "`learning_rate`"
+        )
     results = {
         "recipe": recipe,
         "parameters": sum(weight.numel() for weight in student.parameters()),

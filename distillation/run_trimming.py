@@ -4,7 +4,7 @@ python distillation/run_trimming.py --model_name_or_path MODEL --train_file corp
     --output_dir outputs/model-20k
 
 A text whose tokens are all kept, none of them unknown, is cut as before and gets the same hidden states. The model may
-have any head, and any fast tokenizer of the kinds WordPiece, BPE, and Unigram.
+have any head that reads a text alone, and any fast tokenizer of the kinds WordPiece, BPE, and Unigram.
 """
 
 import statistics

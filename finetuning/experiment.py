@@ -119,7 +119,8 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     best = max(scores, key=lambda rate: -math.inf if math.isnan(scores[rate]) else sign * scores[rate])
     results = found[best] | {"learning_rates": scores}
     if training.process_index == 0:
-        resume.start_run(training, results["recipe"])  # nothing measured of an earlier model is left
+        for one in runs_of(settings):
+            resume.start_run(*one)  # nothing measured of an earlier model is left
         shutil.copytree(folder / f"rate-{best}", folder, dirs_exist_ok=True)
         if (folder / files.CARD).exists() and not settings.arguments.seeds:
             save_card(folder, results, training.hub_model_id)

@@ -32,7 +32,7 @@ class TaskTrainer(ExactTrainer):
         temperature: float = 2.0,
         patience: int | None = None,
     ):
-        """train, validation: None where there is none.
+        """train: None for a model that is only scored; validation: None without evaluation.
 
         weight_kl, temperature: of the KL to a task teacher, if `train` has its logits in `teacher_logits`.
         patience: evaluations without a better score after which to stop.

@@ -208,6 +208,8 @@ def _compare_on_lines(source: Source, deployed: Deployed) -> dict[str, Any]:
     independent = source.task == "text-classification" and (
         config.num_labels == 1 or config.problem_type == "multi_label_classification"
     )
+    known = getattr(config, "thresholds", {})
+    thresholds = torch.tensor([known.get(config.id2label[number], 0.5) for number in range(config.num_labels)]).logit()
     for inputs, *both in _on_lines(source, deployed):
         real = inputs["attention_mask"].bool()
         for name in deployed.names:
@@ -216,8 +218,8 @@ def _compare_on_lines(source: Source, deployed: Deployed) -> dict[str, Any]:
                 logits = [one.masked_fill(~real, NO_ANSWER) for one in logits]
             elif logits[0].dim() == 3:  # labels of tokens
                 logits = [one[real] for one in logits]
-            elif independent:  # each label holds or does not
-                logits = [torch.stack([torch.zeros_like(one), one], -1) for one in logits]
+            elif independent:  # a label holds where its logit reaches that of its threshold
+                logits = [torch.stack([thresholds.expand_as(one), one], -1) for one in logits]
             comparison.add(*logits)
     return comparison.found("predictions on lines of text")
 

@@ -33,7 +33,7 @@ def _cells(row: Row, lengths: Sequence[str]) -> list[str]:
 
 def _text(rounds: Sequence[float], factor: float = 1.0) -> str:
     if not all(rounds):
-        return "not told"  # the peak, on a system other than Linux
+        return "not known"  # the peak, on a system other than Linux
     return number_text(factor * statistics.median(rounds)) if is_steady(rounds) else f"busy ({spread(rounds):.1f}x)"
 
 
@@ -58,7 +58,9 @@ def picture(rows: Sequence[Row]) -> Figure:
             bars = one.barh(*zip(*own, strict=True), height=0.97 * step, color=colour, label=NAMES[way])
             one.bar_label(
                 bars,
-                labels=[number_text(value) if value == value else "not known" for _, value in own],
+                labels=[
+                    "busy" if value != value else number_text(value) if value else "not known" for _, value in own
+                ],
                 padding=2,
                 fontsize=7,
             )
@@ -73,4 +75,4 @@ def picture(rows: Sequence[Row]) -> Figure:
 
 
 def _steady(rounds: Sequence[float]) -> float:
-    return statistics.median(rounds) if all(rounds) and is_steady(rounds) else float("nan")
+    return statistics.median(rounds) if not all(rounds) or is_steady(rounds) else float("nan")

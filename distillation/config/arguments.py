@@ -1,5 +1,6 @@
 """What a recipe can say, one dataclass per concern. Every field of `TrainingArguments` is a key as well."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, make_dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -240,9 +241,9 @@ def check_masking(masking: MaskingArguments, objective: ObjectiveArguments) -> N
         )
 
 
-def check_best(training: "TrainingArguments", objective: ObjectiveArguments) -> None:
-    """Choose the best checkpoint by the smallest figure. Raise UserError for one that is not measured."""
-    known, metric = [*objective.terms, "loss"], training.metric_for_best_model
+def check_best(training: "TrainingArguments", known: Sequence[str]) -> None:
+    """Choose the best checkpoint by the smallest figure. Raise UserError for one that is not in `known`."""
+    metric = training.metric_for_best_model
     if metric is not None and metric.removeprefix("eval_") not in known:
         raise UserError(f"`metric_for_best_model` is {metric!r}; choose one of {', '.join(known)}")
     if training.save_strategy == "best" and training.eval_strategy == "no":

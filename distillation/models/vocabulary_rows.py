@@ -20,7 +20,7 @@ MODULES = "modules.json"  # of sentence-transformers: the encoder, how its state
 
 def load_trimmable(name_or_path: str, key: str) -> tuple[PreTrainedModel, Tokenizer]:
     """A checkpoint with its own head and dtype, and its tokenizer. Raises UserError for a quantised model, whose rows
-    are packed, and for an adapter, whose rows are in another model."""
+    are packed, for an adapter, whose rows are in another model, and for a model that does not read a text alone."""
     if Path(name_or_path, "adapter_config.json").exists():
         raise UserError(f"`{key}` {name_or_path!r} is an adapter: merge it into its model, and give that")
     if getattr(load_config(name_or_path, key), "quantization_config", None):
@@ -28,7 +28,7 @@ def load_trimmable(name_or_path: str, key: str) -> tuple[PreTrainedModel, Tokeni
     model = load_as_saved(name_or_path, key, dtype="auto")
     tokenizer = load_tokenizer(name_or_path, key, roles=())
     check_rows(tokenizer, model, name_or_path, key)
-    with explain_load_errors(key, name_or_path, "cannot be run"):
+    with torch.inference_mode(), explain_load_errors(key, name_or_path, "does not read a text alone, as it is timed"):
         model(**tokenizer("а", return_tensors="pt"))
     return model, tokenizer
 

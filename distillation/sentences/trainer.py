@@ -137,7 +137,7 @@ class ByLength(DefaultBatchSampler):
 
 
 class VectorTrainer(SentenceTransformerTrainer):
-    """The library's trainer, with batches of texts of one length, and a card that shows no texts of the corpus."""
+    """The library's trainer, with batches of texts of similar length, and a card that shows no texts of the corpus."""
 
     def get_batch_sampler(self, dataset: Dataset, batch_size: int, drop_last: bool, **options: Any) -> BatchSampler:
         if dataset is not self.train_dataset["vectors"] or self.args.train_sampling_strategy != "group_by_length":

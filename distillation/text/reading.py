@@ -44,7 +44,7 @@ DECOMPOSED = "lines with decomposed letters composed (NFC)"
 LONG = "lines of over a million characters cut"
 
 _UNUSABLE = re.compile("[\ufffd\x00-\x08\x0e-\x1b\x7f]")
-_SPACES = re.compile("[\x0b\x0c\x1c-\x1f]")  # white space that BERT's normaliser would take away
+_SPACES = re.compile("[\x0b\x0c\x1c-\x1f\x85]")  # white space that BERT's normaliser would take away
 _BLOCKS = Features({"text": List(Value("string")), "flaws": List(Value("string"))})
 
 

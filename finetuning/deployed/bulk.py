@@ -116,7 +116,9 @@ def items(arguments: PredictArguments, table: Table) -> Iterator[Item]:
     for cells, problem in table.rows:
         texts: list[Any] = [cells.get(column) for column in arguments.columns]
         numbers = [isinstance(one, int | float) and not isinstance(one, bool) for one in texts]
-        texts = [str(one) * (one == one) if number else one for one, number in zip(texts, numbers, strict=True)]
+        texts = [
+            ("" if one != one else str(one)) if number else one for one, number in zip(texts, numbers, strict=True)
+        ]
         for column, text in zip(arguments.columns, texts, strict=True):
             if not isinstance(text or "", str):
                 problem = problem or f"`{column}` is a {type(text).__name__}"

@@ -15,7 +15,6 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from distillation.config.errors import UserError, one_line
 from distillation.models.loading import explain_load_errors, load_tokenizer, load_with_head
 from distillation.models.sentence_encoder import is_sentence_encoder
-from distillation.runs.files import WEIGHTS
 from finetuning.deployed import checkpoint
 from finetuning.deployed.model import GRAPHS, open_session
 from finetuning.deployed.sentence_encoder import SentenceEncoder
@@ -146,8 +145,9 @@ def in_torch(model: SentenceEncoder, tokenizer: Tokenizer, own: bool) -> Transfo
 def exported_graph(name_or_path: str) -> Path | None:
     """The model file of a folder that `benchmarks/export.py` made; None for any other. A checkpoint may have a copy of
     itself in `onnx`."""
-    graphs = () if Path(name_or_path, WEIGHTS).exists() else GRAPHS
-    return next(filter(Path.is_file, (Path(name_or_path, name) for name in graphs)), None)
+    if any(any(Path(name_or_path).glob(name)) for name in ("*.safetensors*", "pytorch_model*")):
+        return None
+    return next(filter(Path.is_file, (Path(name_or_path, name) for name in GRAPHS)), None)
 
 
 def load_exported(graph: Path, name_or_path: str) -> Transformer:

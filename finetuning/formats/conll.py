@@ -52,7 +52,7 @@ def rows(part: str, name: str, raws: Iterable[tuple[str, Any]], types: Mapping[s
     def make(raw: Any) -> list[dict]:
         tokens, tags = value(raw, "tokens", list), value(raw, "ner_tags", list)
         if len(tokens) != len(tags) or not all(isinstance(one, str) for one in tokens + tags):
-            raise Wrong("`tokens` and `ner_tags` must be as many texts; a tag is a name such as B-PER")
+            raise Wrong("`tokens` and `ner_tags` must be lists of as many texts each; a tag is a name such as B-PER")
         for token, tag in zip(tokens, tags, strict=True):
             if not ANY.fullmatch(tag) if types is None else tag not in known:
                 raise Wrong(f"unknown tag {tag!r} of {token!r}; known are {', '.join(known)}")

@@ -52,8 +52,8 @@ def read(source: Source, options: Options) -> dict[str, list[dict]]:
     """The rows of each part, which `Tagging` describes.
 
     source: files that end in .jsonl or .parquet, folders of brat documents, or CoNLL files; a folder of brat documents
-    in parts; or a Hub id. Raises UserError for what is wrong in one, by its line, for a train part without an entity,
-    and for types that train lacks, by the rows.
+    in parts; a Hub id, or a folder that `datasets` reads. Raises UserError for what is wrong in one, by its line,
+    for a train part without an entity, and for types that train lacks, by the rows.
     """
     if not isinstance(source, str):
         found = {part: _file(part, Path(path), options) for part, path in source._asdict().items() if path}

@@ -82,7 +82,7 @@ def test_rounds_of_a_busy_machine_are_no_figure():
     row |= {"first_answer": [1.0, 1.6], "peak": [1e6], "p50": {"8": [0.1, 0.1]}, "p95": {"8": [0.1, 0.4]}}
     assert "| busy (1.6x) | 1 | 100 / busy (4.0x) | busy (2.0x) |" in reporting.table([row])
     silent = row | {"peak": [0, 0], "p95": row["p50"]}  # no system but Linux tells
-    assert "| busy (1.6x) | not told | 100 / 100 |" in reporting.table([silent]) and reporting.picture([silent])
+    assert "| busy (1.6x) | not known | 100 / 100 |" in reporting.table([silent]) and reporting.picture([silent])
 
 
 def test_a_fresh_python_answers(folder, monkeypatch):

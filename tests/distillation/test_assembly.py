@@ -139,6 +139,8 @@ def test_what_cannot_go_on_is_refused(make_run, teacher_folder, encoder_folder):
     for key, value in (("layers", 6), ("vocab_size", 16_000), ("dropout", 0.0), ("tokenizer_name_or_path", "x")):
         with pytest.raises(UserError, match=f"`{key}`.*`model_name_or_path`.*leave"):
             TeacherArguments("model", **{key: value})
+    with pytest.raises(UserError, match="`tokenizer_name_or_path` has its own vocabulary"):
+        TeacherArguments(tokenizer_name_or_path="x", vocab_size=5000)
     encoder = AutoModel.from_pretrained(encoder_folder)
     encoder.config.num_hidden_layers = 5
     encoder.config.save_pretrained(encoder_folder)

@@ -110,9 +110,20 @@ def test_the_best_of_several_learning_rates(own, posts, benchmarks, tmp_path, mo
     assert "So was the learning rate: 0.002 had" in (tmp_path / "README.md").read_text(encoding="utf-8")
     monkeypatch.setattr(TaskTrainer, "train", lambda *args, **keys: 1 / 0)
     assert own("classification", tmp_path, resume_from_checkpoint=True, **keys) == results
-    assert own("classification", tmp_path, resume_from_checkpoint=True, **keys) == results, "it has forgotten nothing"
     other = keys | dict(data_dir=None, train_file=__file__)
     assert "holds a model that learned from" in refused("classification", tmp_path, **other)
+
+
+def test_rates_of_several_seeds_are_not_forgotten(fine_tune, tmp_path, monkeypatch):
+    """However often the run is resumed; and nothing measured of an earlier model is left."""
+    (tmp_path / "seed-1").mkdir()
+    (tmp_path / "seed-1" / "measured.json").write_text("{}")
+    keys = dict(seeds=[1, 2], learning_rates=["2e-3", "1e-6"], max_steps=1, resume_from_checkpoint=True)
+    results = fine_tune("paraphraser", tmp_path, **keys)
+    assert len(results["learning_rates"]) == 2 and not (tmp_path / "seed-1" / "measured.json").exists()
+    monkeypatch.setattr(TaskTrainer, "train", lambda *args, **keys: 1 / 0)
+    for _ in range(2):
+        assert fine_tune("paraphraser", tmp_path, **keys) == results == results_of(tmp_path)
 
 
 def test_a_first_look_at_some_examples(fine_tune, tmp_path):

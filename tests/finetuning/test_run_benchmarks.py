@@ -105,3 +105,10 @@ def test_what_is_refused_before_the_first_run(words, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         run_benchmarks.main(common.split())
     assert f"error: `{words.split()[0][2:]}` " in capsys.readouterr().err and not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("key", ["model_name_or_path", "task", "submission"])
+def test_keys_of_one_model_on_one_task_are_none_of_several(key, tmp_path, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        run_benchmarks.main(f"--tasks terra --models me/model --{key} x --output_dir {tmp_path / 'o'}".split())
+    assert f"unknown key `{key}`" in capsys.readouterr().err

@@ -99,6 +99,7 @@ def test_texts_without_labels_are_learned_by_the_teachers_answers_alone(
     file.write_text("\n".join([*texts, texts[0], parts["test"][0]["text"]]) + "\n", encoding="utf-8")
     more = unlabelled_rows(task, str(file), "review", parts)
     assert [row["text"] for row in more] == texts
+    assert unlabelled_rows(task, str(tmp_path / "*.txt"), "review", parts) == more
     encoded = {
         "train": task.encode(more, tokenizer, 40),
         "validation": task.encode(parts["validation"], tokenizer, 40),

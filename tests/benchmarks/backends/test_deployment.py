@@ -76,9 +76,13 @@ def test_lines_of_text(head, count, source, tiny, tokenizer, corpus_lines):
 def test_labels_that_hold_or_not_each_by_itself(labels, source, tiny, corpus_lines):
     """The largest logit of a row, which stays the largest, is not what such a model predicts."""
     made = source(tiny(hf.BertForSequenceClassification, labels), texts=corpus_lines[:40])
-    made.model.config.problem_type = "multi_label_classification"
+    if labels == 2:
+        made.model.config.problem_type = "multi_label_classification"
     found = compare(made, running(made.model, lambda inputs, outputs: [one - one.min() + 1 for one in outputs]), True)
     assert found["compared"] == f"{40 * labels} predictions on lines of text" and found["agreement"] < 1
+    made.model.config.thresholds = dict.fromkeys(made.model.config.label2id, 0.999)  # that none reaches
+    found = compare(made, running(made.model, lambda inputs, outputs: [one + 0.1 for one in outputs]), True)
+    assert found["agreement"] == 1
 
 
 @pytest.mark.parametrize("name", ["rusentiment", "collection3", "sberquad", "terra", "parus"])

@@ -50,11 +50,11 @@ def test_states_are_equal_and_logits_are_those_of_the_kept_tokens(name):
     assert ties[0] == ties[1] and len({p.data_ptr() for p in smaller.parameters()}) == len({*model.parameters()})
 
 
-def test_a_model_that_cannot_be_run_is_refused(tokenizer, tmp_path):
+def test_a_model_that_does_not_read_a_text_alone_is_refused(tokenizer, tmp_path):
     """Before anything is written: it is timed beside the trimmed one."""
     config = transformers.T5Config(vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2)
     save_pretrained(transformers.T5ForConditionalGeneration(config), tokenizer, tmp_path)
-    with pytest.raises(UserError, match="`model` .* cannot be run"):
+    with pytest.raises(UserError, match="`model` .* does not read a text alone"):
         load_trimmable(str(tmp_path), "model")
 
 

@@ -1,14 +1,12 @@
 """Vectors are those of a text alone, whatever stands beside it; words are the means of their tokens."""
 
-import shutil
-
 import numpy as np
 import pytest
 import torch
 from transformers import BertConfig, BertModel
 
 from distillation.config.errors import UserError
-from distillation.models.loading import save_pretrained
+from distillation.models.loading import load_tokenizer, save_pretrained
 from finetuning.encodechka.encoders import HASHING, Hashing, load, load_random
 
 TEXTS = ["Он пришёл домой поздно вечером.", "Да.", "Она ушла"]
@@ -56,8 +54,11 @@ def test_an_exported_folder_gives_the_same_vectors(encoder, exported_folder):
     np.testing.assert_allclose(exported.words([["Да", "нет"]]), encoder.words([["Да", "нет"]]), atol=1e-4)
 
 
-def test_a_checkpoint_with_an_exported_copy_is_scored_itself(teacher_folder, tmp_path):
-    folder = shutil.copytree(teacher_folder, tmp_path / "published")
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_checkpoint_with_an_exported_copy_is_scored_itself(teacher_folder, tmp_path, sharded):
+    folder = tmp_path / "published"
+    BertModel.from_pretrained(teacher_folder).save_pretrained(folder, max_shard_size="20KB" if sharded else "1GB")
+    load_tokenizer(str(teacher_folder), "model").save_pretrained(folder)
     (folder / "onnx").mkdir()
     (folder / "onnx" / "model_quantized.onnx").write_bytes(b"")
     assert load(str(folder)).parameters > 0

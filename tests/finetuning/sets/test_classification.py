@@ -3,6 +3,8 @@
 import re
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from distillation.config.errors import UserError
@@ -54,6 +56,13 @@ def test_labels_in_a_list_are_texts_as_one_alone_is(parts):
     line = '{"text": "а", "label": ["x", null, 1.0, true, "\\ud83d"]}\n{"text": "б", "label": ["1"]}\n'
     first, second = parts(line, "mine.jsonl", label_separator="|")["train"]
     assert first["label"] == ("1", "True", "x", "\ufffd") and second["label"] == ("1",)
+
+
+def test_bytes_are_no_text(tmp_path):
+    table = pa.table({"text": [b"\xd1\x85", b"a"], "label": ["x", "y"]})
+    pq.write_table(table, tmp_path / "mine.parquet")
+    with pytest.raises(UserError, match="`text` is a bytes and no text"):
+        read(OwnFiles(str(tmp_path / "mine.parquet")), Options())
 
 
 def test_what_is_blank_is_left_out_and_few_examples_are_told(parts, caplog):

@@ -3,7 +3,8 @@
 import pytest
 
 from distillation.config.errors import UserError
-from finetuning.sets import REGISTRY, make_task
+from finetuning.formats.locate import OwnFiles
+from finetuning.sets import REGISTRY, make_task, of_source
 from finetuning.splits import read_parts
 
 
@@ -23,6 +24,13 @@ def test_a_set_of_the_demo(name):
     for part in ("train", "test"):
         found = {label for row in parts[part] for label in row.get("tags", [row.get("label")])}
         assert not task.labels or found == set(task.labels)
+
+
+def test_ones_own_data_give_a_task_their_name(tmp_path, monkeypatch):
+    (tmp_path / "goods").mkdir()
+    monkeypatch.chdir(tmp_path / "goods")
+    named = {OwnFiles("train.csv"): "goods", OwnFiles("reviews.csv.gz"): "reviews", ".": "goods"}
+    assert {source: of_source(make_task("rusentiment"), "tagging", source).name for source in named} == named
 
 
 def test_keys_of_a_finished_run_make_its_task():

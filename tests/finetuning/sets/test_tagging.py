@@ -33,7 +33,7 @@ def test_files_of_each_kind(tmp_path):
 @pytest.mark.parametrize("row", [{"ner_tags": [0, 1]}, {"ner_tags": ["B-PER"]}, {"tokens": ["Анна", 5]}])
 def test_tokens_and_tags_that_are_no_names_or_not_as_many(tmp_path, row):
     row = {"tokens": ["Анна", "спит"], "ner_tags": ["B-PER", "O"]} | row
-    with pytest.raises(UserError, match="a.jsonl, row 1: `tokens` and `ner_tags` must be as many texts"):
+    with pytest.raises(UserError, match="a.jsonl, row 1: `tokens` and `ner_tags` must be lists of as many texts"):
         read(OwnFiles(write(tmp_path, "a.jsonl", json.dumps(row))), Options(text_column="tokens"))
 
 
