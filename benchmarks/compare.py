@@ -123,11 +123,7 @@ def cells(metric: str, first: Sequence[Run], second: Sequence[Run]) -> list[str]
     """The cells of a task, after its metric. Raises UserError for predictions of different test parts."""
     from benchmarks.reporting.significance import METRICS, difference, statistics_of
 
-    answers: tuple[list, list] = [], []
-    for of_model, runs in zip(answers, (first, second), strict=True):
-        for path in (run.folder / PREDICTIONS for run in runs):
-            with explain_bad_results(path):
-                of_model.append([json.loads(line) for line in path.read_text("utf-8").splitlines()])
+    answers = [[answers_of(run) for run in runs] for runs in (first, second)]
     references = [[one["reference"] for one in of_run] for of_run in (*answers[0], *answers[1])]
     if any(other != references[0] for other in references):
         raise UserError(
@@ -135,8 +131,9 @@ def cells(metric: str, first: Sequence[Run], second: Sequence[Run]) -> list[str]
         )
     if metric not in METRICS or isinstance(references[0][0], dict):  # MuSeRC scores the answers to a question together
         return ["", "", "", "", "not compared: no bootstrap of this metric"]
-    sums = [[statistics_of(metric, of_run)[0] for of_run in of_model] for of_model in answers]
-    _, score = statistics_of(metric, answers[0][0])
+    with explain_bad_results(first[0].folder / PREDICTIONS):
+        sums = [[statistics_of(metric, of_run)[0] for of_run in of_model] for of_model in answers]
+        _, score = statistics_of(metric, answers[0][0])
     found = {name: 100 * value for name, value in difference(*sums, score).items()}
     return [
         f"{found['first']:.1f}, {found['second']:.1f}",
@@ -145,6 +142,14 @@ def cells(metric: str, first: Sequence[Run], second: Sequence[Run]) -> list[str]
         f"{len(first)} and {len(second)}",
         verdict(found["low"], found["high"]) if min(len(first), len(second)) > 1 else "no verdict: one seed",
     ]
+
+
+def answers_of(run: Run) -> list[dict[str, Any]]:
+    """The lines of the predictions of a run. Raises UserError for lines that lack a prediction or its reference."""
+    path = run.folder / PREDICTIONS
+    with explain_bad_results(path):
+        found = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+        return [one | {name: one[name] for name in ("prediction", "reference")} for one in found]  # or a KeyError
 
 
 def verdict(low: float, high: float) -> str:

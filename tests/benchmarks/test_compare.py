@@ -100,7 +100,13 @@ def test_what_cannot_be_compared_is_refused(add, cells, capsys, tmp_path):
     add("shorter", right=300, examples=399)
     (tmp_path / "empty").mkdir()
     cases = {"empty": "share no task", "bad": "`models` has the baseline alone", "godo": "godo is no folder"}
-    cases |= {"shorter": "different test parts", ".": "are both runs of toy with seed 1"}
+    add("torn", right=300)
+    (tmp_path / "torn" / "seed-2" / "test_predictions.jsonl").write_text('{"prediction": "yes"}\n')
+    cases |= {
+        "torn": "seed-2/test_predictions.jsonl does not have the form",
+        "shorter": "different test parts",
+        ".": "are both runs of toy with seed 1",
+    }
     for model, sentence in cases.items():
         with pytest.raises(SystemExit, match="2"):
             cells(model)

@@ -130,7 +130,7 @@ ENTRIES = (
     Entry("benchmarks.architectures", {"names": "bert", "output": FILE}),
     Entry("benchmarks.report", {"": RESULTS, "output_dir": FOLDER}, folder=("", "results")),
     Entry("benchmarks.scores", {"": RESULTS}, folder=("", "results")),
-    Entry("benchmarks.compare", {"models": RESULTS, "baseline": RESULTS}, folder=("models", "results")),
+    Entry("benchmarks.compare", {"models": RESULTS, "baseline": f"{RESULTS}/tuned"}, folder=("models", "results")),
     Entry("benchmarks.students", {"": "{good}/judged", "output_dir": FOLDER}, folder=("", "judged")),
     Entry(
         "benchmarks.quality",
