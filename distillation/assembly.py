@@ -44,7 +44,7 @@ from distillation.models.teacher import LiveTargets
 from distillation.objective import compared_layers
 from distillation.runs.files import recipe_of
 from distillation.runs.new_weights import NewWeightsFirst
-from distillation.runs.resume import explain_write_errors, find_checkpoint, start_run
+from distillation.runs.resume import explain_write_errors, find_checkpoint, finished, inputs_of, start_run
 from distillation.teacher_cache.storage import SEED, open_cache
 from distillation.teacher_cache.targets import CachedTargets
 from distillation.text.reading import load_lines, refuse_streaming
@@ -205,8 +205,11 @@ def train_and_publish(
 
     Raises UserError for an output folder or a repository that cannot be written, before anything is loaded.
     """
-    recipe = recipe_of(arguments, training_args)
-    checkpoint = find_checkpoint(training_args, recipe)
+    recipe, inputs = recipe_of(arguments, training_args), inputs_of(arguments)
+    checkpoint = find_checkpoint(training_args, recipe, inputs)
+    if checkpoint is None and finished(training_args):
+        logger.info("%s holds the model of this run: nothing is trained", training_args.output_dir)
+        return
     check_push(training_args, card_args)
     set_seed(training_args.seed)
     run = build(*arguments, training_args)
@@ -214,7 +217,7 @@ def train_and_publish(
     before = evaluate_before(run) if not run.from_scratch and trainer.is_world_process_zero() else {}
     sizes = {} if run.teacher is None else {"teacher_parameters": run.teacher.num_parameters()}
     run.teacher = None  # `CachedTargets` drops it too: its memory is freed
-    start_run(training_args, recipe)
+    start_run(training_args, recipe, inputs)
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
     results = trainer.measured()

@@ -77,10 +77,14 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     check_best(training, ["vectors_loss", "loss"])
     if training.metric_for_best_model:
         training.metric_for_best_model = "vectors_loss"  # the only figure
-    recipe = files.recipe_of([arguments, data_args], training)
-    checkpoint = resume.find_checkpoint(training, recipe)
+    keys = [arguments, data_args]
+    recipe, inputs = files.recipe_of(keys, training), resume.inputs_of(keys)
+    checkpoint = resume.find_checkpoint(training, recipe, inputs)
+    if checkpoint is None and (done := resume.finished(training)):
+        print(f"{training.output_dir} holds the model of this run: nothing is trained")
+        return done
     trainer = build_run(arguments, data_args, training)
-    resume.start_run(training, recipe)
+    resume.start_run(training, recipe, inputs)
     before, trained = trainer.evaluate(), trainer.train(resume_from_checkpoint=checkpoint)
     student, after = trainer.model, trainer.evaluate()
     if not math.isfinite(after["eval_vectors_loss"]):

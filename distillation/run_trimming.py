@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from distillation.config.arguments import DataArguments
-from distillation.config.command_line import REQUIRED, check_output, key
+from distillation.config.command_line import REQUIRED, check_no_model, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 
@@ -54,7 +54,7 @@ class TrimmingArguments:
 def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, load, count, trim, measure, save."""
     arguments, data_args = parse_recipe(TrimmingArguments, DataArguments, argv=argv)
-    check_output(arguments.output_dir)
+    check_no_model(arguments.output_dir)
     from distillation.corpus.examples import check_unknown  # heavy imports only where the arguments are right
     from distillation.demo.resolve import resolve_demo
     from distillation.models.loading import counts_from_padding, position_count, save_pretrained

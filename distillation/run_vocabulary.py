@@ -11,7 +11,7 @@ from typing import Literal
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from distillation.config.arguments import DataArguments
-from distillation.config.command_line import REQUIRED, check_output, key
+from distillation.config.command_line import REQUIRED, check_no_model, key
 from distillation.config.errors import cli_entry
 from distillation.config.recipe import parse_recipe
 
@@ -37,7 +37,7 @@ ARGUMENTS = (VocabularyArguments, DataArguments)
 def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, read, train, compare on held-out lines, save."""
     arguments, data_args = parse_recipe(*ARGUMENTS, argv=argv)
-    check_output(arguments.output_dir)
+    check_no_model(arguments.output_dir)
     from distillation.demo.resolve import resolve_demo  # heavy imports only where the arguments are right
     from distillation.models.loading import load_tokenizer, save_tokenizer
     from distillation.runs.files import markdown_table, write_json

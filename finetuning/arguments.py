@@ -58,9 +58,11 @@ class BenchmarkData:
 class OwnData:
     """Files of one's own, or another set."""
 
-    train_file: str | None = key(None, "File to train on.")
-    validation_file: str | None = key(None, "File that chooses the best epoch; a tenth of train unless given.")
-    test_file: str | None = key(None, "File that is reported; a tenth of train unless given.")
+    train_file: str | None = key(None, "File to train on.", path="file")
+    validation_file: str | None = key(
+        None, "File that chooses the best epoch; a tenth of train unless given.", path="file"
+    )
+    test_file: str | None = key(None, "File that is reported; a tenth of train unless given.", path="file")
     data_dir: str | None = key(None, "In place of files: a data set's id on the Hub, or its folder.", path="source")
 
     def __post_init__(self):
@@ -70,9 +72,6 @@ class OwnData:
         files = {name: file for name, file in files.items() if file is not None}
         if self.data_dir is not None and files:
             raise UserError(f"`{next(iter(files))}` goes with `train_file`; `data_dir` has its own parts")
-        for name, file in files.items():
-            if not Path(file).exists():
-                raise UserError(f"`{name}` {file!r} does not exist: name a file")
         if len({Path(file).resolve() for file in files.values()}) < len(files):
             raise UserError(f"{', '.join(f'`{name}`' for name in files)} must be different files")
 

@@ -16,6 +16,7 @@ import torch
 import transformers
 from transformers import PreTrainedTokenizerBase, TrainingArguments, set_seed
 
+from distillation.config.command_line import check_no_model
 from distillation.config.errors import UserError
 from distillation.hub.card import PARTS, figure, metric_names
 from distillation.hub.publishing import card_facts, check_push, save_card
@@ -73,14 +74,11 @@ def finetune(task: Task, settings: Settings) -> dict[str, Any]:
     check(arguments, training, task)
     if training.disable_tqdm:
         transformers.utils.logging.disable_progress_bar()
+    if arguments.seeds:
+        check_no_model(training.output_dir)
     runs = runs_of(settings)
     checkpoints = [resume.find_checkpoint(*one) for one in runs]
-    results = [resume.finished(one) for one, _ in runs]
-    if any(found and found.get("weights") != weights_of(arguments.model_name_or_path) for found in results):
-        raise UserError(
-            f"`output_dir` {training.output_dir!r} holds a run of other weights than `model_name_or_path` has now: "
-            "name another folder, or remove that one"
-        )
+    results = [resume.finished(one) for one, *_ in runs]
     experiment = None if all(results) else prepare(task, settings)
     check_push(training, settings.card)
     todo = zip(results, runs, checkpoints, strict=True)
@@ -99,7 +97,9 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     training, rates = settings.training, settings.arguments.learning_rates
     settings = dataclasses.replace(settings, arguments=dataclasses.replace(settings.arguments, learning_rates=[]))
     folder, done = Path(training.output_dir), resume.finished(training) or {}
-    if list(done.get("learning_rates", {})) == [f"{rate:g}" for rate in rates]:
+    if done:
+        if list(done.get("learning_rates", {})) != [f"{rate:g}" for rate in rates]:
+            raise UserError(f"`learning_rates` are not those of the run in {str(folder)!r}: name another `output_dir`")
         training.learning_rate = done["recipe"]["learning_rate"]
         results = finetune(task, settings) | {"learning_rates": done["learning_rates"]}  # it checks the other keys
         if training.process_index == 0:
@@ -107,8 +107,7 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
         return results
     check(settings.arguments, copy.copy(training), task)
     check_push(training, settings.card)
-    for one in runs_of(settings):
-        resume.check_data(*one)
+    resume.check_folder(training)
     found = {}
     for rate in rates:
         one = copy.copy(training)
@@ -119,8 +118,6 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     best = max(scores, key=lambda rate: -math.inf if math.isnan(scores[rate]) else sign * scores[rate])
     results = found[best] | {"learning_rates": scores}
     if training.process_index == 0:
-        for one in runs_of(settings):
-            resume.start_run(*one)  # nothing measured of an earlier model is left
         shutil.copytree(folder / f"rate-{best}", folder, dirs_exist_ok=True)
         if (folder / files.CARD).exists() and not settings.arguments.seeds:
             save_card(folder, results, training.hub_model_id)
@@ -147,8 +144,9 @@ def check(arguments: FinetuningArguments, training: TrainingArguments, task: Tas
         raise UserError("`resume_from_checkpoint` names one checkpoint, and `seeds` have one each: `true` takes those")
 
 
-def runs_of(settings: Settings) -> list[tuple[TrainingArguments, dict[str, Any]]]:
-    """The training arguments of each run (one, or one a seed in a folder of its own), and the keys that repeat it."""
+def runs_of(settings: Settings) -> list[tuple[TrainingArguments, dict[str, Any], dict[str, str]]]:
+    """For each run (one, or one a seed in a folder of its own) its training arguments, the keys that repeat it, and
+    the hashes of its files."""
     arguments, training = settings.arguments, settings.training
     runs = [copy.copy(training) for _ in arguments.seeds] or [training]
     for run, seed in zip(runs, arguments.seeds, strict=False):
@@ -156,9 +154,9 @@ def runs_of(settings: Settings) -> list[tuple[TrainingArguments, dict[str, Any]]
     keys = [dataclasses.replace(arguments, seeds=[]), settings.data, settings.options]
     if settings.teacher.task_teacher:
         keys.append(settings.teacher)
-    recipes = [files.recipe_of(keys, run) for run in runs]
+    recipes, inputs = [files.recipe_of(keys, run) for run in runs], resume.inputs_of(keys)
     recipes = [{key: value for key, value in one.items() if value not in (None, [])} for one in recipes]
-    return list(zip(runs, recipes, strict=True))
+    return [(*one, inputs) for one in zip(runs, recipes, strict=True)]
 
 
 def weights_of(model: str) -> str | None:
@@ -221,9 +219,15 @@ class Experiment:
     tokenizer: PreTrainedTokenizerBase
     facts: Mapping[str, Any]  # for the results
 
-    def run(self, training: TrainingArguments, recipe: Mapping[str, Any], checkpoint: str | None) -> dict[str, Any]:
+    def run(
+        self,
+        training: TrainingArguments,
+        recipe: Mapping[str, Any],
+        inputs: Mapping[str, str],
+        checkpoint: str | None,
+    ) -> dict[str, Any]:
         """Train with one seed; save model, figures, and predictions; return the figures."""
-        resume.start_run(training, recipe)
+        resume.start_run(training, recipe, inputs)
         set_seed(training.seed)
         arguments, folder = self.settings.arguments, Path(training.output_dir)
         trainer = TaskTrainer(

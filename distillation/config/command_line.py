@@ -20,6 +20,7 @@ from distillation.config.errors import UserError, one_line
 REQUIRED = dataclasses.MISSING
 CONFIG = "config"
 DEMO = "demo"  # the value that stands for the embedded demo
+MODEL = ("config.json", "tokenizer_config.json", "modules.json")  # a folder with one has a model, or a tokenizer
 BOUNDS = {
     "least": (operator.ge, "at least"),
     "above": (operator.gt, "above"),
@@ -32,7 +33,7 @@ def key(
     default: Any,
     help: str,
     *,
-    path: Literal["corpus", "source"] | None = None,
+    path: Literal["corpus", "file", "source"] | None = None,
     positional: bool = False,
     **bounds: float,
 ) -> Any:
@@ -42,7 +43,8 @@ def key(
     these for several values, and each of them `| None`.
 
     default: `REQUIRED` for a key without one; a list is copied.
-    path: the value names a `corpus` (a file, folder, or glob) or a `source` (a folder or Hub id), which must exist.
+    path: the value names a `corpus` (a file, folder, or glob), a `file`, or a `source` (a folder or Hub id): it must
+        exist.
     positional: the values stand without the key's name, as in `report.py RUNS...`.
     bounds: of the numbers that are allowed, as in `least=0, below=1`; names of `BOUNDS`.
     """
@@ -78,6 +80,8 @@ def check_paths(arguments: Any) -> None:
             continue
         if kind == "corpus" and not glob.glob(value, recursive=True):
             raise UserError(f"`{field.name}` {value!r} does not exist: name a file, a folder, or a glob")
+        if kind == "file":
+            raise UserError(f"`{field.name}` {value!r} does not exist: name a file")
         if kind == "source" and is_path(str(value)):
             raise UserError(f"`{field.name}` {value!r} does not exist: name a folder, or an id on the Hub")
 
@@ -93,6 +97,13 @@ def check_output(folder: str | Path) -> None:
     for path in (Path(folder), *Path(folder).parents):
         if path.is_file():
             raise UserError(f"`output_dir` {str(folder)!r}: {str(path)!r} is a file: name a folder")
+
+
+def check_no_model(folder: str | Path) -> None:
+    """Raise UserError for an `output_dir` that cannot be a folder, or holds a model or a tokenizer."""
+    check_output(folder)
+    if any(Path(folder, name).exists() for name in MODEL):
+        raise UserError(f"`output_dir` {str(folder)!r} holds a model: name another folder, or remove that one")
 
 
 def check_output_file(file: str | Path | None) -> None:

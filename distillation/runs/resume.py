@@ -2,18 +2,21 @@
 
 import contextlib
 import dataclasses
+import glob
+import itertools
 import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
+from distillation.config.command_line import check_no_model
 from distillation.config.errors import LocalError, UserError, one_line
-from distillation.runs.files import DECIDING, EXPORTED, MEASURED, RECIPE, RESULTS, read_json, write_json
+from distillation.runs.files import DECIDING, EXPORTED, MEASURED, RECIPE, RESULTS, digest, read_json, write_json
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 COMPLETE = "complete.json"  # of a checkpoint: the size of every other file, written last
+INPUTS = "inputs.json"  # of a run: hashes of the files that it reads, by key
+MIB = 2**20
 
 
 def mark_complete(folder: Path) -> None:
@@ -83,25 +88,27 @@ def names_checkpoint(training: "TrainingArguments") -> bool:
     return is_resumed(training) and str(training.resume_from_checkpoint).lower() != "true"
 
 
-def find_checkpoint(training: "TrainingArguments", recipe: Mapping[str, Any]) -> str | None:
-    """The checkpoint to resume, None to start afresh. Nothing is written. recipe: of `recipe_of`.
+def find_checkpoint(training: "TrainingArguments", recipe: Mapping[str, Any], inputs: Mapping[str, str]) -> str | None:
+    """The checkpoint to resume, None to start afresh. Nothing is written. recipe: of `recipe_of`; inputs: of
+    `inputs_of`.
 
     Raises UserError if checkpoints exist and none is resumed, for a path without a complete one, and for a folder
-    that holds another run, or a model of other data, or cannot be written.
+    that holds a model, or a run with another recipe or other files, or cannot be written.
     """
     folder, wanted = Path(training.output_dir), training.resume_from_checkpoint
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not os.access(existing, os.W_OK | os.X_OK):
         raise UserError(f"`output_dir` {str(folder)!r} cannot be written: make it writable, or name another folder")
+    if not is_resumed(training) and checkpoints(folder):
+        raise UserError(
+            f"`output_dir` {str(folder)!r} holds checkpoints of an earlier run: continue it with "
+            "`--resume_from_checkpoint true`, or name another folder"
+        )
+    check_folder(training)
     if not is_resumed(training):
-        if checkpoints(folder):
-            raise UserError(
-                f"`output_dir` {str(folder)!r} holds checkpoints of an earlier run: continue it with "
-                "`--resume_from_checkpoint true`, or name another folder"
-            )
-        check_data(training, recipe)
         return None
     _check_recipe(folder, recipe, training)
+    _check_inputs(folder, recipe, inputs)
     if names_checkpoint(training):
         if not is_complete(Path(wanted)):
             raise UserError(f"`resume_from_checkpoint` {wanted!r} is no complete checkpoint; `true` takes the newest")
@@ -115,15 +122,10 @@ def find_checkpoint(training: "TrainingArguments", recipe: Mapping[str, Any]) ->
     return None
 
 
-def check_data(training: "TrainingArguments", recipe: Mapping[str, Any]) -> None:
-    """Raise UserError for a folder with a model of another `train_file`: many runs are left to the default folder."""
-    earlier = (_read(Path(training.output_dir, RESULTS)) or {}).get("recipe") or {}
-    before, now = earlier.get("train_file"), recipe.get("train_file")
-    if before and now and Path(before).absolute() != Path(now).absolute():
-        raise UserError(
-            f"`output_dir` {training.output_dir!r} holds a model that learned from {before}: name another folder, or "
-            "remove that one"
-        )
+def check_folder(training: "TrainingArguments") -> None:
+    """Raise UserError for a folder that holds a model, unless a training run made it, and that run is resumed."""
+    if not is_resumed(training) or not Path(training.output_dir, RECIPE).exists():
+        check_no_model(training.output_dir)
 
 
 def _check_recipe(folder: Path, recipe: Mapping[str, Any], training: "TrainingArguments") -> None:
@@ -142,8 +144,46 @@ def _check_recipe(folder: Path, recipe: Mapping[str, Any], training: "TrainingAr
         logger.warning("the run goes on with `%s` %s, and started with %s", key, now, before)
 
 
-def start_run(training: "TrainingArguments", recipe: Mapping[str, Any]) -> None:
-    """Write the recipe of a run, and remove the results of an earlier one.
+def _check_inputs(folder: Path, recipe: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+    """Raise UserError where a file is not what a folder's run has read: parts and order of its rows would differ."""
+    earlier = _read(folder / INPUTS) or {}
+    if changed := [key for key, found in inputs.items() if earlier.get(key, found) != found]:
+        raise UserError(
+            f"`{changed[0]}` {recipe[changed[0]]!r} has changed since the run in {str(folder)!r} began: resume with "
+            "what it was, or name another `output_dir`"
+        )
+
+
+def inputs_of(arguments: Sequence[Any]) -> dict[str, str]:
+    """For each key of these dataclasses that names files, a hash of what they hold: names, sizes, and the first and
+    the last MiB, since a corpus may be large. Of a model those count that decide its outputs; the data sets of
+    benchmarks do not count."""
+    found = {}
+    for part in arguments:
+        for field in dataclasses.fields(part):
+            kind, value = field.metadata.get("path"), getattr(part, field.name)
+            if kind and isinstance(value, str) and (files := sorted(filter(Path.is_file, _files(value, kind)))):
+                found[field.name] = digest(piece for file in files for piece in _ends(file))
+    return found
+
+
+def _files(name: str, kind: str) -> Iterator[Path]:
+    for path in map(Path, [name] if os.path.exists(name) else glob.glob(name, recursive=True)):
+        patterns = ("*.safetensors", "config.json", "tokenizer.json") if kind == "source" else ("**/[!.]*",)
+        yield from itertools.chain(*map(path.glob, patterns)) if path.is_dir() else [path]
+
+
+def _ends(file: Path) -> Iterator[bytes]:
+    size = file.stat().st_size
+    yield f"{file.name} {size}".encode()
+    with open(file, "rb") as content:
+        yield content.read(MIB)
+        content.seek(max(size - MIB, 0))
+        yield content.read(MIB)
+
+
+def start_run(training: "TrainingArguments", recipe: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
+    """Write the recipe and the inputs of a run, and remove the results of an earlier one.
 
     Raises LocalError for an `output_dir` that cannot be written.
     """
@@ -154,6 +194,7 @@ def start_run(training: "TrainingArguments", recipe: Mapping[str, Any]) -> None:
         for earlier in (RESULTS, MEASURED):
             (folder / earlier).unlink(missing_ok=True)
         shutil.rmtree(folder / EXPORTED.parent, ignore_errors=True)
+        write_json(folder / INPUTS, inputs)
         write_json(folder / RECIPE, recipe)
 
 

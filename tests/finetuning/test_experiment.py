@@ -49,7 +49,8 @@ def test_what_is_promised_is_written(finished, name, teacher_folder, benchmarks)
     """Files, figures, a card with these figures, and predictions that have them."""
     folder, results, task = finished / name, results_of(finished / name), make_task(name)
     metrics, native = PROMISED[name]
-    written = {"all_results.json", "README.md", "recipe.json", "test_predictions.jsonl", "trainer_state.json", native}
+    written = {"all_results.json", "README.md", "recipe.json", "inputs.json", "trainer_state.json", native}
+    written |= {"test_predictions.jsonl"}
     assert {path.name for path in folder.iterdir()} == MODEL_FILES | written
     wanted = {f"{part}_{metric}" for part in ("validation", "test") for metric in metrics | {"loss"}}
     assert wanted <= set(results) and all(math.isfinite(results[figure]) for figure in wanted)
@@ -106,8 +107,8 @@ def test_seeds_that_are_finished_are_not_trained_again(fine_tune, finished, refu
     assert not list(tmp_path.rglob("checkpoint-*"))
     for key, value in dict(weight_decay=0.5, classes=3, model_name_or_path=finished / "rusentiment").items():
         assert f"`{key}`" in refused("paraphraser", runs, seeds=[2], resume_from_checkpoint=True, **{key: value})
-    (runs / "seed-2" / "all_results.json").write_text(json.dumps(merged["runs"][1] | {"weights": "0"}))
-    assert "other weights than" in refused("paraphraser", runs, seeds=[2], resume_from_checkpoint=True)
+    (runs / "seed-2" / "inputs.json").write_text(json.dumps({"model_name_or_path": "of other weights"}))
+    assert "has changed since" in refused("paraphraser", runs, seeds=[2], resume_from_checkpoint=True)
     assert trained == [2]
 
 

@@ -102,7 +102,6 @@ def test_the_best_of_several_learning_rates(own, posts, benchmarks, tmp_path, mo
     data = benchmarks / "rusentiment"
     keys = dict(train_file=data / "rusentiment_random_posts.csv", test_file=data / "rusentiment_test.csv")
     keys |= dict(labels=list(rusentiment.LABELS), metric_for_best_model="loss", learning_rates=["2e-3", "1e-6"])
-    (tmp_path / "measured.json").write_text("{}")  # of an earlier model
     results = own("classification", tmp_path, **keys)
     assert results["recipe"]["learning_rate"] == 1e-6 and "`loss`" in results["chosen_by"]
     assert results["learning_rates"]["1e-06"] == results["validation_loss"] < results["learning_rates"]["0.002"]
@@ -110,17 +109,16 @@ def test_the_best_of_several_learning_rates(own, posts, benchmarks, tmp_path, mo
     assert "So was the learning rate: 0.002 had" in (tmp_path / "README.md").read_text(encoding="utf-8")
     monkeypatch.setattr(TaskTrainer, "train", lambda *args, **keys: 1 / 0)
     assert own("classification", tmp_path, resume_from_checkpoint=True, **keys) == results
-    other = keys | dict(data_dir=None, train_file=__file__)
-    assert "holds a model that learned from" in refused("classification", tmp_path, **other)
+    other = keys | dict(data_dir=None, learning_rates=["2e-3", "3e-3"])
+    assert "`output_dir`" in refused("classification", tmp_path, resume_from_checkpoint=True, **other)
+    assert "holds a model" in refused("classification", tmp_path, **other)
 
 
 def test_rates_of_several_seeds_are_not_forgotten(fine_tune, tmp_path, monkeypatch):
-    """However often the run is resumed; and nothing measured of an earlier model is left."""
-    (tmp_path / "seed-1").mkdir()
-    (tmp_path / "seed-1" / "measured.json").write_text("{}")
+    """However often the run is resumed."""
     keys = dict(seeds=[1, 2], learning_rates=["2e-3", "1e-6"], max_steps=1, resume_from_checkpoint=True)
     results = fine_tune("paraphraser", tmp_path, **keys)
-    assert len(results["learning_rates"]) == 2 and not (tmp_path / "seed-1" / "measured.json").exists()
+    assert len(results["learning_rates"]) == 2
     monkeypatch.setattr(TaskTrainer, "train", lambda *args, **keys: 1 / 0)
     for _ in range(2):
         assert fine_tune("paraphraser", tmp_path, **keys) == results == results_of(tmp_path)

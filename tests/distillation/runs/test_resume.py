@@ -1,14 +1,24 @@
 """Which checkpoint a run goes on from, and which runs may; what is said where none can."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from transformers import TrainingArguments
 
+from distillation.config.command_line import key
 from distillation.config.errors import UserError
 from distillation.runs.files import write_json
-from distillation.runs.resume import checkpoints, find_checkpoint, finished, is_complete, mark_complete, start_run
+from distillation.runs.resume import (
+    checkpoints,
+    find_checkpoint,
+    finished,
+    inputs_of,
+    is_complete,
+    mark_complete,
+    start_run,
+)
 
 
 def arguments(folder, checkpoint=None):
@@ -18,7 +28,9 @@ def arguments(folder, checkpoint=None):
 @pytest.fixture
 def find(tmp_path):
     """What a run in `tmp_path` finds."""
-    return lambda value, recipe=None: find_checkpoint(arguments(tmp_path, value), recipe or {})
+    return lambda value, recipe=None, inputs=None: find_checkpoint(
+        arguments(tmp_path, value), recipe or {}, inputs or {}
+    )
 
 
 def write_checkpoint(folder):
@@ -60,12 +72,12 @@ def test_the_newest_complete_checkpoint_by_number(tmp_path, caplog, find):
 def test_another_recipe_does_not_go_on(tmp_path, caplog, find):
     """What makes another model is refused; what another machine may need is logged."""
     recipe = {"weight_kl": 2.0, "seed": 1, "max_steps": 10, "output_dir": "here", "preprocessing_num_workers": 1}
-    start_run(arguments(tmp_path), recipe)
+    start_run(arguments(tmp_path), recipe, {})
     again = recipe | {"output_dir": "there"}
     assert find("true", again) is None and "goes on with" not in caplog.text
-    for key, value in (("weight_kl", 1.0), ("seed", 2), ("learning_rate", 1.0)):
-        with pytest.raises(UserError, match=f"`output_dir`.*`{key}`"):
-            find("true", again | {key: value})
+    for name, value in (("weight_kl", 1.0), ("seed", 2), ("learning_rate", 1.0)):
+        with pytest.raises(UserError, match=f"`output_dir`.*`{name}`"):
+            find("true", again | {name: value})
     find("true", again | {"max_steps": 20, "preprocessing_num_workers": 2, "logging_steps": 5})
     assert "the run goes on with `max_steps` 20, and started with 10" in caplog.text
     assert "`preprocessing_num_workers` 2" in caplog.text and "`logging_steps` 5" in caplog.text
@@ -76,25 +88,62 @@ def test_results_of_an_earlier_run_are_taken_away(tmp_path):
     write_json(tmp_path / "all_results.json", {"recipe": {}})
     write_json(tmp_path / "onnx" / "export.json", {})
     assert finished(arguments(tmp_path, "true")) == {"recipe": {}} and finished(arguments(tmp_path)) is None
-    start_run(arguments(tmp_path), {})
-    assert [path.name for path in tmp_path.iterdir()] == ["recipe.json"]
+    start_run(arguments(tmp_path), {}, {})
+    assert {path.name for path in tmp_path.iterdir()} == {"inputs.json", "recipe.json"}
     assert finished(arguments(tmp_path, "true")) is None
 
 
-def test_a_model_of_other_data_is_not_replaced(tmp_path, find):
-    """The default folder is the same for all of one's files. The same file may be trained on again."""
-    write_json(tmp_path / "all_results.json", {"recipe": {"train_file": "reviews.csv"}})
-    assert find(None, {"train_file": str(Path("reviews.csv").absolute()), "seed": 7}) is None
-    assert find(None, {"data_dir": "demo"}) is None
-    with pytest.raises(UserError, match="holds a model that learned from reviews.csv: name another folder"):
-        find(None, {"train_file": "tickets.csv"})
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "modules.json"])
+def test_a_model_is_not_replaced(tmp_path, find, name):
+    """A run that made it may go on; another script's folder, or the model to learn from, has no recipe."""
+    (tmp_path / name).touch()
+    for value in (None, "true"):
+        with pytest.raises(UserError, match="`output_dir`.*holds a model: name another folder"):
+            find(value)
+    start_run(arguments(tmp_path), {}, {})
+    assert find("true") is None
+    with pytest.raises(UserError, match="holds a model"):
+        find(None)
+
+
+@dataclass
+class Arguments:
+    train_file: str = key("", "Text.", path="corpus")
+    model: str = key("", "Model.", path="source")
+    name: str = key("", "No path.")
+
+
+def test_a_file_that_has_changed_does_not_go_on(tmp_path, find):
+    """A corpus in its middle aside: it may be too large to be read for this."""
+    corpus, model = tmp_path / "corpus", tmp_path / "model"
+    corpus.mkdir(), model.mkdir()
+    texts = [corpus / "a.txt", corpus / "b.txt", model / "model.safetensors"]
+    long = "x" * 3 * 2**20
+    for file in texts:
+        file.write_text(long)
+    (model / "README.md").touch()
+    keys = [Arguments(str(corpus), str(model), "there"), Arguments(str(corpus / "*.txt"), "owner/name")]
+    before = [inputs_of([one]) for one in keys]
+    assert before[0].keys() == {"train_file", "model"} and before[1] == {"train_file": before[0]["train_file"]}
+    (model / "README.md").write_text("A card says nothing of the outputs.")
+    (corpus / ".hidden").touch()
+    assert [inputs_of([one]) for one in keys] == before
+    recipe = {"train_file": "corpus", "model": "model"}
+    start_run(arguments(tmp_path), recipe, before[0])
+    assert find("true", recipe, before[0]) is None
+    for changed, file in (("train_file", texts[1]), ("model", texts[2])):
+        for text in (f"{long}x", f"y{long[1:]}", f"{long[1:]}y"):
+            file.write_text(text)
+            with pytest.raises(UserError, match=f"`{changed}`.* has changed since the run"):
+                find("true", recipe, inputs_of(keys[:1]))
+        file.write_text(long)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     """Before training, or as soon as it shows: to the superuser nothing looks so."""
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="`output_dir`.*cannot be written"):
-        find_checkpoint(arguments(tmp_path / "file" / "run"), {})
+        find_checkpoint(arguments(tmp_path / "file" / "run"), {}, {})
     (tmp_path / "run" / "all_results.json").mkdir(parents=True)
     with pytest.raises(UserError, match="`output_dir`.*cannot be written.*name another folder"):
-        start_run(arguments(tmp_path / "run"), {})
+        start_run(arguments(tmp_path / "run"), {}, {})
