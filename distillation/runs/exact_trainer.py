@@ -92,7 +92,7 @@ class ExactTrainer(Trainer):
         args.restore_callback_states_from_checkpoint = True
         self.lengths = lengths
         self.epoch_start = EpochStart(*draws)
-        self.interruption = Interruption(args.device)
+        self.interruption = Interruption(args.device, speaks=args.process_index == 0)
         self._resumed_from: Path | None = None
         self._rank_batches: RankBatches | None = None  # with several ranks
         callbacks = [self.epoch_start, *callbacks, Progress(), self.interruption]
@@ -138,7 +138,7 @@ class ExactTrainer(Trainer):
         return super().training_step(model, inputs, num_items_in_batch)
 
     def train(self, resume_from_checkpoint: str | None = None, *args: Any, **kwargs: Any) -> Any:
-        """Raises UserError for a loss or weights that are not finite, and Stopped after SIGTERM."""
+        """Raises UserError for a loss or weights that are not finite, and Stopped after SIGTERM or Ctrl-C."""
         if resume_from_checkpoint is not None:
             self._resumed_from = Path(resume_from_checkpoint).resolve()
         with self.interruption.listening():

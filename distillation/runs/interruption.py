@@ -1,8 +1,9 @@
-"""SIGTERM ends a run in good order: all ranks write a checkpoint after the same step."""
+"""SIGTERM and Ctrl-C end a run in good order: all ranks write a checkpoint after the same step."""
 
 import atexit
 import contextlib
 import multiprocessing
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -18,36 +19,46 @@ class Interruption(TrainerCallback):
     """After each step asks all ranks whether one was signalled, and reads the answer a step later, so that no rank
     waits for a GPU."""
 
-    def __init__(self, device: torch.device):
-        self.stopping = False  # at the next checkpoint
-        self._signalled = False
+    def __init__(self, device: torch.device, speaks: bool = True):
+        """speaks: whether this rank answers Ctrl-C."""
+        self._speaks = speaks
+        self.stopping = 0  # the signal that ends the run at the next checkpoint
+        self._signalled = 0
         self._device = device
         self._query: tuple | None = None
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
-        """In this block SIGTERM does not end the process.
+        """In this block neither SIGTERM nor a first Ctrl-C ends the process.
 
-        It is handled and blocked. Data loader workers inherit the mask: if all processes get the signal, the workers
-        live until the checkpoint is written.
+        SIGTERM is handled and blocked. Data loader workers inherit the mask: if all processes get the signal, the
+        workers live until the checkpoint is written. Of Ctrl-C they inherit the handler.
         """
         main_thread = threading.current_thread() is threading.main_thread()
         if not main_thread or not hasattr(signal, "pthread_sigmask"):  # only POSIX has the mask
             yield
             return
         atexit.register(_end_workers)
-        former = signal.signal(signal.SIGTERM, self._note)
+        former = {signal.SIGTERM: signal.signal(signal.SIGTERM, self._note)}
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # in the background it is ignored
+            former[signal.SIGINT] = signal.signal(signal.SIGINT, self._note)
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         try:
             yield
         finally:
             if self.stopping and signal.SIGTERM in signal.sigpending():
                 signal.sigwait([signal.SIGTERM])
-            signal.signal(signal.SIGTERM, former)
+            for number, handler in former.items():
+                signal.signal(number, handler)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
-    def _note(self, *_: Any) -> None:
-        self._signalled = True
+    def _note(self, number: int, _: Any) -> None:
+        if self._signalled == number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._signalled = number
+        if number == signal.SIGINT and self._speaks and not multiprocessing.parent_process():
+            # print and logging cannot be called while either is at work
+            os.write(2, b"\na checkpoint is written after the next step; Ctrl-C again ends the run at once\n")
 
     # Called by the Trainer
 
@@ -56,23 +67,25 @@ class Interruption(TrainerCallback):
             answer, arrived = self._query
             if arrived is not None:
                 arrived.synchronize()
-            self.stopping |= bool(answer)
+            self.stopping = int(answer)
         self._ask()
         # After an epoch's last step, what is due at the end of the epoch comes first: a resumed run would skip it.
-        control.should_save |= self.stopping and not float(state.epoch).is_integer()
+        control.should_save |= self.stopping > 0 and not float(state.epoch).is_integer()
 
     def on_epoch_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        control.should_save |= self.stopping
+        control.should_save |= self.stopping > 0
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         if self.stopping:
             checkpoint = f"{args.output_dir}/checkpoint-{state.global_step}"
-            message = f"stopped by SIGTERM after step {state.global_step}: {checkpoint} is written, "
-            raise Stopped(message + "go on with `--resume_from_checkpoint true`", 128 + signal.SIGTERM)
+            name = "Ctrl-C" if self.stopping == signal.SIGINT else "SIGTERM"
+            message = f"stopped by {name} after step {state.global_step}: {checkpoint} is written, "
+            raise Stopped(message + "go on with `--resume_from_checkpoint true`", 128 + self.stopping)
 
     def _ask(self) -> None:
         pending = hasattr(signal, "sigpending") and signal.SIGTERM in signal.sigpending()
-        answer = torch.full((), int(self._signalled or pending), dtype=torch.int32, device=self._device)  # no copy
+        number = signal.SIGTERM if pending else self._signalled
+        answer = torch.full((), number, dtype=torch.int32, device=self._device)  # no copy
         if torch.distributed.is_initialized():
             torch.distributed.all_reduce(answer, torch.distributed.ReduceOp.MAX)
         arrived = torch.cuda.Event() if answer.device.type == "cuda" else None
