@@ -55,7 +55,7 @@ if [ -n "$recipe" ]; then
             "${corpus[@]}"
     fi
     stage distillation "$recipe"
-    accelerate launch distillation/run.py --config "$recipe" "$@"
+    accelerate launch --quiet distillation/run.py --config "$recipe" "$@"
     stage done "$SECONDS s in all"
     exit
 fi

@@ -26,13 +26,14 @@ FILES = (WEIGHTS, RESULTS, "config.json", "tokenizer_config.json")  # of a finis
 class PublishArguments:
     """The finished folder, further measurements of its model, and the repository."""
 
-    checkpoint: Path = key(REQUIRED, "Folder of a finished run.")
+    checkpoint: Path = key(REQUIRED, "Folder of a finished run.", path="local")
     results: list[Path] = key(
         [],
         "Scores and speed for the card: folders of fine-tuned models, russian_superglue.json, or files of "
         "benchmarks/inference.py.",
+        path="local",
     )
-    onnx: Path | None = key(None, "Folder of benchmarks/export.py: its model is published too.")
+    onnx: Path | None = key(None, "Folder of benchmarks/export.py: its model is published too.", path="local")
     hub_model_id: str | None = key(None, "Repository on the Hub; without it the card is written and nothing is sent.")
     hub_token: str | None = key(None, "Token of the Hub; by default HF_TOKEN, or that of `hf auth login`.")
     hub_private_repo: bool | None = key(None, "Whether the repository is private.")

@@ -58,11 +58,11 @@ class BenchmarkData:
 class OwnData:
     """Files of one's own, or another set."""
 
-    train_file: str | None = key(None, "File to train on.", path="file")
+    train_file: str | None = key(None, "File to train on.", path="local")
     validation_file: str | None = key(
-        None, "File that chooses the best epoch; a tenth of train unless given.", path="file"
+        None, "File that chooses the best epoch; a tenth of train unless given.", path="local"
     )
-    test_file: str | None = key(None, "File that is reported; a tenth of train unless given.", path="file")
+    test_file: str | None = key(None, "File that is reported; a tenth of train unless given.", path="local")
     data_dir: str | None = key(None, "In place of files: a data set's id on the Hub, or its folder.", path="source")
 
     def __post_init__(self):

@@ -115,7 +115,10 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
         found[f"{rate:g}"] = finetune(task, dataclasses.replace(settings, training=one))
     metric, sign = f"validation_{one.metric_for_best_model}", 1 if one.greater_is_better else -1
     scores = {rate: results[metric] for rate, results in found.items()}
-    best = max(scores, key=lambda rate: -math.inf if math.isnan(scores[rate]) else sign * scores[rate])
+    merits = {rate: -math.inf if math.isnan(score) else sign * score for rate, score in scores.items()}
+    best = max(merits, key=lambda rate: (merits[rate], -found[rate]["validation_loss"]))
+    shown = ", ".join(f"{rate} {score:.4f}" for rate, score in scores.items())
+    logger.info("learning rates by `%s`: %s; %s is taken", metric, shown, best)
     results = found[best] | {"learning_rates": scores}
     if training.process_index == 0:
         shutil.copytree(folder / f"rate-{best}", folder, dirs_exist_ok=True)
@@ -220,11 +223,7 @@ class Experiment:
     facts: Mapping[str, Any]  # for the results
 
     def run(
-        self,
-        training: TrainingArguments,
-        recipe: Mapping[str, Any],
-        inputs: Mapping[str, str],
-        checkpoint: str | None,
+        self, training: TrainingArguments, recipe: Mapping[str, Any], inputs: Mapping[str, str], checkpoint: str | None
     ) -> dict[str, Any]:
         """Train with one seed; save model, figures, and predictions; return the figures."""
         resume.start_run(training, recipe, inputs)

@@ -50,11 +50,12 @@ def read_parts(task: Task, source: Source) -> tuple[dict[str, list[Row]], dict[s
         known = {text for row in parts["train"] for text in texts(row)}
         if shared := sum(known.issuperset(texts(row)) for row in parts["test"]):
             logger.warning("%s: %d texts of the test part are in train, too", task.name, shared)
-    if not all(parts[name] for name in ("train", "validation", "test")):
-        raise UserError(f"{named} has too few different texts to set some aside, or too many examples share one")
     sizes = {name: len(part) for name, part in parts.items()}
     shown = [", ".join(f"{count:,} {name}" for name, count in of.items() if count) for of in (sizes, left_out)]
-    logger.info("%s: %s; left out: %s", task.name, shown[0], shown[1] or "none")
+    why = shown[1].replace("_", " ") or "none"
+    if empty := [name for name in ("train", "validation", "test") if not parts[name]]:
+        raise UserError(f"{named}: no example is left for {empty[0]} (left out: {why}): give more texts that differ")
+    logger.info("%s: %s; left out: %s", task.name, shown[0], why)
     facts = {"task": task.name, "metric": task.primary_metric, "per_cent": task.per_cent, "split": task.split}
     facts |= {"examples": sizes, "left_out": left_out, "demo": is_demo(source)}
     facts |= {"set": task.set, "set_aside": set_aside} if task.set else {}

@@ -208,7 +208,7 @@ def _compare_on_lines(source: Source, deployed: Deployed) -> dict[str, Any]:
     independent = source.task == "text-classification" and (
         config.num_labels == 1 or config.problem_type == "multi_label_classification"
     )
-    known = getattr(config, "thresholds", {})
+    known = getattr(config, "thresholds", None) or {}
     thresholds = torch.tensor([known.get(config.id2label[number], 0.5) for number in range(config.num_labels)]).logit()
     for inputs, *both in _on_lines(source, deployed):
         real = inputs["attention_mask"].bool()

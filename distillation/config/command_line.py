@@ -33,7 +33,7 @@ def key(
     default: Any,
     help: str,
     *,
-    path: Literal["corpus", "file", "source"] | None = None,
+    path: Literal["corpus", "local", "source"] | None = None,
     positional: bool = False,
     **bounds: float,
 ) -> Any:
@@ -43,8 +43,8 @@ def key(
     these for several values, and each of them `| None`.
 
     default: `REQUIRED` for a key without one; a list is copied.
-    path: the value names a `corpus` (a file, folder, or glob), a `file`, or a `source` (a folder or Hub id): it must
-        exist.
+    path: the value names a `corpus` (a file, folder, or glob), a `local` file or folder, or a `source` (a folder or
+        Hub id): it must exist.
     positional: the values stand without the key's name, as in `report.py RUNS...`.
     bounds: of the numbers that are allowed, as in `least=0, below=1`; names of `BOUNDS`.
     """
@@ -80,8 +80,8 @@ def check_paths(arguments: Any) -> None:
             continue
         if kind == "corpus" and not glob.glob(value, recursive=True):
             raise UserError(f"`{field.name}` {value!r} does not exist: name a file, a folder, or a glob")
-        if kind == "file":
-            raise UserError(f"`{field.name}` {value!r} does not exist: name a file")
+        if kind == "local":
+            raise UserError(f"`{field.name}` {str(value)!r} does not exist: name a file or a folder")
         if kind == "source" and is_path(str(value)):
             raise UserError(f"`{field.name}` {value!r} does not exist: name a folder, or an id on the Hub")
 

@@ -16,7 +16,7 @@ from distillation.config.errors import Stopped, UserError, one_line
 from distillation.runs.files import WEIGHTS, sha256
 from finetuning.deployed.answer_file import AnswerFile
 from finetuning.deployed.arguments import PredictArguments
-from finetuning.deployed.model import CHOICE, LABEL, QUESTION, Model
+from finetuning.deployed.model import CHOICE, LABEL, MASK, QUESTION, Model
 from finetuning.formats.stream import STDIN, Table, open_table
 
 BLOCK = 1024  # rows; another number gives other batches, and so other scores in int8
@@ -61,7 +61,13 @@ def predict(arguments: PredictArguments) -> None:
             while block := list(itertools.islice(rows, BLOCK)):
                 refuse_late(block, {*known}, names.values(), out.delimiter is None)
                 bad += report(block, place, bad, arguments.strict)
-                out.write_block(answered(model, block, names, arguments.batch_size))
+                answers = answered(model, block, names, arguments.batch_size)
+                if model.kind == MASK and not out.blocks and not any(row[names["masks"]] for row in answers):
+                    raise UserError(
+                        f"`model_name_or_path` fills in {model.config['mask_token']}, and the first {len(block):,} "
+                        "rows have none: name a model that was fine-tuned on a task"
+                    )
+                out.write_block(answers)
                 bar.update(len(block))
                 place += len(block)
         except KeyboardInterrupt:

@@ -46,7 +46,7 @@ def run_task(name: str, settings: Settings, folder: Path, terra: Path | None = N
     if name != "lidirus" or terra is None:
         return run(task, settings)
     results = []
-    for one, _ in runs_of(settings):
+    for one, *_ in runs_of(settings):
         model = terra / Path(one.output_dir).relative_to(folder)
         one.num_train_epochs, one.max_steps = 0, -1
         once = dict(random_weights=False, seeds=[], learning_rates=[])
@@ -74,8 +74,12 @@ def verify(names: Sequence[str], settings: Settings, folders: Mapping[str, Path]
         task = make_task(name)
         task.read(settings.data.data_dir)
         check(settings.arguments, copy.copy(settings.training), task)
-        if not is_resumed(settings.training) and any(folders[name].rglob("checkpoint-*")):
-            raise UserError(f"{folders[name]} has checkpoints of an interrupted run: `--resume_from_checkpoint true`")
+        earlier = [*folders[name].rglob("checkpoint-*"), *folders[name].rglob("config.json")]
+        if earlier and not is_resumed(settings.training):
+            raise UserError(
+                f"{folders[name]} has an earlier run: `--resume_from_checkpoint true` goes on with it, and another "
+                "`output_dir` begins anew"
+            )
 
 
 def write_submission(path: Path, data_dir: str, folders: Mapping[str, Path], work: Path) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 METRICS = ("accuracy", "f1_weighted", "f1_macro", "matthews_correlation")
 SET_METRICS = ("accuracy", "f1_weighted", "f1_macro", "f1_micro")  # of several labels a text
 FEW = 10  # examples of a label of which little can be learned, or measured
+MANY = 20  # labels, of which the column may be another if they have fewer than `LEAST` examples each
+LEAST = 3
 
 logger = logging.getLogger(__name__)
 
@@ -155,6 +157,11 @@ def counted(rows: Sequence[Mapping[str, Any]], name: str) -> Counter:
     counts = Counter(label for row in rows for label in labels_of(row))
     if len(counts) < 2:
         raise UserError(f"{name}: two labels at least are to be told apart, and it has {', '.join(counts) or 'none'}")
+    if len(counts) > max(MANY, counts.total() / LEAST):
+        raise UserError(
+            f"{name}: {len(rows):,} rows have {len(counts):,} different labels: name the column of labels by "
+            "`label_column`, or give more rows of each label"
+        )
     shown = ", ".join(f"{label} {count:,}" for label, count in counts.most_common(20)) + ", ..." * (len(counts) > 20)
     share = counts.most_common(1)[0][1] / len(rows)
     logger.info("%s: %d labels: %s; the commonest has %.0f %%", name, len(counts), shown, 100 * share)

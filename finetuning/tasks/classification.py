@@ -41,7 +41,7 @@ class TextClassification(Task):
     @property
     def config(self) -> dict[str, Any]:
         """How many texts it reads, so that a pair without its second is refused; None hides an earlier task's."""
-        return {"texts_at_once": self.texts_at_once}
+        return {"texts_at_once": self.texts_at_once, "thresholds": None}
 
     def labels_of(self, rows: Sequence[Row]) -> list[str]:
         """The labels of the rows that have one."""

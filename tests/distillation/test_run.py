@@ -16,7 +16,7 @@ from tests.texts import demo_lines
 COMMON = ["--use_cpu", "true", "--disable_tqdm", "true", "--max_length", "32", "--per_device_train_batch_size", "16"]
 WRITTEN = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "README.md"}
 TERMS = ("kl", "mlm", "cosine", "attention")
-WRITTEN |= {"all_results.json", "recipe.json", "trainer_state.json"}
+WRITTEN |= {"all_results.json", "inputs.json", "recipe.json", "trainer_state.json"}
 
 
 @pytest.fixture(scope="module")

@@ -114,6 +114,17 @@ def test_the_best_of_several_learning_rates(own, posts, benchmarks, tmp_path, mo
     assert "holds a model" in refused("classification", tmp_path, **other)
 
 
+def test_of_rates_with_equal_scores_the_lower_loss_decides(fine_tune, tmp_path, monkeypatch, caplog):
+    def measure(trainer, part, measure=TaskTrainer.measure):
+        scores, predictions = measure(trainer, part)
+        return scores | {"f1": 0.5, "loss": trainer.args.learning_rate}, predictions
+
+    monkeypatch.setattr(TaskTrainer, "measure", measure)
+    results = fine_tune("paraphraser", tmp_path, learning_rates=["3e-3", "1e-3", "2e-3"], max_steps=1)
+    assert results["recipe"]["learning_rate"] == 1e-3
+    assert "0.003 0.5000, 0.001 0.5000, 0.002 0.5000; 0.001 is taken" in caplog.text
+
+
 def test_rates_of_several_seeds_are_not_forgotten(fine_tune, tmp_path, monkeypatch):
     """However often the run is resumed."""
     keys = dict(seeds=[1, 2], learning_rates=["2e-3", "1e-6"], max_steps=1, resume_from_checkpoint=True)

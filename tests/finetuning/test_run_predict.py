@@ -244,6 +244,16 @@ def test_what_people_do_wrong(message, predict):
     assert not list(Path().glob("out*"))
 
 
+def test_a_masked_lm_answers_no_texts_without_a_mask(predict, tokenizer, monkeypatch):
+    """It would copy them."""
+    rule = lambda tokens: [[[float(n == 7) for n in range(len(tokenizer))] for _ in tokens]]  # noqa: E731
+    monkeypatch.setattr(bulk, "load", lambda name: Known(tokenizer, "MaskedLM", rule))
+    with pytest.raises(UserError, match=r"fills in \[MASK\], and the first 2 rows have none: name a model that was"):
+        predict(lines([{"text": "кот"}, {"text": "пёс"}]))
+    copied, filled = predict(lines([{"text": "кот"}, {"text": "[MASK] пёс"}]))
+    assert copied["filled"] == "кот" and not copied["masks"] and len(filled["masks"]) == 1
+
+
 def test_questions_need_their_contexts(predict, tokenizer, monkeypatch):
     rule = lambda tokens: ([1.0 * (one == "к") for one in tokens], [1.0 * (one == "##т") for one in tokens])  # noqa: E731
     # It was made from a classifier of single texts, whose config it has.

@@ -80,7 +80,7 @@ def watch(call: Callable[[], Any], folder: Path, caches: Sequence[Path], limit: 
 def _faults_of_files(before: dict[str, tuple], after: dict[str, tuple], outcome: str, message: str) -> list[str]:
     new = sorted(after.keys() - before.keys())
     # A run whose weights break has begun: it leaves its recipe, and the vectors of its teacher.
-    begun = re.compile("output(/recipe.json|/teacher_vectors.*)?$" if "not finite" in message else "$^")
+    begun = re.compile("output(/(recipe|inputs).json|/teacher_vectors.*)?$" if "not finite" in message else "$^")
     faults = [f"refused, and left {name}" for name in new if outcome == REFUSED and not begun.match(name)]
     faults += [f"wrote {name} into its working folder" for name in new if name.startswith("work/")]
     faults += [f"ran what was planted: {name}" for name in new if Path(name).name == EXECUTED]

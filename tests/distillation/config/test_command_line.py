@@ -33,6 +33,7 @@ class Paths:
     output: Path = key(REQUIRED, "File for the figures.")
     corpus: str | None = key(None, "Corpus.", path="corpus")
     models: list[str] = key([], "Models.", path="source")
+    results: list[Path] = key([], "Files.", path="local")
 
 
 @pytest.mark.parametrize(
@@ -90,6 +91,7 @@ def test_a_path_that_does_not_exist(tmp_path, monkeypatch):
         assert parse_recipe(Paths, argv=["--output=a", "--corpus", corpus])[0].corpus == corpus
     for argv, message in (
         ("--output=a --corpus=line.txt", "`corpus` 'line.txt' does not exist"),
+        ("--output=a --results . b.json", "`results` 'b.json' does not exist: name a file or a folder"),
         ("--output=a --corpus=a/*.txt", "`corpus` 'a/.*.txt' does not exist"),
         ("--output=a --models outputs owner/name outputs/tiny", "`models` 'outputs/tiny' does not exist"),
         ("corpus.txt", "`corpus.txt`"),  # `run.py corpus.txt` looks as if it should work
