@@ -42,6 +42,8 @@ def predict(arguments: PredictArguments) -> None:
     if not model.texts[0] <= len(arguments.columns) <= model.texts[1]:
         pairs = [PAIRS.get(model.kind, "")] * (model.texts[1] > 1) + ["none"] * (model.texts[0] == 1)
         raise UserError(f"`text_pair_column` for a model of this kind: give {' or '.join(pairs)}")
+    if model.kind == MASK and arguments.input != STDIN:
+        check_masks(model.config["mask_token"], arguments)
     total, known = count(arguments) if arguments.input != STDIN else (None, table.columns)
     first, after = arguments.blocks(-(-total // BLOCK)) if total is not None else (0, None)
     names = fields(model, arguments.all_scores, known)
@@ -61,13 +63,7 @@ def predict(arguments: PredictArguments) -> None:
             while block := list(itertools.islice(rows, BLOCK)):
                 refuse_late(block, {*known}, names.values(), out.delimiter is None)
                 bad += report(block, place, bad, arguments.strict)
-                answers = answered(model, block, names, arguments.batch_size)
-                if model.kind == MASK and not out.blocks and not any(row[names["masks"]] for row in answers):
-                    raise UserError(
-                        f"`model_name_or_path` fills in {model.config['mask_token']}, and the first {len(block):,} "
-                        "rows have none: name a model that was fine-tuned on a task"
-                    )
-                out.write_block(answers)
+                out.write_block(answered(model, block, names, arguments.batch_size))
                 bar.update(len(block))
                 place += len(block)
         except KeyboardInterrupt:
@@ -98,6 +94,16 @@ def settings(arguments: PredictArguments) -> dict[str, Any]:
     weights = [Path(arguments.model_name_or_path, name) for name in (GRAPH, WEIGHTS)]
     found["weights"] = [sha256(path) for path in weights if path.exists()]
     return found | {"input_bytes": os.path.getsize(arguments.input) if arguments.input != STDIN else 0}
+
+
+def check_masks(mask: str, arguments: PredictArguments) -> None:
+    """Raise UserError for texts that a masked LM would copy: it was named in place of a model that has a task."""
+    texts = [str(texts[0]) for _, texts, _ in itertools.islice(items(arguments, open_table(arguments.input)), BLOCK)]
+    if texts and not any(mask in text for text in texts):
+        raise UserError(
+            f"`model_name_or_path` {arguments.model_name_or_path!r} fills in {mask}, and the first {len(texts):,} rows "
+            "have none: name a model that was fine-tuned on a task"
+        )
 
 
 def count(arguments: PredictArguments) -> tuple[int, list[str]]:
