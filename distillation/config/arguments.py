@@ -68,7 +68,7 @@ class DataArguments:
 
     train_file: str | None = key(
         None,
-        f"Corpus: a .txt .jsonl .csv .parquet (or {', '.join(COMPRESSED)}) file, folder, glob, or `demo`.",
+        f"Corpus: a .txt .jsonl .csv .tsv .parquet (or {', '.join(COMPRESSED)}) file, folder, glob, or `demo`.",
         path="corpus",
     )
     validation_file: str | None = key(None, "Held-out text; by default lines of the corpus.", path="corpus")

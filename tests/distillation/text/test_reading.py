@@ -22,8 +22,8 @@ def write(path, lines):
         table.to_parquet(path)
         return path
     with fsspec.open(path, "wt", compression="infer", encoding="utf-8", newline="") as file:
-        if kind == "csv":
-            table.to_csv(file, index=False)
+        if kind in ("csv", "tsv"):
+            table.to_csv(file, index=False, sep="," if kind == "csv" else "\t")
         elif kind == "jsonl":
             table.to_json(file, orient="records", lines=True, force_ascii=False)
         else:
@@ -39,7 +39,7 @@ def test_files_folders_and_globs_of_every_format_give_their_lines(tmp_path):
     """A reader that guesses types would turn "1999" into a number and "NA" into nothing. Other columns may contradict
     each other: only the text counts."""
     (tmp_path / "deep").mkdir()
-    names = ["a.txt", "b.txt.gz", "c.jsonl.gz", "deep/d.jsonl", "e.csv", "f.parquet"]
+    names = ["a.txt", "b.txt.gz", "c.jsonl.gz", "deep/d.jsonl", "e.csv", "f.parquet", "g.tsv"]
     for name in names:
         assert read(write(tmp_path / name, LINES)) == LINES
     (tmp_path / "notes.md").write_text("не корпус")
@@ -86,7 +86,7 @@ def test_a_folder_is_no_hub_id(load, tmp_path):
         ("c.txt.gz", gzip.compress(b"text\n" * 2000, mtime=0)[:-20], "cannot be read as text"),
         ("c.jsonl", '{"text": ["а"]}\n', "no usable line.*`text_column`"),
         ("c.csv", "text\nодна\nдве,три\n", "50% of the lines cannot be read"),
-        ("c.csv", 'text\nодна\n"открыта\nдве\n', "cannot be read as csv"),
+        ("c.csv", 'text\nодна\n"открыта\nдве\n', "c.csv:3: a quote opens here and never closes"),
         ("c.parquet", "не parquet", "cannot be read as parquet"),
     ],
 )
