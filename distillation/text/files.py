@@ -72,7 +72,10 @@ def corpus_files(pattern: str) -> list[str]:
 
 
 def check_file(file: str, column: str) -> None:
-    """Raise UserError for a file in another encoding, without such a column, or that cannot be read."""
+    """Raise UserError for a file in another encoding, without such a column, or that cannot be read.
+
+    Plain text has no columns: its lines are the texts, whatever the column of the files beside it is called.
+    """
     with explain_read_errors(file):
         kind = format_of(file)
         if kind == ".parquet":
@@ -82,7 +85,7 @@ def check_file(file: str, column: str) -> None:
         else:
             with unpacked(file) as content:
                 check_encoding(file, content.read(HEAD))
-            columns = _json_columns(file, column) if kind == ".jsonl" else ["text"]
+            columns = _json_columns(file, column) if kind == ".jsonl" else []
     check_column(column, columns or [column], file)  # where none can be read, `text_column` is not the cause
 
 

@@ -9,7 +9,7 @@ import pytest
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
 from distillation.corpus.examples import Encoder, tokenize
-from distillation.text.reading import Source, load_lines
+from distillation.text.reading import Source, first_lines, load_lines
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
 LINES = ["Мама мыла раму.", 'Кавычки " и, запятые; ёж — йод', "NA", "null", "1999", "The end"]
@@ -63,6 +63,15 @@ def test_text_column_is_taken_by_name(tmp_path):
         read(path)
     with pytest.raises(UserError, match="`dataset_name` 'nobody/nothing' cannot be loaded"):  # there is no network
         load_lines(DataArguments(), None, "nobody/nothing")
+
+
+def test_plain_text_has_no_columns(tmp_path):
+    """So it goes with tables of any column, in one folder, or as `validation_file`."""
+    write(tmp_path / "c.txt", LINES)
+    (tmp_path / "d.csv").write_text("id;body\n1;тело\n")
+    assert read(tmp_path / "c.txt", text_column="body") == LINES
+    assert read(tmp_path, text_column="body") == [*LINES, "тело"]
+    assert first_lines(Source(DataArguments(train_file=str(tmp_path), text_column="body")), 100) == [*LINES, "тело"]
 
 
 @pytest.mark.parametrize("load", [lambda data: load_lines(data, None, data.dataset_name), Source])
