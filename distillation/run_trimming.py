@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     counts = trimmer.count(words)
     if tokenizer.unk_token_id is not None:
         check_unknown(counts[tokenizer.unk_token_id] / max(counts.sum(), 1), tokenizer, data_args.max_unknown)
-    texts = load_lines(DataArguments(), arguments.keep_file, None)["text"][:] if arguments.keep_file else ()
+    texts = load_lines(data_args, arguments.keep_file, None)["text"][:] if arguments.keep_file else ()
     required = trimmer.required(counts, texts)
     if counts_from_padding(model):  # such a model derives positions from the id of padding, which must not move
         required |= set(range(model.config.pad_token_id + 1))

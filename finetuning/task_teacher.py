@@ -9,7 +9,6 @@ import dataclasses
 import logging
 import unicodedata
 from collections.abc import Mapping, MutableMapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset, concatenate_datasets
@@ -18,7 +17,6 @@ from transformers import TrainingArguments
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
 from distillation.models.loading import load_tokenizer_of, load_trained
-from distillation.text.files import corpus_files
 from distillation.text.reading import load_lines
 from finetuning.tasks.base import Part, Row, Task
 from finetuning.tasks.bio_spans import words_of
@@ -62,13 +60,12 @@ def teach(
 
 
 def unlabelled_rows(task: Task, file: str, text_column: str, parts: Mapping[str, Sequence[Row]]) -> list[Row]:
-    """Rows of texts that no part has, each once, without labels. file: a corpus; text_column: unless it is plain text.
+    """Rows of texts that no part has, each once, without labels. file: a corpus.
     Raises UserError for a task whose examples are more than a text, and for a corpus that cannot be read."""
     fields = parts["train"][0].keys() - {"place"}
     if fields not in ({"id", "text", "label"}, {"id", "text", "words", "tags"}):
         raise UserError(f"`unlabelled_file` has texts alone, and an example of {task.name} is more than a text")
-    column = "text" if all(".txt" in Path(one).suffixes for one in corpus_files(file)) else text_column
-    lines = load_lines(DataArguments(train_file=file, text_column=column), file, None)["text"][:]
+    lines = load_lines(DataArguments(text_column=text_column), file, None)["text"][:]
     known = {unicodedata.normalize("NFC", row["text"]) for part in parts.values() for row in part}
     texts = [text for text in dict.fromkeys(lines) if text not in known]
     if not texts:

@@ -21,7 +21,7 @@ from distillation.config.errors import UserError
 from distillation.runs.resume import mark_complete
 from distillation.runs.sampling import grouped_batches
 from distillation.sentences.vectors import of_length_1, principal
-from distillation.text.files import LOST, check_file, corpus_files, read_rows, texts_of
+from distillation.text.files import LOST, check_file, corpus_files, format_of, read_rows, texts_of
 
 SAMPLE = 10_000  # texts from which the first weights are computed
 PAIR = ("anchor", "positive")  # columns of a file of pairs
@@ -113,9 +113,10 @@ def project(vectors: np.ndarray, directions: np.ndarray | None) -> np.ndarray:
 
 def read_pairs(pattern: str) -> Dataset:
     """The rows of files that have a text in both columns of `PAIR`. Raises UserError for files without one."""
-    columns = {}
+    columns, files = {}, corpus_files(pattern)
+    if any(format_of(file) == ".txt" for file in files):
+        raise UserError(f"`pairs_file` {pattern!r} has plain text: a table has the columns {' and '.join(PAIR)}")
     for column in PAIR:
-        files = corpus_files(pattern)
         for file in files:
             check_file(file, column)
         columns[column] = list(

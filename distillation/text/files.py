@@ -1,7 +1,7 @@
 """Finds the files of a corpus, checks their formats and encodings, and reads their rows. Only the column of texts is
 read and checked."""
 
-import csv
+import codecs
 import glob
 import hashlib
 import io
@@ -13,7 +13,7 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,12 @@ import pyarrow.parquet as pq
 
 from distillation.config.arguments import COMPRESSED
 from distillation.config.errors import LocalError, UserError, one_line
+from distillation.text.tables import Csv, read_csv
 
 logger = logging.getLogger(__name__)
 
-FORMATS = {".txt": "text", ".jsonl": "json", ".csv": "csv", ".parquet": "parquet"}
+FORMATS = {".txt": "text", ".jsonl": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
+TABLES = (".csv", ".tsv")
 LOST = "\ufffd"  # stands for a row whose text cannot be read
 HEAD = 2**20  # bytes at its start that tell the encoding of a file
 JUDGED = 10_000  # JSON lines that are searched for the column
@@ -37,8 +39,6 @@ _ABOUT = re.compile(
     r"(readme|licen[cs]es?|copying|notice|changelog|citation|checksums?|(md5|sha\d+)sums?)(?![^\W_]).*\.txt",
     re.IGNORECASE,
 )
-
-csv.field_size_limit(2**31 - 1)  # a text may be a book
 
 
 def corpus_files(pattern: str) -> list[str]:
@@ -51,7 +51,7 @@ def corpus_files(pattern: str) -> list[str]:
     if not files:
         is_folder = os.path.isdir(pattern)
         found = Path(pattern).rglob("*") if is_folder else map(Path, glob.glob(pattern, recursive=True))
-        for path in sorted(path for path in found if path.is_file() and (_format(path) or not is_folder)):
+        for path in sorted(path for path in found if path.is_file() and (format_of(path) or not is_folder)):
             unnamed = set(path.parts) - set(Path(pattern).parts)
             if not any(map(_HIDDEN.match, unnamed)):
                 is_about = _ABOUT.match(path.name) and not _ABOUT.match(Path(pattern).name)
@@ -59,7 +59,7 @@ def corpus_files(pattern: str) -> list[str]:
     if not files:
         raise UserError(f"no corpus at {pattern!r}: give a file, a folder, or a glob of files that end in {endings}")
     for file in files:
-        if _format(file) is None:
+        if format_of(file) is None:
             raise UserError(f"{file}: a corpus file ends in {endings}")
     files = [file for file in files if os.path.getsize(file)]
     if not files:
@@ -72,15 +72,21 @@ def corpus_files(pattern: str) -> list[str]:
 
 
 def check_file(file: str, column: str) -> None:
-    """Raise UserError for a file that is no UTF-8, has no such column, or cannot be read."""
+    """Raise UserError for a file in another encoding, without such a column, or that cannot be read.
+
+    Plain text has no columns: its lines are the texts, whatever the column of the files beside it is called.
+    """
     with explain_read_errors(file):
-        if _format(file) == ".parquet":
+        kind = format_of(file)
+        if kind == ".parquet":
             columns = parquet(file).schema_arrow.names
+        elif kind in TABLES:
+            columns = open_csv(file, encoding_of(file, telling_bytes(file))).columns
         else:
-            with unpacked(file) as head:
-                check_encoding(file, head.read(HEAD))
-            columns = _columns(file, column)
-    check_column(column, columns, file)
+            with unpacked(file) as content:
+                check_encoding(file, content.read(HEAD))
+            columns = _json_columns(file, column) if kind == ".jsonl" else []
+    check_column(column, columns or [column], file)  # where none can be read, `text_column` is not the cause
 
 
 def check_column(column: str, columns: list[str], source: str) -> None:
@@ -92,20 +98,21 @@ def check_column(column: str, columns: list[str], source: str) -> None:
 def digest(file: str) -> str:
     """A hash of a file's content, with the format that it is read in."""
     with open(file, "rb") as content:
-        return f"{_format(file)} {packing(file)} {hashlib.file_digest(content, 'sha256').hexdigest()}"
+        return f"{format_of(file)} {packing(file)} {hashlib.file_digest(content, 'sha256').hexdigest()}"
 
 
 def read_rows(file: str, column: str) -> Iterator[str]:
     """The raw rows of a file; `texts_of` makes texts of them. Raises UserError for a damaged file."""
     with explain_read_errors(file):
-        kind = _format(file)
+        kind = format_of(file)
         if kind == ".parquet":
             # Without threads: the thread pool of pyarrow does not survive a fork.
             for batch in parquet(file).iter_batches(1000, columns=[column], use_threads=False):
                 yield from _parquet_texts(batch[column])
-        elif kind == ".csv":
-            with opened(file, newline="") as lines:
-                yield from _csv_texts(lines, column)
+        elif kind in TABLES:
+            table = open_csv(file, encoding_of_excel(telling_bytes(file)))
+            place = (table.columns or [column]).index(column)
+            yield from (LOST if problem else cells[place] for cells, problem in table.rows)
         else:  # JSON lines end with line feeds only
             with opened(file, newline="\n" if kind == ".jsonl" else None) as lines:
                 yield from (line.rstrip("\n") for line in lines)
@@ -113,7 +120,7 @@ def read_rows(file: str, column: str) -> Iterator[str]:
 
 def texts_of(file: str, rows: list[str], column: str) -> list[str]:
     """The texts of rows; `LOST` for one that has none."""
-    return [_json_text(row, column) for row in rows] if _format(file) == ".jsonl" else rows
+    return [_json_text(row, column) for row in rows] if format_of(file) == ".jsonl" else rows
 
 
 @contextmanager
@@ -124,7 +131,7 @@ def explain_read_errors(source: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        kind = FORMATS.get(_format(source), "a data set")
+        kind = FORMATS.get(format_of(source), "a data set")
         raise LocalError(f"{source!r} cannot be read as {kind}: {one_line(error.__cause__ or error)}") from None
 
 
@@ -133,7 +140,8 @@ def packing(name: str | Path) -> str | None:
     return next(filter(str(name).lower().endswith, COMPRESSED), None)
 
 
-def _format(name: str | Path) -> str | None:
+def format_of(name: str | Path) -> str | None:
+    """The ending that says in which format a file is, None if it is in no known one."""
     bare = str(name).lower().removesuffix(packing(name) or "")
     return next(filter(bare.endswith, FORMATS), None)
 
@@ -143,9 +151,15 @@ def unpacked(file: str) -> pa.NativeFile:
     return pa.input_stream(file, compression=COMPRESSED.get(packing(file)))
 
 
-def opened(file: str, newline: str | None, encoding: str = "utf-8-sig") -> io.TextIOWrapper:
-    """Opened as text: bytes that are not UTF-8 become U+FFFD, and a byte order mark is dropped."""
-    return io.TextIOWrapper(unpacked(file), encoding, "replace", newline)
+def opened(file: str, newline: str | None, encoding: str | None = None) -> io.TextIOWrapper:
+    """Opened as text, by default UTF-8: bytes that are none become U+FFFD, and a byte order mark is dropped."""
+    return io.TextIOWrapper(unpacked(file), encoding or "utf-8-sig", "replace", newline)
+
+
+def open_csv(file: str, encoding: str | None) -> Csv:
+    """A table that is open; encoding: None for UTF-8."""
+    # Excel writes semicolons where the comma is for decimals. One column has none, and its texts have commas.
+    return read_csv(file, opened(file, "", encoding), "\t,;" if format_of(file) == ".tsv" else ",;\t")
 
 
 def parquet(file: str) -> pq.ParquetFile:
@@ -153,20 +167,49 @@ def parquet(file: str) -> pq.ParquetFile:
     return pq.ParquetFile(pa.BufferReader(unpacked(file).read()) if packing(file) else file)
 
 
-def _columns(file: str, column: str) -> list[str]:
-    """The columns of a file; for JSON, those of its first lines."""
-    if _format(file) == ".txt":
-        return ["text"]
+def _json_columns(file: str, column: str) -> list[str]:
+    """The columns of the first lines of a file, up to the one that has `column`."""
+    columns: dict[str, None] = {}
     with opened(file, newline="") as lines:
-        if _format(file) == ".csv":
-            return next(csv.reader(lines), [column])
-        columns: dict[str, None] = {}
         for line in itertools.islice(lines, JUDGED):
             row = _json(line)
             columns |= dict.fromkeys(row if isinstance(row, dict) else [])
             if column in columns:
                 break
-    return list(columns) or [column]  # no line can be read: `text_column` is not the cause
+    return list(columns)
+
+
+def telling_bytes(file: str) -> bytes:
+    """The first part of a file that is not ASCII, which tells its encoding, and what stands around it."""
+    with unpacked(file) as content:
+        before, head = b"", content.read(HEAD)
+        while head and head.isascii() and b"\0" not in head:  # UTF-16 is full of NUL
+            before, head = head, content.read(HEAD)
+        return before + head + content.read(HEAD)
+
+
+def encoding_of(file: str, head: bytes) -> str | None:
+    """The encoding of Excel that a file is in, None for UTF-8. Raises UserError for another."""
+    encoding = encoding_of_excel(head)
+    if encoding is None:
+        check_encoding(file, head)
+    return encoding
+
+
+def encoding_of_excel(head: bytes) -> str | None:
+    """UTF-16 with its mark, or CP1251, in which Excel writes Russian; None for another encoding."""
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    with suppress(UnicodeDecodeError):  # the tests below take a while
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+        return None
+    # Of another encoding it would have few small letters, йtй for été, or ждЮт for ждёт (of a Mac). A stray byte is no
+    # word: it must not turn all UTF-8 below it into other letters.
+    text = head.decode("cp1251", "replace")
+    letters = re.findall("(?<![A-Za-z])[а-яё](?![A-Za-z])", text)
+    is_russian = 2 * len(letters) > len(re.findall("[^\0-\x7f]", text)) and re.search("(?<![A-Za-z])[а-яё]{2}", text)
+    is_mac = len(re.findall("[а-яё][ЮЯ]", text)) > len(re.findall("[ёя]", text))
+    return "cp1251" if is_russian and not is_mac else None
 
 
 def check_encoding(file: str, head: bytes) -> None:
@@ -220,24 +263,6 @@ def _parquet_texts(values: pa.Array) -> list[str]:
     return [
         "" if value is None else value.decode("utf-8", "replace") for value in values.cast(pa.binary()).to_pylist()
     ]
-
-
-def _csv_texts(lines: io.TextIOWrapper, column: str) -> Iterator[str]:
-    rows = csv.reader(lines, strict=True)
-    header = next(rows, [column])
-    place = header.index(column)
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if "unexpected end" in str(error):  # an unclosed quote has taken the rest of the file
-                raise
-            yield LOST
-            continue
-        if row:
-            yield row[place] if len(row) == len(header) else LOST
 
 
 def _json(line: str) -> Any:

@@ -1,12 +1,10 @@
 """Tables of any length, row by row: CSV, TSV, JSON Lines, Parquet, or a text a line; packed or not, or from `-`."""
 
 import codecs
-import csv
 import io
 import itertools
 import json
 import logging
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -15,17 +13,19 @@ from typing import Any, NamedTuple
 from distillation.config.arguments import COMPRESSED
 from distillation.config.errors import UserError
 from distillation.text.files import (
-    HEAD,
-    check_encoding,
+    FORMATS,
+    TABLES,
+    encoding_of,
     explain_read_errors,
+    format_of,
+    open_csv,
     opened,
-    packing,
     parquet,
-    unpacked,
+    telling_bytes,
 )
+from distillation.text.tables import Csv
 
 STDIN = "-"
-FORMATS = (".csv", ".tsv", ".jsonl", ".parquet", ".txt")
 HEAD_ROWS = 1000  # JSON Lines whose keys are the columns
 
 logger = logging.getLogger(__name__)
@@ -63,8 +63,7 @@ def _guarded(source: str, rows: Iterable[Row]) -> Iterator[Row]:
 
 
 def _file(file: str) -> Table:
-    bare = file.lower().removesuffix(packing(file) or "")
-    kind = next(filter(bare.endswith, FORMATS), None)
+    kind = format_of(file)
     if kind is None:
         packings = " or ".join(COMPRESSED)
         endings = f"{', '.join(FORMATS)}, perhaps with {packings}"
@@ -74,34 +73,12 @@ def _file(file: str) -> Table:
         rows = (Row(cells) for batch in content.iter_batches(HEAD_ROWS) for cells in batch.to_pylist())
         return Table(content.schema_arrow.names, rows)
     head = telling_bytes(file)
-    encoding = encoding_of_excel(head)
-    if encoding is None:
-        check_encoding(file, head)
-        if damaged := codecs.getincrementaldecoder("utf-8")("replace").decode(head).count("\ufffd"):
-            logger.warning("%s: %d characters are no UTF-8 and become U+FFFD: save it as UTF-8", file, damaged)
-    if kind in (".csv", ".tsv"):
-        # Excel writes semicolons where the comma is for decimals. One column has none, and its texts have commas.
-        delimiters = "\t,;" if kind == ".tsv" else ",;\t"
-        return _csv(file, opened(file, "", encoding or "utf-8-sig"), delimiters)
-    return (_json_lines if kind == ".jsonl" else _texts)(opened(file, "\n", encoding or "utf-8-sig"))
-
-
-def telling_bytes(file: str) -> bytes:
-    """The first part of a file that is not ASCII, which tells its encoding, and what stands around it."""
-    with unpacked(file) as content:
-        before, head = b"", content.read(HEAD)
-        while head and head.isascii() and b"\0" not in head:  # UTF-16 is full of NUL
-            before, head = head, content.read(HEAD)
-        return before + head + content.read(HEAD)
-
-
-def encoding_of_excel(head: bytes) -> str | None:
-    """UTF-16 with its mark, or CP1251, in which Excel writes Russian; None for another encoding."""
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    text = head.decode("cp1251", "replace")  # of another encoding it would have few small letters, or йtй for été
-    letters = re.findall("(?<![A-Za-z])[а-яё](?![A-Za-z])", text)
-    return "cp1251" if 2 * len(letters) > len(re.findall("[^\0-\x7f]", text)) else None
+    encoding = encoding_of(file, head)
+    if not encoding and (damaged := codecs.getincrementaldecoder("utf-8")("replace").decode(head).count("\ufffd")):
+        logger.warning("%s: %d characters are no UTF-8 and become U+FFFD: save it as UTF-8", file, damaged)
+    if kind in TABLES:
+        return _csv(file, open_csv(file, encoding))
+    return (_json_lines if kind == ".jsonl" else _texts)(opened(file, "\n", encoding))
 
 
 def _standard_input() -> Table:
@@ -131,35 +108,9 @@ def _json(line: str) -> Row:
     return Row(cells) if isinstance(cells, dict) else Row({}, f"a {type(cells).__name__}, no object")
 
 
-def _csv(file: str, lines: io.TextIOWrapper, delimiters: str) -> Table:
-    head = [lines.readline()]
-    if told := re.fullmatch(r'"?sep=(.)"?\s*', head[0]):  # Excel's own line, which names the delimiter
-        head, delimiters = ["\n", lines.readline()], told[1]
-    names = re.sub('"[^"]*"', "", head[-1])  # a quoted one may hold any of them
-    delimiter = max(delimiters, key=names.count)  # of equal ones the first
-    reader = csv.reader(itertools.chain(head, lines), delimiter=delimiter, strict=True)
-    columns = next(filter(None, reader), [])
-    while columns.count("") > 1 and not columns[-1]:  # Excel writes cells that were used once
-        columns.pop()
+def _csv(file: str, table: Csv) -> Table:
+    columns = table.columns
     if repeated := {name for name in columns if columns.count(name) > 1}:
         raise UserError(f"{file}: two columns have the name {min(repeated)!r}: rename one")
-    return Table(columns, _csv_rows(file, reader, columns), ";" if delimiter == ";" else ",")
-
-
-def _csv_rows(file: str, reader: Any, columns: list[str]) -> Iterator[Row]:
-    while True:
-        line = reader.line_num + 1
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if "unexpected end" in str(error):
-                raise UserError(f"{file}:{line}: a quote opens here and never closes: close or double it") from None
-            yield Row({}, f"no CSV ({error})")
-            continue
-        if cells:
-            while len(cells) > len(columns) and not cells[-1]:
-                cells.pop()
-            problem = f"{len(cells)} cells of {len(columns)}" if len(cells) != len(columns) else ""
-            yield Row(dict(zip(columns, cells, strict=False)), problem)
+    rows = (Row(dict(zip(columns, cells, strict=False)), problem) for cells, problem in table.rows)
+    return Table(columns, rows, ";" if table.delimiter == ";" else ",")

@@ -175,7 +175,7 @@ def test_questions_without_an_answer(own, benchmarks, tmp_path, capsys):
         ({"train_file": "absent.csv"}, "`train_file` 'absent.csv' does not exist"),
         ({"train_file": __file__, "test_file": __file__}, "must be different files"),
         ({"data_dir": "demo", "test_file": __file__}, "`test_file` goes with `train_file`"),
-        ({"train_file": __file__}, "name a file that ends in .csv, .tsv"),
+        ({"train_file": __file__}, "name a file that ends in .txt, .jsonl, .csv, .tsv"),
         ({"data_dir": "demo", "learning_rates": [0]}, "`learning_rates` must be above 0"),
         ({"data_dir": "demo", "unlabelled_file": __file__}, "`unlabelled_file` have no effect without `task_teacher`"),
         ({"train_file": __file__, "labels": ["a", "a"]}, "`labels` are two different ones at least"),

@@ -11,7 +11,7 @@ import pytest
 
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
-from distillation.text import reading
+from distillation.text import files, reading
 from distillation.text.reading import Source, first_lines
 from tests.distillation.text.test_reading import LINES, read, write
 
@@ -31,6 +31,38 @@ def test_the_cache_knows_a_corpus_by_what_it_holds(tmp_path, monkeypatch, name):
         assert read(tmp_path / name) == lines
     monkeypatch.setattr(reading, "read_rows", None)
     assert read((tmp_path / name).rename(tmp_path / f"moved-{name}")) == lines
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1251", "utf-16"])
+@pytest.mark.parametrize("name", ["c.csv", "c.tsv", "c.csv.gz", "c.csv.zst"])
+def test_tables_of_spreadsheets_are_read(tmp_path, caplog, encoding, name):
+    """Excel writes semicolons and CP1251. With the wrong delimiter whole rows would be the texts of a lone column."""
+    content, path = f"id;text;label\n{TEXT}".replace("Повар", "7;Повар").replace(".\n", ".;1\n"), tmp_path / name
+    packing = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
+    content = content.replace(";", "\t" if ".tsv" in name else ";").encode(encoding)
+    path.write_bytes(pa.compress(content, packing, asbytes=True) if packing else content)
+    assert read(path) == first_lines(source(path), 100) == TEXT.splitlines() and not caplog.messages
+    for take in (read, lambda path, **keys: Source(DataArguments(train_file=str(path), **keys))):
+        with pytest.raises(UserError, match=r"no column `body`; set `text_column` .*\['id', 'text', 'label'\]"):
+            take(path, text_column="body")
+
+
+@pytest.mark.parametrize(
+    ("text", "written", "found"),
+    [
+        (TEXT, "cp1251", "cp1251"),
+        (f"\ufeff{TEXT}", "utf-16-le", "utf-16"),
+        (TEXT, "utf-8", None),
+        (TEXT, "koi8-r", None),
+        (TEXT, "mac-cyrillic", None),  # its small letters but ё and я are those of CP1251
+        (FRENCH, "cp1252", None),
+        ("menu à la carte\n", "cp1252", None),  # a stray letter; what follows may be UTF-8
+        ("Я да ты\n", "cp1251", "cp1251"),
+    ],
+)
+def test_which_files_are_taken_for_those_of_excel(text, written, found):
+    """A wrong guess would train on letters that nobody wrote."""
+    assert files.encoding_of_excel(text.encode(written)) == found
 
 
 @pytest.mark.parametrize("take", [read, source])

@@ -9,7 +9,7 @@ import pytest
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
 from distillation.corpus.examples import Encoder, tokenize
-from distillation.text.reading import Source, load_lines
+from distillation.text.reading import Source, first_lines, load_lines
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
 LINES = ["Мама мыла раму.", 'Кавычки " и, запятые; ёж — йод', "NA", "null", "1999", "The end"]
@@ -22,8 +22,8 @@ def write(path, lines):
         table.to_parquet(path)
         return path
     with fsspec.open(path, "wt", compression="infer", encoding="utf-8", newline="") as file:
-        if kind == "csv":
-            table.to_csv(file, index=False)
+        if kind in ("csv", "tsv"):
+            table.to_csv(file, index=False, sep="," if kind == "csv" else "\t")
         elif kind == "jsonl":
             table.to_json(file, orient="records", lines=True, force_ascii=False)
         else:
@@ -39,7 +39,7 @@ def test_files_folders_and_globs_of_every_format_give_their_lines(tmp_path):
     """A reader that guesses types would turn "1999" into a number and "NA" into nothing. Other columns may contradict
     each other: only the text counts."""
     (tmp_path / "deep").mkdir()
-    names = ["a.txt", "b.txt.gz", "c.jsonl.gz", "deep/d.jsonl", "e.csv", "f.parquet"]
+    names = ["a.txt", "b.txt.gz", "c.jsonl.gz", "deep/d.jsonl", "e.csv", "f.parquet", "g.tsv"]
     for name in names:
         assert read(write(tmp_path / name, LINES)) == LINES
     (tmp_path / "notes.md").write_text("не корпус")
@@ -65,6 +65,15 @@ def test_text_column_is_taken_by_name(tmp_path):
         load_lines(DataArguments(), None, "nobody/nothing")
 
 
+def test_plain_text_has_no_columns(tmp_path):
+    """So it goes with tables of any column, in one folder, or as `validation_file`."""
+    write(tmp_path / "c.txt", LINES)
+    (tmp_path / "d.csv").write_text("id;body\n1;тело\n")
+    assert read(tmp_path / "c.txt", text_column="body") == LINES
+    assert read(tmp_path, text_column="body") == [*LINES, "тело"]
+    assert first_lines(Source(DataArguments(train_file=str(tmp_path), text_column="body")), 100) == [*LINES, "тело"]
+
+
 @pytest.mark.parametrize("load", [lambda data: load_lines(data, None, data.dataset_name), Source])
 def test_a_folder_is_no_hub_id(load, tmp_path):
     """`datasets` caches a folder by its path and time, which another corpus at the same place may share."""
@@ -86,7 +95,7 @@ def test_a_folder_is_no_hub_id(load, tmp_path):
         ("c.txt.gz", gzip.compress(b"text\n" * 2000, mtime=0)[:-20], "cannot be read as text"),
         ("c.jsonl", '{"text": ["а"]}\n', "no usable line.*`text_column`"),
         ("c.csv", "text\nодна\nдве,три\n", "50% of the lines cannot be read"),
-        ("c.csv", 'text\nодна\n"открыта\nдве\n', "cannot be read as csv"),
+        ("c.csv", 'text\nодна\n"открыта\nдве\n', "c.csv:3: a quote opens here and never closes"),
         ("c.parquet", "не parquet", "cannot be read as parquet"),
     ],
 )

@@ -46,6 +46,9 @@ def test_lines_of_a_file_of_ones_own_are_held_out_too(tmp_path):
     files = {"train_file": str(tmp_path / "train.txt"), "validation_file": str(tmp_path / "held.txt")}
     train, held_out = load_split(DataArguments(**files))
     assert (train["text"][:], held_out["text"][:]) == (["да", "может быть"], ["нет", "кто знает"])
+    (tmp_path / "train.csv").write_text("id;body\n1;да\n2;нет\n", "utf-8")
+    files["train_file"] = str(tmp_path / "train.csv")
+    assert load_split(DataArguments(**files, text_column="body"))[0]["text"][:] == ["да"]
 
 
 def test_evenly_spaced_rows_are_of_the_whole_corpus():

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distillation.config.errors import UserError
-from finetuning.formats import stream, table
+from distillation.text import files
+from finetuning.formats import table
 
 COLUMNS, LABELS = ("label", "text"), ("skip", "speech")
 
@@ -74,7 +75,7 @@ def test_what_excel_adds_to_a_table(tmp_path, content):
 def test_an_encoding_that_shows_late(tmp_path, monkeypatch, caplog):
     """The first rows may be in English. Where too little is damaged to tell another encoding, the log says so: é is
     no Russian word, and nothing is made up."""
-    monkeypatch.setattr(stream, "HEAD", 100)
+    monkeypatch.setattr(files, "HEAD", 100)
     (tmp_path / "a.csv").write_bytes("\n".join(["label,text", *["skip,yes"] * 50, "speech,кот"]).encode("cp1251"))
     assert [cells["text"] for _, cells in table.rows(tmp_path / "a.csv", COLUMNS)] == [*["yes"] * 50, "кот"]
     assert not caplog.messages
