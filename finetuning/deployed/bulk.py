@@ -101,7 +101,7 @@ def check_masks(mask: str, arguments: PredictArguments) -> None:
     texts = [str(texts[0]) for _, texts, _ in itertools.islice(items(arguments, open_table(arguments.input)), BLOCK)]
     if texts and not any(mask in text for text in texts):
         raise UserError(
-            f"`model_name_or_path` {arguments.model_name_or_path!r} fills in {mask}, and {len(texts):,} rows have none: "
+            f"`model_name_or_path` {arguments.model_name_or_path!r} fills in {mask}, which {len(texts):,} rows lack: "
             "name a model that was fine-tuned on a task"
         )
 

@@ -248,7 +248,7 @@ def test_a_masked_lm_answers_no_texts_without_a_mask(predict, tokenizer, monkeyp
     """It would copy them."""
     rule = lambda tokens: [[[float(n == 7) for n in range(len(tokenizer))] for _ in tokens]]  # noqa: E731
     monkeypatch.setattr(bulk, "load", lambda name: Known(tokenizer, "MaskedLM", rule))
-    with pytest.raises(UserError, match=r"fills in \[MASK\], and 2 rows have none: name a model that was"):
+    with pytest.raises(UserError, match=r"fills in \[MASK\], which 2 rows lack: name a model that was"):
         predict(lines([{"text": "кот"}, {"text": "пёс"}]))
     copied, filled = predict(lines([{"text": "кот"}, {"text": "[MASK] пёс"}]))
     assert copied["filled"] == "кот" and not copied["masks"] and len(filled["masks"]) == 1
