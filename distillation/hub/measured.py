@@ -94,7 +94,7 @@ def _of_file(path: Path, name_of: Callable[[str], str]) -> Iterator[dict[str, An
             took = {"milliseconds": 1000 * statistics.median(row["seconds"]), "hardware": hardware}
             yield {key: row[key] for key in (*SETTING, "mib")} | took | {"model": name_of(row["source"])}
         if len(steady) < len(rows):
-            advice = "timings are left out because their rounds differ too much: measure again on idle cores"
+            advice = "timings are left out because the machine was busy: measure again on idle cores"
             logger.warning("%s: %d of %d %s", path, len(rows) - len(steady), len(rows), advice)
 
 
