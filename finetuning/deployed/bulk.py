@@ -44,6 +44,9 @@ def predict(arguments: PredictArguments) -> None:
         raise UserError(f"`text_pair_column` for a model of this kind: give {' or '.join(pairs)}")
     total, known = count(arguments) if arguments.input != STDIN else (None, table.columns)
     first, after = arguments.blocks(-(-total // BLOCK)) if total is not None else (0, None)
+    if first == after:
+        why = f"a part has whole blocks of {BLOCK:,} rows, and {total:,} rows give {-(-total // BLOCK)}"
+        logger.info("shard %s has no rows: %s", arguments.shard, why)
     names = fields(model, arguments.all_scores, known)
     out = AnswerFile(
         arguments.output, [*known, *names.values()], table.delimiter, settings(arguments), arguments.resume
