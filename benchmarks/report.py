@@ -24,7 +24,8 @@ CURVES = (
 )
 SCORES = "Scores on the test parts, in per cent; mean ± standard deviation over seeds."
 SPEED = (
-    'Speed is relative to the largest model by "torch". A spread means a busy machine: measure again on idle cores.'
+    'Speed is relative to the largest model by "torch". A spread, and "busy", mean a busy machine: measure again on '
+    "idle cores."
 )
 SIZES = "Size on disk against the time of one answer. Each point is a model with a backend."
 QUALITY = "Each point is a model; a line shows its standard deviation over seeds."

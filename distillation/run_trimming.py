@@ -5,19 +5,21 @@ python distillation/run_trimming.py --model_name_or_path MODEL --train_file corp
 
 A text whose tokens are all kept, none of them unknown, is cut as before and gets the same hidden states. The model may
 have any head that reads a text alone, and any fast tokenizer of the kinds WordPiece, BPE, and Unigram.
+
+`run_publish.py --checkpoint outputs/model-20k --hub_model_id NAME` pushes it, with the card that is written here.
 """
 
 import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.arguments import DataArguments
+from distillation.config.arguments import CardArguments, DataArguments
 from distillation.config.command_line import REQUIRED, check_no_model, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ANSWERS = 30  # texts that are timed, one at a time
-RESULTS, PICTURE = "trimming.json", "trimming.png"
+PICTURE = "trimming.png"
 
 
 @dataclass
@@ -53,13 +55,13 @@ class TrimmingArguments:
 @cli_entry
 def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, load, count, trim, measure, save."""
-    arguments, data_args = parse_recipe(TrimmingArguments, DataArguments, argv=argv)
+    arguments, data_args, card_args = parse_recipe(TrimmingArguments, DataArguments, CardArguments, argv=argv)
     check_no_model(arguments.output_dir)
     from distillation.corpus.examples import check_unknown  # heavy imports only where the arguments are right
     from distillation.demo.resolve import resolve_demo
     from distillation.models.loading import counts_from_padding, position_count, save_pretrained
     from distillation.models.vocabulary_rows import copy_modules, keep_rows, load_trimmable
-    from distillation.runs.files import write_json
+    from distillation.runs.files import trimming_table
     from distillation.text.reading import load_lines, refuse_streaming
     from distillation.text.sampling import load_split
     from distillation.vocabularies.trimming import Trimmer
@@ -85,12 +87,15 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     variants = {"before": (model, tokenizer)}
     for kept in sorted({tuple(kept) for kept in (chosen, *others)}, key=len, reverse=True):
         variants[f"{len(kept):,} tokens"] = keep_rows(model, kept), trimmer.trim(kept)
-    trimmed = variants[f"{len(chosen):,} tokens"]
+    name = f"{len(chosen):,} tokens"
     copy_modules(arguments.model_name_or_path, "model_name_or_path", arguments.output_dir)
-    save_pretrained(*trimmed, arguments.output_dir)
+    save_pretrained(*variants[name], arguments.output_dir)
     figures = measure(variants, held_out, min(data_args.max_length, position_count(model)))
-    write_json(Path(arguments.output_dir, RESULTS), figures)
-    print(table(figures))
+    sizes = dict(figures)
+    facts = {"parameters": figures[name]["parameters"], "before": sizes.pop("before"), "after": sizes.pop(name)}
+    facts |= {"other_sizes": sizes} | of_head(arguments.model_name_or_path, variants[name][0])
+    save_results(Path(arguments.output_dir), facts, asdict(arguments) | asdict(data_args), card_args)
+    print(trimming_table(figures))
     if others:
         draw(figures, Path(arguments.output_dir, PICTURE))
     print(f"saved to {arguments.output_dir}")
@@ -144,29 +149,26 @@ def answer_seconds(
     return [statistics.median(own[1:]) for own in seconds]
 
 
-def table(figures: Mapping[str, Mapping[str, float]]) -> str:
-    """The figures, a row a variant."""
-    from distillation.runs.files import HEADINGS, METRICS, markdown_table, metric_text
+def of_head(name_or_path: str, model: "PreTrainedModel") -> dict[str, Any]:
+    """What a card says of the head: its task by the Hub's name, and what the config adds to that."""
+    from distillation.hub.snippets import SENTENCES, TASKS, VECTORS
+    from distillation.models.vocabulary_rows import find_modules
 
-    formats = {
-        "tokens": ",",
-        "parameters": ",",
-        "mib": ".1f",
-        "words_cut_otherwise": ".1%",
-        "tokens_per_word": ".3f",
-        "answer_ms": ".2f",
-    }
-    metrics = dict(zip(METRICS, HEADINGS, strict=True)) if METRICS[0] in figures["before"] else {}
-    rows = [
-        [
-            name,
-            *(format(of[one], how) for one, how in formats.items()),
-            *(metric_text(one, [of[one]]) for one in metrics),
-        ]
-        for name, of in figures.items()
-    ]
-    headings = [one.replace("_", " ").replace("mib", "MiB").replace("answer ms", "ms a text") for one in formats]
-    return markdown_table(["held-out text", *headings, *metrics.values()], rows)
+    tag = next((task for end, task in TASKS.items() if type(model).__name__.endswith(end)), VECTORS)
+    if find_modules(name_or_path):
+        tag = SENTENCES
+    known = {"texts": "texts_at_once", "thresholds": "thresholds", "may_have_no_answer": "may_have_no_answer"}
+    return {"pipeline_tag": tag} | {name: getattr(model.config, key, None) for name, key in known.items()}
+
+
+def save_results(folder: Path, facts: dict[str, Any], recipe: dict[str, Any], card_args: CardArguments) -> None:
+    """Write `all_results.json` and the card, which names no data set: the model learned from none."""
+    from distillation.hub.publishing import card_facts, save_card
+    from distillation.runs.files import RESULTS, write_json
+
+    results = facts | {"dataset": None} | card_facts(folder, recipe["model_name_or_path"], card_args)
+    write_json(folder / RESULTS, results | {"recipe": recipe})
+    save_card(folder, results | {"recipe": recipe}, None)
 
 
 def draw(figures: Mapping[str, Mapping[str, float]], path: Path) -> None:

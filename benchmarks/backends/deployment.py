@@ -30,6 +30,7 @@ from distillation.text.reading import load_lines
 from finetuning.deployed import model as answers
 from finetuning.deployed.checkpoint import VECTORS, config_of, load_with_task
 from finetuning.deployed.sentence_encoder import SentenceEncoder
+from finetuning.formats.locate import OwnFiles
 from finetuning.sets import OWN, REGISTRY, make_task, of_source, source_of
 from finetuning.splits import read_parts
 from finetuning.tasks.base import Task
@@ -155,9 +156,11 @@ def compare(source: Source, deployed: Deployed, may_use_lines: bool) -> dict[str
         except UserError as error:
             if not may_use_lines:
                 raise
-            logger.warning(
-                "checked on lines of text, because its benchmark cannot be read (name `data_dir`): %s", error
+            own = isinstance(source_of_run, OwnFiles)
+            remedy = (
+                "put its files back, or name texts of their kind as `validation_file`" if own else "name `data_dir`"
             )
+            logger.warning("checked on lines of text, because its data cannot be read (%s): %s", remedy, error)
     return _compare_on_lines(source, deployed)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.timing.measure import is_steady, number_text, time_text
+from benchmarks.timing.measure import is_quiet, number_text, row_time_text
 from distillation.runs import files
 from distillation.runs.files import METRICS, RESULTS, STATE, explain_bad_results, markdown_table
 
@@ -101,7 +101,7 @@ def speed_table(timings: Sequence[Timing]) -> str:
     """A Markdown table with a group of rows for each input: the largest model first, rows with an error last.
 
     "times as fast" compares with the largest model in PyTorch. For rounds that do not agree, the table has their
-    spread, and no figure that follows from their median.
+    spread, for those that waited for cores the word "busy", and no figure that follows from their median.
     """
     return markdown_table(HEADINGS, [_cells(row, largest) for row, largest in _grouped(timings)])
 
@@ -137,35 +137,35 @@ def _cells(row: Timing, largest: Timing | None) -> list[str]:
     if "error" in row:
         return [*cells, "", f"not measured: {' '.join(row['error'].split())}", "", "", "", ""]
     found, bound, mib, peak = milliseconds(row), row.get("bound_seconds"), row.get("mib"), row.get("peak_mib")
-    steady = is_steady(row["seconds"])
-    compared = largest and steady and is_steady(largest["seconds"])
+    quiet = is_quiet(row)
+    compared = largest and quiet and is_quiet(largest)
     return [
         *cells,
         f"{mib:.1f}" if mib else "",
-        time_text(row["seconds"]),
-        number_text(1000 * row["batch_size"] / found) if steady else "",
+        row_time_text(row),
+        number_text(1000 * row["batch_size"] / found) if quiet else "",
         f"{milliseconds(largest) / found:.2f}" if compared else "",
-        f"{1000 * bound / found:.0%}" if bound and steady else "",
+        f"{1000 * bound / found:.0%}" if bound and quiet else "",
         f"{statistics.median(peak):.0f}" if peak else "",
     ]
 
 
 def _text_cells(row: Timing, largest: Timing | None) -> list[str]:
     cells = [row["model"], row["head"], row["backend"], str(row["threads"]), str(row["sequence_length"])]
-    cells.append(time_text(row["text_seconds"]))
-    if not is_steady(row["text_seconds"]):
+    cells.append(row_time_text(row, "text_"))
+    if not is_quiet(row, "text_"):
         return [*cells, "", "", "", "", ""]
     found = statistics.median(row["text_seconds"])
     for name in ("text_p95_seconds", "text_p99_seconds"):
         cells.append(number_text(1000 * statistics.median(row[name])))
-    compared = largest and is_steady(largest["text_seconds"])
+    compared = largest and is_quiet(largest, "text_")
     cells.append(f"{statistics.median(largest['text_seconds']) / found:.1f}" if compared else "")
-    cells.append(f"{1000 * found / milliseconds(row):.2f}" if is_steady(row["seconds"]) else "")
+    cells.append(f"{1000 * found / milliseconds(row):.2f}" if is_quiet(row) else "")
     return [*cells, number_text(1000 * statistics.median(row["text_cpu_seconds"]))]
 
 
 def single_inputs(timings: Sequence[Timing]) -> list[Timing]:
-    """The steady rows with batch size 1 and the longest input."""
-    rows = [row for row in timings if "error" not in row and row["batch_size"] == 1 and is_steady(row["seconds"])]
+    """The rows of a quiet machine with batch size 1 and the longest input."""
+    rows = [row for row in timings if "error" not in row and row["batch_size"] == 1 and is_quiet(row)]
     longest = max(rows, key=lambda row: row["sequence_length"], default=None)
     return [row for row in rows if _input(row) == _input(longest)]

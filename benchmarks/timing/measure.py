@@ -2,7 +2,8 @@
 
 The calls take turns, A B C A B C. Other work of the machine slows all of them, so their ratio in a round is fair.
 Rounds that differ by more than a factor of `LIMIT` come from a busy machine. The table shows their spread; ratios and
-model cards leave them out.
+model cards leave them out. Work that goes on through all rounds makes them agree, and wrong: two threads that wait for
+each other took 140 times as long. So the table of inference also leaves out calls whose threads waited for a core.
 
 Peak memory is the most that a call holds, its result included, above what was held before it. On a GPU it is the peak
 of torch's allocator, on a CPU the kernel's high-water mark of the resident set (VmHWM), if the system has one. Writing
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 WARM_UP = 0.3  # seconds
 LIMIT = 1.5  # the largest round of a quiet machine over the least
+WAITED = 0.1  # the most seconds a second that the threads of a quiet machine wait for a core, all of them together
 MIB = 2**20  # bytes
 # What the speed of products in int8 and bf16 depends on.
 INSTRUCTIONS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
@@ -83,11 +85,13 @@ def side_by_side(
 
 def time_calls(call: Callable[[], Any], seconds: float, device: "torch.device") -> dict[str, list[float]]:
     """Warm up, then call for at least so many seconds. Returns seconds of a call, each in a list: the median, the 95th
-    and 99th of a hundred, and the mean on the processor, over all threads."""
+    and 99th of a hundred, and the mean on the processor, over all threads; and as `waited` how many seconds of a
+    second these had no core."""
     _calls(call, WARM_UP, device)
-    start = time.process_time()
+    start, delayed = time.process_time(), waited()
     taken = sorted(_calls(call, seconds, device))
     found = {"cpu_seconds": (time.process_time() - start) / len(taken), "seconds": statistics.median(taken)}
+    found["waited"] = (waited() - delayed) / sum(taken)
     found |= {f"p{share}_seconds": taken[len(taken) * share // 100] for share in (95, 99)}
     return {name: [value] for name, value in found.items()}
 
@@ -100,6 +104,12 @@ def _calls(call: Callable[[], Any], least: float, device: "torch.device") -> lis
         synchronise(device)
         taken.append(time.perf_counter() - start)
     return taken
+
+
+def waited() -> float:
+    """Seconds that this process's threads were ready to run and had no core; 0 where the system does not tell."""
+    threads = Path("/proc/self/task").glob("*/schedstat")
+    return sum(int(_read(str(file), r"\d+ (\d+)") or 0) for file in threads) / 1e9
 
 
 def synchronise(device: "torch.device") -> None:
@@ -169,6 +179,11 @@ def is_steady(rounds: Sequence[float]) -> bool:
     return spread(rounds) <= LIMIT
 
 
+def is_quiet(row: Mapping[str, Any], timed: str = "") -> bool:
+    """Whether the rounds of a row agree, and had the cores that they needed. timed: `text_` for those of texts."""
+    return is_steady(row[f"{timed}seconds"]) and statistics.median(row.get(f"{timed}waited", [0])) <= WAITED
+
+
 def time_ratio(first: Sequence[float], second: Sequence[float]) -> dict[str, float] | None:
     """How many times as long the second takes: the ratio of the medians, and the least and the largest of a round.
 
@@ -198,6 +213,12 @@ def time_text(seconds: Sequence[float]) -> str:
     """Milliseconds for a table; with the spread, if rounds do not agree."""
     text = range_text([1000 * one for one in seconds])
     return text if is_steady(seconds) else f"{text} spread {number_text(spread(seconds))}x"
+
+
+def row_time_text(row: Mapping[str, Any], timed: str = "") -> str:
+    """The same for a row, as `is_quiet` judges it."""
+    seconds = row[f"{timed}seconds"]
+    return time_text(seconds) + " busy" * (is_steady(seconds) and not is_quiet(row, timed))
 
 
 def ratio_text(found: Mapping[str, float] | None) -> str:

@@ -17,7 +17,7 @@ import transformers
 from tqdm.auto import tqdm
 
 from benchmarks.backends.registry import BACKENDS, Arrays
-from benchmarks.timing.measure import MIB, is_steady, record_peak, time_calls
+from benchmarks.timing.measure import MIB, is_quiet, record_peak, time_calls
 from benchmarks.timing.roofline import Machine, best, measure_machine, work
 from benchmarks.timing.systems import SYSTEMS, System, systems
 from benchmarks.timing.texts import reads_texts, time_texts, write_tokenizer
@@ -85,7 +85,7 @@ def measure(rows: list[Row], arguments: "InferenceArguments", rounds: int, folde
         row.pop("vocabulary", None)
         if "error" not in row:
             bound = machines[row["threads"]].bound(row["flops"], row["weights"], BACKENDS[row["backend"]].precision)
-            row |= {"steady": is_steady(row["seconds"]), "bound_seconds": bound}
+            row |= {"steady": is_quiet(row), "bound_seconds": bound}
     return machines
 
 

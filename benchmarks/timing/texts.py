@@ -18,10 +18,11 @@ from benchmarks.timing.measure import time_calls
 from benchmarks.timing.systems import KEY, System
 from distillation.config.errors import UserError
 from distillation.demo.resolve import CORPUS
+from distillation.hub.snippets import TASKS
 from distillation.models.loading import load_tokenizer_of, save_tokenizer
 from distillation.runs.files import write_json
 from distillation.vocabularies.wordpiece import train_tokenizer
-from finetuning.deployed.checkpoint import TASKS, Checkpoint, config_of
+from finetuning.deployed.checkpoint import Checkpoint, config_of
 from finetuning.deployed.model import Model
 
 READERS = {"torch": Checkpoint, "onnx": Model, "onnx-int8": Model}

@@ -13,8 +13,8 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from distillation.config.terms import TERMS
-from distillation.hub.snippets import example, javascript, python
-from distillation.runs.files import METRICS, held_out_table, without_folders
+from distillation.hub.snippets import SENTENCES, example, javascript, python
+from distillation.runs.files import METRICS, held_out_table, trimming_table, without_folders
 
 TEMPLATE = Path(__file__).with_name("card_template.md")
 THIS = "this model"
@@ -54,6 +54,7 @@ def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any],
         "is_random": recipe.get("random_weights") or recipe.get("student_initialisation") == "random",
         "is_distilled": distilled,
         "held_out": held_out and held_out_table(held_out),
+        "trimming": _trimming(results, source) if "after" in results else None,
         "metric_names": [] if held_out else metric_names(results),
         "figure": figure,
         "models": sorted(dict.fromkeys(one["model"] for one in scores), key=lambda it: (it != THIS, THIS not in it)),
@@ -99,12 +100,22 @@ def figure(values: Mapping[str, float], name: str) -> str:
 
 def _held_out(results: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """The held-out figures by model. Where no student has any, a teacher was trained: it is `THIS`."""
+    if "after" in results:  # of a trimmed model; only masked LMs have these
+        return {THIS: {metric: results["after"][metric] for metric in METRICS}} if "loss" in results["after"] else {}
     names = HELD_OUT if "student_heldout_loss" in results else {"teacher_before": BEFORE, "teacher": THIS}
     return {
         title: {metric: results[f"{model}_heldout_{metric}"] for metric in METRICS}
         for model, title in names.items()
         if f"{model}_heldout_loss" in results
     }
+
+
+def _trimming(results: Mapping[str, Any], source: str) -> str:
+    """The figures of a trimmed model and of its source. Times are left out: nobody knows the machine."""
+    figures = {f"`{source}`": results["before"], THIS: results["after"]}
+    return trimming_table(
+        {model: {key: value for key, value in of.items() if key != "answer_ms"} for model, of in figures.items()}
+    )
 
 
 def _code(
@@ -144,7 +155,7 @@ def _front_matter(
     return ModelCardData(
         **{key: results[key] for key in FACTS if key in results},
         datasets=[data] if data else None,
-        library_name="transformers",
+        library_name="sentence-transformers" if tag == SENTENCES else "transformers",
         pipeline_tag=tag,
         tags=[tag, *["knowledge-distillation"] * distilled, *["onnx", "transformers.js"] * is_exported],
         metrics=sorted({result.metric_type for result in found}) or None,

@@ -12,6 +12,7 @@ from typing import Any
 
 from distillation.config.errors import UserError
 from distillation.hub.card import THIS
+from distillation.hub.snippets import SENTENCES, VECTORS
 from distillation.runs import files
 
 logger = logging.getLogger(__name__)
@@ -19,7 +20,6 @@ logger = logging.getLogger(__name__)
 # By the backend, as the Hub has these names; transformers.js looks for the last one.
 ONNX = {"onnx": ("model.onnx",), "onnx-int8": ("model_int8.onnx", "model_quantized.onnx")}
 GRAPH, CODE = "model.onnx", "model.py"  # of an exported folder
-VECTORS = ("sentence-similarity", "feature-extraction")  # the Hub's names of what a sentence encoder does
 OF_TASK = ("pipeline_tag", "dataset", "split", "demo", "per_cent", "frozen")
 SETTING = ("head", "backend", "device", "batch_size", "sequence_length", "parameters")
 
@@ -94,7 +94,7 @@ def _of_file(path: Path, name_of: Callable[[str], str]) -> Iterator[dict[str, An
             took = {"milliseconds": 1000 * statistics.median(row["seconds"]), "hardware": hardware}
             yield {key: row[key] for key in (*SETTING, "mib")} | took | {"model": name_of(row["source"])}
         if len(steady) < len(rows):
-            advice = "timings are left out because their rounds differ too much: measure again on idle cores"
+            advice = "timings are left out because the machine was busy: measure again on idle cores"
             logger.warning("%s: %d of %d %s", path, len(rows) - len(steady), len(rows), advice)
 
 
@@ -112,7 +112,7 @@ def exported(folder: Path, results: Mapping[str, Any], source: Path) -> dict[str
         raise UserError(f"{named} lacks an export.json, {GRAPH}, or {CODE} as export.py makes: export again") from None
     if weights != files.sha256(folder / files.WEIGHTS):
         raise UserError(f"{named} was made of other weights than {folder} has now: export it again")
-    if task != results["pipeline_tag"] and not {task, results["pipeline_tag"]} <= {*VECTORS}:
+    if task != results["pipeline_tag"] and not {task, results["pipeline_tag"]} <= {SENTENCES, VECTORS}:
         raise UserError(
             f"{named} is for {task}, and {folder} for {results['pipeline_tag']}: export it with its own head"
         )

@@ -29,7 +29,7 @@ PUBLISHED = (
     "onnx/model.py",
 )
 PUBLISHED += ("config.json", "generation_config.json", "special_tokens_map.json", "vocab.txt", "tokenizer.json")
-PUBLISHED += ("tokenizer_config.json",)
+PUBLISHED += ("tokenizer_config.json", "modules.json", "*sentence*.json", "[0-9]_*/*")  # the last: sentence encoders
 MAY_NAME_FOLDERS = (files.RESULTS, files.MEASURED, files.EXPORTED.name)  # of this machine
 # Files that the commit deletes unless it replaces them: weights of another model must not stay beside these.
 REPLACED = [*PUBLISHED, "*.safetensors", "*.bin", "*.onnx", "*.h5", "*.msgpack", "*.gguf", "*.pt"]

@@ -2,7 +2,12 @@
 
 from collections.abc import Sequence
 
-VECTORS, CHOICE, CLASSIFIER = "feature-extraction", "multiple-choice", "AutoModelForSequenceClassification"
+VECTORS, SENTENCES, CHOICE = "feature-extraction", "sentence-similarity", "multiple-choice"
+CLASSIFIER = "AutoModelForSequenceClassification"
+# The Hub's names of what models do, by the ends of their classes.
+TASKS = {"ForMaskedLM": "fill-mask", "ForSequenceClassification": "text-classification"}
+TASKS |= {"ForTokenClassification": "token-classification", "ForQuestionAnswering": "question-answering"}
+TASKS |= {"ForMultipleChoice": CHOICE}
 TEXT, PAIR = ("Кошка живёт в доме у реки.",), ("Кошка спит.", "Кот уснул.")
 TEXTS = {"question-answering": ("Где живёт кошка?", *TEXT), CHOICE: ("Пошёл дождь.", "Дорога намокла.", "Мы спим.")}
 

@@ -26,6 +26,9 @@ EXPORTED = Path("onnx", "export.json")  # what is known of its exported form
 # Figures of held-out text: their names in `all_results.json`, after `student_heldout_` or the like; and for people.
 METRICS = ("loss", "loss_per_character", "masked_token_accuracy", "masked_word_accuracy")
 HEADINGS = ("loss", "loss per character", "token accuracy", "word accuracy")
+# Further figures of a trimmed model, and their formats.
+TRIMMING = {"tokens": ",", "parameters": ",", "mib": ".1f", "words_cut_otherwise": ".1%", "tokens_per_word": ".3f"}
+TRIMMING["answer_ms"] = ".2f"
 RANDOM, TAUGHT = ", random weights", ", with a task teacher"  # behind the name of a fine-tuned model
 # Fields of `TrainingArguments` that decide the weights. A resumed run cannot change those of `DECIDING`. It can change
 # batch sizes and precision, to fit another machine, and the number of steps.
@@ -171,6 +174,23 @@ def held_out_table(figures: Mapping[str, Mapping[str, float]]) -> str:
     """The figures of held-out text, a row a model."""
     rows = ([name.replace("_", " "), *(metric_text(m, [of[m]]) for m in METRICS)] for name, of in figures.items())
     return markdown_table(["held-out text", *HEADINGS], rows)
+
+
+def trimming_table(figures: Mapping[str, Mapping[str, float]]) -> str:
+    """The figures of `run_trimming.py`, a row a model, as far as the first one has them."""
+    first = next(iter(figures.values()))
+    formats = {name: how for name, how in TRIMMING.items() if name in first}
+    metrics = {name: heading for name, heading in zip(METRICS, HEADINGS, strict=True) if name in first}
+    rows = [
+        [
+            name,
+            *(format(of[one], how) for one, how in formats.items()),
+            *(metric_text(one, [of[one]]) for one in metrics),
+        ]
+        for name, of in figures.items()
+    ]
+    headings = [one.replace("_", " ").replace("mib", "MiB").replace("answer ms", "ms a text") for one in formats]
+    return markdown_table(["held-out text", *headings, *metrics.values()], rows)
 
 
 def recipe_of(arguments: Sequence[Any], training: "TrainingArguments") -> dict[str, Any]:

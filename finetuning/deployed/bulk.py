@@ -46,6 +46,9 @@ def predict(arguments: PredictArguments) -> None:
         check_masks(model.config["mask_token"], arguments)
     total, known = count(arguments) if arguments.input != STDIN else (None, table.columns)
     first, after = arguments.blocks(-(-total // BLOCK)) if total is not None else (0, None)
+    if first == after:
+        why = f"a part has whole blocks of {BLOCK:,} rows, and {total:,} rows give {-(-total // BLOCK)}"
+        logger.info("shard %s has no rows: %s", arguments.shard, why)
     names = fields(model, arguments.all_scores, known)
     out = AnswerFile(
         arguments.output, [*known, *names.values()], table.delimiter, settings(arguments), arguments.resume

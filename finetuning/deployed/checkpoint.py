@@ -10,17 +10,13 @@ import torch
 from transformers import PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
+from distillation.hub.snippets import TASKS, VECTORS
 from distillation.models.loading import load_as_saved, load_tokenizer_of
 from finetuning.deployed.model import Model
 from finetuning.deployed.sentence_encoder import SentenceEncoder, encoder_of, has_no_head
 
 KEY = "model_name_or_path"
 OUTPUTS = ("logits", "start_logits", "end_logits", "sentence_embedding")
-VECTORS = "feature-extraction"
-# The Hub's names of what models do, by the ends of their classes.
-TASKS = {"ForMaskedLM": "fill-mask", "ForSequenceClassification": "text-classification"}
-TASKS |= {"ForTokenClassification": "token-classification", "ForQuestionAnswering": "question-answering"}
-TASKS |= {"ForMultipleChoice": "multiple-choice"}
 
 
 class Checkpoint(Model):

@@ -5,10 +5,11 @@ import json
 import pytest
 import torch
 import transformers
+from huggingface_hub import ModelCard
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForMaskedLM, AutoTokenizer, pipeline
 
-from distillation import run, run_evaluation, run_teacher, run_trimming, run_vocabulary
+from distillation import run, run_evaluation, run_publish, run_teacher, run_trimming, run_vocabulary
 from distillation.models.loading import save_pretrained
 from distillation.runs.files import read_json
 from tests.texts import demo_lines
@@ -137,6 +138,22 @@ def test_what_a_share_of_the_corpus_needs_is_what_is_saved(teacher_folder, tmp_p
     assert alone == beside
 
 
+def test_a_trimmed_classifier_is_published(corpus_file, tokenizer, tmp_path):
+    """The card shows how to ask for labels, and takes the licence over from the model's own card."""
+    torch.manual_seed(0)
+    sizes = dict(hidden_size=12, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24)
+    config = transformers.BertConfig(vocab_size=300, max_position_embeddings=64, texts_at_once=2, **sizes)
+    save_pretrained(transformers.BertForSequenceClassification(config), tokenizer, tmp_path / "labels")
+    (tmp_path / "labels" / "README.md").write_text("---\nlicense: cc-by-4.0\nlanguage: uk\n---\n", encoding="utf-8")
+    argv = ["--model_name_or_path", str(tmp_path / "labels"), "--train_file", str(corpus_file)]
+    run_trimming.main([*argv, "--vocab_size", "200", "--output_dir", str(tmp_path / "small")])
+    run_publish.main(["--checkpoint", str(tmp_path / "small"), "--base_model", "me/labels"])
+    card = ModelCard.load(tmp_path / "small" / "README.md")
+    assert (card.data.license, card.data.language, card.data.base_model) == ("cc-by-4.0", "uk", "me/labels")
+    assert card.data.pipeline_tag == "text-classification" and "text_pair" in card.text
+    assert "`me/labels` with 200 of its 300 tokens" in card.text
+
+
 def test_a_trimmed_teacher(corpus_file, teacher_folder, tmp_path, capsys):
     """Loads like any checkpoint; its figures stand beside those of the teacher, which reads 64 tokens at once. It goes
     on as a student, from those figures."""
@@ -147,9 +164,10 @@ def test_a_trimmed_teacher(corpus_file, teacher_folder, tmp_path, capsys):
     argv += ["--validation_file", str(tmp_path / "held_out.txt")]
     argv += ["--vocab_size", "200", "--vocab_sizes", "250", "--output_dir", str(tmp_path / "small")]
     figures = run_trimming.main(argv)
-    assert (
-        read_json(tmp_path / "small" / "trimming.json") == figures and (tmp_path / "small" / "trimming.png").exists()
-    )
+    results = read_json(tmp_path / "small" / "all_results.json")
+    assert results["other_sizes"] == {"250 tokens": figures["250 tokens"]}
+    assert (results["before"], results["after"]) == (figures["before"], figures["200 tokens"])
+    assert (tmp_path / "small" / "trimming.png").exists()
     assert [one["tokens"] for one in figures.values()] == [300, 250, 200]
     assert figures["before"]["tokens_per_word"] < figures["200 tokens"]["tokens_per_word"]
     assert figures["200 tokens"]["words_cut_otherwise"] > figures["before"]["words_cut_otherwise"] == 0

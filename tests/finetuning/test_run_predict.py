@@ -202,14 +202,17 @@ def test_a_finished_file_is_not_taken_for_one_of_other_settings(predict):
 
 @pytest.mark.parametrize("output", ["whole.jsonl", "whole.csv"])
 @pytest.mark.parametrize("parts", [3, 8])
-def test_shards_are_the_whole(parts, output, predict):
-    """Also where there are more of them than blocks."""
+def test_shards_are_the_whole(parts, output, predict, caplog):
+    """Also where there are more of them than blocks, of which an empty one tells."""
+    caplog.set_level("INFO")
     content = lines({"text": text} for text in TEXTS)
     predict(content, output=output)
     of_parts = [f"{number}{output}" for number in range(1, parts + 1)]
     for number, part in enumerate(of_parts, start=1):
         predict(content, output=part, shard=f"{number}/{parts}")
     assert b"".join(Path(part).read_bytes() for part in of_parts) == Path(output).read_bytes()
+    empty = parts - -(-len(TEXTS) // bulk.BLOCK)
+    assert caplog.text.count("has no rows: a part has whole blocks of 4 rows") == max(0, empty)
 
 
 WRONG = {

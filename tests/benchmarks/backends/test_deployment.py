@@ -119,6 +119,14 @@ def test_ones_own_data_have_their_metric_too(source, teacher_folder, tmp_path):
     assert found["compared"] == "6 predictions on the test part of mine" and 0 <= found["pytorch"]["accuracy"] <= 1
 
 
+def test_own_data_that_have_moved(source, tiny, caplog):
+    """`data_dir` names a benchmark's folder; it is no remedy for a file."""
+    recipe = {"train_file": "no/such.csv", "text_column": "text", "label_column": "label"}
+    made = source(tiny(hf.BertForSequenceClassification), {"task": "such", "set": "classification", "recipe": recipe})
+    assert compare(made, running(made.model), True)["compared"] == "60 predictions on lines of text"
+    assert "put its files back" in caplog.text and "data_dir" not in caplog.text
+
+
 def test_without_a_benchmark_or_its_data(source, tiny):
     """Lines of text do where nobody asked for the benchmark; where somebody did, that is an error."""
     model, absent = tiny(hf.BertForSequenceClassification), "no/such/folder"

@@ -1,9 +1,27 @@
 """Time and memory are those of the call. Figures of a busy machine are no figures, and go into no ratio."""
 
+import hashlib
+import os
+import threading
+import time
+from pathlib import Path
+
 import pytest
 import torch
 
-from benchmarks.timing.measure import advice, is_steady, side_by_side, spread, time_ratio, time_text
+from benchmarks.timing import measure
+from benchmarks.timing.measure import (
+    advice,
+    is_quiet,
+    is_steady,
+    row_time_text,
+    side_by_side,
+    spread,
+    time_calls,
+    time_ratio,
+    time_text,
+)
+from benchmarks.timing.rows import in_process
 
 CPU = torch.device("cpu")
 
@@ -36,3 +54,36 @@ def test_rounds_by_hand():
     assert time_ratio([2, 3, 2], [8, 9, 10]) == {"median": 4.5, "min": 3, "max": 5}
     for first, second in ([1, 1.6], [5, 5]), ([1, 1], [5, 9]):  # a busy side has none
         assert time_ratio(first, second) is None and time_ratio(second, first) is None
+
+
+def test_rounds_that_agree_on_a_busy_machine(monkeypatch):
+    """Other work through all rounds once made a card say "508 times as fast". Most rounds decide."""
+    row = {"seconds": [0.7, 0.8, 0.7], "waited": [1.7, 0.05, 1.6], "text_seconds": [0.1], "text_waited": [0.05]}
+    assert is_steady(row["seconds"]) and not is_quiet(row) and is_quiet(row, "text_")
+    assert row_time_text(row) == "700 [700, 800] busy" and row_time_text(row, "text_") == "100 [100, 100]"
+    assert is_quiet(row | {"waited": [0.05, 0.05, 1.6]}) and is_quiet({"seconds": [1, 1]}), "older files do not tell"
+    delays = iter([3.0, 3.5])
+    monkeypatch.setattr(measure, "waited", lambda: next(delays))
+    monkeypatch.setattr(measure, "_calls", lambda *_: [0.5, 0.5, 1.0])
+    assert time_calls(None, 1, CPU)["waited"] == [0.25]
+
+
+def test_threads_that_wait_for_a_core():
+    """Two that compute on one core wait for half of the time, each."""
+    if not hasattr(os, "sched_setaffinity") or not Path("/proc/self/schedstat").exists():
+        pytest.skip("this system does not tell")
+    found = in_process(waited_on_one_core)
+    assert found["waited"] > 0.5 * found["seconds"]
+
+
+def waited_on_one_core():
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    start, before = time.perf_counter(), measure.waited()
+    threads = [threading.Thread(target=hashlib.sha256, args=(bytes(2**26),)) for _ in range(2)]  # without the GIL
+    for thread in threads:
+        thread.start()
+    found = {"waited": 0.0}
+    while any(thread.is_alive() for thread in threads):
+        found = {"waited": measure.waited() - before, "seconds": time.perf_counter() - start}
+        time.sleep(0.01)
+    return found

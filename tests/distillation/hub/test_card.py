@@ -112,6 +112,27 @@ def test_a_model_that_went_on_names_what_it_was(results):
     assert "| this model before training | 9.500 |" in text
 
 
+@pytest.mark.parametrize("kind", ["fill-mask", "sentence-similarity"])
+def test_a_trimmed_model_was_not_trained(results, kind):
+    """Its figures stand below those of the model that it was. Times have no place without a machine."""
+    own = {role: {"tokens": 4987, "parameters": 31, "mib": 2.5, "answer_ms": 7.75} for role in ("before", "after")}
+    own["before"]["tokens"] = 83_828
+    if kind == "fill-mask":
+        for figures in own.values():
+            figures |= {metric: results[f"student_heldout_{metric}"] for metric in METRICS} | {"masked_words": 8311}
+    facts = BASE | own | {"pipeline_tag": kind, "parameters": 31, "model_bytes": 5678}
+    card = ModelCard(model_card("me/small", facts | {"recipe": {"model_name_or_path": "models/large"}}, CONFIG, {}))
+    assert "`large` with 4,987 of its 83,828 tokens" in card.text and "Nothing was trained" in card.text
+    assert "| `large` | 83,828 |" in card.text and "| this model | 4,987 |" in card.text
+    assert not any(words in card.text for words in ("7.75", "None", "was trained on", "steps in", "bibtex"))
+    if kind == "fill-mask":
+        loss = f"{results['student_heldout_loss']:.3f}"
+        assert f"| {loss} |" in card.text and len(card.data.eval_results) == 4
+    else:
+        assert card.data.library_name == "sentence-transformers" and 'SentenceTransformer("me/small")' in card.text
+        assert "its task was not measured" in card.text
+
+
 def test_what_the_hub_reads(results, measured):
     data = ModelCard(model_card("me/tiny", results, CONFIG, measured)).data
     assert (data.language, data.license, data.pipeline_tag) == ("ru", "mit", "fill-mask")

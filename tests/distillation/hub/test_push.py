@@ -128,6 +128,15 @@ def test_a_cut_connection_loses_nothing_and_can_be_tried_again(hub, student, ref
     assert contents(student) | {student / "README.md": b""} == before | {student / "README.md": b""}
 
 
+def test_a_sentence_encoder_goes_with_its_modules(hub, student):
+    """Without its pooling it would be another encoder."""
+    modules = {"modules.json", "config_sentence_transformers.json", "1_Pooling/config.json"}
+    for name in modules:
+        write_text(student / name, "{}")
+    push(student)
+    assert modules <= hub.repositories[NAME].files.keys()
+
+
 def test_a_token_that_is_given_is_not_told(hub, student, refusal, monkeypatch):
     monkeypatch.delenv("HF_TOKEN")
     monkeypatch.setattr("huggingface_hub.HfApi.create_commit", Mock(side_effect=OSError(f"sent {TOKEN} and was cut")))
