@@ -86,7 +86,7 @@ def build_run(
 ) -> Run:
     """Load everything that a distillation needs. Raises UserError for arguments that cannot be met."""
     check_masking(masking_args, objective)
-    check_best(training_args, [*objective.terms, "loss"])
+    check_best(training_args, objective.terms)
     if cache_args.teacher_cache and data_args.streaming:
         raise UserError(
             "`teacher_cache` stores a row for each example, but `streaming` stores no examples: leave one of them out"
@@ -153,7 +153,7 @@ def build_teacher_run(
 ) -> Run:
     """The run that trains a teacher by MLM alone: a BERT with random weights, or a checkpoint that goes on."""
     objective = ObjectiveArguments(weight_kl=0, weight_mlm=1, weight_cosine=0, weight_attention=0)
-    check_best(training_args, [*objective.terms, "loss"])
+    check_best(training_args, objective.terms)
     source, new, options = teacher_args.model_name_or_path, [], {}
     if source is not None:
         model, tokenizer, new = load_to_continue(source, objective, data_args.max_length)

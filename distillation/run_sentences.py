@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         raise UserError(
             "`push_to_hub`: leave it out, and push the folder by `SentenceTransformer(FOLDER).push_to_hub(ID)`"
         )
-    check_best(training, ["vectors_loss", "loss"])
+    check_best(training, ["vectors_loss"])
     if training.metric_for_best_model:
         training.metric_for_best_model = "vectors_loss"  # the only figure
     keys = [arguments, data_args]

@@ -249,9 +249,10 @@ def check_masking(masking: MaskingArguments, objective: ObjectiveArguments) -> N
         )
 
 
-def check_best(training: "TrainingArguments", known: Sequence[str]) -> None:
-    """Choose the best checkpoint by the smallest figure. Raise UserError for one that is not in `known`."""
-    metric = training.metric_for_best_model
+def check_best(training: "TrainingArguments", terms: Sequence[str]) -> None:
+    """Choose the best checkpoint by the smallest figure. Raise UserError for one that is neither the loss nor in
+    `terms`."""
+    metric, known = training.metric_for_best_model, [*terms, "loss"]
     if metric is not None and metric.removeprefix("eval_") not in known:
         raise UserError(f"`metric_for_best_model` is {metric!r}; choose one of {', '.join(known)}")
     if training.save_strategy == "best" and training.eval_strategy == "no":

@@ -34,6 +34,8 @@ def predict(arguments: PredictArguments) -> None:
     """Answer every row of the shard, and say how it went. Raises UserError for what cannot be done, and Stopped where
     it is interrupted."""
     table = open_table(arguments.input)
+    if not table.columns:
+        raise UserError(f"{arguments.input} is empty: name a file that has texts")
     for column in arguments.columns:
         if column not in table.columns:
             key = "text_column" if column == arguments.text_column else "text_pair_column"
@@ -120,7 +122,7 @@ def count(arguments: PredictArguments) -> tuple[int, list[str]]:
         if problem and len(bad) < MENTIONED:
             bad.append(f"row {total}: {problem}")
     if not good:
-        raise UserError(f"{arguments.input} has no row with a text ({bad[0] if bad else 'it is empty'})")
+        raise UserError(f"{arguments.input} has no row with a text ({bad[0] if bad else 'it has no rows'})")
     if bad and arguments.strict:
         raise UserError(f"{arguments.input}: {'; '.join(bad)}: mend these, or leave `strict` out")
     return total, list(columns)

@@ -25,7 +25,7 @@ def rows(path: Path, columns: Iterable[str]) -> Iterator[tuple[str, Mapping[str,
             check_columns(columns, table.columns, path)
         yield f"{path}, row {number}", row.cells
     if not number:
-        raise UserError(f"{path}: no rows; fetch the file again")
+        raise UserError(f"{path} has no rows: name a file that has some")
 
 
 def check_columns(columns: Iterable[str], known: Iterable[str], path: Path | str) -> None:

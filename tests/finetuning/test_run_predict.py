@@ -228,6 +228,7 @@ WRONG = {
     "in.csv is no UTF-8 but probably": dict(name="in.csv", content="text\nкот и пёс\n".encode("koi8-r") * 50),
     "in.csv:2: a quote opens here": dict(name="in.csv", content='text\n"кот\nпёс\n'),
     "in.csv: two columns have the name 'text'": dict(name="in.csv", content="text,text\nкот,пёс\n"),
+    "in.csv is empty": dict(name="in.csv", content=""),
     "in.csv has no row with a text": dict(name="in.csv", content="text\n"),
     "in.csv has no row with a text (row 1: `text` is blank)": dict(name="in.csv", content="text,id\n,1\n ,2\n"),
     "cannot be read as parquet": dict(name="in.parquet", content="PAR1"),
