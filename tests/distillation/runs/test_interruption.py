@@ -1,5 +1,6 @@
 """SIGTERM and Ctrl-C end a run in good order, on all ranks after the same step; and the run goes on."""
 
+import contextlib
 import functools
 import json
 import os
@@ -16,18 +17,23 @@ from tests.distillation.runs.tiny import assert_same_ends, train
 TERMINATE = functools.partial(signal.raise_signal, signal.SIGTERM)
 
 
-@pytest.mark.parametrize("number, name, code", [(signal.SIGTERM, "SIGTERM", 143), (signal.SIGINT, "Ctrl-C", 130)])
-def test_a_signal_writes_a_checkpoint_and_the_run_goes_on_from_it(tmp_path, number, name, code):
-    """And who was there before listens again afterwards."""
-    before = signal.SIG_IGN if number == signal.SIGTERM else signal.default_int_handler
-    former = signal.signal(number, before)
+@contextlib.contextmanager
+def handled(number, handler):
+    former = signal.signal(number, handler)
     try:
-        with pytest.raises(Stopped, match=f"stopped by {name} after step 4.*checkpoint-4 is written") as stop:
-            train(tmp_path / "stopped", at=(3, functools.partial(signal.raise_signal, number)), save_steps=5)
-        assert stop.value.code == code and signal.getsignal(number) is before
-        assert number not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+        yield
+        assert signal.getsignal(number) is handler, "who was there before listens again afterwards"
     finally:
         signal.signal(number, former)
+
+
+@pytest.mark.parametrize("number, name, code", [(signal.SIGTERM, "SIGTERM", 143), (signal.SIGINT, "Ctrl-C", 130)])
+def test_a_signal_writes_a_checkpoint_and_the_run_goes_on_from_it(tmp_path, number, name, code):
+    before = signal.SIG_IGN if number == signal.SIGTERM else signal.default_int_handler
+    stopped = pytest.raises(Stopped, match=f"stopped by {name} after step 4.*checkpoint-4 is written")
+    with handled(number, before), stopped as stop:
+        train(tmp_path / "stopped", at=(3, functools.partial(signal.raise_signal, number)), save_steps=5)
+    assert stop.value.code == code and number not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
     (checkpoint,) = checkpoints(tmp_path / "stopped")
     assert_same_ends(train(tmp_path / "stopped", checkpoint=checkpoint), train(tmp_path / "undisturbed"))
 
@@ -37,19 +43,15 @@ def test_a_second_ctrl_c_ends_the_run_at_once(tmp_path):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
+    with handled(signal.SIGINT, signal.default_int_handler), pytest.raises(KeyboardInterrupt):
         train(tmp_path, at=(3, twice), save_steps=5)
     assert not checkpoints(tmp_path)
 
 
 def test_ctrl_c_that_is_ignored_stays_so(tmp_path):
     """A shell starts what runs in the background with it."""
-    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
+    with handled(signal.SIGINT, signal.SIG_IGN):
         train(tmp_path, at=(3, functools.partial(signal.raise_signal, signal.SIGINT)), save_steps=50)
-        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, former)
 
 
 def test_sigterm_at_the_end_of_an_epoch_comes_after_what_is_due_there(tmp_path):

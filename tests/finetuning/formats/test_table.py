@@ -101,7 +101,7 @@ def test_commas_of_texts_and_names_separate_nothing(tmp_path, name, content, tex
         ("a.jsonl", b'{"label": 1, "text": "a"}\n[1]\n', "a.jsonl, row 2: a list, no object"),
         ("a.csv", "label,text\nskip,а\nskip,б,в\n".encode(), "a.csv, row 2: 3 cells of 2; .*quote its texts"),
         ("a.csv", 'label,text\nskip,а\nskip,"б\nskip,в\n'.encode(), "a.csv:3: a quote opens here and never closes"),
-        ("a.csv", b"label,text\n", "a.csv: no rows"),
+        ("a.csv", b"label,text\n", "a.csv has no rows"),
         ("a.csv", b"label,text,text\n", "two columns have the name 'text'"),
         ("a.parquet", b"PAR1", "cannot be read as parquet"),
         (
