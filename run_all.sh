@@ -82,7 +82,7 @@ logged teacher python distillation/run_teacher.py --config distillation/recipes/
 table teacher.log
 
 stage distillation "a student of 2 narrow layers learns from the teacher's 4, by all four terms"
-logged student accelerate launch --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
+logged student accelerate launch --quiet --num_processes 1 --num_machines 1 --mixed_precision no --dynamo_backend no \
     distillation/run.py --config distillation/recipes/demo.yaml "${steps[@]}"
 table student.log
 

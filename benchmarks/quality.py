@@ -96,6 +96,7 @@ def results_of(folder: Path, words: list[str]) -> dict[str, Any]:
     if made_by.exists() and made_by.read_text(encoding="utf-8") != "\n".join(words):
         raise UserError(f"{folder} holds a run of another command: remove it, or name another `output_dir`")
     if not (folder / RESULTS).exists():
+        is_new = not folder.exists()
         folder.mkdir(parents=True, exist_ok=True)
         made_by.write_text("\n".join(words), encoding="utf-8")
         run = runpy.run_path(str(ROOT / "distillation" / "run.py"), run_name="distillation.run")["main"]
@@ -103,7 +104,7 @@ def results_of(folder: Path, words: list[str]) -> dict[str, Any]:
             with printed_to(folder / LOG):
                 run.__wrapped__([*words, "--resume_from_checkpoint=true"])  # without its guard: errors come here
         except UserError as error:
-            if not (folder / RECIPE).exists():  # it was refused before it began
+            if is_new and not (folder / RECIPE).exists():  # it was refused before it began
                 shutil.rmtree(folder)
                 with suppress(OSError):  # other runs are in it
                     folder.parent.rmdir()

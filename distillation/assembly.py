@@ -44,7 +44,7 @@ from distillation.models.teacher import LiveTargets
 from distillation.objective import compared_layers
 from distillation.runs.files import recipe_of
 from distillation.runs.new_weights import NewWeightsFirst
-from distillation.runs.resume import explain_write_errors, find_checkpoint, finished, inputs_of, start_run
+from distillation.runs.resume import explain_write_errors, find_checkpoint, inputs_of, is_over, start_run
 from distillation.teacher_cache.storage import SEED, open_cache
 from distillation.teacher_cache.targets import CachedTargets
 from distillation.text.reading import load_lines, refuse_streaming
@@ -207,8 +207,7 @@ def train_and_publish(
     """
     recipe, inputs = recipe_of(arguments, training_args), inputs_of(arguments)
     checkpoint = find_checkpoint(training_args, recipe, inputs)
-    if checkpoint is None and finished(training_args):
-        logger.info("%s holds the model of this run: nothing is trained", training_args.output_dir)
+    if is_over(training_args, recipe, checkpoint):
         return
     check_push(training_args, card_args)
     set_seed(training_args.seed)

@@ -69,6 +69,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     arguments, data_args, training = parse_recipe(*ARGUMENTS, argv=argv, training=training_class)
     from distillation.models.sentence_encoder import save_sentence_encoder
     from distillation.runs import files, resume  # heavy imports only where the arguments are right
+    from distillation.runs.interruption import Interruption
 
     if training.push_to_hub:
         raise UserError(
@@ -80,12 +81,14 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     keys = [arguments, data_args]
     recipe, inputs = files.recipe_of(keys, training), resume.inputs_of(keys)
     checkpoint = resume.find_checkpoint(training, recipe, inputs)
-    if checkpoint is None and (done := resume.finished(training)):
-        print(f"{training.output_dir} holds the model of this run: nothing is trained")
-        return done
-    trainer = build_run(arguments, data_args, training)
+    if resume.is_over(training, recipe, checkpoint):
+        return resume.finished(training)
+    trainer, interruption = build_run(arguments, data_args, training), Interruption(training)
+    trainer.add_callback(interruption)
     resume.start_run(training, recipe, inputs)
-    before, trained = trainer.evaluate(), trainer.train(resume_from_checkpoint=checkpoint)
+    before = trainer.evaluate()
+    with interruption.listening():
+        trained = trainer.train(resume_from_checkpoint=checkpoint)
     student, after = trainer.model, trainer.evaluate()
     if not math.isfinite(after["eval_vectors_loss"]):
         raise UserError(

@@ -88,9 +88,9 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     for kept in sorted({tuple(kept) for kept in (chosen, *others)}, key=len, reverse=True):
         variants[f"{len(kept):,} tokens"] = keep_rows(model, kept), trimmer.trim(kept)
     name = f"{len(chosen):,} tokens"
+    figures = measure(variants, held_out, min(data_args.max_length, position_count(model)))
     copy_modules(arguments.model_name_or_path, "model_name_or_path", arguments.output_dir)
     save_pretrained(*variants[name], arguments.output_dir)
-    figures = measure(variants, held_out, min(data_args.max_length, position_count(model)))
     sizes = dict(figures)
     facts = {"parameters": figures[name]["parameters"], "before": sizes.pop("before"), "after": sizes.pop(name)}
     facts |= {"other_sizes": sizes} | of_head(arguments.model_name_or_path, variants[name][0])

@@ -7,7 +7,7 @@ import logging
 import math
 import shutil
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from distillation.hub.push import push
 from distillation.models.loading import load_tokenizer_of
 from distillation.runs import files, resume
 from finetuning.arguments import FinetuningArguments, Settings
+from finetuning.seeds import over_seeds, runs_of
 from finetuning.splits import read_parts, sample
 from finetuning.task_teacher import teach, unlabelled_rows
 from finetuning.tasks import mistakes
@@ -76,6 +77,7 @@ def finetune(task: Task, settings: Settings) -> dict[str, Any]:
         transformers.utils.logging.disable_progress_bar()
     if arguments.seeds:
         check_no_model(training.output_dir)
+        resume.check_folder(training)
     runs = runs_of(settings)
     checkpoints = [resume.find_checkpoint(*one) for one in runs]
     results = [resume.finished(one) for one, *_ in runs]
@@ -108,11 +110,14 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     check(settings.arguments, copy.copy(training), task)
     check_push(training, settings.card)
     resume.check_folder(training)
-    found = {}
+    tried: dict[str, Settings] = {}
     for rate in rates:
         one = copy.copy(training)
         one.learning_rate, one.output_dir, one.push_to_hub = rate, str(folder / f"rate-{rate:g}"), False
-        found[f"{rate:g}"] = finetune(task, dataclasses.replace(settings, training=one))
+        tried[f"{rate:g}"] = dataclasses.replace(settings, training=one)
+        for seed in runs_of(tried[f"{rate:g}"]) if not resume.is_resumed(training) else ():
+            resume.find_checkpoint(*seed)  # the last rate is refused before the first trains
+    found = {rate: finetune(task, of_rate) for rate, of_rate in tried.items()}
     metric, sign = f"validation_{one.metric_for_best_model}", 1 if one.greater_is_better else -1
     scores = {rate: results[metric] for rate, results in found.items()}
     merits = {rate: -math.inf if math.isnan(score) else sign * score for rate, score in scores.items()}
@@ -120,14 +125,25 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     shown = ", ".join(f"{rate} {score:.4f}" for rate, score in scores.items())
     logger.info("learning rates by `%s`: %s; %s is taken", metric, shown, best)
     results = found[best] | {"learning_rates": scores}
+    with training.main_process_first():
+        pass  # no rank reads these folders any more
     if training.process_index == 0:
-        shutil.copytree(folder / f"rate-{best}", folder, dirs_exist_ok=True)
+        copy_run(folder / f"rate-{best}", folder)
         if (folder / files.CARD).exists() and not settings.arguments.seeds:
             save_card(folder, results, training.hub_model_id)
         files.write_json(folder / files.RESULTS, results)
         for rate in scores:
             shutil.rmtree(folder / f"rate-{rate}")
     return results
+
+
+def copy_run(source: Path, target: Path) -> None:
+    """Copy a finished run but for its results, which say that all is there. The recipe comes first: with it, a copy
+    that was cut short can be made again."""
+    if (source / files.RECIPE).exists():  # several seeds have one each
+        shutil.copy(source / files.RECIPE, target)
+    left_out = {str(source): [files.RESULTS]}
+    shutil.copytree(source, target, dirs_exist_ok=True, ignore=lambda folder, _: left_out.get(str(folder), []))
 
 
 def check(arguments: FinetuningArguments, training: TrainingArguments, task: Task) -> None:
@@ -145,21 +161,6 @@ def check(arguments: FinetuningArguments, training: TrainingArguments, task: Tas
         raise UserError("`push_to_hub` publishes one model: give one `seed`, and no `seeds`")
     if arguments.seeds and resume.names_checkpoint(training):
         raise UserError("`resume_from_checkpoint` names one checkpoint, and `seeds` have one each: `true` takes those")
-
-
-def runs_of(settings: Settings) -> list[tuple[TrainingArguments, dict[str, Any], dict[str, str]]]:
-    """For each run (one, or one a seed in a folder of its own) its training arguments, the keys that repeat it, and
-    the hashes of its files."""
-    arguments, training = settings.arguments, settings.training
-    runs = [copy.copy(training) for _ in arguments.seeds] or [training]
-    for run, seed in zip(runs, arguments.seeds, strict=False):
-        run.seed, run.output_dir = seed, str(Path(training.output_dir, f"seed-{seed}"))
-    keys = [dataclasses.replace(arguments, seeds=[]), settings.data, settings.options]
-    if settings.teacher.task_teacher:
-        keys.append(settings.teacher)
-    recipes, inputs = [files.recipe_of(keys, run) for run in runs], resume.inputs_of(keys)
-    recipes = [{key: value for key, value in one.items() if value not in (None, [])} for one in recipes]
-    return [(*one, inputs) for one in zip(runs, recipes, strict=True)]
 
 
 def weights_of(model: str) -> str | None:
@@ -281,19 +282,3 @@ class Experiment:
         files.write_json(folder / files.RESULTS, results)
         for checkpoint in folder.glob("checkpoint-*"):  # of no use any more
             shutil.rmtree(checkpoint)
-
-
-def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """One result of several runs that differ in their seed: the mean of each figure, as `*_std` the standard deviation
-    of a sample, and the runs themselves under `runs`."""
-    merged: dict[str, Any] = {}
-    for name, value in runs[0].items():
-        values = [run[name] for run in runs]
-        if isinstance(value, int | float) and name.startswith(tuple(f"{part}_" for part in PARTS)):
-            merged[name], merged[f"{name}_std"] = files.mean_and_deviation(values)
-        elif name in ("steps", "epochs", "train_seconds"):
-            merged[name], _ = files.mean_and_deviation(values)
-        elif all(other == value for other in values):
-            merged[name] = value
-    merged["recipe"] = {key: value for key, value in runs[0]["recipe"].items() if key != "seed"}
-    return merged | {"seeds": [run["seed"] for run in runs], "runs": list(runs)}

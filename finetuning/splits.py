@@ -32,10 +32,11 @@ def read_parts(task: Task, source: Source) -> tuple[dict[str, list[Row]], dict[s
     Raises UserError for a part that is missing or empty."""
     parts, texts = task.read(source), functools.partial(composed_texts, task)
     named = f"`data_dir` {source!r}" if isinstance(source, str) else f"`train_file` {source.train!r}"
+    files = {} if isinstance(source, str) else {part: file for part, file in source._asdict().items() if file}
+    places = {part: f"`{part}_file` {file!r}" for part, file in files.items()}
     for name in ("train", "validation", "test"):
         if not parts.get(name, name == "validation" or (name == "test" and task.set)):
-            file = named if isinstance(source, str) else f"`{name}_file` {getattr(source, name)!r}"
-            raise UserError(f"{file}: there are no examples for {name}")
+            raise UserError(f"{places.get(name, named)}: there are no examples for {name}")
     left_out: dict[str, int] = {}
     if task.texts_are_examples:
         answers = [str(task.references([row])) for row in parts["train"]]  # hashable, also of tags
@@ -54,7 +55,8 @@ def read_parts(task: Task, source: Source) -> tuple[dict[str, list[Row]], dict[s
     shown = [", ".join(f"{count:,} {name}" for name, count in of.items() if count) for of in (sizes, left_out)]
     why = shown[1].replace("_", " ") or "none"
     if empty := [name for name in ("train", "validation", "test") if not parts[name]]:
-        raise UserError(f"{named}: no example is left for {empty[0]} (left out: {why}): give more texts that differ")
+        place = places.get(empty[0], named)
+        raise UserError(f"{place}: no example is left for {empty[0]} (left out: {why}): give more texts that differ")
     logger.info("%s: %s; left out: %s", task.name, shown[0], why)
     facts = {"task": task.name, "metric": task.primary_metric, "per_cent": task.per_cent, "split": task.split}
     facts |= {"examples": sizes, "left_out": left_out, "demo": is_demo(source)}

@@ -12,6 +12,7 @@ of torch's allocator, on a CPU the kernel's high-water mark of the resident set 
 torch is imported inside functions: scripts read their command line before it.
 """
 
+import contextlib
 import ctypes
 import gc
 import json
@@ -108,8 +109,11 @@ def _calls(call: Callable[[], Any], least: float, device: "torch.device") -> lis
 
 def waited() -> float:
     """Seconds that this process's threads were ready to run and had no core; 0 where the system does not tell."""
-    threads = Path("/proc/self/task").glob("*/schedstat")
-    return sum(int(_read(str(file), r"\d+ (\d+)") or 0) for file in threads) / 1e9
+    found = 0
+    for file in Path("/proc/self/task").glob("*/schedstat"):
+        with contextlib.suppress(OSError):  # a thread has ended
+            found += int(_read(str(file), r"\d+ (\d+)") or 0)
+    return found / 1e9
 
 
 def synchronise(device: "torch.device") -> None:

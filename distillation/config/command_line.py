@@ -103,7 +103,7 @@ def check_no_model(folder: str | Path) -> None:
     """Raise UserError for an `output_dir` that cannot be a folder, or holds a model or a tokenizer."""
     check_output(folder)
     if any(Path(folder, name).exists() for name in MODEL):
-        raise UserError(f"`output_dir` {str(folder)!r} holds a model: name another folder, or remove that one")
+        raise UserError(f"`output_dir` {str(folder)!r} holds a model or a tokenizer: name another folder")
 
 
 def check_output_file(file: str | Path | None) -> None:

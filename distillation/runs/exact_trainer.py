@@ -92,7 +92,7 @@ class ExactTrainer(Trainer):
         args.restore_callback_states_from_checkpoint = True
         self.lengths = lengths
         self.epoch_start = EpochStart(*draws)
-        self.interruption = Interruption(args.device, speaks=args.process_index == 0)
+        self.interruption = Interruption(args)
         self._resumed_from: Path | None = None
         self._rank_batches: RankBatches | None = None  # with several ranks
         callbacks = [self.epoch_start, *callbacks, Progress(), self.interruption]

@@ -19,12 +19,11 @@ class Interruption(TrainerCallback):
     """After each step asks all ranks whether one was signalled, and reads the answer a step later, so that no rank
     waits for a GPU."""
 
-    def __init__(self, device: torch.device, speaks: bool = True):
-        """speaks: whether this rank answers Ctrl-C."""
-        self._speaks = speaks
+    def __init__(self, args: TrainingArguments):
+        self._speaks = args.process_index == 0
         self.stopping = 0  # the signal that ends the run at the next checkpoint
         self._signalled = 0
-        self._device = device
+        self._device = args.device
         self._query: tuple | None = None
 
     @contextlib.contextmanager
@@ -45,6 +44,8 @@ class Interruption(TrainerCallback):
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         try:
             yield
+            if self._signalled == signal.SIGINT:  # after the last step
+                raise KeyboardInterrupt
         finally:
             if self.stopping and signal.SIGTERM in signal.sigpending():
                 signal.sigwait([signal.SIGTERM])
@@ -58,17 +59,17 @@ class Interruption(TrainerCallback):
         self._signalled = number
         if number == signal.SIGINT and self._speaks and not multiprocessing.parent_process():
             # print and logging cannot be called while either is at work
-            os.write(2, b"\na checkpoint is written after the next step; Ctrl-C again ends the run at once\n")
+            message = f"\nprocess {os.getpid()} writes a checkpoint after this step; Ctrl-C again ends it at once\n"
+            with contextlib.suppress(OSError):  # `tee` has died of the same Ctrl-C
+                os.write(2, message.encode())
 
     # Called by the Trainer
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if self._query is not None:
-            answer, arrived = self._query
-            if arrived is not None:
-                arrived.synchronize()
-            self.stopping = int(answer)
+        self._read()
         self._ask()
+        if state.global_step >= state.max_steps:  # no step comes after it
+            self._read()
         # After an epoch's last step, what is due at the end of the epoch comes first: a resumed run would skip it.
         control.should_save |= self.stopping > 0 and not float(state.epoch).is_integer()
 
@@ -81,6 +82,13 @@ class Interruption(TrainerCallback):
             name = "Ctrl-C" if self.stopping == signal.SIGINT else "SIGTERM"
             message = f"stopped by {name} after step {state.global_step}: {checkpoint} is written, "
             raise Stopped(message + "go on with `--resume_from_checkpoint true`", 128 + self.stopping)
+
+    def _read(self) -> None:
+        if self._query is not None:
+            answer, arrived = self._query
+            if arrived is not None:
+                arrived.synchronize()
+            self.stopping = int(answer)
 
     def _ask(self) -> None:
         pending = hasattr(signal, "sigpending") and signal.SIGTERM in signal.sigpending()

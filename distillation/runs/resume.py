@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 
-from distillation.config.command_line import check_no_model
+from distillation.config.command_line import MODEL, check_no_model
 from distillation.config.errors import LocalError, UserError, one_line
 from distillation.runs.files import DECIDING, EXPORTED, MEASURED, RECIPE, RESULTS, digest, read_json, write_json
 
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 COMPLETE = "complete.json"  # of a checkpoint: the size of every other file, written last
 INPUTS = "inputs.json"  # of a run: hashes of the files that it reads, by key
 MIB = 2**20
+OF_MODEL = ("*.safetensors", "*.bin", "*.model", "config.json", "tokenizer.json", "vocab.txt", "modules.json")
+OF_MODEL += ("[0-9]_*/*",)  # the modules of a sentence encoder
+DATA = re.compile(r"^(?!\.)(?!.*/\.).*\.(txt|ann|conll|jsonl?|csv|tsv|parquet)(\.\w+)?$")  # that is not hidden
 
 
 def mark_complete(folder: Path) -> None:
@@ -125,8 +129,14 @@ def find_checkpoint(training: "TrainingArguments", recipe: Mapping[str, Any], in
 
 def check_folder(training: "TrainingArguments") -> None:
     """Raise UserError for a folder that holds a model, unless a training run made it, and that run is resumed."""
-    if not is_resumed(training) or not Path(training.output_dir, RECIPE).exists():
-        check_no_model(training.output_dir)
+    folder = Path(training.output_dir)
+    if not is_resumed(training) and "recipe" in (_read(folder / RESULTS) or {}):
+        raise UserError(
+            f"`output_dir` {str(folder)!r} holds a finished run: name another folder; `--resume_from_checkpoint true` "
+            "leaves it as it is"
+        )
+    if not is_resumed(training) or not (folder / RECIPE).exists():
+        check_no_model(folder)
 
 
 def _check_recipe(folder: Path, recipe: Mapping[str, Any], training: "TrainingArguments") -> None:
@@ -157,8 +167,8 @@ def _check_inputs(folder: Path, recipe: Mapping[str, Any], inputs: Mapping[str, 
 
 def inputs_of(arguments: Sequence[Any]) -> dict[str, str]:
     """For each key of these dataclasses that names files, a hash of what they hold: names, sizes, and the first and
-    the last MiB, since a corpus may be large. Of a model those count that decide its outputs; the data sets of
-    benchmarks do not count."""
+    the last MiB, since a corpus may be large. Of a model those count that decide its outputs, of a folder of data
+    those that have a format of data."""
     found = {}
     for part in arguments:
         for field in dataclasses.fields(part):
@@ -170,8 +180,13 @@ def inputs_of(arguments: Sequence[Any]) -> dict[str, str]:
 
 def _files(name: str, kind: str) -> Iterator[Path]:
     for path in map(Path, [name] if os.path.exists(name) else glob.glob(name, recursive=True)):
-        patterns = ("*.safetensors", "config.json", "tokenizer.json") if kind == "source" else ("**/[!.]*",)
-        yield from itertools.chain(*map(path.glob, patterns)) if path.is_dir() else [path]
+        if not path.is_dir():
+            yield path
+        elif kind == "source" and any((path / one).exists() for one in MODEL):
+            yield from itertools.chain(*map(path.glob, OF_MODEL))
+        else:  # a folder of data may have others in it, such as this run's
+            found = path.glob("*") if kind == "source" else path.rglob("*")
+            yield from (file for file in found if DATA.search(str(file.relative_to(path))))
 
 
 def _ends(file: Path) -> Iterator[bytes]:
@@ -197,6 +212,23 @@ def start_run(training: "TrainingArguments", recipe: Mapping[str, Any], inputs: 
         shutil.rmtree(folder / EXPORTED.parent, ignore_errors=True)
         write_json(folder / INPUTS, inputs)
         write_json(folder / RECIPE, recipe)
+
+
+def is_over(training: "TrainingArguments", recipe: Mapping[str, Any], checkpoint: str | None) -> bool:
+    """Whether the run is finished, and has no checkpoint to go on from; it is left as it is, and the log says so.
+    Raises UserError for more steps, and for a push."""
+    found = finished(training) if checkpoint is None else None
+    if found is None:
+        return False
+    if any(found["recipe"].get(key) != recipe.get(key) for key in ("max_steps", "num_train_epochs")):
+        raise UserError(
+            f"`output_dir` {training.output_dir!r} holds a finished run without a checkpoint to go on from: name "
+            "another folder, or leave `max_steps` and `num_train_epochs` as they were"
+        )
+    if training.push_to_hub:
+        raise UserError(f"the run is finished: push it by run_publish.py --checkpoint {training.output_dir}")
+    logger.info("%s holds the model of this run: nothing is trained", training.output_dir)
+    return True
 
 
 def finished(training: "TrainingArguments") -> dict[str, Any] | None:

@@ -35,7 +35,8 @@ def predict(arguments: PredictArguments) -> None:
     it is interrupted."""
     table = open_table(arguments.input)
     if not table.columns:
-        raise UserError(f"{arguments.input} is empty: name a file that has texts")
+        _, problem = next(table.rows, ({}, "it is empty"))
+        raise UserError(f"{arguments.input} has no columns ({problem}): name a file that has texts")
     for column in arguments.columns:
         if column not in table.columns:
             key = "text_column" if column == arguments.text_column else "text_pair_column"
@@ -44,9 +45,8 @@ def predict(arguments: PredictArguments) -> None:
     if not model.texts[0] <= len(arguments.columns) <= model.texts[1]:
         pairs = [PAIRS.get(model.kind, "")] * (model.texts[1] > 1) + ["none"] * (model.texts[0] == 1)
         raise UserError(f"`text_pair_column` for a model of this kind: give {' or '.join(pairs)}")
-    if model.kind == MASK and arguments.input != STDIN:
-        check_masks(model.config["mask_token"], arguments)
-    total, known = count(arguments) if arguments.input != STDIN else (None, table.columns)
+    mask = model.config["mask_token"] if model.kind == MASK else ""
+    total, known = count(arguments, mask) if arguments.input != STDIN else (None, table.columns)
     first, after = arguments.blocks(-(-total // BLOCK)) if total is not None else (0, None)
     if first == after:
         why = f"a part has whole blocks of {BLOCK:,} rows, and {total:,} rows give {-(-total // BLOCK)}"
@@ -101,28 +101,24 @@ def settings(arguments: PredictArguments) -> dict[str, Any]:
     return found | {"input_bytes": os.path.getsize(arguments.input) if arguments.input != STDIN else 0}
 
 
-def check_masks(mask: str, arguments: PredictArguments) -> None:
-    """Raise UserError for texts that a masked LM would copy: it was named in place of a model that has a task."""
-    texts = [str(texts[0]) for _, texts, _ in itertools.islice(items(arguments, open_table(arguments.input)), BLOCK)]
-    if texts and not any(mask in text for text in texts):
-        raise UserError(
-            f"`model_name_or_path` {arguments.model_name_or_path!r} fills in {mask}, which {len(texts):,} rows lack: "
-            "name a model that was fine-tuned on a task"
-        )
-
-
-def count(arguments: PredictArguments) -> tuple[int, list[str]]:
+def count(arguments: PredictArguments, mask: str) -> tuple[int, list[str]]:
     """How many rows the input has, and all its columns: a later line of JSON may have other keys. Raises UserError if
-    none has a text, and with `strict` for bad ones."""
-    total, good, bad, table = 0, 0, [], open_table(arguments.input)
+    none has a text, or none the mask of a masked LM, which would copy all; and with `strict` for bad ones."""
+    total, good, masked, bad, table = 0, 0, False, [], open_table(arguments.input)
     columns = dict.fromkeys(table.columns)
-    for total, (cells, _, problem) in enumerate(items(arguments, table), start=1):
+    for total, (cells, texts, problem) in enumerate(items(arguments, table), start=1):
         columns |= dict.fromkeys(cells)
         good += not problem
+        masked |= not problem and mask in texts[0]
         if problem and len(bad) < MENTIONED:
             bad.append(f"row {total}: {problem}")
     if not good:
         raise UserError(f"{arguments.input} has no row with a text ({bad[0] if bad else 'it has no rows'})")
+    if not masked:
+        raise UserError(
+            f"`model_name_or_path` {arguments.model_name_or_path!r} fills in {mask}, and no text has one: name a "
+            "model that was fine-tuned on a task"
+        )
     if bad and arguments.strict:
         raise UserError(f"{arguments.input}: {'; '.join(bad)}: mend these, or leave `strict` out")
     return total, list(columns)

@@ -10,13 +10,14 @@ from typing import Any
 from distillation.config.command_line import DEMO
 from distillation.config.errors import UserError
 from distillation.runs.files import RESULTS, write_json
-from distillation.runs.resume import is_resumed, names_checkpoint
+from distillation.runs.resume import find_checkpoint, is_resumed, names_checkpoint
 from finetuning.arguments import Settings
-from finetuning.experiment import check, over_seeds, run, runs_of
+from finetuning.experiment import check, run
 from finetuning.russian_superglue.readers import read
 from finetuning.russian_superglue.report import majority
 from finetuning.russian_superglue.submission import write_task, zip_submission
 from finetuning.russian_superglue.tasks import NAMES, make_task
+from finetuning.seeds import over_seeds, runs_of
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +40,7 @@ def available(data_dir: str) -> list[str]:
 def run_task(name: str, settings: Settings, folder: Path, terra: Path | None = None) -> dict[str, Any]:
     """Fine-tune on one task, into a folder. terra: a folder of the model of TERRa, which answers LiDiRus as it is;
     without it one is trained."""
-    task, training = make_task(name), copy.copy(settings.training)
-    training.output_dir = str(folder)
-    # The one task makes the run, whatever else is run or written.
-    settings = replace(settings, training=training, options=replace(settings.options, task=name, submission=None))
+    task, settings = make_task(name), of_task(name, settings, folder)
     if name != "lidirus" or terra is None:
         return run(task, settings)
     results = []
@@ -57,6 +55,13 @@ def run_task(name: str, settings: Settings, folder: Path, terra: Path | None = N
     merged = over_seeds(results) | {"model": str(terra)}
     write_json(folder / RESULTS, merged)
     return merged
+
+
+def of_task(name: str, settings: Settings, folder: Path) -> Settings:
+    """The settings of one task, whatever else is run or written."""
+    training = copy.copy(settings.training)
+    training.output_dir = str(folder)
+    return replace(settings, training=training, options=replace(settings.options, task=name, submission=None))
 
 
 def verify(names: Sequence[str], settings: Settings, folders: Mapping[str, Path]) -> None:
@@ -74,12 +79,9 @@ def verify(names: Sequence[str], settings: Settings, folders: Mapping[str, Path]
         task = make_task(name)
         task.read(settings.data.data_dir)
         check(settings.arguments, copy.copy(settings.training), task)
-        earlier = [*folders[name].rglob("checkpoint-*"), *folders[name].rglob("config.json")]
-        if earlier and not is_resumed(settings.training):
-            raise UserError(
-                f"{folders[name]} has an earlier run: `--resume_from_checkpoint true` goes on with it, and another "
-                "`output_dir` begins anew"
-            )
+        if not is_resumed(settings.training):
+            for one in runs_of(of_task(name, settings, folders[name])):
+                find_checkpoint(*one)
 
 
 def write_submission(path: Path, data_dir: str, folders: Mapping[str, Path], work: Path) -> None:

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 METRICS = ("accuracy", "f1_weighted", "f1_macro", "matthews_correlation")
 SET_METRICS = ("accuracy", "f1_weighted", "f1_macro", "f1_micro")  # of several labels a text
 FEW = 10  # examples of a label of which little can be learned, or measured
-MANY = 20  # labels, of which the column may be another if they have fewer than `LEAST` examples each
-LEAST = 3
+MANY = 20  # labels: the column is another if they are more, and more than half of the rows
 
 logger = logging.getLogger(__name__)
 
@@ -99,6 +98,11 @@ def read(source: Source, options: Options) -> dict[str, list[dict]]:
         found[part] = rows(name, cells, options)
         if part == "train":
             counts = counted(found[part], name)
+            if not known and len(counts) > max(MANY, counts.total() / 2):
+                raise UserError(
+                    f"{name}: {len(found[part]):,} rows have {len(counts):,} different labels in "
+                    f"`{options.label_column}`: name the column of labels by `label_column`"
+                )
             known = known or set(counts)
         if unknown := [row for row in found[part] if not known.issuperset(labels_of(row))]:
             first = "; ".join(f"{row['place']}: {row['label']!r}" for row in unknown[:3])
@@ -157,11 +161,6 @@ def counted(rows: Sequence[Mapping[str, Any]], name: str) -> Counter:
     counts = Counter(label for row in rows for label in labels_of(row))
     if len(counts) < 2:
         raise UserError(f"{name}: two labels at least are to be told apart, and it has {', '.join(counts) or 'none'}")
-    if len(counts) > max(MANY, counts.total() / LEAST):
-        raise UserError(
-            f"{name}: {len(rows):,} rows have {len(counts):,} different labels: name the column of labels by "
-            "`label_column`, or give more rows of each label"
-        )
     shown = ", ".join(f"{label} {count:,}" for label, count in counts.most_common(20)) + ", ..." * (len(counts) > 20)
     share = counts.most_common(1)[0][1] / len(rows)
     logger.info("%s: %d labels: %s; the commonest has %.0f %%", name, len(counts), shown, 100 * share)

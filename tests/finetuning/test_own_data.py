@@ -8,6 +8,7 @@ import pytest
 from huggingface_hub import ModelCard
 from transformers import pipeline
 
+from finetuning import experiment
 from finetuning.deployed.checkpoint import Checkpoint
 from finetuning.formats import squad
 from finetuning.sets import collection3, rusentiment
@@ -110,8 +111,8 @@ def test_the_best_of_several_learning_rates(own, posts, benchmarks, tmp_path, mo
     monkeypatch.setattr(TaskTrainer, "train", lambda *args, **keys: 1 / 0)
     assert own("classification", tmp_path, resume_from_checkpoint=True, **keys) == results
     other = keys | dict(data_dir=None, learning_rates=["2e-3", "3e-3"])
-    assert "`output_dir`" in refused("classification", tmp_path, resume_from_checkpoint=True, **other)
-    assert "holds a model" in refused("classification", tmp_path, **other)
+    assert "are not those of the run" in refused("classification", tmp_path, resume_from_checkpoint=True, **other)
+    assert "holds a finished run" in refused("classification", tmp_path, **other)
 
 
 def test_of_rates_with_equal_scores_the_lower_loss_decides(fine_tune, tmp_path, monkeypatch, caplog):
@@ -123,6 +124,21 @@ def test_of_rates_with_equal_scores_the_lower_loss_decides(fine_tune, tmp_path, 
     results = fine_tune("paraphraser", tmp_path, learning_rates=["3e-3", "1e-3", "2e-3"], max_steps=1)
     assert results["recipe"]["learning_rate"] == 1e-3
     assert "0.003 0.5000, 0.001 0.5000, 0.002 0.5000; 0.001 is taken" in caplog.text
+
+
+def test_a_search_that_was_cut_short_while_it_copied_goes_on(fine_tune, tmp_path, monkeypatch, refused):
+    def cut_short(source, target, copy=experiment.copy_run):
+        copy(source, target)
+        raise KeyboardInterrupt
+
+    keys = dict(learning_rates=["2e-3", "1e-3"], max_steps=1)
+    with monkeypatch.context() as patch, pytest.raises((KeyboardInterrupt, SystemExit)):
+        patch.setattr(experiment, "copy_run", cut_short)
+        fine_tune("paraphraser", tmp_path, **keys)
+    assert "holds a model" in refused("paraphraser", tmp_path, **keys)
+    monkeypatch.setattr(TaskTrainer, "train", lambda *args, **keys: 1 / 0)
+    results = fine_tune("paraphraser", tmp_path, resume_from_checkpoint=True, **keys)
+    assert set(results["learning_rates"]) == {"0.002", "0.001"} and not list(tmp_path.glob("rate-*"))
 
 
 def test_rates_of_several_seeds_are_not_forgotten(fine_tune, tmp_path, monkeypatch):

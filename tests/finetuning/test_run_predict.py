@@ -228,7 +228,8 @@ WRONG = {
     "in.csv is no UTF-8 but probably": dict(name="in.csv", content="text\nкот и пёс\n".encode("koi8-r") * 50),
     "in.csv:2: a quote opens here": dict(name="in.csv", content='text\n"кот\nпёс\n'),
     "in.csv: two columns have the name 'text'": dict(name="in.csv", content="text,text\nкот,пёс\n"),
-    "in.csv is empty": dict(name="in.csv", content=""),
+    "in.csv has no columns (it is empty)": dict(name="in.csv", content=""),
+    "in.jsonl has no columns (a list": dict(content="[1]\n"),
     "in.csv has no row with a text": dict(name="in.csv", content="text\n"),
     "in.csv has no row with a text (row 1: `text` is blank)": dict(name="in.csv", content="text,id\n,1\n ,2\n"),
     "cannot be read as parquet": dict(name="in.parquet", content="PAR1"),
@@ -252,8 +253,10 @@ def test_a_masked_lm_answers_no_texts_without_a_mask(predict, tokenizer, monkeyp
     """It would copy them."""
     rule = lambda tokens: [[[float(n == 7) for n in range(len(tokenizer))] for _ in tokens]]  # noqa: E731
     monkeypatch.setattr(bulk, "load", lambda name: Known(tokenizer, "MaskedLM", rule))
-    with pytest.raises(UserError, match=r"fills in \[MASK\], which 2 rows lack: name a model that was"):
+    with pytest.raises(UserError, match=r"fills in \[MASK\], and no text has one: name a model that was"):
         predict(lines([{"text": "кот"}, {"text": "пёс"}]))
+    with pytest.raises(UserError, match="has no row with a text"):
+        predict(lines([{"text": " "}]))
     copied, filled = predict(lines([{"text": "кот"}, {"text": "[MASK] пёс"}]))
     assert copied["filled"] == "кот" and not copied["masks"] and len(filled["masks"]) == 1
 

@@ -12,7 +12,7 @@ import pytest
 from distillation.config.errors import Stopped, cli_entry
 from distillation.runs.resume import checkpoints, is_complete
 from tests import launched
-from tests.distillation.runs.tiny import assert_same_ends, train
+from tests.distillation.runs.tiny import assert_same_ends, make, train
 
 TERMINATE = functools.partial(signal.raise_signal, signal.SIGTERM)
 
@@ -46,6 +46,24 @@ def test_a_second_ctrl_c_ends_the_run_at_once(tmp_path):
     with handled(signal.SIGINT, signal.default_int_handler), pytest.raises(KeyboardInterrupt):
         train(tmp_path, at=(3, twice), save_steps=5)
     assert not checkpoints(tmp_path)
+
+
+@pytest.mark.parametrize("options", [{}, dict(max_steps=-1, num_train_epochs=2, save_strategy="epoch")])
+def test_ctrl_c_in_the_last_step_ends_a_script_that_would_go_on(tmp_path, options):
+    last = 6 * options.get("num_train_epochs", 0) or 10
+    with handled(signal.SIGINT, signal.default_int_handler), pytest.raises(Stopped, match=f"after step {last}"):
+        train(tmp_path, at=(last, functools.partial(signal.raise_signal, signal.SIGINT)), **options)
+    assert is_complete(tmp_path / f"checkpoint-{last}")
+    assert_same_ends(
+        train(tmp_path, checkpoint=tmp_path / f"checkpoint-{last}", **options), train(tmp_path / "other", **options)
+    )
+
+
+def test_ctrl_c_after_the_last_step_is_not_lost(tmp_path):
+    trainer = make(tmp_path)
+    trainer.log = lambda logs, *_: "train_runtime" in logs and signal.raise_signal(signal.SIGINT)
+    with handled(signal.SIGINT, signal.default_int_handler), pytest.raises(KeyboardInterrupt):
+        trainer.train()
 
 
 def test_ctrl_c_that_is_ignored_stays_so(tmp_path):

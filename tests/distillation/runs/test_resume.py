@@ -16,6 +16,7 @@ from distillation.runs.resume import (
     finished,
     inputs_of,
     is_complete,
+    is_over,
     mark_complete,
     start_run,
 )
@@ -98,7 +99,7 @@ def test_a_model_is_not_replaced(tmp_path, find, name):
     """A run that made it may go on; another script's folder, or the model to learn from, has no recipe."""
     (tmp_path / name).touch()
     for value in (None, "true"):
-        with pytest.raises(UserError, match="`output_dir`.*holds a model: name another folder"):
+        with pytest.raises(UserError, match="`output_dir`.*holds a model or a tokenizer: name another folder"):
             find(value)
     start_run(arguments(tmp_path), {}, {})
     assert find("true") is None
@@ -118,6 +119,7 @@ def test_a_file_that_has_changed_does_not_go_on(tmp_path, find):
     corpus, model = tmp_path / "corpus", tmp_path / "model"
     corpus.mkdir(), model.mkdir()
     texts = [corpus / "a.txt", corpus / "b.txt", model / "model.safetensors"]
+    (model / "config.json").touch()
     long = "x" * 3 * 2**20
     for file in texts:
         file.write_text(long)
@@ -126,7 +128,9 @@ def test_a_file_that_has_changed_does_not_go_on(tmp_path, find):
     before = [inputs_of([one]) for one in keys]
     assert before[0].keys() == {"train_file", "model"} and before[1] == {"train_file": before[0]["train_file"]}
     (model / "README.md").write_text("A card says nothing of the outputs.")
-    (corpus / ".hidden").touch()
+    (corpus / ".git").mkdir()
+    for name in (".hidden.txt", ".git/a.txt", "run.log"):
+        (corpus / name).touch()
     assert [inputs_of([one]) for one in keys] == before
     recipe = {"train_file": "corpus", "model": "model"}
     start_run(arguments(tmp_path), recipe, before[0])
@@ -137,6 +141,22 @@ def test_a_file_that_has_changed_does_not_go_on(tmp_path, find):
             with pytest.raises(UserError, match=f"`{changed}`.* has changed since the run"):
                 find("true", recipe, inputs_of(keys[:1]))
         file.write_text(long)
+
+
+def test_a_finished_run_is_left_as_it_is(tmp_path, find):
+    """Without a checkpoint there is nothing to go on from, and what else is asked for is not passed over."""
+    recipe = {"max_steps": 10}
+    write_json(tmp_path / "all_results.json", {"recipe": recipe})
+    with pytest.raises(UserError, match="holds a finished run: name another folder; `--resume_from_checkpoint true`"):
+        find(None)
+    resumed = arguments(tmp_path, "true")
+    assert is_over(resumed, recipe, None) and not is_over(resumed, recipe, "checkpoint-10")
+    assert not is_over(arguments(tmp_path / "new", "true"), recipe, None)
+    with pytest.raises(UserError, match="`max_steps`"):
+        is_over(resumed, {"max_steps": 20}, None)
+    resumed.push_to_hub = True
+    with pytest.raises(UserError, match="run_publish.py --checkpoint"):
+        is_over(resumed, recipe, None)
 
 
 def test_a_folder_that_cannot_be_written(tmp_path):

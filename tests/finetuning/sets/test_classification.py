@@ -93,7 +93,7 @@ def test_a_set_on_the_hub_with_the_names_of_its_labels(monkeypatch):
     [
         ("text,label\nа,x\nб,x\n", {}, "two labels at least are to be told apart, and it has x"),
         ("text,label\n,\n", {}, "and it has none"),
-        ("text,label\n" + "".join(f"{n},{n % 30}\n" for n in range(80)), {}, "80 rows have 30 .*`label_column`"),
+        ("text,label\n" + "".join(f"{n},{n % 50}\n" for n in range(90)), {}, "90 rows have 50 .*`label_column`"),
         (TABLE, {"text_column": "review"}, "no column `review`; it has text, label"),
         (
             TABLE,
