@@ -33,3 +33,10 @@ def test_every_variant_runs_once(teacher_folder, corpus_file, tmp_path, capsys):
     with pytest.raises(SystemExit, match="2"):
         quality.main([*argv, "--variants", "student_layers=3"])
     assert "error: student_layers=3-0: " in capsys.readouterr().err
+    assert not (tmp_path / "student_layers=3-0").exists()
+    other = tmp_path / "weight_mlm=0-0" / "config.json"
+    other.parent.mkdir()
+    other.touch()
+    with pytest.raises(SystemExit, match="2"):
+        quality.main([*argv, "--variants", "weight_mlm=0"])
+    assert other.exists(), "the model of somebody else"
