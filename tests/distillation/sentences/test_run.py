@@ -1,15 +1,19 @@
 """The script from end to end: what it leaves, and what it learns again."""
 
+import signal
+
 import numpy as np
 import pytest
 import torch
 from transformers import BertConfig, BertForMaskedLM
 
-from distillation.config.errors import UserError
+from distillation.config.errors import Stopped, UserError
 from distillation.models.loading import save_pretrained
 from distillation.models.sentence_encoder import load_sentence_encoder
 from distillation.run_sentences import main
 from distillation.runs.files import read_json
+from distillation.runs.resume import is_complete
+from distillation.sentences.trainer import VectorLoss
 from finetuning.encodechka.encoders import load
 
 
@@ -82,6 +86,23 @@ def test_a_run_is_resumed_and_another_is_refused(finished, call):
     assert again["heldout_loss"] == pytest.approx(results["heldout_loss"])
     with pytest.raises(UserError, match="`dimension` 8"):
         call(folder, dimension=9, weight_similarity=0.5, resume_from_checkpoint="true")
+
+
+def test_ctrl_c_writes_a_checkpoint(call, finished, tmp_path, monkeypatch):
+    def forward(loss, *args, forward=VectorLoss.forward):
+        if loss.model.training:
+            signal.raise_signal(signal.SIGINT)
+            monkeypatch.undo()
+        return forward(loss, *args)
+
+    monkeypatch.setattr(VectorLoss, "forward", forward)
+    former = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(Stopped, match="stopped by Ctrl-C after step 2"):
+            call(tmp_path, dimension=8, teacher_vectors=finished[0] / "teacher_vectors")
+    finally:
+        signal.signal(signal.SIGINT, former)
+    assert is_complete(tmp_path / "checkpoint-2")
 
 
 def test_pairs_are_learned_as_well(call, finished, tmp_path, corpus_lines):
