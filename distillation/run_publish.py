@@ -78,7 +78,7 @@ def finished(checkpoint: Path) -> tuple[Path, dict[str, Any]]:
     if missing := [name for name in FILES if not os.path.isfile(folder / name)]:
         raise UserError(f"`checkpoint` {str(checkpoint)!r} has no {missing[0]}: name the folder of one finished run")
     results = read_json(folder / RESULTS)
-    if os.path.isfile(folder / "modules.json") and "after" not in results:  # of run_trimming.py it has a card
+    if os.path.isfile(folder / "modules.json") and "pipeline_tag" not in results:  # of run_sentences.py
         raise UserError(
             f"`checkpoint` {str(checkpoint)!r} is a sentence encoder: push it by "
             "`SentenceTransformer(FOLDER).push_to_hub(ID)`"

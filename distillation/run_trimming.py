@@ -61,7 +61,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     from distillation.demo.resolve import resolve_demo
     from distillation.models.loading import counts_from_padding, position_count, save_pretrained
     from distillation.models.vocabulary_rows import copy_modules, keep_rows, load_trimmable
-    from distillation.runs.files import trimming_table
+    from distillation.runs.files import replacing, trimming_table
+    from distillation.runs.resume import explain_write_errors
     from distillation.text.reading import load_lines, refuse_streaming
     from distillation.text.sampling import load_split
     from distillation.vocabularies.trimming import Trimmer
@@ -89,15 +90,17 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
         variants[f"{len(kept):,} tokens"] = keep_rows(model, kept), trimmer.trim(kept)
     name = f"{len(chosen):,} tokens"
     figures = measure(variants, held_out, min(data_args.max_length, position_count(model)))
-    copy_modules(arguments.model_name_or_path, "model_name_or_path", arguments.output_dir)
-    save_pretrained(*variants[name], arguments.output_dir)
     sizes = dict(figures)
     facts = {"parameters": figures[name]["parameters"], "before": sizes.pop("before"), "after": sizes.pop(name)}
     facts |= {"other_sizes": sizes} | of_head(arguments.model_name_or_path, variants[name][0])
-    save_results(Path(arguments.output_dir), facts, asdict(arguments) | asdict(data_args), card_args)
+    with explain_write_errors(arguments.output_dir), replacing(arguments.output_dir) as folder:
+        folder.mkdir()
+        copy_modules(arguments.model_name_or_path, "model_name_or_path", folder)
+        save_pretrained(*variants[name], folder)
+        save_results(folder, facts, asdict(arguments) | asdict(data_args), card_args)
+        if others:
+            draw(figures, folder / PICTURE)
     print(trimming_table(figures))
-    if others:
-        draw(figures, Path(arguments.output_dir, PICTURE))
     print(f"saved to {arguments.output_dir}")
     return figures
 

@@ -80,6 +80,8 @@ def finetune(task: Task, settings: Settings) -> dict[str, Any]:
         resume.check_folder(training)
     runs = runs_of(settings)
     checkpoints = [resume.find_checkpoint(*one) for one in runs]
+    for one, recipe, _ in runs:
+        resume.check_length(one, recipe)
     results = [resume.finished(one) for one, *_ in runs]
     experiment = None if all(results) else prepare(task, settings)
     check_push(training, settings.card)

@@ -215,20 +215,32 @@ def start_run(training: "TrainingArguments", recipe: Mapping[str, Any], inputs: 
 
 
 def is_over(training: "TrainingArguments", recipe: Mapping[str, Any], checkpoint: str | None) -> bool:
-    """Whether the run is finished, and has no checkpoint to go on from; it is left as it is, and the log says so.
-    Raises UserError for more steps, and for a push."""
-    found = finished(training) if checkpoint is None else None
+    """Whether the run is finished, so that nothing is left to do; the log says so. With a checkpoint it can go on to
+    more steps, or be pushed; without one UserError is raised for these."""
+    found = finished(training)
     if found is None:
         return False
-    if any(found["recipe"].get(key) != recipe.get(key) for key in ("max_steps", "num_train_epochs")):
-        raise UserError(
-            f"`output_dir` {training.output_dir!r} holds a finished run without a checkpoint to go on from: name "
-            "another folder, or leave `max_steps` and `num_train_epochs` as they were"
-        )
+    if checkpoint is None:
+        check_length(training, recipe)
+    elif training.push_to_hub or _is_longer(found, recipe):
+        return False
     if training.push_to_hub:
         raise UserError(f"the run is finished: push it by run_publish.py --checkpoint {training.output_dir}")
     logger.info("%s holds the model of this run: nothing is trained", training.output_dir)
     return True
+
+
+def check_length(training: "TrainingArguments", recipe: Mapping[str, Any]) -> None:
+    """Raise UserError for another number of steps than a finished run has, which has no checkpoint to go on from."""
+    if (found := finished(training)) and _is_longer(found, recipe):
+        raise UserError(
+            f"`output_dir` {training.output_dir!r} holds a finished run without a checkpoint to go on from: name "
+            "another folder, or leave `max_steps` and `num_train_epochs` as they were"
+        )
+
+
+def _is_longer(found: Mapping[str, Any], recipe: Mapping[str, Any]) -> bool:
+    return any(found["recipe"].get(key) != recipe.get(key) for key in ("max_steps", "num_train_epochs"))
 
 
 def finished(training: "TrainingArguments") -> dict[str, Any] | None:

@@ -97,8 +97,10 @@ def settings(arguments: PredictArguments) -> dict[str, Any]:
     """What decides the answers, or tells a file from another."""
     found = {key: value for key, value in asdict(arguments).items() if key not in ("output", "resume", "strict")}
     weights = [Path(arguments.model_name_or_path, name) for name in (GRAPH, WEIGHTS)]
-    found["weights"] = [sha256(path) for path in weights if path.exists()]
-    return found | {"input_bytes": os.path.getsize(arguments.input) if arguments.input != STDIN else 0}
+    found["model_name_or_path"] = [arguments.model_name_or_path, *(sha256(path) for path in weights if path.exists())]
+    return found | {
+        "input": [arguments.input, *([os.path.getsize(arguments.input)] if arguments.input != STDIN else [])]
+    }
 
 
 def count(arguments: PredictArguments, mask: str) -> tuple[int, list[str]]:

@@ -47,7 +47,7 @@ def read_file(path: Path) -> list[dict]:
     if ".jsonl" in path.suffixes:
         return rows(str(path), json_lines(path))
     if ".parquet" in path.suffixes:
-        return rows(str(path), table.rows(path, ()))
+        return rows(str(path), table.rows(path, {}))
     if ".json" not in path.suffixes:
         raise UserError(f"{path}: name a file of questions that ends in .json, .jsonl, or .parquet")
     content = parse(path, read_text(path))

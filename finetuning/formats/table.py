@@ -10,10 +10,11 @@ from distillation.config.errors import UserError
 from finetuning.formats.locate import read_text
 
 
-def rows(path: Path, columns: Iterable[str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def rows(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The place and the cells of each row of a table that `stream` reads, numbered from 1.
 
-    columns: those that must be there. Raises UserError for a table without one, without rows, or with a damaged row.
+    columns: those that must be there, each with the key that names it.
+    Raises UserError for a table without one, without rows, or with a damaged row.
     """
     from finetuning.formats.stream import open_table  # its libraries take a while
 
@@ -28,11 +29,12 @@ def rows(path: Path, columns: Iterable[str]) -> Iterator[tuple[str, Mapping[str,
         raise UserError(f"{path} has no rows: name a file that has some")
 
 
-def check_columns(columns: Iterable[str], known: Iterable[str], path: Path | str) -> None:
-    """Raise UserError that names the columns that a table has, if it lacks one."""
-    if missing := [column for column in columns if column not in known]:
-        has = ", ".join(known) or "none"
-        raise UserError(f"{path} has no column `{missing[0]}`; it has {has}: set `text_column`, or the like, to one")
+def check_columns(columns: Mapping[str, str], known: Iterable[str], path: Path | str) -> None:
+    """Raise UserError that names the columns that a table has, if it lacks one. columns: each with its key."""
+    for column, named_by in columns.items():
+        if column not in known:
+            has = ", ".join(known) or "none"
+            raise UserError(f"{path} has no column `{column}`; it has {has}: set `{named_by}` to one")
 
 
 def records(path: Path, columns: Sequence[str], **choices: Sequence[str]) -> Iterator[dict[str, str]]:

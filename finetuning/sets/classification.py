@@ -59,6 +59,12 @@ class Options:
         named = {"text": self.text_column, "text_2": self.text_pair_column, "label": self.label_column}
         return {name: column for name, column in named.items() if column}
 
+    @property
+    def keys(self) -> dict[str, str]:
+        """The columns, each with the key that names it."""
+        named = {"text": "text_column", "text_2": "text_pair_column", "label": "label_column"}
+        return {column: named[name] for name, column in self.columns.items()}
+
 
 def task(options: Options) -> "TextClassification":
     """Classification by one's own labels, which `adapted` finds unless they are given."""
@@ -89,12 +95,12 @@ def read(source: Source, options: Options) -> dict[str, list[dict]]:
         raws = from_hub(source, OWN_PARTS, optional=("validation", "test"))
     else:
         paths = {part: Path(path) for part, path in source._asdict().items() if path}
-        raws = {part: (str(path), table.rows(path, tuple(options.columns.values()))) for part, path in paths.items()}
+        raws = {part: (str(path), table.rows(path, options.keys)) for part, path in paths.items()}
     known, found = set(options.labels), {}
     for part, (name, cells) in raws.items():
         cells = list(cells)
         if cells and isinstance(source, str):
-            table.check_columns(options.columns.values(), cells[0][1], name)
+            table.check_columns(options.keys, cells[0][1], name)
         found[part] = rows(name, cells, options)
         if part == "train":
             counts = counted(found[part], name)

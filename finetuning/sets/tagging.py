@@ -81,8 +81,10 @@ def _file(part: str, path: Path, options: Options) -> list[dict]:
     if path.is_dir():
         return brat.documents(path, None, None)
     if {".jsonl", ".parquet"} & set(path.suffixes):
-        columns = filter(None, (options.text_column, options.spans_column))
-        return _rows(part, str(path), table.rows(path, tuple(columns)), options)
+        columns = {options.text_column: "text_column"}
+        if options.spans_column:
+            columns[options.spans_column] = "spans_column"
+        return _rows(part, str(path), table.rows(path, columns), options)
     return conll.rows(part, str(path), conll.sentences(path), None)
 
 

@@ -150,7 +150,8 @@ def test_a_finished_run_is_left_as_it_is(tmp_path, find):
     with pytest.raises(UserError, match="holds a finished run: name another folder; `--resume_from_checkpoint true`"):
         find(None)
     resumed = arguments(tmp_path, "true")
-    assert is_over(resumed, recipe, None) and not is_over(resumed, recipe, "checkpoint-10")
+    assert is_over(resumed, recipe, None) and is_over(resumed, recipe, "checkpoint-10")
+    assert not is_over(resumed, {"max_steps": 20}, "checkpoint-10")
     assert not is_over(arguments(tmp_path / "new", "true"), recipe, None)
     with pytest.raises(UserError, match="`max_steps`"):
         is_over(resumed, {"max_steps": 20}, None)

@@ -15,6 +15,7 @@ from distillation.text import files
 from finetuning.formats import table
 
 COLUMNS, LABELS = ("label", "text"), ("skip", "speech")
+KEYS = {"label": "label_column", "text": "text_column"}
 
 
 ROWS = [{"label": "skip", "text": "да; и, \t"}, {"label": "speech", "text": "«ё»\nй"}]
@@ -50,9 +51,9 @@ def packed(kind):
 def test_tables_of_every_kind(tmp_path, kind):
     """Excel writes semicolons, byte order marks, CP1251, and UTF-16."""
     (tmp_path / f"a{kind}").write_bytes(packed(kind))
-    assert [dict(cells) for _, cells in table.rows(tmp_path / f"a{kind}", COLUMNS)] == ROWS
+    assert [dict(cells) for _, cells in table.rows(tmp_path / f"a{kind}", KEYS)] == ROWS
     with pytest.raises(UserError, match="no column `review`; it has label, text"):
-        list(table.rows(tmp_path / f"a{kind}", ("review",)))
+        list(table.rows(tmp_path / f"a{kind}", {"review": "text_column"}))
 
 
 @pytest.mark.parametrize("content", ["sep=;\r\n{}", '"sep=;"\r\n{}', "{}", "{0:;}", "{0:;;}"])
@@ -65,11 +66,11 @@ def test_what_excel_adds_to_a_table(tmp_path, content):
 
     content = content.format(Lines("label;text\r\nskip;да, но\r\n")) + "speech;кот;;\r\n"
     (tmp_path / "a.csv").write_text(content, encoding="utf-8", newline="")
-    found = [(cells["label"], cells["text"]) for _, cells in table.rows(tmp_path / "a.csv", COLUMNS)]
+    found = [(cells["label"], cells["text"]) for _, cells in table.rows(tmp_path / "a.csv", KEYS)]
     assert found == [("skip", "да, но"), ("speech", "кот")]
     (tmp_path / "a.csv").write_text(content + "skip;пёс;;или нет\r\n", encoding="utf-8", newline="")
     with pytest.raises(UserError, match="row 3: 4 cells of "):
-        list(table.rows(tmp_path / "a.csv", COLUMNS))
+        list(table.rows(tmp_path / "a.csv", KEYS))
 
 
 def test_an_encoding_that_shows_late(tmp_path, monkeypatch, caplog):
@@ -77,10 +78,10 @@ def test_an_encoding_that_shows_late(tmp_path, monkeypatch, caplog):
     no Russian word, and nothing is made up."""
     monkeypatch.setattr(files, "HEAD", 100)
     (tmp_path / "a.csv").write_bytes("\n".join(["label,text", *["skip,yes"] * 50, "speech,кот"]).encode("cp1251"))
-    assert [cells["text"] for _, cells in table.rows(tmp_path / "a.csv", COLUMNS)] == [*["yes"] * 50, "кот"]
+    assert [cells["text"] for _, cells in table.rows(tmp_path / "a.csv", KEYS)] == [*["yes"] * 50, "кот"]
     assert not caplog.messages
     (tmp_path / "a.csv").write_bytes("\n".join(["label,text", *["skip,yes"] * 50, "speech,café", ""]).encode("cp1252"))
-    assert [cells["text"] for _, cells in table.rows(tmp_path / "a.csv", COLUMNS)][-1] == "caf\ufffd"
+    assert [cells["text"] for _, cells in table.rows(tmp_path / "a.csv", KEYS)][-1] == "caf\ufffd"
     assert "1 characters are no UTF-8" in caplog.text
 
 
@@ -90,7 +91,7 @@ def test_an_encoding_that_shows_late(tmp_path, monkeypatch, caplog):
 )
 def test_commas_of_texts_and_names_separate_nothing(tmp_path, name, content, text):
     (tmp_path / name).write_text(content, encoding="utf-8")
-    assert [cells["text"] for _, cells in table.rows(tmp_path / name, ("text",))] == [text]
+    assert [cells["text"] for _, cells in table.rows(tmp_path / name, {"text": "text_column"})] == [text]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +115,7 @@ def test_commas_of_texts_and_names_separate_nothing(tmp_path, name, content, tex
 def test_tables_that_are_refused(tmp_path, name, content, message):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=message):
-        list(table.rows(tmp_path / name, COLUMNS))
+        list(table.rows(tmp_path / name, KEYS))
 
 
 @pytest.mark.parametrize(
