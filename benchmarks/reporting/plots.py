@@ -92,19 +92,21 @@ def quality_against_cost(costs: Sequence[tuple[Score, float]], cost: str) -> Fig
 
 def named_points(points: Mapping[str, tuple[float, float, float | None]], cost: str, score: str) -> Figure:
     """A score against a cost, with the name of each point beside it. points: cost, score, deviation over seeds."""
-    picture = Figure((8, 4.5), dpi=150, layout="constrained")
+    picture = Figure((8, 5), dpi=150, layout="constrained")
     axes = picture.add_subplot(xscale="log", xlabel=cost, ylabel=score)
     middle = statistics.median([value for value, *_ in points.values()] or [1])
+    least = min((value for value, *_ in points.values()), default=1)
     heights = [height for _, height, _ in points.values()]
     line = 0.05 * (max(heights, default=0) - min(heights, default=0)) or 0.1
     lowest = {"left": math.inf, "right": math.inf}  # of the names so far, which must not cover each other
     for name, (value, height, deviation) in sorted(points.items(), key=lambda item: -item[1][1]):
-        side, away = ("right", 0.92) if value < middle else ("left", 1.08)  # the edge next to its dot
+        # The edge next to its dot; names on the left stand in one column, where no dot is.
+        side, place = ("right", 0.92 * least) if value < middle else ("left", 1.08 * value)
         lowest[side] = min(height, lowest[side] - line)
         axes.errorbar(value, height, deviation or 0, color=COLOURS[0], fmt="o", capsize=3)
-        axes.plot([value, away * value], [height, lowest[side]], color="0.8", linewidth=1, zorder=0)
+        axes.plot([value, place], [height, lowest[side]], color="0.8", linewidth=1, zorder=0)
         style = {"fontsize": 8, "ha": side, "va": "center", "textcoords": "offset points"}
-        axes.annotate(name, (away * value, lowest[side]), (2 if side == "left" else -2, 0), **style)
+        axes.annotate(name, (place, lowest[side]), (2 if side == "left" else -2, 0), **style)
     axes.grid(color="0.92")
     axes.set_axisbelow(True)
     axes.margins(0.45, 0.1)  # room for the names
