@@ -178,7 +178,7 @@ class KeyParser(argparse.ArgumentParser):
         if unknown:
             name = unknown[0].split("=")[0].lstrip("-")
             known = [option.lstrip("-") for action in self._actions for option in action.option_strings]
-            near = difflib.get_close_matches(name, known, n=1)
+            near = [key for key in known if key.startswith(name)] or difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean `{near[0]}`?" if near else "--help lists the keys"
             raise UserError(f"unknown key `{name}`; {hint}")
         given, instances = vars(parsed), []

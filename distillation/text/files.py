@@ -92,7 +92,9 @@ def check_file(file: str, column: str) -> None:
 def check_column(column: str, columns: list[str], source: str) -> None:
     """Raise UserError for a corpus without the column of texts."""
     if column not in columns:
-        raise UserError(f"{source} has no column `{column}`; set `text_column` to one of {columns}")
+        raise UserError(
+            f"{source} has no column `{column}`; set `text_column`, which all files share, to one of {columns}"
+        )
 
 
 def digest(file: str) -> str:

@@ -62,6 +62,7 @@ def test_values_of_every_kind(argv, yaml, expected, tmp_path):
     [
         ("--flags=true", "unknown key `flags`; did you mean `flag`?"),
         ("--lim 3", "unknown key `lim`; did you mean `limit`?"),  # short for one key today, for two tomorrow
+        ("--s 2", "unknown key `s`; did you mean `share`?"),
         ("--limit 2.5", "`limit`: invalid int value: '2.5'"),
         ("--limit -2", "`limit` must be at least -1, got -2"),
         ("--share 1", "`share` must be below 1, got 1.0"),

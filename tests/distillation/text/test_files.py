@@ -43,7 +43,7 @@ def test_tables_of_spreadsheets_are_read(tmp_path, caplog, encoding, name):
     path.write_bytes(pa.compress(content, packing, asbytes=True) if packing else content)
     assert read(path) == first_lines(source(path), 100) == TEXT.splitlines() and not caplog.messages
     for take in (read, lambda path, **keys: Source(DataArguments(train_file=str(path), **keys))):
-        with pytest.raises(UserError, match=r"no column `body`; set `text_column` .*\['id', 'text', 'label'\]"):
+        with pytest.raises(UserError, match=r"no column `body`; set `text_column`.*\['id', 'text', 'label'\]"):
             take(path, text_column="body")
 
 
