@@ -222,7 +222,7 @@ def is_over(training: "TrainingArguments", recipe: Mapping[str, Any], checkpoint
         return False
     if checkpoint is None:
         check_length(training, recipe)
-    elif training.push_to_hub or _is_longer(found, recipe):
+    elif training.push_to_hub or _has_other_length(found, recipe):
         return False
     if training.push_to_hub:
         raise UserError(f"the run is finished: push it by run_publish.py --checkpoint {training.output_dir}")
@@ -232,14 +232,14 @@ def is_over(training: "TrainingArguments", recipe: Mapping[str, Any], checkpoint
 
 def check_length(training: "TrainingArguments", recipe: Mapping[str, Any]) -> None:
     """Raise UserError for another number of steps than a finished run has, which has no checkpoint to go on from."""
-    if (found := finished(training)) and _is_longer(found, recipe):
+    if (found := finished(training)) and _has_other_length(found, recipe):
         raise UserError(
             f"`output_dir` {training.output_dir!r} holds a finished run without a checkpoint to go on from: name "
             "another folder, or leave `max_steps` and `num_train_epochs` as they were"
         )
 
 
-def _is_longer(found: Mapping[str, Any], recipe: Mapping[str, Any]) -> bool:
+def _has_other_length(found: Mapping[str, Any], recipe: Mapping[str, Any]) -> bool:
     return any(found["recipe"].get(key) != recipe.get(key) for key in ("max_steps", "num_train_epochs"))
 
 

@@ -98,9 +98,8 @@ def settings(arguments: PredictArguments) -> dict[str, Any]:
     found = {key: value for key, value in asdict(arguments).items() if key not in ("output", "resume", "strict")}
     weights = [Path(arguments.model_name_or_path, name) for name in (GRAPH, WEIGHTS)]
     found["model_name_or_path"] = [arguments.model_name_or_path, *(sha256(path) for path in weights if path.exists())]
-    return found | {
-        "input": [arguments.input, *([os.path.getsize(arguments.input)] if arguments.input != STDIN else [])]
-    }
+    size = [os.path.getsize(arguments.input)] if arguments.input != STDIN else []
+    return found | {"input": [arguments.input, *size]}
 
 
 def count(arguments: PredictArguments, mask: str) -> tuple[int, list[str]]:
