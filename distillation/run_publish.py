@@ -78,11 +78,6 @@ def finished(checkpoint: Path) -> tuple[Path, dict[str, Any]]:
     if missing := [name for name in FILES if not os.path.isfile(folder / name)]:
         raise UserError(f"`checkpoint` {str(checkpoint)!r} has no {missing[0]}: name the folder of one finished run")
     results = read_json(folder / RESULTS)
-    if os.path.isfile(folder / "modules.json") and "pipeline_tag" not in results:  # of run_sentences.py
-        raise UserError(
-            f"`checkpoint` {str(checkpoint)!r} is a sentence encoder: push it by "
-            "`SentenceTransformer(FOLDER).push_to_hub(ID)`"
-        )
     if not isinstance(results, dict) or not isinstance(results.get("recipe"), dict) or "seeds" in results:
         raise UserError(f"`checkpoint` {str(checkpoint)!r}: its {RESULTS} is not from a single run; name one run")
     return folder, results

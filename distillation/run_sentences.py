@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.arguments import DataArguments, check_best
+from distillation.config.arguments import CardArguments, DataArguments, check_best
 from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
@@ -53,7 +53,7 @@ class SentencesArguments:
     )
 
 
-ARGUMENTS = (SentencesArguments, DataArguments)
+ARGUMENTS = (SentencesArguments, DataArguments, CardArguments)
 
 
 def training_class() -> "type[TrainingArguments]":
@@ -66,15 +66,12 @@ def training_class() -> "type[TrainingArguments]":
 @cli_entry
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Parse, load, keep the teacher's vectors, train, save."""
-    arguments, data_args, training = parse_recipe(*ARGUMENTS, argv=argv, training=training_class)
-    from distillation.models.sentence_encoder import save_sentence_encoder
-    from distillation.runs import files, resume  # heavy imports only where the arguments are right
+    arguments, data_args, card_args, training = parse_recipe(*ARGUMENTS, argv=argv, training=training_class)
+    from distillation.hub.publishing import check_push  # heavy imports only where the arguments are right
+    from distillation.hub.push import push
+    from distillation.runs import files, resume
     from distillation.runs.interruption import Interruption
 
-    if training.push_to_hub:
-        raise UserError(
-            "`push_to_hub`: leave it out, and push the folder by `SentenceTransformer(FOLDER).push_to_hub(ID)`"
-        )
     check_best(training, ["vectors_loss"])
     if training.metric_for_best_model:
         training.metric_for_best_model = "vectors_loss"  # the only figure
@@ -83,37 +80,69 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     checkpoint = resume.find_checkpoint(training, recipe, inputs)
     if resume.is_over(training, recipe, checkpoint):
         return resume.finished(training)
-    trainer, interruption = build_run(arguments, data_args, training), Interruption(training)
+    check_push(training, card_args)
+    to_hub, training.push_to_hub = training.push_to_hub, False  # the trainer would push optimiser states too
+    (trainer, facts), interruption = build_run(arguments, data_args, training), Interruption(training)
     trainer.add_callback(interruption)
     resume.start_run(training, recipe, inputs)
     before = trainer.evaluate()
     with interruption.listening():
-        trained = trainer.train(resume_from_checkpoint=checkpoint)
-    student, after = trainer.model, trainer.evaluate()
+        trainer.train(resume_from_checkpoint=checkpoint)
+    after = trainer.evaluate()
     if not math.isfinite(after["eval_vectors_loss"]):
         raise UserError(
             "the held-out loss is not finite, and the model was not saved: start in another `output_dir` with a lower "
             "`learning_rate`"
         )
-    results = {
-        "recipe": recipe,
-        "parameters": sum(weight.numel() for weight in student.parameters()),
-        "dimension": student.get_embedding_dimension(),
-        "heldout_loss_before": before["eval_vectors_loss"],
-        "heldout_loss": after["eval_vectors_loss"],
-        "steps": trained.global_step,
-    }
+    facts |= {"heldout_loss_before": before["eval_vectors_loss"], "heldout_loss": after["eval_vectors_loss"]}
+    results = results_of(trainer) | facts
     if training.process_index == 0:
-        save_sentence_encoder(student, training.output_dir)
-        files.write_json(Path(training.output_dir, files.RESULTS), results)
-        print(f"held-out loss: {results['heldout_loss_before']:.4f} before, {results['heldout_loss']:.4f} after")
+        with resume.explain_write_errors(training.output_dir):
+            save(trainer, results, recipe, card_args)
+        if to_hub:
+            print(f"pushed to {push(Path(training.output_dir), training, card_args.hub_overwrite)}")
     return results
+
+
+def results_of(trainer: "SentenceTransformerTrainer") -> dict[str, Any]:
+    """The size of a trained student, and what its training took."""
+    from distillation.runs.progress import Progress, device_name
+
+    return {
+        "parameters": sum(weight.numel() for weight in trainer.model.parameters()),
+        "dimension": trainer.model.get_embedding_dimension(),
+        "steps": trainer.state.global_step,
+        "train_seconds": Progress.of(trainer).seconds,
+        "processes": trainer.args.world_size,
+        "device": device_name(trainer.args),
+    }
+
+
+def save(
+    trainer: "SentenceTransformerTrainer", results: dict[str, Any], recipe: dict[str, Any], card_args: CardArguments
+) -> None:
+    """Write the student, `all_results.json`, and the card; print the figures."""
+    from distillation.hub.card import base_model_of
+    from distillation.hub.publishing import card_facts, save_card
+    from distillation.hub.snippets import SENTENCES
+    from distillation.models.sentence_encoder import save_sentence_encoder
+    from distillation.runs import files
+
+    folder = Path(trainer.args.output_dir)
+    save_sentence_encoder(trainer.model, folder)
+    results = results | {"pipeline_tag": SENTENCES, "dataset": None, "recipe": recipe}
+    results |= card_facts(folder, base_model_of(recipe), card_args)
+    save_card(folder, results, trainer.args.hub_model_id)
+    files.write_json(folder / files.RESULTS, results)
+    print(f"held-out loss: {results['heldout_loss_before']:.4f} before, {results['heldout_loss']:.4f} after")
+    print(f"saved to {folder}")
 
 
 def build_run(
     arguments: SentencesArguments, data_args: DataArguments, training: "TrainingArguments"
-) -> "SentenceTransformerTrainer":
-    """Read the corpus, keep the teacher's vectors, fit the student's last layer to them."""
+) -> "tuple[SentenceTransformerTrainer, dict[str, Any]]":
+    """Read the corpus, keep the teacher's vectors, fit the student's last layer to them. Also tells the teacher's
+    size, and how many texts are held out."""
     import numpy as np
     from transformers import set_seed
 
@@ -143,7 +172,8 @@ def build_run(
     rows = np.linspace(0, len(parts[0]) - 1, min(SAMPLE, len(parts[0]))).astype(int)  # a corpus may be sorted
     directions = fit_width(student, [parts[0][row] for row in rows], vectors[rows], dimension)
     loss = VectorLoss(student, vectors, directions, arguments.weight_similarity)
-    return make_trainer(student, training, loss, parts, pairs)
+    facts = {"teacher_parameters": sum(weight.numel() for weight in teacher.parameters())}
+    return make_trainer(student, training, loss, parts, pairs), facts | {"heldout_texts": len(parts[1])}
 
 
 if __name__ == "__main__":

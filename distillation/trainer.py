@@ -31,6 +31,7 @@ from distillation.models.student import Student
 from distillation.models.teacher import LiveTargets, Targets
 from distillation.objective import distillation_terms
 from distillation.runs.exact_trainer import NOT_COUNTED
+from distillation.runs.progress import device_name
 from distillation.student_trainer import StudentTrainer
 from distillation.teacher_cache.targets import CachedTargets
 
@@ -187,7 +188,7 @@ class DistillationTrainer(StudentTrainer):
             "train_tokens_per_second": totals["tokens"] / seconds,
             "peak_memory_mib": (torch.cuda.max_memory_allocated() if cuda else peak_resident()) / 2**20,
             "processes": self.args.world_size,
-            "device": torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads",
+            "device": device_name(self.args),
         }
 
     # Evaluation

@@ -23,6 +23,7 @@ from distillation.hub.publishing import card_facts, check_push, save_card
 from distillation.hub.push import push
 from distillation.models.loading import load_tokenizer_of
 from distillation.runs import files, resume
+from distillation.runs.progress import device_name
 from finetuning.arguments import FinetuningArguments, Settings
 from finetuning.seeds import over_seeds, runs_of
 from finetuning.splits import read_parts, sample
@@ -252,7 +253,7 @@ class Experiment:
             "best_step": trainer.state.best_global_step,
             "train_seconds": trainer.progress.seconds,
             "processes": training.world_size,
-            "device": torch.cuda.get_device_name() if training.device.type == "cuda" else "CPU",
+            "device": device_name(training),
         }
         predictions = {}
         for name in ("validation", "test"):

@@ -41,7 +41,7 @@ def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any],
     recipe, held_out, title = results["recipe"], _held_out(results), name.split("/")[-1]
     scores, speed = measured.get("scores", []), measured.get("speed", [])
     learned_from = [value for key, value in recipe.items() if key.startswith("weight_") and key != "weight_mlm"]
-    distilled = bool(recipe.get("teacher_name_or_path")) and any(learned_from)
+    distilled = bool(recipe.get("teacher_name_or_path")) and (any(learned_from) or "dimension" in results)
     source = results["base_model"] or Path(results.get("model") or base_model_of(recipe) or "").name
     if recipe.get("student_initialisation") == "same_shape" and not distilled:
         source = Path(recipe["student_vocabulary"]).name  # it learned nothing from a teacher

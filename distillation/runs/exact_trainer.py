@@ -3,7 +3,6 @@
 import itertools
 import math
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_callback import ExportableState
 from transformers.trainer_utils import rotate_checkpoints
 
 from distillation.config.errors import LocalError, UserError
 from distillation.runs.files import WEIGHTS
 from distillation.runs.fsdp import load_state, local_part
 from distillation.runs.interruption import Interruption
+from distillation.runs.progress import Progress
 from distillation.runs.resume import explain_write_errors, mark_complete
 from distillation.runs.sampling import EpochStart, LengthGroupedSampler, RankBatches
 
@@ -31,37 +30,6 @@ torch.serialization.register_package(
 )
 
 NOT_COUNTED = "not_counted"  # marks a micro-batch that only keeps the ranks in step
-
-
-class Progress(TrainerCallback, ExportableState):
-    """Seconds and totals of a run, over all its resumptions. The Trainer saves it in trainer_state.json, and replaces
-    it by a new one made from there."""
-
-    def __init__(self):
-        self.seconds_before = 0.0
-        self.totals: dict[str, float] = {}  # what a trainer adds up, by name
-        self._start: float | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Of training."""
-        return self.seconds_before + (0.0 if self._start is None else time.monotonic() - self._start)
-
-    def add(self, sums: dict[str, float]) -> None:
-        """Add to the totals."""
-        self.totals |= {name: self.totals.get(name, 0) + value for name, value in sums.items()}
-
-    def state(self) -> dict[str, Any]:
-        """What the Trainer saves."""
-        return {"args": {}, "attributes": {"seconds_before": self.seconds, "totals": self.totals}}
-
-    # Called by the Trainer
-
-    def on_train_begin(self, *_: Any, **__: Any) -> None:
-        self._start = time.monotonic()
-
-    def on_train_end(self, *_: Any, **__: Any) -> None:
-        self.seconds_before, self._start = self.seconds, None
 
 
 class ExactTrainer(Trainer):
@@ -102,7 +70,7 @@ class ExactTrainer(Trainer):
 
     @property
     def progress(self) -> Progress:
-        return next(callback for callback in self.callback_handler.callbacks if isinstance(callback, Progress))
+        return Progress.of(self)
 
     # Training
 

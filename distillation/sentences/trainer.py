@@ -18,6 +18,7 @@ from torch.utils.data import BatchSampler
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from distillation.config.errors import UserError
+from distillation.runs.progress import Progress
 from distillation.runs.resume import mark_complete
 from distillation.runs.sampling import grouped_batches
 from distillation.sentences.vectors import of_length_1, principal
@@ -164,6 +165,8 @@ def make_trainer(
     train, held_out = (Dataset.from_dict({"text": texts}) for texts in parts)
     train = train.add_column("label", np.arange(len(train)))
     held_out = held_out.add_column("label", np.arange(len(train), len(train) + len(held_out)))
+    training.restore_callback_states_from_checkpoint = True  # of the progress
+    training.dataloader_pin_memory &= training.device.type == "cuda"
     learned, losses = {"vectors": train}, {"vectors": loss}
     if pairs:
         learned["pairs"], losses["pairs"] = pairs, MultipleNegativesRankingLoss(student)
@@ -173,5 +176,5 @@ def make_trainer(
         train_dataset=learned,
         eval_dataset={"vectors": held_out},
         loss=losses,
-        callbacks=[MarkComplete()],
+        callbacks=[MarkComplete(), Progress()],
     )

@@ -1,20 +1,24 @@
 """The script from end to end: what it leaves, and what it learns again."""
 
+import re
 import signal
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from transformers import BertConfig, BertForMaskedLM
 
 from distillation.config.errors import Stopped, UserError
 from distillation.models.loading import save_pretrained
 from distillation.models.sentence_encoder import load_sentence_encoder
+from distillation.run_publish import main as publish
 from distillation.run_sentences import main
 from distillation.runs.files import read_json
 from distillation.runs.resume import is_complete
 from distillation.sentences.trainer import VectorLoss
 from finetuning.encodechka.encoders import load
+from tests.traceable import leaves, untraceable
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +77,20 @@ def test_the_teachers_own_layers_begin_near_it(call, finished, teacher_folder, t
     assert half["parameters"] < whole["parameters"]
 
 
-def test_the_card_shows_no_text_of_the_corpus(finished, corpus_lines):
-    card = (finished[0] / "README.md").read_text("utf-8")
-    assert "library_name: sentence-transformers" in card
-    assert not any(line in card for line in corpus_lines if len(line) > 20)
+def test_the_card_tells_what_was_measured_and_no_text_of_the_corpus(finished, corpus_lines):
+    folder, results = finished
+    publish.__wrapped__([f"--checkpoint={folder}", "--license=mit", "--language=be"])
+    card, found = ModelCard.load(folder / "README.md"), read_json(folder / "all_results.json")
+    assert not any(line in card.content for line in corpus_lines if len(line) > 20)
+    data = card.data
+    assert (data.library_name, data.license, data.language) == ("sentence-transformers", "mit", ["be"])
+    assert {"sentence-similarity", "knowledge-distillation"} <= {*data.tags}
+    known = [*leaves(found), *leaves([read_json(folder / name) for name in ("config.json", "tokenizer_config.json")])]
+    known.append(found["teacher_parameters"] / found["parameters"])
+    text = card.text.split("```yaml")[0]
+    assert untraceable(re.sub(r"(?<=with transformers ).*?(?=;)", "", text), known) == []
+    assert f"{results['heldout_loss']:.4f}, and was {results['heldout_loss_before']:.4f} before" in text
+    assert "and 0.5 times the squared difference" in text and "masked language" not in text
 
 
 def test_a_run_is_resumed_and_another_is_refused(finished, call):
@@ -117,7 +131,7 @@ def test_pairs_are_learned_as_well(call, finished, tmp_path, corpus_lines):
     ("keys", "message"),
     [
         ({"dimension": 33}, "more than the teacher's 32"),
-        ({"push_to_hub": "true", "hub_model_id": "me/x"}, "push_to_hub"),
+        ({"push_to_hub": "true", "hub_model_id": "me/x"}, "hub_model_id"),
         ({"streaming": "true"}, "streaming"),
         ({"metric_for_best_model": "accuracy"}, "choose one of vectors_loss, loss"),
         ({"save_strategy": "best"}, "never saves without an evaluation"),

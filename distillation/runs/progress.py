@@ -1,0 +1,52 @@
+"""What a run has taken so far, and on which device."""
+
+import time
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import ExportableState
+
+
+class Progress(TrainerCallback, ExportableState):
+    """Seconds and totals of a run, over all its resumptions. The Trainer saves it in trainer_state.json, and replaces
+    it by a new one made from there."""
+
+    def __init__(self):
+        self.seconds_before = 0.0
+        self.totals: dict[str, float] = {}  # what a trainer adds up, by name
+        self._start: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Of training."""
+        return self.seconds_before + (0.0 if self._start is None else time.monotonic() - self._start)
+
+    def add(self, sums: dict[str, float]) -> None:
+        """Add to the totals."""
+        self.totals |= {name: self.totals.get(name, 0) + value for name, value in sums.items()}
+
+    def state(self) -> dict[str, Any]:
+        """What the Trainer saves."""
+        return {"args": {}, "attributes": {"seconds_before": self.seconds, "totals": self.totals}}
+
+    @classmethod
+    def of(cls, trainer: Trainer) -> "Progress":
+        """That of a trainer now."""
+        return next(callback for callback in trainer.callback_handler.callbacks if isinstance(callback, cls))
+
+    # Called by the Trainer
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None:
+        self._start = time.monotonic()
+
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        self.seconds_before, self._start = self.seconds, None
+
+
+def device_name(training: TrainingArguments) -> str:
+    """The GPU, or how many threads of the CPU."""
+    if training.device.type == "cuda":
+        return torch.cuda.get_device_name()
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' * (threads > 1)}"
