@@ -39,7 +39,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     arguments, data_args = parse_recipe(*ARGUMENTS, argv=argv)
     check_no_model(arguments.output_dir)
     from distillation.demo.resolve import resolve_demo  # heavy imports only where the arguments are right
-    from distillation.models.loading import load_tokenizer, save_tokenizer
+    from distillation.models.loading import load_tokenizer
+    from distillation.models.tokenizer_file import save_tokenizer
     from distillation.runs.files import markdown_table, write_json
     from distillation.text.reading import refuse_streaming
     from distillation.text.sampling import load_split

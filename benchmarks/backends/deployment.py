@@ -24,7 +24,7 @@ from distillation.config.arguments import DataArguments
 from distillation.config.errors import UserError
 from distillation.demo.resolve import resolve_demo
 from distillation.evaluation import fill_in, held_out_examples
-from distillation.models.loading import save_tokenizer
+from distillation.models.tokenizer_file import save_tokenizer
 from distillation.runs.files import CARD, RESULTS, WEIGHTS, read_json, sha256, write_json, write_text
 from distillation.text.reading import load_lines
 from finetuning.deployed import model as answers

@@ -15,7 +15,8 @@ from torch import Tensor
 from transformers import BertForMaskedLM, PreTrainedTokenizerBase
 
 from benchmarks.timing.systems import shape
-from distillation.models.loading import save_pretrained, save_tokenizer
+from distillation.models.loading import save_pretrained
+from distillation.models.tokenizer_file import save_tokenizer
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
 CONSONANTS, VOWELS = "бвгджзклмнпрстфхцчшщ", "аеиоуыэя"

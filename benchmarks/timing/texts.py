@@ -19,7 +19,8 @@ from benchmarks.timing.systems import KEY, System
 from distillation.config.errors import UserError
 from distillation.demo.resolve import CORPUS
 from distillation.hub.snippets import TASKS
-from distillation.models.loading import load_tokenizer_of, save_tokenizer
+from distillation.models.loading import load_tokenizer_of
+from distillation.models.tokenizer_file import save_tokenizer
 from distillation.runs.files import write_json
 from distillation.vocabularies.wordpiece import train_tokenizer
 from finetuning.deployed.checkpoint import Checkpoint, config_of

@@ -21,8 +21,8 @@ from transformers.utils import logging as transformers_logging
 
 from distillation.config.errors import UserError, one_line
 from distillation.models.student import set_dropout
-from distillation.models.tokenizer_file import as_in_file, compose_letters, composes_letters, fill_gaps
-from distillation.runs.files import follow_umask, read_json, write_json
+from distillation.models.tokenizer_file import as_in_file, compose_letters, fill_gaps, save_tokenizer
+from distillation.runs.files import EXPORTED, follow_umask
 from distillation.vocabularies.mapping import unreadable, vocabulary_size
 
 logger = logging.getLogger(__name__)
@@ -44,9 +44,21 @@ def explain_load_errors(key: str, name_or_path: str, problem: str = "cannot be l
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"`{key}` {name_or_path!r} {problem}: {one_line(error)}") from None
+        why = _what_it_holds(Path(name_or_path)) or one_line(error)
+        raise UserError(f"`{key}` {name_or_path!r} {problem}: {why}") from None
     finally:
         transformers_logging.set_verbosity(level)
+
+
+def _what_it_holds(folder: Path) -> str:
+    """Of a folder without a model, such as that of several seeds: what to name instead; else nothing."""
+    if (folder / EXPORTED.name).exists():
+        return "it is an exported folder: name the checkpoint that it was made of"
+    if not folder.is_dir() or (folder / "config.json").exists():
+        return ""
+    inside = [path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/config.json")]
+    models = sorted(str(one) for one in inside if not (one / EXPORTED.name).exists())
+    return f"it has no config.json: name {' or '.join(models[:3]) or 'a folder that has one'}"
 
 
 def load_config(name_or_path: str, key: str) -> PreTrainedConfig:
@@ -275,24 +287,3 @@ def save_pretrained(
     for weights in Path(folder).glob("*.safetensors"):
         follow_umask(weights)
     save_tokenizer(tokenizer, folder)
-
-
-def save_tokenizer(tokenizer: Tokenizer, folder: str | Path, vocab_txt: bool = True) -> None:
-    """Write the files that `AutoTokenizer` of transformers 4 and 5 loads; for WordPiece also `vocab.txt`, which
-    transformers 5 leaves out."""
-    # Those of the last call would be saved, and would cut texts where tokenizer.json is used without transformers.
-    tokenizer.backend_tokenizer.no_truncation()
-    tokenizer.backend_tokenizer.no_padding()
-    tokenizer.save_pretrained(folder)
-    path = Path(folder, "tokenizer_config.json")
-    config = read_json(path)
-    # TokenizersBackend is the name in transformers 5; both know the old one. Of other classes transformers 5 takes the
-    # vocabulary alone, and decomposed letters would be unknown again.
-    if config["tokenizer_class"] == "TokenizersBackend" or composes_letters(tokenizer):
-        config["tokenizer_class"] = "PreTrainedTokenizerFast"
-    if isinstance(config.get("extra_special_tokens"), list):  # a map in transformers 4; both know the old name
-        config["additional_special_tokens"] = config.pop("extra_special_tokens")
-    write_json(path, config)
-    if vocab_txt and type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece":
-        tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
-        Path(folder, "vocab.txt").write_text("".join(f"{token}\n" for token, _ in tokens), encoding="utf-8")

@@ -1,7 +1,9 @@
-"""Makes a tokenizer follow its files where transformers reads them differently, and read decomposed letters."""
+"""Makes a tokenizer follow its files where transformers reads them differently, and read decomposed letters; writes
+its files."""
 
 import logging
 import re
+from pathlib import Path
 
 from tokenizers import normalizers
 from tokenizers.models import WordPiece
@@ -10,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.models.auto.tokenization_auto import get_tokenizer_config
 from transformers.utils import cached_file
 
+from distillation.runs.files import read_json, write_json
 from distillation.vocabularies.mapping import vocabulary_size
 
 logger = logging.getLogger(__name__)
@@ -82,3 +85,24 @@ def compose_letters(tokenizer: Tokenizer) -> None:
 def composes_letters(tokenizer: Tokenizer) -> bool:
     """Whether `compose_letters` was called, or the tokenizer does so by itself."""
     return re.search("NFK?C", repr(tokenizer.backend_tokenizer.normalizer)) is not None
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: str | Path, vocab_txt: bool = True) -> None:
+    """Write the files that `AutoTokenizer` of transformers 4 and 5 loads; for WordPiece also `vocab.txt`, which
+    transformers 5 leaves out."""
+    # Those of the last call would be saved, and would cut texts where tokenizer.json is used without transformers.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    tokenizer.save_pretrained(folder)
+    path = Path(folder, "tokenizer_config.json")
+    config = read_json(path)
+    # TokenizersBackend is the name in transformers 5; both know the old one. Of other classes transformers 5 takes the
+    # vocabulary alone, and decomposed letters would be unknown again.
+    if config["tokenizer_class"] == "TokenizersBackend" or composes_letters(tokenizer):
+        config["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if isinstance(config.get("extra_special_tokens"), list):  # a map in transformers 4; both know the old name
+        config["additional_special_tokens"] = config.pop("extra_special_tokens")
+    write_json(path, config)
+    if vocab_txt and type(tokenizer.backend_tokenizer.model).__name__ == "WordPiece":
+        tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+        Path(folder, "vocab.txt").write_text("".join(f"{token}\n" for token, _ in tokens), encoding="utf-8")

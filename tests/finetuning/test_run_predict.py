@@ -18,7 +18,7 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from benchmarks.backends.registry import BACKENDS
 from distillation.config.errors import UserError
-from distillation.models.loading import save_tokenizer
+from distillation.models.tokenizer_file import save_tokenizer
 from finetuning.deployed import bulk
 from finetuning.formats import stream
 from finetuning.run_predict import main

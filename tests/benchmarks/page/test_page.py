@@ -15,7 +15,7 @@ from benchmarks.backends.quantization import quantize_onnx
 from benchmarks.backends.registry import BACKENDS
 from benchmarks.page.browser import absent, run_script, served
 from benchmarks.page.writing import write_page
-from distillation.models.loading import save_tokenizer
+from distillation.models.tokenizer_file import save_tokenizer
 from distillation.runs.files import write_json
 from finetuning.deployed.model import Model
 from tests.benchmarks.tiny_models import batch, lively

@@ -15,6 +15,7 @@ from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassificatio
 
 from distillation.config.errors import UserError
 from distillation.models import loading
+from distillation.models.tokenizer_file import save_tokenizer
 
 SMALL = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, pad_token_id=0)
 # The config, and a conftest tokenizer of the kind that the architecture has. All of them read 48 tokens.
@@ -110,7 +111,7 @@ def test_saved_files_are_readable_as_the_umask_says(teacher_folder, tmp_path):
 def test_the_last_call_is_not_saved(tokenizer, tmp_path):
     """Saved, its truncation and padding would cut the texts of those who open the file without transformers."""
     tokenizer(["да", "он идёт домой"], truncation=True, max_length=3, padding="max_length")
-    loading.save_tokenizer(tokenizer, tmp_path)
+    save_tokenizer(tokenizer, tmp_path)
     saved = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     assert saved.truncation is None and saved.padding is None
 
@@ -186,7 +187,7 @@ def test_decomposed_letters_are_read_as_composed_ones(make_checkpoint, architect
         assert read["input_ids"] == tokenizer(letters)["input_ids"]
         assert max(end for _, end in read["offset_mapping"]) == len(text) == 10
         assert repr(tokenizer.backend_tokenizer.normalizer).count("NFC") == 1
-        loading.save_tokenizer(tokenizer, folder)
+        save_tokenizer(tokenizer, folder)
     assert Tokenizer.from_file(str(folder / "tokenizer.json")).encode(text).ids == read["input_ids"]
     for texts in ([text], [text, "йог"]):  # as whoever loads it without this project; pairs have segments
         assert AutoTokenizer.from_pretrained(folder)(*texts)["input_ids"] == tokenizer(*texts)["input_ids"]
@@ -255,9 +256,17 @@ def test_saved_tokenizers_open_in_transformers_4(name, request, tmp_path):
     """Its classes have other names, and its `extra_special_tokens` is a map."""
     tokenizer = copy.deepcopy(request.getfixturevalue(name))
     tokenizer.add_special_tokens({"extra_special_tokens": ["<user>", "<url>"]})
-    loading.save_tokenizer(tokenizer, tmp_path)
+    save_tokenizer(tokenizer, tmp_path)
     config = json.loads((tmp_path / "tokenizer_config.json").read_text())
     assert config["tokenizer_class"] in ("PreTrainedTokenizerFast", "BertTokenizer")
     assert "extra_special_tokens" not in config and config["additional_special_tokens"] == ["<user>", "<url>"]
     again = AutoTokenizer.from_pretrained(tmp_path)
     assert again.all_special_tokens == tokenizer.all_special_tokens and again("<url>") == tokenizer("<url>")
+
+
+def test_a_folder_beside_a_model_says_which_to_name(make_checkpoint, tmp_path):
+    folder = make_checkpoint()
+    refused(f"has no config.json: name {folder}$", loading.load_config, str(tmp_path), "model")
+    (folder / "model.safetensors").unlink()
+    (folder / "export.json").write_text("{}")
+    refused("is an exported folder: name the checkpoint", loading.load_masked_lm, str(folder), "model")

@@ -7,8 +7,8 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
-from distillation.models.loading import load_tokenizer, save_tokenizer
-from distillation.models.tokenizer_file import SAMPLE
+from distillation.models.loading import load_tokenizer
+from distillation.models.tokenizer_file import SAMPLE, save_tokenizer
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS
 
 

@@ -15,7 +15,8 @@ from transformers import PreTrainedTokenizerFast
 
 from distillation.config.errors import UserError
 from distillation.models.initialisation import translate
-from distillation.models.loading import load_tokenizer, save_tokenizer
+from distillation.models.loading import load_tokenizer
+from distillation.models.tokenizer_file import save_tokenizer
 from distillation.vocabularies.mapping import VocabularyMap
 from distillation.vocabularies.trimming import Trimmer
 from tests.texts import demo_lines

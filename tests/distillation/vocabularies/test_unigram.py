@@ -5,7 +5,7 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer
 
 from distillation.config.errors import UserError
-from distillation.models.loading import save_tokenizer
+from distillation.models.tokenizer_file import save_tokenizer
 from distillation.vocabularies.unigram import BYTES, train_tokenizer
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS
 

@@ -4,7 +4,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from distillation.config.errors import UserError
-from distillation.models.loading import save_tokenizer
+from distillation.models.tokenizer_file import save_tokenizer
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, train_tokenizer
 
 

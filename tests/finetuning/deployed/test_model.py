@@ -13,7 +13,8 @@ import transformers
 from transformers import AutoTokenizer, BertConfig, pipeline
 
 from benchmarks.backends.registry import BACKENDS
-from distillation.models.loading import load_as_saved, save_pretrained, save_tokenizer
+from distillation.models.loading import load_as_saved, save_pretrained
+from distillation.models.tokenizer_file import save_tokenizer
 from finetuning.deployed import model as alone
 from finetuning.deployed.checkpoint import KEY, Checkpoint
 from tests.benchmarks.tiny_models import SHAPE, lively

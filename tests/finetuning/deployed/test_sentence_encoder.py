@@ -13,7 +13,8 @@ from transformers import AutoModel, BertConfig, BertForMaskedLM
 
 from benchmarks.backends.registry import BACKENDS
 from distillation.config.errors import UserError
-from distillation.models.loading import save_pretrained, save_tokenizer
+from distillation.models.loading import save_pretrained
+from distillation.models.tokenizer_file import save_tokenizer
 from finetuning.deployed.checkpoint import VECTORS, Checkpoint, config_of, load_with_task
 from finetuning.deployed.model import Model
 from tests.benchmarks.tiny_models import lively
