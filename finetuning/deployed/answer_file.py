@@ -60,10 +60,10 @@ class AnswerFile:
     def _note(self, size: int) -> None:
         write_json(self.record, {"blocks": self.blocks, "bytes": size, "settings": self.settings})
 
-    def write_header(self) -> None:
-        """The names of the columns, of a CSV file."""
+    def write_header(self, mark: str = "") -> None:
+        """The names of the columns, of a CSV file. mark: stands before them."""
         if self.delimiter:
-            self._write(self._lines([dict(zip(self.columns, self.columns, strict=True))]))
+            self._write(mark.encode() + self._lines([dict(zip(self.columns, self.columns, strict=True))]))
 
     def write_block(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Cells by column. Raises OSError if there is no room."""

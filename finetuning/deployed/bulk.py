@@ -59,7 +59,7 @@ def predict(arguments: PredictArguments) -> None:
         logger.info("%s is complete: without `resume` it is made anew", arguments.output)
         return
     if arguments.part[0] == 1 and not out.blocks:
-        out.write_header()
+        out.write_header(table.mark)
     begun, bad, before, place = time.monotonic(), 0, out.blocks * BLOCK, (first + out.blocks) * BLOCK
     rows = itertools.islice(items(arguments, table), place, after and after * BLOCK)
     shown = max(0, min(total, after * BLOCK) - first * BLOCK) if total is not None else None

@@ -26,6 +26,7 @@ from distillation.text.files import (
 from distillation.text.tables import Csv
 
 STDIN = "-"
+MARK = "\ufeff"  # of byte order
 HEAD_ROWS = 1000  # JSON Lines whose keys are the columns
 
 logger = logging.getLogger(__name__)
@@ -40,11 +41,13 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """Columns and rows, which can be read once; delimiter: what a CSV file made of it should have."""
+    """Columns and rows, which can be read once. A CSV file made of it should have its `delimiter`, and, where it came
+    from Excel, the `mark` at its start without which Excel reads no UTF-8."""
 
     columns: list[str]
     rows: Iterator[Row]
     delimiter: str = ","
+    mark: str = ""
 
 
 def open_table(source: str) -> Table:
@@ -77,7 +80,8 @@ def _file(file: str) -> Table:
     if not encoding and (damaged := codecs.getincrementaldecoder("utf-8")("replace").decode(head).count("\ufffd")):
         logger.warning("%s: %d characters are no UTF-8 and become U+FFFD: save it as UTF-8", file, damaged)
     if kind in TABLES:
-        return _csv(file, open_csv(file, encoding))
+        is_marked = bool(encoding) or head.startswith(codecs.BOM_UTF8)
+        return _csv(file, open_csv(file, encoding), MARK * is_marked)
     return (_json_lines if kind == ".jsonl" else _texts)(opened(file, "\n", encoding))
 
 
@@ -108,9 +112,9 @@ def _json(line: str) -> Row:
     return Row(cells) if isinstance(cells, dict) else Row({}, f"a {type(cells).__name__}, no object")
 
 
-def _csv(file: str, table: Csv) -> Table:
+def _csv(file: str, table: Csv, mark: str) -> Table:
     columns = table.columns
     if repeated := {name for name in columns if columns.count(name) > 1}:
         raise UserError(f"{file}: two columns have the name {min(repeated)!r}: rename one")
     rows = (Row(dict(zip(columns, cells, strict=False)), problem) for cells, problem in table.rows)
-    return Table(columns, rows, ";" if table.delimiter == ";" else ",")
+    return Table(columns, rows, ";" if table.delimiter == ";" else ",", mark)

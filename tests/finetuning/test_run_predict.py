@@ -92,6 +92,7 @@ def of_parquet():
 FORMATS = {
     "in.csv": of_csv(","),
     "excel.csv": of_csv(";", "\ufeff"),
+    "excel-1251.csv": of_csv(";").decode().encode("cp1251"),
     "in.tsv": of_csv("\t"),
     "in.parquet": of_parquet(),
 }
@@ -104,8 +105,10 @@ FORMATS |= {"in.jsonl": "\n" + lines([{"id": "7", "text": HARD}]) + "\n" + lines
 def test_formats(name, output, predict):
     found = predict(FORMATS[name], name, output)
     if not output.endswith("jsonl"):
-        delimiter = "\t" if output == "out.tsv" else ";" if name == "excel.csv" else ","
-        found = list(csv.DictReader(io.StringIO(found, newline=""), delimiter=delimiter))
+        of_excel = name.startswith("excel")  # which would read UTF-8 without a mark as CP1251
+        delimiter = "\t" if output == "out.tsv" else ";" if of_excel else ","
+        assert found.count("\ufeff") == of_excel and found.startswith("\ufeff") == of_excel
+        found = list(csv.DictReader(io.StringIO(found.lstrip("\ufeff"), newline=""), delimiter=delimiter))
     assert [(one["id"], one["text"], one["label"]) for one in found] == [
         ("7", HARD, "LABEL_0"),
         ("8", "кот", "LABEL_1"),
