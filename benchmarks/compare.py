@@ -145,11 +145,10 @@ def cells(metric: str, first: Sequence[Run], second: Sequence[Run]) -> list[str]
 
 
 def answers_of(run: Run) -> list[dict[str, Any]]:
-    """The lines of the predictions of a run. Raises UserError for lines that lack a prediction or its reference."""
+    """The lines of the predictions of a run. Raises UserError for lines without the right answer."""
     path = run.folder / PREDICTIONS
-    with explain_bad_results(path):
-        found = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
-        return [one | {name: one[name] for name in ("prediction", "reference")} for one in found]  # or a KeyError
+    with explain_bad_results(path), path.open(encoding="utf-8") as file:  # no splitlines: texts may have U+2028
+        return [one | {"reference": one["reference"]} for one in map(json.loads, file)]
 
 
 def verdict(low: float, high: float) -> str:
@@ -165,12 +164,16 @@ def held_out_table(models: Sequence[Path], baseline: Path, figures: Mapping[str,
     figures: by a model's folder, from run_evaluation.py. Empty without a pair.
     """
 
-    def of(model: Path) -> list[Mapping[str, float]]:
-        return [figures[name] for name in sorted(figures) if model in (Path(name), *Path(name).parents)]
+    def of(model: Path) -> dict[Path, Mapping[str, float]]:
+        inside = [name for name in sorted(figures) if Path(name).is_relative_to(model)]
+        return {Path(name).relative_to(model): figures[name] for name in inside}
 
-    rows = []
+    rows, others = [], of(baseline)
     for model in models:
-        if pairs := list(zip(of(model), of(baseline), strict=False)):
+        own = of(model)
+        pairs = [(own[seed], others[seed]) for seed in own if seed in others]
+        # A teacher is one model beside several seeds.
+        if pairs := pairs or list(zip(own.values(), others.values(), strict=False)):
             loss = [one["loss_per_character"] - other["loss_per_character"] for one, other in pairs]
             words = [100 * (one["masked_word_accuracy"] - other["masked_word_accuracy"]) for one, other in pairs]
             rows.append([f"{model.name} - {baseline.name}", mean_text(loss, 3), mean_text(words, 1), len(pairs)])

@@ -19,8 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from tqdm.auto import tqdm
 
@@ -32,6 +31,7 @@ from distillation.config.recipe import parse_recipe
 from distillation.config.terms import TERMS
 from distillation.runs.files import RECIPE, RESULTS, read_json, write_text
 
+ROOT = Path(__file__).resolve().parents[1]
 NO_TEACHER = {f"weight_{term.name}": "0" for term in TERMS.values() if term.needs != "labels"}
 VARIANTS = {  # changes of the recipe; other variants are changes themselves, as in `alignment=match,temperature=1`
     "mlm": NO_TEACHER | {"weight_mlm": "1"},

@@ -4,7 +4,6 @@ import copy
 import dataclasses
 import json
 import logging
-import math
 import shutil
 import unicodedata
 from collections.abc import Mapping
@@ -101,8 +100,8 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     validation part chooses; those of the others are removed."""
     training, rates = settings.training, settings.arguments.learning_rates
     settings = dataclasses.replace(settings, arguments=dataclasses.replace(settings.arguments, learning_rates=[]))
-    folder, done = Path(training.output_dir), resume.finished(training) or {}
-    if done:
+    folder = Path(training.output_dir)
+    if done := resume.finished(training):
         if list(done.get("learning_rates", {})) != [f"{rate:g}" for rate in rates]:
             raise UserError(f"`learning_rates` are not those of the run in {str(folder)!r}: name another `output_dir`")
         training.learning_rate = done["recipe"]["learning_rate"]
@@ -118,13 +117,12 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
         one = copy.copy(training)
         one.learning_rate, one.output_dir, one.push_to_hub = rate, str(folder / f"rate-{rate:g}"), False
         tried[f"{rate:g}"] = dataclasses.replace(settings, training=one)
-        for seed in runs_of(tried[f"{rate:g}"]) if not resume.is_resumed(training) else ():
-            resume.find_checkpoint(*seed)  # the last rate is refused before the first trains
+        for seed, *_ in runs_of(tried[f"{rate:g}"]):
+            resume.check_folder(seed)  # the last rate is refused before the first trains
     found = {rate: finetune(task, of_rate) for rate, of_rate in tried.items()}
     metric, sign = f"validation_{one.metric_for_best_model}", 1 if one.greater_is_better else -1
     scores = {rate: results[metric] for rate, results in found.items()}
-    merits = {rate: -math.inf if math.isnan(score) else sign * score for rate, score in scores.items()}
-    best = max(merits, key=lambda rate: (merits[rate], -found[rate]["validation_loss"]))
+    best = max(scores, key=lambda rate: (sign * scores[rate], -found[rate]["validation_loss"]))
     shown = ", ".join(f"{rate} {score:.4f}" for rate, score in scores.items())
     logger.info("learning rates by `%s`: %s; %s is taken", metric, shown, best)
     results = found[best] | {"learning_rates": scores}
@@ -166,12 +164,6 @@ def check(arguments: FinetuningArguments, training: TrainingArguments, task: Tas
         raise UserError("`resume_from_checkpoint` names one checkpoint, and `seeds` have one each: `true` takes those")
 
 
-def weights_of(model: str) -> str | None:
-    """The checksum of a checkpoint's weights; None for one on the Hub."""
-    path = Path(model, files.WEIGHTS)
-    return files.sha256(path) if path.is_file() else None
-
-
 def prepare(task: Task, settings: Settings) -> "Experiment":
     """Make inputs of the data. Raises UserError for data, a checkpoint, or a task teacher that will not do."""
     arguments, training, teacher = settings.arguments, settings.training, settings.teacher.task_teacher
@@ -181,7 +173,7 @@ def prepare(task: Task, settings: Settings) -> "Experiment":
     if decomposed := sum(not unicodedata.is_normalized("NFC", text) for text in texts):
         logger.info("%d texts with decomposed letters: the tokenizer composes them (NFC)", decomposed)
     task = task.adapted(rows)
-    rows, facts = chosen(task, settings, rows, facts)
+    rows, facts = with_training_rows(task, settings, rows, facts)
     model = task.load_model(arguments.model_name_or_path, arguments.random_weights)
     tokenizer = load_tokenizer_of(model, arguments.model_name_or_path, "model_name_or_path")
     max_length = min(arguments.max_length, tokenizer.model_max_length)
@@ -194,7 +186,7 @@ def prepare(task: Task, settings: Settings) -> "Experiment":
         "pipeline_tag": task.pipeline_tag,
         "texts": len(task.texts(rows["train"][0])),
         "model": arguments.model_name_or_path,
-        "weights": weights_of(arguments.model_name_or_path),  # before training
+        "weights": files.weights_of(arguments.model_name_or_path),  # before training
         "parameters": model.num_parameters(),
         "max_length": max_length,
         "truncated": truncated,
@@ -205,8 +197,10 @@ def prepare(task: Task, settings: Settings) -> "Experiment":
     return Experiment(task, settings, parts, tokenizer, facts)
 
 
-def chosen(task: Task, settings: Settings, rows: dict[str, list[Row]], facts: dict[str, Any]) -> tuple[dict, dict]:
-    """Rows and facts with so many examples of train as are asked for, and with texts that a task teacher labels."""
+def with_training_rows(
+    task: Task, settings: Settings, rows: dict[str, list[Row]], facts: dict[str, Any]
+) -> tuple[dict, dict]:
+    """Rows and facts with at most `max_train_samples` of train, and with the texts that a task teacher labels."""
     train, file = rows["train"], settings.teacher.unlabelled_file
     train = sample(train, settings.arguments.max_train_samples or len(train))
     examples = facts["examples"] | {"train": len(train)}

@@ -90,7 +90,7 @@ class EntityScores(Metric):
         present = sorted({tag[2:] for tags in [*references, *predictions] for tag in tags if tag != "O"})
         overall = entity_scores(references, predictions, average="micro", zero_division=0)[:3]
         of_types = np.array(entity_scores(references, predictions, average=None, zero_division=0)[:3]).T
-        values = dict(zip(present, of_types, strict=False))
+        values = dict(zip(present, of_types, strict=True))
         figures = [overall, *(values.get(kind, (0.0, 0.0, 0.0)) for kind in self.types)]
         return dict(zip(self.names, map(float, np.concatenate(figures)), strict=True))
 

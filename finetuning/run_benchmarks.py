@@ -51,8 +51,8 @@ class BenchmarksArguments:
     )
 
     def __post_init__(self):
-        for task in self.tasks:
-            set_of(task)
+        if unknown := [task for task in self.tasks if task not in REGISTRY]:
+            raise UserError(f"`tasks` names {unknown[0]!r}, which is none of {', '.join(REGISTRY)}")
         named = {place.split("=")[0] for place in self.data_dir if "=" in place}
         if unknown := named - {*REGISTRY, *REGISTRY.values()}:
             raise UserError(f"`data_dir` names {min(unknown)}, which is none of {', '.join(REGISTRY)}")

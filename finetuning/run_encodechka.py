@@ -17,6 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 from distillation.config.command_line import REQUIRED, check_output, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
+from distillation.runs.files import RESULTS, weights_of
 
 if TYPE_CHECKING:
     from finetuning.encodechka.tasks import Encoder
@@ -49,7 +50,6 @@ def main(argv: list[str] | None = None) -> None:
     if not Path(arguments.data_dir).is_dir():
         raise UserError(f"`data_dir` {arguments.data_dir!r} is no folder: name that of the board's files")
     from finetuning.encodechka import report, tasks  # heavy imports only where the arguments are right
-    from finetuning.experiment import weights_of
 
     data, folder = tasks.read(Path(arguments.data_dir)), Path(arguments.output_dir)
     for name, model, load in encoders_of(arguments):
@@ -63,7 +63,6 @@ def encoders_of(arguments: EncodechkaArguments) -> "Iterator[tuple[str, str, Cal
     """The models and missing floors: the name of its folder, the checkpoint or the floor's name, what loads it."""
     from functools import partial
 
-    from distillation.runs.files import RESULTS
     from finetuning.encodechka import encoders
 
     models, floors = arguments.model_name_or_path, []

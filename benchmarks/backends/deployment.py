@@ -1,6 +1,5 @@
 """Writes a checkpoint as a folder to deploy, and compares the model in it with the original."""
 
-import copy
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,13 +24,13 @@ from distillation.config.errors import UserError
 from distillation.demo.resolve import resolve_demo
 from distillation.evaluation import fill_in, held_out_examples
 from distillation.models.tokenizer_file import save_tokenizer
-from distillation.runs.files import CARD, RESULTS, WEIGHTS, read_json, sha256, write_json, write_text
+from distillation.runs.files import CARD, RESULTS, read_json, weights_of, write_json, write_text
 from distillation.text.reading import load_lines
 from finetuning.deployed import model as answers
 from finetuning.deployed.checkpoint import VECTORS, config_of, load_with_task
 from finetuning.deployed.sentence_encoder import SentenceEncoder
 from finetuning.formats.locate import OwnFiles
-from finetuning.sets import OWN, REGISTRY, make_task, of_source, source_of
+from finetuning.sets import OWN, REGISTRY, make_task, named_after_source, source_of
 from finetuning.splits import read_parts
 from finetuning.tasks.base import Task
 from finetuning.trainer import TaskTrainer
@@ -100,15 +99,15 @@ def write(source: Source, arguments: "ExportArguments", folder: Path) -> dict[st
     samples = samples_of(source)
     backend.build(source.model, samples, folder)
     save_tokenizer(source.tokenizer, folder, vocab_txt=False)
-    write_json(folder / "config.json", config_of(source.model, source.tokenizer, source.task))
+    config = config_of(source.model, source.tokenizer, source.task)
+    write_json(folder / "config.json", config)
     if backend.runtime == "onnxruntime":
         shutil.copyfile(answers.__file__, folder / "model.py")
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     deployed = Deployed(backend.open(folder, torch.get_num_threads()), source.model, list(samples[0]))
-    weights = Path(arguments.model_name_or_path, WEIGHTS)
     found = {
         "model": arguments.model_name_or_path,
-        "weights": sha256(weights) if weights.is_file() else None,  # of a model on the Hub the file is not here
+        "weights": weights_of(arguments.model_name_or_path),
         "backend": arguments.backend,
         "task": source.task,
         "runtimes_tried": [f"{backend.runtime} {version(backend.runtime)}"],  # those that have opened this file
@@ -118,9 +117,7 @@ def write(source: Source, arguments: "ExportArguments", folder: Path) -> dict[st
         "hardware": hardware(torch.device("cpu")),
     }
     write_json(folder / "export.json", found)
-    write_text(
-        folder / CARD, readme(found, read_json(folder / "config.json"), Path(arguments.output_dir).resolve().name)
-    )
+    write_text(folder / CARD, readme(found, config, Path(arguments.output_dir).resolve().name))
     return found
 
 
@@ -148,7 +145,7 @@ def compare(source: Source, deployed: Deployed, may_use_lines: bool) -> dict[str
     if run := source.run:
         try:
             name, source_of_run = run.get("set") or run["task"], run["source"]
-            task = of_source(make_task(name, run["recipe"]), name, source_of_run)
+            task = named_after_source(make_task(name, run["recipe"]), name, source_of_run)
             parts, _ = read_parts(task, source_of_run)
             length = min(run.get("max_length", 512), source.tokenizer.model_max_length)
             task = task.adapted(parts).configured(source.model.config)
@@ -257,11 +254,11 @@ def _compare_on_task(source: Source, deployed: Deployed, task: Task, rows: list,
     """Both are scored by the metrics of a benchmark. rows: of the part that it reports; length: in tokens."""
     tokenizer, comparison = source.tokenizer, Comparison()
     part = task.encode(rows, tokenizer, length)
-    settings = TrainingArguments("unused", per_device_eval_batch_size=BATCH_SIZE, use_cpu=True, report_to="none")
-    settings.disable_tqdm = True
+    options = dict(per_device_eval_batch_size=BATCH_SIZE, use_cpu=True, report_to="none", disable_tqdm=True)
     figures, answers, logits = {}, {}, {}
     for name, one in (("exported", deployed), ("pytorch", source.model)):
-        trainer = TaskTrainer(one, copy.copy(settings), task=task, train=None, validation=part, tokenizer=tokenizer)
+        # The Trainer makes its folder: here the one that we are in. It writes nothing.
+        trainer = TaskTrainer(one, TrainingArguments(".", **options), task=task, tokenizer=tokenizer)
         logits[name] = trainer.logits(part.inputs)
         predictions = task.decode(part, logits[name])
         figures[name] = task.score(rows, predictions)

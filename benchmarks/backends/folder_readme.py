@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from distillation.hub.snippets import example, javascript, python
+from distillation.runs.files import markdown_table
 
 TASKS = {
     "fill-mask": "fills in hidden words",
@@ -47,8 +48,8 @@ def readme(found: Mapping[str, Any], config: Mapping[str, Any], folder: str) -> 
             parts += [f"In JavaScript (a browser needs the folder on a server):\n\n```js\n{script}\n```"]
     if "dimension" in found:
         parts += [SERVERS.format(dimension=found["dimension"], pooling=config["pooling"])]
-    rows = [f"| `{name}` | {size / 1e3:,.1f} | {FILES.get(name, '')} |" for name, size in sizes.items()]
-    return "\n\n".join([*parts, "\n".join(["| file | kB | |", "|---|---|---|", *rows])]) + "\n"
+    rows = [[f"`{name}`", f"{size / 1e3:,.1f}", FILES.get(name, "")] for name, size in sizes.items()]
+    return "\n\n".join([*parts, markdown_table(["file", "kB", ""], rows)]) + "\n"
 
 
 def _checked(found: Mapping[str, Any]) -> str:

@@ -39,7 +39,8 @@ class Backend:
         if absent:
             raise UserError(f"`{self.name}` needs {absent.replace(' ', ' and ')}: pip install {absent}")
         if device not in self.devices:
-            raise UserError(f"`{self.name}` runs on {' and '.join(self.devices)} only")
+            where = " and ".join(self.devices)
+            raise UserError(f"`device` is {device}, and `{self.name}` runs on {where} only: leave one of them out")
 
     def build(self, model: "PreTrainedModel", samples: Sequence[Arrays], folder: Path) -> None:
         """Write the model. samples: inputs like those to come, the first of at least (2, 2) and with padding."""

@@ -32,7 +32,7 @@ export class Model {
     this.several = config.problem_type === "multi_label_classification";
     this.noAnswer = config.may_have_no_answer ?? false;
     this.thresholds = this.labels.map((label) => config.thresholds?.[label] ?? 0.5);
-    this.mask = config.mask_token?.content ?? config.mask_token;
+    this.mask = config.mask_token;
     this.length = config.model_max_length;
     this.pair = kind === "label" && config.texts_at_once === 2;
   }

@@ -25,10 +25,10 @@ async function load(files) {
   const all = Object.values(files).reduce((sum, size) => sum + size, 0);
   let read = 0;
   const progress = (size) => self.postMessage({ progress: (read += size) / all });
-  const bytes = await Promise.all(Object.keys(files).map((name) => download(name, progress)));
-  const named = Object.fromEntries(Object.keys(files).map((name, i) => [name.split(".")[0], [name, bytes[i]]]));
-  const entries = Object.entries(named).map(([key, [name, content]]) => [key, name.endsWith(".json") ? json(content) : content]);
-  model = await Model.open(Object.fromEntries(entries));
+  const names = Object.keys(files);
+  const bytes = await Promise.all(names.map((name) => download(name, progress)));
+  const contents = names.map((name, i) => [name.split(".")[0], name.endsWith(".json") ? json(bytes[i]) : bytes[i]]);
+  model = await Model.open(Object.fromEntries(contents));
   await model.warm();
   const { kind, labels, mask, pair, several, length } = model;
   const cyrillic = model.reader.vocabulary.filter((token) => /[а-яё]/i.test(token)).length;

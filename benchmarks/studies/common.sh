@@ -158,7 +158,7 @@ evaluate() { # all models together: which words are hidden depends on how all to
 }
 
 finetune() { # TASK EPOCHS RATES MODEL [--KEY VALUE ...]: three seeds, which start from the seeds of the student in turn
-    local task=$1 epochs=$2 rates=$3 model=$4 rate start weights=--models
+    local task=$1 epochs=$2 rates=$3 model=$4 rate start seeds weights=--models
     shift 4
     [ -z "${untrained:-}" ] || weights=--random_weights # only its shape: the lowest score to expect
     for rate in $rates; do

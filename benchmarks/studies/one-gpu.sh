@@ -72,7 +72,7 @@ cost tiny-5k-reduce "${tiny_5k[@]}" "${reduce[@]}"
 cost tiny-5k-mlm "${tiny_5k[@]}" "${mlm[@]}"
 
 # A tiny model needs more steps, and each is faster: more epochs, and higher rates.
-three() { # EPOCHS RATES MODEL ...: RuSentiment for so many epochs, the others for twice as many
+three() { # EPOCHS RATES MODEL [--KEY VALUE ...]: RuSentiment for so many epochs, the others for twice as many
     finetune rusentiment "$1" "$2" "${@:3}"
     finetune paraphraser $((2 * $1)) "$2" "${@:3}"
     finetune collection3 $((2 * $1)) "$2" "${@:3}"

@@ -51,7 +51,9 @@ def _facts(system: System, row: Row) -> Row:
     BACKENDS[row["backend"]].check(row["device"])
     model = system.skeleton(row["head"])
     if row["sequence_length"] > (positions := position_count(model)):
-        raise UserError(f"`sequence_lengths` {row['sequence_length']} exceeds its {positions} positions")
+        raise UserError(
+            f"`sequence_lengths` {row['sequence_length']} exceeds its {positions} positions: name shorter ones"
+        )
     try:
         flops, weights = work(model, row["batch_size"], row["sequence_length"])
     except Exception as error:  # RemBERT asks for values, which a skeleton lacks

@@ -218,6 +218,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def weights_of(model: str | Path) -> str | None:
+    """The hash of a checkpoint's weights; None where no such file is, as of a model on the Hub."""
+    path = Path(model, WEIGHTS)
+    return sha256(path) if path.is_file() else None
+
+
 def digest(parts: Iterable[Any]) -> str:
     """The SHA-256 hash of parts in their order; each is bytes, or an array that gives them."""
     found = hashlib.sha256()

@@ -100,14 +100,6 @@ def find_checkpoint(training: "TrainingArguments", recipe: Mapping[str, Any], in
     that holds a model, or a run with another recipe or other files, or cannot be written.
     """
     folder, wanted = Path(training.output_dir), training.resume_from_checkpoint
-    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise UserError(f"`output_dir` {str(folder)!r} cannot be written: make it writable, or name another folder")
-    if not is_resumed(training) and checkpoints(folder):
-        raise UserError(
-            f"`output_dir` {str(folder)!r} holds checkpoints of an earlier run: continue it with "
-            "`--resume_from_checkpoint true`, or name another folder"
-        )
     check_folder(training)
     if not is_resumed(training):
         return None
@@ -128,8 +120,17 @@ def find_checkpoint(training: "TrainingArguments", recipe: Mapping[str, Any], in
 
 
 def check_folder(training: "TrainingArguments") -> None:
-    """Raise UserError for a folder that holds a model, unless a training run made it, and that run is resumed."""
+    """Raise UserError for a folder that cannot be written, or that holds checkpoints or a model, unless a training
+    run made them, and that run is resumed."""
     folder = Path(training.output_dir)
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"`output_dir` {str(folder)!r} cannot be written: make it writable, or name another folder")
+    if not is_resumed(training) and checkpoints(folder):
+        raise UserError(
+            f"`output_dir` {str(folder)!r} holds checkpoints of an earlier run: continue it with "
+            "`--resume_from_checkpoint true`, or name another folder"
+        )
     if not is_resumed(training) and "recipe" in (_read(folder / RESULTS) or {}):
         raise UserError(
             f"`output_dir` {str(folder)!r} holds a finished run: name another folder; `--resume_from_checkpoint true` "

@@ -33,18 +33,7 @@ logger = logging.getLogger(__name__)
 def predict(arguments: PredictArguments) -> None:
     """Answer every row of the shard, and say how it went. Raises UserError for what cannot be done, and Stopped where
     it is interrupted."""
-    table = open_table(arguments.input)
-    if not table.columns:
-        _, problem = next(table.rows, ({}, "it is empty"))
-        raise UserError(f"{arguments.input} has no columns ({problem}): name a file that has texts")
-    for column in arguments.columns:
-        if column not in table.columns:
-            key = "text_column" if column == arguments.text_column else "text_pair_column"
-            raise UserError(f"`{key}` {column!r} is no column of {arguments.input}; it has {', '.join(table.columns)}")
-    model = load(arguments.model_name_or_path)
-    if not model.texts[0] <= len(arguments.columns) <= model.texts[1]:
-        pairs = [PAIRS.get(model.kind, "")] * (model.texts[1] > 1) + ["none"] * (model.texts[0] == 1)
-        raise UserError(f"`text_pair_column` for a model of this kind: give {' or '.join(pairs)}")
+    table, model = opened(arguments)
     mask = model.config["mask_token"] if model.kind == MASK else ""
     total, known = count(arguments, mask) if arguments.input != STDIN else (None, table.columns)
     first, after = arguments.blocks(-(-total // BLOCK)) if total is not None else (0, None)
@@ -77,6 +66,24 @@ def predict(arguments: PredictArguments) -> None:
     done, seconds = bar.n - before, time.monotonic() - begun
     print(f"{arguments.output}: {done:,} rows in {seconds:.1f} s, {done / seconds:,.0f} a second")
     print(f"{bad:,} have no answer; {model.cut:,} texts were longer than the model reads, and cut")
+
+
+def opened(arguments: PredictArguments) -> tuple[Table, Model]:
+    """The input and the model. Raises UserError for a column that the input lacks, and for one more or less than the
+    model reads."""
+    table = open_table(arguments.input)
+    if not table.columns:
+        _, problem = next(table.rows, ({}, "it is empty"))
+        raise UserError(f"{arguments.input} has no columns ({problem}): name a file that has texts")
+    for column in arguments.columns:
+        if column not in table.columns:
+            key = "text_column" if column == arguments.text_column else "text_pair_column"
+            raise UserError(f"`{key}` {column!r} is no column of {arguments.input}; it has {', '.join(table.columns)}")
+    model = load(arguments.model_name_or_path)
+    if not model.texts[0] <= len(arguments.columns) <= model.texts[1]:
+        pairs = [PAIRS.get(model.kind, "")] * (model.texts[1] > 1) + ["none"] * (model.texts[0] == 1)
+        raise UserError(f"`text_pair_column` for a model of this kind: give {' or '.join(pairs)}")
+    return table, model
 
 
 def load(name: str) -> Model:

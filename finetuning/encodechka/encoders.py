@@ -48,8 +48,8 @@ class Transformer:
         """See `tasks.Encoder`."""
         ways = ["cls", "mean", *["pooler"] * bool(self.pooler), *["own"] * self.own]
         pooled: dict[str, list] = {way: [None] * len(texts) for way in ways}
-        options = dict(truncation=True, max_length=min(MAX_LENGTH, self.tokenizer.model_max_length))
-        for rows, encoded in self._batches(texts, **options):
+        length = min(MAX_LENGTH, self.tokenizer.model_max_length)
+        for rows, encoded in self._batches(texts, truncation=True, max_length=length):
             states, vectors = self.run(encoded)
             read = encoded["attention_mask"][..., None]
             found = {"cls": states[:, 0], "mean": (states * read).sum(1) / read.sum(1), "own": vectors}

@@ -15,7 +15,7 @@ from finetuning.tasks.text_pairs import question_limit, shortened
 ROC_AUC = "roc_auc"
 
 
-class AnswerScores(Metric):
+class JudgementScores(Metric):
     """F1 of the right answers over all of them, and the share of questions of which every answer is judged rightly.
 
     Predictions and labels are "0" and "1"; `question` says which question an answer belongs to.

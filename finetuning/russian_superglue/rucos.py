@@ -11,7 +11,7 @@ from finetuning.russian_superglue.tasks import PLACEHOLDER
 HIGHLIGHT = re.compile(r"\s*@highlight\s*")
 
 
-class EntityScores(metrics.AnswerScores):
+class QueryScores(metrics.AnswerScores):
     """Those of SQuAD as shares of 1. A query without a right answer counts 0, since no entity is empty."""
 
     names = ("f1", "exact_match")

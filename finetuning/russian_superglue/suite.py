@@ -10,7 +10,7 @@ from typing import Any
 from distillation.config.command_line import DEMO
 from distillation.config.errors import UserError
 from distillation.runs.files import RESULTS, write_json
-from distillation.runs.resume import find_checkpoint, is_resumed, names_checkpoint
+from distillation.runs.resume import check_folder, names_checkpoint
 from finetuning.arguments import Settings
 from finetuning.experiment import check, run
 from finetuning.russian_superglue.readers import read
@@ -79,9 +79,8 @@ def verify(names: Sequence[str], settings: Settings, folders: Mapping[str, Path]
         task = make_task(name)
         task.read(settings.data.data_dir)
         check(settings.arguments, copy.copy(settings.training), task)
-        if not is_resumed(settings.training):
-            for one in runs_of(of_task(name, settings, folders[name])):
-                find_checkpoint(*one)
+        for one, *_ in runs_of(of_task(name, settings, folders[name])):
+            check_folder(one)
 
 
 def write_submission(path: Path, data_dir: str, folders: Mapping[str, Path], work: Path) -> None:

@@ -41,7 +41,7 @@ def make_task(name: str) -> "Task":
         options["truncate_second_only"] = True  # the passage is what may be cut
     if name == "muserc":
         kind = muserc.AnswerToQuestion
-        options |= {"metric": muserc.AnswerScores(), "selection_metric": muserc.ROC_AUC}
+        options |= {"metric": muserc.JudgementScores(), "selection_metric": muserc.ROC_AUC}
     elif name in ("russe", "rwsd"):
         # The question is about two words. Marks around them need no head of their own, as pooled spans would: any
         # sequence classifier of any architecture will do.
@@ -53,7 +53,7 @@ def make_task(name: str) -> "Task":
     elif name == "rucos":
         # The entities of the passage compete, however many there are: the query with each in its gap.
         kind = MultipleChoice
-        options |= {"metric": rucos.EntityScores(), "pairs": filled_queries}
+        options |= {"metric": rucos.QueryScores(), "pairs": filled_queries}
         options |= {"answer": lambda row, choice: row["choices"][choice], "right": lambda row: row["answers"]}
     return kind(
         name=name,

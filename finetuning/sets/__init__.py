@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from distillation.config.errors import UserError, cli_entry
+from distillation.config.errors import cli_entry
 from finetuning.arguments import BenchmarkData, parse
 from finetuning.formats.locate import OwnFiles, Source
 from finetuning.russian_superglue.tasks import NAMES
@@ -27,7 +27,7 @@ def make_task(name: str, recipe: Mapping[str, Any] | None = None) -> "Task":
     """A task by its name.
 
     recipe: the keys of a run, as its `all_results.json` has them; those that the set does not know do not matter.
-    Raises UserError for a name that is none, or a key's value that the set does not have.
+    Raises UserError for a key's value that the set does not have.
     """
     module = set_of(name)
     given = dict(recipe or {}) | {"task": name}  # `task` says which of Russian SuperGLUE's
@@ -36,9 +36,7 @@ def make_task(name: str, recipe: Mapping[str, Any] | None = None) -> "Task":
 
 
 def set_of(name: str) -> ModuleType:
-    """The module of the set that a task belongs to. Raises UserError for a name that is none."""
-    if name not in (*REGISTRY, *OWN):
-        raise UserError(f"there is no task {name!r}: choose one of {', '.join(REGISTRY)}")
+    """The module of the set that a task belongs to."""
     return importlib.import_module(f"finetuning.sets.{REGISTRY.get(name, name)}")
 
 
@@ -52,7 +50,7 @@ def script(name: str, data: type = BenchmarkData) -> Callable[[list[str] | None]
         settings = parse(name, module.Options, argv, data)
         from finetuning.experiment import run  # heavy imports only where the arguments are right
 
-        run(of_source(module.task(settings.options), name, settings.data.source), settings)
+        run(named_after_source(module.task(settings.options), name, settings.data.source), settings)
 
     return main
 
@@ -63,8 +61,9 @@ def source_of(recipe: Mapping[str, Any]) -> Source:
     return OwnFiles(*files) if recipe.get("train_file") else str(recipe.get("data_dir"))
 
 
-def of_source(task: "Task", name: str, source: Source) -> "Task":
-    """The task of a set. One's own data give it their name; files called `train` give that of their folder."""
+def named_after_source(task: "Task", name: str, source: Source) -> "Task":
+    """The task with the name of one's own data, or as it is for a benchmark's own folder. Files called `train` give
+    the name of their folder."""
     if name in REGISTRY and not isinstance(source, OwnFiles):
         return task
     path = Path(os.path.abspath(source if isinstance(source, str) else source.train))

@@ -35,8 +35,9 @@ def save(folder: Path, task: Task, rows: Sequence[Row], predictions: Sequence[Ma
         )
     present = {label: None for pair in sorted(pairs) for label in pair}
     labels = list(dict.fromkeys([*(label for label in task.labels if label in present), *present]))
-    write_text(folder / "test_confusion.md", confusion_table(labels, pairs) + "\n")
-    picture(labels, pairs).savefig(folder / "test_confusion.png")
+    counts = np.array([[pairs[right, said] for said in labels] for right in labels])
+    write_text(folder / "test_confusion.md", confusion_table(labels, counts) + "\n")
+    picture(labels, counts).savefig(folder / "test_confusion.png")
     wrong = [(row, one) for row, one in zip(rows, predictions, strict=True) if one["prediction"] != one["reference"]]
     wrong.sort(key=lambda pair: -pair[1]["score"])
     lines = [
@@ -52,28 +53,27 @@ def save(folder: Path, task: Task, rows: Sequence[Row], predictions: Sequence[Ma
     table.write(folder / "test_mistakes.csv", ("id", *texts, "label", "prediction", "score"), lines)
 
 
-def confusion_table(labels: Sequence[str], pairs: Mapping[tuple[str, str], int]) -> str:
-    """Markdown: a row a right label, a column a predicted one, and precision, recall, and F1 of each label."""
-    lines = []
-    for right in labels:
-        counts = [pairs.get((right, predicted), 0) for predicted in labels]
-        hits, had = pairs.get((right, right), 0), sum(counts)
-        said = sum(pairs.get((other, right), 0) for other in labels)
-        figures = [hits / said if said else 0.0, hits / had if had else 0.0, 2 * hits / max(said + had, 1)]
-        lines.append([right, *counts, *("" if right == NONE else f"{figure:.3f}" for figure in figures)])
+def confusion_table(labels: Sequence[str], counts: np.ndarray) -> str:
+    """Markdown: a row a right label, a column a predicted one, and precision, recall, and F1 of each label.
+
+    counts: (labels, labels), the examples of each right label (row) by the predicted one.
+    """
+    hits, had, said = counts.diagonal(), counts.sum(1), counts.sum(0)
+    figures = np.stack([hits / said.clip(1), hits / had.clip(1), 2 * hits / (said + had).clip(1)], 1)
+    lines = [
+        [right, *row, *("" if right == NONE else f"{figure:.3f}" for figure in of_label)]
+        for right, row, of_label in zip(labels, counts, figures, strict=True)
+    ]
     return markdown_table(["right \\ predicted", *labels, "precision", "recall", "F1"], lines)
 
 
-def picture(labels: Sequence[str], pairs: Mapping[tuple[str, str], int]) -> "Figure":
+def picture(labels: Sequence[str], counts: np.ndarray) -> "Figure":
     """The same, coloured by the share of a right label's examples; of many labels those with most mistakes."""
     from matplotlib.figure import Figure  # it takes a second
 
-    errors = Counter(dict.fromkeys(labels, 0))
-    for pair, count in pairs.items():
-        errors.update(dict.fromkeys(set(pair), count) if pair[0] != pair[1] else {})
-    chosen = {label for label, _ in errors.most_common(MOST)} if len(labels) > MOST else set(labels)
-    labels = [label for label in labels if label in chosen]
-    counts = np.array([[pairs.get((right, predicted), 0) for predicted in labels] for right in labels])
+    errors = counts.sum(0) + counts.sum(1) - 2 * counts.diagonal()
+    chosen = np.sort(np.argsort(-errors, kind="stable")[:MOST])
+    labels, counts = [labels[one] for one in chosen], counts[np.ix_(chosen, chosen)]
     size = 2.5 + 0.5 * len(labels)
     figure = Figure((size, size), dpi=120, layout="constrained")
     axes = figure.add_subplot(xlabel="predicted", ylabel="right")

@@ -28,7 +28,8 @@ def add(tmp_path):
             figures |= {f"validation_{one}": validation for one in (metric, "accuracy")}
             write_json(folder / "all_results.json", figures)
             rows = [{"prediction": "yes" if i < right else "no", "reference": right_answer} for i in range(examples)]
-            (folder / "test_predictions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            (folder / "test_predictions.jsonl").write_text(lines, "utf-8")
 
     runs("good", right=300)
     runs("bad", right=200)
@@ -75,6 +76,12 @@ def test_a_difference_of_a_point_at_most_is_none():
     assert (compare.verdict(-1.1, 0.9), compare.verdict(0.1, 1.1)) == ("within chance", "different")
 
 
+def test_an_answer_may_have_a_line_separator(add, cells):
+    for name in ("good", "bad"):
+        add(name, right=300, right_answer="yes\u2028")
+    assert cells("good")[3] == "0.0, 0.0"
+
+
 def test_where_there_is_no_verdict(add, cells):
     add("single", right=300, seeds=[1])
     assert cells("single")[-1] == "no verdict: one seed"
@@ -92,6 +99,8 @@ def test_held_out_text_is_compared_seed_by_seed(add, cells, tmp_path):
     found = {name: {"loss_per_character": a, "masked_word_accuracy": b} for name, (a, b) in found.items()}
     write_json(tmp_path / "held.json", found)
     assert cells("good", "bad", "--held_out", "held.json") == ["good - bad", "-0.300 ± 0.283", "7.0 ± 4.2", "2"]
+    write_json(tmp_path / "held.json", {name: of for name, of in found.items() if name != "good/seed-1"})
+    assert cells("good", "bad", "--held_out", "held.json")[1] == "-0.100"  # the second seeds
     write_json(tmp_path / "held.json", {f"me/{name}": figures for name, figures in found.items()})  # ids of the Hub
     assert cells("me/good", "me/bad", "--held_out", "held.json")[3] == "2"
 

@@ -91,7 +91,7 @@ def test_each_kind_of_task_has_its_own_metric(name, source, teacher_folder):
     model = load_with_head(task.model_class, str(teacher_folder), "model_name_or_path", task.labels)
     made = source(model, {"task": name, "max_length": 48, "recipe": {"data_dir": "demo", "task": name}})
     part = task.encode(rows := task.read("demo")["test"], made.tokenizer, 48)
-    trainer = TaskTrainer(made.model, arguments("unused"), task=task, validation=part, tokenizer=made.tokenizer)
+    trainer = TaskTrainer(made.model, arguments("."), task=task, validation=part, tokenizer=made.tokenizer)
     reported, _ = trainer.measure(part)
     found = compare(made, running(made.model), False)
     assert found["pytorch"] == found["exported"] == {key: reported[key] for key in reported.keys() - {"loss"}}

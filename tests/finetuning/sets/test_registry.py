@@ -2,9 +2,8 @@
 
 import pytest
 
-from distillation.config.errors import UserError
 from finetuning.formats.locate import OwnFiles
-from finetuning.sets import REGISTRY, make_task, of_source
+from finetuning.sets import REGISTRY, make_task, named_after_source
 from finetuning.splits import read_parts
 
 
@@ -30,7 +29,7 @@ def test_ones_own_data_give_a_task_their_name(tmp_path, monkeypatch):
     (tmp_path / "goods").mkdir()
     monkeypatch.chdir(tmp_path / "goods")
     named = {OwnFiles("train.csv"): "goods", OwnFiles("reviews.csv.gz"): "reviews", ".": "goods"}
-    assert {source: of_source(make_task("rusentiment"), "tagging", source).name for source in named} == named
+    assert {source: named_after_source(make_task("rusentiment"), "tagging", source).name for source in named} == named
 
 
 def test_keys_of_a_finished_run_make_its_task():
@@ -39,5 +38,3 @@ def test_keys_of_a_finished_run_make_its_task():
     assert len(make_task("collection3", recipe).labels) == 11
     assert make_task("rusentiment", recipe).read.keywords == {"parts": ("preselected", "random")}
     assert make_task("terra", {"task": "all", "submission": "x.zip"}).name == "terra"
-    with pytest.raises(UserError, match="no task 'glue': choose one of rusentiment"):
-        make_task("glue")
