@@ -67,7 +67,8 @@ def training_class() -> "type[TrainingArguments]":
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Parse, load, keep the teacher's vectors, train, save."""
     arguments, data_args, card_args, training = parse_recipe(*ARGUMENTS, argv=argv, training=training_class)
-    from distillation.hub.publishing import check_push  # heavy imports only where the arguments are right
+    from distillation.demo.resolve import resolve_demo  # heavy imports only where the arguments are right
+    from distillation.hub.publishing import check_push
     from distillation.hub.push import push
     from distillation.runs import files, resume
     from distillation.runs.interruption import Interruption
@@ -75,6 +76,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     check_best(training, ["vectors_loss"])
     if training.metric_for_best_model:
         training.metric_for_best_model = "vectors_loss"  # the only figure
+    resolve_demo(data_args)
     keys = [arguments, data_args]
     recipe, inputs = files.recipe_of(keys, training), resume.inputs_of(keys)
     checkpoint = resume.find_checkpoint(training, recipe, inputs)

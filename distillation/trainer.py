@@ -22,7 +22,6 @@ from transformers import (
 
 from distillation.config.arguments import ObjectiveArguments
 from distillation.config.terms import TERMS
-from distillation.config.training import check_training
 from distillation.corpus.examples import Corpus, lengths
 from distillation.corpus.masking import COUNTS
 from distillation.models.mlm_head import Outputs
@@ -62,10 +61,7 @@ class DistillationTrainer(StudentTrainer):
 
         corpus, collators: each for training and for evaluation; with `CachedTargets`, the `corpus` and `collators`
         that it holds. sampled: draws candidates for a masked-LM loss that is the only term; None for all tokens.
-
-        Raises UserError for training arguments that cannot be met, before anything is written.
         """
-        check_training(args)
         if args.ddp_find_unused_parameters is None:
             # With logits all parameters of these have gradients; LUKE's for entities and ESM's for contacts do not.
             is_used = isinstance(student.model, (BertForMaskedLM, DistilBertForMaskedLM))
@@ -109,8 +105,8 @@ class DistillationTrainer(StudentTrainer):
         return batches, counts
 
     def _sample(self, batches: list[dict[str, Any]]) -> None:
-        """Draw the candidates of a step, and number the labels by them. They include the labels of all micro-batches
-        and ranks, so that the gradient does not depend on how the step is split."""
+        """Draw the candidates of a step, and turn the labels into indices of them. They include the labels of all
+        micro-batches and ranks, so that the gradient does not depend on how the step is split."""
         is_label = torch.zeros(len(self.sampled.probability), dtype=torch.int64, device=self.args.device)
         for batch in batches:
             if not batch.get(NOT_COUNTED):
@@ -121,22 +117,13 @@ class DistillationTrainer(StudentTrainer):
             labels = torch.searchsorted(ids, batch["labels"]).clamp(max=len(ids) - 1)
             batch |= {"labels": labels, "candidates": (ids, log_probability)}
 
-    def compute_loss(
-        self, model: nn.Module, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Tensor | tuple[Tensor, dict[str, Tensor]]:
-        """The weighted terms, as this batch's share of a mean over `num_items_in_batch` positions.
-
-        num_items_in_batch: counts (5,), named by `COUNTS`; by default of this batch alone.
-        """
-        counts = inputs["counts"] if num_items_in_batch is None else num_items_in_batch
+    def compute_loss(self, model: nn.Module, inputs: dict[str, Any], *_: Any, num_items_in_batch: Tensor) -> Tensor:
+        """The weighted terms, as this batch's share of means over the counts in `num_items_in_batch`."""
         sums = distillation_terms(*self.outputs(model, inputs), inputs, self.objective)
-        shares = torch.stack(list(sums.values())).float() / counts[self._columns].clamp(min=1)
-        if model.training:
-            self._sums += shares.detach()
-        loss = (self._weights * shares).sum()
-        if num_items_in_batch is not None:
-            loss = loss * self.accelerator.num_processes  # ranks average their gradients; these are shares of a sum
-        return (loss, sums) if return_outputs else loss
+        shares = torch.stack(list(sums.values())).float() / num_items_in_batch[self._columns].clamp(min=1)
+        self._sums += shares.detach()
+        # Ranks average their gradients; these are shares of a sum.
+        return (self._weights * shares).sum() * self.accelerator.num_processes
 
     def outputs(self, model: nn.Module, inputs: dict[str, Any]) -> tuple[Outputs, Targets | None]:
         """The student's outputs for a batch, and the targets that they are compared with."""

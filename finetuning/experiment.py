@@ -17,14 +17,14 @@ from transformers import PreTrainedTokenizerBase, TrainingArguments, set_seed
 
 from distillation.config.command_line import check_no_model
 from distillation.config.errors import UserError
-from distillation.hub.card import PARTS, figure, metric_names
+from distillation.hub.card import figure, metric_names
 from distillation.hub.publishing import card_facts, check_push, save_card
 from distillation.hub.push import push
 from distillation.models.loading import load_tokenizer_of
 from distillation.runs import files, resume
 from distillation.runs.progress import device_name
 from finetuning.arguments import FinetuningArguments, Settings
-from finetuning.seeds import over_seeds, runs_of
+from finetuning.seeds import PARTS, over_seeds, runs_of
 from finetuning.splits import read_parts, sample
 from finetuning.task_teacher import teach, unlabelled_rows
 from finetuning.tasks import mistakes

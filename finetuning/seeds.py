@@ -8,9 +8,10 @@ from typing import Any
 
 from transformers import TrainingArguments
 
-from distillation.hub.card import PARTS
 from distillation.runs import files, resume
 from finetuning.arguments import Settings
+
+PARTS = ("validation", "test")  # whose figures a run has
 
 
 def runs_of(settings: Settings) -> list[tuple[TrainingArguments, dict[str, Any], dict[str, str]]]:

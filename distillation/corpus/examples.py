@@ -87,7 +87,7 @@ def tokenize(lines: Dataset, encoder: "Encoder", num_proc: int | None = None) ->
         with_rank=True,
         remove_columns=lines.column_names,
         features=Features(columns),
-        num_proc=num_proc if num_proc and len(lines) > num_proc else None,
+        num_proc=num_proc,
         new_fingerprint=Hasher.hash(made_of),
         desc="Tokenizing",
     )

@@ -87,7 +87,7 @@ class MaskingCollator:
         return self._batch(masked)
 
     def _read_same(self, example, ids, own, hidden, actions, generator) -> tuple:
-        """Both models read one sequence of tokens. The `_read_*` return the `MaskedExample` after `labels`."""
+        """Both models read the same tokens. Each `_read_*` returns the fields of `MaskedExample` after `labels`."""
         chosen = self.student.is_ordinary[ids]  # a teacher cannot tell anything about a word unknown to it
         kl = np.flatnonzero(self._kl(chosen, own, generator))
         shown = hidden if self.objective.teacher_input == "masked" else ids

@@ -19,7 +19,6 @@ from distillation.runs.files import METRICS, held_out_table, trimming_table, wit
 TEMPLATE = Path(__file__).with_name("card_template.md")
 THIS = "this model"
 FACTS = ("language", "license", "license_name", "license_link", "base_model")
-PARTS = ("validation", "test")
 # The models whose held-out figures `all_results.json` has, by the start of their keys.
 BEFORE = "this model before training"
 HELD_OUT = {"teacher": "teacher", "student_before": BEFORE, "student": THIS}

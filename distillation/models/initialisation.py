@@ -20,7 +20,6 @@ from distillation.models.narrowing import POSITIONS, WORDS, narrow_model
 logger = logging.getLogger(__name__)
 
 COPIED = ("distilbert", "bert", "roberta", "xlm-roberta", "camembert")  # model types whose layers fit
-EPSILON = 1e-12  # in the layer norms of every DistilBERT
 # Parts of the names of BERT's and RoBERTa's parameters, and what DistilBERT calls them; the first match counts.
 _NAMES = {
     "attention.self.query": "attention.q_lin",
@@ -77,13 +76,6 @@ def initialise(
         weights |= {name: weight for name, weight in source.items() if name.startswith(taken)}
         weights[POSITIONS] = _positions(source, config.max_position_embeddings)
     if with_layers:
-        epsilon = getattr(shape, "layer_norm_eps", EPSILON)
-        if epsilon != EPSILON:
-            logger.info(
-                "the teacher's `layer_norm_eps` is %g; a DistilBERT's is always %g, which changes its logits by about "
-                "a thousandth",
-                *(epsilon, EPSILON),
-            )
         weights |= _layers(source, shape.num_hidden_layers, config.n_layers, how)
     if vocabulary is not None:
         weights |= _translated(weights, vocabulary)

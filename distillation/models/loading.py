@@ -164,7 +164,7 @@ def _load(model_class: Any, name_or_path: str, key: str, **options: Any) -> tupl
     those of the trained model. A warning names other unread weights of the encoder.
     """
     options = {"dtype": torch.float32, "output_loading_info": True, "trust_remote_code": False} | options
-    options["ignore_mismatched_sizes"] = True  # they are told as absent ones
+    options["ignore_mismatched_sizes"] = True  # they are reported as absent
     with explain_load_errors(key, name_or_path):
         model, loading = model_class.from_pretrained(name_or_path, **options)
     unread = [name for name in sorted(loading["unexpected_keys"]) if _is_of_encoder(name, model)]

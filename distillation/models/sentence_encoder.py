@@ -26,11 +26,6 @@ def library() -> ModuleType:
     return sentence_transformers
 
 
-def is_sentence_encoder(name_or_path: str) -> bool:
-    """Whether a folder or Hub id lists the modules of a sentence encoder."""
-    return find_modules(name_or_path) is not None
-
-
 def load_sentence_encoder(name_or_path: str, key: str, pooling: str | None = None) -> "SentenceTransformer":
     """A sentence encoder with its own modules; or of any other checkpoint its encoder, and a pooling.
 
@@ -39,7 +34,7 @@ def load_sentence_encoder(name_or_path: str, key: str, pooling: str | None = Non
     """
     SentenceTransformer = library().SentenceTransformer
     with explain_load_errors(key, name_or_path):
-        if is_sentence_encoder(name_or_path):
+        if find_modules(name_or_path):
             if pooling:
                 raise UserError(f"`{key}` {name_or_path!r} has a pooling of its own: leave `pooling` out")
             model = SentenceTransformer(name_or_path, trust_remote_code=False)

@@ -167,9 +167,8 @@ def _check_student(
     student: PreTrainedConfig, arguments: ModelArguments, objective: ObjectiveArguments, teacher: PreTrainedConfig
 ) -> None:
     """Raise UserError for a student that cannot be compared with this teacher, or cannot start from its layers."""
-    heads, layers = student.num_attention_heads, student.num_hidden_layers
     same_shape = arguments.student_initialisation == "same_shape"
-    if objective.needs("maps") and heads != teacher.num_attention_heads:
+    if objective.needs("maps") and (heads := student.num_attention_heads) != teacher.num_attention_heads:
         whose = "the model in `student_vocabulary` has" if same_shape else "`student_attention_heads` asks for"
         raise UserError(
             f"`weight_attention` compares maps head by head, but {whose} {heads} heads and the teacher has "
@@ -177,7 +176,7 @@ def _check_student(
         )
     if objective.uses_groups or arguments.student_initialisation in ("average", "select"):
         try:
-            layer_groups(teacher.num_hidden_layers, layers)
+            layer_groups(teacher.num_hidden_layers, student.num_hidden_layers)
         except ValueError as error:
             key = "student_vocabulary" if same_shape else "student_layers"
             raise UserError(

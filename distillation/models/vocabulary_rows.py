@@ -39,7 +39,8 @@ def keep_rows(model: PreTrainedModel, kept: Sequence[int]) -> PreTrainedModel:
     A weight has a row for each token if its shape changes with the config's `vocab_size`. All other weights stay as
     they are. Raises UserError for a model whose shapes do not follow its `vocab_size`.
     """
-    rows, refused = model.config.vocab_size, f"a {type(model).__name__} cannot be trimmed, because"
+    rows = model.config.vocab_size
+    refused = f"`model_name_or_path`: a {type(model).__name__} cannot be trimmed, because"
     smaller = type(model)._from_config(_config_of(model.config, kept), dtype=model.dtype)
     if hasattr(model, "pooler") and model.pooler is None:
         smaller.pooler = None
@@ -85,6 +86,6 @@ def copy_modules(name_or_path: str, key: str, folder: str | Path) -> None:
     if not source.exists():
         source = Path(snapshot_download(name_or_path, allow_patterns=wanted))
     for file in (file for pattern in wanted for file in source.glob(pattern) if file.is_file()):
-        copy = Path(folder, file.relative_to(source))
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copy)
+        target = Path(folder, file.relative_to(source))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)

@@ -9,10 +9,8 @@ import torch
 WORTH = 1.25  # times as fast
 SHORT = 0.01  # seconds of a batch: a teacher that is so small runs in single precision
 
-Clock = Callable[[], float]  # seconds of the processor
 
-
-def faster_in_bf16(run: Callable[[], Any], clock: Clock = time.process_time) -> bool:
+def faster_in_bf16(run: Callable[[], Any], clock: Callable[[], float] = time.process_time) -> bool:
     """Whether bf16 is worth it on this CPU; run: the teacher, on a batch."""
     seconds: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(4):  # in turns, and of this process alone, because others may use the machine

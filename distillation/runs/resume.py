@@ -29,7 +29,8 @@ INPUTS = "inputs.json"  # of a run: hashes of the files that it reads, by key
 MIB = 2**20
 OF_MODEL = ("*.safetensors", "*.bin", "*.model", "config.json", "tokenizer.json", "vocab.txt", "modules.json")
 OF_MODEL += ("[0-9]_*/*",)  # the modules of a sentence encoder
-DATA = re.compile(r"^(?!\.)(?!.*/\.).*\.(txt|ann|conll|jsonl?|csv|tsv|parquet)(\.\w+)?$")  # that is not hidden
+# A file of data that is not hidden.
+DATA = re.compile(r"^(?!\.)(?!.*/\.).*\.(txt|ann|conll|jsonl?|csv|tsv|parquet)(\.\w+)?$", re.IGNORECASE)
 
 
 def mark_complete(folder: Path) -> None:
@@ -168,8 +169,8 @@ def _check_inputs(folder: Path, recipe: Mapping[str, Any], inputs: Mapping[str, 
 
 def inputs_of(arguments: Sequence[Any]) -> dict[str, str]:
     """For each key of these dataclasses that names files, a hash of what they hold: names, sizes, and the first and
-    the last MiB, since a corpus may be large. Of a model those count that decide its outputs, of a folder of data
-    those that have a format of data."""
+    the last MiB, since a corpus may be large. In a model's folder only the files that decide its outputs count, in a
+    folder of data only files in a format of data."""
     found = {}
     for part in arguments:
         for field in dataclasses.fields(part):

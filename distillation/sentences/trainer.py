@@ -15,7 +15,8 @@ from sentence_transformers.sentence_transformer.modules import Dense, Normalize
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import BatchSampler
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainingArguments
+from transformers.trainer_utils import rotate_checkpoints
 
 from distillation.config.errors import UserError
 from distillation.runs.progress import Progress
@@ -58,14 +59,6 @@ class VectorLoss(nn.Module):
         if self.weight:
             terms["similarity"] = self.weight * F.mse_loss(student @ student.T, whole @ whole.T)
         return terms
-
-
-class MarkComplete(TrainerCallback):
-    """Marks checkpoints that are written to the end: only these are resumed."""
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        if state.is_world_process_zero:
-            mark_complete(Path(args.output_dir, f"checkpoint-{state.global_step}"))
 
 
 def fit_width(
@@ -150,8 +143,17 @@ class VectorTrainer(SentenceTransformerTrainer):
         """Save without pickled arguments, which hold the Hub's token."""
         self.model.save_pretrained(output_dir or self.args.output_dir)
 
+    def _save_checkpoint(self, *args: Any) -> None:
+        """Mark a checkpoint that is written to the end, as only these are resumed; then delete older ones."""
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        super()._save_checkpoint(*args)
+        self.args.save_total_limit = limit
+        if self.args.should_save:
+            mark_complete(Path(self.args.output_dir, f"checkpoint-{self.state.global_step}"))
+            rotate_checkpoints(self.args.output_dir, limit, self.state.best_model_checkpoint, use_mtime=True)
+
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
-        """Adds none: it would."""
+        """Do nothing: the callback would put texts of the corpus on the card."""
 
 
 def make_trainer(
@@ -176,5 +178,5 @@ def make_trainer(
         train_dataset=learned,
         eval_dataset={"vectors": held_out},
         loss=losses,
-        callbacks=[MarkComplete(), Progress()],
+        callbacks=[Progress()],
     )

@@ -1,8 +1,8 @@
 """The vectors that a teacher gives to the texts of a corpus, on disk: made once, read by any number of students."""
 
-from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -29,8 +29,9 @@ def load_vectors(
     prompt: stands before each text. Raises UserError for a folder of another teacher, prompt, or corpus.
     """
     folder, name = Path(folder), f"`teacher_vectors` {str(folder)!r}"
-    made_of = {"teacher": digest(_weights(teacher)), "prompt": prompt}
-    made_of |= {
+    made_of = {
+        "teacher": digest(chain([str(teacher).encode()], weight_bytes(teacher))),  # its modules, and their weights
+        "prompt": prompt,
         "dimension": teacher.get_embedding_dimension(),
         "corpus": digest(f"{text}\n".encode() for text in texts),
     }
@@ -68,12 +69,6 @@ def _write(path: Path, texts: list[str], teacher: "SentenceTransformer", prompt:
         for start in tqdm(range(0, len(texts), BLOCK), desc="Teacher", unit="block"):
             vectors[start : start + BLOCK] = encode(texts[start : start + BLOCK])
     vectors.flush()
-
-
-def _weights(teacher: "SentenceTransformer") -> Iterable[Any]:
-    """A teacher's modules and weights."""
-    yield str(teacher).encode()
-    yield from weight_bytes(teacher)
 
 
 def of_length_1(vectors: np.ndarray) -> np.ndarray:

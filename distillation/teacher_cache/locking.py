@@ -9,7 +9,8 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def alone_with(file: Path, wait: bool) -> Iterator[bool]:
-    """Whether no other process makes this file; with `wait` it is True, once that is so. The file may exist by then.
+    """Yield True while this process alone may make the file, False if another makes it. With `wait`, wait for the
+    other; the file may exist by then.
 
     Raises OSError where a lock cannot be written.
     """

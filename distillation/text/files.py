@@ -191,7 +191,7 @@ def telling_bytes(file: str) -> bytes:
 
 
 def encoding_of(file: str, head: bytes) -> str | None:
-    """The encoding of Excel that a file is in, None for UTF-8. Raises UserError for another."""
+    """The encoding in which Excel wrote a file, None for UTF-8. Raises UserError for another."""
     encoding = encoding_of_excel(head)
     if encoding is None:
         check_encoding(file, head)

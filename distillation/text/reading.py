@@ -8,7 +8,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
 from typing import Any
 
 import datasets
@@ -133,7 +132,7 @@ def _batch_block(batch: dict[str, list], column: str) -> dict[str, list[list[str
 
 
 def _lines_of(blocks: dict[str, list[list[str]]]) -> dict[str, list[str]]:
-    return {"text": list(chain.from_iterable(blocks["text"]))}
+    return {"text": list(itertools.chain.from_iterable(blocks["text"]))}
 
 
 def _check_cache(error: Exception) -> None:
@@ -242,7 +241,8 @@ def first_lines(source: Source, count: int) -> list[str]:
     lines, flaws = [], Counter()
     for file, rows in ((number, rows) for number in range(len(source)) for rows in source.blocks(number)):
         usable, found = clean_lines(source.texts(file, rows))
-        lines, flaws = lines + usable, flaws + found
+        lines += usable
+        flaws += found
         if len(lines) >= count:
             break
     check_usable(f"the first lines of {source.name}", flaws, len(lines))

@@ -28,21 +28,20 @@ class SampledPredictions:
     def __init__(self, candidates: int):
         """candidates: the most that compete at a position."""
         self.bits = max((candidates - 1).bit_length(), 1)  # of a candidate's index
-        self.likeliest = LIKELIEST
-        self.draws = (8 * (BYTES - SUM_BYTES) - self.likeliest * (BITS + self.bits)) // self.bits
-        ids = -(-(self.likeliest + self.draws) * self.bits // 8)
-        self.parts = [SUM_BYTES, self.likeliest * BITS // 8, ids]  # of a row, in bytes
+        self.draws = (8 * (BYTES - SUM_BYTES) - LIKELIEST * (BITS + self.bits)) // self.bits
+        ids = -(-(LIKELIEST + self.draws) * self.bits // 8)
+        self.parts = [SUM_BYTES, LIKELIEST * BITS // 8, ids]  # of a row, in bytes
 
     def rows(self, logits: Tensor, shares: Tensor) -> Tensor:
         """logits: (candidates, positions), divided by T; shares: (positions,), a random number in [0, 1) each."""
         log_p = logits.t().float().log_softmax(-1).clamp_(min=-1e3)  # 0 * -inf would be NaN
         p = log_p.exp()
-        likeliest = p.topk(min(self.likeliest, p.shape[1])).indices
+        likeliest = p.topk(min(LIKELIEST, p.shape[1])).indices
         numbers = (p.gather(1, likeliest) * 2**BITS).long().clamp_(max=2**BITS - 1)
         rest = p.double().scatter_add_(1, likeliest, numbers.double() / -(2**BITS)).clamp_(min=0).cumsum_(1)
         places = (shares.to(rest)[:, None] + torch.arange(self.draws, device=p.device)) / self.draws
         drawn = torch.searchsorted(rest, places * rest[:, -1:], right=True).clamp_(max=p.shape[1] - 1)
-        missing = (0, self.likeliest - likeliest.shape[1])  # of fewer candidates: probability 0
+        missing = (0, LIKELIEST - likeliest.shape[1])  # of fewer candidates: probability 0
         numbers, ids = F.pad(numbers, missing), torch.cat([F.pad(likeliest, missing), drawn], 1)
         total = (self._probabilities(numbers) * log_p.gather(1, ids)).sum(1, keepdim=True)
         return torch.cat([total.view(torch.uint8), _packed(numbers, BITS), _packed(ids, self.bits)], 1)
@@ -55,8 +54,8 @@ class SampledPredictions:
         total, numbers, ids = rows.split(self.parts, 1)
         # A copy, because four bytes of one row are contiguous where they are, but may begin anywhere.
         total = total.clone(memory_format=torch.contiguous_format).view(torch.float32).squeeze(1)
-        p = self._probabilities(_unpacked(numbers, self.likeliest, BITS)).t().to(scores.dtype)
-        ids = _unpacked(ids, self.likeliest + self.draws, self.bits).t()
+        p = self._probabilities(_unpacked(numbers, LIKELIEST, BITS)).t().to(scores.dtype)
+        ids = _unpacked(ids, LIKELIEST + self.draws, self.bits).t()
         scores = scores.sub_(scores.amax(0))  # so that `exp` cannot overflow
         products = (scores.gather(0, ids) * p).sum(0)
         sums = scores.exp_().sum(0)

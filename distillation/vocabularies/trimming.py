@@ -38,7 +38,10 @@ class Trimmer:
         self.state = json.loads(self.backend.to_str())
         self.model = self.state["model"]
         if self.model["type"] not in KINDS:
-            raise UserError(f"a {self.model['type']} tokenizer cannot be trimmed: give one of {', '.join(KINDS)}")
+            raise UserError(
+                f"`model_name_or_path` has a {self.model['type']} tokenizer, which cannot be trimmed: give a model "
+                f"with one of {', '.join(KINDS)}"
+            )
         self.numbers: dict[str, int] = self.backend.get_vocab(with_added_tokens=True)
         self.parts: dict[int, set[int]] = {}  # by token: the tokens that its merges join; it may have several merges
         for left, right in self.model.get("merges", ()):

@@ -9,7 +9,8 @@ from transformers.modeling_outputs import ModelOutput
 
 from distillation.config.errors import UserError
 from distillation.models.loading import load_config
-from distillation.models.sentence_encoder import is_sentence_encoder, load_sentence_encoder
+from distillation.models.sentence_encoder import load_sentence_encoder
+from distillation.models.vocabulary_rows import find_modules
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -45,7 +46,7 @@ def has_no_head(name_or_path: str, key: str) -> bool:
     """Whether a checkpoint has no head of its own: a plain encoder, or one of sentence-transformers."""
     config = load_config(name_or_path, key)
     plain = getattr(AutoModel._model_mapping.get(type(config), None), "__name__", None)
-    return plain in (config.architectures or ()) or is_sentence_encoder(name_or_path)
+    return plain in (config.architectures or ()) or find_modules(name_or_path) is not None
 
 
 def encoder_of(name_or_path: str, key: str) -> SentenceEncoder:

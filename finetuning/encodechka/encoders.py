@@ -13,8 +13,8 @@ from transformers import BatchEncoding
 from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from distillation.config.errors import UserError, one_line
-from distillation.models.loading import explain_load_errors, load_tokenizer, load_with_head
-from distillation.models.sentence_encoder import is_sentence_encoder
+from distillation.models.loading import load_tokenizer, load_trained, load_with_head
+from distillation.models.vocabulary_rows import find_modules
 from finetuning.deployed import checkpoint
 from finetuning.deployed.model import GRAPHS, open_session
 from finetuning.deployed.sentence_encoder import SentenceEncoder
@@ -105,7 +105,7 @@ def load(name_or_path: str) -> Transformer:
     if graph := exported_graph(name_or_path):
         return load_exported(graph, name_or_path)
     model, tokenizer, _ = checkpoint.load_with_task(name_or_path, checkpoint.VECTORS)
-    encoder = in_torch(model, tokenizer, is_sentence_encoder(name_or_path))
+    encoder = in_torch(model, tokenizer, own=find_modules(name_or_path) is not None)
     encoder.pooler = trained_pooler(model.config._name_or_path)
     return encoder
 
@@ -113,13 +113,8 @@ def load(name_or_path: str) -> Transformer:
 def trained_pooler(name_or_path: str) -> nn.Module | None:
     """What makes a vector of the first state of a BERT, if the checkpoint has weights of it. The board would give it
     random weights otherwise, which differ each time."""
-    with explain_load_errors(KEY, name_or_path):
-        model, loading = transformers.AutoModel.from_pretrained(
-            name_or_path, dtype=torch.float32, output_loading_info=True, trust_remote_code=False
-        )
-    pooler = getattr(model, "pooler", None)
-    is_trained = not any(name.startswith("pooler.") for name in loading["missing_keys"])
-    return pooler.requires_grad_(False) if is_trained and type(pooler).__name__.endswith("Pooler") else None
+    pooler = getattr(load_trained(transformers.AutoModel, name_or_path, KEY), "pooler", None)
+    return pooler.requires_grad_(False) if type(pooler).__name__.endswith("Pooler") else None
 
 
 def load_random(name_or_path: str) -> Transformer:

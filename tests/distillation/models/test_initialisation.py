@@ -162,13 +162,11 @@ def test_activation_and_width_go_by_several_names(name, key, width):
     assert activation(config) == ("relu" if key else "gelu") and intermediate_size(config) == 24
 
 
-@pytest.mark.parametrize(("epsilon", "lines"), [(1e-5, 1), (1e-12, 0)])
-def test_another_epsilon_of_layer_norms_is_said_and_small(epsilon, lines, caplog):
-    """RoBERTa's is 1e-5, and a DistilBERT's config cannot hold it: what it costs is said and bounded."""
-    caplog.set_level(logging.INFO)
+@pytest.mark.parametrize(("epsilon", "most"), [(1e-5, 1e-3), (1e-12, 1e-5)])
+def test_another_epsilon_of_layer_norms_changes_little(epsilon, most):
+    """RoBERTa's is 1e-5, and a DistilBERT's config cannot hold it."""
     torch.manual_seed(0)
     teacher = masked_lm("Roberta", TEACHERS["Roberta"] | {"layer_norm_eps": epsilon})
     ids, copy = torch.randint(3, 50, (2, 9)), started(teacher, "select", layers=4)
-    assert sum("layer_norm_eps" in message for message in caplog.messages) == lines
     expected, actual = teacher(ids).logits, copy(ids).logits
-    assert (actual - expected).abs().max() < (1e-3 if lines else 1e-5) * expected.abs().max()
+    assert (actual - expected).abs().max() < most * expected.abs().max()
