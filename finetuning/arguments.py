@@ -3,7 +3,6 @@
 import functools
 import importlib
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,23 +106,21 @@ class Settings:
     """What a recipe and the command line say."""
 
     arguments: FinetuningArguments
-    teacher: TaskTeacherArguments
-    card: CardArguments
     data: BenchmarkData | OwnData
     options: Any  # the keys that only this set has
+    teacher: TaskTeacherArguments
+    card: CardArguments
     training: "TaskTrainingArguments"
 
 
 def parse(recipe: str, options: type, argv: Sequence[str] | None = None, data: type = BenchmarkData) -> Settings:
     """Parse the command line over a recipe. Nothing heavy is imported before all keys but the Trainer's are right.
 
-    recipe: the name of the one in `recipes/` to use without `--config`; options: the dataclass of the set's own keys;
+    recipe: the name of the one in `recipes/` below what the user says; options: the dataclass of the set's own keys;
     data: that of the keys that say where the data are.
     Raises UserError as `parse_recipe` does.
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
-    if not any(word.split("=")[0] == "--config" for word in argv):
-        argv = ["--config", str(RECIPES / f"{recipe}.yaml"), *argv]
+    types = (FinetuningArguments, data, options, TaskTeacherArguments, CardArguments)
     experiment = functools.partial(importlib.import_module, "finetuning.experiment")
-    types = (*ARGUMENTS, data, options)
-    return Settings(*parse_recipe(*types, argv=argv, training=lambda: experiment().TaskTrainingArguments))
+    options = dict(under=RECIPES / f"{recipe}.yaml", training=lambda: experiment().TaskTrainingArguments)
+    return Settings(*parse_recipe(*types, argv=argv, **options))

@@ -84,7 +84,8 @@ class Row(NamedTuple):
 @cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Fine-tune each model on each task, print and save the table."""
-    further = keys_of(*REGISTRY) - {"model_name_or_path", "task", "submission"}  # of one model on one task
+    of_one = ("model_name_or_path", "task", "submission")  # one model on one task
+    further = {name: about for name, about in keys_of(*REGISTRY).items() if name not in of_one}
     (arguments,), rest = KeyParser(BenchmarksArguments, further=further).parse(argv)
     rows = rows_of(arguments)
     settings = {task: settings_of(task, arguments, rest) for task in dict.fromkeys(arguments.tasks)}
@@ -99,10 +100,10 @@ def main(argv: list[str] | None = None) -> None:
         raise SystemExit(message)  # exit code 1: the others are finished
 
 
-def keys_of(*tasks: str) -> set[str]:
-    """The keys of these tasks' own scripts."""
+def keys_of(*tasks: str) -> dict[str, str]:
+    """The keys of these tasks' own scripts, and the help of the usual ones."""
     types = {*ARGUMENTS, *(set_of(task).Options for task in tasks)}
-    return {*training.field_names(), *(field.name for one in types for field in fields(one))}
+    return training.keys() | {field.name: "" for one in types for field in fields(one)}
 
 
 def rows_of(arguments: BenchmarksArguments) -> list[Row]:
@@ -120,7 +121,7 @@ def rows_of(arguments: BenchmarksArguments) -> list[Row]:
 
 def settings_of(task: str, arguments: BenchmarksArguments, rest: Mapping[str, list[str]]) -> Settings:
     """The settings that the task's own script makes of the same keys; keys that only other sets have are left out."""
-    known = keys_of(task) | {CONFIG}
+    known = keys_of(task)
     given = {"resume_from_checkpoint": ["true"]} | {key: words for key, words in rest.items() if key in known}
     own = {
         "model_name_or_path": [*arguments.models, *arguments.random_weights][0],
@@ -130,7 +131,8 @@ def settings_of(task: str, arguments: BenchmarksArguments, rest: Mapping[str, li
         "task_teacher": arguments.task_teacher,
     }
     given |= {key: [value] for key, value in own.items() if value}
-    settings = parse(REGISTRY[task], set_of(task).Options, words_of(given))
+    recipes = [f"--{CONFIG}={path}" for path in rest.get(CONFIG, [])]
+    settings = parse(REGISTRY[task], set_of(task).Options, [*recipes, *words_of(given)])
     if settings.training.push_to_hub:
         raise UserError("`push_to_hub` publishes one model: leave it out, and push the best by run_publish.py")
     return settings

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, make_dataclass
 from typing import TYPE_CHECKING, Literal
 
+from distillation.config import training
 from distillation.config.command_line import check_values, key
 from distillation.config.errors import UserError
 from distillation.config.terms import TERMS
-from distillation.config.training import field_names
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
@@ -266,6 +266,7 @@ def check_best(training: "TrainingArguments", terms: Sequence[str]) -> None:
 ARGUMENTS = (ModelArguments, DataArguments, MaskingArguments, ObjectiveArguments, CacheArguments, CardArguments)
 
 
-def recipe_keys() -> list[str]:
-    """The names of all keys of a recipe."""
-    return [*(name for one in ARGUMENTS for name in one.__dataclass_fields__), *field_names()]
+def recipe_keys() -> dict[str, str]:
+    """The names of all keys of a recipe, without help."""
+    names = (name for one in ARGUMENTS for name in one.__dataclass_fields__)
+    return dict.fromkeys([*names, *training.keys()], "")

@@ -11,7 +11,7 @@ import re
 import sys
 import textwrap
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -127,10 +127,13 @@ def _parts(hint: Any) -> tuple[Any, bool]:
 
 
 class KeyParser(argparse.ArgumentParser):
-    """Parses the keys of dataclasses. It knows the names of further keys, and returns their words unparsed."""
+    """Parses the keys of dataclasses. It knows further keys, and returns their words unparsed."""
 
-    def __init__(self, *argument_types: type, further: Iterable[str] = ()):
-        """further: names of keys with any number of values of any type."""
+    def __init__(
+        self, *argument_types: type, further: Mapping[str, str] | None = None, under: Mapping[str, Any] | None = None
+    ):
+        """further: keys with any number of values of any type, and what --help says of them, if anything.
+        under: values that --help shows as defaults, in place of those of the dataclasses."""
         super().__init__(
             usage="%(prog)s [--KEY VALUE ...]",
             description=sys.modules["__main__"].__doc__,
@@ -138,26 +141,37 @@ class KeyParser(argparse.ArgumentParser):
             argument_default=argparse.SUPPRESS,
             allow_abbrev=False,
         )
-        self.add_argument(f"--{CONFIG}", nargs=1, metavar="FILE.yaml", help="Recipe: a YAML file of keys and values.")
+        about = "Recipe: a YAML file of keys and values. Of several the last one wins."
+        self.add_argument(f"--{CONFIG}", action="extend", nargs=1, metavar="FILE.yaml", help=about)
+        self._under = under or {}
         for argument_type in argument_types:
-            hints = get_type_hints(argument_type)
+            hints, about = get_type_hints(argument_type), " ".join(argument_type.__doc__.split())
+            group = self.add_argument_group(about.partition(". ")[0].rstrip("."))
             for field in dataclasses.fields(argument_type):
-                self._add(field, *_parts(hints[field.name]))
+                self._add(group, field, *_parts(hints[field.name]))
         own = {action.dest for action in self._actions}
-        self._argument_types, self._further = argument_types, sorted(set(further) - own)
-        for name in self._further:
-            self.add_argument(f"--{name}", nargs="*", help=argparse.SUPPRESS)
-        if self._further:
+        further = {name: about for name, about in (further or {}).items() if name not in own}
+        self._argument_types, self._further = argument_types, [*further]
+        group = self.add_argument_group("The training")
+        for name, about in further.items():
+            about = f"{about}{_shown(self._under.get(name))}" if about else argparse.SUPPRESS
+            group.add_argument(f"--{name}", nargs="*", help=about, metavar="VALUE")
+        if hidden := sorted(name for name, about in further.items() if not about):
             text = "further keys; those of training are fields of transformers.TrainingArguments: "
-            self.epilog = textwrap.fill(text + " ".join(self._further), 100)
+            self.epilog = textwrap.fill(text + " ".join(hidden), 100)
+
+    @property
+    def keys(self) -> list[str]:
+        """The names of all keys."""
+        return [option.lstrip("-") for action in self._actions for option in action.option_strings]
 
     def error(self, message: str) -> None:
         """Raises UserError."""
         raise UserError(one_line(re.sub(r"^argument (?:--)?(\w+)[^:]*:", r"`\1`:", message)))
 
-    def _add(self, field: dataclasses.Field, kind: Any, is_list: bool) -> None:
-        default = field.default if field.default_factory is REQUIRED else " ".join(map(str, field.default_factory()))
-        shown = "" if default in (REQUIRED, None, "") else f" [{default}]"
+    def _add(self, group: Any, field: dataclasses.Field, kind: Any, is_list: bool) -> None:
+        default = field.default if field.default_factory is REQUIRED else field.default_factory()
+        shown = _shown(self._under.get(field.name, default))
         options: dict[str, Any] = {"help": field.metadata["help"].replace("%", "%%") + shown}
         if get_origin(kind) is Literal:
             options |= {"choices": get_args(kind), "type": type(get_args(kind)[0])}
@@ -167,7 +181,7 @@ class KeyParser(argparse.ArgumentParser):
             options |= {"type": kind, "metavar": kind.__name__.upper()}
         if is_list:
             options["nargs"] = "*"
-        self.add_argument(field.name if field.metadata["positional"] else f"--{field.name}", **options)
+        group.add_argument(field.name if field.metadata["positional"] else f"--{field.name}", **options)
 
     def parse(self, words: list[str]) -> tuple[list[Any], dict[str, list[str]]]:
         """(an instance of each dataclass, the words of `config` and of the further keys that were given).
@@ -176,11 +190,7 @@ class KeyParser(argparse.ArgumentParser):
         """
         parsed, unknown = self.parse_known_args(words)
         if unknown:
-            name = unknown[0].split("=")[0].lstrip("-")
-            known = [option.lstrip("-") for action in self._actions for option in action.option_strings]
-            near = [key for key in known if key.startswith(name)] or difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean `{near[0]}`?" if near else "--help lists the keys"
-            raise UserError(f"unknown key `{name}`; {hint}")
+            raise UserError(self.about(unknown[0].split("=")[0].lstrip("-")))
         given, instances = vars(parsed), []
         for argument_type in self._argument_types:
             fields = dataclasses.fields(argument_type)
@@ -192,6 +202,18 @@ class KeyParser(argparse.ArgumentParser):
             check_paths(instance)
             instances.append(instance)
         return instances, {name: given[name] for name in (CONFIG, *self._further) if name in given}
+
+    def about(self, unknown: str) -> str:
+        """The sentence on a key that is not known."""
+        near = [key for key in self.keys if key.startswith(unknown)]
+        near = near or difflib.get_close_matches(unknown, self.keys, n=1)
+        return f"unknown key `{unknown}`; " + (f"did you mean `{near[0]}`?" if near else "--help lists the keys")
+
+
+def _shown(default: Any) -> str:
+    """A default in the help."""
+    text = " ".join(map(str, default)) if isinstance(default, list) else default
+    return "" if text in (REQUIRED, None, "") else f" [{text}]"
 
 
 def _boolean(text: str) -> bool:

@@ -14,12 +14,33 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
 SEEDS = 2**32  # numpy takes no larger ones
+# What --help says of the fields that most people set, and the library's defaults.
+USUAL = {
+    "output_dir": "Folder for what this run makes.",
+    "learning_rate": "The highest one. Small models need a higher one than large ones.",
+    "max_steps": "Steps; by default as many as `num_train_epochs` take.",
+    "num_train_epochs": "Times that all of the training data are read.",
+    "per_device_train_batch_size": "Examples that a device takes at once.",
+    "gradient_accumulation_steps": "Batches of a step.",
+    "warmup_steps": "Steps in which the learning rate rises, or, below 1, their share of all.",
+    "seed": "Of weights, order, and masks.",
+    "bf16": "Whether to compute in bf16.",
+    "use_cpu": "Whether to leave a GPU idle.",
+    "save_steps": "Steps between checkpoints.",
+    "logging_steps": "Steps between lines of the log.",
+    "resume_from_checkpoint": "`true` goes on with the newest checkpoint in `output_dir`.",
+    "push_to_hub": "Whether to publish the model as `hub_model_id`.",
+    "hub_model_id": "Repository on the Hub.",
+}
+DEFAULTS = {"learning_rate": 5e-5, "num_train_epochs": 3.0, "per_device_train_batch_size": 8}
+DEFAULTS |= {"gradient_accumulation_steps": 1, "warmup_steps": 0, "seed": 42}
 COUNTS = ("per_device_train_batch_size", "per_device_eval_batch_size")
 COUNTS += ("gradient_accumulation_steps", "eval_accumulation_steps")
 
 
-def field_names() -> list[str]:
-    """The names of the fields, read from the source: transformers takes seconds to import."""
+def keys() -> dict[str, str]:
+    """The names of the fields, read from the source, as transformers takes seconds to import; and the help of those
+    in `USUAL`, which is empty for others."""
     # find_spec("transformers.training_args") would import the package.
     package = importlib.util.find_spec("transformers")
     if package is None:
@@ -28,7 +49,8 @@ def field_names() -> list[str]:
     source = ast.parse(Path(folder, "training_args.py").read_text(encoding="utf-8"))
     (found,) = (node for node in source.body if isinstance(node, ast.ClassDef) and node.name == "TrainingArguments")
     fields = [node for node in found.body if isinstance(node, ast.AnnAssign)]
-    return [field.target.id for field in fields if "init=False" not in ast.unparse(field)]
+    names = [field.target.id for field in fields if "init=False" not in ast.unparse(field)]
+    return USUAL | {name: "" for name in names if name not in USUAL}
 
 
 def parse(

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
 
@@ -37,8 +37,9 @@ class Progress(TrainerCallback, ExportableState):
 
     # Called by the Trainer
 
-    def on_train_begin(self, *_: Any, **__: Any) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_: Any, **__: Any) -> None:
         self._start = time.monotonic()
+        state.compute_steps(args, state.max_steps)  # resumed, it would log and save as often as before
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
         self.seconds_before, self._start = self.seconds, None

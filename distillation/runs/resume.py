@@ -17,12 +17,14 @@ from safetensors import SafetensorError
 
 from distillation.config.command_line import MODEL, check_no_model
 from distillation.config.errors import LocalError, UserError, one_line
-from distillation.runs.files import DECIDING, EXPORTED, MEASURED, RECIPE, RESULTS, digest, read_json, write_json
+from distillation.runs.files import DECIDING, EXPORTED, MEASURED, RECIPE, RESULTS, STATE, digest, read_json, write_json
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
 logger = logging.getLogger(__name__)
+
+_claimed: dict[Path, int] = {}  # the folders of this process's runs, and their descriptors
 
 COMPLETE = "complete.json"  # of a checkpoint: the size of every other file, written last
 INPUTS = "inputs.json"  # of a run: hashes of the files that it reads, by key
@@ -109,9 +111,11 @@ def find_checkpoint(training: "TrainingArguments", recipe: Mapping[str, Any], in
     if names_checkpoint(training):
         if not is_complete(Path(wanted)):
             raise UserError(f"`resume_from_checkpoint` {wanted!r} is no complete checkpoint; `true` takes the newest")
+        _check_length(Path(wanted), training)
         return str(wanted)
     for checkpoint in checkpoints(folder):
         if is_complete(checkpoint):
+            _check_length(checkpoint, training)
             logger.info("resuming from %s", checkpoint)
             return str(checkpoint)
         logger.warning("%s is not complete and is skipped: its writing was cut short, or it was changed", checkpoint)
@@ -155,6 +159,14 @@ def _check_recipe(folder: Path, recipe: Mapping[str, Any], training: "TrainingAr
                 "the same recipe, or name another folder"
             )
         logger.warning("the run goes on with `%s` %s, and started with %s", key, now, before)
+
+
+def _check_length(checkpoint: Path, training: "TrainingArguments") -> None:
+    """Raise UserError for a checkpoint beyond the end of the run: its results would be those of a longer one."""
+    state, key = _read(checkpoint / STATE) or {}, "max_steps" if training.max_steps > 0 else "num_train_epochs"
+    wanted, done = getattr(training, key), state.get("global_step" if key == "max_steps" else "epoch", 0)
+    if done > wanted + 1e-6:
+        raise UserError(f"`{key}` is {wanted:g}, and {checkpoint} has {done:g} behind it: give as many at least")
 
 
 def _check_inputs(folder: Path, recipe: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
@@ -201,19 +213,39 @@ def _ends(file: Path) -> Iterator[bytes]:
 
 
 def start_run(training: "TrainingArguments", recipe: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
-    """Write the recipe and the inputs of a run, and remove the results of an earlier one.
+    """Write the recipe and the inputs of a run, and remove the results of an earlier one. The folder is this process's
+    until it ends.
 
-    Raises LocalError for an `output_dir` that cannot be written.
+    Raises LocalError for an `output_dir` that cannot be written, or to which another run writes.
     """
     if training.process_index:
         return
     folder = Path(training.output_dir)
     with explain_write_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _claim(folder)
         for earlier in (RESULTS, MEASURED):
             (folder / earlier).unlink(missing_ok=True)
         shutil.rmtree(folder / EXPORTED.parent, ignore_errors=True)
         write_json(folder / INPUTS, inputs)
         write_json(folder / RECIPE, recipe)
+
+
+def _claim(folder: Path) -> None:
+    """Lock a folder until this process ends."""
+    if folder.resolve() in _claimed or os.name == "nt":
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise LocalError(f"`output_dir` {str(folder)!r}: another run writes to it: name another folder") from None
+    except OSError:  # a file system that locks no folders
+        pass
+    _claimed[folder.resolve()] = descriptor  # the system unlocks it
 
 
 def is_over(training: "TrainingArguments", recipe: Mapping[str, Any], checkpoint: str | None) -> bool:

@@ -1,5 +1,6 @@
 """Where the rows of a benchmark come from: files in a folder, the demo's files, or a data set on the Hub."""
 
+import logging
 import os.path
 import re
 from collections.abc import Iterable, Mapping
@@ -8,6 +9,8 @@ from typing import Any, NamedTuple
 
 from distillation.config.command_line import DEMO
 from distillation.config.errors import UserError, one_line
+
+logger = logging.getLogger(__name__)
 
 DEMO_FOLDER = Path(__file__).resolve().parents[1] / "demo"  # a folder a benchmark, small, in its native format
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -95,6 +98,8 @@ def find(folder: Path, files: Mapping[str, str]) -> dict[str, Path]:
         present = [path for path in (folder / name, folder / f"{name}.gz") if path.is_file()]
         if present:
             paths[part] = present[0]
+        elif part == "validation":
+            logger.warning("`data_dir` %r has no %s: a tenth of train takes its place", str(folder), name)
         elif part not in OPTIONAL:
             wanted = ", ".join(files.values())
             raise UserError(f"`data_dir` {str(folder)!r} lacks {name}; looked for {wanted}, also as .gz")

@@ -22,9 +22,28 @@ def test_command_line_over_recipe_over_default(tmp_path):
         assert parse_recipe(DataArguments, argv=argv, default=path)[0].max_length == length
 
 
+def test_recipes_lie_over_each_other(tmp_path, capsys):
+    """The one below all, then each `--config` in its order, then the command line; --help shows what lies below."""
+    under, one, two = (tmp_path / f"{name}.yaml" for name in ("under", "one", "two"))
+    under.write_text("max_length: 16\n")
+    one.write_text("max_length: 32\ntext_column: a\n")
+    two.write_text("text_column: b\n")
+    (found,) = parse_recipe(DataArguments, argv=[f"--config={one}", "--config", str(two)], under=under)
+    assert (found.max_length, found.text_column) == (32, "b")
+    assert parse_recipe(DataArguments, argv=[f"--config={two}", "--text_column=c"], under=under)[0].max_length == 16
+    with pytest.raises(SystemExit):
+        parse_recipe(DataArguments, argv=["--help"], under=under)
+    assert "longer lines are cut. [16]" in " ".join(capsys.readouterr().out.split())
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (b"max_lenth: 32", "has an unknown key `max_lenth`; did you mean `max_length`?"),
+        (
+            b"label_column: a\ntask_teacher: b\nmax_length: 32",
+            "unknown keys `label_column`, `task_teacher`: is it the",
+        ),
         (b"kl_positions: some", "`kl_positions`: invalid choice: 'some'"),
         (b"masking_probability: 1", "`masking_probability` must be below 1, got 1"),
         (b"mlm_inputs: both", "`mlm_inputs: both` works without a teacher only"),

@@ -8,7 +8,7 @@ from transformers import TrainingArguments
 from distillation.config.arguments import DataArguments
 from distillation.config.errors import LAUNCHED, UserError
 from distillation.config.recipe import parse_recipe
-from distillation.config.training import check_training, field_names
+from distillation.config.training import DEFAULTS, USUAL, check_training, keys
 
 
 def parse(*argv):
@@ -18,13 +18,14 @@ def parse(*argv):
 def test_a_python_without_the_requirements_is_told_where_they_are(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"`source .venv/bin/activate`"):
-        field_names()
+        keys()
 
 
 def test_values_reach_the_trainer_as_what_they_mean(tmp_path):
     """YAML 1.1 reads 2e-5 as text, which inside a mapping nobody turns into a number; a mapping is written as JSON."""
     # The names are read from the library's source: a field that is missed would be an unknown key.
-    assert field_names() == [field.name for field in dataclasses.fields(TrainingArguments) if field.init]
+    fields = {field.name: field.default for field in dataclasses.fields(TrainingArguments) if field.init}
+    assert keys().keys() == fields.keys() >= USUAL.keys() and DEFAULTS.items() <= fields.items()
     text = "learning_rate: 2e-5\nlr_scheduler_type: cosine_with_min_lr\nlr_scheduler_kwargs: {min_lr: 1e-7}\n"
     text += f"report_to: none\noutput_dir: {tmp_path}\nmax_steps: -1\nmax_length: 32\nsave_strategy: epoch\n"
     (tmp_path / "recipe.yaml").write_text(text)

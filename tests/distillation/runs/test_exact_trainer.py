@@ -96,6 +96,18 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path, sampling, 
     assert resumed.progress.totals == {"checkpoints": 5} and 1000 < resumed.progress.seconds < 1100
 
 
+def test_a_resumed_run_logs_and_saves_as_often_as_it_says(tmp_path):
+    """The Trainer would go on at the intervals of the checkpoint, whatever this call says."""
+    train(tmp_path, max_steps=4, save_steps=2)
+    train(tmp_path, checkpoint=tmp_path / "checkpoint-2", max_steps=6, save_steps=3)
+    assert [one.name for one in checkpoints(tmp_path)] == [
+        "checkpoint-6",
+        "checkpoint-4",
+        "checkpoint-3",
+        "checkpoint-2",
+    ]
+
+
 def test_the_order_of_a_resumed_epoch_is_that_epochs_on_every_rank(tmp_path):
     """The loader of several ranks does not reach the sampler of a resumed epoch, which would be that of the first."""
     trainer = make(tmp_path)

@@ -1,6 +1,8 @@
 """Which checkpoint a run goes on from, and which runs may; what is said where none can."""
 
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +94,29 @@ def test_results_of_an_earlier_run_are_taken_away(tmp_path):
     start_run(arguments(tmp_path), {}, {})
     assert {path.name for path in tmp_path.iterdir()} == {"inputs.json", "recipe.json"}
     assert finished(arguments(tmp_path, "true")) is None
+
+
+def test_two_runs_do_not_write_to_one_folder(tmp_path):
+    """Started together, they would mix their checkpoints. In one process a run may follow another."""
+    code = f"import sys, types; from {start_run.__module__} import start_run\n"
+    code += "start_run(types.SimpleNamespace(output_dir=sys.argv[1], process_index=0), {}, {})"
+    start_run(arguments(tmp_path), {}, {})
+    start_run(arguments(tmp_path), {}, {})
+    for folder, message in ((tmp_path, "another run writes to it"), (tmp_path / "other", "")):
+        ended = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True)
+        assert bool(ended.returncode) == bool(message) and message in ended.stderr
+
+
+def test_a_run_does_not_end_before_its_checkpoint(tmp_path):
+    write_checkpoint(tmp_path / "checkpoint-9")
+    write_json(tmp_path / "checkpoint-9" / "trainer_state.json", {"global_step": 9, "epoch": 1.5})
+    mark_complete(tmp_path / "checkpoint-9")
+    for keys, message in (({"max_steps": 8}, "`max_steps` is 8, and"), ({"num_train_epochs": 1}, "has 1.5 behind it")):
+        for value in ("true", str(tmp_path / "checkpoint-9")):
+            training = TrainingArguments(str(tmp_path), resume_from_checkpoint=value, use_cpu=True, **keys)
+            with pytest.raises(UserError, match=message):
+                find_checkpoint(training, {}, {})
+    assert find_checkpoint(TrainingArguments(str(tmp_path), resume_from_checkpoint="true", max_steps=9), {}, {})
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "modules.json"])
