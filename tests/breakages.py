@@ -50,6 +50,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1, help="Breakages at once.")
     options = parser.parse_args()
     breakages = [one for one in read_breakages(LIST.read_text("utf-8")) if options.only in str(one)]
+    if not breakages:
+        raise SystemExit(f"error: no breakage has {options.only!r} in it")
     with ThreadPoolExecutor(options.jobs) as pool:
         suites = sorted({one.tests for one in breakages})
         for tests, code in zip(suites, pool.map(_run, suites), strict=True):

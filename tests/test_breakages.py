@@ -14,6 +14,7 @@ def test_there_are_enough():
 @pytest.mark.parametrize("breakage", BREAKAGES, ids=str)
 def test_a_breakage_can_be_applied(breakage):
     """Its text stands once in its file, and its tests exist."""
-    assert (ROOT / breakage.file).read_text("utf-8").count(breakage.before) == 1
+    found = (ROOT / breakage.file).read_text("utf-8").count(breakage.before)
+    assert found == 1, f"{found} times in the file: make the text of tests/breakages.txt longer, or follow the source"
     assert breakage.before != breakage.after
     assert all((ROOT / test.split("::")[0]).exists() for test in breakage.tests)

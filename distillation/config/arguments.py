@@ -117,6 +117,11 @@ Weights = make_dataclass(
 )
 
 
+def _of_layers(name: str, ways: str) -> str:
+    """The help of a key that terms name in `layers`."""
+    return f"Layers that {' and '.join(term for term in TERMS if TERMS[term].layers == name)} compares: {ways}"
+
+
 @dataclass
 class ObjectiveArguments(Weights):
     """The weighted terms of the loss. A term with weight 0 is neither computed nor logged."""
@@ -142,10 +147,10 @@ class ObjectiveArguments(Weights):
         1.0, "Random share of these tokens that the KL uses: cheaper, and unbiased.", above=0, most=1
     )
     cosine_layers: Literal["groups", "last"] = key(
-        "groups", "Layers of the cosine: each student layer with its group's mean, or the last of both models."
+        "groups", _of_layers("cosine_layers", "each student layer with its group's mean, or the last of both models.")
     )
     hidden_layers: Literal["groups", "average"] = key(
-        "groups", "Layers of the MSE of states: each with its group's mean, or the means of all layers."
+        "groups", _of_layers("hidden_layers", "each with its group's mean, or the means of all layers.")
     )
     teacher_input: Literal["masked", "clean"] = key("masked", "Whether the teacher reads masked or clean text.")
     mlm_inputs: Literal["own", "both"] = key(

@@ -16,7 +16,7 @@ class Term:
         tokens; hidden `states`; or attention `maps`.
     counted_by: the positions that it is a mean over, a name of `COUNTS` in `distillation/corpus/masking.py`.
     weight: the default of its key.
-    layers: the key that pairs student layers with teacher layers; only for `states`.
+    layers: the key that pairs student layers with teacher layers; for `states`.
     """
 
     name: str
@@ -26,6 +26,10 @@ class Term:
     meaning: str
     citation: str
     layers: Literal["cosine_layers", "hidden_layers"] | None = None
+
+    def __post_init__(self):
+        if (self.layers is None) == (self.needs == "states"):
+            raise ValueError(f"the term {self.name} needs {self.needs}: `layers` is for states, which need it")
 
 
 _ROWS = (

@@ -157,7 +157,8 @@ class MaskingCollator:
         positions = np.concatenate([kl, np.flatnonzero(hidden)])
         compared = _padded([one.compared for one in masked], False, teacher_length)
         read = student["attention_mask"][: len(masked)].sum()
-        counts = [len(sizes), labelled, compared.sum(), np.square(compared.sum(1)).sum(), read]
+        counts = {"kl": len(sizes), "mlm": labelled, "tokens": compared.sum(), "read": read}
+        counts["pairs"] = np.square(compared.sum(1)).sum()
         batch = {
             "student": student,
             "teacher": teacher,
@@ -168,7 +169,7 @@ class MaskingCollator:
             "groups": tuple(zip(*(a.tolist() for a in np.unique(sizes, return_counts=True)), strict=True)),
             "compared": torch.from_numpy(compared),
             "compared_positions": torch.from_numpy(np.flatnonzero(compared)),  # here: a GPU would have to wait
-            "counts": torch.tensor(counts, dtype=torch.int64),
+            "counts": torch.tensor([counts[name] for name in COUNTS], dtype=torch.int64),
         }
         if self.alignment != "same":
             batch["teacher_index"] = torch.from_numpy(_padded([one.teacher_index for one in masked], -1, length))

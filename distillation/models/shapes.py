@@ -1,6 +1,7 @@
 """Teacher and student models: loaded and checked, or built."""
 
 import logging
+from collections.abc import Iterator
 
 import datasets
 import torch
@@ -10,6 +11,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from distillation.config.arguments import ModelArguments, ObjectiveArguments
 from distillation.config.errors import UserError
 from distillation.config.teacher import TeacherArguments
+from distillation.config.terms import TERMS
 from distillation.models import loading
 from distillation.models.initialisation import activation, initialise, intermediate_size
 from distillation.models.layer_groups import layer_groups
@@ -179,10 +181,20 @@ def _check_student(
             layer_groups(teacher.num_hidden_layers, student.num_hidden_layers)
         except ValueError as error:
             key = "student_vocabulary" if same_shape else "student_layers"
-            raise UserError(
-                f"`{key}`: {error}; choose a divisor, or terms and `student_initialisation` without groups "
-                "(`cosine_layers: last`, `hidden_layers: average`, `weight_attention: 0`, `embeddings`)"
-            ) from None
+            without = " and ".join(dict.fromkeys(_without_groups(arguments, objective)))
+            raise UserError(f"`{key}`: {error}; choose a divisor, or set {without}") from None
+
+
+def _without_groups(arguments: ModelArguments, objective: ObjectiveArguments) -> Iterator[str]:
+    """The settings that need no groups of layers, in place of those that do."""
+    if arguments.student_initialisation in ("average", "select"):
+        yield "`student_initialisation: embeddings`"
+    others = {"cosine_layers": "last", "hidden_layers": "average"}
+    for term in objective.terms:
+        if TERMS[term].needs == "maps":
+            yield f"`weight_{term}: 0`"
+        elif TERMS[term].needs == "states" and objective.view(term) == "groups":
+            yield f"`{TERMS[term].layers}: {others[TERMS[term].layers]}`"
 
 
 def load_student_tokenizer(

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 
 # The name of each task, and of its set, which a module here, a recipe, and the demo's data are named after. The module
 # has a dataclass of the set's own keys, `Options`, and makes the task of them: `task(options)`.
-REGISTRY = {name: name for name in ("rusentiment", "paraphraser", "collection3", "sberquad")}
-REGISTRY |= dict.fromkeys(NAMES, "russian_superglue")
+BENCHMARKS = (
+    "collection3",
+    "paraphraser",
+    "rusentiment",
+    "sberquad",
+)
+REGISTRY = {name: name for name in BENCHMARKS} | dict.fromkeys(NAMES, "russian_superglue")
 OWN = ("classification", "tagging")  # sets of one's own data, which are no benchmarks
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from distillation import losses
+from distillation.config.terms import TERMS
 
 LOG3 = math.log(3)
 
@@ -79,6 +80,10 @@ SHAPES = {
     losses.attention_loss: (2, 4, 3, 3),
 }
 MASK = torch.tensor([[True, True, False], [True, False, False]])
+
+
+def test_each_term_is_tested_here():
+    assert {f"{term}_loss" for term in TERMS} - {"mlm_loss"} == {loss.__name__ for loss in SHAPES}
 
 
 @pytest.mark.parametrize("loss", SHAPES)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from distillation.config.command_line import words_of
+from finetuning.sets import BENCHMARKS
 from tests.fuzz.guard import TOKEN
 
 TEACHER, CORPUS, FOLDER, FILE = "{good}/teacher", "{good}/corpus.txt", "{here}/output", "{here}/output.json"
@@ -90,7 +91,7 @@ ENTRIES = (
         models=("model_name_or_path", "teacher_name_or_path"),
     ),
     Entry("distillation.run_publish", {"checkpoint": FOLDER, "hub_token": TOKEN}, folder=("checkpoint", "finished")),
-    *map(_task, ("rusentiment", "paraphraser", "collection3", "sberquad")),
+    *map(_task, BENCHMARKS),
     _own("classification", train_file="{good}/own/mine.csv"),
     _own("tagging", train_file="{good}/data/collection3/train.txt"),
     _task("russian_superglue", task="terra", submission="{here}/output.zip"),

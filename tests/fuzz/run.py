@@ -50,6 +50,8 @@ def main(argv: list[str] | None = None) -> None:
         print(*(f"  ! {fault}\n" for fault in report.faults), sep="", end="", flush=True)
         if outcome != "failed":
             shutil.rmtree(root / "cases" / str(number))
+    if not outcomes:
+        raise SystemExit(f"error: of {options.count} cases none has {options.only!r} in its title: raise `--count`")
     heads = ("refused", "survived", "failed")
     total = sum(outcomes.values(), Counter())
     rows = [[name, *(counts[head] for head in heads)] for name, counts in {**outcomes, "all": total}.items()]
