@@ -121,7 +121,7 @@ def rows_of(arguments: BenchmarksArguments) -> list[Row]:
 
 def settings_of(task: str, arguments: BenchmarksArguments, rest: Mapping[str, list[str]]) -> Settings:
     """The settings that the task's own script makes of the same keys; keys that only other sets have are left out."""
-    known = keys_of(task)
+    known = {*keys_of(task), CONFIG}
     given = {"resume_from_checkpoint": ["true"]} | {key: words for key, words in rest.items() if key in known}
     own = {
         "model_name_or_path": [*arguments.models, *arguments.random_weights][0],
@@ -131,8 +131,7 @@ def settings_of(task: str, arguments: BenchmarksArguments, rest: Mapping[str, li
         "task_teacher": arguments.task_teacher,
     }
     given |= {key: [value] for key, value in own.items() if value}
-    recipes = [f"--{CONFIG}={path}" for path in rest.get(CONFIG, [])]
-    settings = parse(REGISTRY[task], set_of(task).Options, [*recipes, *words_of(given)])
+    settings = parse(REGISTRY[task], set_of(task).Options, words_of(given))
     if settings.training.push_to_hub:
         raise UserError("`push_to_hub` publishes one model: leave it out, and push the best by run_publish.py")
     return settings

@@ -229,5 +229,6 @@ def words_of(given: Mapping[str, Any]) -> list[str]:
         values = value if isinstance(value, list) else [value]
         texts = [json.dumps(one) if isinstance(one, dict | bool) else str(one) for one in values]
         if value is not None:  # the form with "=" lets a value begin with a dash
-            words += [f"--{name}={texts[0]}"] if len(texts) == 1 else [f"--{name}", *texts]
+            several = [f"--{name}", *texts] if name != CONFIG else [f"--{name}={text}" for text in texts]
+            words += [f"--{name}={texts[0]}"] if len(texts) == 1 else several
     return words

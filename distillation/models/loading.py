@@ -78,7 +78,7 @@ def load_masked_lm(
 
     dropout: see `student.set_dropout`.
     """
-    config = _masked_lm_config(name_or_path, key)
+    config = load_masked_lm_config(name_or_path, key)
     before = set_dropout(config, dropout, with_maps)
     options = dict(config=config, attn_implementation="eager" if with_maps else None)  # others return no maps
     remedy = "give a checkpoint saved with its head, or train one by run_teacher.py with `model_name_or_path`"
@@ -89,10 +89,11 @@ def load_masked_lm(
 
 def load_to_continue(name_or_path: str, key: str) -> tuple[PreTrainedModel, list[str]]:
     """A masked LM with a trained encoder, and the names of new weights: those of a head that its checkpoint lacks."""
-    return _load_encoder(AutoModelForMaskedLM, name_or_path, key, config=_masked_lm_config(name_or_path, key))
+    return _load_encoder(AutoModelForMaskedLM, name_or_path, key, config=load_masked_lm_config(name_or_path, key))
 
 
-def _masked_lm_config(name_or_path: str, key: str) -> PreTrainedConfig:
+def load_masked_lm_config(name_or_path: str, key: str) -> PreTrainedConfig:
+    """The config of a masked LM."""
     config = load_config(name_or_path, key)
     # BART and T5 are in the mapping as well, but they generate text instead of filling it in.
     if type(config) not in AutoModelForMaskedLM._model_mapping or config.is_encoder_decoder:

@@ -30,11 +30,15 @@ def load_teacher(
 ) -> tuple[PreTrainedModel, Tokenizer]:
     """Load the teacher, frozen, and its tokenizer; check that it has the outputs that the objective needs.
 
-    Raises UserError for a model that is no masked LM, has no trained head, or has fewer positions than `max_length`.
+    Raises UserError for a model that is no masked LM, has no trained head, or has fewer positions than `max_length`;
+    and, before its weights are loaded, for a student whose shape does not fit it.
     """
     name, key = arguments.teacher_name_or_path, "teacher_name_or_path"
     if name is None:
         raise UserError("`teacher_name_or_path` is missing: name the masked LM to learn from")
+    config = loading.load_masked_lm_config(name, key)
+    if arguments.student_initialisation != "same_shape":
+        _check_student(student_config(arguments, config, 1, 1, None), arguments, objective, config)
     tokenizer, model = loading.load_tokenizer(name, key), loading.load_masked_lm(name, key, objective.needs("maps"))
     _check_reads(model, tokenizer, objective, max_length, name, key)
     return model.requires_grad_(False), tokenizer
