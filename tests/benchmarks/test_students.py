@@ -6,9 +6,10 @@ from benchmarks import students
 from distillation.runs.files import read_json, write_json
 
 
-def add(run, right, loss=2.0, task="collection3", **more):
+def add(run, right, loss=2.0, task="collection3", words=90, **more):
     """What a study leaves of a model with one seed: `right` of its four answers are."""
     figures = {"loss": 4.0, "loss_per_character": loss, "masked_token_accuracy": 0.1, "masked_word_accuracy": 0.25}
+    figures["masked_words"] = words
     other = dict.fromkeys(figures, 9.0)
     write_json(run / "held-out" / "books.json", {"model": figures, "teacher": other})
     after, before = {"loss_per_character": loss + 0.01}, {"loss_per_character": loss}
@@ -39,6 +40,9 @@ def test_a_file_a_run_and_a_row_a_model(tmp_path, capsys):
         "| own-match | 3.3 M | 3.4 | 2.5 | 620 | 2.000 ± 0.000 | 25.0 ± 0.0 % | 50.0 ± 35.4 |  | 55.0 | 2 |",
     ]
     assert (tmp_path / "figures" / "students.png").stat().st_size > 10_000
+    other = add(tmp_path / "own-match" / "2", 2, loss=3.0, words=91)  # where other words are hidden, losses differ
+    students.main([str(other), "--output_dir", str(tmp_path / "figures")])
+    assert "| 2.000 ± 0.000 | 25.0 ± 0.0 % | 50.0 ± 25.0 |" in capsys.readouterr().out
 
 
 def test_the_picture_names_each_point_beside_it():
