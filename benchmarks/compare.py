@@ -145,10 +145,13 @@ def cells(metric: str, first: Sequence[Run], second: Sequence[Run]) -> list[str]
 
 
 def answers_of(run: Run) -> list[dict[str, Any]]:
-    """The lines of the predictions of a run. Raises UserError for lines without the right answer."""
+    """The lines of the predictions of a run. Raises UserError for lines that lack a prediction or its reference."""
     path = run.folder / PREDICTIONS
-    with explain_bad_results(path), path.open(encoding="utf-8") as file:  # no splitlines: texts may have U+2028
-        return [one | {"reference": one["reference"]} for one in map(json.loads, file)]
+    with explain_bad_results(path), path.open(encoding="utf-8") as file:  # splitlines() would cut at U+2028
+        found = [json.loads(line) for line in file]
+        for one in found:
+            one["prediction"], one["reference"]  # or a KeyError
+    return found
 
 
 def verdict(low: float, high: float) -> str:
@@ -164,16 +167,18 @@ def held_out_table(models: Sequence[Path], baseline: Path, figures: Mapping[str,
     figures: by a model's folder, from run_evaluation.py. Empty without a pair.
     """
 
-    def of(model: Path) -> dict[Path, Mapping[str, float]]:
+    def seeds_of(model: Path) -> dict[Path, Mapping[str, float]]:
         inside = [name for name in sorted(figures) if Path(name).is_relative_to(model)]
         return {Path(name).relative_to(model): figures[name] for name in inside}
 
-    rows, others = [], of(baseline)
+    def one_of(seeds: Mapping[Path, Mapping[str, float]], seed: Path) -> Mapping[str, float] | None:
+        return seeds.get(seed) or seeds.get(Path("."))  # a teacher is one model beside several seeds
+
+    rows, others = [], seeds_of(baseline)
     for model in models:
-        own = of(model)
-        pairs = [(own[seed], others[seed]) for seed in own if seed in others]
-        # A teacher is one model beside several seeds.
-        if pairs := pairs or list(zip(own.values(), others.values(), strict=False)):
+        own = seeds_of(model)
+        both = [(one_of(own, seed), one_of(others, seed)) for seed in sorted({*own, *others})]
+        if pairs := [pair for pair in both if all(pair)]:
             loss = [one["loss_per_character"] - other["loss_per_character"] for one, other in pairs]
             words = [100 * (one["masked_word_accuracy"] - other["masked_word_accuracy"]) for one, other in pairs]
             rows.append([f"{model.name} - {baseline.name}", mean_text(loss, 3), mean_text(words, 1), len(pairs)])

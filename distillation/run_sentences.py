@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     results = results_of(trainer) | facts
     if training.process_index == 0:
         with resume.explain_write_errors(training.output_dir):
-            save(trainer, results, recipe, card_args)
+            results = save(trainer, results, recipe, card_args)
         if to_hub:
             print(f"pushed to {push(Path(training.output_dir), training, card_args.hub_overwrite)}")
     return results
@@ -122,22 +122,24 @@ def results_of(trainer: "SentenceTransformerTrainer") -> dict[str, Any]:
 
 def save(
     trainer: "SentenceTransformerTrainer", results: dict[str, Any], recipe: dict[str, Any], card_args: CardArguments
-) -> None:
-    """Write the student, `all_results.json`, and the card; print the figures."""
+) -> dict[str, Any]:
+    """Write the student, `all_results.json`, and the card; print the figures. Returns what `all_results.json` has."""
     from distillation.hub.card import base_model_of
-    from distillation.hub.publishing import card_facts, save_card
+    from distillation.hub.publishing import card_facts, on_hub, save_card
     from distillation.hub.snippets import SENTENCES
     from distillation.models.sentence_encoder import save_sentence_encoder
     from distillation.runs import files
 
-    folder = Path(trainer.args.output_dir)
+    folder, data = Path(trainer.args.output_dir), recipe["dataset_name"]
     save_sentence_encoder(trainer.model, folder)
-    results = results | {"pipeline_tag": SENTENCES, "dataset": None, "recipe": recipe}
+    results = results | {"pipeline_tag": SENTENCES, "recipe": recipe}
+    results |= {"dataset": data if data and on_hub(data) else None}
     results |= card_facts(folder, base_model_of(recipe), card_args)
     save_card(folder, results, trainer.args.hub_model_id)
     files.write_json(folder / files.RESULTS, results)
     print(f"held-out loss: {results['heldout_loss_before']:.4f} before, {results['heldout_loss']:.4f} after")
     print(f"saved to {folder}")
+    return results
 
 
 def build_run(

@@ -23,7 +23,7 @@ RECIPES = Path(__file__).parent / "recipes"
 
 @dataclass
 class FinetuningArguments:
-    """The checkpoint, and how often."""
+    """The checkpoint and the runs."""
 
     model_name_or_path: str = key(REQUIRED, "Checkpoint to fine-tune: a Hub id or a folder.", path="source")
     max_length: int = key(512, "Tokens of an input; fewer where the model has fewer positions.", least=16)
@@ -82,8 +82,8 @@ class OwnData:
 
 @dataclass
 class TaskTeacherArguments:
-    """The second step of distillation: a teacher fine-tuned on the same task, as for SQuAD in arXiv 1910.01108, with
-    equal weights and temperature 2."""
+    """A task teacher. It is the second step of distillation, as for SQuAD in arXiv 1910.01108, with equal weights and
+    temperature 2."""
 
     task_teacher: str | None = key(None, "Model fine-tuned on this task: a Hub id or a folder.", path="source")
     weight_kl: float = key(1.0, "Weight of the KL to the task teacher beside the labels' 1.", above=0)
@@ -122,5 +122,5 @@ def parse(recipe: str, options: type, argv: Sequence[str] | None = None, data: t
     """
     types = (FinetuningArguments, data, options, TaskTeacherArguments, CardArguments)
     experiment = functools.partial(importlib.import_module, "finetuning.experiment")
-    options = dict(under=RECIPES / f"{recipe}.yaml", training=lambda: experiment().TaskTrainingArguments)
+    options = dict(base=RECIPES / f"{recipe}.yaml", training=lambda: experiment().TaskTrainingArguments)
     return Settings(*parse_recipe(*types, argv=argv, **options))

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import json
 import logging
+import math
 import shutil
 import unicodedata
 from collections.abc import Mapping
@@ -117,12 +118,13 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
         one = copy.copy(training)
         one.learning_rate, one.output_dir, one.push_to_hub = rate, str(folder / f"rate-{rate:g}"), False
         tried[f"{rate:g}"] = dataclasses.replace(settings, training=one)
-        for seed, *_ in runs_of(tried[f"{rate:g}"]):
-            resume.check_folder(seed)  # the last rate is refused before the first trains
+        for run_of_rate, *_ in runs_of(tried[f"{rate:g}"]):
+            resume.check_folder(run_of_rate)  # the last rate is refused before the first trains
     found = {rate: finetune(task, of_rate) for rate, of_rate in tried.items()}
     metric, sign = f"validation_{one.metric_for_best_model}", 1 if one.greater_is_better else -1
     scores = {rate: results[metric] for rate, results in found.items()}
-    best = max(scores, key=lambda rate: (sign * scores[rate], -found[rate]["validation_loss"]))
+    merits = {rate: -math.inf if math.isnan(score) else sign * score for rate, score in scores.items()}
+    best = max(merits, key=lambda rate: (merits[rate], -found[rate]["validation_loss"]))
     shown = ", ".join(f"{rate} {score:.4f}" for rate, score in scores.items())
     logger.info("learning rates by `%s`: %s; %s is taken", metric, shown, best)
     results = found[best] | {"learning_rates": scores}

@@ -238,7 +238,7 @@ class CacheArguments:
 
 @dataclass
 class CardArguments:
-    """Facts of the model card that no run can measure, and whether a push may replace another model."""
+    """The model card and the push: facts that no run can measure, and whether another model may be replaced."""
 
     language: list[str] = key([], "Languages of the model; by default those of its base model, or ru.")
     license: str | None = key(None, "Licence; by default that of its base model.")

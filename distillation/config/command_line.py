@@ -19,6 +19,7 @@ from distillation.config.errors import UserError, one_line
 
 REQUIRED = dataclasses.MISSING
 CONFIG = "config"
+VALUE = "VALUE"  # of a further key, in the help
 DEMO = "demo"  # the value that stands for the embedded demo
 MODEL = ("config.json", "tokenizer_config.json", "modules.json")  # a folder with one has a model, or a tokenizer
 BOUNDS = {
@@ -126,44 +127,54 @@ def _parts(hint: Any) -> tuple[Any, bool]:
     return (get_args(hint)[0], True) if get_origin(hint) is list else (hint, False)
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Shows further keys as keys of one value, as most are."""
+
+    def _format_args(self, action: argparse.Action, default_metavar: str) -> str:
+        return VALUE if action.metavar == VALUE else super()._format_args(action, default_metavar)
+
+
 class KeyParser(argparse.ArgumentParser):
     """Parses the keys of dataclasses. It knows further keys, and returns their words unparsed."""
 
     def __init__(
-        self, *argument_types: type, further: Mapping[str, str] | None = None, under: Mapping[str, Any] | None = None
+        self,
+        *argument_types: type,
+        further: Mapping[str, str] | None = None,
+        defaults: Mapping[str, Any] | None = None,
     ):
         """further: keys with any number of values of any type, and what --help says of them, if anything.
-        under: values that --help shows as defaults, in place of those of the dataclasses."""
+        defaults: values that --help shows in place of those of the dataclasses."""
         super().__init__(
             usage="%(prog)s [--KEY VALUE ...]",
             description=sys.modules["__main__"].__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_Help,
             argument_default=argparse.SUPPRESS,
             allow_abbrev=False,
         )
-        about = "Recipe: a YAML file of keys and values. Of several the last one wins."
-        self.add_argument(f"--{CONFIG}", action="extend", nargs=1, metavar="FILE.yaml", help=about)
-        self._under = under or {}
+        text = "Recipe: a YAML file of keys and values. Of several, a later one overrides keys of an earlier one."
+        self.add_argument(f"--{CONFIG}", action="extend", nargs=1, metavar="FILE.yaml", help=text)
+        self._of_help = defaults or {}
         for argument_type in argument_types:
-            hints, about = get_type_hints(argument_type), " ".join(argument_type.__doc__.split())
-            group = self.add_argument_group(about.partition(". ")[0].rstrip("."))
+            hints, title = get_type_hints(argument_type), " ".join(argument_type.__doc__.split()).partition(". ")[0]
+            group = self.add_argument_group(title.rstrip("."))
             for field in dataclasses.fields(argument_type):
                 self._add(group, field, *_parts(hints[field.name]))
         own = {action.dest for action in self._actions}
-        further = {name: about for name, about in (further or {}).items() if name not in own}
+        further = {name: text for name, text in (further or {}).items() if name not in own}
         self._argument_types, self._further = argument_types, [*further]
         group = self.add_argument_group("The training")
-        for name, about in further.items():
-            about = f"{about}{_shown(self._under.get(name))}" if about else argparse.SUPPRESS
-            group.add_argument(f"--{name}", nargs="*", help=about, metavar="VALUE")
-        if hidden := sorted(name for name, about in further.items() if not about):
+        for name, text in further.items():
+            shown = f"{text}{_shown(self._of_help.get(name))}" if text else argparse.SUPPRESS
+            group.add_argument(f"--{name}", nargs="*", help=shown, metavar=VALUE)
+        if hidden := sorted(name for name, text in further.items() if not text):
             text = "further keys; those of training are fields of transformers.TrainingArguments: "
             self.epilog = textwrap.fill(text + " ".join(hidden), 100)
 
     @property
     def keys(self) -> list[str]:
         """The names of all keys."""
-        return [option.lstrip("-") for action in self._actions for option in action.option_strings]
+        return [action.dest for action in self._actions if action.option_strings and action.dest != "help"]
 
     def error(self, message: str) -> None:
         """Raises UserError."""
@@ -171,7 +182,7 @@ class KeyParser(argparse.ArgumentParser):
 
     def _add(self, group: Any, field: dataclasses.Field, kind: Any, is_list: bool) -> None:
         default = field.default if field.default_factory is REQUIRED else field.default_factory()
-        shown = _shown(self._under.get(field.name, default))
+        shown = _shown(self._of_help.get(field.name, default))
         options: dict[str, Any] = {"help": field.metadata["help"].replace("%", "%%") + shown}
         if get_origin(kind) is Literal:
             options |= {"choices": get_args(kind), "type": type(get_args(kind)[0])}

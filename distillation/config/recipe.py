@@ -21,14 +21,15 @@ def parse_recipe(
     *argument_types: type,
     argv: list[str] | None = None,
     default: Path | None = None,
-    under: Path | None = None,
+    base: Path | None = None,
     training: "bool | Callable[[], type[TrainingArguments]]" = False,
 ) -> tuple:
-    """Parse into one instance of each dataclass: command line over `--config` recipe over defaults.
+    """Parse into one instance of each dataclass: command line over `--config` recipes (a later one over an earlier)
+    over `base` over defaults.
 
     argv: the arguments without the program's name; None takes those of the process.
     default: the recipe to run where there is no argument.
-    under: a recipe below all others, in place of the defaults.
+    base: a recipe that every `--config` overrides.
     training: True makes every field of `TrainingArguments` a key as well, and adds an instance to the result, as the
         last. A function does the same for the subclass that it imports and returns. transformers is imported only
         after all other keys are checked.
@@ -38,21 +39,21 @@ def parse_recipe(
     argv = sys.argv[1:] if argv is None else list(argv)
     if not argv and default is not None:
         argv = [f"--{CONFIG}={default}"]
-    base = read_recipe(under) if under else {}
+    recipe = read_recipe(base) if base else {}
     further = training_arguments.keys() if training else None
-    parser = KeyParser(*argument_types, further=further, under=training_arguments.DEFAULTS | base)
-    recipes = {path: read_recipe(Path(path)) for path in getattr(parser.parse_known_args(argv)[0], CONFIG, [])}
-    for path, recipe in recipes.items():
-        check_keys(path, recipe, parser)
-    argv = [word for recipe in (base, *recipes.values()) for word in words_of(recipe)] + argv  # the later words win
-    instances, further = parser.parse(argv)
+    parser = KeyParser(*argument_types, further=further, defaults=training_arguments.DEFAULTS | recipe)
+    for path in getattr(parser.parse_known_args(argv)[0], CONFIG, []):
+        own = read_recipe(Path(path))
+        _check_keys(path, own, parser)
+        recipe |= own  # `null` stands for the default
+    instances, further = parser.parse(words_of(recipe) + argv)  # the later words win
     if training:
         further.pop(CONFIG, None)
         instances.append(training_arguments.parse(further, None if training is True else training))
     return tuple(instances)
 
 
-def check_keys(path: str, recipe: dict[str, Any], parser: KeyParser) -> None:
+def _check_keys(path: str, recipe: dict[str, Any], parser: KeyParser) -> None:
     """Raise UserError for a key of a recipe that the script does not know."""
     unknown = [str(key) for key in recipe if key not in parser.keys]
     if len(unknown) > 1:

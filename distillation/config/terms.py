@@ -29,7 +29,7 @@ class Term:
 
     def __post_init__(self):
         if (self.layers is None) == (self.needs == "states"):
-            raise ValueError(f"the term {self.name} needs {self.needs}: `layers` is for states, which need it")
+            raise ValueError(f"the term {self.name}: give `layers` if it needs states, and only then")
 
 
 _ROWS = (

@@ -14,24 +14,25 @@ if TYPE_CHECKING:
     from transformers import TrainingArguments
 
 SEEDS = 2**32  # numpy takes no larger ones
-# What --help says of the fields that most people set, and the library's defaults.
+# What --help says of the fields that most people set.
 USUAL = {
-    "output_dir": "Folder for what this run makes.",
-    "learning_rate": "The highest one. Small models need a higher one than large ones.",
-    "max_steps": "Steps; by default as many as `num_train_epochs` take.",
-    "num_train_epochs": "Times that all of the training data are read.",
-    "per_device_train_batch_size": "Examples that a device takes at once.",
-    "gradient_accumulation_steps": "Batches of a step.",
-    "warmup_steps": "Steps in which the learning rate rises, or, below 1, their share of all.",
-    "seed": "Of weights, order, and masks.",
-    "bf16": "Whether to compute in bf16.",
-    "use_cpu": "Whether to leave a GPU idle.",
-    "save_steps": "Steps between checkpoints.",
-    "logging_steps": "Steps between lines of the log.",
-    "resume_from_checkpoint": "`true` goes on with the newest checkpoint in `output_dir`.",
-    "push_to_hub": "Whether to publish the model as `hub_model_id`.",
+    "output_dir": "Folder for everything that this run writes.",
+    "learning_rate": "Peak learning rate. Small models need a higher one than large models.",
+    "max_steps": "Optimiser steps; by default as many as `num_train_epochs` takes.",
+    "num_train_epochs": "Passes over the training data.",
+    "per_device_train_batch_size": "Examples in a batch of one device.",
+    "gradient_accumulation_steps": "Batches of an optimiser step.",
+    "warmup_steps": "Steps of linear warmup; below 1 a share of all steps.",
+    "seed": "Seed of all random choices.",
+    "bf16": "Compute in bf16; fine-tuning does it by default on a GPU that can.",
+    "use_cpu": "Use the CPU even if there is a GPU.",
+    "save_steps": "Steps between checkpoints, with `save_strategy: steps`.",
+    "logging_steps": "Steps between lines of the log, with `logging_strategy: steps`.",
+    "resume_from_checkpoint": "`true`: resume the newest complete checkpoint in `output_dir`.",
+    "push_to_hub": "Push the model to `hub_model_id` at the end.",
     "hub_model_id": "Repository on the Hub.",
 }
+# Of transformers.TrainingArguments; --help shows them.
 DEFAULTS = {"learning_rate": 5e-5, "num_train_epochs": 3.0, "per_device_train_batch_size": 8}
 DEFAULTS |= {"gradient_accumulation_steps": 1, "warmup_steps": 0, "seed": 42}
 COUNTS = ("per_device_train_batch_size", "per_device_eval_batch_size")

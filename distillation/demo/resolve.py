@@ -16,7 +16,7 @@ CORPUS = Path(__file__).with_name("corpus.txt.gz")  # 20,000 distinct lines of a
 FOLDER = Path("outputs/demo")
 VOCAB_SIZE = 300  # of the smaller vocabulary; the teacher's has 800
 RECIPE = Path(__file__).parents[1] / "recipes" / "demo-teacher.yaml"
-LAUNCHER = ("RANK", "LOCAL_", "WORLD_SIZE", "MASTER_", "GROUP_", "ROLE_", "TORCHELASTIC", "ACCELERATE")
+LAUNCHER_PREFIXES = ("RANK", "LOCAL_", "WORLD_SIZE", "MASTER_", "GROUP_", "ROLE_", "TORCHELASTIC", "ACCELERATE")
 
 
 def resolve_demo(data: DataArguments, model: ModelArguments | None = None) -> None:
@@ -36,7 +36,7 @@ def _made(name: str, last: str, script: str, *options: str) -> str:
     if not (FOLDER / name / last).exists():
         logger.info("training the demo %s in %s", name, FOLDER / name)
         # With the launcher's variables the script would wait for other ranks.
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHER)}
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(LAUNCHER_PREFIXES)}
         words = [sys.executable, str(Path(__file__).parents[1] / script), *options, f"--output_dir={FOLDER / name}"]
         subprocess.run(words, check=True, env=environment)
     return str(FOLDER / name)

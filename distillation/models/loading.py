@@ -5,6 +5,7 @@ Each `load_*` takes a folder or Hub id and the key that named it, and raises Use
 
 import copy
 import logging
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.utils import logging as transformers_logging
 
+from distillation.config.command_line import MODEL
 from distillation.config.errors import UserError, one_line
 from distillation.models.student import set_dropout
 from distillation.models.tokenizer_file import as_in_file, compose_letters, fill_gaps, save_tokenizer
@@ -44,17 +46,18 @@ def explain_load_errors(key: str, name_or_path: str, problem: str = "cannot be l
     except UserError:
         raise
     except Exception as error:
-        why = _what_it_holds(Path(name_or_path)) or one_line(error)
+        why = _what_it_holds(name_or_path) or one_line(error)
         raise UserError(f"`{key}` {name_or_path!r} {problem}: {why}") from None
     finally:
         transformers_logging.set_verbosity(level)
 
 
-def _what_it_holds(folder: Path) -> str:
-    """Of a folder without a model, such as that of several seeds: what to name instead; else nothing."""
-    if (folder / EXPORTED.name).exists():
-        return "it is an exported folder: name the checkpoint that it was made of"
-    if not folder.is_dir() or (folder / "config.json").exists():
+def _what_it_holds(name: str) -> str:
+    """What to name instead of a folder that has no model, such as that of several seeds; else nothing."""
+    folder = Path(name)
+    if os.path.exists(folder / EXPORTED.name):
+        return "it is an exported folder: name the checkpoint that it was made from"
+    if not os.path.isdir(name) or any(os.path.exists(folder / file) for file in MODEL):
         return ""
     inside = [path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/config.json")]
     models = sorted(str(one) for one in inside if not (one / EXPORTED.name).exists())

@@ -38,7 +38,8 @@ def load_teacher(
         raise UserError("`teacher_name_or_path` is missing: name the masked LM to learn from")
     config = loading.load_masked_lm_config(name, key)
     if arguments.student_initialisation != "same_shape":
-        _check_student(student_config(arguments, config, 1, 1, None), arguments, objective, config)
+        shape = student_config(arguments, config, vocabulary_size=1, positions=1, padding=None)
+        _check_student(shape, arguments, objective, config)
     tokenizer, model = loading.load_tokenizer(name, key), loading.load_masked_lm(name, key, objective.needs("maps"))
     _check_reads(model, tokenizer, objective, max_length, name, key)
     return model.requires_grad_(False), tokenizer

@@ -1,4 +1,4 @@
-"""What a run has taken so far, and on which device."""
+"""Time, totals, and device of a run."""
 
 import time
 from typing import Any
@@ -32,14 +32,15 @@ class Progress(TrainerCallback, ExportableState):
 
     @classmethod
     def of(cls, trainer: Trainer) -> "Progress":
-        """That of a trainer now."""
+        """The one that a trainer has now: a resumed trainer replaces it."""
         return next(callback for callback in trainer.callback_handler.callbacks if isinstance(callback, cls))
 
     # Called by the Trainer
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_: Any, **__: Any) -> None:
         self._start = time.monotonic()
-        state.compute_steps(args, state.max_steps)  # resumed, it would log and save as often as before
+        # Else a resumed run would log and save at the intervals of the checkpoint.
+        state.compute_steps(args, state.max_steps)
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
         self.seconds_before, self._start = self.seconds, None

@@ -17,14 +17,13 @@ from safetensors import SafetensorError
 
 from distillation.config.command_line import MODEL, check_no_model
 from distillation.config.errors import LocalError, UserError, one_line
+from distillation.runs.claim import claim
 from distillation.runs.files import DECIDING, EXPORTED, MEASURED, RECIPE, RESULTS, STATE, digest, read_json, write_json
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
 logger = logging.getLogger(__name__)
-
-_claimed: dict[Path, int] = {}  # the folders of this process's runs, and their descriptors
 
 COMPLETE = "complete.json"  # of a checkpoint: the size of every other file, written last
 INPUTS = "inputs.json"  # of a run: hashes of the files that it reads, by key
@@ -166,7 +165,9 @@ def _check_length(checkpoint: Path, training: "TrainingArguments") -> None:
     state, key = _read(checkpoint / STATE) or {}, "max_steps" if training.max_steps > 0 else "num_train_epochs"
     wanted, done = getattr(training, key), state.get("global_step" if key == "max_steps" else "epoch", 0)
     if done > wanted + 1e-6:
-        raise UserError(f"`{key}` is {wanted:g}, and {checkpoint} has {done:g} behind it: give as many at least")
+        raise UserError(
+            f"`{key}` is {wanted}, and {checkpoint} is at {done} already: give more, or name another `output_dir`"
+        )
 
 
 def _check_inputs(folder: Path, recipe: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
@@ -214,7 +215,7 @@ def _ends(file: Path) -> Iterator[bytes]:
 
 def start_run(training: "TrainingArguments", recipe: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
     """Write the recipe and the inputs of a run, and remove the results of an earlier one. The folder is this process's
-    until it ends.
+    until it starts another run, or ends.
 
     Raises LocalError for an `output_dir` that cannot be written, or to which another run writes.
     """
@@ -223,29 +224,12 @@ def start_run(training: "TrainingArguments", recipe: Mapping[str, Any], inputs: 
     folder = Path(training.output_dir)
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _claim(folder)
+        claim(folder)
         for earlier in (RESULTS, MEASURED):
             (folder / earlier).unlink(missing_ok=True)
         shutil.rmtree(folder / EXPORTED.parent, ignore_errors=True)
         write_json(folder / INPUTS, inputs)
         write_json(folder / RECIPE, recipe)
-
-
-def _claim(folder: Path) -> None:
-    """Lock a folder until this process ends."""
-    if folder.resolve() in _claimed or os.name == "nt":
-        return
-    import fcntl
-
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise LocalError(f"`output_dir` {str(folder)!r}: another run writes to it: name another folder") from None
-    except OSError:  # a file system that locks no folders
-        pass
-    _claimed[folder.resolve()] = descriptor  # the system unlocks it
 
 
 def is_over(training: "TrainingArguments", recipe: Mapping[str, Any], checkpoint: str | None) -> bool:

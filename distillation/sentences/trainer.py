@@ -1,5 +1,6 @@
 """What a student of sentence vectors learns: the teacher's vectors, and pairs of texts of one meaning."""
 
+import shutil
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
@@ -145,12 +146,19 @@ class VectorTrainer(SentenceTransformerTrainer):
 
     def _save_checkpoint(self, *args: Any) -> None:
         """Mark a checkpoint that is written to the end, as only these are resumed; then delete older ones."""
-        limit, self.args.save_total_limit = self.args.save_total_limit, None
-        super()._save_checkpoint(*args)
-        self.args.save_total_limit = limit
-        if self.args.should_save:
-            mark_complete(Path(self.args.output_dir, f"checkpoint-{self.state.global_step}"))
-            rotate_checkpoints(self.args.output_dir, limit, self.state.best_model_checkpoint, use_mtime=True)
+        folder = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
+        limit, self.args.save_total_limit = self.args.save_total_limit, None  # the Trainer would delete others first
+        try:
+            if self.args.should_save:
+                shutil.rmtree(folder, ignore_errors=True)  # incomplete: its files must not be marked
+            self.accelerator.wait_for_everyone()
+            super()._save_checkpoint(*args)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                mark_complete(folder)
+                rotate_checkpoints(self.args.output_dir, limit, self.state.best_model_checkpoint, use_mtime=True)
+        finally:
+            self.args.save_total_limit = limit
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Do nothing: the callback would put texts of the corpus on the card."""
@@ -167,7 +175,7 @@ def make_trainer(
     train, held_out = (Dataset.from_dict({"text": texts}) for texts in parts)
     train = train.add_column("label", np.arange(len(train)))
     held_out = held_out.add_column("label", np.arange(len(train), len(train) + len(held_out)))
-    training.restore_callback_states_from_checkpoint = True  # of the progress
+    training.restore_callback_states_from_checkpoint = True  # so that a resumed run adds to the seconds before
     training.dataloader_pin_memory &= training.device.type == "cuda"
     learned, losses = {"vectors": train}, {"vectors": loss}
     if pairs:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from distillation.config.errors import cli_entry
+from distillation.config.errors import UserError, cli_entry
 from finetuning.arguments import BenchmarkData, parse
 from finetuning.formats.locate import OwnFiles, Source
 from finetuning.russian_superglue.tasks import NAMES
@@ -41,7 +41,9 @@ def make_task(name: str, recipe: Mapping[str, Any] | None = None) -> "Task":
 
 
 def set_of(name: str) -> ModuleType:
-    """The module of the set that a task belongs to."""
+    """The module of the set that a task belongs to. Raises UserError for a name that is none."""
+    if name not in (*REGISTRY, *OWN):
+        raise UserError(f"there is no task {name!r}: choose one of {', '.join(REGISTRY)}")
     return importlib.import_module(f"finetuning.sets.{REGISTRY.get(name, name)}")
 
 

@@ -101,6 +101,9 @@ def test_held_out_text_is_compared_seed_by_seed(add, cells, tmp_path):
     assert cells("good", "bad", "--held_out", "held.json") == ["good - bad", "-0.300 ± 0.283", "7.0 ± 4.2", "2"]
     write_json(tmp_path / "held.json", {name: of for name, of in found.items() if name != "good/seed-1"})
     assert cells("good", "bad", "--held_out", "held.json")[1] == "-0.100"  # the second seeds
+    teacher = {"bad": found["bad/seed-1"]} | {name: of for name, of in found.items() if name.startswith("good/")}
+    write_json(tmp_path / "held.json", teacher)
+    assert cells("good", "bad", "--held_out", "held.json")[3] == "2"  # a teacher has one
     write_json(tmp_path / "held.json", {f"me/{name}": figures for name, figures in found.items()})  # ids of the Hub
     assert cells("me/good", "me/bad", "--held_out", "held.json")[3] == "2"
 

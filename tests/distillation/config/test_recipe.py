@@ -24,21 +24,25 @@ def test_command_line_over_recipe_over_default(tmp_path):
 
 def test_recipes_lie_over_each_other(tmp_path, capsys):
     """The one below all, then each `--config` in its order, then the command line; --help shows what lies below."""
-    under, one, two = (tmp_path / f"{name}.yaml" for name in ("under", "one", "two"))
-    under.write_text("max_length: 16\n")
+    base, one, two = (tmp_path / f"{name}.yaml" for name in ("base", "one", "two"))
+    base.write_text("max_length: 16\n")
     one.write_text("max_length: 32\ntext_column: a\n")
     two.write_text("text_column: b\n")
-    (found,) = parse_recipe(DataArguments, argv=[f"--config={one}", "--config", str(two)], under=under)
+    (found,) = parse_recipe(DataArguments, argv=[f"--config={one}", "--config", str(two)], base=base)
     assert (found.max_length, found.text_column) == (32, "b")
-    assert parse_recipe(DataArguments, argv=[f"--config={two}", "--text_column=c"], under=under)[0].max_length == 16
+    assert parse_recipe(DataArguments, argv=[f"--config={two}", "--text_column=c"], base=base)[0].max_length == 16
+    two.write_text("text_column: null\n")
+    argv = [f"--config={path}" for path in (two, one, two)]
+    assert parse_recipe(DataArguments, argv=argv, base=base)[0].text_column == "text"
     with pytest.raises(SystemExit):
-        parse_recipe(DataArguments, argv=["--help"], under=under)
+        parse_recipe(DataArguments, argv=["--help"], base=base)
     assert "longer lines are cut. [16]" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (b"help: true", "unknown key `help`"),
         (b"max_lenth: 32", "has an unknown key `max_lenth`; did you mean `max_length`?"),
         (
             b"label_column: a\ntask_teacher: b\nmax_length: 32",

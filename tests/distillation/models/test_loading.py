@@ -270,3 +270,9 @@ def test_a_folder_beside_a_model_says_which_to_name(make_checkpoint, tmp_path):
     (folder / "model.safetensors").unlink()
     (folder / "export.json").write_text("{}")
     refused("is an exported folder: name the checkpoint", loading.load_masked_lm, str(folder), "model")
+    for path in folder.iterdir():
+        if path.name != "tokenizer_config.json":
+            path.unlink()
+    (folder / "tokenizer.json").write_text("{}")  # of a vocabulary, which has no config.json
+    refused("has no usable tokenizer: (?!it has no config)", loading.load_tokenizer, str(folder), "model")
+    refused("cannot be loaded", loading.load_config, "a" * 300, "model")

@@ -140,6 +140,14 @@ def test_shapes_that_contradict_are_refused(teacher, keys, message):
         build(teacher, **keys)
 
 
+def test_a_shape_is_refused_before_the_teacher_is_loaded(teacher_folder, monkeypatch):
+    monkeypatch.setattr(loading, "load_masked_lm", None)
+    arguments = ModelArguments(teacher_name_or_path=str(teacher_folder), student_layers=3)
+    remedy = "set `student_initialisation: embeddings` and `cosine_layers: last` and `weight_attention: 0`$"
+    with pytest.raises(UserError, match=remedy):
+        load_teacher(arguments, FOUR_TERMS, 32)
+
+
 def test_layers_need_not_divide_where_nothing_is_grouped(teacher):
     """The remainder is refused only when a term or an initialisation uses groups."""
     objective = ObjectiveArguments(cosine_layers="last", weight_attention=0)

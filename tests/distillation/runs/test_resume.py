@@ -102,16 +102,20 @@ def test_two_runs_do_not_write_to_one_folder(tmp_path):
     code += "start_run(types.SimpleNamespace(output_dir=sys.argv[1], process_index=0), {}, {})"
     start_run(arguments(tmp_path), {}, {})
     start_run(arguments(tmp_path), {}, {})
-    for folder, message in ((tmp_path, "another run writes to it"), (tmp_path / "other", "")):
+    for folder, message in ((tmp_path, "another run writes to"), (tmp_path / "other", "")):
         ended = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True)
         assert bool(ended.returncode) == bool(message) and message in ended.stderr
+    descriptors = len(os.listdir("/proc/self/fd"))
+    for name in "abc":
+        start_run(arguments(tmp_path / name), {}, {})
+    assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
 def test_a_run_does_not_end_before_its_checkpoint(tmp_path):
     write_checkpoint(tmp_path / "checkpoint-9")
     write_json(tmp_path / "checkpoint-9" / "trainer_state.json", {"global_step": 9, "epoch": 1.5})
     mark_complete(tmp_path / "checkpoint-9")
-    for keys, message in (({"max_steps": 8}, "`max_steps` is 8, and"), ({"num_train_epochs": 1}, "has 1.5 behind it")):
+    for keys, message in (({"max_steps": 8}, "`max_steps` is 8, and"), ({"num_train_epochs": 1}, "is at 1.5 already")):
         for value in ("true", str(tmp_path / "checkpoint-9")):
             training = TrainingArguments(str(tmp_path), resume_from_checkpoint=value, use_cpu=True, **keys)
             with pytest.raises(UserError, match=message):
@@ -143,13 +147,13 @@ def test_a_file_that_has_changed_does_not_go_on(tmp_path, find):
     """A corpus in its middle aside: it may be too large to be read for this."""
     corpus, model = tmp_path / "corpus", tmp_path / "model"
     corpus.mkdir(), model.mkdir()
-    texts = [corpus / "a.txt", corpus / "b.txt", model / "model.safetensors"]
+    texts = [corpus / "a.txt", corpus / "b.TXT", model / "model.safetensors"]
     (model / "config.json").touch()
     long = "x" * 3 * 2**20
     for file in texts:
         file.write_text(long)
     (model / "README.md").touch()
-    keys = [Arguments(str(corpus), str(model), "there"), Arguments(str(corpus / "*.txt"), "owner/name")]
+    keys = [Arguments(str(corpus), str(model), "there"), Arguments(str(corpus / "[ab].*"), "owner/name")]
     before = [inputs_of([one]) for one in keys]
     assert before[0].keys() == {"train_file", "model"} and before[1] == {"train_file": before[0]["train_file"]}
     (model / "README.md").write_text("A card says nothing of the outputs.")

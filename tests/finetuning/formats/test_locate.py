@@ -72,11 +72,12 @@ def test_sets_of_the_hub(monkeypatch, errors, config, message):
         assert list(rows) == [(f"{name}, row {number}", row) for number, row in enumerate(named)]
 
 
-def test_files_are_found_plain_or_packed(tmp_path):
+def test_files_are_found_plain_or_packed(tmp_path, caplog):
     for name in ("a.txt", "a.txt.gz", "b.txt.gz"):
         (tmp_path / name).touch()
     found = find(tmp_path, {"train": "b.txt", "test": "a.txt", "validation": "c.txt", "submission": "d.txt"})
     assert found == {"train": tmp_path / "b.txt.gz", "test": tmp_path / "a.txt"}
+    assert "has no c.txt: a tenth of train takes its place" in caplog.text
     with pytest.raises(UserError, match=r"lacks c\.txt; looked for a\.txt, c\.txt"):
         find(tmp_path, {"train": "a.txt", "test": "c.txt"})
 

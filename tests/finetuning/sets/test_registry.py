@@ -2,6 +2,7 @@
 
 import pytest
 
+from distillation.config.errors import UserError
 from finetuning.formats.locate import OwnFiles
 from finetuning.sets import REGISTRY, make_task, named_after_source
 from finetuning.splits import read_parts
@@ -38,3 +39,5 @@ def test_keys_of_a_finished_run_make_its_task():
     assert len(make_task("collection3", recipe).labels) == 11
     assert make_task("rusentiment", recipe).read.keywords == {"parts": ("preselected", "random")}
     assert make_task("terra", {"task": "all", "submission": "x.zip"}).name == "terra"
+    with pytest.raises(UserError, match="no task 'glue': choose one of collection3"):
+        make_task("glue")
