@@ -15,6 +15,13 @@ python -c 'import csv, sys; [print(" ".join(row["text"].split())) for row in csv
     <"$data/rusentiment/rusentiment_test.csv" >"$output/corpus/held-out-posts.txt"
 texts_to_train_on
 shuf -n 53120 --random-source=<(yes) "$output/corpus/train.txt" >"$output/corpus/cached.txt" # 830 steps of 64
+[ -f "$output/corpus/with-task-text.txt" ] || {
+    sentences=$output/corpus/task-text.txt # those that Collection-3 trains on, without their labels
+    awk -F'\t' 'NF > 1 { text = text (text ? " " : "") $1 } NF < 2 && text { print text; text = "" }' \
+        "$data/collection3/train.txt" >"$sentences"
+    head -n $((40960 - $(wc -l <"$sentences"))) "$output/corpus/cached.txt" | cat - "$sentences" \
+        >"$output/corpus/with-task-text.txt" # 640 steps of 64
+}
 head -n 25600 "$output/corpus/cached.txt" >"$output/corpus/cached-reduce.txt"                 # 400 steps
 
 for size in 1000 2000 5000 20000; do
@@ -89,7 +96,7 @@ trimmed=(--student_vocabulary "$output/trimmed-5000")
 own=(--student_vocabulary "$output/vocabulary-5000")
 
 # Nine minutes of one core each, by the time of a step on it.
-model teacher 0
+model teacher "0 1"
 model trimmed-5000 "0 1"
 model own-match "0 1" "${own[@]}" "${wide[@]}" --max_steps 620
 model narrow-own-match "0 1" "${own[@]}" "${narrow[@]}" --max_steps 640
@@ -105,6 +112,8 @@ model flat-own-match "0 1" "${own[@]}" "${flat[@]}" --max_steps 700
 model own-mlm "0 1" "${own[@]}" "${wide[@]}" "${mlm[@]}" --max_steps 1080
 model narrow-own-match-22 "0 1" "${own[@]}" "${narrow[@]}" "${hidden[@]}" --max_steps 640
 model narrow-own-mlm-22 "0 1" "${own[@]}" "${narrow[@]}" "${mlm[@]}" "${hidden[@]}" --max_steps 1100
+model narrow-own-match-22-task-text "0 1" "${own[@]}" "${narrow[@]}" "${hidden[@]}" --max_steps 640 \
+    --train_file "$output/corpus/with-task-text.txt"
 model narrow-own-match-random "0 1" "${own[@]}" "${narrow[@]}" "${random[@]}" --max_steps 640
 model untrained 0 "${own[@]}" "${narrow[@]}" "${random[@]}" "${mlm[@]}" --max_steps 1 --learning_rate 1e-9 # the floor
 
