@@ -1,9 +1,10 @@
 """One's own texts, or pairs of texts, with any labels, in a table."""
 
 import functools
+import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 METRICS = ("accuracy", "f1_weighted", "f1_macro", "matthews_correlation")
 SET_METRICS = ("accuracy", "f1_weighted", "f1_macro", "f1_micro")  # of several labels a text
 FEW = 10  # examples of a label of which little can be learned, or measured
+SEPARATORS = "|;,/"  # of labels that are joined, mostly
 MANY = 20  # labels: the column is another if they are more, and more than half of the rows
 
 logger = logging.getLogger(__name__)
@@ -109,6 +111,8 @@ def read(source: Source, options: Options) -> dict[str, list[dict]]:
                     f"{name}: {len(found[part]):,} rows have {len(counts):,} different labels in "
                     f"`{options.label_column}`: name the column of labels by `label_column`"
                 )
+            if options.label_separator is None:
+                warn_of_joined(counts, name)
             known = known or set(counts)
         if unknown := [row for row in found[part] if not known.issuperset(labels_of(row))]:
             first = "; ".join(f"{row['place']}: {row['label']!r}" for row in unknown[:3])
@@ -173,6 +177,16 @@ def counted(rows: Sequence[Mapping[str, Any]], name: str) -> Counter:
     if few := [label for label, count in counts.items() if count < FEW]:
         logger.warning("%s: little can be learned of less than %d examples: %s", name, FEW, ", ".join(few[:20]))
     return counts
+
+
+def warn_of_joined(labels: Collection[str], name: str) -> None:
+    """Warn of a label that is several others: it would be learned as one more."""
+    for label, separator in itertools.product(labels, SEPARATORS):
+        parts = [part.strip() for part in label.split(separator)]
+        if len(parts) > 1 and all(part in labels for part in parts):
+            text = "%s: %r is a label like others, though it joins some of them: for several labels a text set %s"
+            logger.warning(text, name, label, f"`label_separator: {separator!r}`")
+            return
 
 
 def write(folder: Path, rows: Sequence[dict], predictions: Sequence, options: Options) -> Path:

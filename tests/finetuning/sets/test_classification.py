@@ -79,6 +79,15 @@ def test_what_is_blank_is_left_out_and_few_examples_are_told(parts, caplog):
         assert sentence in caplog.text
 
 
+def test_labels_that_others_are_joined_to_are_told(parts, caplog):
+    parts("text,label\nа,x\nб,y\nв,x / y\n")
+    assert "'x / y' is a label like others, though it joins some of them" in caplog.text
+    caplog.clear()
+    parts("text,label\nа,x\nб,y\nв,x|y\n", label_separator="|")
+    parts("text,label\nа,x/z\nб,y\n")
+    assert "joins" not in caplog.text
+
+
 def test_a_set_on_the_hub_with_the_names_of_its_labels(monkeypatch):
     columns = {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["нет", "да"])}
     table = datasets.Dataset.from_dict({"text": ["а", "б"], "label": [1, 0]}, datasets.Features(columns))
