@@ -85,6 +85,8 @@ def _file(part: str, path: Path, options: Options) -> list[dict]:
         if options.spans_column:
             columns[options.spans_column] = "spans_column"
         return _rows(part, str(path), table.rows(path, columns), options)
+    if ".csv" in path.suffixes:
+        raise UserError(f"{path}: a CSV file has no entities: name texts with spans (.jsonl, .parquet), or CoNLL")
     return conll.rows(part, str(path), conll.sentences(path), None)
 
 

@@ -69,3 +69,8 @@ def test_what_is_refused(tmp_path, train, test, options, message):
     source = OwnFiles(write(tmp_path, "train.txt", train), None, test and write(tmp_path, "test.txt", test))
     with pytest.raises(UserError, match=message):
         read(source, Options(**options))
+
+
+def test_a_csv_file_is_no_conll(tmp_path):
+    with pytest.raises(UserError, match="a CSV file has no entities"):
+        read(OwnFiles(write(tmp_path, "train.csv.gz", "text,label\n")), Options())
