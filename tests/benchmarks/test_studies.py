@@ -24,6 +24,7 @@ def study(tmp_path, stand_in):
         write_text(tmp_path / "data" / "corpus" / f"{name}.txt", "\n".join(lines))
     for file in ("rusentiment/rusentiment_test", "rucola/in_domain_train", "rucola/in_domain_dev"):
         write_text(tmp_path / "data" / f"{file}.csv", 'label,text\nneutral,"Два\nслова"\n')
+    write_text(tmp_path / "data" / "collection3" / "train.txt", "Анна\tB-PER\nидёт\tO\n\nДа\tO\n\n")
     for folder in ("data/encodechka", "study/teacher", "study/encoder"):
         (tmp_path / folder).mkdir(parents=True)
     write_text(tmp_path / "study" / "encoder" / "config.json", "{}")  # it is made of a package that is not installed
@@ -54,6 +55,11 @@ def test_every_command_of_a_study_can_be_followed(study, name, least):
         if "run_encodechka" in words[0]:  # makes a folder in it for each model
             folders[number] += f"/{Path(words[words.index('--model_name_or_path') + 1]).name}"
     assert len(set(folders)) == len(folders), "two runs would write to one folder"
+
+
+def test_the_text_of_a_task_is_its_sentences(study, tmp_path):
+    study("which-student")
+    assert (tmp_path / "study" / "corpus" / "task-text.txt").read_text("utf-8") == "Анна идёт\nДа\n"
 
 
 def test_no_text_is_held_out_and_trained_on(study, tmp_path):
