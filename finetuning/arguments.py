@@ -122,5 +122,5 @@ def parse(recipe: str, options: type, argv: Sequence[str] | None = None, data: t
     """
     types = (FinetuningArguments, data, options, TaskTeacherArguments, CardArguments)
     experiment = functools.partial(importlib.import_module, "finetuning.experiment")
-    options = dict(base=RECIPES / f"{recipe}.yaml", training=lambda: experiment().TaskTrainingArguments)
-    return Settings(*parse_recipe(*types, argv=argv, **options))
+    over = {"base": RECIPES / f"{recipe}.yaml", "training": lambda: experiment().TaskTrainingArguments}
+    return Settings(*parse_recipe(*types, argv=argv, **over))
