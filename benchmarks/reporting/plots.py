@@ -91,15 +91,24 @@ def quality_against_cost(costs: Sequence[tuple[Score, float]], cost: str) -> Fig
 
 
 def named_points(points: Mapping[str, tuple[float, float, float | None]], cost: str, score: str) -> Figure:
-    """A score against a cost, with the name of each point beside it. points: cost, score, deviation over seeds."""
+    """A score against a cost. Points that none of a lower cost reaches have their names beside them; others are pale.
+    points: cost, score, deviation over seeds."""
     picture = Figure((8, 5), dpi=150, layout="constrained")
     axes = picture.add_subplot(xscale="log", xlabel=cost, ylabel=score)
     middle = statistics.median([value for value, *_ in points.values()] or [1])
     least = min((value for value, *_ in points.values()), default=1)
     heights = [height for _, height, _ in points.values()]
     line = 0.05 * (max(heights, default=0) - min(heights, default=0)) or 0.1
+    best, named = -math.inf, set()
+    for name, (value, height, deviation) in sorted(points.items(), key=lambda item: (item[1][0], -item[1][1])):
+        if height > best:
+            best, named = height, {*named, name}
+        else:
+            axes.errorbar(value, height, deviation or 0, color="0.75", fmt="o", capsize=3)
     lowest = {"left": math.inf, "right": math.inf}  # of the names so far, which must not cover each other
     for name, (value, height, deviation) in sorted(points.items(), key=lambda item: -item[1][1]):
+        if name not in named:
+            continue
         # The edge next to its dot; names on the left stand in one column, where no dot is.
         side, place = ("right", 0.92 * least) if value < middle else ("left", 1.08 * value)
         lowest[side] = min(height, lowest[side] - line)

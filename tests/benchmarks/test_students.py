@@ -45,20 +45,20 @@ def test_a_file_a_run_and_a_row_a_model(tmp_path, capsys):
     assert "| 2.000 ± 0.000 | 25.0 ± 0.0 % | 50.0 ± 25.0 |" in capsys.readouterr().out
 
 
-def test_the_picture_names_each_point_beside_it():
-    """Names do not cover each other, even where points do."""
-    scores = {"own": 77.9, "healed": 77.9, "narrow": 76.6, "mlm": 73.8, "teacher": 85.4}
-    sizes = {"own": 4.4, "healed": 4.4, "narrow": 3.6, "mlm": 3.6, "teacher": 31.9}
+def test_the_picture_names_what_no_smaller_model_beats():
+    """Names do not cover each other, even where points nearly do."""
+    scores = {"mlm": 76.5, "own": 77.9, "healed": 77.8, "narrow": 76.6, "less": 73.8, "teacher": 85.4}
+    sizes = {"mlm": 3.5, "own": 4.4, "healed": 4.4, "narrow": 3.6, "less": 3.6, "teacher": 31.9}
     models = {
         name: [{"int8_mb": sizes[name], "scores": {"collection3": {"test": score}}}] for name, score in scores.items()
     }
     models["unfinished"] = [{"int8_mb": 3.6, "scores": {}}]
     names = {text.get_text(): text for text in students.drawn(models).axes[0].texts}
-    assert names.keys() == scores.keys()
+    assert names.keys() == scores.keys() - {"healed", "less"}
     for side in ("left", "right"):
         heights = sorted(text.xy[1] for text in names.values() if text.get_ha() == side)
         assert all(high - low > 0.5 for low, high in zip(heights, heights[1:], strict=False))
-    assert names["own"].xy[0] > 4.4 and names["mlm"].xy[0] < 3.6 and names["teacher"].xy[1] == 85.4
+    assert names["own"].xy[0] > 4.4 and names["mlm"].xy[0] < 3.5 and names["teacher"].xy[1] == 85.4
 
 
 def test_a_folder_without_figures_is_refused(tmp_path, capsys):
