@@ -125,15 +125,14 @@ def save(
 ) -> dict[str, Any]:
     """Write the student, `all_results.json`, and the card; print the figures. Returns what `all_results.json` has."""
     from distillation.hub.card import base_model_of
-    from distillation.hub.publishing import card_facts, on_hub, save_card
+    from distillation.hub.publishing import card_facts, dataset_of, save_card
     from distillation.hub.snippets import SENTENCES
     from distillation.models.sentence_encoder import save_sentence_encoder
     from distillation.runs import files
 
-    folder, data = Path(trainer.args.output_dir), recipe["dataset_name"]
+    folder = Path(trainer.args.output_dir)
     save_sentence_encoder(trainer.model, folder)
-    results = results | {"pipeline_tag": SENTENCES, "recipe": recipe}
-    results |= {"dataset": data if data and on_hub(data) else None}
+    results = results | {"pipeline_tag": SENTENCES, "recipe": recipe, "dataset": dataset_of(recipe)}
     results |= card_facts(folder, base_model_of(recipe), card_args)
     save_card(folder, results, trainer.args.hub_model_id)
     files.write_json(folder / files.RESULTS, results)

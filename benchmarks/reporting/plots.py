@@ -99,16 +99,14 @@ def named_points(points: Mapping[str, tuple[float, float, float | None]], cost: 
     least = min((value for value, *_ in points.values()), default=1)
     heights = [height for _, height, _ in points.values()]
     line = 0.05 * (max(heights, default=0) - min(heights, default=0)) or 0.1
-    best, named = -math.inf, set()
+    best, named = -math.inf, {}
     for name, (value, height, deviation) in sorted(points.items(), key=lambda item: (item[1][0], -item[1][1])):
         if height > best:
-            best, named = height, {*named, name}
+            best, named[name] = height, points[name]
         else:
             axes.errorbar(value, height, deviation or 0, color="0.75", fmt="o", capsize=3)
     lowest = {"left": math.inf, "right": math.inf}  # of the names so far, which must not cover each other
-    for name, (value, height, deviation) in sorted(points.items(), key=lambda item: -item[1][1]):
-        if name not in named:
-            continue
+    for name, (value, height, deviation) in sorted(named.items(), key=lambda item: -item[1][1]):
         # The edge next to its dot; names on the left stand in one column, where no dot is.
         side, place = ("right", 0.92 * least) if value < middle else ("left", 1.08 * value)
         lowest[side] = min(height, lowest[side] - line)

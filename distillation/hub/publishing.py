@@ -42,9 +42,9 @@ def publish(
     Only the main process calls it, after the model is saved. results: what was measured in training, and the sizes of
     the models; held_out: for each model the figures of `evaluate_masked_lm`; recipe: of `recipe_of`.
     """
-    folder, training, data = Path(trainer.args.output_dir), trainer.args, recipe["dataset_name"]
+    folder, training = Path(trainer.args.output_dir), trainer.args
     flat = {f"{model}_heldout_{name}": value for model, figures in held_out.items() for name, value in figures.items()}
-    everything = {**results, **flat, "pipeline_tag": "fill-mask", "dataset": data if data and on_hub(data) else None}
+    everything = {**results, **flat, "pipeline_tag": "fill-mask", "dataset": dataset_of(recipe)}
     everything |= card_facts(folder, base_model_of(recipe), card_args) | {"recipe": recipe}
     trainer.save_state()
     files.write_json(folder / files.RESULTS, everything)
@@ -84,6 +84,12 @@ def warn_of_licence(license: Any) -> None:
     """Warn that nobody has named the licence of a model."""
     if license == LICENSE:
         logger.warning("the card says `license: %s`: name the model's licence, as in `--license apache-2.0`", LICENSE)
+
+
+def dataset_of(recipe: Mapping[str, Any]) -> str | None:
+    """The data set on the Hub that a recipe names, if it names one."""
+    name = recipe["dataset_name"]
+    return name if name and on_hub(name) else None
 
 
 def on_hub(name: str) -> bool:
