@@ -42,9 +42,10 @@ from distillation.models.shapes import (
 from distillation.models.student import Projections, Student
 from distillation.models.teacher import LiveTargets
 from distillation.objective import compared_layers
+from distillation.runs.checkpoint import explain_write_errors
 from distillation.runs.files import recipe_of
 from distillation.runs.new_weights import NewWeightsFirst
-from distillation.runs.resume import explain_write_errors, find_checkpoint, inputs_of, is_over, start_run
+from distillation.runs.resume import find_checkpoint, inputs_of, is_over, start_run
 from distillation.teacher_cache.storage import SEED, open_cache
 from distillation.teacher_cache.targets import CachedTargets
 from distillation.text.reading import load_lines, refuse_streaming

@@ -71,6 +71,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     from distillation.hub.publishing import check_push
     from distillation.hub.push import push
     from distillation.runs import files, resume
+    from distillation.runs.checkpoint import explain_write_errors
     from distillation.runs.interruption import Interruption
 
     check_best(training, ["vectors_loss"])
@@ -99,7 +100,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     facts |= {"heldout_loss_before": before["eval_vectors_loss"], "heldout_loss": after["eval_vectors_loss"]}
     results = results_of(trainer) | facts
     if training.process_index == 0:
-        with resume.explain_write_errors(training.output_dir):
+        with explain_write_errors(training.output_dir):
             results = save(trainer, results, recipe, card_args)
         if to_hub:
             print(f"pushed to {push(Path(training.output_dir), training, card_args.hub_overwrite)}")

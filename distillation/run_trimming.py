@@ -61,8 +61,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     from distillation.demo.resolve import resolve_demo
     from distillation.models.loading import counts_from_padding, position_count, save_pretrained
     from distillation.models.vocabulary_rows import copy_modules, keep_rows, load_trimmable
+    from distillation.runs.checkpoint import explain_write_errors
     from distillation.runs.files import replacing, trimming_table
-    from distillation.runs.resume import explain_write_errors
     from distillation.text.reading import load_lines, refuse_streaming
     from distillation.text.sampling import load_split
     from distillation.vocabularies.trimming import Trimmer

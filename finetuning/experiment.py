@@ -23,6 +23,7 @@ from distillation.hub.publishing import card_facts, check_push, save_card
 from distillation.hub.push import push
 from distillation.models.loading import load_tokenizer_of
 from distillation.runs import files, resume
+from distillation.runs.checkpoint import explain_write_errors
 from distillation.runs.progress import device_name
 from finetuning.arguments import FinetuningArguments, Settings
 from finetuning.seeds import PARTS, over_seeds, runs_of
@@ -260,7 +261,7 @@ class Experiment:
             predictions["submission"] = self.task.decode(submission, trainer.logits(submission.inputs))
         trainer.save_model()
         if trainer.is_world_process_zero():
-            with resume.explain_write_errors(folder):
+            with explain_write_errors(folder):
                 trainer.save_state()
                 source = None if arguments.random_weights else arguments.model_name_or_path
                 results |= card_facts(folder, source, self.settings.card)

@@ -31,8 +31,8 @@ from transformers import BertConfig, BertForMaskedLM  # noqa: E402
 
 from distillation import assembly, run  # noqa: E402, F401 (what `run.main` imports: forks have it then)
 from distillation.models.loading import save_pretrained  # noqa: E402
+from distillation.runs.checkpoint import COMPLETE, checkpoints  # noqa: E402
 from distillation.runs.files import markdown_table  # noqa: E402
-from distillation.runs.resume import COMPLETE, checkpoints  # noqa: E402
 from distillation.vocabularies.wordpiece import train_tokenizer  # noqa: E402
 from tests.launched import ranks, running, start, wait  # noqa: E402
 from tests.texts import demo_lines  # noqa: E402

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,13 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import rotate_checkpoints
 
-from distillation.config.errors import LocalError, UserError
+from distillation.config.errors import UserError
+from distillation.runs import checkpoint
 from distillation.runs.files import WEIGHTS
 from distillation.runs.fsdp import load_state, local_part
 from distillation.runs.interruption import Interruption
 from distillation.runs.progress import Progress
-from distillation.runs.resume import explain_write_errors, mark_complete
 from distillation.runs.sampling import EpochStart, LengthGroupedSampler, RankBatches
 
 # transformers before 5.23 loads the optimiser of several CPU processes to "cpu:0", which torch does not know.
@@ -182,35 +180,17 @@ class ExactTrainer(Trainer):
         """Save without pickled arguments. Raises LocalError for a folder that cannot be written."""
         state_dict = self.accelerator.get_state_dict(self.model) if self.is_fsdp_enabled else None
         if self.args.should_save:
-            with explain_write_errors(self.args.output_dir):
+            with checkpoint.explain_write_errors(self.args.output_dir):
                 self.write_model(Path(output_dir or self.args.output_dir), state_dict)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Write a checkpoint and mark it as complete; only then delete older ones."""
-        folder = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
-        if folder.resolve() == self._resumed_from:
+        if checkpoint.folder_of(self).resolve() == self._resumed_from:
             return  # nothing was trained since
         self._check_weights()
         self.record()
-        limit, self.args.save_total_limit = self.args.save_total_limit, None  # the Trainer would delete others first
-        try:
-            with explain_write_errors(self.args.output_dir):
-                if self.args.should_save and folder.exists():  # incomplete: its files must not be marked
-                    shutil.rmtree(folder)
-                self.accelerator.wait_for_everyone()
-                super()._save_checkpoint(model, trial)
-                self.write_position(folder)
-                self.accelerator.wait_for_everyone()
-                if self.args.should_save:
-                    mark_complete(folder)
-                    rotate_checkpoints(str(folder.parent), limit, self.state.best_model_checkpoint, use_mtime=True)
-                self.accelerator.wait_for_everyone()
-        except LocalError:
-            if self.args.should_save:
-                shutil.rmtree(folder, ignore_errors=True)
-            raise
-        finally:
-            self.args.save_total_limit = limit
+        with checkpoint.writing(self) as folder:
+            super()._save_checkpoint(model, trial)
+            self.write_position(folder)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         try:

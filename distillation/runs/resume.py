@@ -1,4 +1,4 @@
-"""Checkpoints of a run: which are complete, which one to resume, and whether the run is still the same."""
+"""Which checkpoint of a run is resumed, and whether the run is still the same."""
 
 import contextlib
 import dataclasses
@@ -13,10 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError
-
 from distillation.config.command_line import MODEL, check_no_model
-from distillation.config.errors import LocalError, UserError, one_line
+from distillation.config.errors import UserError
+from distillation.runs.checkpoint import checkpoints, explain_write_errors, is_complete
 from distillation.runs.claim import claim
 from distillation.runs.files import DECIDING, EXPORTED, MEASURED, RECIPE, RESULTS, STATE, digest, read_json, write_json
 
@@ -25,63 +24,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-COMPLETE = "complete.json"  # of a checkpoint: the size of every other file, written last
 INPUTS = "inputs.json"  # of a run: hashes of the files that it reads, by key
 MIB = 2**20
 OF_MODEL = ("*.safetensors", "*.bin", "*.model", "config.json", "tokenizer.json", "vocab.txt", "modules.json")
 OF_MODEL += ("[0-9]_*/*",)  # the modules of a sentence encoder
 # A file of data that is not hidden.
 DATA = re.compile(r"^(?!\.)(?!.*/\.).*\.(txt|ann|conll|jsonl?|csv|tsv|parquet)(\.\w+)?$", re.IGNORECASE)
-
-
-def mark_complete(folder: Path) -> None:
-    """Mark a checkpoint as complete, once all of it is on the disk."""
-    paths = sorted(folder.rglob("*"))
-    _to_disk(*paths)
-    sizes = {str(path.relative_to(folder)): path.stat().st_size for path in paths if path.is_file()}
-    (folder / COMPLETE).write_text(json.dumps(sizes, indent=2) + "\n", encoding="utf-8")
-    _to_disk(folder / COMPLETE, folder, folder.parent)
-
-
-def _to_disk(*paths: Path) -> None:
-    """Flush files, and the names in folders."""
-    for path in paths if os.name != "nt" else ():  # Windows opens no folders
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def is_complete(folder: Path) -> bool:
-    """Whether a checkpoint is marked, and each of its files has the size that it had then."""
-    try:
-        sizes = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))
-        return all((folder / name).stat().st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
-def checkpoints(output_dir: str | Path) -> list[Path]:
-    """The `checkpoint-N` of a run, the newest first."""
-    steps = {folder: folder.name.split("-")[-1] for folder in Path(output_dir).glob("checkpoint-*")}
-    return sorted((one for one in steps if steps[one].isdecimal()), key=lambda one: int(steps[one]), reverse=True)
-
-
-@contextlib.contextmanager
-def explain_write_errors(output_dir: str | Path) -> Iterator[None]:
-    """Raise LocalError in this block for an `output_dir` that cannot be written; it names the newest checkpoint."""
-    try:
-        yield
-    except (OSError, SafetensorError, RuntimeError) as error:
-        torch_wrote = "inline_container" in str(error) or "iostream" in str(error)  # torch has no error class for this
-        if not (torch_wrote or isinstance(error, SafetensorError) or getattr(error, "errno", None) is not None):
-            raise  # an OSError without `errno` comes from the Hub
-        cause = getattr(error, "strerror", None) or one_line(error)
-        remedy = "make room, or name another folder"
-        if complete := next(filter(is_complete, checkpoints(output_dir)), None):
-            remedy = f"make room, then resume {complete.name}, which is complete, by `--resume_from_checkpoint true`"
-        raise LocalError(f"`output_dir` {str(output_dir)!r} cannot be written ({cause}): {remedy}") from None
 
 
 def is_resumed(training: "TrainingArguments") -> bool:

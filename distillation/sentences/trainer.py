@@ -1,9 +1,7 @@
 """What a student of sentence vectors learns: the teacher's vectors, and pairs of texts of one meaning."""
 
-import shutil
 from collections.abc import Iterable, Iterator
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import BatchSampler
 from transformers import TrainingArguments
-from transformers.trainer_utils import rotate_checkpoints
 
 from distillation.config.errors import UserError
+from distillation.runs import checkpoint
 from distillation.runs.progress import Progress
-from distillation.runs.resume import mark_complete
 from distillation.runs.sampling import grouped_batches
 from distillation.sentences.vectors import of_length_1, principal
 from distillation.text.files import LOST, check_file, corpus_files, format_of, read_rows, texts_of
@@ -145,20 +142,8 @@ class VectorTrainer(SentenceTransformerTrainer):
         self.model.save_pretrained(output_dir or self.args.output_dir)
 
     def _save_checkpoint(self, *args: Any) -> None:
-        """Mark a checkpoint that is written to the end, as only these are resumed; then delete older ones."""
-        folder = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
-        limit, self.args.save_total_limit = self.args.save_total_limit, None  # the Trainer would delete others first
-        try:
-            if self.args.should_save:
-                shutil.rmtree(folder, ignore_errors=True)  # incomplete: its files must not be marked
-            self.accelerator.wait_for_everyone()
+        with checkpoint.writing(self):
             super()._save_checkpoint(*args)
-            self.accelerator.wait_for_everyone()
-            if self.args.should_save:
-                mark_complete(folder)
-                rotate_checkpoints(self.args.output_dir, limit, self.state.best_model_checkpoint, use_mtime=True)
-        finally:
-            self.args.save_total_limit = limit
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Do nothing: the callback would put texts of the corpus on the card."""

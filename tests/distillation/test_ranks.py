@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForMaskedLM
 
+from distillation.runs.checkpoint import is_complete
 from distillation.runs.fsdp import local_part
-from distillation.runs.resume import is_complete
 from distillation.student_trainer import PROJECTIONS
 from tests import gradients, launched
 

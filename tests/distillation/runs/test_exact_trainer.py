@@ -1,17 +1,15 @@
 """Exact over micro-batches, ranks, and interruptions; one sentence for what is no number or cannot be written."""
 
 import functools
-import resource
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import TrainerState
 
-from distillation.config.errors import LocalError, UserError
-from distillation.runs import exact_trainer
+from distillation.config.errors import UserError
+from distillation.runs.checkpoint import checkpoints, is_complete
 from distillation.runs.files import STATE
-from distillation.runs.resume import checkpoints, is_complete, mark_complete
 from tests import gradients, launched
 from tests.distillation.runs.tiny import assert_same_ends, make, train
 
@@ -116,23 +114,6 @@ def test_the_order_of_a_resumed_epoch_is_that_epochs_on_every_rank(tmp_path):
     assert sampler.epoch == 2
 
 
-def test_no_checkpoint_is_deleted_before_the_next_is_complete(tmp_path, monkeypatch):
-    """Killed in between, a run would have none. What is left of a torn one must not be marked with the new files."""
-    found = []
-
-    def watched(folder):
-        found.append([path.name for path in checkpoints(folder.parent) if is_complete(path)])
-        assert not (folder / "stale").exists()
-        mark_complete(folder)
-
-    monkeypatch.setattr(exact_trainer, "mark_complete", watched)
-    (tmp_path / "checkpoint-2").mkdir()
-    (tmp_path / "checkpoint-2" / "stale").write_text("half a file")
-    train(tmp_path, save_total_limit=1, max_steps=6)
-    assert found == [[], ["checkpoint-2"], ["checkpoint-4"]]
-    assert checkpoints(tmp_path) == [tmp_path / "checkpoint-6"]
-
-
 def test_the_best_checkpoint_is_kept_and_loaded(tmp_path):
     """By its number it would be deleted; at the end its weights count, also where an earlier part wrote it."""
     options = dict(eval_strategy="steps", eval_steps=2, load_best_model_at_end=True, save_total_limit=1, max_steps=6)
@@ -153,25 +134,3 @@ def test_a_loss_that_is_no_number_ends_the_run(tmp_path):
         with pytest.raises(UserError, match=message):
             train(tmp_path, learning_rate=1e38, lr_scheduler_type="constant", **options)
     assert not checkpoints(tmp_path)
-
-
-@pytest.mark.parametrize("file", ["model.safetensors", "optimizer.pt"])
-def test_a_full_disk_leaves_the_checkpoint_before(tmp_path, file):
-    """One sentence says what is left."""
-    train(tmp_path / "undisturbed", max_steps=2)
-    sizes = {path.name: path.stat().st_size for path in (tmp_path / "undisturbed/checkpoint-2").iterdir()}
-    smaller = max((size for size in sizes.values() if size < sizes[file]), default=1)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        with pytest.raises(LocalError) as caught:
-            fill_up = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (smaller, hard))
-            train(tmp_path / "run", at=(3, fill_up), max_steps=4)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    folder, message = tmp_path / "run", str(caught.value)
-    assert f"`output_dir` {str(folder)!r} cannot be written" in message and "\n" not in message
-    assert "resume checkpoint-2, which is complete, by `--resume_from_checkpoint true`" in message
-    assert checkpoints(folder) == [folder / "checkpoint-2"] and is_complete(folder / "checkpoint-2")
-    (folder / "model.safetensors").mkdir()
-    with pytest.raises(LocalError, match="cannot be written.*resume checkpoint-2, which is complete"):
-        make(folder).save_model()

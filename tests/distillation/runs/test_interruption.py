@@ -10,7 +10,7 @@ import time
 import pytest
 
 from distillation.config.errors import Stopped, cli_entry
-from distillation.runs.resume import checkpoints, is_complete
+from distillation.runs.checkpoint import checkpoints, is_complete
 from tests import launched
 from tests.distillation.runs.tiny import assert_same_ends, make, train
 

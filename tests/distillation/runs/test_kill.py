@@ -6,8 +6,8 @@ import signal
 import pytest
 
 from distillation import run
-from distillation.runs import exact_trainer
-from distillation.runs.resume import checkpoints, is_complete, mark_complete
+from distillation.runs import checkpoint
+from distillation.runs.checkpoint import checkpoints, is_complete, mark_complete
 from tests import kill, launched
 
 
@@ -19,7 +19,7 @@ def die_in_a_save(argv):
             os.killpg(0, signal.SIGKILL)
         mark_complete(folder)
 
-    exact_trainer.mark_complete = killed  # in a fork
+    checkpoint.mark_complete = killed  # in a fork
     run.main(argv)
 
 

@@ -4,24 +4,15 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from transformers import TrainingArguments
 
 from distillation.config.command_line import key
 from distillation.config.errors import UserError
+from distillation.runs.checkpoint import checkpoints, mark_complete
 from distillation.runs.files import write_json
-from distillation.runs.resume import (
-    checkpoints,
-    find_checkpoint,
-    finished,
-    inputs_of,
-    is_complete,
-    is_over,
-    mark_complete,
-    start_run,
-)
+from distillation.runs.resume import find_checkpoint, finished, inputs_of, is_over, start_run
 
 
 def arguments(folder, checkpoint=None):
@@ -40,17 +31,6 @@ def write_checkpoint(folder):
     (folder / "shards").mkdir(parents=True)
     for name in ("model", "optimizer", "shards/0"):
         (folder / name).write_text("weights")
-
-
-@pytest.mark.parametrize("harm", [lambda path: os.truncate(path, 3), Path.unlink])
-@pytest.mark.parametrize("name", ["model", "optimizer", "shards/0", "complete.json"])
-def test_a_file_that_is_missing_or_cut_short_shows(tmp_path, name, harm):
-    """Resumed from half an optimiser, a run would end elsewhere, or not start. FSDP's shards are in folders."""
-    write_checkpoint(tmp_path)
-    mark_complete(tmp_path)
-    assert is_complete(tmp_path)
-    harm(tmp_path / name)
-    assert not is_complete(tmp_path)
 
 
 def test_the_newest_complete_checkpoint_by_number(tmp_path, caplog, find):

@@ -14,9 +14,9 @@ from distillation.models.loading import save_pretrained
 from distillation.models.sentence_encoder import load_sentence_encoder
 from distillation.run_publish import main as publish
 from distillation.run_sentences import main
+from distillation.runs import checkpoint
+from distillation.runs.checkpoint import is_complete
 from distillation.runs.files import read_json
-from distillation.runs.resume import is_complete
-from distillation.sentences import trainer
 from distillation.sentences.trainer import VectorLoss
 from finetuning.encodechka.encoders import load
 from tests.traceable import leaves, untraceable
@@ -157,7 +157,7 @@ def test_no_checkpoint_is_deleted_before_the_next_is_complete(call, tmp_path, mo
     def marked(folder):
         there.append(sorted(path.name for path in tmp_path.glob("checkpoint-*")))
 
-    monkeypatch.setattr(trainer, "mark_complete", marked)
+    monkeypatch.setattr(checkpoint, "mark_complete", marked)
     call(tmp_path, max_steps=2, save_steps=1, save_total_limit=1)
     assert there == [["checkpoint-1"], ["checkpoint-1", "checkpoint-2"]]
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-2"]
