@@ -13,11 +13,11 @@ from transformers import BertForMaskedLM, PreTrainedModel, PreTrainedTokenizerBa
 
 from distillation.config.arguments import (
     CacheArguments,
-    CardArguments,
     DataArguments,
     MaskingArguments,
     ModelArguments,
     ObjectiveArguments,
+    PushArguments,
     check_best,
     check_masking,
 )
@@ -200,7 +200,7 @@ def _teacher_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments)
 
 
 def train_and_publish(
-    build: Callable[..., Run], *arguments: Any, card_args: CardArguments, training_args: TrainingArguments
+    build: Callable[..., Run], *arguments: Any, card_args: PushArguments, training_args: TrainingArguments
 ) -> None:
     """Build a run, train and save it, evaluate the saved model, write results and card, and push if asked to.
 

@@ -13,7 +13,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.arguments import CardArguments
+from distillation.config.arguments import PushArguments
 from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
@@ -43,7 +43,7 @@ class PublishArguments:
 @cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Read, write the card, push."""
-    arguments, card_args = parse_recipe(PublishArguments, CardArguments, argv=argv)
+    arguments, card_args = parse_recipe(PublishArguments, PushArguments, argv=argv)
     folder, results = finished(arguments.checkpoint)
     from distillation.hub.measured import copy_exported, exported, gather, read_measured
     from distillation.hub.publishing import OF_LICENSE, card_of, warn_of_licence
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.onnx:
         copy_exported(folder, arguments.onnx, measured["exported"])
     if arguments.results:
-        write_json(folder / MEASURED, {key: measured[key] for key in ("scores", "speed")})
+        write_json(folder / MEASURED, {key: measured.get(key, []) for key in ("scores", "speed")})
     write_json(folder / RESULTS, results)
     print(f"card written: {folder / CARD}")
     if arguments.hub_model_id:

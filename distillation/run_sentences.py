@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.arguments import CardArguments, DataArguments, check_best
+from distillation.config.arguments import DataArguments, PushArguments, check_best
 from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
@@ -53,7 +53,7 @@ class SentencesArguments:
     )
 
 
-ARGUMENTS = (SentencesArguments, DataArguments, CardArguments)
+ARGUMENTS = (SentencesArguments, DataArguments, PushArguments)
 
 
 def training_class() -> "type[TrainingArguments]":
@@ -122,7 +122,7 @@ def results_of(trainer: "SentenceTransformerTrainer") -> dict[str, Any]:
 
 
 def save(
-    trainer: "SentenceTransformerTrainer", results: dict[str, Any], recipe: dict[str, Any], card_args: CardArguments
+    trainer: "SentenceTransformerTrainer", results: dict[str, Any], recipe: dict[str, Any], card_args: PushArguments
 ) -> dict[str, Any]:
     """Write the student, `all_results.json`, and the card; print the figures. Returns what `all_results.json` has."""
     from distillation.hub.card import base_model_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distillation.config.arguments import CardArguments
+from distillation.config.arguments import PushArguments
 from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError
 from distillation.config.recipe import parse_recipe
@@ -98,7 +98,7 @@ class TaskTeacherArguments:
             raise UserError(f"{names} have no effect without `task_teacher`: leave them out")
 
 
-ARGUMENTS = (FinetuningArguments, TaskTeacherArguments, CardArguments)
+ARGUMENTS = (FinetuningArguments, TaskTeacherArguments, PushArguments)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Settings:
     data: BenchmarkData | OwnData
     options: Any  # the keys that only this set has
     teacher: TaskTeacherArguments
-    card: CardArguments
+    card: PushArguments
     training: "TaskTrainingArguments"
 
 
@@ -120,7 +120,7 @@ def parse(recipe: str, options: type, argv: Sequence[str] | None = None, data: t
     data: that of the keys that say where the data are.
     Raises UserError as `parse_recipe` does.
     """
-    types = (FinetuningArguments, data, options, TaskTeacherArguments, CardArguments)
+    types = (FinetuningArguments, data, options, TaskTeacherArguments, PushArguments)
     experiment = functools.partial(importlib.import_module, "finetuning.experiment")
     over = {"base": RECIPES / f"{recipe}.yaml", "training": lambda: experiment().TaskTrainingArguments}
     return Settings(*parse_recipe(*types, argv=argv, **over))

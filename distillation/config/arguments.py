@@ -238,11 +238,17 @@ class CacheArguments:
 
 @dataclass
 class CardArguments:
-    """The model card and the push: facts that no run can measure, and whether another model may be replaced."""
+    """The model card: facts that no run can measure."""
 
     language: list[str] = key([], "Languages of the model; by default those of its base model, or ru.")
     license: str | None = key(None, "Licence; by default that of its base model.")
     base_model: str | None = key(None, "Hub id of the base model, if that was given as a folder.")
+
+
+@dataclass
+class PushArguments(CardArguments):
+    """The model card, and whether a push may replace another model."""
+
     hub_overwrite: bool = key(False, "Let a push replace another model in its repository, whose history keeps it.")
 
 
@@ -268,7 +274,7 @@ def check_best(training: "TrainingArguments", terms: Sequence[str]) -> None:
 
 
 # Of run.py.
-ARGUMENTS = (ModelArguments, DataArguments, MaskingArguments, ObjectiveArguments, CacheArguments, CardArguments)
+ARGUMENTS = (ModelArguments, DataArguments, MaskingArguments, ObjectiveArguments, CacheArguments, PushArguments)
 
 
 def recipe_keys() -> dict[str, str]:

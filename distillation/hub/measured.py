@@ -25,7 +25,8 @@ SETTING = ("head", "backend", "device", "batch_size", "sequence_length", "parame
 
 
 def gather(folder: Path, results: Mapping[str, Any], paths: Sequence[Path]) -> dict[str, Any]:
-    """The `scores` on tasks and the `speed` in the named results.
+    """The `scores` on tasks and the `speed` in the named results, as far as they have any: what an earlier call found
+    of the other stays.
 
     folder, results: the finished model and its own results. A fine-tuned model takes only scores on its own task.
     paths: folders of fine-tuned models, files of `benchmarks/inference.py`, or `russian_superglue.json`.
@@ -53,7 +54,7 @@ def gather(folder: Path, results: Mapping[str, Any], paths: Sequence[Path]) -> d
         found["scores" if "task" in one else "speed"].append(one)
     if not any(one["model"].startswith(THIS) for kind in found.values() for one in kind):
         logger.warning("no result in `results` is of %s: the card shows those of other models", folder)
-    return found
+    return {kind: rows for kind, rows in found.items() if rows}
 
 
 def _scores(

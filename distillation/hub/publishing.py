@@ -20,7 +20,7 @@ from distillation.runs.resume import is_resumed
 if TYPE_CHECKING:  # a finished folder is published without them
     from transformers import Trainer, TrainingArguments
 
-    from distillation.config.arguments import CardArguments
+    from distillation.config.arguments import CardArguments, PushArguments
 
 LANGUAGE, LICENSE = "ru", "unknown"  # where neither the user nor the base model says another
 ABSENT = ("", "~", "null", "Null", "NULL")  # of a key without a value in YAML
@@ -34,7 +34,7 @@ def publish(
     results: Mapping[str, Any],
     held_out: Mapping[str, Mapping[str, float]],
     recipe: Mapping[str, Any],
-    card_args: "CardArguments",
+    card_args: "PushArguments",
     to_hub: bool,
 ) -> None:
     """Write `all_results.json`, `README.md`, and `trainer_state.json`; print the figures; push where asked.
@@ -54,7 +54,7 @@ def publish(
         print(f"pushed to {push(folder, training, card_args.hub_overwrite)}")
 
 
-def check_push(training: "TrainingArguments", card_args: "CardArguments") -> None:
+def check_push(training: "TrainingArguments", card_args: "PushArguments") -> None:
     """Reserve the repository that a run will be pushed to, before the run."""
     if training.push_to_hub and training.process_index == 0:
         # A resumed run may have been pushed before: whether it replaces another model is known at the end.

@@ -37,12 +37,17 @@ def load_teacher(
     if name is None:
         raise UserError("`teacher_name_or_path` is missing: name the masked LM to learn from")
     config = loading.load_masked_lm_config(name, key)
-    if arguments.student_initialisation != "same_shape":
-        shape = student_config(arguments, config, vocabulary_size=1, positions=1, padding=None)
-        _check_student(shape, arguments, objective, config)
+    check_shape(arguments, objective, config)
     tokenizer, model = loading.load_tokenizer(name, key), loading.load_masked_lm(name, key, objective.needs("maps"))
     _check_reads(model, tokenizer, objective, max_length, name, key)
     return model.requires_grad_(False), tokenizer
+
+
+def check_shape(arguments: ModelArguments, objective: ObjectiveArguments, teacher: PreTrainedConfig) -> None:
+    """Raise UserError for the shape of a new student that contradicts itself, the objective, or this teacher."""
+    if arguments.student_initialisation != "same_shape":
+        shape = student_config(arguments, teacher, vocabulary_size=1, positions=1, padding=None)
+        _check_student(shape, arguments, objective, teacher)
 
 
 def load_student(

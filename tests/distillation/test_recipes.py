@@ -10,8 +10,9 @@ from accelerate.commands.config.config_args import load_config_from_file
 from transformers import BertConfig, BertForMaskedLM
 
 from distillation import run, run_sentences, run_teacher
+from distillation.config.arguments import ModelArguments
 from distillation.config.recipe import parse_recipe
-from distillation.models.shapes import build_student
+from distillation.models.shapes import build_student, check_shape
 
 RECIPES = sorted(Path(run.__file__).parent.glob("recipes/**/*.yaml"))
 LAUNCHES = sorted(Path(run.__file__).parent.glob("launch/*.yaml"))
@@ -42,6 +43,17 @@ def test_every_recipe_parses_and_begins_with_the_command_that_runs_it(path):
     assert arguments_of(path)
     first = path.read_text(encoding="utf-8").splitlines()[0]
     assert first.startswith("# ") and f"--config distillation/recipes/{path.name}" in first
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_student_fits_its_teacher(path):
+    """A recipe that parses may still ask for heads that do not divide the width, or layers that form no groups."""
+    model_args, *_, objective = arguments_of(path)[:4]
+    if not isinstance(model_args, ModelArguments):
+        pytest.skip("it has no student, or one of another kind")
+    shape = dict(hidden_size=128, num_hidden_layers=4, num_attention_heads=4, intermediate_size=512)
+    teacher = BertConfig(**shape) if model_args.teacher_name_or_path == "demo" else BertConfig()
+    check_shape(model_args, objective, teacher)
 
 
 @pytest.mark.parametrize("path", LAUNCHES, ids=lambda path: path.stem)

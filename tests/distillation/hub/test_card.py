@@ -171,7 +171,8 @@ def test_a_fine_tuned_model(kind, texts):
     assert f'pipeline("{kind}", model="me/tiny"' in code or f'{model}"me/tiny")' in code
     assert ("text_pair" in code) == (kind == "text-classification" and texts == 2)
     assert ("aggregation_strategy" in code) == (kind == "token-classification")
-    text = model_card("x", results | {"recipe": {"random_weights": True}}, {}, {})
+    text = model_card("x", results | {"recipe": {"random_weights": True}}, {"id2label": {"0": "а", "1": "b"}}, {})
+    assert ("Its labels are `а`, `b`." in text) == (kind in ("text-classification", "token-classification"))
     assert "With the shape of `student` and random first weights" in text
 
 

@@ -3,7 +3,7 @@
 import pytest
 from transformers import TrainingArguments
 
-from distillation.config.arguments import CardArguments
+from distillation.config.arguments import CardArguments, PushArguments
 from distillation.hub import publishing
 from distillation.hub.publishing import card_facts
 
@@ -35,7 +35,7 @@ def test_a_resumed_run_may_replace_what_it_has_pushed(monkeypatch, tmp_path, res
     reserved = []
     monkeypatch.setattr(publishing, "reserve", lambda training, overwrite: reserved.append(overwrite))
     training = TrainingArguments(str(tmp_path), push_to_hub=True, resume_from_checkpoint=resumed, use_cpu=True)
-    publishing.check_push(training, CardArguments())
+    publishing.check_push(training, PushArguments())
     assert reserved == [may]
 
 

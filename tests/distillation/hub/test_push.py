@@ -145,7 +145,7 @@ def test_a_token_that_is_given_is_not_told(hub, student, refusal, monkeypatch):
 
 
 def test_what_was_measured_since_goes_along(hub, student, tmp_path, refusal):
-    """And stays for the next push: the scores of a model fine-tuned from it, and its ONNX model."""
+    """And stays for the next push, also beside speed: scores of a model fine-tuned from it, and its ONNX model."""
     known = {"model": str(student), "weights": sha256(student / "model.safetensors")}
     score = {"task": "letters", "metric": "accuracy", "seed": 1, "test_accuracy": 0.625, "recipe": {}}
     write_json(tmp_path / "tuned" / "all_results.json", score | known)
@@ -155,12 +155,16 @@ def test_what_was_measured_since_goes_along(hub, student, tmp_path, refusal):
     write_text(tmp_path / "exported" / "model.py", "code")
     write_json(tmp_path / "exported" / "export.json", export)
     options = ["--results", str(tmp_path / "tuned"), "--onnx", str(tmp_path / "exported")]
+    timing = {"head": "masked-lm", "backend": "torch", "device": "cpu", "batch_size": 1, "sequence_length": 8}
+    timing |= {"parameters": 12, "seconds": [0.25], "mib": 1.5, "steady": True, "source": str(student)}
+    write_json(tmp_path / "speed.json", {"hardware": {"cpu": "Some"}, "rows": [timing]})
     push(student)
-    for further in (options, []):
+    for further in (options, [], ["--results", str(tmp_path / "speed.json")]):
         push(student, *further)
         stored = hub.repositories[NAME].files
         card = stored["README.md"].decode()
         assert "0.6250" in card and "onnx/model_int8.onnx" in card and "75.00%" in card
+    assert "250.00" in card
     assert json.loads(stored["onnx/export.json"])["model"] == "student"
     for name, content in ("model_int8.onnx", b"graph"), ("model_quantized.onnx", b"graph"), ("model.py", b"code"):
         assert open(hf_hub_download(NAME, f"onnx/{name}"), "rb").read() == content
