@@ -156,12 +156,11 @@ def build_student(
 ) -> PreTrainedModel:
     """A DistilBERT student with its first weights. `vocabulary` maps the teacher's tokens to another tokenizer's.
 
-    Its config has the published dropout, whatever it is distilled with (`set_dropout`). Raises UserError for
-    shapes that contradict each other or the objective.
+    Its config has the published dropout, whatever it is distilled with (`set_dropout`). Raises UserError for a shape
+    that cannot take the teacher's weights as `student_initialisation` asks; `load_teacher` has checked the others.
     """
     size = _row_count(teacher, vocabulary)
     config = student_config(arguments, teacher.config, size, loading.position_count(teacher), tokenizer.pad_token_id)
-    _check_student(config, arguments, objective, teacher.config)
     config._attn_implementation = "eager" if objective.needs("maps") else "sdpa"
     before = set_dropout(config, arguments.student_dropout, objective.needs("maps"))
     student = DistilBertForMaskedLM(config)

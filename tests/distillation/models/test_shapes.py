@@ -7,7 +7,7 @@ from transformers import AutoModelForMaskedLM, BertForMaskedLM
 from distillation.config.arguments import OF_NEW_STUDENTS, ModelArguments, ObjectiveArguments
 from distillation.config.errors import UserError
 from distillation.models import loading
-from distillation.models.shapes import build_student, load_student, load_student_tokenizer, load_teacher
+from distillation.models.shapes import build_student, check_shape, load_student, load_student_tokenizer, load_teacher
 from distillation.vocabularies.mapping import VocabularyMap
 from distillation.vocabularies.wordpiece import build_tokenizer
 
@@ -137,7 +137,7 @@ def test_a_narrower_student_starts_from_the_teacher(teacher):
 )
 def test_shapes_that_contradict_are_refused(teacher, keys, message):
     with pytest.raises(UserError, match=message):
-        build(teacher, **keys)
+        check_shape(ModelArguments(**{"student_layers": 2} | keys), FOUR_TERMS, teacher[0].config)
 
 
 def test_a_shape_is_refused_before_the_teacher_is_loaded(teacher_folder, monkeypatch):
@@ -150,5 +150,5 @@ def test_a_shape_is_refused_before_the_teacher_is_loaded(teacher_folder, monkeyp
 
 def test_layers_need_not_divide_where_nothing_is_grouped(teacher):
     """The remainder is refused only when a term or an initialisation uses groups."""
-    objective = ObjectiveArguments(cosine_layers="last", weight_attention=0)
-    assert build(teacher, objective, student_layers=3, student_initialisation="embeddings").config.n_layers == 3
+    arguments = ModelArguments(student_layers=3, student_initialisation="embeddings")
+    check_shape(arguments, ObjectiveArguments(cosine_layers="last", weight_attention=0), teacher[0].config)
