@@ -21,8 +21,9 @@ from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformerTrainer
     from transformers import TrainingArguments
+
+    from distillation.sentences.trainer import VectorTrainer
 
 
 @dataclass
@@ -72,7 +73,6 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     from distillation.hub.push import push
     from distillation.runs import files, resume
     from distillation.runs.checkpoint import explain_write_errors
-    from distillation.runs.interruption import Interruption
 
     check_best(training, ["vectors_loss"])
     if training.metric_for_best_model:
@@ -85,12 +85,10 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         return resume.finished(training)
     check_push(training, card_args)
     to_hub, training.push_to_hub = training.push_to_hub, False  # the trainer would push optimiser states too
-    (trainer, facts), interruption = build_run(arguments, data_args, training), Interruption(training)
-    trainer.add_callback(interruption)
+    trainer, facts = build_run(arguments, data_args, training)
     resume.start_run(training, recipe, inputs)
     before = trainer.evaluate()
-    with interruption.listening():
-        trainer.train(resume_from_checkpoint=checkpoint)
+    trainer.train(resume_from_checkpoint=checkpoint)
     after = trainer.evaluate()
     if not math.isfinite(after["eval_vectors_loss"]):
         raise UserError(
@@ -107,22 +105,22 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     return results
 
 
-def results_of(trainer: "SentenceTransformerTrainer") -> dict[str, Any]:
+def results_of(trainer: "VectorTrainer") -> dict[str, Any]:
     """The size of a trained student, and what its training took."""
-    from distillation.runs.progress import Progress, device_name
+    from distillation.runs.progress import device_name
 
     return {
         "parameters": sum(weight.numel() for weight in trainer.model.parameters()),
         "dimension": trainer.model.get_embedding_dimension(),
         "steps": trainer.state.global_step,
-        "train_seconds": Progress.of(trainer).seconds,
+        "train_seconds": trainer.progress.seconds,
         "processes": trainer.args.world_size,
         "device": device_name(trainer.args),
     }
 
 
 def save(
-    trainer: "SentenceTransformerTrainer", results: dict[str, Any], recipe: dict[str, Any], card_args: PushArguments
+    trainer: "VectorTrainer", results: dict[str, Any], recipe: dict[str, Any], card_args: PushArguments
 ) -> dict[str, Any]:
     """Write the student, `all_results.json`, and the card; print the figures. Returns what `all_results.json` has."""
     from distillation.hub.card import base_model_of
@@ -144,7 +142,7 @@ def save(
 
 def build_run(
     arguments: SentencesArguments, data_args: DataArguments, training: "TrainingArguments"
-) -> "tuple[SentenceTransformerTrainer, dict[str, Any]]":
+) -> "tuple[VectorTrainer, dict[str, Any]]":
     """Read the corpus, keep the teacher's vectors, fit the student's last layer to them. Also tells the teacher's
     size, and how many texts are held out."""
     import numpy as np

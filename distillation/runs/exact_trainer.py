@@ -12,14 +12,13 @@ from accelerate.utils import send_to_device
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from distillation.config.errors import UserError
-from distillation.runs import checkpoint
+from distillation.runs.checkpoint import explain_write_errors
 from distillation.runs.files import WEIGHTS
 from distillation.runs.fsdp import load_state, local_part
-from distillation.runs.interruption import Interruption
-from distillation.runs.progress import Progress
+from distillation.runs.interruption import ResumableTrainer
 from distillation.runs.sampling import EpochStart, LengthGroupedSampler, RankBatches
 
 # transformers before 5.23 loads the optimiser of several CPU processes to "cpu:0", which torch does not know.
@@ -30,7 +29,7 @@ torch.serialization.register_package(
 NOT_COUNTED = "not_counted"  # marks a micro-batch that only keeps the ranks in step
 
 
-class ExactTrainer(Trainer):
+class ExactTrainer(ResumableTrainer):
     """The gradient equals the gradient of one batch of all micro-batches of all ranks: a loss is a sum, divided once
     by the `count` of all of them. A run that is killed and resumed ends at the weights of an uninterrupted one."""
 
@@ -51,24 +50,15 @@ class ExactTrainer(Trainer):
         # The Trainer's own push would take optimiser states and pickled arguments along.
         self.push_wanted, args.push_to_hub = args.push_to_hub, False
         args.remove_unused_columns = False  # collators take what they need
-        args.dataloader_pin_memory &= args.device.type == "cuda"
         args.accelerator_config.non_blocking = args.dataloader_pin_memory
         # The filter waits for the device in every step, and hides a loss that is NaN.
         args.logging_nan_inf_filter = False
-        args.restore_callback_states_from_checkpoint = True
         self.lengths = lengths
         self.epoch_start = EpochStart(*draws)
-        self.interruption = Interruption(args)
-        self._resumed_from: Path | None = None
         self._rank_batches: RankBatches | None = None  # with several ranks
-        callbacks = [self.epoch_start, *callbacks, Progress(), self.interruption]
-        super().__init__(model, args, callbacks=callbacks, **others)
+        super().__init__(model, args, callbacks=[self.epoch_start, *callbacks], **others)
         # True means "this loss is normalised over the accumulated batch": the Trainer divides it by nothing more.
         self.model_accepts_loss_kwargs = True
-
-    @property
-    def progress(self) -> Progress:
-        return Progress.of(self)
 
     # Training
 
@@ -81,7 +71,7 @@ class ExactTrainer(Trainer):
     ) -> tuple[list, Tensor]:
         """The micro-batches of one optimiser step, and the sum of `count` over the micro-batches of all ranks."""
         counts = torch.zeros(self.counted, dtype=torch.int64, device=device)
-        if self.control.should_training_stop:  # resumed at its last step: the Trainer would take one more
+        if self.control.should_training_stop:  # before the step: the Trainer would take it
             return [], counts
         batches = [
             send_to_device(batch, device, non_blocking=self.args.dataloader_pin_memory)
@@ -103,12 +93,9 @@ class ExactTrainer(Trainer):
             num_items_in_batch = torch.full_like(num_items_in_batch, math.inf, dtype=torch.float32)
         return super().training_step(model, inputs, num_items_in_batch)
 
-    def train(self, resume_from_checkpoint: str | None = None, *args: Any, **kwargs: Any) -> Any:
+    def train(self, *args: Any, **kwargs: Any) -> Any:
         """Raises UserError for a loss or weights that are not finite, and Stopped after SIGTERM or Ctrl-C."""
-        if resume_from_checkpoint is not None:
-            self._resumed_from = Path(resume_from_checkpoint).resolve()
-        with self.interruption.listening():
-            output = super().train(resume_from_checkpoint, *args, **kwargs)
+        output = super().train(*args, **kwargs)
         self._check_weights()
         return output
 
@@ -170,27 +157,16 @@ class ExactTrainer(Trainer):
         """Load what `write_model` wrote. Raises RuntimeError for the weights of another model."""
         load_state(self.accelerator.unwrap_model(self.model), load_file(folder / WEIGHTS))
 
-    def record(self) -> None:
-        """Bring `progress` up to date. Every rank calls it, before a checkpoint is written."""
-
-    def write_position(self, folder: Path) -> None:
-        """Write what else this rank needs to resume from a checkpoint. Every rank calls it."""
-
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Save without pickled arguments. Raises LocalError for a folder that cannot be written."""
         state_dict = self.accelerator.get_state_dict(self.model) if self.is_fsdp_enabled else None
         if self.args.should_save:
-            with checkpoint.explain_write_errors(self.args.output_dir):
+            with explain_write_errors(self.args.output_dir):
                 self.write_model(Path(output_dir or self.args.output_dir), state_dict)
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        if checkpoint.folder_of(self).resolve() == self._resumed_from:
-            return  # nothing was trained since
         self._check_weights()
-        self.record()
-        with checkpoint.writing(self) as folder:
-            super()._save_checkpoint(model, trial)
-            self.write_position(folder)
+        super()._save_checkpoint(model, trial)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         try:

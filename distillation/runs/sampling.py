@@ -76,7 +76,7 @@ class RankBatches(BatchSampler):
 
 
 class EpochStart(TrainerCallback):
-    """Calls `set_epoch` of the collator and whatever draws by epoch; stops a run that was resumed at its end."""
+    """Calls `set_epoch` of the collator and whatever draws by epoch."""
 
     def __init__(self, *drawing: Any):
         self.drawing = list(drawing)
@@ -85,4 +85,3 @@ class EpochStart(TrainerCallback):
         """Called by the Trainer."""
         for one in self.drawing:
             one.set_epoch(int(state.epoch))
-        control.should_training_stop |= state.global_step >= state.max_steps

@@ -17,8 +17,7 @@ from torch.utils.data import BatchSampler
 from transformers import TrainingArguments
 
 from distillation.config.errors import UserError
-from distillation.runs import checkpoint
-from distillation.runs.progress import Progress
+from distillation.runs.interruption import ResumableTrainer
 from distillation.runs.sampling import grouped_batches
 from distillation.sentences.vectors import of_length_1, principal
 from distillation.text.files import LOST, check_file, corpus_files, format_of, read_rows, texts_of
@@ -129,7 +128,7 @@ class ByLength(DefaultBatchSampler):
         return (batch.tolist() for batch in batches[: len(self)])
 
 
-class VectorTrainer(SentenceTransformerTrainer):
+class VectorTrainer(ResumableTrainer, SentenceTransformerTrainer):
     """The library's trainer, with batches of texts of similar length, and a card that shows no texts of the corpus."""
 
     def get_batch_sampler(self, dataset: Dataset, batch_size: int, drop_last: bool, **options: Any) -> BatchSampler:
@@ -140,10 +139,6 @@ class VectorTrainer(SentenceTransformerTrainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """Save without pickled arguments, which hold the Hub's token."""
         self.model.save_pretrained(output_dir or self.args.output_dir)
-
-    def _save_checkpoint(self, *args: Any) -> None:
-        with checkpoint.writing(self):
-            super()._save_checkpoint(*args)
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Do nothing: the callback would put texts of the corpus on the card."""
@@ -160,8 +155,6 @@ def make_trainer(
     train, held_out = (Dataset.from_dict({"text": texts}) for texts in parts)
     train = train.add_column("label", np.arange(len(train)))
     held_out = held_out.add_column("label", np.arange(len(train), len(train) + len(held_out)))
-    training.restore_callback_states_from_checkpoint = True  # so that a resumed run adds to the seconds before
-    training.dataloader_pin_memory &= training.device.type == "cuda"
     learned, losses = {"vectors": train}, {"vectors": loss}
     if pairs:
         learned["pairs"], losses["pairs"] = pairs, MultipleNegativesRankingLoss(student)
@@ -171,5 +164,4 @@ def make_trainer(
         train_dataset=learned,
         eval_dataset={"vectors": held_out},
         loss=losses,
-        callbacks=[Progress()],
     )

@@ -97,8 +97,10 @@ def test_the_card_tells_what_was_measured_and_no_text_of_the_corpus(finished, co
 def test_a_run_is_resumed_and_another_is_refused(finished, call):
     folder, results = finished
     assert (folder / "checkpoint-4").exists() and not list(folder.rglob("training_args.bin"))  # it would hold a token
+    for name in ("all_results.json", "modules.json", "model.safetensors"):
+        (folder / name).unlink()  # as if it had been killed between its last checkpoint and its end
     again = call(folder, dimension=8, weight_similarity=0.5, save_steps=4, resume_from_checkpoint="true")
-    assert again["heldout_loss"] == pytest.approx(results["heldout_loss"])
+    assert again["heldout_loss"] == pytest.approx(results["heldout_loss"]) and again["steps"] == 8
     with pytest.raises(UserError, match="`dimension` 8"):
         call(folder, dimension=9, weight_similarity=0.5, resume_from_checkpoint="true")
 
