@@ -7,7 +7,6 @@ Teacher and student need no token in common. The teacher's vectors are computed 
 folder of sentence-transformers.
 """
 
-import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,23 +83,18 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     if resume.is_over(training, recipe, checkpoint):
         return resume.finished(training)
     check_push(training, card_args)
-    to_hub, training.push_to_hub = training.push_to_hub, False  # the trainer would push optimiser states too
+    training.eval_on_start = True  # a call of `evaluate` would have accelerate prepare the model without DDP
     trainer, facts = build_run(arguments, data_args, training)
     resume.start_run(training, recipe, inputs)
-    before = trainer.evaluate()
     trainer.train(resume_from_checkpoint=checkpoint)
-    after = trainer.evaluate()
-    if not math.isfinite(after["eval_vectors_loss"]):
-        raise UserError(
-            "the held-out loss is not finite, and the model was not saved: start in another `output_dir` with a lower "
-            "`learning_rate`"
-        )
-    facts |= {"heldout_loss_before": before["eval_vectors_loss"], "heldout_loss": after["eval_vectors_loss"]}
+    after, name = trainer.evaluate(), "eval_vectors_loss"
+    before = next(log[name] for log in trainer.state.log_history if name in log)
+    facts |= {"heldout_loss_before": before, "heldout_loss": after[name]}
     results = results_of(trainer) | facts
     if training.process_index == 0:
         with explain_write_errors(training.output_dir):
             results = save(trainer, results, recipe, card_args)
-        if to_hub:
+        if trainer.push_wanted:
             print(f"pushed to {push(Path(training.output_dir), training, card_args.hub_overwrite)}")
     return results
 

@@ -1,4 +1,4 @@
-"""The base of both trainers: exact over micro-batches, ranks, and interruptions."""
+"""The base of the trainers of students and tasks: exact over micro-batches and ranks."""
 
 import itertools
 import math
@@ -12,14 +12,14 @@ from accelerate.utils import send_to_device
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Sampler, SequentialSampler
-from transformers import TrainerCallback, TrainingArguments
+from transformers import TrainingArguments
 
 from distillation.config.errors import UserError
 from distillation.runs.checkpoint import explain_write_errors
 from distillation.runs.files import WEIGHTS
-from distillation.runs.fsdp import load_state, local_part
-from distillation.runs.interruption import ResumableTrainer
-from distillation.runs.sampling import EpochStart, LengthGroupedSampler, RankBatches
+from distillation.runs.fsdp import load_state
+from distillation.runs.resumable_trainer import ResumableTrainer
+from distillation.runs.sampling import LengthGroupedSampler, RankBatches
 
 # transformers before 5.23 loads the optimiser of several CPU processes to "cpu:0", which torch does not know.
 torch.serialization.register_package(
@@ -41,22 +41,13 @@ class ExactTrainer(ResumableTrainer):
         args: TrainingArguments,
         *,
         lengths: Callable[[], Sequence[int]],
-        draws: Sequence[Any] = (),
-        callbacks: Sequence[TrainerCallback] = (),
         **others: Any,
     ):
-        """lengths: returns the lengths of the training examples, to group them; draws: objects whose `set_epoch` is
-        called when an epoch begins; others: arguments of `Trainer`."""
-        # The Trainer's own push would take optimiser states and pickled arguments along.
-        self.push_wanted, args.push_to_hub = args.push_to_hub, False
+        """lengths: returns the lengths of the training examples, to group them; others: as `ResumableTrainer` has."""
         args.remove_unused_columns = False  # collators take what they need
-        args.accelerator_config.non_blocking = args.dataloader_pin_memory
-        # The filter waits for the device in every step, and hides a loss that is NaN.
-        args.logging_nan_inf_filter = False
         self.lengths = lengths
-        self.epoch_start = EpochStart(*draws)
         self._rank_batches: RankBatches | None = None  # with several ranks
-        super().__init__(model, args, callbacks=[self.epoch_start, *callbacks], **others)
+        super().__init__(model, args, **others)
         # True means "this loss is normalised over the accumulated batch": the Trainer divides it by nothing more.
         self.model_accepts_loss_kwargs = True
 
@@ -92,34 +83,6 @@ class ExactTrainer(ResumableTrainer):
         if inputs.pop(NOT_COUNTED, False):
             num_items_in_batch = torch.full_like(num_items_in_batch, math.inf, dtype=torch.float32)
         return super().training_step(model, inputs, num_items_in_batch)
-
-    def train(self, *args: Any, **kwargs: Any) -> Any:
-        """Raises UserError for a loss or weights that are not finite, and Stopped after SIGTERM or Ctrl-C."""
-        output = super().train(*args, **kwargs)
-        self._check_weights()
-        return output
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Raises UserError for a loss that is not finite; all ranks log the same."""
-        lost = [name for name, value in logs.items() if name != "grad_norm" and not math.isfinite(value)]
-        if lost and ("loss" in logs or "train_loss" in logs):  # an fp16 gradient may overflow: its step is skipped
-            raise UserError(
-                f"the loss `{lost[-1]}` is {logs[lost[-1]]} by step {self.state.global_step}: start in another "
-                "`output_dir` with a lower `learning_rate`, or check your texts; weights that are not finite were not "
-                "saved"
-            )
-        super().log(logs, start_time)
-
-    def _check_weights(self) -> None:
-        """Raise UserError, on all ranks, if a weight is not finite."""
-        lost = torch.zeros((), dtype=torch.int64, device=self.args.device)
-        for weight in self.model.parameters():
-            lost += (~local_part(weight).isfinite()).sum()
-        if self.accelerator.reduce(lost, "sum"):
-            raise UserError(
-                f"after step {self.state.global_step} some weights are not finite and were not saved: start in "
-                "another `output_dir` with a lower `learning_rate`"
-            )
 
     # Order
 
@@ -163,10 +126,6 @@ class ExactTrainer(ResumableTrainer):
         if self.args.should_save:
             with explain_write_errors(self.args.output_dir):
                 self.write_model(Path(output_dir or self.args.output_dir), state_dict)
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        self._check_weights()
-        super()._save_checkpoint(model, trial)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         try:

@@ -1,5 +1,4 @@
-"""SIGTERM and Ctrl-C end a run in good order: all ranks write a checkpoint after the same step. It goes on from there,
-like a run that was killed."""
+"""SIGTERM and Ctrl-C end a run in good order: all ranks write a checkpoint after the same step."""
 
 import atexit
 import contextlib
@@ -7,17 +6,13 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import nn
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from distillation.config.errors import Stopped
-from distillation.runs import checkpoint
-from distillation.runs.progress import Progress
 
 
 class Interruption(TrainerCallback):
@@ -116,48 +111,3 @@ def _end_workers() -> None:
     for worker in multiprocessing.active_children():
         if worker.daemon:
             worker.kill()
-
-
-class ResumableTrainer(Trainer):
-    """The base of all trainers whose runs can be interrupted, and resumed from the newest complete checkpoint."""
-
-    def __init__(
-        self, model: nn.Module, args: TrainingArguments, *, callbacks: Sequence[TrainerCallback] = (), **others: Any
-    ):
-        """others: further arguments of the trainer."""
-        args.restore_callback_states_from_checkpoint = True
-        args.dataloader_pin_memory &= args.device.type == "cuda"
-        self.interruption = Interruption(args)
-        self._resumed_from: Path | None = None
-        super().__init__(model=model, args=args, callbacks=[*callbacks, Progress(), self.interruption], **others)
-
-    @property
-    def progress(self) -> Progress:
-        return Progress.of(self)
-
-    def train(self, resume_from_checkpoint: str | None = None, *args: Any, **kwargs: Any) -> Any:
-        """Raises Stopped after SIGTERM or Ctrl-C."""
-        if resume_from_checkpoint is not None:
-            self._resumed_from = Path(resume_from_checkpoint).resolve()
-        with self.interruption.listening():
-            return super().train(resume_from_checkpoint, *args, **kwargs)
-
-    def get_batch_samples(self, *args: Any) -> tuple[list, Any]:
-        if self.control.should_training_stop:  # before the step: the Trainer would take it
-            return [], None
-        return super().get_batch_samples(*args)
-
-    def record(self) -> None:
-        """Bring `progress` up to date. Every rank calls it, before a checkpoint is written."""
-
-    def write_position(self, folder: Path) -> None:
-        """Write what else this rank needs to resume from a checkpoint. Every rank calls it."""
-
-    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
-        """Write a checkpoint and mark it as complete; only then delete older ones."""
-        if checkpoint.folder_of(self).resolve() == self._resumed_from:
-            return  # nothing was trained since
-        self.record()
-        with checkpoint.writing(self) as folder:
-            super()._save_checkpoint(model, trial)
-            self.write_position(folder)

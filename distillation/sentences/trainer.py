@@ -17,7 +17,7 @@ from torch.utils.data import BatchSampler
 from transformers import TrainingArguments
 
 from distillation.config.errors import UserError
-from distillation.runs.interruption import ResumableTrainer
+from distillation.runs.resumable_trainer import ResumableTrainer
 from distillation.runs.sampling import grouped_batches
 from distillation.sentences.vectors import of_length_1, principal
 from distillation.text.files import LOST, check_file, corpus_files, format_of, read_rows, texts_of
@@ -132,9 +132,16 @@ class VectorTrainer(ResumableTrainer, SentenceTransformerTrainer):
     """The library's trainer, with batches of texts of similar length, and a card that shows no texts of the corpus."""
 
     def get_batch_sampler(self, dataset: Dataset, batch_size: int, drop_last: bool, **options: Any) -> BatchSampler:
-        if dataset is not self.train_dataset["vectors"] or self.args.train_sampling_strategy != "group_by_length":
-            return super().get_batch_sampler(dataset, batch_size, drop_last, **options)
-        return ByLength(dataset, batch_size, drop_last, **options)
+        if dataset is self.train_dataset["vectors"] and self.args.train_sampling_strategy == "group_by_length":
+            return ByLength(dataset, batch_size, drop_last, **options)
+        drop_last &= any(dataset is one for one in self.train_dataset.values())  # all held-out texts are measured
+        return super().get_batch_sampler(dataset, batch_size, drop_last, **options)
+
+    def get_multi_dataset_batch_sampler(self, *args: Any, **options: Any) -> BatchSampler:
+        """The order of the training texts. A resumed epoch's loader hides it from accelerate's call of `set_epoch`."""
+        sampler = super().get_multi_dataset_batch_sampler(*args, **options)
+        self.epoch_start.drawing.append(sampler)
+        return sampler
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """Save without pickled arguments, which hold the Hub's token."""
