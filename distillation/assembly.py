@@ -129,10 +129,15 @@ def live_targets(
     cached: bool,
     training_args: TrainingArguments,
 ) -> LiveTargets:
-    """The teacher's targets: logits or, across vocabularies and for a cache, the states that enter its last layer."""
+    """The teacher's targets: logits or, across vocabularies and for a cache, the states that enter its last layer.
+    Raises UserError for a cache without such a layer."""
     if not objective.needs("predictions") or (vocabulary is None and not cached):
         return LiveTargets(teacher, objective, student_layers)
     projection = vocabulary_projection(teacher)
+    if cached and projection is None:
+        raise UserError(
+            "`teacher_cache` needs a teacher whose last layer is linear, and this teacher's is not: leave it out"
+        )
     dtype = torch.float16 if training_args.fp16 else torch.bfloat16 if training_args.bf16 else torch.float32
     kl = CandidateKL(
         vocabulary,

@@ -15,6 +15,8 @@ from distillation.config.command_line import REQUIRED, check_no_model, key
 from distillation.config.errors import cli_entry
 from distillation.config.recipe import parse_recipe
 
+POSITIONS = 512  # the longest input that the tokenizer announces
+
 
 @dataclass
 class VocabularyArguments:
@@ -27,7 +29,6 @@ class VocabularyArguments:
     )
     lowercase: bool = key(False, "Lower-case all text; accents stay, so that й is not read as и.")
     teacher_name_or_path: str | None = key(None, "Whose tokenizer to compare with: a Hub id, a folder.", path="source")
-    max_positions: int = key(512, "Longest input that the tokenizer announces.", least=1)
 
 
 ARGUMENTS = (VocabularyArguments, DataArguments)
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     resolve_demo(data_args)
     lines, held_out = load_split(data_args)
     train = {"wordpiece": wordpiece, "unigram": unigram}[arguments.model_type].train_tokenizer
-    tokenizer = train(sample_texts(lines), arguments.vocab_size, arguments.max_positions, arguments.lowercase)
+    tokenizer = train(sample_texts(lines), arguments.vocab_size, POSITIONS, arguments.lowercase)
 
     figures = {"student": measure(tokenizer, held_out["text"][:])}
     if teacher is not None:

@@ -1,12 +1,10 @@
 """The Trainer that distils: it runs the frozen teacher, sums exactly over batches and ranks, and logs each term."""
 
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from accelerate.utils import gather_object, send_to_device
 from datasets import Dataset
@@ -29,6 +27,7 @@ from distillation.models.sampled_softmax import SampledSoftmax
 from distillation.models.student import Student
 from distillation.models.teacher import LiveTargets, Targets
 from distillation.objective import distillation_terms
+from distillation.runs import memory
 from distillation.runs.exact_trainer import NOT_COUNTED
 from distillation.runs.progress import device_name
 from distillation.student_trainer import StudentTrainer
@@ -173,7 +172,7 @@ class DistillationTrainer(StudentTrainer):
             "steps": self.state.global_step,
             "train_seconds": seconds,
             "train_tokens_per_second": totals["tokens"] / seconds,
-            "peak_memory_mib": (torch.cuda.max_memory_allocated() if cuda else peak_resident()) / 2**20,
+            "peak_memory_mib": (torch.cuda.max_memory_allocated() if cuda else memory.peak()) / 2**20,
             "processes": self.args.world_size,
             "device": device_name(self.args),
         }
@@ -225,12 +224,3 @@ class DistillationTrainer(StudentTrainer):
                 counts.append(inputs["counts"][COUNTS.index("kl")])
         self._evaluated.append(torch.stack([torch.stack(sums).float(), torch.stack(counts).float()]))
         return None, None, None
-
-
-def peak_resident() -> int:
-    """The largest number of bytes that this process has had in memory."""
-    if sys.platform == "win32":
-        return psutil.Process().memory_info().peak_wset
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -17,7 +17,7 @@ import transformers
 from transformers import PreTrainedTokenizerBase, TrainingArguments, set_seed
 
 from distillation.config.command_line import check_no_model
-from distillation.config.errors import UserError
+from distillation.config.errors import Diverged, UserError
 from distillation.hub.card import figure, metric_names
 from distillation.hub.publishing import card_facts, check_push, save_card
 from distillation.hub.push import push
@@ -121,12 +121,19 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
         tried[f"{rate:g}"] = dataclasses.replace(settings, training=one)
         for run_of_rate, *_ in runs_of(tried[f"{rate:g}"]):
             resume.check_folder(run_of_rate)  # the last rate is refused before the first trains
-    found = {rate: finetune(task, of_rate) for rate, of_rate in tried.items()}
+    found: dict[str, dict[str, Any]] = {}
+    for rate, of_rate in tried.items():
+        try:
+            found[rate] = finetune(task, of_rate)
+        except Diverged as error:
+            logger.warning("learning rate %s: %s", rate, error)
+    if not found:
+        raise UserError(f"`learning_rates`: the loss is not finite with any of {', '.join(tried)}: try lower ones")
     metric, sign = f"validation_{one.metric_for_best_model}", 1 if one.greater_is_better else -1
-    scores = {rate: results[metric] for rate, results in found.items()}
-    merits = {rate: -math.inf if math.isnan(score) else sign * score for rate, score in scores.items()}
+    scores = {rate: found[rate][metric] if rate in found else None for rate in tried}  # None: it diverged
+    merits = {rate: -math.inf if math.isnan(scores[rate]) else sign * scores[rate] for rate in found}
     best = max(merits, key=lambda rate: (merits[rate], -found[rate]["validation_loss"]))
-    shown = ", ".join(f"{rate} {score:.4f}" for rate, score in scores.items())
+    shown = ", ".join(f"{rate} {scores[rate]:.4f}" for rate in found)
     logger.info("learning rates by `%s`: %s; %s is taken", metric, shown, best)
     results = found[best] | {"learning_rates": scores}
     with training.main_process_first():
@@ -136,7 +143,7 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
         if (folder / files.CARD).exists() and not settings.arguments.seeds:
             save_card(folder, results, training.hub_model_id)
         files.write_json(folder / files.RESULTS, results)
-        for rate in scores:
+        for rate in tried:
             shutil.rmtree(folder / f"rate-{rate}")
     return results
 

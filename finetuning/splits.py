@@ -13,6 +13,10 @@ from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
 from distillation.config.command_line import DEMO
 from distillation.config.errors import UserError
 from finetuning.formats.locate import Source, is_demo
@@ -131,10 +135,9 @@ def sample(rows: Sequence[Row], count: int) -> list[Row]:
 
 def group_names(sets: Sequence[tuple[str, ...]]) -> list[str]:
     """For each set of texts the name of its group: the smallest text of all sets that are linked with it."""
-    names = {text: text for texts in sets for text in texts}
-    before: dict[str, str] = {}
-    while before != names:
-        before = dict(names)
-        for texts in sets:
-            names |= dict.fromkeys(texts, min(names[text] for text in texts))
-    return [names[texts[0]] for texts in sets]
+    known = sorted({text for texts in sets for text in texts})
+    places = {text: place for place, text in enumerate(known)}
+    links = np.array([(places[texts[0]], places[text]) for texts in sets for text in texts]).reshape(-1, 2).T
+    _, groups = connected_components(coo_array((np.ones(links.shape[1]), links), shape=(len(known), len(known))))
+    names = dict(zip(reversed(groups.tolist()), reversed(known), strict=True))
+    return [names[groups[places[texts[0]]]] for texts in sets]

@@ -1,12 +1,12 @@
 """One model in a fresh Python, as in the program of a user; `on_device.py` starts it. Imports as little as that."""
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
+
+from distillation.runs.memory import peak
 
 WARM_UP = 5  # answers
 LEAST = 20  # answers that are timed
@@ -45,13 +45,6 @@ def opened(way: str, folder: str) -> tuple[Callable[[str], Any], Callable[[Seque
 
     model = Model(folder, 1)
     return model, lambda texts: model.batch([(text,) for text in texts])
-
-
-def peak() -> int:
-    """The most memory of this process, in bytes; 0 where the system does not tell."""
-    status = Path("/proc/self/status")  # what getrusage says includes the process that started this one
-    found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text() if status.exists() else "")
-    return 1024 * int(found[1]) if found else 0
 
 
 def times(call: Callable[[], Any], seconds: float) -> list[float]:

@@ -49,7 +49,7 @@ class Step:
             with torch.no_grad():
                 states = self.targets.predictions.values.split([count for _, count in groups])
                 for (k, _), group in zip(groups, states, strict=True):
-                    kl.candidates[k if kl.how == "ordered" else 0].logits(group)
+                    kl.candidates_at(k).logits(group)
         hidden, maps = objective.needs("states"), objective.needs("maps")
         outputs = self.student(batch["student"], batch["positions"], hidden, maps, len(batch["compared"]))
         torch.autograd.backward(tensors(outputs), self.gradients)

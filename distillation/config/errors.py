@@ -23,6 +23,10 @@ class LocalError(UserError):
     """A UserError that may occur on one rank alone: that rank prints it."""
 
 
+class Diverged(UserError):
+    """A loss or weights that are not finite; all ranks raise it."""
+
+
 class Stopped(Exception):
     """A signal ended the run in good order. The message says how to resume it."""
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from distillation.config.errors import UserError
+from distillation.config.errors import Diverged
 from distillation.runs import checkpoint
 from distillation.runs.fsdp import local_part
 from distillation.runs.interruption import Interruption
@@ -49,7 +49,7 @@ class ResumableTrainer(Trainer):
         return Progress.of(self)
 
     def train(self, resume_from_checkpoint: str | None = None, *args: Any, **kwargs: Any) -> Any:
-        """Raises UserError for a loss or weights that are not finite, and Stopped after SIGTERM or Ctrl-C."""
+        """Raises Diverged for a loss or weights that are not finite, and Stopped after SIGTERM or Ctrl-C."""
         if resume_from_checkpoint is not None:
             self._resumed_from = Path(resume_from_checkpoint).resolve()
         with self.interruption.listening():
@@ -63,10 +63,10 @@ class ResumableTrainer(Trainer):
         return super().get_batch_samples(*args)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Raises UserError for a loss that is not finite; all ranks log the same."""
+        """Raises Diverged for a loss that is not finite; all ranks log the same."""
         lost = [name for name, value in logs.items() if name != "grad_norm" and not math.isfinite(value)]
         if lost and ("loss" in logs or "train_loss" in logs):  # an fp16 gradient may overflow: its step is skipped
-            raise UserError(
+            raise Diverged(
                 f"the loss `{lost[-1]}` is {logs[lost[-1]]} by step {self.state.global_step}: start in another "
                 "`output_dir` with a lower `learning_rate`, or check your texts; weights that are not finite were not "
                 "saved"
@@ -74,12 +74,12 @@ class ResumableTrainer(Trainer):
         super().log(logs, start_time)
 
     def _check_weights(self) -> None:
-        """Raise UserError, on all ranks, if a weight is not finite."""
+        """Raise Diverged, on all ranks, if a weight is not finite."""
         lost = torch.zeros((), dtype=torch.int64, device=self.args.device)
         for weight in self.model.parameters():
             lost += (~local_part(weight).isfinite()).sum()
         if self.accelerator.reduce(lost, "sum"):
-            raise UserError(
+            raise Diverged(
                 f"after step {self.state.global_step} some weights are not finite and were not saved: start in "
                 "another `output_dir` with a lower `learning_rate`"
             )

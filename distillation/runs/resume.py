@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distillation.config.command_line import MODEL, check_no_model
-from distillation.config.errors import UserError
+from distillation.config.errors import LocalError, UserError
 from distillation.runs.checkpoint import checkpoints, explain_write_errors, is_complete
-from distillation.runs.claim import claim
 from distillation.runs.files import DECIDING, EXPORTED, MEASURED, RECIPE, RESULTS, STATE, digest, read_json, write_json
 
 if TYPE_CHECKING:
@@ -26,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 INPUTS = "inputs.json"  # of a run: hashes of the files that it reads, by key
 MIB = 2**20
+_claimed: list[int] = []  # the descriptor of the folder that this process writes to
 OF_MODEL = ("*.safetensors", "*.bin", "*.model", "config.json", "tokenizer.json", "vocab.txt", "modules.json")
 OF_MODEL += ("[0-9]_*/*",)  # the modules of a sentence encoder
 # A file of data that is not hidden.
@@ -178,6 +178,33 @@ def start_run(training: "TrainingArguments", recipe: Mapping[str, Any], inputs: 
         shutil.rmtree(folder / EXPORTED.parent, ignore_errors=True)
         write_json(folder / INPUTS, inputs)
         write_json(folder / RECIPE, recipe)
+
+
+def claim(folder: Path) -> None:
+    """Lock a folder until this process locks another, or ends: two runs that write to one would mix their checkpoints.
+    Raises LocalError if another process has locked it."""
+    if os.name == "nt":
+        return
+    import fcntl
+
+    _release()
+    _claimed.append(os.open(folder, os.O_RDONLY))
+    try:
+        fcntl.flock(_claimed[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = f"another run writes to `output_dir` {str(folder)!r}: wait until it ends, or name another folder"
+        raise LocalError(text) from None
+    except OSError:  # a file system that locks no folders
+        pass
+
+
+def _release() -> None:
+    while _claimed:
+        os.close(_claimed.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_release)  # a data loader's worker would keep the lock of a killed run
 
 
 def is_over(training: "TrainingArguments", recipe: Mapping[str, Any], checkpoint: str | None) -> bool:

@@ -20,7 +20,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
+from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -35,10 +36,8 @@ from distillation.config.arguments import CacheArguments, MaskingArguments, Obje
 from distillation.config.errors import LocalError, UserError, one_line
 from distillation.corpus.examples import Corpus, lengths
 from distillation.corpus.masking import draw_actions
-from distillation.models.mlm_head import vocabulary_projection
 from distillation.models.teacher import weight_bytes
 from distillation.runs.files import digest, is_empty, replacing, write_json
-from distillation.teacher_cache.locking import alone_with
 
 logger = logging.getLogger(__name__)
 
@@ -70,10 +69,6 @@ def open_cache(
     Raises UserError for a folder that was made from other inputs.
     """
     has_kl = objective.needs("predictions")
-    if has_kl and vocabulary_projection(teacher) is None:
-        raise UserError(
-            "`teacher_cache` needs a teacher whose last layer is linear, and this teacher's is not: leave it out"
-        )
     # Draws from a whole large vocabulary are too noisy for small batches (benchmarks/results/teacher_cache.md).
     targets = arguments.teacher_cache_targets or (STATES if objective.alignment == "same" else SAMPLES)
     names = ["alignment", "teacher_input"]
@@ -250,3 +245,25 @@ def _batches(sizes: Sequence[int], tokens: int) -> list[list[int]]:
             batches.append([])
         batches[-1].append(index)
     return batches
+
+
+@contextmanager
+def alone_with(file: Path, wait: bool) -> Iterator[bool]:
+    """Yield True while this process alone may make the file, False if another makes it. With `wait`, wait for the
+    other; the file may exist by then.
+
+    Raises OSError where a lock cannot be written.
+    """
+    lock = FileLock(file.with_name(f".{file.stem}.lock"))
+    try:
+        lock.acquire(blocking=wait)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+        if file.exists():  # who still waits for this lock, or makes a new one, finds the file
+            with suppress(OSError):
+                Path(lock.lock_file).unlink(missing_ok=True)

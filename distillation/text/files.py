@@ -278,8 +278,8 @@ def _json_text(line: str, column: str) -> str:
     if not line.strip():
         return ""
     row = _json(line)
-    value = (row.get(column) or "") if isinstance(row, dict) else LOST
-    if isinstance(value, float) and not math.isfinite(value):  # pandas writes NaN where there is none
+    value = row.get(column) if isinstance(row, dict) else LOST
+    if value is None or isinstance(value, float) and not math.isfinite(value):  # pandas writes NaN for no text
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)

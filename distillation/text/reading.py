@@ -104,7 +104,7 @@ def _load_hub(arguments: DataArguments, name: str, streaming: bool = False) -> D
 def _cached(names: list[str], column: str, fingerprint: str) -> Dataset:
     """The cleaned blocks of files."""
     try:
-        made = {"files": names, "columns": [column] * len(names)}
+        made = {"files": names, "column": column}
         return Dataset.from_generator(_clean_blocks, _BLOCKS, gen_kwargs=made, fingerprint=fingerprint)
     except Exception as error:
         for cause in (error, error.__cause__):
@@ -114,8 +114,8 @@ def _cached(names: list[str], column: str, fingerprint: str) -> Dataset:
         raise
 
 
-def _clean_blocks(files: list[str], columns: list[str]) -> Iterator[dict[str, list[str]]]:
-    for file, column in zip(files, columns, strict=True):
+def _clean_blocks(files: list[str], column: str) -> Iterator[dict[str, list[str]]]:
+    for file in files:
         rows = read_rows(file, column)
         while block := list(itertools.islice(rows, TOGETHER)):
             yield _block(texts_of(file, block, column))

@@ -46,7 +46,8 @@ class Candidates:
 
 
 def teacher_rows(ids: Tensor, projection: nn.Linear | None, device: Device, dtype: torch.dtype) -> Rows:
-    """Rows of the teacher's projection from states to its vocabulary; None where the states already are logits."""
+    """A function from states to the teacher's logits of these tokens. projection: None where states are logits
+    already."""
     ids = ids.to(device)
     if projection is None:
         return lambda states: states.t()[ids]

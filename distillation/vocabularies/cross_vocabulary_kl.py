@@ -44,7 +44,8 @@ class CandidateKL:
         dtype: torch.dtype = torch.float32,
     ):
         """vocabulary: None where teacher and student have one vocabulary; then all tokens of `projection` compete.
-        projection: the teacher's, from states to its vocabulary; None where it gives logits in their place.
+        projection: the teacher's, from states to its vocabulary; with a `vocabulary` None where it gives logits in
+        their place.
         dtype: of the teacher's logits.
         """
         self.projection = projection
@@ -52,7 +53,7 @@ class CandidateKL:
         self.pool = torch.sum if reduce_pooling == "sum" else torch.mean
         make_rows = partial(teacher_rows, projection=projection, device=device, dtype=dtype)
         if vocabulary is None:
-            ids = torch.arange(projection.out_features if projection else 0)
+            ids = torch.arange(projection.out_features)
             self.candidates = {0: Candidates(ids, ids, lambda _: _unchanged, make_rows, device)}
         else:
             self.candidates = candidates_by_pieces(vocabulary, self.how, make_rows, device)

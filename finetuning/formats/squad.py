@@ -44,11 +44,13 @@ def read_file(path: Path) -> list[dict]:
     A `.json` file holds articles or a list of flat rows, a `.jsonl` or `.parquet` file flat rows.
     Raises UserError for a file of another kind, for JSON that is damaged, and as `rows`, by line or id.
     """
-    if ".jsonl" in path.suffixes:
+    from distillation.text.files import format_of  # its libraries take a while
+
+    if (form := format_of(path)) == ".jsonl":
         return rows(str(path), json_lines(path))
-    if ".parquet" in path.suffixes:
+    if form == ".parquet":
         return rows(str(path), table.rows(path, {}))
-    if ".json" not in path.suffixes:
+    if ".json" not in path.name.lower():
         raise UserError(f"{path}: name a file of questions that ends in .json, .jsonl, or .parquet")
     content = parse(path, read_text(path))
     try:

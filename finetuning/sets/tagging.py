@@ -80,12 +80,15 @@ def _file(part: str, path: Path, options: Options) -> list[dict]:
     """The rows of a part, by what its file is."""
     if path.is_dir():
         return brat.documents(path, None, None)
-    if {".jsonl", ".parquet"} & set(path.suffixes):
+    from distillation.text.files import format_of  # its libraries take a while
+
+    form = format_of(path)
+    if form in (".jsonl", ".parquet"):
         columns = {options.text_column: "text_column"}
         if options.spans_column:
             columns[options.spans_column] = "spans_column"
         return _rows(part, str(path), table.rows(path, columns), options)
-    if ".csv" in path.suffixes:
+    if form == ".csv":
         raise UserError(f"{path}: a CSV file has no entities: name texts with spans (.jsonl, .parquet), or CoNLL")
     return conll.rows(part, str(path), conll.sentences(path), None)
 

@@ -126,6 +126,14 @@ def test_of_rates_with_equal_scores_the_lower_loss_decides(fine_tune, tmp_path, 
     assert "0.003 0.5000, 0.001 0.5000, 0.002 0.5000; 0.001 is taken" in caplog.text
 
 
+def test_a_rate_that_diverges_is_left_out(fine_tune, tmp_path, refused):
+    results = fine_tune("paraphraser", tmp_path / "found", learning_rates=["1e-3", "1e38"], max_steps=3)
+    assert results["learning_rates"]["1e+38"] is None and results["recipe"]["learning_rate"] == 1e-3
+    assert "1e+38 diverged" in (tmp_path / "found" / "README.md").read_text(encoding="utf-8")
+    message = refused("paraphraser", tmp_path / "lost", learning_rates=["1e38", "2e38"], max_steps=3)
+    assert "`learning_rates`: the loss is not finite with any of 1e+38, 2e+38" in message
+
+
 def test_a_search_that_was_cut_short_while_it_copied_goes_on(fine_tune, tmp_path, monkeypatch, refused):
     def cut_short(source, target, copy=experiment.copy_run):
         copy(source, target)

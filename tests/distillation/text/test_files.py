@@ -138,6 +138,7 @@ A = '{"text": "а"}\n'
         ("c.jsonl", A + '{"text": "б", "n": 1}\n{"n": "x", "m": {"k": []}, "text": "в"}\n', "абв", []),
         ("c.jsonl", A + '{"text": 1999}\n', ["а", "1999"], []),
         ("c.jsonl", A + '{"text": NaN}\n', "а", ["1 empty"]),
+        ("c.jsonl", A * 20 + '{"text": 0}\n{"text": false}\n', "а" * 20 + "0", ["1 lines dropped"]),
         ("c.jsonl", A * 20 + '{"text": ["б"]}\n{"text": {"n": 1}}\n', "а" * 20, ["2 lines dropped"]),
         ("c.jsonl", A * 20 + '{"text": "разор', "а" * 20, ["1 lines dropped"]),
         ("c.jsonl", '{"text": "а\\ud83dб"}\n{"text": null}\n\n', ["аб"], ["1 lines with invalid", "2 empty"]),

@@ -23,7 +23,7 @@ def test_files_of_each_kind(tmp_path):
     write(tmp_path / "brat", "a.txt", line["text"])
     write(tmp_path / "brat", "a.ann", "T1\tPER 0 9\tАнна Вега\nT2\tLOC 12 16\tТуле\n")
     tokens = {"tokens": line["text"].split(), "ner_tags": TAGS}
-    sources = [write(tmp_path, "a.conll", CONLL), write(tmp_path, "a.jsonl", json.dumps(line)), str(tmp_path / "brat")]
+    sources = [write(tmp_path, "a.conll", CONLL), write(tmp_path, "A.JSONL", json.dumps(line)), str(tmp_path / "brat")]
     for source in [*sources, write(tmp_path, "b.jsonl", json.dumps(tokens))]:
         options = Options(text_column="tokens" if source.endswith("b.jsonl") else "text")
         ((part, (row,)),) = read(OwnFiles(source), options).items()
