@@ -60,7 +60,8 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     from distillation.corpus.examples import check_unknown  # heavy imports only where the arguments are right
     from distillation.demo.resolve import resolve_demo
     from distillation.models.loading import counts_from_padding, position_count, save_pretrained
-    from distillation.models.vocabulary_rows import copy_modules, keep_rows, load_trimmable
+    from distillation.models.sentence_encoder import copy_modules
+    from distillation.models.vocabulary_rows import keep_rows, load_trimmable
     from distillation.runs.checkpoint import explain_write_errors
     from distillation.runs.files import replacing, trimming_table
     from distillation.text.reading import load_lines, refuse_streaming
@@ -155,7 +156,7 @@ def answer_seconds(
 def of_head(name_or_path: str, model: "PreTrainedModel") -> dict[str, Any]:
     """What a card says of the head: its task by the Hub's name, and what the config adds to that."""
     from distillation.hub.snippets import SENTENCES, TASKS, VECTORS
-    from distillation.models.vocabulary_rows import find_modules
+    from distillation.models.sentence_encoder import find_modules
 
     tag = next((task for end, task in TASKS.items() if type(model).__name__.endswith(end)), VECTORS)
     if find_modules(name_or_path):

@@ -1,20 +1,24 @@
 """Loads and saves sentence encoders by sentence-transformers, and makes them of any other encoder."""
 
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 import transformers
+from huggingface_hub import snapshot_download
 from torch import nn
+from transformers.utils import cached_file
 
 from distillation.config.errors import UserError
 from distillation.models.layer_groups import layer_groups
 from distillation.models.loading import explain_load_errors, load_tokenizer_of, load_with_head
-from distillation.models.vocabulary_rows import find_modules
-from distillation.runs.files import follow_umask
+from distillation.runs.files import follow_umask, read_json
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+MODULES = "modules.json"  # of sentence-transformers: the encoder, how its states become a vector, and what follows
 
 
 def library() -> ModuleType:
@@ -92,3 +96,27 @@ def save_sentence_encoder(model: "SentenceTransformer", folder: str | Path) -> N
     """Write a folder of sentence-transformers with its card, readable as the umask says."""
     model.save_pretrained(str(folder))
     follow_umask(Path(folder))
+
+
+def find_modules(name_or_path: str) -> str | None:
+    """The file that lists the modules of a sentence encoder, in a folder or on the Hub; None for any other."""
+    options = dict(_raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False)
+    return cached_file(name_or_path, MODULES, **options)
+
+
+def copy_modules(name_or_path: str, key: str, folder: str | Path) -> None:
+    """Copy the other modules of a sentence encoder, such as its pooling, which have no vocabulary. Of other
+    checkpoints nothing is copied. Raises UserError for a list of modules that names no folders."""
+    listed = find_modules(name_or_path)
+    if listed is None:
+        return
+    with explain_load_errors(key, name_or_path, f"has a {MODULES} that lists no folders"):
+        paths = {Path(module["path"]).name for module in read_json(listed)} - {"", ".."}  # the encoder's is empty
+    wanted = [MODULES, "*sentence*.json", *(f"{path}/*" for path in paths)]
+    source = Path(name_or_path)
+    if not source.exists():
+        source = Path(snapshot_download(name_or_path, allow_patterns=wanted))
+    for file in (file for pattern in wanted for file in source.glob(pattern) if file.is_file()):
+        target = Path(folder, file.relative_to(source))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)

@@ -1,21 +1,15 @@
 """Makes a model with fewer tokens: it keeps their rows of the embeddings, the output layer, and its bias."""
 
 import copy
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
 from transformers import PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
-from transformers.utils import cached_file
 
 from distillation.config.errors import UserError
 from distillation.models.loading import check_rows, explain_load_errors, load_as_saved, load_config, load_tokenizer
-from distillation.runs.files import read_json
-
-MODULES = "modules.json"  # of sentence-transformers: the encoder, how its states become a vector, and what follows
 
 
 def load_trimmable(name_or_path: str, key: str) -> tuple[PreTrainedModel, Tokenizer]:
@@ -65,27 +59,3 @@ def _config_of(config: PreTrainedConfig, kept: Sequence[int]) -> PreTrainedConfi
         if name.endswith("_token_id") and isinstance(value, int):
             setattr(smaller, name, new.get(value))
     return smaller
-
-
-def find_modules(name_or_path: str) -> str | None:
-    """The file that lists the modules of a sentence encoder, in a folder or on the Hub; None for any other."""
-    options = dict(_raise_exceptions_for_missing_entries=False, _raise_exceptions_for_connection_errors=False)
-    return cached_file(name_or_path, MODULES, **options)
-
-
-def copy_modules(name_or_path: str, key: str, folder: str | Path) -> None:
-    """Copy the other modules of a sentence encoder, such as its pooling, which have no vocabulary. Of other
-    checkpoints nothing is copied. Raises UserError for a list of modules that names no folders."""
-    listed = find_modules(name_or_path)
-    if listed is None:
-        return
-    with explain_load_errors(key, name_or_path, f"has a {MODULES} that lists no folders"):
-        paths = {Path(module["path"]).name for module in read_json(listed)} - {"", ".."}  # the encoder's is empty
-    wanted = [MODULES, "*sentence*.json", *(f"{path}/*" for path in paths)]
-    source = Path(name_or_path)
-    if not source.exists():
-        source = Path(snapshot_download(name_or_path, allow_patterns=wanted))
-    for file in (file for pattern in wanted for file in source.glob(pattern) if file.is_file()):
-        target = Path(folder, file.relative_to(source))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, target)

@@ -9,8 +9,7 @@ from transformers.modeling_outputs import ModelOutput
 
 from distillation.config.errors import UserError
 from distillation.models.loading import load_config
-from distillation.models.sentence_encoder import load_sentence_encoder
-from distillation.models.vocabulary_rows import find_modules
+from distillation.models.sentence_encoder import find_modules, load_sentence_encoder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

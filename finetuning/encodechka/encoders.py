@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 
 from distillation.config.errors import UserError, one_line
 from distillation.models.loading import load_tokenizer, load_trained, load_with_head
-from distillation.models.vocabulary_rows import find_modules
+from distillation.models.sentence_encoder import find_modules
 from finetuning.deployed import checkpoint
 from finetuning.deployed.model import GRAPHS, open_session
 from finetuning.deployed.sentence_encoder import SentenceEncoder

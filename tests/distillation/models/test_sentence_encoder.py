@@ -1,5 +1,6 @@
 """A sentence encoder of some of another's layers."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from transformers import BertConfig, BertModel, ModernBertConfig
 from distillation.config.errors import UserError
 from distillation.models.loading import save_pretrained
 from distillation.models.sentence_encoder import (
+    copy_modules,
     keep_layers,
     load_sentence_encoder,
     save_sentence_encoder,
@@ -78,3 +80,25 @@ def test_what_cannot_lose_layers_is_refused(config, count, message):
     model_class = transformers.T5EncoderModel if config.model_type == "t5" else transformers.AutoModel.from_config
     with pytest.raises(UserError, match=f"`student_layers`.*{message}"):
         keep_layers([SimpleNamespace(auto_model=model_class(config))], count, "student_layers")
+
+
+def test_the_pooling_of_a_sentence_encoder_goes_along(tmp_path):
+    """Without it the vectors would be others. No path of the file leads out of the folder."""
+    source, output = tmp_path / "source", tmp_path / "output"
+    for folder in (source / "1_Pooling", output, tmp_path / "2_Other"):
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text(folder.name)
+    copy_modules(str(source), "key", output)
+    assert [path.name for path in output.iterdir()] == ["config.json"]
+    (source / "1_Pooling" / "folder").mkdir()
+    (tmp_path / "other.json").touch()
+    modules = [{"path": ""}, {"path": "1_Pooling"}, {"path": "../2_Other"}, {"path": ".."}]
+    (source / "modules.json").write_text(json.dumps(modules))
+    (source / "sentence_bert_config.json").write_text("{}")
+    copy_modules(str(source), "key", output)
+    written = {str(path.relative_to(output)) for path in output.rglob("*.json")}
+    assert written == {"config.json", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json"}
+    assert (output / "config.json").read_text() == "output"
+    (source / "modules.json").write_text('[{"name": "0"}]')
+    with pytest.raises(UserError, match="`key` .*modules.json"):
+        copy_modules(str(source), "key", output)

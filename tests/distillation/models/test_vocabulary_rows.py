@@ -1,7 +1,5 @@
 """A trimmed model computes what it computed: every head, tied or not, in its own dtype."""
 
-import json
-
 import pytest
 import torch
 import transformers
@@ -9,7 +7,7 @@ from transformers import BertConfig
 
 from distillation.config.errors import UserError
 from distillation.models.loading import load_as_saved, save_pretrained
-from distillation.models.vocabulary_rows import copy_modules, keep_rows, load_trimmable
+from distillation.models.vocabulary_rows import keep_rows, load_trimmable
 
 KEPT = [0, 2, 3, 5, 6, 9, 20, 31, 32, 39]
 SHAPE = dict(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, vocab_size=40)
@@ -65,28 +63,6 @@ def test_rows_beyond_the_tokenizer_go_too():
         keep_rows(model, KEPT).num_parameters()
         == keep_rows(transformers.BertForMaskedLM(BertConfig(**SHAPE)), KEPT).num_parameters()
     )
-
-
-def test_the_pooling_of_a_sentence_encoder_goes_along(tmp_path):
-    """Without it the vectors would be others. No path of the file leads out of the folder."""
-    source, output = tmp_path / "source", tmp_path / "output"
-    for folder in (source / "1_Pooling", output, tmp_path / "2_Other"):
-        folder.mkdir(parents=True)
-        (folder / "config.json").write_text(folder.name)
-    copy_modules(str(source), "key", output)
-    assert [path.name for path in output.iterdir()] == ["config.json"]
-    (source / "1_Pooling" / "folder").mkdir()
-    (tmp_path / "other.json").touch()
-    modules = [{"path": ""}, {"path": "1_Pooling"}, {"path": "../2_Other"}, {"path": ".."}]
-    (source / "modules.json").write_text(json.dumps(modules))
-    (source / "sentence_bert_config.json").write_text("{}")
-    copy_modules(str(source), "key", output)
-    written = {str(path.relative_to(output)) for path in output.rglob("*.json")}
-    assert written == {"config.json", "modules.json", "sentence_bert_config.json", "1_Pooling/config.json"}
-    assert (output / "config.json").read_text() == "output"
-    (source / "modules.json").write_text('[{"name": "0"}]')
-    with pytest.raises(UserError, match="`key` .*modules.json"):
-        copy_modules(str(source), "key", output)
 
 
 def test_an_encoder_that_was_saved_without_a_pooler_gets_none(tmp_path):
