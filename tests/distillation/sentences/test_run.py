@@ -16,7 +16,6 @@ from distillation.models.loading import save_pretrained
 from distillation.models.sentence_encoder import load_sentence_encoder
 from distillation.run_publish import main as publish
 from distillation.run_sentences import main
-from distillation.runs import checkpoint
 from distillation.runs.checkpoint import is_complete
 from distillation.runs.files import read_json
 from distillation.sentences.trainer import VectorLoss, VectorTrainer
@@ -180,18 +179,6 @@ def test_the_best_checkpoint_has_the_smallest_loss(call, tmp_path):
     state = read_json(tmp_path / "checkpoint-2" / "trainer_state.json")
     losses = [log["eval_vectors_loss"] for log in state["log_history"] if "eval_vectors_loss" in log]
     assert state["best_metric"] == min(losses)
-
-
-def test_no_checkpoint_is_deleted_before_the_next_is_complete(call, tmp_path, monkeypatch):
-    there = []
-
-    def marked(folder):
-        there.append(sorted(path.name for path in tmp_path.glob("checkpoint-*")))
-
-    monkeypatch.setattr(checkpoint, "mark_complete", marked)
-    call(tmp_path, max_steps=2, save_steps=1, save_total_limit=1)
-    assert there == [["checkpoint-1"], ["checkpoint-1", "checkpoint-2"]]
-    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-2"]
 
 
 def test_a_run_without_a_finite_loss_saves_no_model(call, tmp_path):
