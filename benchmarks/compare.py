@@ -68,16 +68,17 @@ def main(argv: list[str] | None = None) -> None:
     tables = filter(None, (held_out_table(models, baseline, figures), task_table(models, baseline)))
     if not (text := "\n\n".join(tables)):
         raise UserError(
-            f"{baseline} and {', '.join(map(str, models))} share no task and no held-out text: name folders that do"
+            f"{baseline} and {', '.join(map(str, models))} share no task and no held-out text: name folders of "
+            "fine-tuned models, or for masked LMs what `run_evaluation.py --output` wrote as `held_out`"
         )
     print(text)
 
 
 def task_table(models: Sequence[Path], baseline: Path) -> str:
     """A row for each model and each task that it shares with the baseline; empty if there is none."""
-    reference, rows = runs_of(baseline), []
+    reference, rows, alone = runs_of(baseline), [], []
     for model in models:
-        own = runs_of(model)
+        own, before = runs_of(model), len(rows)
         for (task, metric), runs in own.items():
             row = [f"{model.name} - {baseline.name}", task, metric]
             others = [of for one, of in reference if one == task]
@@ -85,8 +86,10 @@ def task_table(models: Sequence[Path], baseline: Path) -> str:
                 rows.append([*row, *cells(metric, runs, reference[task, metric])])
             elif others and not any((task, of) in own for of in others):
                 rows.append([*row, "", "", "", "", f"not compared: {baseline.name} went by {', '.join(others)}"])
+        if own and len(rows) == before:
+            alone.append([f"{model.name} - {baseline.name}", *[""] * 6, "not compared: they share no task"])
     head = ["", "task", "metric", "scores", "points", "95 % interval", "seeds", ""]
-    return f"{markdown_table(head, rows)}\n\n{NOTE}" if rows else ""
+    return f"{markdown_table(head, rows + alone)}\n\n{NOTE}" if rows else ""
 
 
 def runs_of(model: Path) -> dict[tuple[str, str], list[Run]]:

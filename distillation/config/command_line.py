@@ -74,9 +74,11 @@ def check_values(arguments: Any) -> None:
 
 
 def check_paths(arguments: Any) -> None:
-    """Raise UserError for a value that is clearly a path, and does not exist."""
+    """Raise UserError for a value that is clearly a path, and does not exist or cannot be read."""
     for field, value in _values(arguments):
         kind = field.metadata.get("path")
+        if kind and os.path.exists(value) and not os.access(value, os.R_OK):
+            raise UserError(f"`{field.name}` {str(value)!r} cannot be read: make it readable, or name another")
         if not kind or value == DEMO or os.path.exists(value):
             continue
         if kind == "corpus" and not glob.glob(value, recursive=True):
@@ -94,23 +96,26 @@ def is_path(name: str) -> bool:
 
 
 def check_output(folder: str | Path) -> None:
-    """Raise UserError for an `output_dir` that cannot be a folder."""
+    """Raise UserError for an `output_dir` that cannot be a folder, or cannot be written."""
     for path in (Path(folder), *Path(folder).parents):
         if path.is_file():
             raise UserError(f"`output_dir` {str(folder)!r}: {str(path)!r} is a file: name a folder")
+    existing = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UserError(f"`output_dir` {str(folder)!r} cannot be written: make it writable, or name another folder")
 
 
 def check_no_model(folder: str | Path) -> None:
-    """Raise UserError for an `output_dir` that cannot be a folder, or holds a model or a tokenizer."""
+    """Raise UserError as `check_output`, and for an `output_dir` that holds a model or a tokenizer."""
     check_output(folder)
     if any(Path(folder, name).exists() for name in MODEL):
         raise UserError(f"`output_dir` {str(folder)!r} holds a model or a tokenizer: name another folder")
 
 
 def check_output_file(file: str | Path | None) -> None:
-    """Raise UserError for an `output` that is a folder, or whose folder does not exist."""
-    if file and (Path(file).is_dir() or not Path(file).absolute().parent.is_dir()):
-        raise UserError(f"`output` {str(file)!r} cannot be written: name a file in a folder that exists")
+    """Raise UserError for an `output` that is a folder, or whose folder does not exist or cannot be written."""
+    if file and (Path(file).is_dir() or not os.access(Path(file).absolute().parent, os.W_OK | os.X_OK)):
+        raise UserError(f"`output` {str(file)!r} cannot be written: name a file in a folder that exists and is yours")
 
 
 def _values(arguments: Any) -> Iterator[tuple[dataclasses.Field, Any]]:
@@ -200,6 +205,8 @@ class KeyParser(argparse.ArgumentParser):
         Raises UserError for an unknown key, a missing one, a value of another type, and a path that does not exist.
         """
         parsed, unknown = self.parse_known_args(words)
+        if unknown and not unknown[0].startswith("-"):
+            raise UserError(_without_key(unknown[0], words))
         if unknown:
             raise UserError(self.about(unknown[0].split("=")[0].lstrip("-")))
         given, instances = vars(parsed), []
@@ -219,6 +226,15 @@ class KeyParser(argparse.ArgumentParser):
         near = [key for key in self.keys if key.startswith(unknown)]
         near = near or difflib.get_close_matches(unknown, self.keys, n=1)
         return f"unknown key `{unknown}`; " + (f"did you mean `{near[0]}`?" if near else "--help lists the keys")
+
+
+def _without_key(word: str, words: list[str]) -> str:
+    """The sentence on a word that is the value of no key."""
+    keys = [one for one in words[: words.index(word)][-2:] if one.startswith("--")]
+    if word.endswith((".yaml", ".yml")) or not keys:
+        return f"{word!r} stands without a key: a recipe is named by `--{CONFIG}`, all else by a key of its own"
+    name = keys[-1].lstrip("-").split("=")[0]
+    return f"`{name}` takes one value, and {word!r} is a second: put a glob in quotes, or name a folder"
 
 
 def _shown(default: Any) -> str:

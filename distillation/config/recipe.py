@@ -2,7 +2,6 @@
 
 import re
 import sys
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,9 +71,11 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        for key, count in Counter(str(key.value) for key, _ in node.value).items():
-            if count > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"`{key}` is given twice", node.start_mark)
+        known = set()
+        for key, _ in node.value:
+            if str(key.value) in known:
+                raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` is given twice", key.start_mark)
+            known.add(str(key.value))
         return super().construct_mapping(node, deep)
 
 
@@ -92,10 +93,13 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]
 def read_recipe(path: Path, key: str = "--config") -> dict[str, Any]:
     """The keys and values of a recipe. key: the option that named it. Raises UserError."""
     try:
-        recipe = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        with path.open(encoding="utf-8") as file:
+            recipe = yaml.load(file, _Loader)
     except OSError as error:
         raise UserError(f"{key} {path} cannot be read ({error.strerror}); give the path of a YAML file") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no UTF-8, no such date
+    except UnicodeDecodeError:
+        raise UserError(f"{key} {path} is not UTF-8: save it as UTF-8") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such date
         raise UserError(f"{key} {path} is not valid YAML: {one_line(error)}") from None
     if not isinstance(recipe, dict):
         raise UserError(f"{key} {path} must be a mapping of keys to values, got {type(recipe).__name__}")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distillation.config.command_line import MODEL, check_no_model
+from distillation.config.command_line import MODEL, check_no_model, check_output
 from distillation.config.errors import LocalError, UserError
 from distillation.runs.checkpoint import checkpoints, explain_write_errors, is_complete
 from distillation.runs.files import DECIDING, EXPORTED, MEASURED, RECIPE, RESULTS, STATE, digest, read_json, write_json
@@ -75,9 +75,7 @@ def check_folder(training: "TrainingArguments") -> None:
     """Raise UserError for a folder that cannot be written, or that holds checkpoints or a model, unless a training
     run made them, and that run is resumed."""
     folder = Path(training.output_dir)
-    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise UserError(f"`output_dir` {str(folder)!r} cannot be written: make it writable, or name another folder")
+    check_output(folder)
     if not is_resumed(training) and checkpoints(folder):
         raise UserError(
             f"`output_dir` {str(folder)!r} holds checkpoints of an earlier run: continue it with "

@@ -111,13 +111,13 @@ def read(source: Source, options: Options) -> dict[str, list[dict]]:
                     f"{name}: {len(found[part]):,} rows have {len(counts):,} different labels in "
                     f"`{options.label_column}`: name the column of labels by `label_column`"
                 )
-            if options.label_separator is None:
-                warn_of_joined(counts, name)
+            check_separator(found[part], counts, name, options)
             known = known or set(counts)
         if unknown := [row for row in found[part] if not known.issuperset(labels_of(row))]:
             first = "; ".join(f"{row['place']}: {row['label']!r}" for row in unknown[:3])
             where = "`labels`" if options.labels else "train"
-            raise UserError(f"{len(unknown)} rows have labels that {where} lacks ({first}): mend or delete them")
+            remedy = "add them to `labels`, or delete these rows" if options.labels else "mend or delete them"
+            raise UserError(f"{len(unknown)} rows have labels that {where} lacks ({first}): {remedy}")
     return found
 
 
@@ -179,8 +179,14 @@ def counted(rows: Sequence[Mapping[str, Any]], name: str) -> Counter:
     return counts
 
 
-def warn_of_joined(labels: Collection[str], name: str) -> None:
-    """Warn of a label that is several others: it would be learned as one more."""
+def check_separator(rows: Sequence[Mapping[str, Any]], labels: Collection[str], name: str, options: Options) -> None:
+    """Warn of a label that is several others: it would be learned as one more. Raise UserError where no row has
+    several labels, though `label_separator` says so."""
+    if options.label_separator is not None and all(len(row["label"]) == 1 for row in rows):
+        raise UserError(
+            f"{name}: no row has several labels in `{options.label_column}`, parted by {options.label_separator!r}: "
+            "name what parts them by `label_separator`, or leave it out"
+        )
     for label, separator in itertools.product(labels, SEPARATORS):
         parts = [part.strip() for part in label.split(separator)]
         if len(parts) > 1 and all(part in labels for part in parts):

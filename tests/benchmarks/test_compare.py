@@ -71,6 +71,15 @@ def test_runs_by_different_metrics_are_not_compared(add, cells):
     assert cells("good/f1")[-1] == "not compared: bad went by accuracy"
 
 
+def test_a_model_that_shares_no_task_is_named(add, tmp_path, capsys):
+    add("other", right=300)
+    for file in (tmp_path / "other").glob("*/all_results.json"):
+        write_json(file, json.loads(file.read_text()) | {"task": "names"})
+    compare.main(["--baseline", str(tmp_path / "bad"), "--models", str(tmp_path / "good"), str(tmp_path / "other")])
+    printed = capsys.readouterr().out
+    assert "| good - bad | toy |" in printed and "| not compared: they share no task |" in printed
+
+
 def test_a_difference_of_a_point_at_most_is_none():
     assert compare.verdict(-0.9, 1) == compare.verdict(0.1, 0.9) == "alike"
     assert (compare.verdict(-1.1, 0.9), compare.verdict(0.1, 1.1)) == ("within chance", "different")

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from distillation.config.command_line import REQUIRED, check_values, is_path, key
+from distillation.config.command_line import REQUIRED, check_output, check_values, is_path, key
 from distillation.config.errors import UserError
 from distillation.config.recipe import parse_recipe
 
@@ -95,10 +95,16 @@ def test_a_path_that_does_not_exist(tmp_path, monkeypatch):
         ("--output=a --results . b.json", "`results` 'b.json' does not exist: name a file or a folder"),
         ("--output=a --corpus=a/*.txt", "`corpus` 'a/.*.txt' does not exist"),
         ("--output=a --models outputs owner/name outputs/tiny", "`models` 'outputs/tiny' does not exist"),
-        ("corpus.txt", "`corpus.txt`"),  # `run.py corpus.txt` looks as if it should work
+        ("corpus.txt", "'corpus.txt' stands without a key"),  # `run.py corpus.txt` looks as if it should work
+        ("--output=a --corpus lines.txt b.txt", "`corpus` takes one value, and 'b.txt' is a second"),
         ("", "`output` is missing: File for the figures."),
     ):
         with pytest.raises(UserError, match=message):
             parse_recipe(Paths, argv=argv.split())
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(UserError, match="`corpus` 'lines.txt' cannot be read"):
+        parse_recipe(Paths, argv=["--output=a", "--corpus=lines.txt"])
+    with pytest.raises(UserError, match="`output_dir` 'outputs/new' cannot be written"):
+        check_output("outputs/new")
     assert all(map(is_path, ("/a", "./a", "../a", "~/a", "a/b/c", "outputs/a")))
     assert not any(map(is_path, ("owner/name", "name")))

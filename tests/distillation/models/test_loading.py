@@ -275,4 +275,5 @@ def test_a_folder_beside_a_model_says_which_to_name(make_checkpoint, tmp_path):
             path.unlink()
     (folder / "tokenizer.json").write_text("{}")  # of a vocabulary, which has no config.json
     refused("has no usable tokenizer: (?!it has no config)", loading.load_tokenizer, str(folder), "model")
+    refused(f"it is a file: name its folder, {folder}", loading.load_config, str(folder / "tokenizer.json"), "model")
     refused("cannot be loaded", loading.load_config, "a" * 300, "model")

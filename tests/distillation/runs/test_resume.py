@@ -172,7 +172,7 @@ def test_a_finished_run_is_left_as_it_is(tmp_path, find):
 def test_a_folder_that_cannot_be_written(tmp_path):
     """Before training, or as soon as it shows: to the superuser nothing looks so."""
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="`output_dir`.*cannot be written"):
+    with pytest.raises(UserError, match="`output_dir`.*is a file: name a folder"):
         find_checkpoint(arguments(tmp_path / "file" / "run"), {}, {})
     (tmp_path / "run" / "all_results.json").mkdir(parents=True)
     with pytest.raises(UserError, match="`output_dir`.*cannot be written.*name another folder"):
