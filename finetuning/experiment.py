@@ -190,7 +190,8 @@ def prepare(task: Task, settings: Settings) -> "Experiment":
     parts = {name: task.encode(part, tokenizer, max_length) for name, part in rows.items()}
     truncated = {name: part.truncated for name, part in parts.items()}
     if any(truncated.values()):
-        logger.info("cut to %d tokens: %s", max_length, truncated)
+        texts = ", ".join(f"{count:,} texts of {part}" for part, count in truncated.items() if count)
+        logger.info("cut to `max_length` %d: %s", max_length, texts)
     chooser = f"`{training.metric_for_best_model}` on the validation part"
     facts = facts | {
         "pipeline_tag": task.pipeline_tag,

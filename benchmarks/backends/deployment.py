@@ -30,6 +30,7 @@ from finetuning.deployed import model as answers
 from finetuning.deployed.checkpoint import VECTORS, config_of, load_with_task
 from finetuning.deployed.sentence_encoder import SentenceEncoder
 from finetuning.formats.locate import OwnFiles
+from finetuning.formats.locate import Source as Data
 from finetuning.sets import OWN, REGISTRY, make_task, named_after_source, source_of
 from finetuning.splits import read_parts
 from finetuning.tasks.base import Task
@@ -62,7 +63,7 @@ class Source:
         name = arguments.model_name_or_path
         self.model, self.tokenizer, self.task = load_with_task(name, arguments.task)
         self.max_length = min(arguments.max_length, self.tokenizer.model_max_length)
-        data = DataArguments(train_file=arguments.validation_file)
+        data = DataArguments(train_file=arguments.validation_file, text_column=arguments.text_column)
         resolve_demo(data)
         lines = load_lines(data, data.train_file, None)
         self.lines = lines.select(range(min(LINES, len(lines))))
@@ -70,9 +71,16 @@ class Source:
         results = read_json(path) if path.is_file() else None
         if isinstance(results, dict) and (results.get("set") or results.get("task")) in (*REGISTRY, *OWN):
             recipe = results.get("recipe") or {}
-            self.run = results | {"recipe": recipe, "source": arguments.data_dir or source_of(recipe)}
+            self.run = results | {"recipe": recipe, "source": moved(source_of(recipe), arguments.data_dir)}
         elif arguments.data_dir:
             raise UserError(f"`data_dir` cannot be used: {path} names no benchmark of finetuning/; leave it out")
+
+
+def moved(source: Data, folder: str | None) -> Data:
+    """The data of a run, or in their place those of a folder: files of one's own by their names."""
+    if isinstance(source, OwnFiles) and folder:
+        return OwnFiles(*(file and str(Path(folder, Path(file).name)) for file in source))
+    return folder or source
 
 
 class Deployed(nn.Module):
@@ -153,11 +161,7 @@ def compare(source: Source, deployed: Deployed, may_use_lines: bool) -> dict[str
         except UserError as error:
             if not may_use_lines:
                 raise
-            own = isinstance(source_of_run, OwnFiles)
-            remedy = (
-                "put its files back, or name texts of their kind as `validation_file`" if own else "name `data_dir`"
-            )
-            logger.warning("checked on lines of text, because its data cannot be read (%s): %s", remedy, error)
+            logger.warning("checked on lines of text, because its data cannot be read (name `data_dir`): %s", error)
     return _compare_on_lines(source, deployed)
 
 

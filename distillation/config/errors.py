@@ -63,7 +63,7 @@ def cli_entry(main: Callable[[list[str] | None], Any]) -> Callable[[list[str] | 
             message = f"error: {where}cannot be written ({error.strerror}): make room, or name another place"
             prints = True
         except KeyboardInterrupt:
-            message, code = "interrupted: resume a run that has checkpoints with `--resume_from_checkpoint true`", 130
+            message, code = "interrupted", 130
         except Stopped as stopped:
             message, code = str(stopped), stopped.code
             _leave_group()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import LocalTokenNotFoundError
+from huggingface_hub.errors import HFValidationError, LocalTokenNotFoundError
 
 from distillation.config.errors import UserError, one_line
 from distillation.runs import files
@@ -122,4 +122,6 @@ def _sentence(error: Exception, key: str, name: str, token: str | None) -> str:
         return "the Hub refuses the token: give one that may write as `hub_token`, HF_TOKEN, or by `hf auth login`"
     if status in (403, 404, 409):
         return f"{name}: the name belongs to another owner, or the token may not write there ({text})"
-    return f"{name}: the name is not valid, or the Hub cannot be reached, or it failed ({text})"
+    if isinstance(error, HFValidationError):
+        return f"{name} cannot be the name of a repository ({text})"
+    return f"{name}: the Hub cannot be reached, or it failed ({text})"

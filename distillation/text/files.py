@@ -134,7 +134,9 @@ def explain_read_errors(source: str) -> Iterator[None]:
         raise
     except Exception as error:
         kind = FORMATS.get(format_of(source), "a data set")
-        raise LocalError(f"{source!r} cannot be read as {kind}: {one_line(error.__cause__ or error)}") from None
+        why = one_line(error.__cause__ or error)
+        remedy = f"; it may be cut short, or is no {packing(source)}" if packing(source) else ""
+        raise LocalError(f"{source!r} cannot be read as {kind}: {why}{remedy}") from None
 
 
 def packing(name: str | Path) -> str | None:
@@ -219,6 +221,8 @@ def check_encoding(file: str, head: bytes) -> None:
 
     In such a file most characters beyond ASCII are not valid UTF-8; UTF-16 is full of NUL.
     """
+    if head.startswith(b"\x1f\x8b"):
+        raise UserError(f"{file} is compressed by gzip, which its name does not say: name it {file}.gz")
     text = head.decode("utf-8", "replace")
     unpack = f"{COMPRESSED[packing(file)]} -dc" if packing(file) else "cat"
     convert = f"convert it, `{unpack} {shlex.quote(file)} | iconv -f {{}} -t {{}} > NEW-FILE`"

@@ -18,6 +18,7 @@ from finetuning.deployed.answer_file import AnswerFile
 from finetuning.deployed.arguments import PredictArguments
 from finetuning.deployed.model import CHOICE, LABEL, MASK, QUESTION, Model
 from finetuning.formats.stream import STDIN, Table, open_table
+from finetuning.formats.table import check_columns
 
 BLOCK = 1024  # rows; another number gives other batches, and so other scores in int8
 MENTIONED = 10  # bad rows that are told one by one
@@ -75,10 +76,8 @@ def opened(arguments: PredictArguments) -> tuple[Table, Model]:
     if not table.columns:
         _, problem = next(table.rows, ({}, "it is empty"))
         raise UserError(f"{arguments.input} has no columns ({problem}): name a file that has texts")
-    for column in arguments.columns:
-        if column not in table.columns:
-            key = "text_column" if column == arguments.text_column else "text_pair_column"
-            raise UserError(f"`{key}` {column!r} is no column of {arguments.input}; it has {', '.join(table.columns)}")
+    first, *others = arguments.columns
+    check_columns({first: "text_column"} | dict.fromkeys(others, "text_pair_column"), table.columns, arguments.input)
     model = load(arguments.model_name_or_path)
     if not model.texts[0] <= len(arguments.columns) <= model.texts[1]:
         pairs = [PAIRS.get(model.kind, "")] * (model.texts[1] > 1) + ["none"] * (model.texts[0] == 1)

@@ -66,6 +66,8 @@ def documents(folder: Path, paths: Sequence[Path] | None, types: Mapping[str, st
     rows: list[dict] = []
     dropped, units = 0, Counter[str]()
     for path in _texts(folder) if paths is None else paths:
+        if missing := [one for one in (path, path.with_suffix(".ann")) if not one.exists()]:
+            raise UserError(f"{path.with_suffix('')} has no {missing[0].suffix}: a document is a .txt and its .ann")
         entities = _entities(path.with_suffix(".ann"), types)
         text, entities, unit = _annotated(read_text(path), entities)
         units[unit] += 1

@@ -33,8 +33,12 @@ def check_columns(columns: Mapping[str, str], known: Iterable[str], path: Path |
     """Raise UserError that names the columns that a table has, if it lacks one. columns: each with its key."""
     for column, named_by in columns.items():
         if column not in known:
-            has = ", ".join(known) or "none"
-            raise UserError(f"{path} has no column `{column}`; it has {has}: set `{named_by}` to one")
+            if known == ["text"] and str(path).lower().endswith(".txt"):
+                raise UserError(f"{path} is plain text, without columns: name a table, such as .csv or .jsonl")
+            has = ", ".join(repr(one) for one in known if one) or "none"
+            alike = [one for one in known if one.strip().lower() == column.strip().lower()]
+            remedy = f"did you mean {alike[0]!r}?" if alike else f"set `{named_by}` to one"
+            raise UserError(f"{path} has no column `{column}`; it has {has}: {remedy}")
 
 
 def records(path: Path, columns: Sequence[str], **choices: Sequence[str]) -> Iterator[dict[str, str]]:

@@ -111,7 +111,7 @@ def read(source: Source, options: Options) -> dict[str, list[dict]]:
                     f"{name}: {len(found[part]):,} rows have {len(counts):,} different labels in "
                     f"`{options.label_column}`: name the column of labels by `label_column`"
                 )
-            check_separator(found[part], counts, name, options)
+            check_separator(counts, name, options.label_separator)
             known = known or set(counts)
         if unknown := [row for row in found[part] if not known.issuperset(labels_of(row))]:
             first = "; ".join(f"{row['place']}: {row['label']!r}" for row in unknown[:3])
@@ -174,24 +174,24 @@ def counted(rows: Sequence[Mapping[str, Any]], name: str) -> Counter:
     shown = ", ".join(f"{label} {count:,}" for label, count in counts.most_common(20)) + ", ..." * (len(counts) > 20)
     share = counts.most_common(1)[0][1] / len(rows)
     logger.info("%s: %d labels: %s; the commonest has %.0f %%", name, len(counts), shown, 100 * share)
+    folded = Counter(label.casefold() for label in counts)
+    if alike := [label for label in counts if folded[label.casefold()] > 1]:
+        logger.warning("%s: labels that differ in case alone are different ones: %s", name, ", ".join(alike[:20]))
     if few := [label for label, count in counts.items() if count < FEW]:
         logger.warning("%s: little can be learned of less than %d examples: %s", name, FEW, ", ".join(few[:20]))
     return counts
 
 
-def check_separator(rows: Sequence[Mapping[str, Any]], labels: Collection[str], name: str, options: Options) -> None:
-    """Warn of a label that is several others: it would be learned as one more. Raise UserError where no row has
-    several labels, though `label_separator` says so."""
-    if options.label_separator is not None and all(len(row["label"]) == 1 for row in rows):
-        raise UserError(
-            f"{name}: no row has several labels in `{options.label_column}`, parted by {options.label_separator!r}: "
-            "name what parts them by `label_separator`, or leave it out"
-        )
-    for label, separator in itertools.product(labels, SEPARATORS):
-        parts = [part.strip() for part in label.split(separator)]
+def check_separator(labels: Collection[str], name: str, separator: str | None) -> None:
+    """Warn of a label that is several others: it would be learned as one more. Raise UserError where labels have
+    another `separator`."""
+    for label, other in itertools.product(labels, SEPARATORS):
+        parts = [part.strip() for part in label.split(other)]
         if len(parts) > 1 and all(part in labels for part in parts):
-            text = "%s: %r is a label like others, though it joins some of them: for several labels a text set %s"
-            logger.warning(text, name, label, f"`label_separator: {separator!r}`")
+            text = f"{name}: {label!r} is a label like others, though it joins some of them: "
+            if separator is not None:
+                raise UserError(f"{text}`label_separator` is {separator!r}, set it to {other!r}")
+            logger.warning("%sfor several labels a text set `label_separator: %r`", text, other)
             return
 
 

@@ -88,6 +88,8 @@ def _file(part: str, path: Path, options: Options) -> list[dict]:
         if options.spans_column:
             columns[options.spans_column] = "spans_column"
         return _rows(part, str(path), table.rows(path, columns), options)
+    if path.suffix.lower() == ".ann":
+        raise UserError(f"{path}: name the folder of the documents, in which each .ann has its .txt")
     if form == ".csv":
         raise UserError(f"{path}: a CSV file has no entities: name texts with spans (.jsonl, .parquet), or CoNLL")
     return conll.rows(part, str(path), conll.sentences(path), None)

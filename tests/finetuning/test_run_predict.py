@@ -221,7 +221,7 @@ def test_shards_are_the_whole(parts, output, predict, caplog):
 WRONG = {
     "absent.csv": dict(input="absent.csv"),
     "same file": dict(output="in.jsonl"),
-    "`text_column` 'txt' is no column of in.jsonl; it has text": dict(text_column="txt"),
+    "in.jsonl has no column `txt`; it has 'text': set `text_column` to one": dict(text_column="txt"),
     "`text_pair_column` for a model of this kind: give one": dict(
         text_column="text", text_pair_column="text text text"
     ),

@@ -109,22 +109,18 @@ def test_vectors_find_the_same_lines(source, tiny):
     assert wrong["largest_difference"] > 0.1 and wrong["agreement"] < 1 and wrong["least_cosine"] < wrong["cosine"] < 1
 
 
-def test_ones_own_data_have_their_metric_too(source, teacher_folder, tmp_path):
+def test_ones_own_data_have_their_metric_too(source, teacher_folder, tmp_path, caplog):
+    """Where they have moved, `data_dir` names their folder."""
     lines = "".join(f"слово {n},{'да' if n % 3 else 'нет'}\n" for n in range(60))
     (tmp_path / "mine.csv").write_text(f"text,label\n{lines}", encoding="utf-8")
     model = hf.BertForSequenceClassification.from_pretrained(teacher_folder, num_labels=2)
-    recipe = {"train_file": str(tmp_path / "mine.csv"), "metric": "accuracy"}
-    made = source(model, {"task": "mine", "set": "classification", "recipe": recipe})
+    run = {"task": "mine", "set": "classification", "recipe": {"train_file": "data/mine.csv", "metric": "accuracy"}}
+    made = source(model, run, data_dir=str(tmp_path))
     found = compare(made, running(made.model), True)
     assert found["compared"] == "6 predictions on the test part of mine" and 0 <= found["pytorch"]["accuracy"] <= 1
-
-
-def test_own_data_that_have_moved(source, tiny, caplog):
-    """`data_dir` names a benchmark's folder; it is no remedy for a file."""
-    recipe = {"train_file": "no/such.csv", "text_column": "text", "label_column": "label"}
-    made = source(tiny(hf.BertForSequenceClassification), {"task": "such", "set": "classification", "recipe": recipe})
+    made = source(model, run)
     assert compare(made, running(made.model), True)["compared"] == "60 predictions on lines of text"
-    assert "put its files back" in caplog.text and "data_dir" not in caplog.text
+    assert "name `data_dir`" in caplog.text
 
 
 def test_without_a_benchmark_or_its_data(source, tiny):

@@ -109,7 +109,7 @@ def test_what_is_missing_is_named(tmp_path):
     for ending in (".ann", ".txt"):
         write(tmp_path / "train", "c", "слово")
         (tmp_path / "train" / f"c{ending}").unlink()
-        with pytest.raises(UserError, match=f"c{ending} cannot be read"):
+        with pytest.raises(UserError, match=f"c has no {ending}: a document is"):
             brat.read(tmp_path, SAME)
 
 

@@ -52,7 +52,7 @@ def test_tables_of_every_kind(tmp_path, kind):
     """Excel writes semicolons, byte order marks, CP1251, and UTF-16."""
     (tmp_path / f"a{kind}").write_bytes(packed(kind))
     assert [dict(cells) for _, cells in table.rows(tmp_path / f"a{kind}", KEYS)] == ROWS
-    with pytest.raises(UserError, match="no column `review`; it has label, text"):
+    with pytest.raises(UserError, match="no column `review`; it has 'label', 'text'"):
         list(table.rows(tmp_path / f"a{kind}", {"review": "text_column"}))
 
 
@@ -98,7 +98,7 @@ def test_commas_of_texts_and_names_separate_nothing(tmp_path, name, content, tex
     ("name", "content", "message"),
     [
         ("a.xlsx", b"PK", "save a spreadsheet as `CSV UTF-8`"),
-        ("a.txt", b"a", "has no column `label`; it has text"),
+        ("a.txt", b"a", "is plain text, without columns"),
         ("a.jsonl", b'{"label": 1, "text": "a"}\n[1]\n', "a.jsonl, row 2: a list, no object"),
         ("a.csv", "label,text\nskip,а\nskip,б,в\n".encode(), "a.csv, row 2: 3 cells of 2; .*quote its texts"),
         ("a.csv", 'label,text\nskip,а\nskip,"б\nskip,в\n'.encode(), "a.csv:3: a quote opens here and never closes"),

@@ -93,7 +93,7 @@ def test_a_set_on_the_hub_with_the_names_of_its_labels(monkeypatch):
     table = datasets.Dataset.from_dict({"text": ["а", "б"], "label": [1, 0]}, datasets.Features(columns))
     monkeypatch.setattr(datasets, "load_dataset", lambda *which, **how: {"train": table})
     assert [row["label"] for row in read("owner/name", Options())["train"]] == ["да", "нет"]
-    with pytest.raises(UserError, match="has no column `stars`; it has text, label"):
+    with pytest.raises(UserError, match="has no column `stars`; it has 'text', 'label'"):
         read("owner/name", Options(label_column="stars"))
 
 
@@ -103,7 +103,7 @@ def test_a_set_on_the_hub_with_the_names_of_its_labels(monkeypatch):
         ("text,label\nа,x\nб,x\n", {}, "two labels at least are to be told apart, and it has x"),
         ("text,label\n,\n", {}, "and it has none"),
         ("text,label\n" + "".join(f"{n},{n % 50}\n" for n in range(90)), {}, "90 rows have 50 .*`label_column`"),
-        (TABLE, {"text_column": "review"}, "no column `review`; it has text, label"),
+        (TABLE, {"text_column": "review"}, "no column `review`; it has 'text', 'label'"),
         (
             TABLE,
             {"labels": ["да", "может"]},
@@ -120,7 +120,7 @@ def test_a_set_on_the_hub_with_the_names_of_its_labels(monkeypatch):
             "1 rows have labels that `labels` lacks",
         ),
         (TABLE, {"label_separator": ""}, "`label_separator` is empty"),
-        (TABLE, {"label_separator": ";"}, "no row has several labels in `label`, parted by ';'"),
+        ("text,label\nа,x\nб,y\nв,x|y\n", {"label_separator": ";"}, "`label_separator` is ';', set it to '|'"),
         (TABLE, {"text_column": "label"}, "texts and labels are in columns of their own, got label, label"),
         (TABLE, {"metric": "f1_micro"}, "`metric` is 'f1_micro'; choose one of accuracy, f1_weighted"),
         ('{"text": ["а"], "label": 1}\n', {"name": "mine.jsonl"}, ", row 1: `text` is a list and no text"),

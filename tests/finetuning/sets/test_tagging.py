@@ -52,7 +52,7 @@ def test_types_that_are_given_twice():
 
 def test_a_key_of_spans_that_no_row_has(tmp_path):
     source = OwnFiles(write(tmp_path, "a.jsonl", '{"text": "Да", "mine": [[0, 2, "X"]]}'))
-    with pytest.raises(UserError, match="has no column `spans`; it has text, mine"):
+    with pytest.raises(UserError, match="has no column `spans`; it has 'text', 'mine'"):
         read(source, Options(spans_column="spans"))
 
 
