@@ -1,5 +1,6 @@
 """What a recipe can say, one dataclass per concern. Every field of `TrainingArguments` is a key as well."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, make_dataclass
 from typing import TYPE_CHECKING, Literal
@@ -243,6 +244,11 @@ class CardArguments:
     language: list[str] = key([], "Languages of the model; by default those of its base model, or ru.")
     license: str | None = key(None, "Licence; by default that of its base model.")
     base_model: str | None = key(None, "Hub id of the base model, if that was given as a folder.")
+
+    def __post_init__(self):
+        for code in self.language:
+            if not re.fullmatch(r"[a-z]{2,3}(-\w+)*|multilingual", code):
+                raise UserError(f"`language` {code!r} is no code that the Hub knows: name codes such as ru or en")
 
 
 @dataclass

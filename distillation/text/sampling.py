@@ -49,7 +49,7 @@ def without_repeats(lines: Dataset, held_out: Dataset) -> Dataset:
         desc="Leaving out held-out lines",
     )
     if not len(others):
-        raise UserError("every line to train on is also held out: name another `validation_file`, or add text")
+        raise UserError("every line to train on is also held out: add text, or hold out others (`validation_file`)")
     if len(others) < len(lines):
         logger.info("%s lines are left out of training: they are held out", f"{len(lines) - len(others):,}")
     return others

@@ -4,6 +4,7 @@ import pytest
 from transformers import TrainingArguments
 
 from distillation.config.arguments import CardArguments, PushArguments
+from distillation.config.errors import UserError
 from distillation.hub import publishing
 from distillation.hub.publishing import card_facts
 
@@ -51,3 +52,10 @@ def test_norwegian_is_no_boolean_and_a_licence_of_its_own_keeps_its_name(tmp_pat
     assert facts["license_link"] == "https://huggingface.co/me/teacher/blob/main/LICENSE.md"
     assert card_facts(tmp_path, str(tmp_path), CardArguments())["license_link"] == "LICENSE.md"
     assert "license_name" not in card_facts(tmp_path, "me/teacher", CardArguments(license="mit"))
+
+
+def test_a_language_is_a_code():
+    """The Hub would refuse the card after the training."""
+    assert CardArguments(language=["ru", "zh-Hant", "multilingual"])
+    with pytest.raises(UserError, match="`language` 'русский' is no code"):
+        CardArguments(language=["русский"])
