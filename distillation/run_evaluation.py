@@ -53,10 +53,9 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
         figures[name] = evaluate_masked_lm(model.to(device), tokenizer, rows, arguments.batch_size)
         model.cpu()
     print(held_out_table(figures))
+    print(json.dumps(figures, ensure_ascii=False))
     if arguments.output:
         write_json(Path(arguments.output), figures)
-    else:
-        print(json.dumps(figures, ensure_ascii=False))
     return figures
 
 

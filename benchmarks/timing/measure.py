@@ -166,12 +166,11 @@ def _read(file: str, pattern: str) -> str:
 
 
 def show(tables: str, figures: dict[str, Any], output: str | None) -> None:
-    """Print tables for people, and for programs one line of JSON, or write it to a file if one is named."""
+    """Print tables for people, then one line of JSON for programs. Write the JSON to a file if one is named."""
     print(tables)
+    print(json.dumps(figures))
     if output:
         write_json(output, figures)
-    else:
-        print(json.dumps(figures))
 
 
 def spread(rounds: Sequence[float]) -> float:

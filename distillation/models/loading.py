@@ -56,7 +56,7 @@ def explain_load_errors(key: str, name_or_path: str, problem: str = "cannot be l
 def _what_it_holds(name: str) -> str:
     """What to name instead of a folder that has no model, such as that of several seeds; else nothing."""
     folder = Path(name)
-    if os.path.isfile(name):
+    if os.path.isfile(name) and not name.endswith(".yaml"):  # a shape
         return f"it is a file: name its folder, {os.path.dirname(os.path.abspath(name))}"
     if os.path.exists(folder / EXPORTED.name):
         return "it is an exported folder: name the checkpoint that it was made from"
