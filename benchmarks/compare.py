@@ -86,7 +86,7 @@ def task_table(models: Sequence[Path], baseline: Path) -> str:
                 rows.append([*row, *cells(metric, runs, reference[task, metric])])
             elif others and not any((task, of) in own for of in others):
                 rows.append([*row, "", "", "", "", f"not compared: {baseline.name} went by {', '.join(others)}"])
-        if own and len(rows) == before:
+        if len(rows) == before:
             alone.append([f"{model.name} - {baseline.name}", *[""] * 6, "not compared: they share no task"])
     head = ["", "task", "metric", "scores", "points", "95 % interval", "seeds", ""]
     return f"{markdown_table(head, rows + alone)}\n\n{NOTE}" if rows else ""

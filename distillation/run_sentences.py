@@ -7,6 +7,7 @@ Teacher and student need no token in common. The teacher's vectors are computed 
 folder of sentence-transformers.
 """
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from distillation.config.arguments import DataArguments, PushArguments, check_best
 from distillation.config.command_line import REQUIRED, key
-from distillation.config.errors import UserError, cli_entry
+from distillation.config.errors import Diverged, UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 
 if TYPE_CHECKING:
@@ -88,6 +89,11 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     resume.start_run(training, recipe, inputs)
     trainer.train(resume_from_checkpoint=checkpoint)
     after, name = trainer.evaluate(), "eval_vectors_loss"
+    if not math.isfinite(after[name]):
+        raise Diverged(
+            "the held-out loss is not finite, and the model was not saved: start in another `output_dir` with a lower "
+            "`learning_rate`"
+        )
     before = next(log[name] for log in trainer.state.log_history if name in log)
     facts |= {"heldout_loss_before": before, "heldout_loss": after[name]}
     results = results_of(trainer) | facts

@@ -159,7 +159,7 @@ class DistillationTrainer(StudentTrainer):
 
         Every rank calls it. train_tokens_per_second counts the tokens of the student's input without padding.
         peak_memory_mib is the peak of the main process since it began: of the allocator on a GPU, else of the resident
-        set.
+        set (0 where the system does not tell).
         All other figures cover the complete run, interruptions included.
         """
         self.record()

@@ -125,8 +125,8 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     for rate, of_rate in tried.items():
         try:
             found[rate] = finetune(task, of_rate)
-        except Diverged as error:
-            logger.warning("learning rate %s: %s", rate, error)
+        except Diverged:
+            logger.info("learning rate %s diverged, and is left out", rate)
     if not found:
         raise UserError(f"`learning_rates`: the loss is not finite with any of {', '.join(tried)}: try lower ones")
     metric, sign = f"validation_{one.metric_for_best_model}", 1 if one.greater_is_better else -1

@@ -77,10 +77,14 @@ class Source:
 
 
 def moved(source: Data, folder: str | None) -> Data:
-    """The data of a run, or in their place those of a folder: files of one's own by their names."""
-    if isinstance(source, OwnFiles) and folder:
-        return OwnFiles(*(file and str(Path(folder, Path(file).name)) for file in source))
-    return folder or source
+    """The data of a run, or in their place those of a folder: files of one's own by their names. Raises UserError
+    where two have the same."""
+    if not (isinstance(source, OwnFiles) and folder):
+        return folder or source
+    names = [file and Path(file).name for file in source]
+    if len({*filter(None, names)}) < sum(map(bool, names)):
+        raise UserError(f"`data_dir`: {', '.join(filter(None, source))} have one name: put them back where they were")
+    return OwnFiles(*(name and str(Path(folder, name)) for name in names))
 
 
 class Deployed(nn.Module):

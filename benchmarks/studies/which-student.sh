@@ -137,5 +137,6 @@ model healed-20000-mlm "0 1" --student_vocabulary "$output/trimmed-20000" "${hea
 finish
 
 for name in healed-match own-match narrow-own-match; do
+    echo "## Beside $name"
     python benchmarks/compare.py --baseline "$output/models/$name" --models "$output"/models/*
 done | tee "$output/figures/intervals.md"

@@ -77,7 +77,7 @@ class DataArguments:
     dataset_config_name: str | None = key(None, "Configuration of that data set.")
     text_column: str = key("text", "Column that holds the text; a .txt file has none, and each line is a text.")
     validation_lines: int = key(2000, "Lines to hold out if there is no `validation_file`; at most a tenth.", least=1)
-    max_length: int = key(128, "Tokens of an example, special ones included; a longer line becomes several.", least=8)
+    max_length: int = key(128, "Tokens of an example, special ones included.", least=8)
     max_unknown: float = key(0.05, "Largest share of unknown tokens that is not an error.")
     preprocessing_num_workers: int | None = key(None, "Processes that tokenize.", least=0)
     streaming: bool = key(False, "Read the corpus during training, never all of it at once; needs `max_steps`.")

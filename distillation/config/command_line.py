@@ -98,9 +98,11 @@ def is_path(name: str) -> bool:
 def check_output(folder: str | Path) -> None:
     """Raise UserError for an `output_dir` that cannot be a folder, or cannot be written."""
     for path in (Path(folder), *Path(folder).parents):
-        if path.is_file():
+        if os.path.isfile(path):  # a method of `Path` would raise where it may not look
             raise UserError(f"`output_dir` {str(folder)!r}: {str(path)!r} is a file: name a folder")
-    existing = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
+    existing = next(
+        path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if os.path.exists(path)
+    )
     if not os.access(existing, os.W_OK | os.X_OK):
         raise UserError(f"`output_dir` {str(folder)!r} cannot be written: make it writable, or name another folder")
 
@@ -114,8 +116,8 @@ def check_no_model(folder: str | Path) -> None:
 
 def check_output_file(file: str | Path | None) -> None:
     """Raise UserError for an `output` that is a folder, or whose folder does not exist or cannot be written."""
-    if file and (Path(file).is_dir() or not os.access(Path(file).absolute().parent, os.W_OK | os.X_OK)):
-        raise UserError(f"`output` {str(file)!r} cannot be written: name a file in a folder that exists and is yours")
+    if file and (os.path.isdir(file) or not os.access(Path(file).absolute().parent, os.W_OK | os.X_OK)):
+        raise UserError(f"`output` {str(file)!r} cannot be written: name a file in a folder that you can write to")
 
 
 def _values(arguments: Any) -> Iterator[tuple[dataclasses.Field, Any]]:
@@ -206,7 +208,7 @@ class KeyParser(argparse.ArgumentParser):
         """
         parsed, unknown = self.parse_known_args(words)
         if unknown and not unknown[0].startswith("-"):
-            raise UserError(_without_key(unknown[0], words))
+            raise UserError(self._without_key(unknown[0], words))
         if unknown:
             raise UserError(self.about(unknown[0].split("=")[0].lstrip("-")))
         given, instances = vars(parsed), []
@@ -221,20 +223,22 @@ class KeyParser(argparse.ArgumentParser):
             instances.append(instance)
         return instances, {name: given[name] for name in (CONFIG, *self._further) if name in given}
 
+    def _without_key(self, word: str, words: list[str]) -> str:
+        """The sentence on a word that is the value of no key."""
+        place = len(words) - 1 - words[::-1].index(word)
+        keys = [one.lstrip("-").split("=")[0] for one in words[:place][-2:] if one.startswith("--")]
+        if word.endswith((".yaml", ".yml")) or not keys:
+            return f"{word!r} stands without a key: a recipe is named by `--{CONFIG}`, all else by a key of its own"
+        fields = {field.name: field for one in self._argument_types for field in dataclasses.fields(one)}
+        is_corpus = keys[-1] in fields and fields[keys[-1]].metadata["path"] == "corpus"
+        remedy = ": put a glob in quotes, or name a folder" if is_corpus else ""
+        return f"`{keys[-1]}` takes one value, and {word!r} is a second{remedy}"
+
     def about(self, unknown: str) -> str:
         """The sentence on a key that is not known."""
         near = [key for key in self.keys if key.startswith(unknown)]
         near = near or difflib.get_close_matches(unknown, self.keys, n=1)
         return f"unknown key `{unknown}`; " + (f"did you mean `{near[0]}`?" if near else "--help lists the keys")
-
-
-def _without_key(word: str, words: list[str]) -> str:
-    """The sentence on a word that is the value of no key."""
-    keys = [one for one in words[: words.index(word)][-2:] if one.startswith("--")]
-    if word.endswith((".yaml", ".yml")) or not keys:
-        return f"{word!r} stands without a key: a recipe is named by `--{CONFIG}`, all else by a key of its own"
-    name = keys[-1].lstrip("-").split("=")[0]
-    return f"`{name}` takes one value, and {word!r} is a second: put a glob in quotes, or name a folder"
 
 
 def _shown(default: Any) -> str:

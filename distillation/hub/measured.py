@@ -25,8 +25,7 @@ SETTING = ("head", "backend", "device", "batch_size", "sequence_length", "parame
 
 
 def gather(folder: Path, results: Mapping[str, Any], paths: Sequence[Path]) -> dict[str, Any]:
-    """The `scores` on tasks and the `speed` in the named results, as far as they have any: what an earlier call found
-    of the other stays.
+    """The `scores` on tasks and the `speed` in the named results; a kind without rows is left out.
 
     folder, results: the finished model and its own results. A fine-tuned model takes only scores on its own task.
     paths: folders of fine-tuned models, files of `benchmarks/inference.py`, or `russian_superglue.json`.

@@ -46,7 +46,7 @@ def explain_load_errors(key: str, name_or_path: str, problem: str = "cannot be l
     except UserError:
         raise
     except Exception as error:
-        absent = "" if os.path.exists(name_or_path) else "no folder has this name, and of the Hub: "
+        absent = "" if os.path.exists(name_or_path) else "there is no such folder, and the Hub says: "
         why = _what_it_holds(name_or_path) or absent + one_line(error)
         raise UserError(f"`{key}` {name_or_path!r} {problem}: {why}") from None
     finally:

@@ -21,11 +21,6 @@ from distillation.runs.fsdp import load_state
 from distillation.runs.resumable_trainer import ResumableTrainer
 from distillation.runs.sampling import LengthGroupedSampler, RankBatches
 
-# transformers before 5.23 loads the optimiser of several CPU processes to "cpu:0", which torch does not know.
-torch.serialization.register_package(
-    15, lambda _: None, lambda storage, location: storage if location.startswith("cpu:") else None
-)
-
 NOT_COUNTED = "not_counted"  # marks a micro-batch that only keeps the ranks in step
 
 

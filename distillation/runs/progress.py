@@ -38,9 +38,12 @@ class Progress(TrainerCallback, ExportableState):
     # Called by the Trainer
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, *_: Any, **__: Any) -> None:
-        self._start = time.monotonic()
         # Else a resumed run would log and save at the intervals of the checkpoint.
         state.compute_steps(args, state.max_steps)
+
+    def on_epoch_begin(self, *_: Any, **__: Any) -> None:
+        if self._start is None:  # an evaluation before the first step does not count
+            self._start = time.monotonic()
 
     def on_train_end(self, *_: Any, **__: Any) -> None:
         self.seconds_before, self._start = self.seconds, None

@@ -16,6 +16,11 @@ from distillation.runs.interruption import Interruption
 from distillation.runs.progress import Progress
 from distillation.runs.sampling import EpochStart
 
+# transformers before 5.23 loads the optimiser of several CPU processes to "cpu:0", which torch does not know.
+torch.serialization.register_package(
+    15, lambda _: None, lambda storage, location: storage if location.startswith("cpu:") else None
+)
+
 
 class ResumableTrainer(Trainer):
     """Checkpoints are complete or do not count; weights that are not finite are never saved; nothing is pushed."""

@@ -34,7 +34,8 @@ def check_columns(columns: Mapping[str, str], known: Iterable[str], path: Path |
     for column, named_by in columns.items():
         if column not in known:
             if known == ["text"] and str(path).lower().endswith(".txt"):
-                raise UserError(f"{path} is plain text, without columns: name a table, such as .csv or .jsonl")
+                leave = "leave `text_column` out, or " * (named_by == "text_column")
+                raise UserError(f"{path} is plain text, without columns: {leave}name a table, such as .csv or .jsonl")
             has = ", ".join(repr(one) for one in known if one) or "none"
             alike = [one for one in known if one.strip().lower() == column.strip().lower()]
             remedy = f"did you mean {alike[0]!r}?" if alike else f"set `{named_by}` to one"

@@ -111,7 +111,8 @@ def read(source: Source, options: Options) -> dict[str, list[dict]]:
                     f"{name}: {len(found[part]):,} rows have {len(counts):,} different labels in "
                     f"`{options.label_column}`: name the column of labels by `label_column`"
                 )
-            check_separator(counts, name, options.label_separator)
+            if not any(len(labels_of(row)) > 1 for row in found[part]):
+                check_separator(counts, name, options.label_separator)
             known = known or set(counts)
         if unknown := [row for row in found[part] if not known.issuperset(labels_of(row))]:
             first = "; ".join(f"{row['place']}: {row['label']!r}" for row in unknown[:3])
@@ -183,14 +184,14 @@ def counted(rows: Sequence[Mapping[str, Any]], name: str) -> Counter:
 
 
 def check_separator(labels: Collection[str], name: str, separator: str | None) -> None:
-    """Warn of a label that is several others: it would be learned as one more. Raise UserError where labels have
-    another `separator`."""
+    """Warn of a label that is several others, in rows of one label each: it would be learned as one more. Raise
+    UserError where a `separator` was given, which is another."""
     for label, other in itertools.product(labels, SEPARATORS):
         parts = [part.strip() for part in label.split(other)]
         if len(parts) > 1 and all(part in labels for part in parts):
             text = f"{name}: {label!r} is a label like others, though it joins some of them: "
             if separator is not None:
-                raise UserError(f"{text}`label_separator` is {separator!r}, set it to {other!r}")
+                raise UserError(f"{text}`label_separator` {separator!r} parts nothing, set it to {other!r}")
             logger.warning("%sfor several labels a text set `label_separator: %r`", text, other)
             return
 

@@ -36,7 +36,7 @@ def test_recipes_lie_over_each_other(tmp_path, capsys):
     assert parse_recipe(DataArguments, argv=argv, base=base)[0].text_column == "text"
     with pytest.raises(SystemExit):
         parse_recipe(DataArguments, argv=["--help"], base=base)
-    assert "a longer line becomes several. [16]" in " ".join(capsys.readouterr().out.split())
+    assert "special ones included. [16]" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(

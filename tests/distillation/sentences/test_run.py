@@ -120,6 +120,8 @@ def test_two_ranks_train_one_model_and_resume_in_the_second_epoch(call, finished
             assert 1 < trainer.state.epoch < 2
             weights = sum(weight.double().abs().sum().item() for weight in trainer.model.parameters())
             (folder / f"rank-{os.environ['RANK']}").write_text(str(weights))
+            texts = sum(len(batch["label"]) for batch in trainer.get_eval_dataloader("vectors"))
+            (folder / f"texts-{os.environ['RANK']}").write_text(str(texts))
 
         VectorTrainer.train = train  # in a fork
         call(folder, **keys)
@@ -127,6 +129,8 @@ def test_two_ranks_train_one_model_and_resume_in_the_second_epoch(call, finished
     launched.run(launched.ranks(2), tmp_path / "log", ends, tmp_path / "run")
     found = [(tmp_path / "run" / f"rank-{rank}").read_text() for rank in (0, 1)]
     assert found[0] == found[1]
+    texts = [int((tmp_path / "run" / f"texts-{rank}").read_text()) for rank in (0, 1)]
+    assert sum(texts) >= read_json(tmp_path / "run" / "all_results.json")["heldout_texts"]
     (tmp_path / "run" / "all_results.json").unlink()
     shutil.rmtree(tmp_path / "run" / "checkpoint-14")
     launched.run(launched.ranks(2), tmp_path / "log", ends, tmp_path / "run")
@@ -184,6 +188,8 @@ def test_the_best_checkpoint_has_the_smallest_loss(call, tmp_path):
 def test_a_run_without_a_finite_loss_saves_no_model(call, tmp_path):
     with pytest.raises(UserError, match="not finite"):
         call(tmp_path, max_steps=3, save_steps=1, learning_rate=1e38, lr_scheduler_type="constant")
+    with pytest.raises(UserError, match="held-out loss is not finite"):
+        call(tmp_path / "short", max_steps=1, learning_rate=1e30, lr_scheduler_type="constant", save_strategy="no")
     assert not list(tmp_path.rglob("modules.json"))
 
 

@@ -120,7 +120,11 @@ def test_a_set_on_the_hub_with_the_names_of_its_labels(monkeypatch):
             "1 rows have labels that `labels` lacks",
         ),
         (TABLE, {"label_separator": ""}, "`label_separator` is empty"),
-        ("text,label\nа,x\nб,y\nв,x|y\n", {"label_separator": ";"}, "`label_separator` is ';', set it to '|'"),
+        (
+            "text,label\nа,x\nб,y\nв,x|y\n",
+            {"label_separator": ";"},
+            "`label_separator` ';' parts nothing, set it to '|'",
+        ),
         (TABLE, {"text_column": "label"}, "texts and labels are in columns of their own, got label, label"),
         (TABLE, {"metric": "f1_micro"}, "`metric` is 'f1_micro'; choose one of accuracy, f1_weighted"),
         ('{"text": ["а"], "label": 1}\n', {"name": "mine.jsonl"}, ", row 1: `text` is a list and no text"),
