@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from benchmarks.backends.registry import BACKENDS
 from benchmarks.page.writing import check_packages, check_tokenizer, write_page
-from distillation.config.command_line import REQUIRED, key
+from distillation.config.command_line import REQUIRED, check_output, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 from distillation.runs.files import is_empty, replacing
@@ -51,8 +51,9 @@ class ExportArguments:
         self.page = self.page or self.page_install or self.hub_space_id is not None
         if self.page and BACKENDS[self.backend].runtime != "onnxruntime":
             raise UserError(f"`page` runs ONNX models, and `backend` is {self.backend}: choose onnx-int8 or onnx")
+        check_output(self.output_dir)
         folder = Path(self.output_dir)
-        if folder.exists() and not (folder / EXPORT).exists() and (folder.is_file() or not is_empty(folder)):
+        if folder.exists() and not (folder / EXPORT).exists() and not is_empty(folder):
             raise UserError(f"`output_dir` {self.output_dir!r} holds something else: name a new folder")
 
 
