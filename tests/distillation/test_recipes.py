@@ -10,11 +10,11 @@ from accelerate.commands.config.config_args import load_config_from_file
 from transformers import BertConfig, BertForMaskedLM
 
 from distillation import run, run_sentences, run_teacher
-from distillation.config.arguments import ModelArguments
 from distillation.config.recipe import parse_recipe
 from distillation.models.shapes import build_student, check_shape
 
 RECIPES = sorted(Path(run.__file__).parent.glob("recipes/**/*.yaml"))
+STUDENTS = [path for path in RECIPES if path.stem not in ("demo-teacher", "tiny-5k-sentences")]
 LAUNCHES = sorted(Path(run.__file__).parent.glob("launch/*.yaml"))
 PUBLISHED = {
     "distilrubert-base-cased-conversational": 135_445_755,
@@ -45,12 +45,10 @@ def test_every_recipe_parses_and_begins_with_the_command_that_runs_it(path):
     assert first.startswith("# ") and f"--config distillation/recipes/{path.name}" in first
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", STUDENTS, ids=lambda path: path.stem)
 def test_every_student_fits_its_teacher(path):
     """A recipe that parses may still ask for heads that do not divide the width, or layers that form no groups."""
     model_args, *_, objective = arguments_of(path)[:4]
-    if not isinstance(model_args, ModelArguments):
-        pytest.skip("it has no student, or one of another kind")
     shape = dict(hidden_size=128, num_hidden_layers=4, num_attention_heads=4, intermediate_size=512)
     teacher = BertConfig(**shape) if model_args.teacher_name_or_path == "demo" else BertConfig()
     check_shape(model_args, objective, teacher)
