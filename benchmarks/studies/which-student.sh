@@ -109,6 +109,7 @@ model narrow-own-reduce "0 1" "${own[@]}" "${narrow[@]}" "${reduce[@]}" --max_st
 model narrow-own-reduce-cached "0 1" "${own[@]}" "${narrow[@]}" "${reduce[@]}" "${cache_reduce[@]}"
 model narrow-trimmed-match "0 1" "${trimmed[@]}" "${narrow[@]}" --max_steps 640
 model flat-own-match "0 1" "${own[@]}" "${flat[@]}" --max_steps 700
+model flat-own-match-22 "0 1" "${own[@]}" "${flat[@]}" "${hidden[@]}" --max_steps 700
 model own-mlm "0 1" "${own[@]}" "${wide[@]}" "${mlm[@]}" --max_steps 1080
 model narrow-own-match-22 "0 1" "${own[@]}" "${narrow[@]}" "${hidden[@]}" --max_steps 640
 model narrow-own-mlm-22 "0 1" "${own[@]}" "${narrow[@]}" "${mlm[@]}" "${hidden[@]}" --max_steps 1100
