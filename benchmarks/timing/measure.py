@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from distillation.config.command_line import check_output_file, key
 from distillation.config.errors import UserError
+from distillation.runs import memory
 from distillation.runs.files import write_json
 
 if TYPE_CHECKING:
@@ -139,8 +140,8 @@ def record_peak(device: "torch.device") -> Callable[[], list[float]]:
         Path("/proc/self/clear_refs").write_text("5")
     except (AttributeError, OSError):
         return list
-    held = int(_read("/proc/self/status", r"VmRSS:\s*(\d+)"))  # KiB
-    return lambda: [(int(_read("/proc/self/status", r"VmHWM:\s*(\d+)")) - held) / 1024]
+    held = 1024 * int(_read("/proc/self/status", r"VmRSS:\s*(\d+)"))
+    return lambda: [(memory.peak() - held) / MIB]
 
 
 def hardware(device: "torch.device") -> dict[str, Any]:

@@ -77,9 +77,11 @@ def check_paths(arguments: Any) -> None:
     """Raise UserError for a value that is clearly a path, and does not exist or cannot be read."""
     for field, value in _values(arguments):
         kind = field.metadata.get("path")
-        if kind and os.path.exists(value) and not os.access(value, os.R_OK):
-            raise UserError(f"`{field.name}` {str(value)!r} cannot be read: make it readable, or name another")
-        if not kind or value == DEMO or os.path.exists(value):
+        if not kind or value == DEMO:
+            continue
+        if os.path.exists(value):
+            if not os.access(value, os.R_OK):
+                raise UserError(f"`{field.name}` {str(value)!r} cannot be read: make it readable, or name another")
             continue
         if kind == "corpus" and not glob.glob(value, recursive=True):
             raise UserError(f"`{field.name}` {value!r} does not exist: name a file, a folder, or a glob")
