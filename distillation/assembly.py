@@ -13,7 +13,6 @@ from transformers import BertForMaskedLM, PreTrainedModel, PreTrainedTokenizerBa
 
 from distillation.config.arguments import (
     CacheArguments,
-    DataArguments,
     MaskingArguments,
     ModelArguments,
     ObjectiveArguments,
@@ -21,6 +20,7 @@ from distillation.config.arguments import (
     check_best,
     check_masking,
 )
+from distillation.config.corpus import DataArguments
 from distillation.config.errors import UserError
 from distillation.config.teacher import TeacherArguments
 from distillation.corpus.examples import Corpus, Encoder, load_corpus
@@ -48,7 +48,7 @@ from distillation.runs.new_weights import NewWeightsFirst
 from distillation.runs.resume import find_checkpoint, inputs_of, is_over, start_run
 from distillation.teacher_cache.storage import SEED, open_cache
 from distillation.teacher_cache.targets import CachedTargets
-from distillation.text.reading import load_lines, refuse_streaming
+from distillation.text.reading import load_lines
 from distillation.trainer import DistillationTrainer
 from distillation.vocabularies.cross_vocabulary_kl import CandidateKL
 from distillation.vocabularies.mapping import VocabularyMap, vocabulary_size
@@ -199,7 +199,11 @@ def _teacher_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments)
     """The tokenizer that the recipe names, or a new one trained on the corpus."""
     if teacher_args.tokenizer_name_or_path:
         return load_tokenizer(teacher_args.tokenizer_name_or_path, "tokenizer_name_or_path")
-    refuse_streaming(data_args, "to train a tokenizer: name a `tokenizer_name_or_path`, or leave `streaming` out")
+    if data_args.streaming:
+        raise UserError(
+            "`streaming` cannot train a tokenizer, which needs all lines: name a `tokenizer_name_or_path`, or leave "
+            "`streaming` out"
+        )
     lines = load_lines(data_args, data_args.train_file, data_args.dataset_name)
     return train_tokenizer(sample_texts(lines), teacher_args.vocab_size, data_args.max_length)
 

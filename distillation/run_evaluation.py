@@ -10,8 +10,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.arguments import DataArguments
 from distillation.config.command_line import REQUIRED, check_output_file, key
+from distillation.config.corpus import TextArguments
 from distillation.config.errors import cli_entry
 from distillation.config.recipe import parse_recipe
 
@@ -28,7 +28,7 @@ class EvaluationArguments:
 @cli_entry
 def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, load, evaluate, print a table and one line of JSON."""
-    arguments, data_args = parse_recipe(EvaluationArguments, DataArguments, argv=argv)
+    arguments, data_args = parse_recipe(EvaluationArguments, TextArguments, argv=argv)
     names = arguments.model_name_or_path
     check_output_file(arguments.output)
     import torch  # heavy imports only where the arguments are right
@@ -37,11 +37,10 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     from distillation.evaluation import evaluate_masked_lm, held_out_examples
     from distillation.models.loading import check_rows, load_masked_lm, load_tokenizer
     from distillation.runs.files import held_out_table, write_json
-    from distillation.text.reading import load_lines, refuse_streaming
+    from distillation.text.sampling import load_held_out
 
-    refuse_streaming(data_args, "for an evaluation: leave it out")
     resolve_demo(data_args)
-    lines = load_lines(data_args, data_args.validation_file or data_args.train_file, data_args.dataset_name)
+    lines = load_held_out(data_args)
     models = [load_masked_lm(name, "model_name_or_path") for name in names]
     tokenizers = [load_tokenizer(name, "model_name_or_path") for name in names]
     for name, model, tokenizer in zip(names, models, tokenizers, strict=True):

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.arguments import DataArguments, PushArguments, check_best
+from distillation.config.arguments import PushArguments, check_best
 from distillation.config.command_line import REQUIRED, key
+from distillation.config.corpus import TextArguments
 from distillation.config.errors import Diverged, UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 
@@ -48,13 +49,15 @@ class SentencesArguments:
         None, "Dropout of the student while it learns; by default its config's.", least=0, below=1
     )
     dimension: int | None = key(None, "Numbers of a vector; by default as many as the teacher's.", least=1)
-    weight_similarity: float = key(0.0, "Weight of the similarities within a batch beside the cosine's 1.", least=0)
+    weight_similarity: float = key(
+        0.0, "Weight of the squared difference of similarities within a batch; that of the cosine is 1.", least=0
+    )
     pairs_file: str | None = key(
         None, "Pairs of texts of one meaning to learn as well: columns `anchor` and `positive`.", path="corpus"
     )
 
 
-ARGUMENTS = (SentencesArguments, DataArguments, PushArguments)
+ARGUMENTS = (SentencesArguments, TextArguments, PushArguments)
 
 
 def training_class() -> "type[TrainingArguments]":
@@ -141,7 +144,7 @@ def save(
 
 
 def build_run(
-    arguments: SentencesArguments, data_args: DataArguments, training: "TrainingArguments"
+    arguments: SentencesArguments, data_args: TextArguments, training: "TrainingArguments"
 ) -> "tuple[VectorTrainer, dict[str, Any]]":
     """Read the corpus, keep the teacher's vectors, fit the student's last layer to them. Also tells the teacher's
     size, and how many texts are held out."""
@@ -151,10 +154,8 @@ def build_run(
     from distillation.models.sentence_encoder import keep_layers, load_sentence_encoder, set_dropout_rate
     from distillation.sentences.trainer import SAMPLE, VectorLoss, fit_width, make_trainer, read_pairs
     from distillation.sentences.vectors import load_vectors
-    from distillation.text.reading import refuse_streaming
     from distillation.text.sampling import load_split
 
-    refuse_streaming(data_args, "to learn the vectors of texts: leave it out")
     set_seed(training.seed)
     student = load_sentence_encoder(arguments.model_name_or_path, "model_name_or_path")
     if arguments.student_layers:

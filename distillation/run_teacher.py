@@ -9,7 +9,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.arguments import DataArguments, MaskingArguments, PushArguments
+from distillation.config.arguments import MaskingArguments, PushArguments
+from distillation.config.corpus import DataArguments
 from distillation.config.errors import cli_entry
 from distillation.config.recipe import parse_recipe
 from distillation.config.teacher import CONTINUED_LEARNING_RATE, TeacherArguments

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.arguments import CardArguments, DataArguments
+from distillation.config.arguments import CardArguments
 from distillation.config.command_line import REQUIRED, check_no_model, key
+from distillation.config.corpus import TextArguments
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 
@@ -45,6 +46,7 @@ class TrimmingArguments:
     keep_file: str | None = key(
         None, "Text file: the tokens of its lines are kept, whatever their count.", path="corpus"
     )
+    max_unknown: float = key(0.05, "Largest share of unknown tokens that is not an error.", least=0, most=1)
     vocab_sizes: list[int] = key([], "Other sizes to measure and draw; their models are not saved.")
 
     def __post_init__(self):
@@ -55,7 +57,7 @@ class TrimmingArguments:
 @cli_entry
 def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, load, count, trim, measure, save."""
-    arguments, data_args, card_args = parse_recipe(TrimmingArguments, DataArguments, CardArguments, argv=argv)
+    arguments, data_args, card_args = parse_recipe(TrimmingArguments, TextArguments, CardArguments, argv=argv)
     check_no_model(arguments.output_dir)
     from distillation.corpus.examples import check_unknown  # heavy imports only where the arguments are right
     from distillation.demo.resolve import resolve_demo
@@ -64,12 +66,11 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     from distillation.models.vocabulary_rows import keep_rows, load_trimmable
     from distillation.runs.checkpoint import explain_write_errors
     from distillation.runs.files import replacing, trimming_table
-    from distillation.text.reading import load_lines, refuse_streaming
+    from distillation.text.reading import load_lines
     from distillation.text.sampling import load_split
     from distillation.vocabularies.trimming import Trimmer
     from distillation.vocabularies.words import sample_texts
 
-    refuse_streaming(data_args, "to count tokens: leave it out")
     resolve_demo(data_args)
     lines, held_out = load_split(data_args)
     model, tokenizer = load_trimmable(arguments.model_name_or_path, "model_name_or_path")
@@ -77,7 +78,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     words = trimmer.words(sample_texts(lines))
     counts = trimmer.count(words)
     if tokenizer.unk_token_id is not None:
-        check_unknown(counts[tokenizer.unk_token_id] / max(counts.sum(), 1), tokenizer, data_args.max_unknown)
+        check_unknown(counts[tokenizer.unk_token_id] / max(counts.sum(), 1), tokenizer, arguments.max_unknown)
     texts = load_lines(data_args, arguments.keep_file, None)["text"][:] if arguments.keep_file else ()
     required = trimmer.required(counts, texts)
     if counts_from_padding(model):  # such a model derives positions from the id of padding, which must not move

@@ -10,8 +10,8 @@ from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.arguments import DataArguments
 from distillation.config.command_line import REQUIRED, check_no_model, key
+from distillation.config.corpus import CorpusArguments
 from distillation.config.errors import cli_entry
 from distillation.config.recipe import parse_recipe
 
@@ -31,7 +31,7 @@ class VocabularyArguments:
     teacher_name_or_path: str | None = key(None, "Whose tokenizer to compare with: a Hub id, a folder.", path="source")
 
 
-ARGUMENTS = (VocabularyArguments, DataArguments)
+ARGUMENTS = (VocabularyArguments, CorpusArguments)
 
 
 @cli_entry
@@ -43,12 +43,10 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     from distillation.models.loading import load_tokenizer
     from distillation.models.tokenizer_file import save_tokenizer
     from distillation.runs.files import markdown_table, write_json
-    from distillation.text.reading import refuse_streaming
     from distillation.text.sampling import load_split
     from distillation.vocabularies import unigram, wordpiece
     from distillation.vocabularies.words import measure, sample_texts
 
-    refuse_streaming(data_args, "to train a vocabulary: leave it out")
     name = arguments.teacher_name_or_path
     teacher = load_tokenizer(name, "teacher_name_or_path") if name else None
     resolve_demo(data_args)

@@ -31,7 +31,7 @@ class StudentTrainer(ExactTrainer):
         others |= dict(lengths=lambda: lengths(self.train_dataset), draws=draws)
         super().__init__(student, args, train_dataset=train_dataset, **others)
         if self.is_fsdp_enabled:
-            configure(self.accelerator.state.fsdp_plugin)
+            configure(self.accelerator.state.fsdp_plugin, student.model)
 
     def get_train_dataloader(self) -> DataLoader:
         """Batches of examples. A stream gives this rank's own share: accelerate has nothing to divide."""

@@ -14,7 +14,7 @@ from typing import Any
 from datasets import Dataset, concatenate_datasets
 from transformers import TrainingArguments
 
-from distillation.config.arguments import DataArguments
+from distillation.config.corpus import CorpusArguments
 from distillation.config.errors import UserError
 from distillation.models.loading import load_tokenizer_of, load_trained
 from distillation.text.reading import load_lines
@@ -65,7 +65,7 @@ def unlabelled_rows(task: Task, file: str, text_column: str, parts: Mapping[str,
     fields = parts["train"][0].keys() - {"place"}
     if fields not in ({"id", "text", "label"}, {"id", "text", "words", "tags"}):
         raise UserError(f"`unlabelled_file` has texts alone, and an example of {task.name} is more than a text")
-    lines = load_lines(DataArguments(text_column=text_column), file, None)["text"][:]
+    lines = load_lines(CorpusArguments(text_column=text_column), file, None)["text"][:]
     known = {unicodedata.normalize("NFC", row["text"]) for part in parts.values() for row in part}
     texts = [text for text in dict.fromkeys(lines) if text not in known]
     if not texts:

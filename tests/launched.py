@@ -7,6 +7,7 @@ from pathlib import Path
 
 from accelerate.commands.launch import _validate_launch_command, launch_command_parser
 from accelerate.state import AcceleratorState, GradientState
+from accelerate.utils import DistributedType
 from accelerate.utils.launch import prepare_multi_gpu_env
 from accelerate.utils.other import get_free_port
 
@@ -24,6 +25,12 @@ def ranks(count=2, launch="two_cpu_ranks"):
     shared = prepare_multi_gpu_env(args) | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(args.main_process_port)}
     shared |= {"WORLD_SIZE": str(count), "LOCAL_WORLD_SIZE": str(count)}
     return [shared | {"RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(count)]
+
+
+def as_on_gpus(training_args):
+    """With FSDP, let accelerate take the devices for GPUs, which alone get shards; the device stays the CPU."""
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        training_args.distributed_state.distributed_type = DistributedType.MULTI_GPU
 
 
 def start(environments, log, function, *arguments):

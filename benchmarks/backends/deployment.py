@@ -19,7 +19,7 @@ from benchmarks.backends.folder_readme import readme
 from benchmarks.backends.graph_export import arrays, tensors
 from benchmarks.backends.registry import BACKENDS, Arrays, Run
 from benchmarks.timing.measure import hardware
-from distillation.config.arguments import DataArguments
+from distillation.config.corpus import CorpusArguments
 from distillation.config.errors import UserError
 from distillation.demo.resolve import resolve_demo
 from distillation.evaluation import fill_in, held_out_examples
@@ -63,7 +63,7 @@ class Source:
         name = arguments.model_name_or_path
         self.model, self.tokenizer, self.task = load_with_task(name, arguments.task)
         self.max_length = min(arguments.max_length, self.tokenizer.model_max_length)
-        data = DataArguments(train_file=arguments.validation_file, text_column=arguments.text_column)
+        data = CorpusArguments(train_file=arguments.validation_file, text_column=arguments.text_column)
         resolve_demo(data)
         lines = load_lines(data, data.train_file, None)
         self.lines = lines.select(range(min(LINES, len(lines))))

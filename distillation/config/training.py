@@ -24,7 +24,7 @@ USUAL = {
     "gradient_accumulation_steps": "Batches of an optimiser step.",
     "warmup_steps": "Steps of linear warmup; below 1 a share of all steps.",
     "seed": "Seed of all random choices.",
-    "bf16": "Compute in bf16; fine-tuning does it by default on a GPU that can.",
+    "bf16": "Compute in bf16; in fine-tuning that is the default on a GPU that can.",
     "use_cpu": "Use the CPU even if there is a GPU.",
     "save_steps": "Steps between checkpoints, with `save_strategy: steps`.",
     "logging_steps": "Steps between lines of the log, with `logging_strategy: steps`.",
@@ -71,6 +71,8 @@ def parse(
     try:
         parser = Parser(subclass() if subclass else TrainingArguments)
         (arguments,) = parser.parse_args_into_dataclasses(words_of(given))
+        # `accelerate launch` gives the precision in the environment alone, and the Trainer computes in it.
+        arguments.bf16, arguments.fp16 = (arguments.mixed_precision == kind for kind in ("bf16", "fp16"))
         check_training(arguments)
         _check_parts(arguments)
     except UserError:

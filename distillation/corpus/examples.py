@@ -30,7 +30,7 @@ from datasets.fingerprint import Hasher
 from torch.utils.data import IterableDataset
 from transformers import PreTrainedTokenizerBase
 
-from distillation.config.arguments import DataArguments
+from distillation.config.corpus import DataArguments
 from distillation.config.errors import UserError
 from distillation.corpus.cutting import cut_lines
 from distillation.text.sampling import SAMPLE, evenly_spaced, load_split

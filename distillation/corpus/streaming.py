@@ -29,7 +29,7 @@ from datasets import Dataset
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import TrainingArguments
 
-from distillation.config.arguments import DataArguments
+from distillation.config.corpus import DataArguments
 from distillation.config.errors import UserError
 from distillation.corpus.examples import Corpus, Encoder, check_examples, tokenize
 from distillation.runs.files import write_json

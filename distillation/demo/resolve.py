@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from distillation.config.arguments import DataArguments, ModelArguments
+from distillation.config.arguments import ModelArguments
 from distillation.config.command_line import DEMO
+from distillation.config.corpus import CorpusArguments
 from distillation.runs.files import RESULTS
 
 logger = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ RECIPE = Path(__file__).parents[1] / "recipes" / "demo-teacher.yaml"
 LAUNCHER_PREFIXES = ("RANK", "LOCAL_", "WORLD_SIZE", "MASTER_", "GROUP_", "ROLE_", "TORCHELASTIC", "ACCELERATE")
 
 
-def resolve_demo(data: DataArguments, model: ModelArguments | None = None) -> None:
+def resolve_demo(data: CorpusArguments, model: ModelArguments | None = None) -> None:
     """Replace the word `demo` in the arguments by a path. The teacher and the vocabulary are trained if absent."""
     if data.train_file == DEMO:
         data.train_file = str(CORPUS)

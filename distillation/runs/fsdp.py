@@ -9,8 +9,9 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from distillation.config.errors import UserError
 
 
-def configure(plugin: FullyShardedDataParallelPlugin) -> None:
-    """Leave half precision to autocast, as without FSDP: accelerate's policy would also sum gradients in it.
+def configure(plugin: FullyShardedDataParallelPlugin, model: nn.Module) -> None:
+    """Shard the trained model layer by layer, whatever class its layers have. Leave half precision to autocast, as
+    without FSDP: accelerate's policy would also sum gradients in it.
 
     Raises UserError for settings that cannot be trained or saved.
     """
@@ -21,14 +22,19 @@ def configure(plugin: FullyShardedDataParallelPlugin) -> None:
             "`fsdp_cpu_ram_efficient_loading: false`, as in distillation/launch/fsdp.yaml"
         )
     plugin.mixed_precision_policy = MixedPrecisionPolicy()
+    plugin.transformer_cls_names_to_wrap = sorted({type(layer).__name__ for stack in stacks(model) for layer in stack})
+
+
+def stacks(model: nn.Module) -> list[nn.ModuleList]:
+    """The lists of a model's layers."""
+    return [module for module in model.modules() if isinstance(module, nn.ModuleList)]
 
 
 def shard(model: nn.Module, device_type: str, devices: int) -> None:
     """Leave each device its share of every weight; a layer is gathered for its call alone. From then on all ranks
     have to call the model together."""
     mesh = init_device_mesh(device_type, (devices,))
-    stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
-    for stack in reversed(stacks):  # the inner before the outer, which takes what is left
+    for stack in reversed(stacks(model)):  # the inner before the outer, which takes what is left
         for layer in stack:
             fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh, reshard_after_forward=True)  # by default embeddings and head would stay gathered

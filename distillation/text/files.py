@@ -21,7 +21,7 @@ import charset_normalizer
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from distillation.config.arguments import COMPRESSED
+from distillation.config.corpus import COMPRESSED
 from distillation.config.errors import LocalError, UserError, one_line
 from distillation.text.tables import Csv, read_csv
 

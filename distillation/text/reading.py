@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from datasets import Dataset, Features, IterableDataset, List, Value, load_dataset
 from datasets.fingerprint import Hasher
 
-from distillation.config.arguments import DataArguments
+from distillation.config.corpus import CorpusArguments, DataArguments
 from distillation.config.errors import NOT_WRITTEN, LocalError, UserError, one_line
 from distillation.text.files import (
     MOST_DAMAGED,
@@ -47,7 +47,7 @@ _SPACES = re.compile("[\x0b\x0c\x1c-\x1f\x85]")  # white space that BERT's norma
 _BLOCKS = Features({"text": List(Value("string")), "flaws": List(Value("string"))})
 
 
-def load_lines(arguments: DataArguments, files: str | None, dataset_name: str | None) -> Dataset:
+def load_lines(arguments: CorpusArguments, files: str | None, dataset_name: str | None) -> Dataset:
     """Cleaned, non-empty lines of text, as a dataset with the one column `text`.
 
     They are cached by the content of the files, not by paths and times.
@@ -93,7 +93,7 @@ def _check_named_once(files: str | None, dataset_name: str | None) -> None:
         )
 
 
-def _load_hub(arguments: DataArguments, name: str, streaming: bool = False) -> Dataset | IterableDataset:
+def _load_hub(arguments: CorpusArguments, name: str, streaming: bool = False) -> Dataset | IterableDataset:
     try:
         return load_dataset(name, arguments.dataset_config_name, split="train", streaming=streaming)
     except Exception as error:  # the hub client raises many types; all mean that this id gave no data
@@ -143,12 +143,6 @@ def _check_cache(error: Exception) -> None:
                 f"the cache of `datasets` in {datasets.config.HF_DATASETS_CACHE} cannot be written "
                 f"({cause.strerror}): set HF_HOME in the environment to a folder with room"
             ) from None
-
-
-def refuse_streaming(arguments: DataArguments, what: str) -> None:
-    """Raise UserError if the key `streaming` is set. what: the purpose that needs all lines, and the remedy."""
-    if arguments.streaming:
-        raise UserError(f"`streaming` reads a corpus during training, and cannot be used {what}")
 
 
 def clean_lines(values: Iterable[Any]) -> tuple[list[str], Counter]:

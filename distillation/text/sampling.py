@@ -5,7 +5,7 @@ import logging
 from datasets import Dataset
 from datasets.fingerprint import Hasher
 
-from distillation.config.arguments import DataArguments
+from distillation.config.corpus import CorpusArguments
 from distillation.config.errors import UserError
 from distillation.text.reading import load_lines
 
@@ -14,13 +14,20 @@ logger = logging.getLogger(__name__)
 SAMPLE = 100_000  # lines or examples that represent a corpus
 
 
-def load_split(arguments: DataArguments) -> tuple[Dataset, Dataset]:
+def load_split(arguments: CorpusArguments) -> tuple[Dataset, Dataset]:
     """The lines of the corpus that are not held out, and held-out lines: `validation_file`, or some of the corpus."""
     lines = load_lines(arguments, arguments.train_file, arguments.dataset_name)
     if arguments.validation_file:
         held_out = load_lines(arguments, arguments.validation_file, None)
         return without_repeats(lines, held_out), held_out
     return split_validation(lines, arguments.validation_lines)
+
+
+def load_held_out(arguments: CorpusArguments) -> Dataset:
+    """The held-out lines of `load_split`; no other file is read if `validation_file` names one."""
+    if arguments.validation_file:
+        return load_lines(arguments, arguments.validation_file, None)
+    return load_split(arguments)[1]
 
 
 def split_validation(lines: Dataset, validation_lines: int) -> tuple[Dataset, Dataset]:

@@ -4,8 +4,8 @@ import os
 import re
 from dataclasses import dataclass
 
-from distillation.config.arguments import COMPRESSED
 from distillation.config.command_line import REQUIRED, check_output_file, key
+from distillation.config.corpus import COMPRESSED
 from distillation.config.errors import UserError
 from finetuning.deployed.answer_file import FORMATS
 

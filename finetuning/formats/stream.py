@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from distillation.config.arguments import COMPRESSED
+from distillation.config.corpus import COMPRESSED
 from distillation.config.errors import UserError
 from distillation.text.files import (
     FORMATS,

@@ -1,20 +1,13 @@
 """A trainer of tiny models, for all tests that train."""
 
-import os
-
 import pytest
 import torch
-from accelerate import DistributedType
 from transformers import TrainingArguments
 
 from distillation.assembly import build_run
-from distillation.config.arguments import (
-    CacheArguments,
-    DataArguments,
-    MaskingArguments,
-    ModelArguments,
-    ObjectiveArguments,
-)
+from distillation.config.arguments import CacheArguments, MaskingArguments, ModelArguments, ObjectiveArguments
+from distillation.config.corpus import DataArguments
+from tests.launched import as_on_gpus
 
 ALL_TERMS = dict(weight_kl=2.0, weight_mlm=1.0, weight_cosine=1.0, weight_attention=100.0, weight_hidden_mse=0.5)
 
@@ -37,9 +30,7 @@ def make_trainer(tmp_path, teacher_folder, student_vocabulary, corpus_file):
         cached = {} if cache is None else {"teacher_cache": str(tmp_path / "cache"), **cache}
         defaults = dict(output_dir=str(tmp_path / folder), use_cpu=True, report_to="none", save_strategy="no", seed=1)
         training_args = TrainingArguments(**{**defaults, "disable_tqdm": True, "logging_steps": 1, **training})
-        if os.environ.get("ACCELERATE_USE_FSDP") == "true":
-            # accelerate hands out shards where it believes that the devices are GPUs; the device stays what it is.
-            training_args.distributed_state.distributed_type = DistributedType.MULTI_GPU
+        as_on_gpus(training_args)
         run = build_run(model_args, data_args, masking, objective, CacheArguments(**cached), training_args)
         for module in run.trainer.model.modules():
             if isinstance(module, torch.nn.Dropout):

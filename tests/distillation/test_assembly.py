@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForMaskedLM, BertModel, EsmConfig, EsmForMaskedLM, TrainingArguments
 
 from distillation import assembly
-from distillation.config.arguments import DataArguments, MaskingArguments
+from distillation.config.arguments import MaskingArguments
+from distillation.config.corpus import DataArguments
 from distillation.config.errors import UserError
 from distillation.config.teacher import TeacherArguments
 from distillation.models.sampled_softmax import SampledSoftmax
@@ -41,6 +42,7 @@ def make_run(tmp_path, corpus_file, monkeypatch):
         monkeypatch.setattr(assembly, "SampledSoftmax", functools.partial(SampledSoftmax, draws=draws))
         teacher, data = TeacherArguments(str(source)), DataArguments(str(corpus_file), max_length=max_length)
         args = TrainingArguments(str(tmp_path / folder), **OPTIONS | training)
+        launched.as_on_gpus(args)
         run = assembly.build_teacher_run(teacher, data, MaskingArguments(masking_unit="word"), args)
         for module in run.trainer.model.modules():
             if isinstance(module, torch.nn.Dropout):

@@ -3,7 +3,8 @@
 import pytest
 from transformers import TrainingArguments
 
-from distillation.config.arguments import DataArguments, check_best
+from distillation.config.arguments import check_best
+from distillation.config.corpus import DataArguments
 from distillation.config.errors import UserError
 
 

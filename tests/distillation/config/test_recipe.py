@@ -2,7 +2,8 @@
 
 import pytest
 
-from distillation.config.arguments import ARGUMENTS, CardArguments, DataArguments
+from distillation.config.arguments import ARGUMENTS, CardArguments
+from distillation.config.corpus import DataArguments
 from distillation.config.errors import UserError
 from distillation.config.recipe import parse_recipe
 

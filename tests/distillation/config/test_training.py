@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 from transformers import TrainingArguments
 
-from distillation.config.arguments import DataArguments
+from distillation.config.corpus import DataArguments
 from distillation.config.errors import LAUNCHED, UserError
 from distillation.config.recipe import parse_recipe
 from distillation.config.training import DEFAULTS, USUAL, check_training, keys

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers.normalizers import Lowercase
 
-from distillation.config.arguments import DataArguments
+from distillation.config.corpus import DataArguments
 from distillation.config.errors import UserError
 from distillation.corpus.examples import Encoder, check_examples, tokenize
 from distillation.text.reading import clean_lines, load_lines

@@ -16,7 +16,8 @@ from datasets import Dataset
 from transformers import TrainingArguments
 
 from distillation import run_evaluation, run_teacher, run_vocabulary
-from distillation.config.arguments import DataArguments, MaskingArguments, ObjectiveArguments
+from distillation.config.arguments import MaskingArguments, ObjectiveArguments
+from distillation.config.corpus import DataArguments
 from distillation.config.errors import UserError
 from distillation.corpus.examples import CUTS_PER_LINE, Encoder, load_corpus
 from distillation.corpus.masking import MaskingCollator

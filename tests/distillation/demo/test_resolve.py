@@ -1,6 +1,7 @@
 """The embedded demo is used where a recipe says `demo`, and only there."""
 
-from distillation.config.arguments import DataArguments, ModelArguments
+from distillation.config.arguments import ModelArguments
+from distillation.config.corpus import DataArguments
 from distillation.demo import resolve as demo
 from tests.texts import demo_lines
 

@@ -9,7 +9,8 @@ import yaml
 from huggingface_hub import ModelCard
 from transformers import TrainingArguments
 
-from distillation.config.arguments import DataArguments, MaskingArguments, ModelArguments, ObjectiveArguments
+from distillation.config.arguments import MaskingArguments, ModelArguments, ObjectiveArguments
+from distillation.config.corpus import DataArguments
 from distillation.hub.card import model_card
 from distillation.runs.files import METRICS, recipe_of
 from tests.traceable import leaves, untraceable

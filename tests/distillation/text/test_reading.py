@@ -6,7 +6,7 @@ import fsspec
 import pandas as pd
 import pytest
 
-from distillation.config.arguments import DataArguments
+from distillation.config.corpus import DataArguments
 from distillation.config.errors import UserError
 from distillation.corpus.examples import Encoder, tokenize
 from distillation.text.reading import Source, first_lines, load_lines

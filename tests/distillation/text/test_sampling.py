@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from datasets import Dataset
 
-from distillation.config.arguments import DataArguments
+from distillation.config.corpus import DataArguments
 from distillation.config.errors import UserError
 from distillation.text.sampling import evenly_spaced, load_split, split_validation, without_repeats
 

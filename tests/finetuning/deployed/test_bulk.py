@@ -1,7 +1,6 @@
-"""A file of texts and the file of its answers: rows in their order, whatever interrupts, divides, or damages them."""
+"""A file of texts and the file of its answers: rows in their order, whatever damages them."""
 
 import csv
-import errno
 import gzip
 import io
 import json
@@ -20,40 +19,11 @@ from benchmarks.backends.registry import BACKENDS
 from distillation.config.errors import UserError
 from distillation.models.tokenizer_file import save_tokenizer
 from finetuning.deployed import bulk
-from finetuning.formats import stream
 from finetuning.run_predict import main
 from tests.benchmarks.tiny_models import SHAPE, lively
-from tests.finetuning.deployed.known_model import Known, by_length
+from tests.finetuning.deployed.known_model import TEXTS, Known, lines
 
-ROOT = Path(__file__).resolve().parents[2]
-TEXTS = [f"кот {'и ' * (n % 7)}пёс {n}" for n in range(20)]
-
-
-@pytest.fixture(autouse=True)
-def small_blocks(monkeypatch, tokenizer):
-    """Blocks of four rows, and a model that counts tokens."""
-    monkeypatch.setattr(bulk, "BLOCK", 4)
-    monkeypatch.setattr(stream, "HEAD_ROWS", 2)
-    monkeypatch.setattr(bulk, "load", lambda name: by_length(tokenizer))
-
-
-@pytest.fixture
-def predict(tmp_path, monkeypatch):
-    """A function: the content of an input, its name, and keys -> the output, or its lines of JSON."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(content, name="in.jsonl", output="out.jsonl", **keys):
-        Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        words = {"model_name_or_path": "me/model", "input": name, "output": output} | keys
-        main.__wrapped__([f"--{key}={value}" for key, value in words.items()])
-        found = Path(output).read_bytes().decode()
-        return [json.loads(line) for line in found.split("\n")[:-1]] if output.endswith("jsonl") else found
-
-    return run
-
-
-def lines(rows):
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def right(text, tokenizer):
@@ -160,64 +130,6 @@ def test_ragged_csv(predict):
     assert [row[2] for row in list(csv.reader(io.StringIO(found)))[1:]] == ["LABEL_1", "", "", "LABEL_1"]
 
 
-def test_an_interrupted_run_goes_on_to_the_same_bytes(predict, monkeypatch):
-    """Whatever it had written of a block that is not complete."""
-    content = lines({"text": text} for text in TEXTS)
-    for output in ("whole.jsonl", "whole.csv"):
-        predict(content, output=output)
-        written, kept = bulk.AnswerFile.write_block, []
-
-        def interrupted(out, rows, written=written, kept=kept):
-            kept.append(rows)
-            if len(kept) == 3:
-                out._write(b"x" * 10_000)
-                raise RuntimeError("killed")
-            written(out, rows)
-
-        monkeypatch.setattr(bulk.AnswerFile, "write_block", interrupted)
-        cut = output.replace("whole", "cut")
-        with pytest.raises(RuntimeError, match="killed"):
-            predict(content, output=cut)
-        assert not Path(cut).exists()
-        with pytest.raises(UserError, match="made with other `all_scores`"):
-            predict(content, output=cut, resume=True, all_scores=True)
-        kept[:] = [None] * 3  # it fails no more, and counts
-        predict(content, output=cut, resume=True)
-        assert len(kept) == 6 and Path(cut).read_bytes() == Path(output).read_bytes()
-        predict(content, output=cut, resume=True)  # it is finished
-        assert len(kept) == 6 and not list(Path().glob("*.part*"))
-        monkeypatch.setattr(bulk.AnswerFile, "write_block", written)
-
-
-def test_a_finished_file_is_not_taken_for_one_of_other_settings(predict):
-    """Jobs that are all started again with `resume` skip what is finished, and nothing else."""
-    content = lines({"text": text} for text in TEXTS)
-    predict(content)
-    made = Path("out.jsonl").read_bytes()
-    for keys in ({"all_scores": True}, {"model_name_or_path": "me/other"}):
-        with pytest.raises(UserError, match=f"out.jsonl was made with other `{next(iter(keys))}`"):
-            predict(content, resume=True, **keys)
-    Path("out.jsonl.run.json").unlink()
-    with pytest.raises(UserError, match="out.jsonl.run.json is gone"):
-        predict(content, resume=True)
-    assert Path("out.jsonl").read_bytes() == made
-
-
-@pytest.mark.parametrize("output", ["whole.jsonl", "whole.csv"])
-@pytest.mark.parametrize("parts", [3, 8])
-def test_shards_are_the_whole(parts, output, predict, caplog):
-    """Also where there are more of them than blocks, of which an empty one tells."""
-    caplog.set_level("INFO")
-    content = lines({"text": text} for text in TEXTS)
-    predict(content, output=output)
-    of_parts = [f"{number}{output}" for number in range(1, parts + 1)]
-    for number, part in enumerate(of_parts, start=1):
-        predict(content, output=part, shard=f"{number}/{parts}")
-    assert b"".join(Path(part).read_bytes() for part in of_parts) == Path(output).read_bytes()
-    empty = parts - -(-len(TEXTS) // bulk.BLOCK)
-    assert caplog.text.count("has no rows: a part has whole blocks of 4 rows") == max(0, empty)
-
-
 WRONG = {
     "absent.csv": dict(input="absent.csv"),
     "same file": dict(output="in.jsonl"),
@@ -286,21 +198,6 @@ def test_a_model_of_pairs_reads_no_single_texts(predict, tokenizer, monkeypatch,
     with pytest.raises(UserError, match=f"for a model of this kind: give {remedy}$"):
         predict(content, **pair)
     assert predict(content, **({} if pair else {"text_pair_column": "id"}))[0]["label"] == "LABEL_1"
-
-
-def test_a_full_disk_is_told_and_the_run_goes_on_later(predict, monkeypatch, capsys):
-    content, words = lines({"text": text} for text in TEXTS), ["--model_name_or_path=me/model", "--input=in.jsonl"]
-    predict(content, output="whole.jsonl")
-
-    def full(out, lines):
-        raise OSError(errno.ENOSPC, "No space left on device", str(out.part))
-
-    with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
-        patch.setattr(bulk.AnswerFile, "_write", full)
-        main([*words, "--output=out.jsonl"])
-    assert ended.value.code == 2 and "'out.jsonl.part' cannot be written" in capsys.readouterr().err
-    predict(content, resume=True)
-    assert Path("out.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
 
 
 def test_an_exported_folder_needs_neither_torch_nor_transformers(tokenizer, tmp_path):
