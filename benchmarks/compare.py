@@ -64,7 +64,8 @@ def main(argv: list[str] | None = None) -> None:
     figures = read_json(arguments.held_out) if arguments.held_out else {}
     evaluated = {place for name in figures for place in (Path(name), *Path(name).parents)}
     if absent := [model for model in (*models, baseline) if not model.is_dir() and model not in evaluated]:
-        raise UserError(f"{absent[0]} is no folder: name folders with the runs of a model")
+        key = "baseline" if absent[0] == baseline else "models"
+        raise UserError(f"`{key}` {str(absent[0])!r} is no folder: name folders with the runs of a model")
     tables = filter(None, (held_out_table(models, baseline, figures), task_table(models, baseline)))
     if not (text := "\n\n".join(tables)):
         raise UserError(

@@ -168,7 +168,7 @@ def build_run(
     if dimension > width:
         raise UserError(f"`dimension` {dimension} is more than the teacher's {width}: leave it out, or give fewer")
     pairs = read_pairs(arguments.pairs_file) if arguments.pairs_file else None
-    with training.main_process_first():
+    with training.main_process_first(local=False):  # nodes share the folder of the vectors
         parts = [part["text"][:] for part in load_split(data_args)]
         folder = arguments.teacher_vectors or Path(training.output_dir, "teacher_vectors")
         vectors = load_vectors(folder, [*parts[0], *parts[1]], teacher, arguments.teacher_prompt)

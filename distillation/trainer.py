@@ -171,7 +171,7 @@ class DistillationTrainer(StudentTrainer):
         return results | {
             "steps": self.state.global_step,
             "train_seconds": seconds,
-            "train_tokens_per_second": totals["tokens"] / seconds,
+            "train_tokens_per_second": totals["tokens"] / seconds if seconds else 0.0,  # 0 of 0 epochs
             "peak_memory_mib": (torch.cuda.max_memory_allocated() if cuda else memory.peak()) / 2**20,
             "processes": self.args.world_size,
             "device": device_name(self.args),
@@ -179,7 +179,7 @@ class DistillationTrainer(StudentTrainer):
 
     # Evaluation
 
-    def get_eval_dataloader(self, eval_dataset: Dataset | str | None = None) -> DataLoader:
+    def get_eval_dataloader(self, eval_dataset: Dataset | None = None) -> DataLoader:
         """Batches that give each example to exactly one rank, so that no sum counts one twice."""
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
         by_length = np.argsort(lengths(dataset), kind="stable")  # little padding

@@ -111,6 +111,10 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
         if training.process_index == 0:
             files.write_json(folder / files.RESULTS, results)
         return results
+    if resume.names_checkpoint(training):
+        raise UserError(
+            "`resume_from_checkpoint` names one checkpoint, and `learning_rates` have one each: `true` takes those"
+        )
     check(settings.arguments, copy.copy(training), task)
     check_push(training, settings.card)
     resume.check_folder(training)

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 from distillation.config import training
 from distillation.config.command_line import CONFIG, REQUIRED, KeyParser, key, words_of
 from distillation.config.errors import Stopped, UserError, cli_entry, one_line
+from distillation.runs import resume
 from distillation.runs.files import RANDOM, TAUGHT, in_per_cent, markdown_table, mean_text, write_json
 from finetuning.arguments import ARGUMENTS, Settings, TaskTeacherArguments, parse
 from finetuning.sets import REGISTRY, make_task, set_of
@@ -134,6 +135,8 @@ def settings_of(task: str, arguments: BenchmarksArguments, rest: Mapping[str, li
     settings = parse(REGISTRY[task], set_of(task).Options, words_of(given))
     if settings.training.push_to_hub:
         raise UserError("`push_to_hub` publishes one model: leave it out, and push the best by run_publish.py")
+    if resume.names_checkpoint(settings.training):
+        raise UserError("`resume_from_checkpoint` names one checkpoint, and each run has its own: leave it out")
     return settings
 
 

@@ -9,6 +9,7 @@ from datasets import Dataset
 from torch import Tensor, nn
 from transformers import EarlyStoppingCallback, PreTrainedModel, PreTrainedTokenizerBase, TrainingArguments
 
+from distillation.config.errors import Diverged
 from distillation.models.loading import save_pretrained
 from distillation.runs.exact_trainer import ExactTrainer
 from finetuning.tasks.base import PADDING, Part, Task
@@ -86,8 +87,15 @@ class TaskTrainer(ExactTrainer):
         return [found[index] for index in range(len(inputs))]
 
     def measure(self, part: Part) -> tuple[dict[str, float], list[dict[str, Any]]]:
-        """The benchmark's metrics and the mean loss on a part, and the predictions. Every rank calls it."""
+        """The benchmark's metrics and the mean loss on a part, and the predictions. Every rank calls it.
+
+        Raises Diverged for logits that are no numbers."""
         logits = self.logits(part.inputs)
+        if any(np.isnan(one).any() for one in logits):
+            raise Diverged(
+                f"by step {self.state.global_step} the model gives no numbers: start in another `output_dir` with a "
+                "lower `learning_rate`"
+            )
         if part is self.validation:
             self.task = self.task.fitted(part, logits)
         predictions, total, count = self.task.decode(part, logits), 0.0, 0

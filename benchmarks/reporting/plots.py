@@ -91,20 +91,21 @@ def quality_against_cost(costs: Sequence[tuple[Score, float]], cost: str) -> Fig
 
 
 def named_points(points: Mapping[str, tuple[float, float, float | None]], cost: str, score: str) -> Figure:
-    """A score against a cost. Points that none of a lower cost reaches have their names beside them; others are pale.
-    points: cost, score, deviation over seeds."""
+    """A score against a cost. Points that none of a lower cost reaches have their names beside them; others are pale,
+    and those far below are left out. points: cost, score, deviation over seeds."""
     picture = Figure((8, 5), dpi=150, layout="constrained")
     axes = picture.add_subplot(xscale="log", xlabel=cost, ylabel=score)
     middle = statistics.median([value for value, *_ in points.values()] or [1])
     least = min((value for value, *_ in points.values()), default=1)
-    heights = [height for _, height, _ in points.values()]
-    line = 0.05 * (max(heights, default=0) - min(heights, default=0)) or 0.1
     best, named = -math.inf, {}
     for name, (value, height, deviation) in sorted(points.items(), key=lambda item: (item[1][0], -item[1][1])):
         if height > best:
             best, named[name] = height, points[name]
         else:
             axes.errorbar(value, height, deviation or 0, color="0.75", fmt="o", capsize=3)
+    heights = [height for _, height, _ in named.values()]
+    bottom = min(heights, default=0) - 0.4 * (max(heights, default=0) - min(heights, default=0)) - 0.1
+    line = 0.05 * (best - bottom)
     lowest = {"left": math.inf, "right": math.inf}  # of the names so far, which must not cover each other
     for name, (value, height, deviation) in sorted(named.items(), key=lambda item: -item[1][1]):
         # The edge next to its dot; names on the left stand in one column, where no dot is.
@@ -113,10 +114,12 @@ def named_points(points: Mapping[str, tuple[float, float, float | None]], cost: 
         axes.errorbar(value, height, deviation or 0, color=COLOURS[0], fmt="o", capsize=3)
         axes.plot([value, place], [height, lowest[side]], color="0.8", linewidth=1, zorder=0)
         style = {"fontsize": 8, "ha": side, "va": "center", "textcoords": "offset points"}
+        style["bbox"] = {"color": "white", "pad": 0.5}
         axes.annotate(name, (place, lowest[side]), (2 if side == "left" else -2, 0), **style)
     axes.grid(color="0.92")
     axes.set_axisbelow(True)
-    axes.margins(0.45, 0.1)  # room for the names
+    axes.margins(0.3, 0.1)  # room for the names
+    axes.set_ylim(bottom=bottom)
     _round_numbers(axes)
     return picture
 

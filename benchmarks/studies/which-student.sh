@@ -128,10 +128,10 @@ model narrow-own-match-22-108min 0 "${own[@]}" "${narrow[@]}" "${hidden[@]}" --m
 
 # Other sizes by the best way.
 for size in 1000 2000 20000; do
-    model "own-$size-match" 0 --student_vocabulary "$output/vocabulary-$size" "${wide[@]}" --max_steps 620
+    model "own-$size-match" "0 1" --student_vocabulary "$output/vocabulary-$size" "${wide[@]}" --max_steps 620
 done
 model all-tokens 0 --alignment same "${wide[@]}" --max_steps 400
-model one-layer 0 "${own[@]}" "${wide[@]}" --student_layers 1 --max_steps 1000
+model one-layer "0 1" "${own[@]}" "${wide[@]}" --student_layers 1 --max_steps 1000
 model trimmed-20000 0
 model healed-20000-match "0 1" --student_vocabulary "$output/trimmed-20000" "${healed[@]}" --max_steps 560
 model healed-20000-mlm "0 1" --student_vocabulary "$output/trimmed-20000" "${healed[@]}" "${mlm[@]}" --max_steps 1000

@@ -126,7 +126,7 @@ def build(system: System, head: str, backend: str, folder: Path) -> Row:
     """Build the backend's file; returns its size."""
     folder.mkdir()
     model = system.load(head)
-    length = min(128, model.config.max_position_embeddings // 2)
+    length = min(128, position_count(model) // 2)
     samples = [random_inputs(model.config.vocab_size, 2, length, seed) for seed in range(SAMPLES)]
     samples[0]["attention_mask"][1, length // 2 :] = 0
     BACKENDS[backend].build(model, samples, folder)

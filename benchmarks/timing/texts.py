@@ -19,16 +19,24 @@ from benchmarks.timing.systems import KEY, System
 from distillation.config.errors import UserError
 from distillation.demo.resolve import CORPUS
 from distillation.hub.snippets import TASKS
-from distillation.models.loading import load_tokenizer_of
+from distillation.models.loading import load_tokenizer_of, position_count
 from distillation.models.tokenizer_file import save_tokenizer
 from distillation.runs.files import write_json
 from distillation.vocabularies.wordpiece import train_tokenizer
 from finetuning.deployed.checkpoint import Checkpoint, config_of
 from finetuning.deployed.model import Model
 
-READERS = {"torch": Checkpoint, "onnx": Model, "onnx-int8": Model}
 ENTRIES = 800  # of the vocabulary of the demo's teacher
 LINES = 4000  # of the demo corpus
+
+
+class CheckpointOnCpu(Checkpoint):
+    """A checkpoint that answers where exported folders do, as it is compared with these."""
+
+    device = "cpu"
+
+
+READERS = {"torch": CheckpointOnCpu, "onnx": Model, "onnx-int8": Model}
 
 
 def reads_texts(row: Mapping[str, Any]) -> bool:
@@ -47,7 +55,7 @@ def write_tokenizer(system: System, model: PreTrainedModel, folder: Path) -> Non
     try:
         tokenizer = load_tokenizer_of(model, system.source, KEY)
     except UserError:  # it has none that fits
-        entries, positions = min(ENTRIES, model.config.vocab_size), model.config.max_position_embeddings
+        entries, positions = min(ENTRIES, model.config.vocab_size), position_count(model)
         tokenizer = train_tokenizer(demo_lines(LINES), entries, positions)
     save_tokenizer(tokenizer, folder, vocab_txt=False)
     write_json(folder / "config.json", config_of(model, tokenizer, task))

@@ -203,11 +203,13 @@ class KeyParser(argparse.ArgumentParser):
             options["nargs"] = "*"
         group.add_argument(field.name if field.metadata["positional"] else f"--{field.name}", **options)
 
-    def parse(self, words: list[str]) -> tuple[list[Any], dict[str, list[str]]]:
+    def parse(self, words: list[str] | None) -> tuple[list[Any], dict[str, list[str]]]:
         """(an instance of each dataclass, the words of `config` and of the further keys that were given).
 
+        words: None for those of the process.
         Raises UserError for an unknown key, a missing one, a value of another type, and a path that does not exist.
         """
+        words = sys.argv[1:] if words is None else words
         parsed, unknown = self.parse_known_args(words)
         if unknown and not unknown[0].startswith("-"):
             raise UserError(self._without_key(unknown[0], words))

@@ -109,7 +109,8 @@ def check_training(args: "TrainingArguments") -> None:
 
 
 def _check_parts(args: "TrainingArguments") -> None:
-    """Make optimiser, schedule, and loggers once: the Trainer would fail only after the models have been loaded."""
+    """Make optimiser, schedule, loggers, and a loader once: the Trainer would fail only after the models have been
+    loaded."""
     import torch
     from transformers import Trainer, get_scheduler
     from transformers.integrations import get_reporting_integration_callbacks
@@ -122,3 +123,5 @@ def _check_parts(args: "TrainingArguments") -> None:
     optimizer, options = torch.optim.SGD([torch.zeros(1)]), {"scheduler_specific_kwargs": args.lr_scheduler_kwargs}
     steps = {"num_warmup_steps": args.get_warmup_steps(2), "num_training_steps": 2}
     get_scheduler(args.lr_scheduler_type, optimizer, **steps, **options)
+    workers = {"num_workers": args.dataloader_num_workers, "persistent_workers": args.dataloader_persistent_workers}
+    torch.utils.data.DataLoader([0], **workers)

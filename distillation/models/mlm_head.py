@@ -14,11 +14,14 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from distillation.config.errors import UserError
+from distillation.config.terms import weights_of
 
-NO_HEAD = (
-    "the masked-LM head of a {} cannot be evaluated at chosen positions: give a model of another architecture, such "
-    "as a BERT"
-)
+
+def _no_head(model: PreTrainedModel) -> UserError:
+    return UserError(
+        f"{model.name_or_path!r} is a {type(model).__name__}, whose masked-LM head cannot be evaluated at chosen "
+        "positions: give a model of another architecture, such as a BERT"
+    )
 
 
 @dataclass
@@ -41,7 +44,7 @@ class Runner:
         outside = {module: name for name, module in model.named_children() if name != model.base_model_prefix}
         calls, _ = _trace(model, outside)
         if not calls:
-            raise UserError(NO_HEAD.format(type(model).__name__))
+            raise _no_head(model)
         self.head = outside[calls[0][0]]
         self.without = without
 
@@ -70,9 +73,9 @@ class Runner:
         maps = [one for one in outputs.attentions or () if torch.is_tensor(one) and one.shape[1:] == shape]
         if attentions and len(maps) != layers:
             raise UserError(
-                f"`weight_attention` compares attention maps (heads x length x length), but a {type(model).__name__} "
-                f"gives {len(maps)} such maps for {layers} layers: set `weight_attention: 0`, or give a model of "
-                "another architecture"
+                f"{weights_of('maps')}: attention maps (heads x length x length) are compared, but a "
+                f"{type(model).__name__} gives {len(maps)} such maps for {layers} layers: set the weight to 0, or "
+                "give a model of another architecture"
             )
         return Outputs(
             outputs.logits,
@@ -87,15 +90,16 @@ class Runner:
         last = sample["input_ids"].numel() - 1
         positions = torch.arange(last, -1, -1, device=sample["input_ids"].device)  # reversed: order matters too
         full = self.model(**sample).logits.flatten(0, 1)[positions]
-        outputs, name = self(sample, positions, hidden_states, attentions), type(self.model).__name__
+        outputs = self(sample, positions, hidden_states, attentions)
         chosen = outputs.logits
         if chosen.shape != full.shape or not torch.allclose(chosen.float(), full.float(), rtol=1e-3, atol=1e-3):
-            raise UserError(NO_HEAD.format(name))
+            raise _no_head(self.model)
         shape = (*sample["input_ids"].shape, self.model.config.hidden_size)
         if any(states.shape != shape for states in outputs.hidden_states or ()):
             raise UserError(
-                f"`weight_cosine` and `weight_hidden_mse` compare a state of each token, which the layers of a {name} "
-                "do not give: set them to 0, or give a model of another architecture"
+                f"{weights_of('states')}: a state of each token is compared, which the layers of a "
+                f"{type(self.model).__name__} do not give: set these weights to 0, or give a model of another "
+                "architecture"
             )
 
 

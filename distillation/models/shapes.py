@@ -69,7 +69,7 @@ def load_student(
     _check_student(student.config, arguments, objective, teacher.config)
     rows = _row_count(teacher, vocabulary)
     if len(student.get_input_embeddings().weight) != rows:
-        with loading.explain_load_errors(key, name, f"cannot have {rows} rows"):
+        with loading.explain_load_errors(key, name, f"cannot have {rows:,} tokens"):
             student.resize_token_embeddings(rows)
     return student
 
@@ -218,7 +218,9 @@ def load_student_tokenizer(
         try:
             tokenizer = loading.load_tokenizer(arguments.student_vocabulary, "student_vocabulary")
         except UserError as error:
-            raise UserError(f"{error}; distillation/run_vocabulary.py trains one on a corpus") from None
+            same_shape = arguments.student_initialisation == "same_shape"
+            maker = "run_trimming.py makes one of the teacher" if same_shape else "run_vocabulary.py trains one"
+            raise UserError(f"{error}; distillation/{maker} on a corpus") from None
     if objective.alignment != "same":
         return tokenizer, map_vocabularies(tokenizer, teacher_tokenizer)
     if tokenizer is not teacher_tokenizer:

@@ -7,9 +7,11 @@ import os
 import statistics
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
 
 from distillation.config.errors import UserError, one_line
 
@@ -33,7 +35,8 @@ RANDOM, TAUGHT = ", random weights", ", with a task teacher"  # behind the name 
 # Fields of `TrainingArguments` that decide the weights. A resumed run cannot change those of `DECIDING`. It can change
 # batch sizes and precision, to fit another machine, and the number of steps.
 DECIDING = ("learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps", "optim", "adam_beta1")
-DECIDING += ("adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm", "seed")
+DECIDING += ("adam_beta2", "adam_epsilon", "optim_args", "weight_decay", "max_grad_norm", "seed", "data_seed")
+DECIDING += ("train_sampling_strategy",)
 HYPERPARAMETERS = (*DECIDING, "num_train_epochs", "max_steps", "per_device_train_batch_size")
 HYPERPARAMETERS += ("gradient_accumulation_steps", "bf16", "fp16")
 NO_RECIPE = ("resume_from_checkpoint", "push_to_hub", "hub_")  # the start of keys that are not needed to repeat a run
@@ -60,7 +63,7 @@ def replacing(path: str | Path, last: str = "", obsolete: Iterable[str] = ()) ->
         yield draft
         follow_umask(draft)
         if path.exists() and exists != draft.is_dir():
-            raise UserError(f"{path} is a {'folder' if exists else 'file'}: remove it, or name another place")
+            raise UserError(f"{path} is a {'folder' if path.is_dir() else 'file'}: remove it, or name another place")
         if not exists:
             draft.replace(path)
             return
@@ -69,6 +72,28 @@ def replacing(path: str | Path, last: str = "", obsolete: Iterable[str] = ()) ->
             file.replace(path / file.name)
         for name in {*obsolete} - {file.name for file in files}:
             (path / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def alone_with(file: Path, wait: bool) -> Iterator[bool]:
+    """Yield True while this process alone may make the file, False if another makes it. With `wait`, wait for the
+    other; the file may exist by then.
+
+    Raises OSError where a lock cannot be written.
+    """
+    lock = FileLock(file.with_name(f".{file.stem}.lock"))
+    try:
+        lock.acquire(blocking=wait)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+        if file.exists():  # who still waits for this lock, or makes a new one, finds the file
+            with suppress(OSError):
+                Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def is_empty(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from distillation.config.errors import UserError
 from distillation.models.teacher import weight_bytes
-from distillation.runs.files import digest, is_empty, read_json, replacing, write_json
+from distillation.runs.files import alone_with, digest, is_empty, read_json, replacing, write_json
 from distillation.runs.precision import faster_in_bf16
 
 if TYPE_CHECKING:
@@ -35,13 +35,15 @@ def load_vectors(
         "dimension": teacher.get_embedding_dimension(),
         "corpus": digest(f"{text}\n".encode() for text in texts),
     }
-    if not (folder / DESCRIPTION).exists():
-        if folder.exists() and (folder.is_file() or not is_empty(folder)):
-            raise UserError(f"{name} holds no vectors of a teacher and is not empty: name a new folder")
-        with replacing(folder) as draft:
-            draft.mkdir()
-            _write(draft / VECTORS, texts, teacher, prompt, batch_size)
-            write_json(draft / DESCRIPTION, made_of)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with alone_with(folder, wait=True):  # other students may need the same ones now
+        if not (folder / DESCRIPTION).exists():
+            if folder.exists() and (folder.is_file() or not is_empty(folder)):
+                raise UserError(f"{name} holds no vectors of a teacher and is not empty: name a new folder")
+            with replacing(folder) as draft:
+                draft.mkdir()
+                _write(draft / VECTORS, texts, teacher, prompt, batch_size)
+                write_json(draft / DESCRIPTION, made_of)
     found = read_json(folder / DESCRIPTION)
     others = [key for key, value in made_of.items() if not isinstance(found, dict) or found.get(key) != value]
     if others:

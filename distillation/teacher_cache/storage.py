@@ -20,7 +20,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasets import Dataset
-from filelock import FileLock, Timeout
 from tqdm.auto import tqdm
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -37,7 +36,7 @@ from distillation.config.errors import LocalError, UserError, one_line
 from distillation.corpus.examples import Corpus, lengths
 from distillation.corpus.masking import draw_actions
 from distillation.models.teacher import weight_bytes
-from distillation.runs.files import digest, is_empty, replacing, write_json
+from distillation.runs.files import alone_with, digest, is_empty, replacing, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -245,25 +244,3 @@ def _batches(sizes: Sequence[int], tokens: int) -> list[list[int]]:
             batches.append([])
         batches[-1].append(index)
     return batches
-
-
-@contextmanager
-def alone_with(file: Path, wait: bool) -> Iterator[bool]:
-    """Yield True while this process alone may make the file, False if another makes it. With `wait`, wait for the
-    other; the file may exist by then.
-
-    Raises OSError where a lock cannot be written.
-    """
-    lock = FileLock(file.with_name(f".{file.stem}.lock"))
-    try:
-        lock.acquire(blocking=wait)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
-        if file.exists():  # who still waits for this lock, or makes a new one, finds the file
-            with suppress(OSError):
-                Path(lock.lock_file).unlink(missing_ok=True)

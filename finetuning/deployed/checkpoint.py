@@ -22,15 +22,16 @@ OUTPUTS = ("logits", "start_logits", "end_logits", "sentence_embedding")
 class Checkpoint(Model):
     """A folder or Hub id that transformers loads, on a GPU where there is one. Raises UserError for any other."""
 
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+
     def open(self, folder: str | Path, threads: int) -> tuple:
         """What `Model.open` gives; torch has its own key for `threads`."""
-        device = "cuda" if torch.cuda.is_available() else "cpu"
         model, tokenizer, task = load_with_task(str(folder))
-        model = model.to(device)
+        model = model.to(self.device)
 
         @torch.inference_mode()
         def run(inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-            outputs = model(**{name: torch.from_numpy(array).to(device) for name, array in inputs.items()})
+            outputs = model(**{name: torch.from_numpy(array).to(self.device) for name, array in inputs.items()})
             return [outputs[name].float().cpu().numpy() for name in OUTPUTS if name in outputs]
 
         return tokenizer.backend_tokenizer, config_of(model, tokenizer, task), run, tokenizer.model_input_names

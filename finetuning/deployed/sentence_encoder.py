@@ -62,4 +62,4 @@ def encoder_of(name_or_path: str, key: str) -> SentenceEncoder:
         logger.warning(
             "`%s` %r learned with prompts before texts; put them there: %s", key, name_or_path, model.prompts
         )
-    return SentenceEncoder(model.eval())
+    return SentenceEncoder(model.eval().cpu())  # the library takes a GPU by itself

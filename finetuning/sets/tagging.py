@@ -64,7 +64,8 @@ def read(source: Source, options: Options) -> dict[str, list[dict]]:
         found = {part: _rows(part, name, list(rows), options) for part, (name, rows) in raws.items()}
     counts = Counter(tag[2:] for row in found["train"] for tag in row["tags"] if tag.startswith("B-"))
     if not counts:
-        raise UserError("no text of train has an entity: give texts with some")
+        place = f"`data_dir` {source!r}" if isinstance(source, str) else f"`train_file` {source.train!r}"
+        raise UserError(f"{place} has no text with an entity to train on: give texts with some")
     logger.info("entities of train: %s", ", ".join(f"{kind} {count:,}" for kind, count in counts.most_common()))
     known = set(options.labels or counts)
     for part, rows in found.items():

@@ -120,7 +120,11 @@ def test_held_out_text_is_compared_seed_by_seed(add, cells, tmp_path):
 def test_what_cannot_be_compared_is_refused(add, cells, capsys, tmp_path):
     add("shorter", right=300, examples=399)
     (tmp_path / "empty").mkdir()
-    cases = {"empty": "share no task", "bad": "`models` has the baseline alone", "godo": "godo is no folder"}
+    cases = {
+        "empty": "share no task",
+        "bad": "`models` has the baseline alone",
+        "godo": "`models` 'godo' is no folder",
+    }
     add("torn", right=300)
     (tmp_path / "torn" / "seed-2" / "test_predictions.jsonl").write_text('{"prediction": "yes"}\n')
     cases |= {

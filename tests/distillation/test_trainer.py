@@ -240,6 +240,9 @@ def test_measured_results_and_masks_of_the_second_epoch(make_trainer):
         assert results[f"train_{term}"] > 0 and results[f"eval_{term}"] > 0
     assert sum("mlm" in log for log in trainer.state.log_history) == 1, "the third step is not logged"
     assert results["steps"] == 3 and results["train_tokens_per_second"] > 0 and results["peak_memory_mib"] > 0
+    untrained = make_trainer("untrained", num_train_epochs=0)
+    untrained.train()
+    assert untrained.measured()["train_tokens_per_second"] == 0
 
 
 def test_rare_tokens_are_drawn_where_the_recipe_says_so(make_trainer):

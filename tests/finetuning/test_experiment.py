@@ -171,6 +171,7 @@ def test_a_push_takes_the_model_and_nothing_else(hub, fine_tune, tmp_path):
         (dict(name="paraphraser", classes=4), "`classes`.*2, 3"),
         (dict(seeds=[1, 2], push_to_hub=True, hub_model_id="me/model"), "`push_to_hub`.*`seeds`"),
         (dict(seeds=[1, 2], resume_from_checkpoint="some/one"), "`resume_from_checkpoint`.*`true`"),
+        (dict(learning_rates=[1e-4, 1e-3], resume_from_checkpoint="some/one"), "names one.*`learning_rates`.*`true`"),
         (dict(weight_kl=0.5), "`weight_kl`.*no effect without `task_teacher`"),
         (dict(seeds=[1, 1]), "`seeds` must be different"),
         (dict(dataloader_drop_last=True), "`dataloader_drop_last`"),

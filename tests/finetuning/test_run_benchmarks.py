@@ -96,7 +96,7 @@ def test_models_of_one_name_are_told_apart():
 
 
 REFUSED = ["--models", "--task_teacher other", "--push_to_hub true --hub_model_id me/model", "--data_dir demo demo"]
-REFUSED += ["--data_dir demo russentiment=a", "--tasks classification"]
+REFUSED += ["--data_dir demo russentiment=a", "--tasks classification", "--resume_from_checkpoint some/one"]
 
 
 @pytest.mark.parametrize("words", REFUSED)

@@ -11,6 +11,7 @@ from datasets import Dataset, concatenate_datasets
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
+from distillation.config.errors import Diverged
 from finetuning.tasks.losses import IGNORED
 from finetuning.trainer import TaskTrainer
 from tests import gradients, launched
@@ -144,6 +145,15 @@ def test_two_ranks_are_one(tmp_path, make_trainer, parts):
         assert losses == pytest.approx(one[0], rel=1e-4) and len(losses) == 4
         assert scores == pytest.approx(one[1], rel=1e-4) and answers == one[2]
         assert_same(*(load_file(folder / "model.safetensors") for folder in folders))
+
+
+def test_logits_that_are_no_numbers_are_told(make_trainer, parts):
+    """A library that computes a metric would end in a traceback, and with it a search of learning rates."""
+    trainer = make_trainer("classification")
+    with torch.no_grad():
+        next(trainer.model.parameters()).fill_(torch.nan)
+    with pytest.raises(Diverged, match="lower `learning_rate`"):
+        trainer.measure(parts["classification"]["validation"])
 
 
 def test_inputs_without_a_label_train_all_the_same(make_trainer, parts):

@@ -6,7 +6,8 @@ from typing import Literal
 
 import pytest
 
-from distillation.config.command_line import REQUIRED, check_output, check_values, is_path, key
+from distillation.config.command_line import REQUIRED, KeyParser, check_output, check_values, is_path, key
+from distillation.config.corpus import CorpusArguments
 from distillation.config.errors import UserError
 from distillation.config.recipe import parse_recipe
 
@@ -75,6 +76,12 @@ def test_mistakes_are_named_by_key(argv, message):
     with pytest.raises(UserError) as caught:
         parse_recipe(Kinds, argv=argv.split())
     assert str(caught.value) == message
+
+
+def test_the_words_of_the_process_are_checked_like_others(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["script.py", "recipe.yaml"])
+    with pytest.raises(UserError, match="'recipe.yaml' stands without a key"):
+        KeyParser(CorpusArguments).parse(None)
 
 
 def test_choices_hold_for_arguments_made_in_python():

@@ -36,6 +36,13 @@ def test_values_reach_the_trainer_as_what_they_mean(tmp_path):
     assert {*training.given, "max_length"} == {line.split(":")[0] for line in text.splitlines()} | {"use_cpu"}
 
 
+def test_the_precision_of_the_launcher_is_that_of_the_run(tmp_path, monkeypatch):
+    """Else the recipe would say fp32, and the teacher's head would compute in it, while all else is in bf16."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    (_, training) = parse("--output_dir", str(tmp_path))
+    assert training.bf16 and not training.fp16
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
@@ -48,6 +55,7 @@ def test_values_reach_the_trainer_as_what_they_mean(tmp_path):
         ("--dataloader_prefetch_factor=2", "dataloader_prefetch_factor"),
         ("--use_liger_kernel=true", "`use_liger_kernel` has no effect"),
         ("--save_only_model=true", "`save_only_model`"),
+        ("--dataloader_persistent_workers=true", "persistent_workers"),
         ("--output_dir=", "`output_dir` is missing"),  # that of transformers would hold the last of all runs
     ],
 )

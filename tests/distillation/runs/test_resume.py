@@ -58,7 +58,7 @@ def test_another_recipe_does_not_go_on(tmp_path, caplog, find):
     start_run(arguments(tmp_path), recipe, {})
     again = recipe | {"output_dir": "there"}
     assert find("true", again) is None and "goes on with" not in caplog.text
-    for name, value in (("weight_kl", 1.0), ("seed", 2), ("learning_rate", 1.0)):
+    for name, value in (("weight_kl", 1.0), ("seed", 2), ("learning_rate", 1.0), ("data_seed", 3)):
         with pytest.raises(UserError, match=f"`output_dir`.*`{name}`"):
             find("true", again | {name: value})
     find("true", again | {"max_steps": 20, "preprocessing_num_workers": 2, "logging_steps": 5})

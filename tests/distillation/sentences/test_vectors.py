@@ -1,11 +1,14 @@
 """Kept vectors are the teacher's, and those of nothing else."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 
 from distillation.config.errors import UserError
 from distillation.models.sentence_encoder import load_sentence_encoder
+from distillation.runs.files import alone_with
 from distillation.sentences.vectors import load_vectors, principal
 
 TEXTS = ["Он пришёл домой.", "Да", "Она ушла поздно вечером", "Да"]
@@ -22,6 +25,17 @@ def test_they_are_made_once(encoder, tmp_path, monkeypatch):
     first = load_vectors(tmp_path / "kept", TEXTS, encoder)
     monkeypatch.setattr(type(encoder), "encode", None)
     np.testing.assert_array_equal(load_vectors(tmp_path / "kept", TEXTS, encoder), first)
+
+
+def test_a_run_waits_for_another_that_makes_them(encoder, tmp_path, monkeypatch):
+    """Else both make them, and the second ends in an error."""
+    made = load_vectors(tmp_path / "made", TEXTS, encoder)
+    with ThreadPoolExecutor() as pool:
+        with alone_with(tmp_path / "kept", wait=True):
+            later = pool.submit(load_vectors, tmp_path / "kept", TEXTS, encoder)
+            monkeypatch.setattr(type(encoder), "encode", None)
+            (tmp_path / "made").rename(tmp_path / "kept")
+        np.testing.assert_array_equal(later.result(), made)
 
 
 def test_runs_of_other_seeds_read_them(teacher_folder, tmp_path):

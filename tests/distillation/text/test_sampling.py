@@ -8,7 +8,7 @@ from datasets import Dataset
 
 from distillation.config.corpus import DataArguments
 from distillation.config.errors import UserError
-from distillation.text.sampling import evenly_spaced, load_split, split_validation, without_repeats
+from distillation.text.sampling import evenly_spaced, load_held_out, load_split, split_validation, without_repeats
 
 
 def as_dataset(*lines):
@@ -46,6 +46,7 @@ def test_lines_of_a_file_of_ones_own_are_held_out_too(tmp_path):
     files = {"train_file": str(tmp_path / "train.txt"), "validation_file": str(tmp_path / "held.txt")}
     train, held_out = load_split(DataArguments(**files))
     assert (train["text"][:], held_out["text"][:]) == (["да", "может быть"], ["нет", "кто знает"])
+    assert load_held_out(DataArguments(**files))["text"][:] == held_out["text"][:]
     (tmp_path / "train.csv").write_text("id;body\n1;да\n2;нет\n", "utf-8")
     files["train_file"] = str(tmp_path / "train.csv")
     assert load_split(DataArguments(**files, text_column="body"))[0]["text"][:] == ["да"]
