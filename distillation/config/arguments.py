@@ -27,7 +27,7 @@ class ModelArguments:
     student_hidden_size: int | None = key(None, "Width of the student; by default the teacher's.", least=1)
     student_attention_heads: int | None = key(None, "Its attention heads; by default the teacher's.", least=1)
     student_intermediate_size: int | None = key(
-        None, "Its feed-forward width; by default the teacher's, or 4 x width.", least=1
+        None, "Its feed-forward width; by default the teacher's, or of a narrower student 4 x its width.", least=1
     )
     student_dropout: float | None = key(
         None, "Dropout while it is distilled; by default that of its config, 0.1 for a new student.", least=0, below=1

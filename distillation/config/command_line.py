@@ -19,6 +19,7 @@ from distillation.config.errors import UserError, one_line
 
 REQUIRED = dataclasses.MISSING
 CONFIG = "config"
+ROOT = Path(__file__).resolve().parents[2]  # the repository
 VALUE = "VALUE"  # of a further key, in the help
 DEMO = "demo"  # the value that stands for the embedded demo
 MODEL = ("config.json", "tokenizer_config.json", "modules.json")  # a folder with one has a model, or a tokenizer
@@ -248,7 +249,7 @@ class KeyParser(argparse.ArgumentParser):
 def _shown(default: Any) -> str:
     """A default in the help."""
     text = " ".join(map(str, default)) if isinstance(default, list) else default
-    return "" if text in (REQUIRED, None, "") else f" [{text}]"
+    return "" if text in (REQUIRED, None, "") else f" [{text}]".replace(f"{ROOT}/", "")
 
 
 def _boolean(text: str) -> bool:

@@ -34,7 +34,7 @@ USUAL = {
 }
 # Of transformers.TrainingArguments; --help shows them.
 DEFAULTS = {"learning_rate": 5e-5, "num_train_epochs": 3.0, "per_device_train_batch_size": 8}
-DEFAULTS |= {"gradient_accumulation_steps": 1, "warmup_steps": 0, "seed": 42}
+DEFAULTS |= {"gradient_accumulation_steps": 1, "warmup_steps": 0, "seed": 42, "save_steps": 500, "logging_steps": 500}
 COUNTS = ("per_device_train_batch_size", "per_device_eval_batch_size")
 COUNTS += ("gradient_accumulation_steps", "eval_accumulation_steps")
 
