@@ -108,7 +108,7 @@ pretrained=(--teacher_name_or_path "$output/teacher" --train_file "$output/corpu
     --validation_file "$output/corpus/held-out.txt" --masking_unit word --max_length 64 --weight_cosine 0
     --weight_attention 0 --student_dropout 0 --weight_decay 0.01 --adam_beta2 0.98 --warmup_steps 0.1
     --train_sampling_strategy group_by_length --per_device_train_batch_size 64 --per_device_eval_batch_size 64
-    --logging_steps 50 --save_strategy no --alignment match)
+    --logging_steps 50 --save_steps 500 --save_total_limit 1 --alignment match)
 
 student() { # NAME SEEDS [--KEY VALUE ...]
     local name=$1 seed seeds=$2
