@@ -89,7 +89,7 @@ def check_paths(arguments: Any) -> None:
         if kind == "local":
             raise UserError(f"`{field.name}` {str(value)!r} does not exist: name a file or a folder")
         if kind == "source" and is_path(str(value)):
-            raise UserError(f"`{field.name}` {value!r} does not exist: name a folder, or an id on the Hub")
+            raise UserError(f"`{field.name}` {str(value)!r} does not exist: name a folder, or an id on the Hub")
 
 
 def is_path(name: str) -> bool:

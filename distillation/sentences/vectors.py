@@ -35,15 +35,16 @@ def load_vectors(
         "dimension": teacher.get_embedding_dimension(),
         "corpus": digest(f"{text}\n".encode() for text in texts),
     }
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with alone_with(folder, wait=True):  # other students may need the same ones now
-        if not (folder / DESCRIPTION).exists():
-            if folder.exists() and (folder.is_file() or not is_empty(folder)):
-                raise UserError(f"{name} holds no vectors of a teacher and is not empty: name a new folder")
-            with replacing(folder) as draft:
-                draft.mkdir()
-                _write(draft / VECTORS, texts, teacher, prompt, batch_size)
-                write_json(draft / DESCRIPTION, made_of)
+    if not (folder / DESCRIPTION).exists():
+        if folder.exists() and (folder.is_file() or not is_empty(folder)):
+            raise UserError(f"{name} holds no vectors of a teacher and is not empty: name a new folder")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with alone_with(folder, wait=True):  # another student may need the same ones now
+            if not (folder / DESCRIPTION).exists():
+                with replacing(folder) as draft:
+                    draft.mkdir()
+                    _write(draft / VECTORS, texts, teacher, prompt, batch_size)
+                    write_json(draft / DESCRIPTION, made_of)
     found = read_json(folder / DESCRIPTION)
     others = [key for key, value in made_of.items() if not isinstance(found, dict) or found.get(key) != value]
     if others:

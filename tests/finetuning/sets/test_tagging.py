@@ -59,7 +59,7 @@ def test_a_key_of_spans_that_no_row_has(tmp_path):
 @pytest.mark.parametrize(
     ("train", "test", "options", "message"),
     [
-        ("Да\tO\n", None, {}, "no text of train has an entity"),
+        ("Да\tO\n", None, {}, "no text with an entity to train on"),
         (CONLL, "США\tB-ORG\n", {}, r"1 rows of test have entity types that train lacks \(test-0: ORG\)"),
         (CONLL, None, {"labels": ["LOC"]}, r"1 rows of train .* that `labels` lacks \(train-0: PER\)"),
         ("Анна\tPER\n", None, {}, "unknown tag 'PER' of 'Анна'"),
