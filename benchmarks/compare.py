@@ -69,8 +69,8 @@ def main(argv: list[str] | None = None) -> None:
     tables = filter(None, (held_out_table(models, baseline, figures), task_table(models, baseline)))
     if not (text := "\n\n".join(tables)):
         raise UserError(
-            f"{baseline} and {', '.join(map(str, models))} share no task and no held-out text: name folders of "
-            "fine-tuned models, or for masked LMs what `run_evaluation.py --output` wrote as `held_out`"
+            f"{baseline} and {', '.join(map(str, models))} share no task: name folders of fine-tuned models. Masked "
+            "LMs are compared by `--held_out FILE`, which `run_evaluation.py --output FILE` has written of all of them"
         )
     print(text)
 

@@ -27,7 +27,7 @@ from distillation.config.recipe import parse_recipe
 from distillation.runs.files import is_empty, replacing
 
 FORMATS = Literal["onnx-int8", "onnx", "openvino-int8", "openvino"]
-EXPORT = "export.json"
+EXPORT, PAGE = "export.json", "page"
 MODELS = ("model.onnx", "model.py", "openvino_model.xml", "openvino_model.bin")  # of all formats
 
 
@@ -55,6 +55,8 @@ class ExportArguments:
         folder = Path(self.output_dir)
         if folder.exists() and not (folder / EXPORT).exists() and not is_empty(folder):
             raise UserError(f"`output_dir` {self.output_dir!r} holds something else: name a new folder")
+        if (folder / PAGE).exists() and not self.page:
+            raise UserError(f"`output_dir` {self.output_dir!r} has a page: replace it by `--page true`, or remove it")
 
 
 @cli_entry
@@ -79,12 +81,12 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         found = write(source, arguments, draft)
     report(found, arguments.output_dir)
     if arguments.page:
-        size = write_page(folder, found, folder / "page")
+        size = write_page(folder, found, folder / PAGE)
         print(
             f"{arguments.output_dir}/page: {size / 1e6:.2f} MB; python -m http.server -d {arguments.output_dir}/page"
         )
     if arguments.hub_space_id:
-        print(f"pushed to {push_space(folder / 'page', arguments.hub_space_id)}")
+        print(f"pushed to {push_space(folder / PAGE, arguments.hub_space_id)}")
     return found
 
 

@@ -51,6 +51,8 @@ class QualityArguments:
     output_dir: Path = key(Path("outputs/quality"), "Folder for the runs and the table.")
 
     def __post_init__(self):
+        if not self.variants or not self.seeds:
+            raise UserError(f"`{'seeds' if self.variants else 'variants'}` is empty: give one, or leave the key out")
         for variant in self.variants:
             if variant not in VARIANTS and not all(re.fullmatch(r"\w+=[^,/]+", one) for one in variant.split(",")):
                 raise UserError(f"`variants`: {variant!r} is neither {' nor '.join(VARIANTS)} nor key=value,key=value")

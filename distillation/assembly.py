@@ -229,6 +229,7 @@ def train_and_publish(
     start_run(training_args, recipe, inputs)
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
+    logger.info("trained and saved; if its evaluation is interrupted, `--resume_from_checkpoint true` repeats that")
     results = trainer.measured()
     if trainer.is_world_process_zero():
         saved = load_masked_lm(training_args.output_dir, "output_dir").to(training_args.device)

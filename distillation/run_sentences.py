@@ -168,8 +168,9 @@ def build_run(
     if dimension > width:
         raise UserError(f"`dimension` {dimension} is more than the teacher's {width}: leave it out, or give fewer")
     pairs = read_pairs(arguments.pairs_file) if arguments.pairs_file else None
-    with training.main_process_first(local=False):  # nodes share the folder of the vectors
+    with training.main_process_first():
         parts = [part["text"][:] for part in load_split(data_args)]
+    with training.main_process_first(local=False):  # nodes share this folder
         folder = arguments.teacher_vectors or Path(training.output_dir, "teacher_vectors")
         vectors = load_vectors(folder, [*parts[0], *parts[1]], teacher, arguments.teacher_prompt)
     rows = np.linspace(0, len(parts[0]) - 1, min(SAMPLE, len(parts[0]))).astype(int)  # a corpus may be sorted

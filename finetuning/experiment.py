@@ -5,6 +5,7 @@ import dataclasses
 import json
 import logging
 import math
+import os
 import shutil
 import unicodedata
 from collections.abc import Mapping
@@ -52,7 +53,8 @@ class TaskTrainingArguments(TrainingArguments):
     def __post_init__(self):
         if self.bf16 is None:
             gpu = torch.cuda.is_available() and not self.use_cpu
-            self.bf16 = gpu and not self.fp16 and torch.cuda.is_bf16_supported(including_emulation=False)
+            chosen = self.fp16 or os.environ.get("ACCELERATE_MIXED_PRECISION", "no") != "no"  # by the launcher
+            self.bf16 = gpu and not chosen and torch.cuda.is_bf16_supported(including_emulation=False)
         super().__post_init__()
 
 

@@ -25,7 +25,9 @@ from distillation.demo.resolve import resolve_demo
 from distillation.evaluation import fill_in, held_out_examples
 from distillation.models.tokenizer_file import save_tokenizer
 from distillation.runs.files import CARD, RESULTS, read_json, weights_of, write_json, write_text
+from distillation.runs.resume import INPUTS, inputs_of
 from distillation.text.reading import load_lines
+from finetuning.arguments import BenchmarkData, OwnData
 from finetuning.deployed import model as answers
 from finetuning.deployed.checkpoint import VECTORS, config_of, load_with_task
 from finetuning.deployed.sentence_encoder import SentenceEncoder
@@ -60,14 +62,14 @@ class Source:
     """
 
     def __init__(self, arguments: "ExportArguments"):
-        name = arguments.model_name_or_path
+        name, self.folder = arguments.model_name_or_path, Path(arguments.model_name_or_path)
         self.model, self.tokenizer, self.task = load_with_task(name, arguments.task)
         self.max_length = min(arguments.max_length, self.tokenizer.model_max_length)
         data = CorpusArguments(train_file=arguments.validation_file, text_column=arguments.text_column)
         resolve_demo(data)
         lines = load_lines(data, data.train_file, None)
         self.lines = lines.select(range(min(LINES, len(lines))))
-        path, self.run = Path(name, RESULTS), None
+        path, self.run = self.folder / RESULTS, None
         results = read_json(path) if path.is_file() else None
         if isinstance(results, dict) and (results.get("set") or results.get("task")) in (*REGISTRY, *OWN):
             recipe = results.get("recipe") or {}
@@ -82,6 +84,8 @@ def moved(source: Data, folder: str | None) -> Data:
     if not (isinstance(source, OwnFiles) and folder):
         return folder or source
     names = [file and Path(file).name for file in source]
+    if not Path(folder).is_dir():
+        raise UserError(f"`data_dir` {folder!r} is no folder: name the one that holds {names[0]}")
     if len({*filter(None, names)}) < sum(map(bool, names)):
         raise UserError(f"`data_dir`: {', '.join(filter(None, source))} have one name: put them back where they were")
     return OwnFiles(*(name and str(Path(folder, name)) for name in names))
@@ -157,6 +161,7 @@ def compare(source: Source, deployed: Deployed, may_use_lines: bool) -> dict[str
     if run := source.run:
         try:
             name, source_of_run = run.get("set") or run["task"], run["source"]
+            _check_unchanged(source.folder, source_of_run)
             task = named_after_source(make_task(name, run["recipe"]), name, source_of_run)
             parts, _ = read_parts(task, source_of_run)
             length = min(run.get("max_length", 512), source.tokenizer.model_max_length)
@@ -165,8 +170,21 @@ def compare(source: Source, deployed: Deployed, may_use_lines: bool) -> dict[str
         except UserError as error:
             if not may_use_lines:
                 raise
-            logger.warning("checked on lines of text, because its data cannot be read (name `data_dir`): %s", error)
+            logger.warning("checked on lines of text, not on its data (`data_dir` names where it is): %s", error)
     return _compare_on_lines(source, deployed)
+
+
+def _check_unchanged(folder: Path, data: Data) -> None:
+    """Raise UserError for data that are not those of the fine-tuning in a folder: their test part may hold texts that
+    were trained on."""
+    if not (folder / INPUTS).exists():
+        return
+    own = isinstance(data, OwnFiles)
+    named = OwnData(**{f"{part}_file": file for part, file in data._asdict().items()}) if own else BenchmarkData(data)
+    before = read_json(folder / INPUTS)
+    for key, found in inputs_of([named]).items():
+        if before.get(key, found) != found:
+            raise UserError(f"`{key}` {getattr(named, key)!r} has changed since the fine-tuning: put back what it was")
 
 
 class Comparison:

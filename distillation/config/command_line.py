@@ -119,6 +119,8 @@ def check_no_model(folder: str | Path) -> None:
 
 def check_output_file(file: str | Path | None) -> None:
     """Raise UserError for an `output` that is a folder, or whose folder does not exist or cannot be written."""
+    if file and not Path(file).absolute().parent.exists():
+        raise UserError(f"`output` {str(file)!r}: make its folder first, or name a file in another")
     if file and (os.path.isdir(file) or not os.access(Path(file).absolute().parent, os.W_OK | os.X_OK)):
         raise UserError(f"`output` {str(file)!r} cannot be written: name a file in a folder that you can write to")
 

@@ -31,9 +31,8 @@ class CorpusArguments:
         plain = tuple(f".txt{packed}" for packed in ("", *COMPRESSED))
         named = [file for file in (self.train_file, self.validation_file) if file]
         nothing_has_columns = named and not self.dataset_name and all(file.lower().endswith(plain) for file in named)
-        if (
-            nothing_has_columns and self.text_column != CorpusArguments.text_column
-        ):  # it may be a table with this ending
+        # It may be a table with this ending.
+        if nothing_has_columns and self.text_column != CorpusArguments.text_column:
             raise UserError(
                 f"`text_column` {self.text_column!r}: plain text ({', '.join(named)}) has no columns, each line is a "
                 "text: leave the key out, or rename a table to .csv or .tsv"

@@ -79,6 +79,6 @@ _ROWS = (
 TERMS = {term.name: term for term in _ROWS}
 
 
-def weights_of(needs: str) -> str:
+def keys_of(needs: str) -> str:
     """The keys of the terms with this `needs`, for a message."""
     return " and ".join(f"`weight_{term.name}`" for term in _ROWS if term.needs == needs)

@@ -100,6 +100,8 @@ def check_training(args: "TrainingArguments") -> None:
     for name in ("seed", "data_seed"):
         if not 0 <= (getattr(args, name) or 0) < SEEDS:
             raise UserError(f"`{name}` must lie between 0 and 2 ** 32 - 1, got {getattr(args, name)}")
+    if args.dataloader_persistent_workers and not args.dataloader_num_workers:
+        raise UserError("`dataloader_persistent_workers` needs `dataloader_num_workers`: give a number, or leave it")
     check_output(args.output_dir)
     for name, off in (("label_smoothing_factor", 0), ("neftune_noise_alpha", None), ("use_liger_kernel", False)):
         if getattr(args, name) != off:
@@ -109,8 +111,7 @@ def check_training(args: "TrainingArguments") -> None:
 
 
 def _check_parts(args: "TrainingArguments") -> None:
-    """Make optimiser, schedule, loggers, and a loader once: the Trainer would fail only after the models have been
-    loaded."""
+    """Make optimiser, schedule, and loggers once: the Trainer would fail only after the models have been loaded."""
     import torch
     from transformers import Trainer, get_scheduler
     from transformers.integrations import get_reporting_integration_callbacks
@@ -123,5 +124,3 @@ def _check_parts(args: "TrainingArguments") -> None:
     optimizer, options = torch.optim.SGD([torch.zeros(1)]), {"scheduler_specific_kwargs": args.lr_scheduler_kwargs}
     steps = {"num_warmup_steps": args.get_warmup_steps(2), "num_training_steps": 2}
     get_scheduler(args.lr_scheduler_type, optimizer, **steps, **options)
-    workers = {"num_workers": args.dataloader_num_workers, "persistent_workers": args.dataloader_persistent_workers}
-    torch.utils.data.DataLoader([0], **workers)

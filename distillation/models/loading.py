@@ -87,7 +87,8 @@ def load_masked_lm(
     config = load_masked_lm_config(name_or_path, key)
     before = set_dropout(config, dropout, with_maps)
     options = dict(config=config, attn_implementation="eager" if with_maps else None)  # others return no maps
-    remedy = "give a checkpoint saved with its head, or train one by run_teacher.py with `model_name_or_path`"
+    saved = (config.architectures or ["model without a head"])[0]
+    remedy = f"it was saved as a {saved}; give a masked LM, or train one by run_teacher.py with `model_name_or_path`"
     model = load_trained(AutoModelForMaskedLM, name_or_path, key, remedy, **options)
     model.config.update(before)
     return model

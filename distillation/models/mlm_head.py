@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from distillation.config.errors import UserError
-from distillation.config.terms import weights_of
+from distillation.config.terms import keys_of
 
 
 def _no_head(model: PreTrainedModel) -> UserError:
     return UserError(
-        f"{model.name_or_path!r} is a {type(model).__name__}, whose masked-LM head cannot be evaluated at chosen "
-        "positions: give a model of another architecture, such as a BERT"
+        f"the model {model.name_or_path!r} is a {type(model).__name__}, whose masked-LM head cannot be evaluated at "
+        "chosen positions: give a model of another architecture, such as a BERT"
     )
 
 
@@ -73,7 +73,7 @@ class Runner:
         maps = [one for one in outputs.attentions or () if torch.is_tensor(one) and one.shape[1:] == shape]
         if attentions and len(maps) != layers:
             raise UserError(
-                f"{weights_of('maps')}: attention maps (heads x length x length) are compared, but a "
+                f"{keys_of('maps')}: attention maps (heads x length x length) are compared, but a "
                 f"{type(model).__name__} gives {len(maps)} such maps for {layers} layers: set the weight to 0, or "
                 "give a model of another architecture"
             )
@@ -97,7 +97,7 @@ class Runner:
         shape = (*sample["input_ids"].shape, self.model.config.hidden_size)
         if any(states.shape != shape for states in outputs.hidden_states or ()):
             raise UserError(
-                f"{weights_of('states')}: a state of each token is compared, which the layers of a "
+                f"{keys_of('states')}: a state of each token is compared, which the layers of a "
                 f"{type(self.model).__name__} do not give: set these weights to 0, or give a model of another "
                 "architecture"
             )

@@ -22,21 +22,21 @@ def configure(plugin: FullyShardedDataParallelPlugin, model: nn.Module) -> None:
             "`fsdp_cpu_ram_efficient_loading: false`, as in distillation/launch/fsdp.yaml"
         )
     plugin.mixed_precision_policy = MixedPrecisionPolicy()
-    plugin.transformer_cls_names_to_wrap = sorted({type(layer).__name__ for stack in stacks(model) for layer in stack})
+    plugin.transformer_cls_names_to_wrap = sorted({type(layer).__name__ for layer in layers(model)})
 
 
-def stacks(model: nn.Module) -> list[nn.ModuleList]:
-    """The lists of a model's layers."""
-    return [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+def layers(model: nn.Module) -> list[nn.Module]:
+    """The layers in a model's lists, the outer before the inner. A list, as Funnel has for layers, is none itself."""
+    stacks = [module for module in model.modules() if isinstance(module, nn.ModuleList)]
+    return [layer for stack in stacks for layer in stack if not isinstance(layer, nn.ModuleList)]
 
 
 def shard(model: nn.Module, device_type: str, devices: int) -> None:
     """Leave each device its share of every weight; a layer is gathered for its call alone. From then on all ranks
     have to call the model together."""
     mesh = init_device_mesh(device_type, (devices,))
-    for stack in reversed(stacks(model)):  # the inner before the outer, which takes what is left
-        for layer in stack:
-            fully_shard(layer, mesh=mesh)
+    for layer in reversed(layers(model)):  # the inner before the outer, which takes what is left
+        fully_shard(layer, mesh=mesh)
     fully_shard(model, mesh=mesh, reshard_after_forward=True)  # by default embeddings and head would stay gathered
 
 

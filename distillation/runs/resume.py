@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from distillation.config.command_line import MODEL, check_no_model, check_output
 from distillation.config.errors import LocalError, UserError
+from distillation.runs import files
 from distillation.runs.checkpoint import checkpoints, explain_write_errors, is_complete
 from distillation.runs.files import DECIDING, EXPORTED, MEASURED, RECIPE, RESULTS, STATE, digest, read_json, write_json
 
@@ -88,14 +89,19 @@ def check_folder(training: "TrainingArguments") -> None:
         )
     if not is_resumed(training) or not (folder / RECIPE).exists():
         check_no_model(folder)
+    if not is_resumed(training) and not (folder / RECIPE).exists():
+        for name in (files.CARD, RESULTS):
+            if (folder / name).exists():
+                raise UserError(f"`output_dir` {str(folder)!r} has a {name}, which is no run's: name another folder")
 
 
 def _check_recipe(folder: Path, recipe: Mapping[str, Any], training: "TrainingArguments") -> None:
     """Raise UserError where a folder's run differs in a key of the script or a `DECIDING` one; log other changes."""
     recipe, earlier = json.loads(json.dumps(recipe, default=str)), _read(folder / RECIPE)
-    free = {field.name for field in dataclasses.fields(training)} - {*DECIDING} | {"preprocessing_num_workers"}
+    defaults = {field.name: field.default for field in dataclasses.fields(training)}  # an earlier recipe may lack some
+    free = {*defaults} - {*DECIDING} | {"preprocessing_num_workers"}
     for key in sorted((recipe.keys() | earlier.keys()) - {"output_dir"}) if earlier is not None else ():
-        before, now = (repr(one[key]) if key in one else "its default" for one in (earlier, recipe))
+        before, now = (repr(one.get(key, defaults.get(key, "its default"))) for one in (earlier, recipe))
         if before == now:
             continue
         if key not in free:
@@ -134,8 +140,8 @@ def inputs_of(arguments: Sequence[Any]) -> dict[str, str]:
     for part in arguments:
         for field in dataclasses.fields(part):
             kind, value = field.metadata.get("path"), getattr(part, field.name)
-            if kind and isinstance(value, str) and (files := sorted(filter(Path.is_file, _files(value, kind)))):
-                found[field.name] = digest(piece for file in files for piece in _ends(file))
+            if kind and isinstance(value, str) and (read := sorted(filter(Path.is_file, _files(value, kind)))):
+                found[field.name] = digest(piece for file in read for piece in _ends(file))
     return found
 
 

@@ -38,10 +38,13 @@ def load_vectors(
     if not (folder / DESCRIPTION).exists():
         if folder.exists() and (folder.is_file() or not is_empty(folder)):
             raise UserError(f"{name} holds no vectors of a teacher and is not empty: name a new folder")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with alone_with(folder, wait=True):  # another student may need the same ones now
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            raise UserError(f"{name} lies below a file: name another place") from None
+        with alone_with(folder / DESCRIPTION, wait=True):  # another student may need the same ones now
             if not (folder / DESCRIPTION).exists():
-                with replacing(folder) as draft:
+                with replacing(folder, last=DESCRIPTION) as draft:
                     draft.mkdir()
                     _write(draft / VECTORS, texts, teacher, prompt, batch_size)
                     write_json(draft / DESCRIPTION, made_of)

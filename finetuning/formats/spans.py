@@ -17,15 +17,16 @@ def rows(name: str, raws: Iterable[tuple[str, Any]], text_column: str, spans_col
     """A row for each text: `id`, its number from 1; `text`; `words`, the spans of words and single signs; `tags`.
 
     A span is a list of start, end, and label, or an object with these; of the text it takes whole words. Of spans that
-    share a word the longest stays; the log says how many are dropped, and how many texts have no such key: they are
-    taken as texts without an entity. Half of a surrogate pair becomes U+FFFD. spans_column: None for one of NAMES.
+    share a word the longest stays. The log says how many are dropped, how many begin or end inside a word, and how
+    many texts have no such key: they are taken as texts without an entity. Half of a surrogate pair becomes U+FFFD.
+    spans_column: None for one of NAMES.
     Raises UserError with the place of a span that is none, or is not in its text.
     """
-    dropped, lacking, made = 0, 0, []
+    dropped, lacking, widened, count, made = 0, 0, [], 0, []
     names = [spans_column] if spans_column else NAMES
 
     def make(raw: Any) -> list[dict]:
-        nonlocal dropped, lacking
+        nonlocal dropped, lacking, count
         text = without_halves(value(raw, text_column, str))[0]
         lacking += raw.keys().isdisjoint(names)
         found = next((raw[one] for one in names if raw.get(one) is not None), [])
@@ -33,6 +34,9 @@ def rows(name: str, raws: Iterable[tuple[str, Any]], text_column: str, spans_col
             raise Wrong(f"the spans are {type(found).__name__} and no list of [start, end, label]")
         entities, words = [_entity(span, text) for span in found], words_of(text)
         spans = spans_of_words(entities, words)
+        starts, ends = ({word[side] for word in words} for side in (0, 1))
+        count += len(entities)
+        widened.extend(text[start:end] for start, end, _ in entities if start not in starts or end not in ends)
         dropped += len(entities) - len(spans)
         made.append({"id": str(len(made) + 1), "text": text, "words": words, "tags": encode(spans, len(words))})
         return made[-1:]
@@ -40,6 +44,15 @@ def rows(name: str, raws: Iterable[tuple[str, Any]], text_column: str, spans_col
     found = collect(name, raws, make)
     if lacking:
         logger.warning("%s: %d rows have no `%s`: taken as texts without an entity", name, lacking, "`, `".join(names))
+    if widened:
+        logger.warning(
+            "%s: %d of %d entities begin or end inside a word, and take the whole: are `start` and `end` right? The "
+            "first: %r",
+            name,
+            len(widened),
+            count,
+            widened[0],
+        )
     if dropped:
         logger.warning("%s: %d entities dropped, as they overlap longer ones or hold no word", name, dropped)
     return found

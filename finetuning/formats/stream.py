@@ -79,10 +79,10 @@ def _file(file: str) -> Table:
     encoding = encoding_of(file, head)
     if not encoding and (damaged := codecs.getincrementaldecoder("utf-8")("replace").decode(head).count("\ufffd")):
         logger.warning("%s: %d characters are no UTF-8 and become U+FFFD: save it as UTF-8", file, damaged)
+    mark = MARK * (bool(encoding) or head.startswith(codecs.BOM_UTF8))
     if kind in TABLES:
-        is_marked = bool(encoding) or head.startswith(codecs.BOM_UTF8)
-        return _csv(file, open_csv(file, encoding), MARK * is_marked)
-    return (_json_lines if kind == ".jsonl" else _texts)(opened(file, "\n", encoding))
+        return _csv(file, open_csv(file, encoding), mark)
+    return replace((_json_lines if kind == ".jsonl" else _texts)(opened(file, "\n", encoding)), mark=mark)
 
 
 def _standard_input() -> Table:

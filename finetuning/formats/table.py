@@ -21,7 +21,8 @@ def rows(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, Mapping[
     table, number = open_table(str(path)), 0
     for number, row in enumerate(table.rows, start=1):
         if row.problem:
-            raise UserError(f"{path}, row {number}: {row.problem}; mend the row, or quote its texts")
+            remedy = "or quote its texts" if path.suffix.lower() in (".csv", ".tsv") else "one object a line"
+            raise UserError(f"{path}, row {number}: {row.problem}; mend the row, {remedy}")
         if number == 1:
             check_columns(columns, table.columns, path)
         yield f"{path}, row {number}", row.cells

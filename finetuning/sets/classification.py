@@ -134,6 +134,8 @@ def rows(name: str, raws: Iterable[tuple[str, Mapping[str, Any]]], options: Opti
             found.append({"id": str(number), "place": place} | row)
     for what, count in lacking.items():
         logger.warning("%s: %d rows without a %s are left out", name, count, what)
+    if negatives := sum(not row["label"] for row in found):
+        logger.warning("%s: %d rows without a label are examples of none", name, negatives)
     return found
 
 
@@ -172,7 +174,7 @@ def counted(rows: Sequence[Mapping[str, Any]], name: str) -> Counter:
     counts = Counter(label for row in rows for label in labels_of(row))
     if len(counts) < 2:
         raise UserError(f"{name}: two labels at least are to be told apart, and it has {', '.join(counts) or 'none'}")
-    shown = ", ".join(f"{label} {count:,}" for label, count in counts.most_common(20)) + ", ..." * (len(counts) > 20)
+    shown = ", ".join(f"{label!r} {count:,}" for label, count in counts.most_common(20)) + ", ..." * (len(counts) > 20)
     share = counts.most_common(1)[0][1] / len(rows)
     logger.info("%s: %d labels: %s; the commonest has %.0f %%", name, len(counts), shown, 100 * share)
     folded = Counter(label.casefold() for label in counts)

@@ -66,7 +66,8 @@ def read(source: Source, options: Options) -> dict[str, list[dict]]:
     if not counts:
         place = f"`data_dir` {source!r}" if isinstance(source, str) else f"`train_file` {source.train!r}"
         raise UserError(f"{place} has no text with an entity to train on: give texts with some")
-    logger.info("entities of train: %s", ", ".join(f"{kind} {count:,}" for kind, count in counts.most_common()))
+    shown = ", ".join(f"{kind} {count:,}" for kind, count in counts.most_common())
+    logger.info("entities of train, and of what is set aside of it: %s", shown)
     known = set(options.labels or counts)
     for part, rows in found.items():
         unknown = {row["id"]: kinds for row in rows if (kinds := {tag[2:] for tag in row["tags"]} - known - {""})}
@@ -85,10 +86,7 @@ def _file(part: str, path: Path, options: Options) -> list[dict]:
 
     form = format_of(path)
     if form in (".jsonl", ".parquet"):
-        columns = {options.text_column: "text_column"}
-        if options.spans_column:
-            columns[options.spans_column] = "spans_column"
-        return _rows(part, str(path), table.rows(path, columns), options)
+        return _rows(part, str(path), table.rows(path, {}), options)
     if path.suffix.lower() == ".ann":
         raise UserError(f"{path}: name the folder of the documents, in which each .ann has its .txt")
     if form == ".csv":
@@ -101,4 +99,7 @@ def _rows(part: str, name: str, raws: Iterable[tuple[str, Any]], options: Option
     raws = list(raws)
     if raws and "tokens" in raws[0][1]:
         return conll.rows(part, name, raws, None)
+    keys = {options.text_column: "text_column", options.spans_column: "spans_column"}
+    for _, cells in raws[:1]:
+        table.check_columns({column: key for column, key in keys.items() if column}, list(cells), name)
     return spans.rows(name, raws, options.text_column, options.spans_column)

@@ -68,6 +68,14 @@ def test_a_masked_lm_from_checkpoint_to_folder(run, student_folder, corpus_lines
     assert not real.all() and np.linalg.norm((logits - right)[real]) < 0.05 * np.linalg.norm(right[real])
 
 
+def test_a_page_of_another_model_does_not_stay(run, tmp_path):
+    for name in ("export.json", "page/index.html"):
+        write_text(tmp_path / "new" / name, "")
+    with pytest.raises(SystemExit, match="2"):
+        run()
+    assert (tmp_path / "new" / "page" / "index.html").exists()
+
+
 def test_a_failed_export_leaves_what_was_there(run, tmp_path, monkeypatch):
     """Half a model in the place of a good one would be deployed."""
 

@@ -118,9 +118,12 @@ def test_ones_own_data_have_their_metric_too(source, teacher_folder, tmp_path, c
     made = source(model, run, data_dir=str(tmp_path))
     found = compare(made, running(made.model), True)
     assert found["compared"] == "6 predictions on the test part of mine" and 0 <= found["pytorch"]["accuracy"] <= 1
+    write_json(made.folder / "inputs.json", {"train_file": "of what it held before"})
+    with pytest.raises(UserError, match="`train_file` .*mine.csv' has changed since the fine-tuning"):
+        compare(made, running(made.model), False)  # texts that were trained on may be in the test part now
     made = source(model, run)
     assert compare(made, running(made.model), True)["compared"] == "60 predictions on lines of text"
-    assert "name `data_dir`" in caplog.text
+    assert "`data_dir` names where it is" in caplog.text
 
 
 def test_without_a_benchmark_or_its_data(source, tiny):

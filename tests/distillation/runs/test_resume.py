@@ -116,6 +116,13 @@ def test_a_model_is_not_replaced(tmp_path, find, name):
         find(None)
 
 
+@pytest.mark.parametrize("name", ["README.md", "all_results.json"])
+def test_files_that_no_run_has_written_are_not_replaced(tmp_path, find, name):
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(UserError, match=f"`output_dir`.*has a {name}, which is no run's: name another folder"):
+        find(None)
+
+
 @dataclass
 class Arguments:
     train_file: str = key("", "Text.", path="corpus")

@@ -1,5 +1,6 @@
 """Kept vectors are the teacher's, and those of nothing else."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from distillation.config.errors import UserError
 from distillation.models.sentence_encoder import load_sentence_encoder
 from distillation.runs.files import alone_with
+from distillation.sentences import vectors
 from distillation.sentences.vectors import load_vectors, principal
 
 TEXTS = ["Он пришёл домой.", "Да", "Она ушла поздно вечером", "Да"]
@@ -29,12 +31,21 @@ def test_they_are_made_once(encoder, tmp_path, monkeypatch):
 
 def test_a_run_waits_for_another_that_makes_them(encoder, tmp_path, monkeypatch):
     """Else both make them, and the second ends in an error."""
-    made = load_vectors(tmp_path / "made", TEXTS, encoder)
+    made, begun = load_vectors(tmp_path / "made", TEXTS, encoder), threading.Event()
+
+    def waiting(*arguments, **keys):
+        begun.set()
+        return alone_with(*arguments, **keys)
+
+    monkeypatch.setattr(vectors, "alone_with", waiting)
+    (tmp_path / "kept").mkdir()
     with ThreadPoolExecutor() as pool:
-        with alone_with(tmp_path / "kept", wait=True):
+        with alone_with(tmp_path / "kept" / "vectors.json", wait=True):
             later = pool.submit(load_vectors, tmp_path / "kept", TEXTS, encoder)
+            assert begun.wait(60)
             monkeypatch.setattr(type(encoder), "encode", None)
-            (tmp_path / "made").rename(tmp_path / "kept")
+            for file in (tmp_path / "made").iterdir():
+                file.rename(tmp_path / "kept" / file.name)
         np.testing.assert_array_equal(later.result(), made)
 
 

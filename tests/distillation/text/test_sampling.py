@@ -47,6 +47,9 @@ def test_lines_of_a_file_of_ones_own_are_held_out_too(tmp_path):
     train, held_out = load_split(DataArguments(**files))
     assert (train["text"][:], held_out["text"][:]) == (["да", "может быть"], ["нет", "кто знает"])
     assert load_held_out(DataArguments(**files))["text"][:] == held_out["text"][:]
+    (tmp_path / "alone.txt").write_text("\n".join(map(str, range(20))), "utf-8")
+    alone = DataArguments(train_file=str(tmp_path / "alone.txt"))
+    assert load_held_out(alone)["text"][:] == load_split(alone)[1]["text"][:]  # and not all, as some were trained on
     (tmp_path / "train.csv").write_text("id;body\n1;да\n2;нет\n", "utf-8")
     files["train_file"] = str(tmp_path / "train.csv")
     assert load_split(DataArguments(**files, text_column="body"))[0]["text"][:] == ["да"]

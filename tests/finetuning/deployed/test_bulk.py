@@ -67,6 +67,7 @@ FORMATS = {
     "in.parquet": of_parquet(),
 }
 FORMATS |= {"in.csv.gz": gzip.compress(of_csv(",")), "in.csv.zst": pa.compress(of_csv(","), "zstd", asbytes=True)}
+FORMATS |= {"excel.jsonl": "\ufeff" + lines([{"id": "7", "text": HARD}, {"id": "8", "text": "кот"}])}
 FORMATS |= {"in.jsonl": "\n" + lines([{"id": "7", "text": HARD}]) + "\n" + lines([{"id": "8", "text": "кот"}])}
 
 
@@ -76,7 +77,7 @@ def test_formats(name, output, predict):
     found = predict(FORMATS[name], name, output)
     if not output.endswith("jsonl"):
         of_excel = name.startswith("excel")  # which would read UTF-8 without a mark as CP1251
-        delimiter = "\t" if output == "out.tsv" else ";" if of_excel else ","
+        delimiter = "\t" if output == "out.tsv" else ";" if of_excel and ".csv" in name else ","
         assert found.count("\ufeff") == of_excel and found.startswith("\ufeff") == of_excel
         found = list(csv.DictReader(io.StringIO(found.lstrip("\ufeff"), newline=""), delimiter=delimiter))
     assert [(one["id"], one["text"], one["label"]) for one in found] == [

@@ -37,6 +37,14 @@ def test_texts_without_entities_and_what_is_dropped(caplog):
     assert [row["tags"] for row in rows] == [["O"], ["B-X"], []] and "1 entities dropped" in caplog.text
 
 
+def test_spans_that_end_inside_a_word_are_told(caplog):
+    """Those that were shifted would be learned as the words beside the entities."""
+    read({"text": TEXT, "spans": [[0, 10, "PER"], [13, 17, "LOC"]]})
+    assert "inside a word" not in caplog.text
+    read({"text": TEXT, "spans": [[0, 10, "PER"], [14, 17, "LOC"]]})
+    assert "1 of 2 entities begin or end inside a word, and take the whole" in caplog.text and "'уле'" in caplog.text
+
+
 def test_rows_without_a_list_of_spans_are_told(caplog):
     read({"text": "Да", "spans": []}, {"text": "Да", "span": [[0, 2, "X"]]})
     assert "1 rows have no `spans`, `entities`, `label`, `labels`" in caplog.text

@@ -43,12 +43,13 @@ def test_labels_of_any_type_are_texts(parts):
     assert [(row["id"], row["label"]) for row in found] == [("1", "1"), ("2", "2"), ("3", "True"), ("5", "nan")]
 
 
-def test_several_labels(parts):
+def test_several_labels(parts, caplog):
     """Beside a separator JSON may have lists; a text without a label is an example, too."""
     options = dict(label_separator="|", label_column="emotions")
     table = parts("text,emotions\nа,страх| радость\nб,\nв,страх|страх\n", **options)["train"]
     lines = parts('{"text": "а", "emotions": ["страх", "радость"]}\n{"text": "б"}\n', "mine.jsonl", **options)["train"]
     assert [row["label"] for row in table] == [("радость", "страх"), (), ("страх",)]
+    assert "1 rows without a label are examples of none" in caplog.text
     assert [row["label"] for row in lines] == [("радость", "страх"), ()]
 
 
@@ -72,7 +73,7 @@ def test_what_is_blank_is_left_out_and_few_examples_are_told(parts, caplog):
     for sentence in (
         "2 rows without a text",
         "1 rows without a label",
-        "нет 10",
+        "'нет' 10",
         "commonest has 50 %",
         "10 examples: может",
     ):

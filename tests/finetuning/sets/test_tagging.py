@@ -25,8 +25,7 @@ def test_files_of_each_kind(tmp_path):
     tokens = {"tokens": line["text"].split(), "ner_tags": TAGS}
     sources = [write(tmp_path, "a.conll", CONLL), write(tmp_path, "A.JSONL", json.dumps(line)), str(tmp_path / "brat")]
     for source in [*sources, write(tmp_path, "b.jsonl", json.dumps(tokens))]:
-        options = Options(text_column="tokens" if source.endswith("b.jsonl") else "text")
-        ((part, (row,)),) = read(OwnFiles(source), options).items()
+        ((part, (row,)),) = read(OwnFiles(source), Options()).items()
         assert part == "train" and row["text"] == line["text"] and row["tags"] == TAGS
 
 
@@ -34,7 +33,7 @@ def test_files_of_each_kind(tmp_path):
 def test_tokens_and_tags_that_are_no_names_or_not_as_many(tmp_path, row):
     row = {"tokens": ["Анна", "спит"], "ner_tags": ["B-PER", "O"]} | row
     with pytest.raises(UserError, match="a.jsonl, row 1: `tokens` and `ner_tags` must be lists of as many texts"):
-        read(OwnFiles(write(tmp_path, "a.jsonl", json.dumps(row))), Options(text_column="tokens"))
+        read(OwnFiles(write(tmp_path, "a.jsonl", json.dumps(row))), Options())
 
 
 def test_a_folder_of_other_files_is_no_folder_of_documents(tmp_path):
