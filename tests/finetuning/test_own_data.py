@@ -102,15 +102,15 @@ def test_the_best_of_several_learning_rates(own, posts, benchmarks, tmp_path, mo
     """It is chosen by validation, here by the loss, and stands where one run would."""
     data = benchmarks / "rusentiment"
     keys = dict(train_file=data / "rusentiment_random_posts.csv", test_file=data / "rusentiment_test.csv")
-    keys |= dict(labels=list(rusentiment.LABELS), metric_for_best_model="loss", learning_rates=["2e-3", "1e-6"])
+    keys |= dict(labels=list(rusentiment.LABELS), metric_for_best_model="loss", learning_rates=["1e-6", "3e-2"])
     results = own("classification", tmp_path, **keys)
-    assert results["recipe"]["learning_rate"] == 1e-6 and "`loss`" in results["chosen_by"]
-    assert results["learning_rates"]["1e-06"] == results["validation_loss"] < results["learning_rates"]["0.002"]
+    assert results["recipe"]["learning_rate"] == 0.03 and "`loss`" in results["chosen_by"]
+    assert results["learning_rates"]["0.03"] == results["validation_loss"] < results["learning_rates"]["1e-06"]
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in posts.iterdir()}
-    assert "So was the learning rate: 0.002 had" in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "So was the learning rate: 1e-06 had" in (tmp_path / "README.md").read_text(encoding="utf-8")
     monkeypatch.setattr(TaskTrainer, "train", lambda *args, **keys: 1 / 0)
     assert own("classification", tmp_path, resume_from_checkpoint=True, **keys) == results
-    other = keys | dict(data_dir=None, learning_rates=["2e-3", "3e-3"])
+    other = keys | dict(data_dir=None, learning_rates=["1e-6", "3e-3"])
     assert "are not those of the run" in refused("classification", tmp_path, resume_from_checkpoint=True, **other)
     assert "holds a finished run" in refused("classification", tmp_path, **other)
 

@@ -74,6 +74,13 @@ def test_the_same_tenth_whatever_else_happens():
     assert random.getstate() == state, "and it changes no others' numbers"
 
 
+def test_a_file_that_grows_keeps_its_tenth():
+    """A model of the shorter file, which is fine-tuned further, would know texts of the new test part."""
+    rows = [{"id": i, "text": f"text {i}"} for i in range(1500)]
+    before, after = (set(ids(split_off(rows[:count], texts)[1])) for count in (1000, 1500))
+    assert len(before & after) >= 90 and len(after) == 150
+
+
 def test_rows_that_are_linked_by_a_text_stay_together():
     pairs = [(f"a{i}", f"b{i}") for i in range(40)] + [("a0", "b1"), ("b1", "c"), ("c", "a2")]
     train, validation = split_off([{"text": pair} for pair in pairs], texts)
