@@ -12,6 +12,7 @@ from distillation.config.command_line import key
 from distillation.config.errors import UserError
 from finetuning.formats import brat, conll, spans, table
 from finetuning.formats.locate import OWN_PARTS, Source, from_hub
+from finetuning.sets.classification import FEW
 from finetuning.tasks.bio_spans import bio_tags
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ def read(source: Source, options: Options) -> dict[str, list[dict]]:
         raise UserError(f"{place} has no text with an entity to train on: give texts with some")
     shown = ", ".join(f"{kind} {count:,}" for kind, count in counts.most_common())
     logger.info("entities of train, and of what is set aside of it: %s", shown)
+    if few := [kind for kind, count in counts.items() if count < FEW]:
+        logger.warning("little can be learned of less than %d entities: %s", FEW, ", ".join(few[:20]))
     known = set(options.labels or counts)
     for part, rows in found.items():
         unknown = {row["id"]: kinds for row in rows if (kinds := {tag[2:] for tag in row["tags"]} - known - {""})}

@@ -18,7 +18,7 @@ def write(folder, name, content):
     return str(folder / name)
 
 
-def test_files_of_each_kind(tmp_path):
+def test_files_of_each_kind(tmp_path, caplog):
     line = {"text": "Анна Вега в Туле", "spans": [[0, 9, "PER"], [12, 16, "LOC"]]}
     write(tmp_path / "brat", "a.txt", line["text"])
     write(tmp_path / "brat", "a.ann", "T1\tPER 0 9\tАнна Вега\nT2\tLOC 12 16\tТуле\n")
@@ -27,6 +27,7 @@ def test_files_of_each_kind(tmp_path):
     for source in [*sources, write(tmp_path, "b.jsonl", json.dumps(tokens))]:
         ((part, (row,)),) = read(OwnFiles(source), Options()).items()
         assert part == "train" and row["text"] == line["text"] and row["tags"] == TAGS
+    assert "less than 10 entities: PER, LOC" in caplog.text
 
 
 @pytest.mark.parametrize("row", [{"ner_tags": [0, 1]}, {"ner_tags": ["B-PER"]}, {"tokens": ["Анна", 5]}])
