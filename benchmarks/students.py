@@ -97,7 +97,7 @@ def table(models: Mapping[str, Sequence[Figures]]) -> str:
     of held-out text are those in which as many words are hidden as in most: others are of other words."""
     every = [of for seeds in models.values() for of in seeds]
     texts = list(dict.fromkeys(text for of in every for text in of["held_out"]))
-    common = {text: statistics.mode(filter(None, (words_of(of, text) for of in every))) for text in texts}
+    common = {text: statistics.mode([n for of in every if (n := words_of(of, text))] or [0]) for text in texts}
     tasks = list(dict.fromkeys(task for seeds in models.values() for of in seeds for task in of["scores"]))
     rows = []
     for name, seeds in models.items():

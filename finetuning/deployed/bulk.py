@@ -142,8 +142,8 @@ def items(arguments: PredictArguments, table: Table) -> Iterator[Item]:
         for column, text in zip(arguments.columns, texts, strict=True):
             if not isinstance(text or "", str):
                 problem = problem or f"`{column}` is a {type(text).__name__}"
-            elif not text or not text.strip():
-                problem = problem or f"`{column}` is blank"
+            elif not text or not any(character.isprintable() and character != " " for character in text):
+                problem = problem or f"`{column}` is blank"  # control characters too
         yield cells, texts, problem
 
 

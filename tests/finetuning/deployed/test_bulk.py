@@ -95,7 +95,7 @@ def test_standard_input(content, texts, predict, monkeypatch):
     assert [one["label"] for one in answers] == [text and "LABEL_1" or None for text in texts]
 
 
-BAD = [{"text": "кот"}, {"text": ""}, {"txt": "кот"}, {"text": ["кот"]}, {"text": 5}, {"text": "x \ud83d"}]
+BAD = [{"text": "кот"}, {"text": "\x01 \x7f"}, {"txt": "кот"}, {"text": ["кот"]}, {"text": 5}, {"text": "x \ud83d"}]
 BAD_LINES = lines(BAD[:-1]) + json.dumps(BAD[-1]) + '\n[1]\n{broken\n{"text": NaN}\n'
 
 
