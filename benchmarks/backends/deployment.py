@@ -25,7 +25,7 @@ from distillation.demo.resolve import resolve_demo
 from distillation.evaluation import fill_in, held_out_examples
 from distillation.models.tokenizer_file import save_tokenizer
 from distillation.runs.files import CARD, RESULTS, read_json, weights_of, write_json, write_text
-from distillation.runs.resume import INPUTS, inputs_of
+from distillation.runs.resume import changed_inputs, inputs_of
 from distillation.text.reading import load_lines
 from finetuning.arguments import BenchmarkData, OwnData
 from finetuning.deployed import model as answers
@@ -177,14 +177,11 @@ def compare(source: Source, deployed: Deployed, may_use_lines: bool) -> dict[str
 def _check_unchanged(folder: Path, data: Data) -> None:
     """Raise UserError for data that are not those of the fine-tuning in a folder: their test part may hold texts that
     were trained on."""
-    if not (folder / INPUTS).exists():
-        return
     own = isinstance(data, OwnFiles)
     named = OwnData(**{f"{part}_file": file for part, file in data._asdict().items()}) if own else BenchmarkData(data)
-    before = read_json(folder / INPUTS)
-    for key, found in inputs_of([named]).items():
-        if before.get(key, found) != found:
-            raise UserError(f"`{key}` {getattr(named, key)!r} has changed since the fine-tuning: put back what it was")
+    if changed := changed_inputs(folder, inputs_of([named])):
+        file = getattr(named, changed[0])
+        raise UserError(f"`{changed[0]}` {file!r} has changed since the fine-tuning: put back what it was")
 
 
 class Comparison:

@@ -77,22 +77,22 @@ def check_folder(training: "TrainingArguments") -> None:
     run made them, and that run is resumed."""
     folder = Path(training.output_dir)
     check_output(folder)
-    if not is_resumed(training) and checkpoints(folder):
+    resumed, begun = is_resumed(training), (folder / RECIPE).exists()
+    if not resumed and checkpoints(folder):
         raise UserError(
             f"`output_dir` {str(folder)!r} holds checkpoints of an earlier run: continue it with "
             "`--resume_from_checkpoint true`, or name another folder"
         )
-    if not is_resumed(training) and "recipe" in (_read(folder / RESULTS) or {}):
+    if not resumed and "recipe" in (_read(folder / RESULTS) or {}):
         raise UserError(
             f"`output_dir` {str(folder)!r} holds a finished run: name another folder; `--resume_from_checkpoint true` "
             "leaves it as it is"
         )
-    if not is_resumed(training) or not (folder / RECIPE).exists():
+    if not resumed or not begun:
         check_no_model(folder)
-    if not is_resumed(training) and not (folder / RECIPE).exists():
-        for name in (files.CARD, RESULTS):
-            if (folder / name).exists():
-                raise UserError(f"`output_dir` {str(folder)!r} has a {name}, which is no run's: name another folder")
+    for name in (files.CARD, RESULTS) if not resumed and not begun else ():
+        if (folder / name).exists():
+            raise UserError(f"`output_dir` {str(folder)!r} has a {name}, which is no run's: name another folder")
 
 
 def _check_recipe(folder: Path, recipe: Mapping[str, Any], training: "TrainingArguments") -> None:
@@ -124,12 +124,17 @@ def _check_length(checkpoint: Path, training: "TrainingArguments") -> None:
 
 def _check_inputs(folder: Path, recipe: Mapping[str, Any], inputs: Mapping[str, str]) -> None:
     """Raise UserError where a file is not what a folder's run has read: parts and order of its rows would differ."""
-    earlier = _read(folder / INPUTS) or {}
-    if changed := [key for key, found in inputs.items() if earlier.get(key, found) != found]:
+    if changed := changed_inputs(folder, inputs):
         raise UserError(
             f"`{changed[0]}` {recipe[changed[0]]!r} has changed since the run in {str(folder)!r} began: resume with "
             "what it was, or name another `output_dir`"
         )
+
+
+def changed_inputs(folder: Path, inputs: Mapping[str, str]) -> list[str]:
+    """The keys whose files are not what a folder's run has read; none where it did not note them."""
+    earlier = _read(folder / INPUTS) or {}
+    return [key for key, found in inputs.items() if earlier.get(key, found) != found]
 
 
 def inputs_of(arguments: Sequence[Any]) -> dict[str, str]:

@@ -103,6 +103,7 @@ def _rows(part: str, name: str, raws: Iterable[tuple[str, Any]], options: Option
     if raws and "tokens" in raws[0][1]:
         return conll.rows(part, name, raws, None)
     keys = {options.text_column: "text_column", options.spans_column: "spans_column"}
-    for _, cells in raws[:1]:
-        table.check_columns({column: key for column, key in keys.items() if column}, list(cells), name)
+    known = list(dict.fromkeys(column for _, cells in raws for column in cells))  # rows may lack some
+    if raws:
+        table.check_columns({column: key for column, key in keys.items() if column}, known, name)
     return spans.rows(name, raws, options.text_column, options.spans_column)

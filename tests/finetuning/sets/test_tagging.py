@@ -54,6 +54,9 @@ def test_a_key_of_spans_that_no_row_has(tmp_path):
     source = OwnFiles(write(tmp_path, "a.jsonl", '{"text": "Да", "mine": [[0, 2, "X"]]}'))
     with pytest.raises(UserError, match="has no column `spans`; it has 'text', 'mine'"):
         read(source, Options(spans_column="spans"))
+    lines = '{"text": "Да"}\n{"text": "Да", "mine": [[0, 2, "X"]]}'
+    rows = read(OwnFiles(write(tmp_path, "b.jsonl", lines)), Options(spans_column="mine"))["train"]
+    assert [row["tags"] for row in rows] == [["O"], ["B-X"]]  # the first row has no entity, and no such key
 
 
 @pytest.mark.parametrize(
