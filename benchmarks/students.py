@@ -6,6 +6,8 @@ A folder MODEL/SEED holds what benchmarks/studies/which-student.sh has measured 
 folders are gone are rows of the table as well.
 """
 
+import functools
+import itertools
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -93,27 +95,43 @@ def figures_of(run: Path) -> dict[str, Any]:
 
 
 def table(models: Mapping[str, Sequence[Figures]]) -> str:
-    """Markdown with a row for each model: means over seeds, with standard deviations where there are several. Figures
-    of held-out text are those in which as many words are hidden as in most: others are of other words."""
+    """Markdown with a row for each model: means over seeds, with standard deviations where there are several. The last
+    row has `chance`. Figures of held-out text are those in which as many words are hidden as in most: others are of
+    other words."""
     every = [of for seeds in models.values() for of in seeds]
     texts = list(dict.fromkeys(text for of in every for text in of["held_out"]))
     common = {text: statistics.mode([n for of in every if (n := words_of(of, text))] or [0]) for text in texts}
-    tasks = list(dict.fromkeys(task for seeds in models.values() for of in seeds for task in of["scores"]))
+    columns = {}  # of each: the text of a cell, and the figures of each model, one for each seed that has one
+    for text, (metric, what) in itertools.product(texts, SHOWN.items()):
+        alike = [[of for of in seeds if words_of(of, text) == common[text]] for seeds in models.values()]
+        figures = [[of["held_out"][text][metric] for of in seeds] for seeds in alike]
+        columns[f"{text}: {what}"] = functools.partial(files.metric_text, metric), figures
+    for task in dict.fromkeys(task for of in every for task in of["scores"]):
+        figures = [values(seeds, task) for seeds in models.values()]
+        columns[task] = functools.partial(mean_text, digits=1), figures
     rows = []
-    for name, seeds in models.items():
-        first = seeds[0]
-        row = [name, f"{first['parameters'] / 1e6:.1f} M", f"{first['int8_mb']:.1f}", f"{first['int8_ms']:.1f}"]
-        row.append(first.get("steps", ""))
-        for text in texts:
-            told = [of["held_out"][text] for of in seeds if words_of(of, text) == common[text]]
-            row += [files.metric_text(metric, [one[metric] for one in told]) if told else "" for metric in SHOWN]
-        for task in tasks:
-            told = values(seeds, task)
-            row.append(mean_text(told, 1) if told else "")
+    for place, (name, seeds) in enumerate(models.items()):
+        of = seeds[0]
+        row = [name, f"{of['parameters'] / 1e6:.1f} M", f"{of['int8_mb']:.1f}", f"{of['int8_ms']:.1f}"]
+        row += [of.get("steps", ""), *(cell(told[place]) if told[place] else "" for cell, told in columns.values())]
         rows.append([*row, len(seeds)])
-    head = ["model", "parameters", "MB in int8", "ms in int8", "steps"]
-    head += [f"{text}: {what}" for text in texts for what in SHOWN.values()]
-    return files.markdown_table([*head, *tasks, "seeds"], rows)
+    apart = ("" if (value := chance(told)) is None else cell([value]) for cell, told in columns.values())
+    rows.append(["chance", "", "", "", "", *apart, ""])
+    return files.markdown_table(["model", "parameters", "MB in int8", "ms in int8", "steps", *columns, "seeds"], rows)
+
+
+def chance(models: Sequence[Sequence[float]]) -> float | None:
+    """How far apart the means of two seeds each of equal models are, at most, in 95 of 100 cases. None without a model
+    of several seeds.
+
+    It is t s √(1/2 + 1/2), as in Student's test: s is the standard deviation over seeds, pooled over all models, and t
+    the quantile at as many degrees of freedom. Test examples are the same for all, and count as given.
+    """
+    from scipy.stats import t as student
+
+    squares = [(value - statistics.fmean(seeds)) ** 2 for seeds in models if seeds for value in seeds]
+    freedom = len(squares) - sum(1 for seeds in models if seeds)
+    return float(student.ppf(0.975, freedom)) * (sum(squares) / freedom) ** 0.5 if freedom else None
 
 
 def words_of(of: Figures, text: str) -> int:

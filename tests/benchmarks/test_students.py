@@ -1,5 +1,6 @@
 """The figures of a study's models."""
 
+import numpy as np
 import pytest
 
 from benchmarks import students
@@ -35,14 +36,25 @@ def test_a_file_a_run_and_a_row_a_model(tmp_path, capsys):
     pairs |= {"recipe": {"metric_for_best_model": "accuracy"}}
     write_json(larger / "tasks" / "paraphraser" / "all_results.json", pairs)
     students.main([str(larger), "--output_dir", str(tmp_path / "figures")])
-    assert capsys.readouterr().out.splitlines()[-2:] == [
+    assert capsys.readouterr().out.splitlines()[-3:] == [
         "| teacher | 28.0 M | 3.4 | 2.5 |  | 1.500 | 25.0 % | 100.0 | 60.0 |  | 1 |",
         "| own-match | 3.3 M | 3.4 | 2.5 | 620 | 2.000 ± 0.000 | 25.0 ± 0.0 % | 50.0 ± 35.4 |  | 55.0 | 2 |",
+        "| chance |  |  |  |  | 0.000 | 0.0 % | 449.2 |  |  |  |",  # t with one degree of freedom is 12.7
     ]
     assert (tmp_path / "figures" / "students.png").stat().st_size > 10_000
     other = add(tmp_path / "own-match" / "2", 2, loss=3.0, words=91)  # where other words are hidden, losses differ
     students.main([str(other), "--output_dir", str(tmp_path / "figures")])
     assert "| 2.000 ± 0.000 | 25.0 ± 0.0 % | 50.0 ± 25.0 |" in capsys.readouterr().out
+
+
+def test_chance_is_what_equal_models_differ_by():
+    """By the quantile in tables of Student's t, and of drawn models: 5 of 100 differ by more."""
+    assert students.chance([[70.0, 72.0], [80.0, 80.0], [90.0], []]) == pytest.approx(4.303 * 1.0, abs=1e-3)
+    assert students.chance([[1.0], []]) is None
+    scores = np.random.default_rng(0).normal(70, 0.8, (20_000, 2))
+    within = students.chance(scores[:200].tolist())
+    differences = np.abs(scores[::2].mean(1) - scores[1::2].mean(1))
+    assert np.mean(differences > within) == pytest.approx(0.05, abs=0.02)
 
 
 def test_the_picture_names_what_no_smaller_model_beats():
