@@ -113,10 +113,7 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
         if training.process_index == 0:
             files.write_json(folder / files.RESULTS, results)
         return results
-    if resume.names_checkpoint(training):
-        raise UserError(
-            "`resume_from_checkpoint` names one checkpoint, and `learning_rates` have one each: `true` takes those"
-        )
+    resume.refuse_one_checkpoint(training, "`learning_rates`")
     check(settings.arguments, copy.copy(training), task)
     check_push(training, settings.card)
     resume.check_folder(training)
@@ -176,8 +173,8 @@ def check(arguments: FinetuningArguments, training: TrainingArguments, task: Tas
         raise UserError("`dataloader_drop_last` would leave texts without a prediction: leave it out")
     if arguments.seeds and training.push_to_hub:
         raise UserError("`push_to_hub` publishes one model: give one `seed`, and no `seeds`")
-    if arguments.seeds and resume.names_checkpoint(training):
-        raise UserError("`resume_from_checkpoint` names one checkpoint, and `seeds` have one each: `true` takes those")
+    if arguments.seeds:
+        resume.refuse_one_checkpoint(training, "`seeds`")
 
 
 def prepare(task: Task, settings: Settings) -> "Experiment":

@@ -135,8 +135,7 @@ def settings_of(task: str, arguments: BenchmarksArguments, rest: Mapping[str, li
     settings = parse(REGISTRY[task], set_of(task).Options, words_of(given))
     if settings.training.push_to_hub:
         raise UserError("`push_to_hub` publishes one model: leave it out, and push the best by run_publish.py")
-    if resume.names_checkpoint(settings.training):
-        raise UserError("`resume_from_checkpoint` names one checkpoint, and each run has its own: leave it out")
+    resume.refuse_one_checkpoint(settings.training, "tasks and models")
     return settings
 
 

@@ -38,9 +38,16 @@ def is_resumed(training: "TrainingArguments") -> bool:
     return str(training.resume_from_checkpoint).lower() not in ("none", "false")
 
 
-def names_checkpoint(training: "TrainingArguments") -> bool:
+def _names_one(training: "TrainingArguments") -> bool:
     """Whether one checkpoint is to be resumed, and not, by `true`, the newest."""
     return is_resumed(training) and str(training.resume_from_checkpoint).lower() != "true"
+
+
+def refuse_one_checkpoint(training: "TrainingArguments", runs: str) -> None:
+    """Raise UserError where `resume_from_checkpoint` names one checkpoint, and not, by `true`, the newest of each run.
+    runs: what has several, for the message."""
+    if _names_one(training):
+        raise UserError(f"`resume_from_checkpoint` names one checkpoint, and {runs} have one each: `true` takes those")
 
 
 def find_checkpoint(training: "TrainingArguments", recipe: Mapping[str, Any], inputs: Mapping[str, str]) -> str | None:
@@ -56,7 +63,7 @@ def find_checkpoint(training: "TrainingArguments", recipe: Mapping[str, Any], in
         return None
     _check_recipe(folder, recipe, training)
     _check_inputs(folder, recipe, inputs)
-    if names_checkpoint(training):
+    if _names_one(training):
         if not is_complete(Path(wanted)):
             raise UserError(f"`resume_from_checkpoint` {wanted!r} is no complete checkpoint; `true` takes the newest")
         _check_length(Path(wanted), training)

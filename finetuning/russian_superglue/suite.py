@@ -10,7 +10,7 @@ from typing import Any
 from distillation.config.command_line import DEMO
 from distillation.config.errors import UserError
 from distillation.runs.files import RESULTS, write_json
-from distillation.runs.resume import check_folder, names_checkpoint
+from distillation.runs.resume import check_folder, refuse_one_checkpoint
 from finetuning.arguments import Settings
 from finetuning.experiment import check, run
 from finetuning.russian_superglue.readers import read
@@ -71,8 +71,7 @@ def verify(names: Sequence[str], settings: Settings, folders: Mapping[str, Path]
             raise UserError("`push_to_hub` publishes one model: give one `task`")
         if settings.teacher.task_teacher:
             raise UserError("`task_teacher` was fine-tuned on one task: give that `task`")
-        if names_checkpoint(settings.training):
-            raise UserError("`resume_from_checkpoint` names one checkpoint: `true` takes those of each task")
+        refuse_one_checkpoint(settings.training, "several tasks")
     if settings.options.submission and Path(settings.options.submission).is_dir():
         raise UserError(f"`submission` {settings.options.submission!r} is a folder: name a zip")
     for name in names:
