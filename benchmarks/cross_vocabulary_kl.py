@@ -107,7 +107,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     cells = []
     for row in rows:
         ratios = [ratio_text(row["faster"][name]) if name in row["faster"] else "" for name in AIMS]
-        measured = [timings.time_text(row["seconds"]), timings.range_text(row["mib"])]
+        measured = [timings.time_text(row["seconds"]), timings.memory_text(row["mib"])]
         cells.append([row["student_size"], row["positions"], row["way"], *measured, *ratios])
     busy = timings.advice(row["seconds"] for row in rows)
     return "\n\n".join(filter(None, [markdown_table(head, cells), busy]))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
@@ -16,6 +17,9 @@ from distillation.config.command_line import REQUIRED, check_output, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 from distillation.runs.files import RESULTS, explain_bad_results, find_runs, mean_and_deviation, read_json, write_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HELD_OUT = """Whole words of held-out text are hidden. Losses are in nats; losses per token depend on the vocabulary.
 Runs that differ only in their seed are one row: mean ± standard deviation."""
@@ -57,20 +61,23 @@ def main(argv: list[str] | None = None) -> None:
         found = tables.variants(runs), scores.scores(runs), timings
         if not any(found):
             raise UserError(f"no results in {named}: name folders of finished runs")
-        text = "\n\n".join(report(*found, arguments.output_dir)) + "\n"
-    write_text(arguments.output_dir / "report.md", text)
+        paragraphs, pictures = report(*found)
+    write_text(arguments.output_dir / "report.md", "\n\n".join(paragraphs) + "\n")
+    for name, picture in pictures.items():
+        picture.savefig(arguments.output_dir / f"{name}.png")
     print(arguments.output_dir / "report.md")
 
 
 def report(
-    variants: Sequence[tables.Variant], tuned: Sequence[scores.Score], timings: Sequence[tables.Timing], folder: Path
-) -> list[str]:
-    """The paragraphs of the page; its pictures are written into the folder."""
+    variants: Sequence[tables.Variant], tuned: Sequence[scores.Score], timings: Sequence[tables.Timing]
+) -> tuple[list[str], dict[str, "Figure"]]:
+    """The paragraphs of the page, and its pictures by name."""
     from benchmarks.reporting import plots  # matplotlib takes a second
 
+    pictures: dict[str, plots.Figure] = {}
+
     def drawn(name: str, picture: plots.Figure, caption: str) -> list[str]:
-        folder.mkdir(parents=True, exist_ok=True)
-        picture.savefig(folder / f"{name}.png")
+        pictures[name] = picture
         return [caption, f"![{name}]({name}.png)"]
 
     parts = ["# Results"]
@@ -101,7 +108,7 @@ def report(
         if costs:
             picture = plots.quality_against_cost(costs, label)
             parts += [f"## Quality against {name}", *drawn(f"quality-{name}", picture, QUALITY)]
-    return parts
+    return parts, pictures
 
 
 if __name__ == "__main__":

@@ -61,7 +61,8 @@ def scores(runs: Mapping[Path, Mapping[str, Any]]) -> list[Score]:
     found: dict[tuple[str, str], tuple[Path, Score]] = {}
     for folder, run in tuned.items():
         with explain_bad_results(folder / RESULTS):
-            began = tuned.get(Path(run["model"]).resolve(), run)  # LiDiRus is answered by the model of TERRa
+            answers = run["task"] == "lidirus"  # by the model of TERRa
+            began = tuned.get(Path(run["model"]).resolve(), run) if answers else run
             source, metric = began["model"], run["metric"]
             name = (Path(source).name if last_names[Path(source).name] == 1 else source) + how_trained(run)
             value, spread = in_per_cent(run, f"test_{metric}"), f"test_{metric}_std"

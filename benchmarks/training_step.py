@@ -26,7 +26,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from benchmarks.timing import RECIPES, SHAPES
-from benchmarks.timing.measure import TimingArguments, advice, hardware, range_text, ratio_text, show, time_text
+from benchmarks.timing.measure import TimingArguments, advice, hardware, memory_text, ratio_text, show, time_text
 from distillation.config.arguments import ARGUMENTS, recipe_keys
 from distillation.config.command_line import KeyParser, key
 from distillation.config.errors import UserError, cli_entry
@@ -118,7 +118,7 @@ def table(rows: Sequence[dict[str, Any]], best_flops: Mapping[str, float]) -> st
         line["of the machine's best"] = (
             f"{row['flops'] / step / best_flops[row['precision']]:.0%}" if steady else "busy"
         )
-        lines.append(line | {f"MiB, {part}": range_text(row["mib"][part]) for part in ("step", "floor")})
+        lines.append(line | {f"MiB, {part}": memory_text(row["mib"][part]) for part in ("step", "floor")})
     busy = advice(row["seconds"][part] for row in rows for part in ("step", "floor"))
     return "\n\n".join(filter(None, [markdown_table(list(lines[0]), [list(line.values()) for line in lines]), busy]))
 

@@ -24,7 +24,7 @@ from distillation.hub.publishing import card_facts, check_push, save_card
 from distillation.hub.push import push
 from distillation.models.loading import load_tokenizer_of
 from distillation.runs import files, resume
-from distillation.runs.checkpoint import explain_write_errors
+from distillation.runs.checkpoint import checkpoints, explain_write_errors
 from distillation.runs.progress import device_name
 from finetuning.arguments import FinetuningArguments, Settings
 from finetuning.seeds import PARTS, over_seeds, runs_of
@@ -117,6 +117,11 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     check(settings.arguments, copy.copy(training), task)
     check_push(training, settings.card)
     resume.check_folder(training)
+    if others := {one.name for one in folder.glob("rate-*")} - {f"rate-{rate:g}" for rate in rates}:
+        raise UserError(
+            f"`output_dir` {str(folder)!r} has {min(others)} of an earlier call: repeat its `learning_rates`, or name "
+            "another folder"
+        )
     tried: dict[str, Settings] = {}
     for rate in rates:
         one = copy.copy(training)
@@ -190,6 +195,7 @@ def prepare(task: Task, settings: Settings) -> "Experiment":
     model = task.load_model(arguments.model_name_or_path, arguments.random_weights)
     tokenizer = load_tokenizer_of(model, arguments.model_name_or_path, "model_name_or_path")
     max_length = min(arguments.max_length, tokenizer.model_max_length)
+    tokenizer.model_max_length = max_length  # what the model is scored on is what it reads later
     parts = {name: task.encode(part, tokenizer, max_length) for name, part in rows.items()}
     truncated = {name: part.truncated for name, part in parts.items()}
     if any(truncated.values()):
@@ -198,7 +204,7 @@ def prepare(task: Task, settings: Settings) -> "Experiment":
     chooser = f"`{training.metric_for_best_model}` on the validation part"
     facts = facts | {
         "pipeline_tag": task.pipeline_tag,
-        "texts": len(task.texts(rows["train"][0])),
+        "texts": task.config.get("texts_at_once", 1),
         "model": arguments.model_name_or_path,
         "weights": files.weights_of(arguments.model_name_or_path),  # before training
         "parameters": model.num_parameters(),
@@ -291,5 +297,5 @@ class Experiment:
             mistakes.save(folder, self.task, self.parts["test"].rows, predictions["test"])
         save_card(folder, results, self.settings.training.hub_model_id)
         files.write_json(folder / files.RESULTS, results)
-        for checkpoint in folder.glob("checkpoint-*"):  # of no use any more
+        for checkpoint in checkpoints(folder):  # of no use any more
             shutil.rmtree(checkpoint)

@@ -53,8 +53,8 @@ def main(argv: list[str] | None = None) -> None:
 
     data, folder = tasks.read(Path(arguments.data_dir)), Path(arguments.output_dir)
     for name, model, load in encoders_of(arguments):
-        figures = report.measure(load(), data)
-        report.save(folder / name, figures, model, weights_of(model), name.endswith(FLOOR))
+        figures, is_floor = report.measure(load(), data), name == Path(model).name + FLOOR
+        report.save(folder / name, figures, model, weights_of(model), is_floor)
         print(f"{name}: S {figures['test_mean_s']:.3f}, S+W {figures['test_mean_sw']:.3f}", flush=True)
     print(report.write(folder))
 

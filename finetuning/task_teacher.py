@@ -66,8 +66,8 @@ def unlabelled_rows(task: Task, file: str, text_column: str, parts: Mapping[str,
     if fields not in ({"id", "text", "label"}, {"id", "text", "words", "tags"}):
         raise UserError(f"`unlabelled_file` has texts alone, and an example of {task.name} is more than a text")
     lines = load_lines(CorpusArguments(text_column=text_column), file, None)["text"][:]
-    known = {unicodedata.normalize("NFC", row["text"]) for part in parts.values() for row in part}
-    texts = [text for text in dict.fromkeys(lines) if text not in known]
+    known = {without_spaces(line) for part in parts.values() for row in part for line in row["text"].splitlines()}
+    texts = [text for text in dict.fromkeys(lines) if without_spaces(text) not in known]
     if not texts:
         raise UserError(f"`unlabelled_file` {file!r} has no text that is not in train, validation, or test")
     logger.info("%d texts without labels; left out: %d repeats or known ones", len(texts), len(lines) - len(texts))
@@ -76,3 +76,8 @@ def unlabelled_rows(task: Task, file: str, text_column: str, parts: Mapping[str,
         return [row | {"label": None} for row in rows]
     words = map(words_of, texts)
     return [row | {"words": found, "tags": [None] * len(found)} for row, found in zip(rows, words, strict=True)]
+
+
+def without_spaces(text: str) -> str:
+    """What two texts share that differ in white space alone, as a text and its tokens with spaces between them do."""
+    return "".join(unicodedata.normalize("NFC", text).split())

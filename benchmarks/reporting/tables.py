@@ -42,13 +42,13 @@ class Variant(NamedTuple):
 
 def variants(runs: Mapping[Path, Mapping[str, Any]]) -> list[Variant]:
     """The variants of the runs that trained a student, each after its teacher."""
-    groups: dict[str, dict[int, Path]] = {}  # by recipe, a run a seed
+    groups: dict[str, dict[tuple, Path]] = {}  # by recipe, a run a seed
     for folder, run in runs.items():
         if "student_heldout_loss" in run:
             with explain_bad_results(folder / RESULTS):
                 recipe = {name: value for name, value in run["recipe"].items() if name not in OF_ONE_RUN}
                 seeds = groups.setdefault(json.dumps(recipe, sort_keys=True), {})
-                seeds.setdefault(run["recipe"].get("seed"), folder)
+                seeds.setdefault((run["recipe"].get("seed"), run["recipe"].get("data_seed")), folder)
     root = os.path.commonpath([folder.parent for seeds in groups.values() for folder in seeds.values()] or ["."])
     found: dict[str, Variant] = {}  # by source
 

@@ -63,9 +63,10 @@ def check_device(device: str) -> None:
 def side_by_side(
     calls: Mapping[str, Callable[[], Any]], rounds: int, device: "torch.device"
 ) -> dict[str, dict[str, list[float]]]:
-    """`seconds` and `mib` of each call, one figure a round; no `mib` where memory cannot be measured.
+    """`seconds` of each call, one figure a round, and its `mib`; none of these where memory cannot be measured.
 
-    An additional first round does not count: a first call is slower.
+    An additional first round does not count: a first call is slower. Memory has a round of its own: before it is
+    measured, what is free goes back to the system, and a call is slower that has to ask for it again.
     """
     found = {name: {"seconds": [], "mib": []} for name in calls}
     for call in calls.values():
@@ -74,13 +75,18 @@ def side_by_side(
     gc.freeze()  # collections before each call then skip all objects made so far
     for _ in range(rounds):
         for name, call in calls.items():
-            peak = record_peak(device)
+            gc.collect()
+            synchronise(device)
             start = time.perf_counter()
             result = call()
             synchronise(device)
             found[name]["seconds"].append(time.perf_counter() - start)
-            found[name]["mib"] += peak()
             del result
+    for name, call in calls.items():
+        peak, result = record_peak(device), call()
+        synchronise(device)
+        found[name]["mib"] = peak()
+        del result
     gc.unfreeze()
     return found
 
@@ -205,9 +211,9 @@ def number_text(value: float) -> str:
     return f"{value:.3g}" if value < 999.5 else f"{value:,.0f}"
 
 
-def range_text(values: Sequence[float]) -> str:
-    """The median, the least and the largest."""
-    return _three(statistics.median(values), min(values), max(values)) if values else "not measured"
+def memory_text(mib: Sequence[float]) -> str:
+    """MiB for a table."""
+    return number_text(statistics.median(mib)) if mib else "not measured"
 
 
 def _three(*numbers: float) -> str:
@@ -216,7 +222,7 @@ def _three(*numbers: float) -> str:
 
 def time_text(seconds: Sequence[float]) -> str:
     """Milliseconds for a table; with the spread, if rounds do not agree."""
-    text = range_text([1000 * one for one in seconds])
+    text = _three(*(1000 * of(seconds) for of in (statistics.median, min, max)))
     return text if is_steady(seconds) else f"{text} spread {number_text(spread(seconds))}x"
 
 

@@ -47,8 +47,8 @@ def publish(
     everything = {**results, **flat, "pipeline_tag": "fill-mask", "dataset": dataset_of(recipe)}
     everything |= card_facts(folder, base_model_of(recipe), card_args) | {"recipe": recipe}
     trainer.save_state()
-    files.write_json(folder / files.RESULTS, everything)
     save_card(folder, everything, training.hub_model_id)
+    files.write_json(folder / files.RESULTS, everything)  # the last: it says that the run is finished
     print(f"{files.held_out_table(held_out)}\nsaved to {folder}")
     if to_hub:
         print(f"pushed to {push(folder, training, card_args.hub_overwrite)}")

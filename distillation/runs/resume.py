@@ -97,9 +97,9 @@ def check_folder(training: "TrainingArguments") -> None:
         )
     if not resumed or not begun:
         check_no_model(folder)
-    for name in (files.CARD, RESULTS) if not resumed and not begun else ():
-        if (folder / name).exists():
-            raise UserError(f"`output_dir` {str(folder)!r} has a {name}, which is no run's: name another folder")
+    others = (MEASURED, EXPORTED.parent, *((files.CARD, RESULTS) if not resumed else ()))
+    if found := [str(name) for name in others if not begun and (folder / name).exists()]:
+        raise UserError(f"`output_dir` {str(folder)!r} has {found[0]}, which is no run's: name another folder")
 
 
 def _check_recipe(folder: Path, recipe: Mapping[str, Any], training: "TrainingArguments") -> None:
@@ -163,8 +163,11 @@ def _files(name: str, kind: str) -> Iterator[Path]:
             yield path
         elif kind == "source" and any((path / one).exists() for one in MODEL):
             yield from itertools.chain(*map(path.glob, OF_MODEL))
-        else:  # a folder of data may have others in it, such as this run's
-            found = path.glob("*") if kind == "source" else path.rglob("*")
+        else:
+            found = path.rglob("*")
+            if kind == "source":  # data for the parts, or a task, in a folder each; beside them may be runs
+                folders = (one for one in path.glob("*/") if not (one / RECIPE).exists())
+                found = itertools.chain(*(folder.glob("*") for folder in (path, *folders)))
             yield from (file for file in found if DATA.search(str(file.relative_to(path))))
 
 
@@ -189,9 +192,10 @@ def start_run(training: "TrainingArguments", recipe: Mapping[str, Any], inputs: 
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         claim(folder)
-        for earlier in (RESULTS, MEASURED):
-            (folder / earlier).unlink(missing_ok=True)
-        shutil.rmtree(folder / EXPORTED.parent, ignore_errors=True)
+        if finished(training) is None:  # else its weights stay
+            (folder / MEASURED).unlink(missing_ok=True)
+            shutil.rmtree(folder / EXPORTED.parent, ignore_errors=True)
+        (folder / RESULTS).unlink(missing_ok=True)
         write_json(folder / INPUTS, inputs)
         write_json(folder / RECIPE, recipe)
 

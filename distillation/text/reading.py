@@ -105,7 +105,10 @@ def _cached(names: list[str], column: str, fingerprint: str) -> Dataset:
     """The cleaned blocks of files."""
     try:
         made = {"files": names, "column": column}
-        return Dataset.from_generator(_clean_blocks, _BLOCKS, gen_kwargs=made, fingerprint=fingerprint)
+        # A block is written at once: a thousand of them would fill memory, and be more than Arrow takes in a column.
+        return Dataset.from_generator(
+            _clean_blocks, _BLOCKS, gen_kwargs=made, fingerprint=fingerprint, writer_batch_size=1
+        )
     except Exception as error:
         for cause in (error, error.__cause__):
             if isinstance(cause, UserError):
@@ -128,7 +131,7 @@ def _block(values: list[Any]) -> dict[str, list[str]]:
 
 
 def _batch_block(batch: dict[str, list], column: str) -> dict[str, list[list[str]]]:
-    return {name: [values] for name, values in _block(batch[column]).items()}
+    return {name: [values] for name, values in _block(list(map(text_of, batch[column]))).items()}
 
 
 def _lines_of(blocks: dict[str, list[list[str]]]) -> dict[str, list[str]]:
@@ -187,7 +190,7 @@ def check_usable(source: str, flaws: Counter, lines: int) -> None:
 
 def nothing_usable(source: str) -> UserError:
     """The error for a corpus without text."""
-    return LocalError(f"{source} has no usable line of text; see `train_file`, `dataset_name`, and `text_column`")
+    return LocalError(f"{source} has no usable line of text: name another corpus, or another `text_column`")
 
 
 class Source:

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase as Tokenizer
 from distillation.config.errors import UserError, one_line
 from distillation.models.loading import load_tokenizer, load_trained, load_with_head
 from distillation.models.sentence_encoder import find_modules
+from distillation.runs.files import EXPORTED, read_json
 from finetuning.deployed import checkpoint
 from finetuning.deployed.model import GRAPHS, open_session
 from finetuning.deployed.sentence_encoder import SentenceEncoder
@@ -160,4 +161,6 @@ def load_exported(graph: Path, name_or_path: str) -> Transformer:
         arrays = {name: values.numpy() for name, values in inputs.items() if name in names}
         return tuple(map(torch.from_numpy, session.run(OUTPUTS, arrays)))
 
-    return Transformer(run, tokenizer, True, 0, graph.stat().st_size / 2**20)
+    exported = graph.parent / EXPORTED.name
+    parameters = read_json(exported)["parameters"] if exported.exists() else 0
+    return Transformer(run, tokenizer, True, parameters, graph.stat().st_size / 2**20)

@@ -11,7 +11,7 @@ from distillation.runs.files import write_text
 from finetuning.deployed.model import tag_spans
 from finetuning.formats.locate import read_text
 from finetuning.formats.values import Wrong, collect, value
-from finetuning.tasks.bio_spans import bio_tags, encode
+from finetuning.tasks.bio_spans import bio_tags, encode, words_of
 
 ANY = re.compile("O|[BIESLUM]-.+")  # tags of BIO, of IOB1, BIOES, BILOU, and BMES
 NEW_DOCUMENT = ("<DOCSTART>", "-DOCSTART-")
@@ -41,7 +41,7 @@ def sentences(path: Path) -> Iterator[tuple[str, dict]]:
 
 def rows(part: str, name: str, raws: Iterable[tuple[str, Any]], types: Mapping[str, str] | None) -> list[dict]:
     """A row for each sentence: `id`, the part and a number from 0; `text`, the tokens with one space between them;
-    `words`, their spans; `tags`.
+    `words`, the spans of their words, which are those that a text without tokens will have; `tags`.
 
     Every entity begins with `B-`: two neighbours of different types may be read as one type and must stay two.
     types: the entity types that sentences may have, each with the type to read it as; None for any.
@@ -57,9 +57,13 @@ def rows(part: str, name: str, raws: Iterable[tuple[str, Any]], types: Mapping[s
             if not ANY.fullmatch(tag) if types is None else tag not in known:
                 raise Wrong(f"unknown tag {tag!r} of {token!r}; known are {', '.join(known)}")
         starts = accumulate((len(token) + 1 for token in tokens), initial=0)
-        words = [[start, start + len(token)] for token, start in zip(tokens, starts, strict=False)]
-        spans = [(types[kind] if types else kind, first, after) for kind, first, after in tag_spans(tags)]
-        text, tags = " ".join(tokens), encode(spans, len(tokens))
+        pieces = [words_of(token) or [[0, len(token)]] for token in tokens]
+        words = [
+            [start + first, start + after] for start, of in zip(starts, pieces, strict=False) for first, after in of
+        ]
+        place = list(accumulate(map(len, pieces), initial=0))  # of a token's first word
+        spans = [(types[kind] if types else kind, place[one], place[after]) for kind, one, after in tag_spans(tags)]
+        text, tags = " ".join(tokens), encode(spans, len(words))
         made.append({"id": f"{part}-{len(made)}", "text": text, "words": words, "tags": tags})
         return made[-1:]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from distillation.config.errors import UserError
+from distillation.text.files import TABLES, format_of
 from finetuning.formats.locate import read_text
 
 
@@ -21,7 +22,7 @@ def rows(path: Path, columns: Mapping[str, str]) -> Iterator[tuple[str, Mapping[
     table, number = open_table(str(path)), 0
     for number, row in enumerate(table.rows, start=1):
         if row.problem:
-            remedy = "or quote its texts" if path.suffix.lower() in (".csv", ".tsv") else "one object a line"
+            remedy = "or quote its texts" if format_of(str(path)) in TABLES else "one object a line"
             raise UserError(f"{path}, row {number}: {row.problem}; mend the row, {remedy}")
         if number == 1:
             check_columns(columns, table.columns, path)
@@ -76,8 +77,7 @@ def records(path: Path, columns: Sequence[str], **choices: Sequence[str]) -> Ite
 
 
 def write(path: Path, columns: Sequence[str], rows: Iterable[Sequence]) -> Path:
-    """Write such a file, and its folder where there is none; its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write such a file; its path."""
     with path.open("w", encoding="utf-8", newline="") as file:
         # By default Python 3.11 would leave a text unquoted whose only line break is a CR, which reads as two rows.
         csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows([columns, *rows])

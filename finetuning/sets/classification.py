@@ -161,7 +161,8 @@ def cell_text(place: str, cells: Mapping[str, Any], column: str) -> str:
     cell = cells.get(column)
     if isinstance(cell, list | dict | bytes):
         raise UserError(
-            f"{place}: `{column}` is a {type(cell).__name__} and no text; lists of labels need `label_separator`"
+            f"{place}: `{column}` is a {type(cell).__name__} and no text"
+            + "; lists of labels need `label_separator`" * isinstance(cell, list)
         )
     if cell is None or cell != cell:
         return ""

@@ -19,7 +19,7 @@ class TextClassification(Task):
     """Rows have `id`, `text`, perhaps `text_2`, and `label`: one of the task's, or None if it is not known."""
 
     truncate_second_only: bool = False  # whether `text` is a question about `text_2`
-    texts_at_once: int | None = None  # one or two, of one's own data
+    texts_at_once: int | None = None  # one or two
 
     model_class: ClassVar[type] = AutoModelForSequenceClassification
     pipeline_tag: ClassVar[str] = "text-classification"
@@ -31,7 +31,7 @@ class TextClassification(Task):
 
     def adapted(self, parts: Mapping[str, Sequence[Row]]) -> "TextClassification":
         """With the labels that the rows have, numbers by size, where it has none of its own."""
-        task = replace(self, texts_at_once=len(self.texts(parts["train"][0]))) if self.set else self
+        task = replace(self, texts_at_once=2 if "text_2" in parts["train"][0] else 1)
         if self.labels:
             return task
         found = {label for part in parts.values() for label in self.labels_of(part)}

@@ -41,17 +41,17 @@ def test_all_in_one(tmp_path):
 
 
 def test_runs_that_differ_in_their_seed_are_one_row(tmp_path):
-    """Below their teacher; the same seed twice is one run, and unfinished runs are left out."""
+    """Also that of the order, below their teacher; the same seeds twice are one run; unfinished runs are left out."""
     runs = tmp_path / "runs"
     for seed, accuracy in enumerate((0.2, 0.3, 0.4)):
         distil(runs / f"kl-{seed}", accuracy, seed, weight_kl=2.0)
     distil(runs / "once-more", 0.9, 0, weight_kl=2.0)
-    for name, accuracy in (("mlm-0", 0.1), ("mlm-0/checkpoint-5", 0.8)):
-        distil(runs / name, accuracy, weight_kl=0.0)
+    distil(runs / "other-order", 0.3, 0, weight_kl=2.0, data_seed=1)
+    distil(runs / "mlm-0", 0.1, weight_kl=0.0)
     table = make(tmp_path, runs).split("\n\n")[2].splitlines()[2:]
     assert table == [
         "| teacher | 9,000 |  | 1 | 0.500 | 0.500 | 50.0 % | 50.0 % |",
-        "| kl | 1,000 | 10 | 3 | 2.000 ± 0.000 | 2.000 ± 0.000 | 200.0 ± 0.0 % | 30.0 ± 10.0 % |",
+        "| kl | 1,000 | 10 | 4 | 2.000 ± 0.000 | 2.000 ± 0.000 | 200.0 ± 0.0 % | 30.0 ± 8.2 % |",
         "| mlm-0 | 1,000 | 10 | 1 | 2.000 | 2.000 | 200.0 % | 10.0 % |",
     ]
 

@@ -25,6 +25,10 @@ def test_a_row_a_model_a_column_a_task(tmp_path, capsys):
         "| b/student | 1.2 M |  | 50.0 |",
         "| teacher, random weights | 1.2 M | 50.0 |  |",
     ]
+    # A model that was fine-tuned twice is not its first checkpoint.
+    add(tmp_path / "twice", model=str(tmp_path / "x"), task="questions", metric="f1", score=0.7)
+    scores.main([str(tmp_path)])
+    assert "| x | 1.2 M | 70.0 |  |" in capsys.readouterr().out
     add(tmp_path / "second", score=0.3)  # it would replace the first without a word
     with pytest.raises(SystemExit, match="2"):
         scores.main([str(tmp_path)])

@@ -96,7 +96,9 @@ def test_texts_without_labels_are_learned_by_the_teachers_answers_alone(
     tokenizer = AutoTokenizer.from_pretrained(teacher_folder)
     parts = {"train": rows[kind][:8], "validation": rows[kind][8:16], "test": rows[kind][16:24]}
     file = tmp_path / "more.txt"
-    file.write_text("\n".join([*texts, texts[0], parts["test"][0]["text"]]) + "\n", encoding="utf-8")
+    tested = parts["test"][0]["text"]
+    parts["test"][0] = {**parts["test"][0], "text": f"{tested.replace(' ', '  ')}\nДа ."}  # as a file of tokens has it
+    file.write_text("\n".join([*texts, texts[0], tested, "Да."]) + "\n", encoding="utf-8")
     more = unlabelled_rows(task, str(file), "review", parts)
     assert [row["text"] for row in more] == texts
     assert unlabelled_rows(task, str(tmp_path / "*.txt"), "review", parts) == more

@@ -70,6 +70,7 @@ def test_a_run_pushes_what_others_load_and_nothing_else(hub, recipe, tmp_path):
     output = tmp_path / "student"
     for name in (*EARLIER, *PRIVATE):
         write_text(output / name, '{"scores": [{"model": "secret"}]}')
+    write_text(output / "recipe.json", "{}")  # of the run that left these
     keys = ["--push_to_hub", "true", "--hub_model_id", "tiny", "--hub_private_repo", "true"]
     run.main([*recipe, *keys, "--output_dir", str(output)])
     stored = hub.repositories[NAME]

@@ -11,7 +11,7 @@ from transformers import TrainingArguments
 from distillation.config.command_line import key
 from distillation.config.errors import UserError
 from distillation.runs.checkpoint import checkpoints, mark_complete
-from distillation.runs.files import write_json
+from distillation.runs.files import write_json, write_text
 from distillation.runs.resume import find_checkpoint, finished, inputs_of, is_over, start_run
 
 
@@ -71,6 +71,8 @@ def test_results_of_an_earlier_run_are_taken_away(tmp_path):
     write_json(tmp_path / "all_results.json", {"recipe": {}})
     write_json(tmp_path / "onnx" / "export.json", {})
     assert finished(arguments(tmp_path, "true")) == {"recipe": {}} and finished(arguments(tmp_path)) is None
+    start_run(arguments(tmp_path, "true"), {}, {})  # what was made of the same weights stays
+    assert {path.name for path in tmp_path.iterdir()} == {"inputs.json", "recipe.json", "onnx"}
     start_run(arguments(tmp_path), {}, {})
     assert {path.name for path in tmp_path.iterdir()} == {"inputs.json", "recipe.json"}
     assert finished(arguments(tmp_path, "true")) is None
@@ -79,7 +81,8 @@ def test_results_of_an_earlier_run_are_taken_away(tmp_path):
 def test_two_runs_do_not_write_to_one_folder(tmp_path):
     """Started together, they would mix their checkpoints. In one process a run may follow another."""
     code = f"import sys, types; from {start_run.__module__} import start_run\n"
-    code += "start_run(types.SimpleNamespace(output_dir=sys.argv[1], process_index=0), {}, {})"
+    code += "args = types.SimpleNamespace(output_dir=sys.argv[1], process_index=0, resume_from_checkpoint=None)\n"
+    code += "start_run(args, {}, {})"
     start_run(arguments(tmp_path), {}, {})
     start_run(arguments(tmp_path), {}, {})
     for folder, message in ((tmp_path, "another run writes to"), (tmp_path / "other", "")):
@@ -116,10 +119,10 @@ def test_a_model_is_not_replaced(tmp_path, find, name):
         find(None)
 
 
-@pytest.mark.parametrize("name", ["README.md", "all_results.json"])
+@pytest.mark.parametrize("name", ["README.md", "all_results.json", "measured.json", "onnx"])
 def test_files_that_no_run_has_written_are_not_replaced(tmp_path, find, name):
     (tmp_path / name).write_text("{}")
-    with pytest.raises(UserError, match=f"`output_dir`.*has a {name}, which is no run's: name another folder"):
+    with pytest.raises(UserError, match=f"`output_dir`.*has {name}, which is no run's: name another folder"):
         find(None)
 
 
@@ -157,6 +160,17 @@ def test_a_file_that_has_changed_does_not_go_on(tmp_path, find):
             with pytest.raises(UserError, match=f"`{changed}`.* has changed since the run"):
                 find("true", recipe, inputs_of(keys[:1]))
         file.write_text(long)
+
+
+def test_data_in_a_folder_a_part_that_have_changed_do_not_go_on(tmp_path):
+    """Those of a run that lies beside them do not count."""
+    for name in ("train/a.ann", "test/a.ann", "out/test_predictions.txt", "out/recipe.json"):
+        write_text(tmp_path / name, "{}")
+    before = inputs_of([Arguments(model=str(tmp_path))])
+    write_text(tmp_path / "out" / "test_predictions.txt", "others")
+    assert inputs_of([Arguments(model=str(tmp_path))]) == before
+    write_text(tmp_path / "test" / "a.ann", "others")
+    assert inputs_of([Arguments(model=str(tmp_path))]) != before
 
 
 def test_a_finished_run_is_left_as_it_is(tmp_path, find):

@@ -56,7 +56,7 @@ def test_an_exported_folder_is_scored_beside_hashing_alone(exported_folder, boar
     assert {path.name for path in (tmp_path / "o").iterdir() if path.is_dir()} == {exported_folder.name, *floors}
     found = read_json(tmp_path / "o" / exported_folder.name / RESULTS)
     assert found["mib"] == pytest.approx((exported_folder / "model.onnx").stat().st_size / 2**20)
-    assert "own" in found["ways"]["sts"] and not found["recipe"]["random_weights"]
+    assert "own" in found["ways"]["sts"] and not found["recipe"]["random_weights"] and found["parameters"] > 0
 
 
 def test_two_models_of_one_name_are_refused(folder, board):

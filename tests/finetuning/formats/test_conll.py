@@ -33,9 +33,11 @@ def test_rows(read, content):
     [
         ("а\tO\n<DOCSTART>\nб\tO\n", {"а": "O", "б": "O"}),  # a document mark is no word and ends a sentence
         ("а\tO\n-DOCSTART- -X- O O\nб\tO\n", {"а": "O", "б": "O"}),
-        ("а\u2028б\tO\nв\x85\tO\n", {"а\u2028б в\x85": "O O"}),  # line ends for Python; scraped tokens have them
+        ("а\u2028б\tO\nв\x85\tO\n", {"а\u2028б в\x85": "O O O"}),  # line ends for Python; scraped tokens have them
         # IOB1 files begin entities so; the model would learn that an entity may lack its beginning.
         ("а\tI-PER\nб\tI-PER\nв\tI-ORG\nг\tO\nд\tI-ORG\n", {"а б в г д": "B-PER I-PER B-ORG O B-ORG"}),
+        # A text without tokens has three words there.
+        ("в\tO\nСанкт-Петербурге\tB-LOC\n\U0001f600\tO\n", {"в Санкт-Петербурге \U0001f600": "O B-LOC I-LOC I-LOC O"}),
         ("а\tB-LOC\nб\tI-GEOPOLIT\nв\tI-GEOPOLIT\n", {"а б в": "B-LOC B-LOC I-LOC"}),  # neighbours stay two
     ],
 )
