@@ -157,13 +157,14 @@ def build_run(
     from distillation.text.sampling import load_split
 
     set_seed(training.seed)
-    student = load_sentence_encoder(arguments.model_name_or_path, "model_name_or_path")
+    device = training.device
+    student = load_sentence_encoder(arguments.model_name_or_path, "model_name_or_path", device=device)
     if arguments.student_layers:
         keep_layers(student, arguments.student_layers, "student_layers")
     if arguments.student_dropout is not None:
         set_dropout_rate(student, arguments.student_dropout)
     student.max_seq_length = min(data_args.max_length, student.max_seq_length or data_args.max_length)
-    teacher = load_sentence_encoder(arguments.teacher_name_or_path, "teacher_name_or_path", arguments.pooling)
+    teacher = load_sentence_encoder(arguments.teacher_name_or_path, "teacher_name_or_path", arguments.pooling, device)
     width, dimension = teacher.get_embedding_dimension(), arguments.dimension or teacher.get_embedding_dimension()
     if dimension > width:
         raise UserError(f"`dimension` {dimension} is more than the teacher's {width}: leave it out, or give fewer")

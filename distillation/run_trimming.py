@@ -24,6 +24,7 @@ from distillation.config.command_line import REQUIRED, check_no_model, key
 from distillation.config.corpus import TextArguments
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
+from distillation.runs.files import CARD, RESULTS
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -58,7 +59,7 @@ class TrimmingArguments:
 def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, load, count, trim, measure, save."""
     arguments, data_args, card_args = parse_recipe(TrimmingArguments, TextArguments, CardArguments, argv=argv)
-    check_no_model(arguments.output_dir)
+    check_no_model(arguments.output_dir, (CARD, RESULTS, "tokenizer.json", PICTURE))
     from distillation.corpus.examples import check_unknown  # heavy imports only where the arguments are right
     from distillation.demo.resolve import resolve_demo
     from distillation.models.loading import counts_from_padding, position_count, save_pretrained

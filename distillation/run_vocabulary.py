@@ -38,7 +38,7 @@ ARGUMENTS = (VocabularyArguments, CorpusArguments)
 def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, read, train, compare on held-out lines, save."""
     arguments, data_args = parse_recipe(*ARGUMENTS, argv=argv)
-    check_no_model(arguments.output_dir)
+    check_no_model(arguments.output_dir, ("tokenizer.json", "vocab.txt"))
     from distillation.demo.resolve import resolve_demo  # heavy imports only where the arguments are right
     from distillation.models.loading import load_tokenizer
     from distillation.models.tokenizer_file import save_tokenizer

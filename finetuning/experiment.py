@@ -118,10 +118,7 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     check_push(training, settings.card)
     resume.check_folder(training)
     if others := {one.name for one in folder.glob("rate-*")} - {f"rate-{rate:g}" for rate in rates}:
-        raise UserError(
-            f"`output_dir` {str(folder)!r} has {min(others)} of an earlier call: repeat its `learning_rates`, or name "
-            "another folder"
-        )
+        raise UserError(f"`output_dir` {str(folder)!r} has {min(others)}: repeat its `learning_rates` or name another")
     tried: dict[str, Settings] = {}
     for rate in rates:
         one = copy.copy(training)
@@ -269,10 +266,10 @@ class Experiment:
             "processes": training.world_size,
             "device": device_name(training),
         }
-        predictions = {}
         for name in ("validation", "test"):
-            scores, predictions[name] = trainer.measure(self.parts[name])
+            scores, answers = trainer.measure(self.parts[name])
             results |= {f"{name}_{metric}": value for metric, value in scores.items()}
+        predictions = {"test": answers}
         results |= trainer.task.config
         if submission := self.parts.get("submission"):
             predictions["submission"] = self.task.decode(submission, trainer.logits(submission.inputs))
@@ -287,7 +284,7 @@ class Experiment:
 
     def save(self, folder: Path, results: Mapping[str, Any], predictions: Mapping[str, list]) -> None:
         """Write figures, card, and predictions beside the model."""
-        for part in predictions.keys() - {"validation"}:
+        for part in predictions:
             lines = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in predictions[part])
             files.write_text(folder / f"{part}_predictions.jsonl", lines)
         submitted = "submission" if "submission" in predictions else "test"

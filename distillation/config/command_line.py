@@ -11,7 +11,7 @@ import re
 import sys
 import textwrap
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -110,11 +110,14 @@ def check_output(folder: str | Path) -> None:
         raise UserError(f"`output_dir` {str(folder)!r} cannot be written: make it writable, or name another folder")
 
 
-def check_no_model(folder: str | Path) -> None:
-    """Raise UserError as `check_output`, and for an `output_dir` that holds a model or a tokenizer."""
+def check_no_model(folder: str | Path, others: Iterable[str] = ()) -> None:
+    """Raise UserError as `check_output`, and for an `output_dir` that holds a model or a tokenizer, or a file of these
+    names, which would be written over."""
     check_output(folder)
     if any(Path(folder, name).exists() for name in MODEL):
         raise UserError(f"`output_dir` {str(folder)!r} holds a model or a tokenizer: name another folder")
+    if found := [name for name in others if Path(folder, name).exists()]:
+        raise UserError(f"`output_dir` {str(folder)!r} has {found[0]}: name another folder")
 
 
 def check_output_file(file: str | Path | None) -> None:

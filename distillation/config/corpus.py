@@ -23,7 +23,7 @@ class CorpusArguments:
     text_column: str = key("text", "Column that holds the text; a .txt file has none, and each line is a text.")
     validation_lines: int = key(2000, "Lines to hold out if there is no `validation_file`; at most a tenth.", least=1)
     preprocessing_num_workers: int | None = key(
-        None, "Processes that read and tokenize; by default this one.", least=0
+        None, "Processes that tokenize, and that read a Hub data set; by default this one.", least=0
     )
 
     def __post_init__(self):

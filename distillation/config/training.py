@@ -13,6 +13,7 @@ from distillation.config.errors import LAUNCHED, UserError, one_line
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
+WAITING = 24 * 3600  # seconds
 SEEDS = 2**32  # numpy takes no larger ones
 # What --help says of the fields that most people set.
 USUAL = {
@@ -70,7 +71,8 @@ def parse(
 
     try:
         parser = Parser(subclass() if subclass else TrainingArguments)
-        (arguments,) = parser.parse_args_into_dataclasses(words_of(given))
+        # The first process prepares a corpus; by default the others would give it up after half an hour.
+        (arguments,) = parser.parse_args_into_dataclasses(words_of({"ddp_timeout": [f"{WAITING}"]} | given))
         # `accelerate launch` gives the precision in the environment alone, and the Trainer computes in it.
         arguments.bf16, arguments.fp16 = (arguments.mixed_precision == kind for kind in ("bf16", "fp16"))
         check_training(arguments)

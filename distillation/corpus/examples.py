@@ -40,6 +40,7 @@ from distillation.vocabularies.mapping import VocabularyMap
 logger = logging.getLogger(__name__)
 
 FORMAT = 4  # of the columns; raise it to make cached examples stale
+TOGETHER = 2**21  # characters of lines that are read at once; they take some 300 MB
 CUTS_PER_LINE = 2**24  # ids of examples: line * CUTS_PER_LINE + cut
 _PUNCTUATION = r"\p{P}!-/:-@\[-`{-~"  # BERT's notion: Unicode punctuation and every ASCII symbol
 _SPACES = [code for code in range(0x3001) if chr(code).isspace()]
@@ -142,10 +143,18 @@ class Encoder:
         """The columns of the examples of {"text": lines}. indices: of the lines; rank: of a forked process."""
         if rank is not None:  # a forked process would wait for ever for the threads of its parent
             torch.set_num_threads(1)
+        ends = np.cumsum([len(line) for line in batch["text"]]) // TOGETHER  # of long lines a few at a time
+        parts = np.split(np.arange(len(ends)), np.flatnonzero(np.diff(ends)) + 1)
+        made = [self._columns([batch["text"][n] for n in part], [indices[n] for n in part]) for part in parts]
+        if len(made) == 1:
+            return made[0]
+        return {name: list(itertools.chain.from_iterable(one[name] for one in made)) for name in made[0]}
+
+    def _columns(self, texts: list[str], indices: Sequence[int]) -> dict[str, Any]:
         # All lines of the batch lie on one axis of characters, so that a few array operations serve for all of them.
-        text = "\n".join(batch["text"])
-        borders = np.cumsum([0, *(len(line) + 1 for line in batch["text"])])
-        tokens = [reader.read(batch["text"], borders) for reader in self.readers]
+        text = "\n".join(texts)
+        borders = np.cumsum([0, *(len(line) + 1 for line in texts)])
+        tokens = [reader.read(texts, borders) for reader in self.readers]
         starts = [offsets[:, 0] for _, offsets in tokens]
         words, units, word_starts = _hidden_words(text, [offsets for _, offsets in tokens], self.masking_unit)
         pairs = token_alignment.pair(text, tokens, self.alignment, self.vocabulary)

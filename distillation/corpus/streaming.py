@@ -1,9 +1,9 @@
 """A corpus larger than memory and disk: lines are read, tokenized, and put in batches while training needs them.
 
 The corpus is a list of files (of a Hub data set: its shards), each cut into blocks of consecutive raw lines. Each
-worker of each process reads one shard, so there are S = processes x workers shards. If the number of files is a
-multiple of S, a shard reads its own files alone. Otherwise every shard reads all lines, which costs little beside
-tokenizing, and makes examples of every S-th block. Memory holds one block for each shard.
+worker of each process reads one shard, so there are S = processes x workers shards. Every shard reads all lines,
+which costs little beside tokenizing, and makes examples of every S-th block. If a Hub data set has a multiple of S
+files, a shard downloads its own alone. Memory holds one block for each shard.
 
 Blocks take the place of the shuffle buffer of `datasets`: the content and order of a block follow from its number and
 the epoch, so a stream is resumed exactly. Examples are shuffled within their block, and files within an epoch.
@@ -166,7 +166,8 @@ class Stream(IterableDataset):
     def _blocks(self, shard: int, start: Position) -> Iterator[tuple[Position, int, list[str | None]]]:
         """A shard's blocks in the rest of an epoch: position, file, raw lines. Earlier ones are skipped."""
         files = np.arange(len(self.source))
-        own = len(files) % self.shards == 0
+        # Files may be of any size: a shard with its own would repeat a small one while others read a large one.
+        own = self.source.hub is not None and len(files) % self.shards == 0
         files = files[shard :: self.shards] if own else files
         if self.sampling != "sequential":
             files = np.random.default_rng((self.seed, start.epoch)).permutation(files)

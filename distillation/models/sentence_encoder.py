@@ -5,6 +5,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import torch
 import transformers
 from huggingface_hub import snapshot_download
 from torch import nn
@@ -30,18 +31,20 @@ def library() -> ModuleType:
     return sentence_transformers
 
 
-def load_sentence_encoder(name_or_path: str, key: str, pooling: str | None = None) -> "SentenceTransformer":
+def load_sentence_encoder(
+    name_or_path: str, key: str, pooling: str | None = None, device: torch.device | None = None
+) -> "SentenceTransformer":
     """A sentence encoder with its own modules; or of any other checkpoint its encoder, and a pooling.
 
-    pooling: `mean` or `cls`; `mean` unless given. Raises UserError for what cannot be loaded, such as modules with
-    code of their own, and for a `pooling` beside that of a sentence encoder.
+    pooling: `mean` or `cls`; `mean` unless given. device: a GPU unless given, if there is one. Raises UserError for
+    what cannot be loaded, such as modules with code of their own, and for a `pooling` beside one of its own.
     """
     SentenceTransformer = library().SentenceTransformer
     with explain_load_errors(key, name_or_path):
         if find_modules(name_or_path):
             if pooling:
                 raise UserError(f"`{key}` {name_or_path!r} has a pooling of its own: leave `pooling` out")
-            model = SentenceTransformer(name_or_path, trust_remote_code=False)
+            model = SentenceTransformer(name_or_path, trust_remote_code=False, device=device)
         else:
             from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
@@ -49,7 +52,7 @@ def load_sentence_encoder(name_or_path: str, key: str, pooling: str | None = Non
             load_tokenizer_of(load_with_head(transformers.AutoModel, name_or_path, key), name_or_path, key)
             encoder = Transformer(name_or_path)
             width = encoder.get_embedding_dimension()
-            model = SentenceTransformer(modules=[encoder, Pooling(width, pooling or "mean")])
+            model = SentenceTransformer(modules=[encoder, Pooling(width, pooling or "mean")], device=device)
         encoder = getattr(model[0], "auto_model", None)
         if getattr(encoder, "pooler", None):  # of BERT, for another task; random where the checkpoint lacks it
             encoder.pooler = None

@@ -61,8 +61,9 @@ def find_checkpoint(training: "TrainingArguments", recipe: Mapping[str, Any], in
     check_folder(training)
     if not is_resumed(training):
         return None
-    _check_recipe(folder, recipe, training)
-    _check_inputs(folder, recipe, inputs)
+    run = Path(wanted).absolute().parent if _names_one(training) else folder  # a checkpoint may be of another folder's
+    _check_recipe(run, recipe, training)
+    _check_inputs(run, recipe, inputs)
     if _names_one(training):
         if not is_complete(Path(wanted)):
             raise UserError(f"`resume_from_checkpoint` {wanted!r} is no complete checkpoint; `true` takes the newest")

@@ -109,7 +109,7 @@ def read_pairs(pattern: str) -> Dataset:
         raise UserError(f"`pairs_file` {pattern!r} has plain text: a table has the columns {' and '.join(PAIR)}")
     for column in PAIR:
         for file in files:
-            check_file(file, column)
+            check_file(file, column, "pairs have the columns `anchor` and `positive`: rename two of")
         columns[column] = list(
             chain.from_iterable(texts_of(file, list(read_rows(file, column)), column) for file in files)
         )

@@ -71,8 +71,12 @@ def corpus_files(pattern: str) -> list[str]:
     return files
 
 
-def check_file(file: str, column: str) -> None:
-    """Raise UserError for a file in another encoding, without such a column, or that cannot be read.
+SET_COLUMN = "set `text_column`, which all files share, to one of"
+
+
+def check_file(file: str, column: str, remedy: str = SET_COLUMN) -> None:
+    """Raise UserError for a file in another encoding, without such a column, or that cannot be read. remedy: what to
+    do with the columns that it has.
 
     Plain text has no columns: its lines are the texts, whatever the column of the files beside it is called.
     """
@@ -86,15 +90,13 @@ def check_file(file: str, column: str) -> None:
             with unpacked(file) as content:
                 check_encoding(file, content.read(HEAD))
             columns = _json_columns(file, column) if kind == ".jsonl" else []
-    check_column(column, columns or [column], file)  # where none can be read, `text_column` is not the cause
+    check_column(column, columns or [column], file, remedy)  # where none can be read, `text_column` is not the cause
 
 
-def check_column(column: str, columns: list[str], source: str) -> None:
+def check_column(column: str, columns: list[str], source: str, remedy: str = SET_COLUMN) -> None:
     """Raise UserError for a corpus without the column of texts."""
     if column not in columns:
-        raise UserError(
-            f"{source} has no column `{column}`; set `text_column`, which all files share, to one of {columns}"
-        )
+        raise UserError(f"{source} has no column `{column}`; {remedy} {columns}")
 
 
 def digest(file: str) -> str:
@@ -282,7 +284,11 @@ def _json_text(line: str, column: str) -> str:
     if not line.strip():
         return ""
     row = _json(line)
-    value = row.get(column) if isinstance(row, dict) else LOST
+    return text_of(row.get(column)) if isinstance(row, dict) else LOST
+
+
+def text_of(value: Any) -> str:
+    """A value of a row as a text; `LOST` for what is none, such as a list."""
     if value is None or isinstance(value, float) and not math.isfinite(value):  # pandas writes NaN for no text
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):

@@ -26,12 +26,13 @@ from distillation.text.files import (
     digest,
     explain_read_errors,
     read_rows,
+    text_of,
     texts_of,
 )
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 3  # of cleaned lines; raise it to make cached ones stale
+FORMAT = 4  # of cleaned lines; raise it to make cached ones stale
 BLOCK = 10_000  # lines of a stream that are shuffled together
 TOGETHER = 1000  # lines that are cleaned together
 LONG_LINE = 1_000_000  # characters; longer lines are counted, and cut like any other

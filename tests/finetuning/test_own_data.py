@@ -114,7 +114,8 @@ def test_the_best_of_several_learning_rates(own, posts, benchmarks, tmp_path, mo
     assert "are not those of the run" in refused("classification", tmp_path, resume_from_checkpoint=True, **other)
     assert "holds a finished run" in refused("classification", tmp_path, **other)
     (tmp_path / "new" / "rate-0.5").mkdir(parents=True)
-    assert "has rate-0.5 of an earlier call" in refused("classification", tmp_path / "new", **(keys | dict(data_dir=None)))
+    keys["data_dir"] = None
+    assert "has rate-0.5: repeat its `learning_rates`" in refused("classification", tmp_path / "new", **keys)
 
 
 def test_of_rates_with_equal_scores_the_lower_loss_decides(fine_tune, tmp_path, monkeypatch, caplog):

@@ -36,6 +36,12 @@ def test_values_reach_the_trainer_as_what_they_mean(tmp_path):
     assert {*training.given, "max_length"} == {line.split(":")[0] for line in text.splitlines()} | {"use_cpu"}
 
 
+def test_other_processes_wait_for_a_corpus_of_any_size(tmp_path):
+    """Half an hour, the library's default, is not enough for the first process to prepare it."""
+    assert parse("--output_dir", str(tmp_path))[1].ddp_timeout == 86_400
+    assert parse("--output_dir", str(tmp_path), "--ddp_timeout", "60")[1].ddp_timeout == 60
+
+
 def test_the_precision_of_the_launcher_is_that_of_the_run(tmp_path, monkeypatch):
     """Else the recipe would say fp32, and the teacher's head would compute in it, while all else is in bf16."""
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")

@@ -14,6 +14,7 @@ from tokenizers.normalizers import Lowercase
 
 from distillation.config.corpus import DataArguments
 from distillation.config.errors import UserError
+from distillation.corpus import examples as corpus_examples
 from distillation.corpus.examples import Encoder, check_examples, tokenize
 from distillation.text.reading import clean_lines, load_lines
 from distillation.vocabularies.mapping import VocabularyMap
@@ -251,6 +252,14 @@ def test_examples_are_cached_and_the_same_in_every_process(readers, maps, corpus
 
     one = encode()
     assert encode(lines=as_dataset(*lines["text"]), num_proc=2)[:] == one[:] and len(set(one["id"])) == len(one)
+    with monkeypatch.context() as few:  # long lines are read a few at a time, not to fill memory
+        few.setattr(corpus_examples, "TOGETHER", 200)
+        again = Encoder(
+            [readers["WordPiece"], readers["byte-level BPE"]], "word", 20, "reduce", maps["byte-level BPE"]
+        )
+        parts = again({"text": lines["text"][:]}, range(len(lines)))
+    together = encode(alignment="reduce")
+    assert all(np.array_equal(a, b) for name in parts for a, b in zip(parts[name], together[name], strict=True))
     others = [encode(max_length=21), encode(alignment="reduce" if alignment == "match" else "match")]
     others += [encode("Unigram", alignment="match"), encode(alignment="same", masking_unit="token")]
     assert len({x._fingerprint for x in (one, *others)}) == 5

@@ -23,6 +23,7 @@ from distillation.corpus.examples import CUTS_PER_LINE, Encoder, load_corpus
 from distillation.corpus.masking import MaskingCollator
 from distillation.corpus.streaming import Position, Stream, stream_corpus
 from distillation.text import reading
+from distillation.text.files import read_rows
 from distillation.text.reading import Source, first_lines
 from distillation.vocabularies.mapping import VocabularyMap
 from tests import gradients
@@ -90,12 +91,26 @@ def test_an_epoch_of_all_shards_is_the_corpus(tmp_path, corpus_lines, tokenizer,
     assert len({example["id"] for example in examples}) == len(examples)
 
 
-def test_shards_of_a_multiple_of_files_open_their_own_alone(tmp_path, corpus_lines, tokenizer):
-    """Each would download the whole of a Hub data set."""
+def test_shards_of_a_hub_data_set_open_their_own_alone(tmp_path, corpus_lines, tokenizer, monkeypatch):
+    """Each would download the whole of it."""
     stream = make_stream(write(tmp_path, "two.jsonl", corpus_lines), tokenizer, ranks=2)
-    stream.source.blocks = Mock(wraps=stream.source.blocks)
+    monkeypatch.setattr(stream.source, "hub", "a data set")
+    monkeypatch.setattr(stream.source, "texts", lambda file, rows: [json.loads(row)["text"] for row in rows])
+    stream.source.blocks = Mock(wraps=lambda file: [list(read_rows(stream.source.files[file], "text"))])
     epoch_of(stream, shard=1)
     assert {call.args for call in stream.source.blocks.call_args_list} == {(1,)}
+
+
+def test_a_line_of_a_small_file_counts_as_much_as_one_of_a_large_file(tmp_path, corpus_lines, tokenizer):
+    """Also where there is a file for each process: all read both."""
+    (tmp_path / "corpus").mkdir()
+    for name, lines in (("large", corpus_lines), ("small", corpus_lines[:5])):
+        (tmp_path / "corpus" / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    stream = make_stream(tmp_path / "corpus", tokenizer, ranks=2)
+    shares = [[example["id"] for batch in epoch_of(stream, shard) for example in batch] for shard in (0, 1)]
+    assert len({*sum(shares, [])}) == len(sum(shares, [])), "none is repeated"
+    assert len({number // CUTS_PER_LINE for number in sum(shares, [])}) == len(corpus_lines) + 5
+    assert all(len(share) > 100 for share in shares)
 
 
 def test_a_hub_data_set_is_read_by_its_shards(monkeypatch, corpus_lines):
@@ -172,7 +187,7 @@ def test_a_shard_without_a_block_waits_for_another_epoch_or_ends(tmp_path, token
     assert stream.epoch == 3
     (tmp_path / "b.txt").write_text("\n\n")
     with pytest.raises(UserError, match="no usable line"):
-        next(make_stream(tmp_path, tokenizer, ranks=2).read(1, Position()))
+        next(make_stream(tmp_path / "b.txt", tokenizer, ranks=2).read(1, Position()))
     (tmp_path / "torn.txt.gz").write_bytes(corpus_file.read_bytes()[:-20])
     with pytest.raises(UserError, match=r"torn\.txt\.gz.* cannot be read as text"):
         epoch_of(make_stream(tmp_path / "torn.txt.gz", tokenizer))

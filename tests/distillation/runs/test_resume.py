@@ -52,6 +52,16 @@ def test_the_newest_complete_checkpoint_by_number(tmp_path, caplog, find):
             find(value)
 
 
+def test_a_checkpoint_of_another_folder_is_of_the_same_recipe(tmp_path):
+    start_run(arguments(tmp_path / "a"), {"weight_kl": 2.0}, {})
+    write_checkpoint(tmp_path / "a" / "checkpoint-3")
+    mark_complete(tmp_path / "a" / "checkpoint-3")
+    other = arguments(tmp_path / "b", str(tmp_path / "a" / "checkpoint-3"))
+    assert find_checkpoint(other, {"weight_kl": 2.0}, {}) == str(tmp_path / "a" / "checkpoint-3")
+    with pytest.raises(UserError, match="holds a run with `weight_kl` 2.0, and this one has 1.0"):
+        find_checkpoint(other, {"weight_kl": 1.0}, {})
+
+
 def test_another_recipe_does_not_go_on(tmp_path, caplog, find):
     """What makes another model is refused; what another machine may need is logged."""
     recipe = {"weight_kl": 2.0, "seed": 1, "max_steps": 10, "output_dir": "here", "preprocessing_num_workers": 1}

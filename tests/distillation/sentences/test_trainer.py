@@ -91,6 +91,9 @@ def test_pairs_lose_rows_with_an_empty_side(tmp_path):
     path.with_suffix(".txt").write_text("а\n")  # a line that is a pair with itself would teach nothing
     with pytest.raises(UserError, match="has plain text: a table has the columns anchor and positive"):
         read_pairs(str(path.with_suffix(".txt")))
+    csv.write_text("query,answer\nа,б\n", encoding="utf-8")
+    with pytest.raises(UserError, match="no column `anchor`; .* rename two of"):
+        read_pairs(str(csv))
     path.write_text(json.dumps({"text": "а"}))
     with pytest.raises(UserError, match="`anchor`"):
         read_pairs(str(path))

@@ -5,10 +5,12 @@ import gzip
 import fsspec
 import pandas as pd
 import pytest
+from datasets import Dataset
 
 from distillation.config.corpus import DataArguments
 from distillation.config.errors import UserError
 from distillation.corpus.examples import Encoder, tokenize
+from distillation.text import reading
 from distillation.text.reading import Source, first_lines, load_lines
 from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, build_tokenizer
 
@@ -72,6 +74,16 @@ def test_plain_text_has_no_columns(tmp_path):
     assert read(tmp_path / "c.txt", text_column="body") == LINES
     assert read(tmp_path, text_column="body") == [*LINES, "тело"]
     assert first_lines(Source(DataArguments(train_file=str(tmp_path), text_column="body")), 100) == [*LINES, "тело"]
+
+
+def test_a_column_of_the_hub_that_holds_no_texts_is_refused(monkeypatch):
+    """Their Python forms would be trained on. Numbers are texts, and NaN is none."""
+    hub = Dataset.from_dict({"tokens": [["Где", "стол"]] * 3, "body": ["Где стол?", None, "7"], "n": [7.5, None, 1]})
+    monkeypatch.setattr(reading, "load_dataset", lambda *_, split, streaming: hub)
+    for column, texts in {"body": ["Где стол?", "7"], "n": ["7.5", "1.0"]}.items():
+        assert load_lines(DataArguments(text_column=column), None, "a/b")["text"][:] == texts
+    with pytest.raises(UserError, match="100% of the lines cannot be read|no usable line"):
+        load_lines(DataArguments(text_column="tokens"), None, "a/b")
 
 
 @pytest.mark.parametrize("load", [lambda data: load_lines(data, None, data.dataset_name), Source])
