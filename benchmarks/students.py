@@ -75,9 +75,9 @@ def figures_of(run: Path) -> dict[str, Any]:
     Raises UserError for a folder without an export, and what Python raises for results that lack something.
     """
     export = read_json(run / "deployed" / "export.json")
-    after, before = (export[form]["loss_per_character"] for form in ("exported", "pytorch"))
     found = {"parameters": export["parameters"], "int8_mb": sum(export["bytes"].values()) / 1e6}
-    found |= {"int8_nats_per_character": after - before}
+    if (loss := "loss_per_character") in export["exported"]:  # not that of a model of one task
+        found["int8_nats_per_character"] = export["exported"][loss] - export["pytorch"][loss]
     (speed,) = read_json(run / "speed.json")["rows"]
     found["int8_ms"] = 1000 * statistics.median(speed["text_cpu_seconds"])  # other runs share the machine's clock
     if (trained := run / "model" / RESULTS).exists():

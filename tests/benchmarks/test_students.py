@@ -42,6 +42,9 @@ def test_a_file_a_run_and_a_row_a_model(tmp_path, capsys):
         "| chance |  |  |  |  | 0.000 | 0.0 % | 449.2 |  |  |  |",  # t with one degree of freedom is 12.7
     ]
     assert (tmp_path / "figures" / "students.png").stat().st_size > 10_000
+    tagger = add(tmp_path / "own-match-taught" / "0", 3, exported={"f1": 0.7}, pytorch={"f1": 0.7})
+    students.main([str(tagger), "--output_dir", str(tmp_path / "figures")])
+    assert "int8_nats_per_character" not in read_json(tmp_path / "figures" / "own-match-taught-0.json")
     other = add(tmp_path / "own-match" / "2", 2, loss=3.0, words=91)  # where other words are hidden, losses differ
     students.main([str(other), "--output_dir", str(tmp_path / "figures")])
     assert "| 2.000 ± 0.000 | 25.0 ± 0.0 % | 50.0 ± 25.0 |" in capsys.readouterr().out
