@@ -8,7 +8,7 @@ are as fast as trained ones. Without `--models` the models of the DistilRuBERT c
 random sequences of 512 tokens, alone (latency) and 16 together (throughput).
 
 Single texts are timed from end to end too, tokenizer included, where the model has a head and runs in PyTorch or ONNX
-Runtime (`timing/texts.py`): the median, the 95th and the 99th of a hundred calls, and the time on the processor.
+Runtime (`timing/texts.py`): the median, the 95th and the 99th percentile, and the time on the processor.
 
 python benchmarks/inference.py --models outputs/rusentiment --heads classification --batch_sizes 1 --threads 1 2 \\
     --backends onnx-int8 --sequence_lengths 16 64 128 512

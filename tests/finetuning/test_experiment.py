@@ -57,6 +57,9 @@ def test_what_is_promised_is_written(finished, name, teacher_folder, benchmarks)
     assert results["seed"] == 42 and results["epochs"] == 2 and results["model"] == str(teacher_folder)
     parameters = sum(tensor.numel() for tensor in load_file(folder / "model.safetensors").values())
     assert results["parameters"] == parameters and "weight_kl" not in results["recipe"]
+    config, tokenizer = (json.loads((folder / f"{one}.json").read_text()) for one in ("config", "tokenizer_config"))
+    assert tokenizer["model_max_length"] == results["max_length"] == 48, "it reads later what it was scored on"
+    assert config.get("texts_at_once") == {"paraphraser": 2, "rusentiment": 1}.get(name)
     card = ModelCard.load(folder / "README.md")
     for metric in metrics:
         assert f"| {metric} | {results[f'validation_{metric}']:.4f} | {results[f'test_{metric}']:.4f} |" in card.text
