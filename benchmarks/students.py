@@ -78,8 +78,9 @@ def figures_of(run: Path) -> dict[str, Any]:
     found = {"parameters": export["parameters"], "int8_mb": sum(export["bytes"].values()) / 1e6}
     if (loss := "loss_per_character") in export["exported"]:  # not that of a model of one task
         found["int8_nats_per_character"] = export["exported"][loss] - export["pytorch"][loss]
-    (speed,) = read_json(run / "speed.json")["rows"]
-    found["int8_ms"] = 1000 * statistics.median(speed["text_cpu_seconds"])  # other runs share the machine's clock
+    if (timed := run / "speed.json").exists():
+        (speed,) = read_json(timed)["rows"]
+        found["int8_ms"] = 1000 * statistics.median(speed["text_cpu_seconds"])  # other runs share the machine's clock
     if (trained := run / "model" / RESULTS).exists():
         found["steps"] = read_json(trained)["steps"]
     texts = sorted((run / TEXTS).glob("*.json"))
@@ -112,8 +113,9 @@ def table(models: Mapping[str, Sequence[Figures]]) -> str:
     rows = []
     for place, (name, seeds) in enumerate(models.items()):
         of = seeds[0]
-        row = [name, f"{of['parameters'] / 1e6:.1f} M", f"{of['int8_mb']:.1f}", f"{of['int8_ms']:.1f}"]
-        row += [of.get("steps", ""), *(cell(told[place]) if told[place] else "" for cell, told in columns.values())]
+        row = [name, f"{of['parameters'] / 1e6:.1f} M", f"{of['int8_mb']:.1f}"]
+        row += [f"{of['int8_ms']:.1f}" if "int8_ms" in of else "", of.get("steps", "")]
+        row += [cell(told[place]) if told[place] else "" for cell, told in columns.values()]
         rows.append([*row, len(seeds)])
     apart = ("" if (value := chance(told)) is None else cell([value]) for cell, told in columns.values())
     rows.append(["chance", "", "", "", "", *apart, ""])

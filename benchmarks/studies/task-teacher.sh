@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # benchmarks/studies/task-teacher.sh DATA OUTPUT [--rehearse]
 #
-# What does a student gain by a teacher of its own task? The teacher is fine-tuned first. Students then learn from its
-# answers: for the texts with labels, or for others as well. Beside them, students learn from labels alone.
+# What is a student worth on a task, once it has been fine-tuned for long, and what does it gain by a teacher of the task?
+# The teacher is fine-tuned first. A student then learns from its answers: for the texts with labels, or for others too.
 # OUTPUT/teacher is a masked LM, as for which-student.sh. DATA has collection3/ rusentiment/ and corpus/ with files of
-# conversation, of books, and *misc* with news and the like. About six hours of one core.
+# conversation, of books, and *misc* with news and the like. About five hours of one core.
 source "$(dirname "$0")/common.sh"
 device=(--use_cpu true)
 
@@ -12,19 +12,56 @@ held_out_texts
 texts_to_train_on
 [ -f "$output/corpus/talk.txt" ] ||
     shuf -n 37280 --random-source=<(yes) "$output/corpus/conversation.txt" >"$output/corpus/talk.txt"
-for size in 5000 20000; do
-    [ -f "$output/trimmed-$size/config.json" ] || python distillation/run_trimming.py \
-        --model_name_or_path "$output/teacher" --train_file "$output/corpus/train.txt" --vocab_size "$size" \
-        --output_dir "$output/trimmed-$size"
+[ -f "$output/trimmed-5000/config.json" ] || python distillation/run_trimming.py --model_name_or_path "$output/teacher" \
+    --train_file "$output/corpus/train.txt" --vocab_size 5000 --output_dir "$output/trimmed-5000"
+for seed in 0 1; do # as in which-student.sh
+    meanwhile run "$output/models/healed-match/$seed/model" distillation/run.py "${pretrained[@]}" --seed "$seed" \
+        --student_vocabulary "$output/trimmed-5000" --student_initialisation same_shape --learning_rate 5e-4 \
+        --max_steps 570
 done
-start() { # NAME SEED [--KEY VALUE ...]: a student of 5,000 of the teacher's tokens
-    run "$output/starts/$1/$2" distillation/run.py "${pretrained[@]}" --student_vocabulary "$output/trimmed-5000" \
-        --seed "$2" "${@:3}"
+finish
+
+news=(--unlabelled_file "$data/corpus/*misc*")
+talk=(--unlabelled_file "$output/corpus/talk.txt")
+tuned=$output/tuned
+entities() { tune collection3 1e-3 "$@"; } # the learning rates of which-student.sh
+sentiment() { tune rusentiment 5e-4 "$@"; }
+tune() { # TASK RATE NAME SEEDS START EPOCHS [--KEY VALUE ...]; in START, SEED stands for the seed
+    local seed
+    for seed in $4; do
+        meanwhile run "$tuned/$3/$seed/tasks/$1" "finetuning/run_$1.py" --model_name_or_path "${5/SEED/$seed}" \
+            --data_dir "$data/$1" --seed "$seed" --num_train_epochs "$6" --learning_rate "$2" --max_length 128 \
+            --per_device_train_batch_size 32 --per_device_eval_batch_size 64 "${@:7}"
+    done
 }
 
-tune() { # TASK NAME SEED MODEL EPOCHS [--KEY VALUE ...]: learning rates are those of which-student.sh
-    local -A rate=([collection3]=1e-3 [rusentiment]=5e-4)
-    run "$output/tuned/$1/$2/$3" "finetuning/run_$1.py" --model_name_or_path "$4" --data_dir "$data/$1" --seed "$3" \
-        --num_train_epochs "$5" --learning_rate "${rate[$1]}" --max_length 128 --per_device_train_batch_size 32 \
-        --per_device_eval_batch_size 64 "${@:6}"
-}
+healed=$output/models/healed-match/SEED/model
+entities teacher-2-epochs 0 "$output/teacher" 2
+entities teacher-10-epochs "0 1" "$output/teacher" 10
+sentiment teacher-1-epoch 0 "$output/teacher" 1
+sentiment teacher-3-epochs 0 "$output/teacher" 3
+entities trimmed-5000-10-epochs "0 1" "$output/trimmed-5000" 10
+entities healed-match-10-epochs 0 "$healed" 10
+sentiment trimmed-5000-1-epoch 0 "$output/trimmed-5000" 1
+sentiment trimmed-5000-3-epochs 0 "$output/trimmed-5000" 3
+finish
+
+# A student with so many more texts takes about as many steps in two epochs as it takes in ten without them.
+by_2=(--task_teacher "$tuned/teacher-2-epochs/0/tasks/collection3")
+by_10=(--task_teacher "$tuned/teacher-10-epochs/0/tasks/collection3")
+entities trimmed-5000-taught-by-2-alone 0 "$output/trimmed-5000" 2 "${by_2[@]}"
+entities trimmed-5000-taught-by-2 0 "$output/trimmed-5000" 2 "${by_2[@]}" "${news[@]}"
+entities healed-match-taught-by-2 0 "$healed" 2 "${by_2[@]}" "${news[@]}"
+entities healed-match-taught-by-10 "0 1" "$healed" 2 "${by_10[@]}" "${news[@]}"
+sentiment trimmed-5000-taught-by-1 0 "$output/trimmed-5000" 1 "${talk[@]}" \
+    --task_teacher "$tuned/teacher-1-epoch/0/tasks/rusentiment"
+finish
+
+for folder in "$tuned"/*/*; do
+    model=$folder/tasks/collection3
+    [ -d "$model" ] || continue
+    [ -f "$folder/deployed/export.json" ] ||
+        python benchmarks/export.py --model_name_or_path "$model" --output_dir "$folder/deployed"
+    python benchmarks/students.py "$folder" --output_dir "$output/task-figures"
+done
+python benchmarks/compare.py --baseline "$tuned/teacher-10-epochs" --models "$tuned"/* | tee "$output/task-figures/intervals.md"

@@ -39,6 +39,7 @@ def study(tmp_path, stand_in):
         ("any-cpu", 60),
         ("one-gpu", 60),
         ("which-student", 60),
+        ("task-teacher", 20),
         ("sentences", 30),
         ("teacher-cache", 25),
         ("teacher", 2),
