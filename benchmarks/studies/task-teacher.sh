@@ -57,11 +57,11 @@ sentiment trimmed-5000-taught-by-1 0 "$output/trimmed-5000" 1 "${talk[@]}" \
     --task_teacher "$tuned/teacher-1-epoch/0/tasks/rusentiment"
 finish
 
-for folder in "$tuned"/*/*; do
-    model=$folder/tasks/collection3
-    [ -d "$model" ] || continue
+for folder in "$tuned"/*/*; do # each has one task
     [ -f "$folder/deployed/export.json" ] ||
-        python benchmarks/export.py --model_name_or_path "$model" --output_dir "$folder/deployed"
-    python benchmarks/students.py "$folder" --output_dir "$output/task-figures"
+        python benchmarks/export.py --model_name_or_path "$folder"/tasks/* --output_dir "$folder/deployed"
+    python benchmarks/students.py "$folder" --output_dir "$output/figures"
 done
-python benchmarks/compare.py --baseline "$tuned/teacher-10-epochs" --models "$tuned"/* | tee "$output/task-figures/intervals.md"
+for name in teacher-10-epochs teacher-3-epochs; do
+    python benchmarks/compare.py --baseline "$tuned/$name" --models "$tuned"/*
+done | tee "$output/figures/task-teacher.md"
