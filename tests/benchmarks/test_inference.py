@@ -44,7 +44,7 @@ def test_one_failure_does_not_end_the_others(tmp_path, capfd, monkeypatch):
     assert all(len(row["seconds"]) == 2 and 0 < min(row["bound_seconds"], *row["seconds"]) for row in good)
     texts = [row for row in good if "text_seconds" in row]
     assert texts == good[:1] and "| tiny | masked-lm | torch | 1 | 16 | " in printed
-    assert min(texts[0]["text_seconds"]) > 0.5 * min(texts[0]["seconds"]) and min(texts[0]["text_cpu_seconds"]) > 0
+    assert min(texts[0]["text_seconds"]) > 0.1 * min(texts[0]["seconds"]) and min(texts[0]["text_cpu_seconds"]) > 0
     assert good[0]["mib"] == pytest.approx(4 * good[0]["parameters"] / 2**20, rel=0.2)
 
 
