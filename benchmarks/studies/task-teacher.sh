@@ -4,7 +4,8 @@
 # What is a student worth on a task, once it has been fine-tuned for long, and what does it gain by a teacher of the task?
 # The teacher is fine-tuned first. A student then learns from its answers: for the texts with labels, or for others too.
 # OUTPUT/teacher is a masked LM, as for which-student.sh. DATA has collection3/ rusentiment/ and corpus/ with files of
-# conversation, of books, and *misc* with news and the like. About five hours of one core.
+# conversation, of books, and *misc* with news and the like; those named *held_out* are not trained on. About five hours
+# of one core.
 source "$(dirname "$0")/common.sh"
 device=(--use_cpu true)
 
@@ -40,7 +41,9 @@ entities teacher-2-epochs 0 "$output/teacher" 2
 entities teacher-10-epochs "0 1" "$output/teacher" 10
 sentiment teacher-1-epoch 0 "$output/teacher" 1
 sentiment teacher-3-epochs 0 "$output/teacher" 3
+entities trimmed-5000-2-epochs 0 "$output/trimmed-5000" 2
 entities trimmed-5000-10-epochs "0 1" "$output/trimmed-5000" 10
+entities healed-match-2-epochs 0 "$healed" 2
 entities healed-match-10-epochs 0 "$healed" 10
 sentiment trimmed-5000-1-epoch 0 "$output/trimmed-5000" 1
 sentiment trimmed-5000-3-epochs 0 "$output/trimmed-5000" 3
@@ -62,6 +65,6 @@ for folder in "$tuned"/*/*; do # each has one task
         python benchmarks/export.py --model_name_or_path "$folder"/tasks/* --output_dir "$folder/deployed"
     python benchmarks/students.py "$folder" --output_dir "$output/figures"
 done
-for name in teacher-10-epochs teacher-3-epochs; do
+for name in {teacher,healed-match,trimmed-5000}-10-epochs {teacher,trimmed-5000}-3-epochs; do
     python benchmarks/compare.py --baseline "$tuned/$name" --models "$tuned"/*
 done | tee "$output/figures/task-teacher.md"
