@@ -15,7 +15,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
-from distillation.runs.files import RESULTS, explain_bad_results, find_runs, how_trained, in_per_cent, markdown_table
+from distillation.runs.files import (
+    RESULTS,
+    begun_as,
+    explain_bad_results,
+    find_runs,
+    how_trained,
+    in_per_cent,
+    markdown_table,
+)
 
 
 @dataclass
@@ -61,9 +69,7 @@ def scores(runs: Mapping[Path, Mapping[str, Any]]) -> list[Score]:
     found: dict[tuple[str, str], tuple[Path, Score]] = {}
     for folder, run in tuned.items():
         with explain_bad_results(folder / RESULTS):
-            answers = run["task"] == "lidirus"  # by the model of TERRa
-            began = tuned.get(Path(run["model"]).resolve(), run) if answers else run
-            source, metric = began["model"], run["metric"]
+            source, metric = begun_as(run, tuned)["model"], run["metric"]
             name = (Path(source).name if last_names[Path(source).name] == 1 else source) + how_trained(run)
             value, spread = in_per_cent(run, f"test_{metric}"), f"test_{metric}_std"
             deviation = None if run.get(spread) is None else in_per_cent(run, spread)

@@ -65,8 +65,7 @@ def _scores(
         if folder == own or "task" not in run or own_task not in (None, run["task"]):
             continue
         with files.explain_bad_results(folder / files.RESULTS):
-            answers = run["task"] == "lidirus"  # by the model that was fine-tuned on TERRa
-            base = runs.get(Path(run["model"]).resolve(), run) if answers else run
+            base = files.begun_as(run, runs)
             name = THIS if base.get("weights") == weights else name_of(base["model"])
             if name == THIS and base.get("weights") not in (None, weights):
                 raise UserError(f"`results`: {folder} began with other weights than {own} has now: fine-tune again")

@@ -162,6 +162,11 @@ def find_runs(paths: Iterable[Path]) -> dict[Path, dict[str, Any]]:
     return {folder: run for folder, run in found.items() if "seeds" not in found.get(folder.parent, {})}
 
 
+def begun_as(run: Mapping[str, Any], runs: Mapping[Path, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The run that fine-tuned the model of a run, if it is among these: LiDiRus is answered by the model of TERRa."""
+    return runs.get(Path(run["model"]).resolve(), run) if run["task"] == "lidirus" else run
+
+
 def markdown_table(header: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
     """A Markdown table, one line per row; line breaks become spaces."""
     cells = [[" ".join(str(cell).replace("|", "\\|").splitlines()) for cell in row] for row in (header, *rows)]

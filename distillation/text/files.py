@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 
 FORMATS = {".txt": "text", ".jsonl": "json", ".csv": "csv", ".tsv": "tsv", ".parquet": "parquet"}
 TABLES = (".csv", ".tsv")
+SET_COLUMN = "set `text_column`, which all files share, to one of"  # the remedy for a column that is not there
 LOST = "\ufffd"  # stands for a row whose text cannot be read
 HEAD = 2**20  # bytes at its start that tell the encoding of a file
 JUDGED = 10_000  # JSON lines that are searched for the column
@@ -69,9 +70,6 @@ def corpus_files(pattern: str) -> list[str]:
         left_out = f"; left out for their names: {', '.join(others)}" if others else ""
         logger.info("corpus %r: %d files are read: %s%s", pattern, len(files), shown, left_out)
     return files
-
-
-SET_COLUMN = "set `text_column`, which all files share, to one of"
 
 
 def check_file(file: str, column: str, remedy: str = SET_COLUMN) -> None:
