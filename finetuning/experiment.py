@@ -19,7 +19,7 @@ from transformers import PreTrainedTokenizerBase, TrainingArguments, set_seed
 
 from distillation.config.command_line import check_no_model
 from distillation.config.errors import Diverged, UserError
-from distillation.hub.card import figure, metric_names
+from distillation.hub.card import score_table
 from distillation.hub.publishing import card_facts, check_push, save_card
 from distillation.hub.push import push
 from distillation.models.loading import load_tokenizer_of
@@ -27,7 +27,8 @@ from distillation.runs import files, resume
 from distillation.runs.checkpoint import checkpoints, explain_write_errors
 from distillation.runs.progress import device_name
 from finetuning.arguments import FinetuningArguments, Settings
-from finetuning.seeds import PARTS, over_seeds, runs_of
+from finetuning.seeds import over_seeds, runs_of
+from finetuning.significance import intervals
 from finetuning.splits import read_parts, sample
 from finetuning.task_teacher import teach, unlabelled_rows
 from finetuning.tasks import mistakes
@@ -62,8 +63,7 @@ def run(task: Task, settings: Settings) -> dict[str, Any]:
     """Fine-tune, print the scores, and push if `push_to_hub` says so; the results. Raises UserError as `finetune`."""
     results, training = finetune(task, settings), settings.training
     if training.process_index == 0:
-        rows = [[name, *(figure(results, f"{part}_{name}") for part in PARTS)] for name in metric_names(results)]
-        print(files.markdown_table([results["task"], *PARTS], rows))
+        print(score_table(results))
         print(f"saved to {training.output_dir}")
         if training.push_to_hub:
             print(f"pushed to {push(Path(training.output_dir), training, settings.card.hub_overwrite)}")
@@ -269,6 +269,7 @@ class Experiment:
         for name in ("validation", "test"):
             scores, answers = trainer.measure(self.parts[name])
             results |= {f"{name}_{metric}": value for metric, value in scores.items()}
+        results["intervals"] = intervals(scores, answers, 100 if self.task.per_cent else 1)
         predictions = {"test": answers}
         results |= trainer.task.config
         if submission := self.parts.get("submission"):

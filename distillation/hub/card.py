@@ -14,7 +14,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from distillation.config.terms import TERMS
 from distillation.hub.snippets import SENTENCES, example, javascript, python
-from distillation.runs.files import METRICS, held_out_table, trimming_table, without_folders
+from distillation.runs.files import METRICS, held_out_table, markdown_table, trimming_table, without_folders
 
 TEMPLATE = Path(__file__).with_name("card_template.md")
 THIS = "this model"
@@ -54,7 +54,7 @@ def model_card(name: str, results: Mapping[str, Any], config: Mapping[str, Any],
         "is_distilled": distilled,
         "held_out": held_out and held_out_table(held_out),
         "trimming": _trimming(results, source) if "after" in results else None,
-        "metric_names": [] if held_out else metric_names(results),
+        "score_table": score_table(results) if "task" in results else None,
         "figure": figure,
         "models": sorted(dict.fromkeys(one["model"] for one in scores), key=lambda it: (it != THIS, THIS not in it)),
         "machines": ", and ".join(dict.fromkeys(f"{row['device']} ({row['hardware']})" for row in speed)),
@@ -85,9 +85,17 @@ def task_name(score: Mapping[str, Any]) -> str:
     return f"{score['task']} (demo data)" if score.get("demo") else score["task"]
 
 
-def metric_names(results: Mapping[str, Any]) -> list[str]:
-    """The names of the figures on the test part."""
-    return [name[5:] for name in results if name.startswith("test_") and not name.endswith("_std")]
+def score_table(results: Mapping[str, Any]) -> str:
+    """The scores of a fine-tuned model. The interval is over test examples; several seeds have their deviation."""
+    names = [name[5:] for name in results if name.startswith("test_") and not name.endswith("_std")]
+    parts = {part: f"{part}, {results['examples'][part]:,} examples" for part in ("validation", "test")}
+    rows = [[name, *(figure(results, f"{part}_{name}") for part in parts)] for name in names]
+    heading = [task_name(results), *parts.values()]
+    if ends := results.get("intervals"):
+        heading.append("95 % interval of test")
+        for row in rows:
+            row.append(" to ".join(f"{end:.4f}" for end in ends.get(row[0], ())))
+    return markdown_table(heading, rows)
 
 
 def figure(values: Mapping[str, float], name: str) -> str:

@@ -63,6 +63,9 @@ def test_what_is_promised_is_written(finished, name, teacher_folder, benchmarks)
     card = ModelCard.load(folder / "README.md")
     for metric in metrics:
         assert f"| {metric} | {results[f'validation_{metric}']:.4f} | {results[f'test_{metric}']:.4f} |" in card.text
+    for metric, (low, high) in results["intervals"].items():
+        assert low <= results[f"test_{metric}"] <= high and f" | {low:.4f} to {high:.4f} |" in card.text
+    assert task.primary_metric in results["intervals"]
     assert card.data.base_model is None, "a path of this machine is no model on the Hub"
 
     rows, predictions = task.read(str(benchmarks / name))["test"], predictions_of(folder)

@@ -1,11 +1,12 @@
-"""Is a difference between two fine-tuned models due to chance? A bootstrap over test examples and seeds.
+"""How far chance moves a score, and a difference between two fine-tuned models. A bootstrap over test examples, and of
+a difference over seeds.
 
-A score is a function of sums over examples, so that a resample is a product with a matrix of counts. Both models are
-scored on the same resampled examples (paired: Efron and Tibshirani 1993, chapter 13; Koehn 2004 for scores of a whole
-test set). The seeds of each are resampled too, because the effect of another seed counts as chance.
+A score is a function of sums over examples, so that a resample is a product with a matrix of counts. Both models of a
+difference are scored on the same resampled examples (paired: Efron and Tibshirani 1993, chapter 13; Koehn 2004 for
+scores of a whole test set). The seeds of each are resampled too, because the effect of another seed counts as chance.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,30 @@ from finetuning.deployed.model import tag_spans
 from finetuning.metrics import best_score, exact_match, word_f1
 
 RESAMPLES, CHUNK = 10_000, 500
+ENDS = 0.025, 0.975  # of an interval of 95 %
 SEED = 0
 METRICS = ("accuracy", "f1", "f1_weighted", "f1_macro", "f1_micro", "matthews_correlation", "exact_match")
 
 Score = Callable[[np.ndarray], np.ndarray]  # sums (..., k) -> scores (...), shares of 1
+
+
+def intervals(metrics: Iterable[str], predictions: Sequence[dict[str, Any]], one: float = 1) -> dict[str, list[float]]:
+    """The ends of the 95 % interval of each metric that has a bootstrap: another test part of as many examples would
+    have given another score. Where all are right, or all wrong, it is too narrow. one: the best score."""
+    found = {}
+    for metric in metrics:
+        if has_bootstrap(metric, predictions):
+            statistics, score = statistics_of(metric, predictions)
+            kinds, counts = np.unique(statistics, axis=0, return_counts=True)  # equal examples are drawn together
+            draw = np.random.default_rng(SEED).multinomial
+            drawn = draw(len(statistics), counts / len(statistics), size=RESAMPLES // 10)
+            found[metric] = np.quantile(one * score(drawn @ kinds), ENDS).tolist()
+    return found
+
+
+def has_bootstrap(metric: str, predictions: Sequence[dict[str, Any]]) -> bool:
+    """Whether a metric is made of sums over examples. MuSeRC scores the answers to a question together."""
+    return metric in METRICS and not isinstance(predictions[0]["reference"], dict)
 
 
 def difference(first: Sequence[np.ndarray], second: Sequence[np.ndarray], score: Score) -> dict[str, float]:
@@ -42,7 +63,7 @@ def difference(first: Sequence[np.ndarray], second: Sequence[np.ndarray], score:
             drawn = generator.integers(len(of_model), size=of_all_seeds.shape)
             resampled.append(np.take_along_axis(of_all_seeds, drawn, axis=1).mean(1))
         differences.append(resampled[0] - resampled[1])
-    low, high = map(float, np.quantile(differences, [0.025, 0.975]))
+    low, high = map(float, np.quantile(differences, ENDS))
     ends = {"difference": observed[0] - observed[1], "low": low, "high": high}
     return {"first": observed[0], "second": observed[1], **ends}
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
-from benchmarks.reporting.significance import difference, statistics_of
 from finetuning.metrics import AnswerScores, EntityScores, LabelScores, LabelSetScores
+from finetuning.significance import difference, intervals, statistics_of
 
 LABELS = ["neutral", "positive", "negative", "speech"]
 TAGS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
@@ -29,9 +30,11 @@ CASES = [
 
 
 def statistics(metric, pairs):
-    return statistics_of(
-        metric, [{"prediction": a, "reference": b, "scores": dict.fromkeys(LABELS)} for a, b in pairs]
-    )
+    return statistics_of(metric, predictions_of(pairs))
+
+
+def predictions_of(pairs):
+    return [{"prediction": a, "reference": b, "scores": dict.fromkeys(LABELS)} for a, b in pairs]
 
 
 @pytest.mark.parametrize(("metric", "name", "pairs"), CASES)
@@ -41,6 +44,28 @@ def test_scores_are_the_benchmarks_own(metric, name, pairs):
     right = metric.compute(predictions=predictions, references=references)[name]
     right /= 100 if isinstance(metric, AnswerScores) else 1
     assert score(sums.sum(0)) == pytest.approx(right, abs=1e-11) and right > 0
+
+
+@pytest.mark.parametrize("right", [9, 60, 450])
+def test_the_interval_of_a_score_is_that_of_theory(right):
+    """The number of right answers is binomial: exact intervals of shares of 900 resampled examples."""
+    found = intervals(["accuracy", "loss"], predictions_of([(hit < right, True) for hit in range(900)]), 100)
+    assert list(found) == ["accuracy"]
+    assert found["accuracy"] == pytest.approx(100 * binom.ppf([0.025, 0.975], 900, right / 900) / 900, abs=0.35)
+
+
+def test_the_interval_of_entities_is_that_of_a_plain_bootstrap():
+    """Sentences are drawn with what they have: an entity may be missed in one, and another invented in it."""
+    metric, draw, scores = EntityScores(["PER", "LOC"]), np.random.default_rng(1), []
+    for _ in range(300):
+        guesses, right = map(list, zip(*(TAGGED[place] for place in draw.integers(60, size=60)), strict=True))
+        scores.append(metric.compute(predictions=guesses, references=right)["f1"])
+    found = intervals(["f1"], predictions_of(TAGGED))["f1"]
+    assert found == pytest.approx(np.quantile(scores, [0.025, 0.975]), abs=0.015)
+
+
+def test_the_answers_to_a_question_are_not_drawn_apart():
+    assert not intervals(["f1", "accuracy"], [{"prediction": "1", "reference": {"question": "0-1", "label": "1"}}])
 
 
 def test_the_interval_of_an_accuracy_is_that_of_theory():
