@@ -18,11 +18,11 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.command_line import check_output_file, key
+from distillation.config.command_line import key
 from distillation.config.errors import UserError, cli_entry, one_line
 from distillation.config.recipe import parse_recipe
 from distillation.runs.files import markdown_table, write_json
@@ -96,19 +96,14 @@ TINY += ["--student_attention_heads", "4", "--save_strategy", "no", "--report_to
 class ArchitectureArguments:
     """Which architectures are tried."""
 
-    names: list[str] = key([], "Values of `model_type`; by default all.")
-    output: str | None = key(None, "JSON file for the outcomes.")
-
-    def __post_init__(self):
-        if unknown := sorted(set(self.names) - set(ARCHITECTURES)):
-            raise UserError(f"`names`: {unknown[0]!r} is none of {', '.join(ARCHITECTURES)}")
+    names: list[Literal[tuple(ARCHITECTURES)]] = key([], "Values of `model_type`; by default all.")
+    output: str | None = key(None, "JSON file for the outcomes.", path="output")
 
 
 @cli_entry
 def main(argv: list[str] | None = None) -> dict[str, dict[str, str]]:
     """Try them; print a table."""
     (arguments,) = parse_recipe(ArchitectureArguments, argv=argv)
-    check_output_file(arguments.output)
     from benchmarks.timing import synthetic
 
     found: dict[str, dict[str, str]] = {}

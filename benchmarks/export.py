@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from benchmarks.backends.registry import BACKENDS
 from benchmarks.page.writing import check_packages, check_tokenizer, write_page
-from distillation.config.command_line import REQUIRED, check_output, key
+from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 from distillation.runs.files import is_empty, replacing
@@ -36,7 +36,7 @@ class ExportArguments:
     """The checkpoint, the folder, and the text or data that the export is checked on."""
 
     model_name_or_path: str = key(REQUIRED, "Checkpoint: a folder or Hub id.", path="source")
-    output_dir: str = key(REQUIRED, "Folder to deploy: a new one, or an earlier export to replace.")
+    output_dir: str = key(REQUIRED, "Folder to deploy: a new one, or an earlier export to replace.", path="output_dir")
     backend: FORMATS = key("onnx-int8", "Format of the exported model.")
     validation_file: str = key("demo", "Text to check it on: a corpus, or `demo`.", path="corpus")
     text_column: str = key("text", "Column of the texts, if `validation_file` is a table.")
@@ -51,7 +51,6 @@ class ExportArguments:
         self.page = self.page or self.page_install or self.hub_space_id is not None
         if self.page and BACKENDS[self.backend].runtime != "onnxruntime":
             raise UserError(f"`page` runs ONNX models, and `backend` is {self.backend}: choose onnx-int8 or onnx")
-        check_output(self.output_dir)
         folder = Path(self.output_dir)
         if folder.exists() and not (folder / EXPORT).exists() and not is_empty(folder):
             raise UserError(f"`output_dir` {self.output_dir!r} holds something else: name a new folder")

@@ -72,7 +72,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         machines = measure(rows, arguments, timing.rounds, Path(folder))
     figures = {"hardware": hardware(torch.device(arguments.device)), "rows": rows}
     figures["peak"] = {str(threads): vars(machine) for threads, machine in machines.items()}
-    show(speed_tables([row | {"hardware": "here"} for row in rows]), figures, timing.output)
+    show(speed_tables(rows), figures, timing.output)
     measured = [row for row in rows if "error" not in row]
     if busy := sum(not row["steady"] for row in measured):
         print(f"warning: in {busy} of {len(measured)} rows {BUSY}", file=sys.stderr)

@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from benchmarks.reporting.tables import Variant, figures_of, variant_table
 from distillation.config.arguments import ARGUMENTS, recipe_keys
-from distillation.config.command_line import KeyParser, check_output, key, words_of
+from distillation.config.command_line import KeyParser, key, words_of
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 from distillation.config.terms import TERMS
@@ -37,7 +37,7 @@ VARIANTS = {  # changes of the recipe; other variants are changes themselves, as
     "mlm": NO_TEACHER | {"weight_mlm": "1"},
     "distilled": {},
 }
-COMMAND, LOG = "command.txt", "run.log"
+LOG = "run.log"
 
 
 @dataclass
@@ -48,7 +48,7 @@ class QualityArguments:
         list(VARIANTS), "Ways to train, or changes of the recipe, as in temperature=1,weight_kl=4."
     )
     seeds: list[int] = key([0, 1, 2], "Seeds; each variant runs once for each.")
-    output_dir: Path = key(Path("outputs/quality"), "Folder for the runs and the table.")
+    output_dir: Path = key(Path("outputs/quality"), "Folder for the runs and the table.", path="output_dir")
 
     def __post_init__(self):
         if not self.variants or not self.seeds:
@@ -56,7 +56,6 @@ class QualityArguments:
         for variant in self.variants:
             if variant not in VARIANTS and not all(re.fullmatch(r"\w+=[^,/]+", one) for one in variant.split(",")):
                 raise UserError(f"`variants`: {variant!r} is neither {' nor '.join(VARIANTS)} nor key=value,key=value")
-        check_output(self.output_dir)
 
 
 @cli_entry
@@ -90,27 +89,19 @@ def command(variant: str, seed: int, recipe: list[str], output_dir: Path) -> lis
 
 
 def results_of(folder: Path, words: list[str]) -> dict[str, Any]:
-    """The results of a run. It is trained if it has none.
-
-    Raises UserError for a run that fails, and for a folder that another command made.
-    """
-    made_by = folder / COMMAND
-    if made_by.exists() and made_by.read_text(encoding="utf-8") != "\n".join(words):
-        raise UserError(f"{folder} holds a run of another command: remove it, or name another `output_dir`")
-    if not (folder / RESULTS).exists():
-        is_new = not folder.exists()
-        folder.mkdir(parents=True, exist_ok=True)
-        made_by.write_text("\n".join(words), encoding="utf-8")
-        run = runpy.run_path(str(ROOT / "distillation" / "run.py"), run_name="distillation.run")["main"]
-        try:
-            with printed_to(folder / LOG):
-                run.__wrapped__([*words, "--resume_from_checkpoint=true"])  # without its guard: errors come here
-        except UserError as error:
-            if is_new and not (folder / RECIPE).exists():  # it was refused before it began
-                shutil.rmtree(folder)
-                with suppress(OSError):  # other runs are in it
-                    folder.parent.rmdir()
-            raise UserError(f"{folder.name}: {error}") from None
+    """The results of a run, which is trained unless it is finished. Raises UserError as run.py does."""
+    is_new = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    run = runpy.run_path(str(ROOT / "distillation" / "run.py"), run_name="distillation.run")["main"]
+    try:
+        with printed_to(folder / LOG):
+            run.__wrapped__([*words, "--resume_from_checkpoint=true"])  # without its guard: errors come here
+    except UserError as error:
+        if is_new and not (folder / RECIPE).exists():  # it was refused before it began
+            shutil.rmtree(folder)
+            with suppress(OSError):  # other runs are in it
+                folder.parent.rmdir()
+        raise UserError(f"{folder.name}: {error}") from None
     return read_json(folder / RESULTS)
 
 

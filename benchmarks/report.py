@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 
 from benchmarks import scores
 from benchmarks.reporting import tables
-from distillation.config.command_line import REQUIRED, check_output, key
+from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 from distillation.runs.files import RESULTS, explain_bad_results, find_runs, mean_and_deviation, read_json, write_text
@@ -40,14 +40,13 @@ class ReportArguments:
     """What to show, and where."""
 
     runs: list[Path] = key(REQUIRED, "Folders of finished runs; files of benchmarks/inference.py.", positional=True)
-    output_dir: Path = key(REQUIRED, "Where report.md and its pictures go.")
+    output_dir: Path = key(REQUIRED, "Where report.md and its pictures go.", path="output_dir")
 
 
 @cli_entry
 def main(argv: list[str] | None = None) -> None:
     """Read the results, write `report.md` with its pictures, and print where it is."""
     (arguments,) = parse_recipe(ReportArguments, argv=argv)
-    check_output(str(arguments.output_dir))
     files = [path for path in arguments.runs if path.is_file() and path.name != RESULTS]
     runs = find_runs([path for path in arguments.runs if path not in files])
     named = ", ".join(map(str, arguments.runs))

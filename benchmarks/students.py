@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from benchmarks.compare import metric_of
-from distillation.config.command_line import REQUIRED, check_output, key
+from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 from distillation.runs import files
@@ -39,7 +39,7 @@ Figures = Mapping[str, Any]
 class StudentsArguments:
     """What was measured, and where its figures go."""
 
-    output_dir: Path = key(REQUIRED, "Folder for MODEL-SEED.json, the table, and the picture.")
+    output_dir: Path = key(REQUIRED, "Folder for MODEL-SEED.json, the table, and the picture.", path="output_dir")
     runs: list[Path] = key([], "Folders MODEL/SEED of a study; none: the files alone.", positional=True)
 
 
@@ -47,7 +47,6 @@ class StudentsArguments:
 def main(argv: list[str] | None = None) -> None:
     """Write the files of these runs, then the table and the picture of all files; print the table."""
     (arguments,) = parse_recipe(StudentsArguments, argv=argv)
-    check_output(str(arguments.output_dir))
     folder = arguments.output_dir
     found = {path.stem: read_json(path) for path in folder.glob("*-*.json")}
     new = {}

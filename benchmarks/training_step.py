@@ -28,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 from benchmarks.timing import RECIPES, SHAPES
 from benchmarks.timing.measure import TimingArguments, advice, hardware, memory_text, ratio_text, show, time_text
 from distillation.config.arguments import ARGUMENTS, recipe_keys
-from distillation.config.command_line import KeyParser, key
+from distillation.config.command_line import CONFIG, KeyParser, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe, read_recipe
 from distillation.runs.files import markdown_table
@@ -55,10 +55,9 @@ class StepArguments:
 @cli_entry
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Measure the recipes; print the table and one line of JSON."""
-    argv = sys.argv[1:] if argv is None else argv
-    if any(word.split("=")[0] == "--config" for word in argv):
-        raise UserError("`config` is not for this script: name the recipe as `--recipes FILE.yaml`")
     (arguments, timing), changes = KeyParser(StepArguments, TimingArguments, further=recipe_keys()).parse(argv)
+    if CONFIG in changes:
+        raise UserError("`config` is not for this script: name the recipe as `--recipes FILE.yaml`")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         commands = {name: command(name, changes, folder) for name in arguments.recipes}

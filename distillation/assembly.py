@@ -236,7 +236,7 @@ def train_and_publish(
         after = evaluate_masked_lm(saved, run.tokenizers[0], run.examples[0], training_args.eval_batch_size)
         results |= {"parameters": saved.num_parameters(), **sizes}
         with explain_write_errors(training_args.output_dir):
-            publish(trainer, results, before | {run.role: after}, recipe, card_args, trainer.push_wanted)
+            publish(trainer, results, before | {run.role: after}, recipe, card_args)
 
 
 def evaluate_before(run: Run) -> dict[str, dict[str, float]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.command_line import REQUIRED, check_output_file, key
+from distillation.config.command_line import REQUIRED, key
 from distillation.config.corpus import TextArguments
 from distillation.config.errors import cli_entry
 from distillation.config.recipe import parse_recipe
@@ -22,7 +22,7 @@ class EvaluationArguments:
 
     model_name_or_path: list[str] = key(REQUIRED, "Masked LMs: Hub ids or folders, one or more.", path="source")
     batch_size: int = key(64, "Examples in a forward pass.", least=1)
-    output: str | None = key(None, "JSON file for the figures.")
+    output: str | None = key(None, "JSON file for the figures.", path="output")
 
 
 @cli_entry
@@ -30,7 +30,6 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     """Parse, load, evaluate, print a table and one line of JSON."""
     arguments, data_args = parse_recipe(EvaluationArguments, TextArguments, argv=argv)
     names = arguments.model_name_or_path
-    check_output_file(arguments.output)
     import torch  # heavy imports only where the arguments are right
 
     from distillation.demo.resolve import resolve_demo

@@ -62,9 +62,9 @@ ARGUMENTS = (SentencesArguments, TextArguments, PushArguments)
 
 def training_class() -> "type[TrainingArguments]":
     """The library's subclass of TrainingArguments."""
-    from distillation.models.sentence_encoder import library
+    from sentence_transformers import SentenceTransformerTrainingArguments
 
-    return library().SentenceTransformerTrainingArguments
+    return SentenceTransformerTrainingArguments
 
 
 @cli_entry
@@ -99,27 +99,13 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         )
     before = next(log[name] for log in trainer.state.log_history if name in log)
     facts |= {"heldout_loss_before": before, "heldout_loss": after[name]}
-    results = results_of(trainer) | facts
+    results = trainer.facts() | facts
     if training.process_index == 0:
         with explain_write_errors(training.output_dir):
             results = save(trainer, results, recipe, card_args)
         if trainer.push_wanted:
             print(f"pushed to {push(Path(training.output_dir), training, card_args.hub_overwrite)}")
     return results
-
-
-def results_of(trainer: "VectorTrainer") -> dict[str, Any]:
-    """The size of a trained student, and what its training took."""
-    from distillation.runs.progress import device_name
-
-    return {
-        "parameters": sum(weight.numel() for weight in trainer.model.parameters()),
-        "dimension": trainer.model.get_embedding_dimension(),
-        "steps": trainer.state.global_step,
-        "train_seconds": trainer.progress.seconds,
-        "processes": trainer.args.world_size,
-        "device": device_name(trainer.args),
-    }
 
 
 def save(
@@ -178,7 +164,9 @@ def build_run(
     directions = fit_width(student, [parts[0][row] for row in rows], vectors[rows], dimension)
     loss = VectorLoss(student, vectors, directions, arguments.weight_similarity)
     facts = {"teacher_parameters": sum(weight.numel() for weight in teacher.parameters())}
-    return make_trainer(student, training, loss, parts, pairs), facts | {"heldout_texts": len(parts[1])}
+    facts |= {"heldout_texts": len(parts[1]), "dimension": student.get_embedding_dimension()}
+    facts["parameters"] = sum(weight.numel() for weight in student.parameters())
+    return make_trainer(student, training, loss, parts, pairs), facts
 
 
 if __name__ == "__main__":

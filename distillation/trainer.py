@@ -29,7 +29,6 @@ from distillation.models.teacher import LiveTargets, Targets
 from distillation.objective import distillation_terms
 from distillation.runs import memory
 from distillation.runs.exact_trainer import NOT_COUNTED
-from distillation.runs.progress import device_name
 from distillation.student_trainer import StudentTrainer
 from distillation.teacher_cache.targets import CachedTargets
 
@@ -169,12 +168,9 @@ class DistillationTrainer(StudentTrainer):
             results |= {f"train_{term}": totals[term] / totals["steps"] for term in self.objective.terms}
         cuda = self.args.device.type == "cuda"
         return results | {
-            "steps": self.state.global_step,
-            "train_seconds": seconds,
+            **self.facts(),
             "train_tokens_per_second": totals["tokens"] / seconds if seconds else 0.0,  # 0 of 0 epochs
             "peak_memory_mib": (torch.cuda.max_memory_allocated() if cuda else memory.peak()) / 2**20,
-            "processes": self.args.world_size,
-            "device": device_name(self.args),
         }
 
     # Evaluation

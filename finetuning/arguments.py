@@ -1,7 +1,5 @@
 """The keys of a fine-tuning recipe. Every field of `TrainingArguments` is a key as well."""
 
-import functools
-import importlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +14,7 @@ from distillation.config.training import SEEDS
 from finetuning.formats.locate import OwnFiles, Source
 
 if TYPE_CHECKING:
-    from finetuning.experiment import TaskTrainingArguments
+    from finetuning.trainer import TaskTrainingArguments
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -121,6 +119,12 @@ def parse(recipe: str, options: type, argv: Sequence[str] | None = None, data: t
     Raises UserError as `parse_recipe` does.
     """
     types = (FinetuningArguments, data, options, TaskTeacherArguments, PushArguments)
-    experiment = functools.partial(importlib.import_module, "finetuning.experiment")
-    over = {"base": RECIPES / f"{recipe}.yaml", "training": lambda: experiment().TaskTrainingArguments}
-    return Settings(*parse_recipe(*types, argv=argv, **over))
+    base = RECIPES / f"{recipe}.yaml"
+    return Settings(*parse_recipe(*types, argv=argv, base=base, training=training_class))
+
+
+def training_class() -> "type[TaskTrainingArguments]":
+    """Imported late: it needs transformers."""
+    from finetuning.trainer import TaskTrainingArguments
+
+    return TaskTrainingArguments

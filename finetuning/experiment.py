@@ -5,7 +5,6 @@ import dataclasses
 import json
 import logging
 import math
-import os
 import shutil
 import unicodedata
 from collections.abc import Mapping
@@ -13,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import transformers
+from accelerate.utils import wait_for_everyone
 from transformers import PreTrainedTokenizerBase, TrainingArguments, set_seed
 
 from distillation.config.command_line import check_no_model
@@ -25,7 +24,6 @@ from distillation.hub.push import push
 from distillation.models.loading import load_tokenizer_of
 from distillation.runs import files, resume
 from distillation.runs.checkpoint import checkpoints, explain_write_errors
-from distillation.runs.progress import device_name
 from finetuning.arguments import FinetuningArguments, Settings
 from finetuning.seeds import over_seeds, runs_of
 from finetuning.significance import intervals
@@ -36,27 +34,6 @@ from finetuning.tasks.base import Part, Row, Task
 from finetuning.trainer import TaskTrainer
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class TaskTrainingArguments(TrainingArguments):
-    """`TrainingArguments` with defaults for fine-tuning: evaluate and save each epoch, keep the best."""
-
-    eval_strategy: str = "epoch"
-    save_strategy: str = "epoch"
-    logging_strategy: str = "epoch"
-    save_total_limit: int | None = 1  # and the best one
-    load_best_model_at_end: bool = True
-    metric_for_best_model: str = "benchmark"  # the benchmark's own metric
-    train_sampling_strategy: str = "group_by_length"
-    bf16: bool | None = None  # None: if the GPU has it
-
-    def __post_init__(self):
-        if self.bf16 is None:
-            gpu = torch.cuda.is_available() and not self.use_cpu
-            chosen = self.fp16 or os.environ.get("ACCELERATE_MIXED_PRECISION", "no") != "no"  # by the launcher
-            self.bf16 = gpu and not chosen and torch.cuda.is_bf16_supported(including_emulation=False)
-        super().__post_init__()
 
 
 def run(task: Task, settings: Settings) -> dict[str, Any]:
@@ -141,8 +118,7 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     shown = ", ".join(f"{rate} {scores[rate]:.4f}" for rate in found)
     logger.info("learning rates by `%s`: %s; %s is taken", metric, shown, best)
     results = found[best] | {"learning_rates": scores}
-    with training.main_process_first():
-        pass  # no rank reads these folders any more
+    wait_for_everyone()  # no rank reads these folders any more
     if training.process_index == 0:
         copy_run(folder / f"rate-{best}", folder)
         if (folder / files.CARD).exists() and not settings.arguments.seeds:
@@ -259,12 +235,9 @@ class Experiment:
         results = dict(self.facts) | {
             "recipe": recipe,
             "seed": training.seed,
-            "steps": trainer.state.global_step,
             "epochs": trainer.state.epoch,
             "best_step": trainer.state.best_global_step,
-            "train_seconds": trainer.progress.seconds,
-            "processes": training.world_size,
-            "device": device_name(training),
+            **trainer.facts(),
         }
         for name in ("validation", "test"):
             scores, answers = trainer.measure(self.parts[name])

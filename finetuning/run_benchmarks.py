@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
@@ -42,8 +42,8 @@ logger = logging.getLogger("finetuning.run_benchmarks")
 class BenchmarksArguments:
     """Which models on which tasks."""
 
-    tasks: list[str] = key(REQUIRED, f"Of {', '.join(REGISTRY)}.")
-    output_dir: str = key(REQUIRED, "Folder for the table, and for each run's MODEL/TASK.")
+    tasks: list[Literal[tuple(REGISTRY)]] = key(REQUIRED, "Benchmarks.")
+    output_dir: str = key(REQUIRED, "Folder for the table, and for each run's MODEL/TASK.", path="output_dir")
     models: list[str] = key([], "Checkpoints: Hub ids or folders.", path="source")
     random_weights: list[str] = key([], "Checkpoints to train from random weights: the floor.", path="source")
     task_teacher: str | None = key(None, "One of `models`: the others are trained once more and learn from it, too.")
@@ -52,8 +52,6 @@ class BenchmarksArguments:
     )
 
     def __post_init__(self):
-        if unknown := [task for task in self.tasks if task not in REGISTRY]:
-            raise UserError(f"`tasks` names {unknown[0]!r}, which is none of {', '.join(REGISTRY)}")
         named = {place.split("=")[0] for place in self.data_dir if "=" in place}
         if unknown := named - {*REGISTRY, *REGISTRY.values()}:
             raise UserError(f"`data_dir` names {min(unknown)}, which is none of {', '.join(REGISTRY)}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.command_line import REQUIRED, check_output, key
+from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 from distillation.runs.files import RESULTS, weights_of
@@ -33,11 +33,10 @@ class EncodechkaArguments:
         REQUIRED, "Checkpoints, exported folders, or sentence encoders: Hub ids or folders.", path="source"
     )
     data_dir: str = key(REQUIRED, "Folder of the board's files.", path="source")
-    output_dir: str = key("outputs/encodechka", "Folder for the figures, one in it a model.")
+    output_dir: str = key("outputs/encodechka", "Folder for the figures, one in it a model.", path="output_dir")
     floors: bool = key(True, "Score hashing, and each model's shape with random weights, unless they have been.")
 
     def __post_init__(self):
-        check_output(self.output_dir)
         names = [Path(model).name for model in self.model_name_or_path]
         if len({*names}) < len(names):
             raise UserError(f"`model_name_or_path`: two end in {max(names, key=names.count)!r}: rename a folder")

@@ -1,5 +1,7 @@
 """The Trainer that fine-tunes: exact sums over batches and ranks, predictions of rows, a task teacher's logits."""
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,27 @@ from distillation.models.loading import save_pretrained
 from distillation.runs.exact_trainer import ExactTrainer
 from finetuning.tasks.base import PADDING, Part, Task
 from finetuning.tasks.losses import IGNORED, has_teacher, label_loss, teacher_loss
+
+
+@dataclass
+class TaskTrainingArguments(TrainingArguments):
+    """`TrainingArguments` with defaults for fine-tuning: evaluate and save each epoch, keep the best."""
+
+    eval_strategy: str = "epoch"
+    save_strategy: str = "epoch"
+    logging_strategy: str = "epoch"
+    save_total_limit: int | None = 1  # and the best one
+    load_best_model_at_end: bool = True
+    metric_for_best_model: str = "benchmark"  # the benchmark's own metric
+    train_sampling_strategy: str = "group_by_length"
+    bf16: bool | None = None  # None: if the GPU has it
+
+    def __post_init__(self):
+        if self.bf16 is None:
+            gpu = torch.cuda.is_available() and not self.use_cpu
+            chosen = self.fp16 or os.environ.get("ACCELERATE_MIXED_PRECISION", "no") != "no"  # by the launcher
+            self.bf16 = gpu and not chosen and torch.cuda.is_bf16_supported(including_emulation=False)
+        super().__post_init__()
 
 
 class TaskTrainer(ExactTrainer):

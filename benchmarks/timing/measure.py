@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distillation.config.command_line import check_output_file, key
+from distillation.config.command_line import key
 from distillation.config.errors import UserError
 from distillation.runs import memory
 from distillation.runs.files import write_json
@@ -46,10 +46,7 @@ class TimingArguments:
     """The number of rounds, and the file for the figures."""
 
     rounds: int = key(5, "Number of rounds; each round measures everything once.", least=1)
-    output: str | None = key(None, "JSON file for the figures.")
-
-    def __post_init__(self):
-        check_output_file(self.output)
+    output: str | None = key(None, "JSON file for the figures.", path="output")
 
 
 def check_device(device: str) -> None:

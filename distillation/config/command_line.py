@@ -35,7 +35,7 @@ def key(
     default: Any,
     help: str,
     *,
-    path: Literal["corpus", "local", "source"] | None = None,
+    path: Literal["corpus", "local", "source", "output_dir", "output"] | None = None,
     positional: bool = False,
     **bounds: float,
 ) -> Any:
@@ -46,7 +46,7 @@ def key(
 
     default: `REQUIRED` for a key without one; a list is copied.
     path: the value names a `corpus` (a file, folder, or glob), a `local` file or folder, or a `source` (a folder or
-        Hub id): it must exist.
+        Hub id): it must exist. Or an `output_dir`, or `output` file, that this run can write.
     positional: the values stand without the key's name, as in `report.py RUNS...`.
     bounds: of the numbers that are allowed, as in `least=0, below=1`; names of `BOUNDS`.
     """
@@ -75,10 +75,12 @@ def check_values(arguments: Any) -> None:
 
 
 def check_paths(arguments: Any) -> None:
-    """Raise UserError for a value that is clearly a path, and does not exist or cannot be read."""
+    """Raise UserError for a value that is clearly a path, and does not exist or cannot be read, or written."""
     for field, value in _values(arguments):
         kind = field.metadata.get("path")
-        if not kind or value == DEMO:
+        if kind in WRITTEN:
+            WRITTEN[kind](value)
+        if kind in (None, *WRITTEN) or value == DEMO:
             continue
         if os.path.exists(value):
             if not os.access(value, os.R_OK):
@@ -120,12 +122,15 @@ def check_no_model(folder: str | Path, others: Iterable[str] = ()) -> None:
         raise UserError(f"`output_dir` {str(folder)!r} has {found[0]}: name another folder")
 
 
-def check_output_file(file: str | Path | None) -> None:
+def check_output_file(file: str | Path) -> None:
     """Raise UserError for an `output` that is a folder, or whose folder does not exist or cannot be written."""
-    if file and not Path(file).absolute().parent.exists():
+    if not Path(file).absolute().parent.exists():
         raise UserError(f"`output` {str(file)!r}: make its folder first, or name a file in another")
-    if file and (os.path.isdir(file) or not os.access(Path(file).absolute().parent, os.W_OK | os.X_OK)):
+    if os.path.isdir(file) or not os.access(Path(file).absolute().parent, os.W_OK | os.X_OK):
         raise UserError(f"`output` {str(file)!r} cannot be written: name a file in a folder that you can write to")
+
+
+WRITTEN = {"output_dir": check_output, "output": check_output_file}  # by the kind of path
 
 
 def _values(arguments: Any) -> Iterator[tuple[dataclasses.Field, Any]]:

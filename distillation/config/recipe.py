@@ -63,12 +63,7 @@ def _check_keys(path: str, recipe: dict[str, Any], parser: KeyParser) -> None:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses repeated keys, of which YAML takes the last, and aliases, which may expand to millions of values."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(None, None, "write the value out", self.peek_event().start_mark)
-        return super().compose_node(parent, index)
+    """Refuses repeated keys, of which YAML takes the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         known = set()

@@ -35,7 +35,6 @@ def publish(
     held_out: Mapping[str, Mapping[str, float]],
     recipe: Mapping[str, Any],
     card_args: "PushArguments",
-    to_hub: bool,
 ) -> None:
     """Write `all_results.json`, `README.md`, and `trainer_state.json`; print the figures; push where asked.
 
@@ -50,7 +49,7 @@ def publish(
     save_card(folder, everything, training.hub_model_id)
     files.write_json(folder / files.RESULTS, everything)  # the last: it says that the run is finished
     print(f"{files.held_out_table(held_out)}\nsaved to {folder}")
-    if to_hub:
+    if trainer.push_wanted:
         print(f"pushed to {push(folder, training, card_args.hub_overwrite)}")
 
 

@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,15 +21,6 @@ if TYPE_CHECKING:
 MODULES = "modules.json"  # of sentence-transformers: the encoder, how its states become a vector, and what follows
 
 
-def library() -> ModuleType:
-    """sentence-transformers. Raises UserError where it is not installed."""
-    try:
-        import sentence_transformers
-    except ImportError:
-        raise UserError("sentence-transformers is missing: `pip install sentence-transformers`") from None
-    return sentence_transformers
-
-
 def load_sentence_encoder(
     name_or_path: str, key: str, pooling: str | None = None, device: torch.device | None = None
 ) -> "SentenceTransformer":
@@ -39,7 +29,8 @@ def load_sentence_encoder(
     pooling: `mean` or `cls`; `mean` unless given. device: a GPU unless given, if there is one. Raises UserError for
     what cannot be loaded, such as modules with code of their own, and for a `pooling` beside one of its own.
     """
-    SentenceTransformer = library().SentenceTransformer
+    from sentence_transformers import SentenceTransformer  # heavy
+
     with explain_load_errors(key, name_or_path):
         if find_modules(name_or_path):
             if pooling:

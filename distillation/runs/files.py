@@ -153,7 +153,6 @@ def find_runs(paths: Iterable[Path]) -> dict[Path, dict[str, Any]]:
     found: dict[Path, dict[str, Any]] = {}
     for path in paths:
         files = [path] if path.is_file() else sorted(path.rglob(RESULTS))
-        files = list(filter(Path.is_file, files))
         if not files:
             raise UserError(f"{path} has no {RESULTS}: name folders of finished runs")
         for file in files:

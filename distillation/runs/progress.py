@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 import torch
-from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers import TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
 
@@ -29,11 +29,6 @@ class Progress(TrainerCallback, ExportableState):
     def state(self) -> dict[str, Any]:
         """What the Trainer saves."""
         return {"args": {}, "attributes": {"seconds_before": self.seconds, "totals": self.totals}}
-
-    @classmethod
-    def of(cls, trainer: Trainer) -> "Progress":
-        """The one that a trainer has now: a resumed trainer replaces it."""
-        return next(callback for callback in trainer.callback_handler.callbacks if isinstance(callback, cls))
 
     # Called by the Trainer
 

@@ -13,7 +13,7 @@ from distillation.config.errors import Diverged
 from distillation.runs import checkpoint
 from distillation.runs.fsdp import local_part
 from distillation.runs.interruption import Interruption
-from distillation.runs.progress import Progress
+from distillation.runs.progress import Progress, device_name
 from distillation.runs.sampling import EpochStart
 
 # transformers before 5.23 loads the optimiser of several CPU processes to "cpu:0", which torch does not know.
@@ -51,7 +51,13 @@ class ResumableTrainer(Trainer):
 
     @property
     def progress(self) -> Progress:
-        return Progress.of(self)
+        """The one that it has now: a resumed trainer replaces it."""
+        return next(one for one in self.callback_handler.callbacks if isinstance(one, Progress))
+
+    def facts(self) -> dict[str, Any]:
+        """What the training took, for the results."""
+        facts = {"steps": self.state.global_step, "train_seconds": self.progress.seconds}
+        return facts | {"processes": self.args.world_size, "device": device_name(self.args)}
 
     def train(self, resume_from_checkpoint: str | None = None, *args: Any, **kwargs: Any) -> Any:
         """Raises Diverged for a loss or weights that are not finite, and Stopped after SIGTERM or Ctrl-C."""

@@ -4,7 +4,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from distillation.config.command_line import REQUIRED, check_output_file, key
+from distillation.config.command_line import REQUIRED, key
 from distillation.config.corpus import COMPRESSED
 from distillation.config.errors import UserError
 from finetuning.deployed.answer_file import FORMATS
@@ -19,7 +19,7 @@ class PredictArguments:
         REQUIRED,
         f"File: .csv .tsv .jsonl .parquet .txt, perhaps {' or '.join(COMPRESSED)}. `-`: lines of texts or JSON.",
     )
-    output: str = key(REQUIRED, f"File: {' '.join(FORMATS)}.")
+    output: str = key(REQUIRED, f"File: {' '.join(FORMATS)}.", path="output")
     text_column: str = key("text", "The texts; for a model of questions the questions.")
     text_pair_column: list[str] = key([], "The second texts; the contexts of questions; a column a choice.")
     all_scores: bool = key(False, "Give the scores of all labels.")
@@ -29,7 +29,6 @@ class PredictArguments:
     shard: str | None = key(None, "`3/8`: answer the third of eight parts, which one after the other are the whole.")
 
     def __post_init__(self):
-        check_output_file(self.output)
         if not self.output.lower().endswith(FORMATS):
             raise UserError(f"`output` {self.output!r}: name a file that ends in {', '.join(FORMATS)}")
         if self.input == "-" and (self.resume or self.shard):

@@ -4,7 +4,6 @@ Nothing trains the encoder. A figure is the best over ways of pooling, each as i
 vector is the mean of its tokens'.
 """
 
-import importlib.util
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import razdel
 from scipy.stats import spearmanr
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.metrics import f1_score, roc_auc_score
@@ -64,9 +64,7 @@ class Marked(NamedTuple):
 
 
 def read(folder: Path) -> Data:
-    """All files. Raises UserError for one that is missing or damaged, and without the library that splits words."""
-    if importlib.util.find_spec("razdel") is None:
-        raise UserError("razdel is missing, which splits texts into words as the board does: `pip install razdel`")
+    """All files. Raises UserError for one that is missing or damaged."""
     split = {f"{name}_{part}": of for name, *of in TEXTS.values() for part in ("train", "test")}
     tables = {name: of for name, *of in PAIRS.values()} | split
     names = {name: f"{name}.csv" for name in tables} | {name: f"{name}.json" for name in WORDS.values()}
@@ -191,8 +189,6 @@ def _tagged(texts: Sequence[str], marks: Sequence, encoder: Encoder) -> tuple[np
 def words_and_tags(text: str, entities: Sequence[tuple[str, int, int]]) -> tuple[list[str], list[str]]:
     """The words of a text, and a tag in BIO for each. As on the board the first word of a text never has one, and the
     earlier of two entities that share a word keeps it."""
-    import razdel
-
     words = list(razdel.tokenize(text))
     tags = ["O"] * len(words)
     for kind, start, end in entities:

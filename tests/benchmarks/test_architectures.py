@@ -21,5 +21,5 @@ def test_two_architectures(tmp_path, capsys, monkeypatch):
     refused = {column for column, result in found["convbert"].items() if result != "yes"}
     assert refused == {"with maps", "gives layers"} and found["convbert"]["with maps"].startswith("no: `weight_attent")
     assert "| convbert | yes | yes | no | no | yes |" in capsys.readouterr().out
-    with pytest.raises(UserError, match="`names`: 'gpt' is none of albert"):
+    with pytest.raises(UserError, match="`names`: invalid choice: .gpt."):
         architectures.main.__wrapped__(["--names", "gpt"])

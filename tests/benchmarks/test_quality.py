@@ -29,7 +29,7 @@ def test_every_variant_runs_once(teacher_folder, corpus_file, tmp_path, capsys):
     assert table() == first and files[0].stat().st_mtime_ns == stamp
     with pytest.raises(SystemExit, match="2"):
         quality.main([*argv, "--weight_kl", "1"])
-    assert "another command" in capsys.readouterr().err
+    assert "distilled-0: `output_dir`" in (err := capsys.readouterr().err) and "`weight_kl` 2.0" in err
     with pytest.raises(SystemExit, match="2"):
         quality.main([*argv, "--variants", "student_layers=3"])
     assert "error: student_layers=3-0: " in capsys.readouterr().err

@@ -104,7 +104,7 @@ def test_what_is_refused_before_the_first_run(words, tmp_path, capsys):
     common = f"--tasks rusentiment --models me/model --data_dir demo --output_dir {tmp_path / 'o'} {words}"
     with pytest.raises(SystemExit, match="2"):
         run_benchmarks.main(common.split())
-    assert f"error: `{words.split()[0][2:]}` " in capsys.readouterr().err and not (tmp_path / "o").exists()
+    assert f"error: `{words.split()[0][2:]}`" in capsys.readouterr().err and not (tmp_path / "o").exists()
 
 
 @pytest.mark.parametrize("key", ["model_name_or_path", "task", "submission"])
