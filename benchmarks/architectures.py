@@ -22,12 +22,11 @@ from typing import Any, Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.command_line import key
+from distillation.config.command_line import ROOT, key
 from distillation.config.errors import UserError, cli_entry, one_line
 from distillation.config.recipe import parse_recipe
 from distillation.runs.files import markdown_table, write_json
 
-ROOT = Path(__file__).resolve().parents[1]
 COLUMNS = ("evaluates", "distils", "with maps", "gives layers", "exports")
 SHAPE = dict(
     hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64, max_position_embeddings=66

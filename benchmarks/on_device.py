@@ -53,8 +53,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     from benchmarks.timing import device
 
     with tempfile.TemporaryDirectory(prefix="models-") as folder:
-        kind = arguments.models, arguments.sequence_lengths, timing.rounds
-        rows = device.measure(*kind, Path(folder), arguments.browser)
+        rows = device.measure(
+            arguments.models, arguments.sequence_lengths, timing.rounds, Path(folder), arguments.browser
+        )
     figures = {"hardware": hardware(torch.device("cpu")) | {"threads": 1}, "rows": rows}
     show(reporting.table(rows), figures, timing.output)
     if timing.output:

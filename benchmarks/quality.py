@@ -25,13 +25,12 @@ from tqdm.auto import tqdm
 
 from benchmarks.reporting.tables import Variant, figures_of, variant_table
 from distillation.config.arguments import ARGUMENTS, recipe_keys
-from distillation.config.command_line import KeyParser, key, words_of
+from distillation.config.command_line import ROOT, KeyParser, key, words_of
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 from distillation.config.terms import TERMS
 from distillation.runs.files import RECIPE, RESULTS, read_json, write_text
 
-ROOT = Path(__file__).resolve().parents[1]
 NO_TEACHER = {f"weight_{term.name}": "0" for term in TERMS.values() if term.needs != "labels"}
 VARIANTS = {  # changes of the recipe; other variants are changes themselves, as in `alignment=match,temperature=1`
     "mlm": NO_TEACHER | {"weight_mlm": "1"},

@@ -73,7 +73,7 @@ def figures_of(run: Path) -> dict[str, Any]:
 
     Raises UserError for a folder without an export, and what Python raises for results that lack something.
     """
-    export = read_json(run / "deployed" / "export.json")
+    export = read_json(run / "deployed" / files.EXPORTED.name)
     found = {"parameters": export["parameters"], "int8_mb": sum(export["bytes"].values()) / 1e6}
     if (loss := "loss_per_character") in export["exported"]:  # not that of a model of one task
         found["int8_nats_per_character"] = export["exported"][loss] - export["pytorch"][loss]
@@ -96,8 +96,7 @@ def figures_of(run: Path) -> dict[str, Any]:
 
 def table(models: Mapping[str, Sequence[Figures]]) -> str:
     """Markdown with a row for each model: means over seeds, with standard deviations where there are several. The last
-    row has `chance`. Figures of held-out text are those in which as many words are hidden as in most: others are of
-    other words."""
+    row has `chance`. Held-out figures count only where the same number of words is hidden as in most models."""
     every = [of for seeds in models.values() for of in seeds]
     texts = list(dict.fromkeys(text for of in every for text in of["held_out"]))
     common = {text: statistics.mode([n for of in every if (n := words_of(of, text))] or [0]) for text in texts}

@@ -99,8 +99,10 @@ def build_run(
     else:
         student = build_student(model_args, objective, teacher, tokenizer, vocabulary)
     tokenizers = [tokenizer] if vocabulary is None else [tokenizer, teacher_tokenizer]
-    reads = (masking_args.masking_unit, data_args.max_length, objective.alignment_in_use, vocabulary)
-    corpus, examples = _load(data_args, training_args, Encoder(tokenizers, *reads))
+    encoder = Encoder(
+        tokenizers, masking_args.masking_unit, data_args.max_length, objective.alignment_in_use, vocabulary
+    )
+    corpus, examples = _load(data_args, training_args, encoder)
     cached, layers = cache_args.teacher_cache is not None and objective.needs_teacher, student.config.num_hidden_layers
     seed = SEED if cached else training_args.seed
     collators = make_collators(tokenizers, vocabulary, masking_args, objective, corpus.sample, seed)

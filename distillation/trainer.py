@@ -78,8 +78,6 @@ class DistillationTrainer(StudentTrainer):
         self._unlogged: Counter[str] = Counter()  # what `record` has added up since the last log
         self._evaluated: list[Tensor] = []  # the sums and the counts of each batch
 
-    # Training
-
     def train(self, *args: Any, **kwargs: Any) -> Any:
         """Train. A cache is filled first."""
         if self.targets is not None:
@@ -172,8 +170,6 @@ class DistillationTrainer(StudentTrainer):
             "train_tokens_per_second": totals["tokens"] / seconds if seconds else 0.0,  # 0 of 0 epochs
             "peak_memory_mib": (torch.cuda.max_memory_allocated() if cuda else memory.peak()) / 2**20,
         }
-
-    # Evaluation
 
     def get_eval_dataloader(self, eval_dataset: Dataset | None = None) -> DataLoader:
         """Batches that give each example to exactly one rank, so that no sum counts one twice."""

@@ -100,7 +100,7 @@ def without_repeats(
 
 
 def without_leaks(parts: dict[str, list[Row]], texts: Texts) -> dict[str, int]:
-    """Leave the texts of the test out of validation, which chooses, and those of validation out of train; how many."""
+    """Remove the texts of test from validation, and those of validation from train; returns how many."""
     left_out = {}
     for name, other in (("validation", "test"), ("train", "validation")):
         known = set(map(texts, parts[other]))
@@ -112,8 +112,8 @@ def without_leaks(parts: dict[str, list[Row]], texts: Texts) -> dict[str, int]:
 def split_off(rows: Sequence[Row], texts: Texts) -> tuple[list[Row], list[Row]]:
     """The rows without a tenth (or a little more), and that tenth, both in the order of the rows.
     Hashes of the texts choose it: as a file grows, hardly a text moves from the one to the other.
-    Rows that share a text are on one side, and so are rows that are linked through others. More than half of the rows
-    linked so are set aside last of all: they are what is left to train on."""
+    Rows that share a text, directly or through others, form a group and stay on one side. A group of more than half of
+    the rows is set aside last, as the others would be too few to train on."""
     groups = group_names([texts(row) for row in rows])
     sizes = Counter(groups)
     names = sorted(sizes, key=lambda name: digest([name.encode("utf-8", "surrogatepass")]))

@@ -23,8 +23,9 @@ from distillation.config.corpus import CorpusArguments
 from distillation.config.errors import UserError
 from distillation.demo.resolve import resolve_demo
 from distillation.evaluation import fill_in, held_out_examples
+from distillation.hub.snippets import CHOICE, TASKS
 from distillation.models.tokenizer_file import save_tokenizer
-from distillation.runs.files import CARD, RESULTS, read_json, weights_of, write_json, write_text
+from distillation.runs.files import CARD, EXPORTED, RESULTS, read_json, weights_of, write_json, write_text
 from distillation.runs.resume import changed_inputs, inputs_of
 from distillation.text.reading import load_lines
 from finetuning.arguments import BenchmarkData, OwnData
@@ -36,17 +37,17 @@ from finetuning.formats.locate import Source as Data
 from finetuning.sets import OWN, REGISTRY, make_task, named_after_source, source_of
 from finetuning.splits import read_parts
 from finetuning.tasks.base import Task
+from finetuning.tasks.losses import NEVER
 from finetuning.trainer import TaskTrainer
 
 if TYPE_CHECKING:
     from benchmarks.export import ExportArguments
 
-MASKED_LM, CHOICE = "fill-mask", "multiple-choice"
+MASKED_LM = TASKS["ForMaskedLM"]
 LINES = 500  # of the validation file
 SAMPLES = 64  # lines from which int8 scales are taken, two a batch
 TEXTS = ("да", "Мама мыла раму, а папа читал газету.")  # of different lengths
 BATCH_SIZE = 16
-NO_ANSWER = -1e4  # the score of padding to be an end of an answer
 ALONE = 4.0  # more than cosines differ: no line is its own nearest
 
 logger = logging.getLogger(__name__)
@@ -79,8 +80,7 @@ class Source:
 
 
 def moved(source: Data, folder: str | None) -> Data:
-    """The data of a run, or in their place those of a folder: files of one's own by their names. Raises UserError
-    where two have the same."""
+    """The data of a run; with `folder`, the files of the same names there. Raises UserError if two have one name."""
     if not (isinstance(source, OwnFiles) and folder):
         return folder or source
     names = [file and Path(file).name for file in source]
@@ -132,7 +132,7 @@ def write(source: Source, arguments: "ExportArguments", folder: Path) -> dict[st
         **compare(source, deployed, may_use_lines=not arguments.data_dir),
         "hardware": hardware(torch.device("cpu")),
     }
-    write_json(folder / "export.json", found)
+    write_json(folder / EXPORTED.name, found)
     write_text(folder / CARD, readme(found, config, Path(arguments.output_dir).resolve().name))
     return found
 
@@ -238,7 +238,7 @@ def _compare_on_lines(source: Source, deployed: Deployed) -> dict[str, Any]:
         for name in deployed.names:
             logits = [outputs[name] for outputs in both]
             if len(deployed.names) == 2:  # the ends of an answer
-                logits = [one.masked_fill(~real, NO_ANSWER) for one in logits]
+                logits = [one.masked_fill(~real, NEVER) for one in logits]
             elif logits[0].dim() == 3:  # labels of tokens
                 logits = [one[real] for one in logits]
             elif independent:  # a label holds where its logit reaches that of its threshold

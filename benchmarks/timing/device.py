@@ -21,10 +21,10 @@ from benchmarks.timing import asking
 from benchmarks.timing.rows import build, in_process
 from benchmarks.timing.systems import systems
 from benchmarks.timing.texts import demo_lines, text_of
+from distillation.config.command_line import ROOT
 from distillation.config.errors import UserError
 from finetuning.deployed.model import Model
 
-ROOT = Path(__file__).resolve().parents[2]
 # By how a model is run, the packages that a user installs.
 WAYS = {"torch": ("torch", "transformers"), "onnx-int8": ("numpy", "onnxruntime", "tokenizers")}
 HEAD = "classification"

@@ -142,7 +142,7 @@ def record_peak(device: "torch.device") -> Callable[[], list[float]]:
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
     except (AttributeError, OSError):
-        return list
+        return lambda: []
     held = 1024 * int(_read("/proc/self/status", r"VmRSS:\s*(\d+)"))
     return lambda: [(memory.peak() - held) / MIB]
 

@@ -230,7 +230,8 @@ def check_masking(masking: MaskingArguments, objective: ObjectiveArguments) -> N
     """Raise UserError for masks that two vocabularies cannot share."""
     if objective.alignment != "same" and masking.masking_unit != "word":
         raise UserError(
-            f"`alignment: {objective.alignment}` needs `masking_unit: word`: both models must lack the same characters"
+            f"`alignment: {objective.alignment}` needs `masking_unit: word`: the same characters must "
+            "be hidden from both models"
         )
 
 

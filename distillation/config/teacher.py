@@ -17,8 +17,8 @@ class TeacherArguments:
         None,
         "Masked LM that goes on training with its own tokenizer, shape, and dropout: Hub id or folder. If it has no "
         "masked-LM head, a new one is trained alone in the first twentieth of the steps. `learning_rate` is 1e-4 by "
-        "default; a new head needs more, such as 5e-4. With more than 50,000 tokens, all steps but the last 300 (or "
-        "tenth) predict among a sample of them.",
+        "default; a new head needs more, such as 5e-4. With over 50,000 tokens, each step but the last 300 (or last "
+        "tenth) predicts among a random sample of them.",
         path="source",
     )
     tokenizer_name_or_path: str | None = key(

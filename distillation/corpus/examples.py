@@ -233,9 +233,9 @@ def _words(text: str, offsets: list[np.ndarray], masking_unit: str) -> np.ndarra
 
 
 def _words_at(starts: np.ndarray, units: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """For each token the index of the first word in the unit that the token's first character lies in, -1 for none.
+    """For each token the index of the first word of the group that its first character lies in, or -1.
 
-    units: spans (units, 2) of words that a tokenization joins; words: spans (words, 2).
+    units: spans (groups, 2) of words that one tokenization does not separate; words: spans (words, 2).
     """
     if not len(words) or not len(units):
         return np.full(len(starts), -1)

@@ -68,7 +68,6 @@ class MaskingCollator:
         self.epoch.fill_(epoch)
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        read = {"same": self._read_same, "match": self._read_match, "reduce": self._read_reduce}[self.alignment]
         masked = []
         for example in examples:
             epoch = example.get("epoch", int(self.epoch))  # an example of a stream or a cache names its own
@@ -82,18 +81,22 @@ class MaskingCollator:
             actions = draw_actions(words, weights, self.masking.masking_probability, generator)
             own = _of_words(actions, word_ids)
             hidden = self.student.hide(ids, own, generator)
-            others = read(example, ids, own, hidden, actions, generator)
+            if self.alignment == "same":
+                others = self._read_same(ids, own, hidden, generator)
+            else:
+                read = self._read_match if self.alignment == "match" else self._read_reduce
+                others = read(example, actions, generator)
             masked.append(MaskedExample(hidden, np.where(own == KEEP, -100, ids), *others))
         return self._batch(masked)
 
-    def _read_same(self, example, ids, own, hidden, actions, generator) -> tuple:
+    def _read_same(self, ids, own, hidden, generator) -> tuple:
         """Both models read the same tokens. Each `_read_*` returns the fields of `MaskedExample` after `labels`."""
         chosen = self.student.is_ordinary[ids]  # a teacher cannot tell anything about a word unknown to it
         kl = np.flatnonzero(self._kl(chosen, own, generator))
         shown = hidden if self.objective.teacher_input == "masked" else ids
         return shown, np.ones(len(ids), bool), kl, kl, np.ones(len(kl), int)
 
-    def _read_match(self, example, ids, own, hidden, actions, generator) -> tuple:
+    def _read_match(self, example, actions, generator) -> tuple:
         """Each model reads its own tokens; the student's are compared where the teacher has the same one."""
         teacher_ids, teacher_actions, shown = self._read_teacher(example, actions, generator)
         matches = np.asarray(example["matches"])
@@ -104,7 +107,7 @@ class MaskingCollator:
         kl = np.flatnonzero((matches >= 0) & chosen[matches])
         return shown, compared, matches[kl], kl, np.ones(len(kl), int), matches
 
-    def _read_reduce(self, example, ids, own, hidden, actions, generator) -> tuple:
+    def _read_reduce(self, example, actions, generator) -> tuple:
         """The student also reads the teacher's tokens, each in its own pieces and hidden as the token is."""
         teacher_ids, teacher_actions, shown = self._read_teacher(example, actions, generator)
         spellings = torch.as_tensor(example["spellings"])

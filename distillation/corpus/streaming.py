@@ -72,9 +72,17 @@ def stream_corpus(training_args: TrainingArguments, arguments: DataArguments, en
     sample = tokenize(first, encoder)
     check_examples(sample, encoder, arguments.max_unknown)
     seed = training_args.seed if training_args.data_seed is None else training_args.data_seed
-    readers = training_args.process_index, training_args.world_size, training_args.dataloader_num_workers
-    order = training_args.train_batch_size, sampling, seed
-    train = Stream(source, encoder, frozenset(held_out["text"][:]), *order, *readers)
+    train = Stream(
+        source,
+        encoder,
+        frozenset(held_out["text"][:]),
+        batch_size=training_args.train_batch_size,
+        sampling=sampling,
+        seed=seed,
+        rank=training_args.process_index,
+        ranks=training_args.world_size,
+        workers=training_args.dataloader_num_workers,
+    )
     return Corpus(train, tokenize(held_out, encoder), held_out, sample)
 
 

@@ -26,7 +26,4 @@ def means_of(layers: Sequence[Tensor], view: str, groups: int) -> list[Tensor]:
 
 def mean(tensors: Sequence[Tensor]) -> Tensor:
     """Mean of equally shaped tensors, without stacking them."""
-    total = tensors[0]
-    for tensor in tensors[1:]:
-        total = total + tensor
-    return total / len(tensors) if len(tensors) > 1 else total
+    return sum(tensors[1:], tensors[0]) / len(tensors) if len(tensors) > 1 else tensors[0]

@@ -46,8 +46,6 @@ class ExactTrainer(ResumableTrainer):
         # True means "this loss is normalised over the accumulated batch": the Trainer divides it by nothing more.
         self.model_accepts_loss_kwargs = True
 
-    # Training
-
     def count(self, batch: dict[str, Any]) -> Tensor:
         """The number of positions that the loss of a micro-batch is a sum over; integers of the shape `counted`."""
         raise NotImplementedError
@@ -79,8 +77,6 @@ class ExactTrainer(ResumableTrainer):
             num_items_in_batch = torch.full_like(num_items_in_batch, math.inf, dtype=torch.float32)
         return super().training_step(model, inputs, num_items_in_batch)
 
-    # Order
-
     def get_train_dataloader(self) -> DataLoader:
         """Batches that give each example to one rank, once."""
         loader = super().get_train_dataloader()
@@ -104,8 +100,6 @@ class ExactTrainer(ResumableTrainer):
     def _get_eval_sampler(self, eval_dataset: Any) -> SequentialSampler:
         """In order: the Trainer would group by length, and predictions would belong to other inputs."""
         return SequentialSampler(eval_dataset)
-
-    # Checkpoints
 
     def write_model(self, folder: Path, state_dict: dict[str, Tensor] | None) -> None:
         """Write what others load. state_dict: gathered from shards, where there are any."""

@@ -115,9 +115,6 @@ class VocabularyMap:
         return torch.sparse_coo_tensor(places, ones, shape, check_invariants=False).coalesce()
 
 
-# Vocabularies
-
-
 def vocabulary_size(tokenizer: Any) -> int:
     """One more than the largest id. `len` is less if ids have gaps, as after a repeated line of vocab.txt."""
     return 1 + max(tokenizer.get_vocab().values())

@@ -40,7 +40,7 @@ class AnswerFile:
         elif resume:
             logger.info("`resume`: %s was not begun: it is from the start", path)
         if not self.finished:
-            # Emptied before the record is: a record without its part tells of a finished file.
+            # Before the record is written: a record without a part means a finished file.
             self.file = open(self.part, "r+b" if size else "wb")
             self.file.truncate(size)
             self.file.seek(size)

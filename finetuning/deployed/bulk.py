@@ -148,8 +148,8 @@ def items(arguments: PredictArguments, table: Table) -> Iterator[Item]:
 
 
 def refuse_late(block: Sequence[Item], known: Set[str], answers: Collection[str], is_json: bool) -> None:
-    """Raise UserError for a key of a row whose value the output would lose: standard input shows only its first rows
-    before the columns are written. known: the columns of these; answers: those of the answers."""
+    """Raise UserError for a key that appears only after the columns were written: its values would be lost.
+    known: the columns of the input; answers: those of the answers."""
     for cells, *_ in block:
         if lost := cells.keys() & answers if is_json else cells.keys() - known:
             raise UserError(f"a row has {min(lost)!r}, which the first rows lack: give a file as `input`")

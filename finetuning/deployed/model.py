@@ -98,7 +98,7 @@ class Model:
         return inputs, windows
 
     def _logits(self, inputs: Sequence, batch_size: int) -> list:
-        """The logits of each input, also behind its tokens; of a vocabulary guesses for each mask, by its token."""
+        """The logits of each input, padding included; of a masked LM the best guesses by mask."""
         kept, order = [None] * len(inputs), sorted(range(len(inputs)), key=lambda number: -len(inputs[number]))
         axes = (1,) if self.kind == CHOICE else ()  # each choice as the only one
         while order:

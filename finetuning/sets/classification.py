@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 METRICS = ("accuracy", "f1_weighted", "f1_macro", "matthews_correlation")
 SET_METRICS = ("accuracy", "f1_weighted", "f1_macro", "f1_micro")  # of several labels a text
+COLUMNS = {"text": "text_column", "text_2": "text_pair_column", "label": "label_column"}  # keys, by names in a row
 FEW = 10  # examples of a label of which little can be learned, or measured
 SEPARATORS = "|;,/"  # of labels that are joined, mostly
 MANY = 20  # labels: the column is another if they are more, and more than half of the rows
@@ -58,14 +59,12 @@ class Options:
     @property
     def columns(self) -> dict[str, str]:
         """The columns by what a row calls them: the texts, and the label."""
-        named = {"text": self.text_column, "text_2": self.text_pair_column, "label": self.label_column}
-        return {name: column for name, column in named.items() if column}
+        return {name: column for name, key in COLUMNS.items() if (column := getattr(self, key))}
 
     @property
     def keys(self) -> dict[str, str]:
         """The columns, each with the key that names it."""
-        named = {"text": "text_column", "text_2": "text_pair_column", "label": "label_column"}
-        return {column: named[name] for name, column in self.columns.items()}
+        return {column: COLUMNS[name] for name, column in self.columns.items()}
 
 
 def task(options: Options) -> "TextClassification":
@@ -187,8 +186,8 @@ def counted(rows: Sequence[Mapping[str, Any]], name: str) -> Counter:
 
 
 def check_separator(labels: Collection[str], name: str, separator: str | None) -> None:
-    """Warn of a label that is several others, in rows of one label each: it would be learned as one more. Raise
-    UserError where a `separator` was given, which is another."""
+    """Warn of a label that looks like several labels joined: with one label a row it becomes a class of its own. Raise
+    UserError if another `separator` was given."""
     for label, other in itertools.product(labels, SEPARATORS):
         parts = [part.strip() for part in label.split(other)]
         if len(parts) > 1 and all(part in labels for part in parts):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SHOWN = 20  # mistakes
 MOST = 30  # labels in a picture: those with most mistakes
+LONGEST = 30  # characters of a label in it
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def picture(labels: Sequence[str], counts: np.ndarray) -> "Figure":
     axes = figure.add_subplot(xlabel="predicted", ylabel="right")
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    names = [label if len(label) <= MOST else f"{label[:MOST]}…" for label in labels]
+    names = [label if len(label) <= LONGEST else f"{label[:LONGEST]}…" for label in labels]
     axes.set_xticks(range(len(labels)), names, rotation=90, parse_math=False)
     axes.set_yticks(range(len(labels)), names, parse_math=False)
     for (right, predicted), count in np.ndenumerate(counts):

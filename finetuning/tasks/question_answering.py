@@ -14,7 +14,7 @@ from transformers.utils import ModelOutput
 from finetuning.deployed.model import Window, answer, best_spans, rank
 from finetuning.tasks.base import Part, Row, Task
 from finetuning.tasks.losses import NEVER
-from finetuning.tasks.text_pairs import shortened
+from finetuning.tasks.text_pairs import SPECIAL_TOKENS, shortened
 from finetuning.tasks.windows import read_windows
 
 NOWHERE = 0  # the token that stands for "not in this window": [CLS]
@@ -48,7 +48,7 @@ class QuestionAnswering(Task):
 
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Part:
         """One input a window; `places` has the `Window`s of each row. A question takes at most half of an input."""
-        questions, cut = shortened([row["question"] for row in rows], tokenizer, max_length // 2 - 4)
+        questions, cut = shortened([row["question"] for row in rows], tokenizer, max_length // 2 - SPECIAL_TOKENS)
         columns, places = read_windows(tokenizer, [row["context"] for row in rows], max_length, questions)
         labels = [
             answer_ends(row, window, window is windows[0], window is windows[-1])
