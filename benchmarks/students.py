@@ -113,9 +113,9 @@ def table(models: Mapping[str, Sequence[Figures]]) -> str:
         of = seeds[0]
         row = [name, f"{of['parameters'] / 1e6:.1f} M", f"{of['int8_mb']:.1f}"]
         row += [f"{of['int8_ms']:.1f}" if "int8_ms" in of else "", of.get("steps", "")]
-        row += [cell(told[place]) if told[place] else "" for cell, told in columns.values()]
+        row += [cell(measured[place]) if measured[place] else "" for cell, measured in columns.values()]
         rows.append([*row, len(seeds)])
-    apart = ("" if (value := chance(told)) is None else cell([value]) for cell, told in columns.values())
+    apart = ("" if (value := chance(measured)) is None else cell([value]) for cell, measured in columns.values())
     rows.append(["chance", "", "", "", "", *apart, ""])
     return files.markdown_table(["model", "parameters", "MB in int8", "ms in int8", "steps", *columns, "seeds"], rows)
 
@@ -149,9 +149,9 @@ def drawn(models: Mapping[str, Sequence[Figures]]) -> "Figure":
     from benchmarks.reporting.plots import named_points  # matplotlib takes a second
 
     points = {
-        name: (seeds[0]["int8_mb"], *mean_and_deviation(told))
+        name: (seeds[0]["int8_mb"], *mean_and_deviation(measured))
         for name, seeds in models.items()
-        if (told := values(seeds, PICTURED[0]))
+        if (measured := values(seeds, PICTURED[0]))
     }
     return named_points(points, "MB in int8", PICTURED[1])
 

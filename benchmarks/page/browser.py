@@ -54,8 +54,8 @@ def served(folder: Path) -> Iterator[str]:
 
 def run_script(script: Path, request: Any) -> Any:
     """What a script of the driver writes as JSON for a request. Raises UserError if it fails."""
-    asked = json.dumps({"browser": browser(), **request})
-    ended = subprocess.run(["node", str(script)], input=asked, capture_output=True, text=True, timeout=SECONDS)
+    query = json.dumps({"browser": browser(), **request})
+    ended = subprocess.run(["node", str(script)], input=query, capture_output=True, text=True, timeout=SECONDS)
     if ended.returncode:
         raise UserError(f"{script.name} failed: {ended.stderr}")
     return json.loads(ended.stdout)

@@ -87,8 +87,8 @@ function showFacts(model, facts) {
   values.precision = facts.backend.endsWith("int8") ? "int8" : "fp32";
   Object.assign(values, { vocabulary: number.format(model.tokens), length: number.format(model.length) });
   const lines = about.map(([title, text]) => {
-    const said = text.call ? text(values) : text;
-    return make("div", {}, make("dt", { textContent: title }), make("dd", { textContent: said }));
+    const shown = text.call ? text(values) : text;
+    return make("div", {}, make("dt", { textContent: title }), make("dd", { textContent: shown }));
   });
   get("about").replaceChildren(make("dl", {}, ...lines));
   get("about").hidden = false;
@@ -189,11 +189,11 @@ function show(found) {
   state.found = get("answer").found = found;
   VIEWS[state.model.kind](get("answer"), found, { words: words(), model: state.model, replace });
   const { milliseconds, tokens, unknown, cut, long, number } = words();
-  const said = [milliseconds(number.format(Math.round(found.milliseconds))), tokens(found.tokens)];
-  if (found.unknown) said.push(unknown(found.unknown));
-  if (found.cut) said.push(cut(state.model.length));
-  if ([...get("form").elements].some((one) => one.value.length > CHARACTERS)) said.push(long(number.format(CHARACTERS)));
-  get("status").textContent = said.join(" · ");
+  const parts = [milliseconds(number.format(Math.round(found.milliseconds))), tokens(found.tokens)];
+  if (found.unknown) parts.push(unknown(found.unknown));
+  if (found.cut) parts.push(cut(state.model.length));
+  if ([...get("form").elements].some((one) => one.value.length > CHARACTERS)) parts.push(long(number.format(CHARACTERS)));
+  get("status").textContent = parts.join(" · ");
 }
 
 function showNothing() {

@@ -91,8 +91,8 @@ def ask(request: Row) -> tuple[float, Row]:
                 lines.append(line)
         if process.returncode:
             errors.seek(0)
-            said = errors.read().strip().splitlines() or [f"it ended with {process.returncode}, perhaps out of memory"]
-            raise UserError(f"{request['folder']} by {request['way']} gave no answer: {said[-1]}")
+            last = errors.read().strip().splitlines() or [f"it ended with {process.returncode}, perhaps out of memory"]
+            raise UserError(f"{request['folder']} by {request['way']} gave no answer: {lines[-1]}")
     return first, json.loads(lines[-1])
 
 

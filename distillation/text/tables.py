@@ -23,8 +23,8 @@ class Csv(NamedTuple):
 def read_csv(file: str, lines: io.TextIOWrapper, delimiters: str) -> Csv:
     """file: what messages call it; delimiters: of those that the header has equally often, the first is meant."""
     head = [lines.readline()]
-    if told := re.fullmatch(r'"?sep=(.)"?\s*', head[0]):  # Excel's own line, which names the delimiter
-        head, delimiters = ["\n", lines.readline()], told[1]
+    if declared := re.fullmatch(r'"?sep=(.)"?\s*', head[0]):  # Excel's own line, which names the delimiter
+        head, delimiters = ["\n", lines.readline()], declared[1]
     names = re.sub('"[^"]*"', "", head[-1])  # a quoted one may hold any of them
     delimiter = max(delimiters, key=names.count)
     reader = csv.reader(itertools.chain(head, lines), delimiter=delimiter, strict=True)

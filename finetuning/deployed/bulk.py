@@ -21,7 +21,7 @@ from finetuning.formats.stream import STDIN, Table, open_table
 from finetuning.formats.table import check_columns
 
 BLOCK = 1024  # rows; another number gives other batches, and so other scores in int8
-MENTIONED = 10  # bad rows that are told one by one
+MENTIONED = 10  # bad rows that are named one by one
 GRAPH = "model.onnx"
 DIGITS = 6  # of a score
 PAIRS = {LABEL: "one column", QUESTION: "the column of the contexts", CHOICE: "a column a choice"}
@@ -155,10 +155,10 @@ def refuse_late(block: Sequence[Item], known: Set[str], answers: Collection[str]
             raise UserError(f"a row has {min(lost)!r}, which the first rows lack: give a file as `input`")
 
 
-def report(block: Sequence[Item], before: int, told: int, strict: bool) -> int:
+def report(block: Sequence[Item], before: int, named: int, strict: bool) -> int:
     """Tell the first rows without an answer by their numbers; how many the block has."""
     bad = [(number, problem) for number, (*_, problem) in enumerate(block, start=before + 1) if problem]
-    for number, problem in bad[: max(0, MENTIONED - told)]:
+    for number, problem in bad[: max(0, MENTIONED - named)]:
         if strict:
             raise UserError(f"row {number}: {problem}: mend it, or leave `strict` out")
         logger.warning("row %d has no answer: %s", number, problem)

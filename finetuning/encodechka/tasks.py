@@ -125,13 +125,13 @@ def _figures(task: str, data: Data, encoder: Encoder) -> dict[str, float]:
     name, columns, _ = TEXTS["ic" if task == "icx" else task]
     train, test, answers = data[f"{name}_train"], data[f"{name}_test"], columns[-1]
     learned = train["answer" if task == "icx" else "text"]  # `answer` is the text in English
-    vectors, asked = (both_lengths(encoder.sentences(texts)) for texts in (learned, test["text"]))
+    vectors, tested = (both_lengths(encoder.sentences(texts)) for texts in (learned, test["text"]))
     figure = probability if task in ("ti", "ia") else label
     return {
         f"{way}, {how}" if how else way: value
         for way in vectors
-        if way in asked
-        for how, value in figure(vectors[way], train[answers], asked[way], test[answers]).items()
+        if way in tested
+        for how, value in figure(vectors[way], train[answers], tested[way], test[answers]).items()
     }
 
 
@@ -175,8 +175,8 @@ def entities(data: Marked, encoder: Encoder) -> dict[str, float]:
     """Macro F1 over the tags of words but `O`: learned from one half of the texts, scored on the other."""
     halves = train_test_split(data.texts, data.entities, test_size=0.5, random_state=1)
     parts = (_tagged(texts, marks, encoder) for texts, marks in zip(halves[:2], halves[2:], strict=True))
-    (vectors, tags), (asked, answers) = parts
-    found = SGDClassifier(loss="log_loss", random_state=1, tol=1e-4).fit(vectors, tags).predict(asked)
+    (vectors, tags), (tested, answers) = parts
+    found = SGDClassifier(loss="log_loss", random_state=1, tol=1e-4).fit(vectors, tags).predict(tested)
     wanted = sorted({*answers} - {"O"})
     return {"words": float(f1_score(answers, found, average="macro", labels=wanted, zero_division=0))}
 

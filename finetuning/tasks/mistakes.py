@@ -36,7 +36,7 @@ def save(folder: Path, task: Task, rows: Sequence[Row], predictions: Sequence[Ma
         )
     present = {label: None for pair in sorted(pairs) for label in pair}
     labels = list(dict.fromkeys([*(label for label in task.labels if label in present), *present]))
-    counts = np.array([[pairs[right, said] for said in labels] for right in labels])
+    counts = np.array([[pairs[right, guess] for guess in labels] for right in labels])
     write_text(folder / "test_confusion.md", confusion_table(labels, counts) + "\n")
     picture(labels, counts).savefig(folder / "test_confusion.png")
     wrong = [(row, one) for row, one in zip(rows, predictions, strict=True) if one["prediction"] != one["reference"]]
@@ -59,8 +59,8 @@ def confusion_table(labels: Sequence[str], counts: np.ndarray) -> str:
 
     counts: (labels, labels), the examples of each right label (row) by the predicted one.
     """
-    hits, had, said = counts.diagonal(), counts.sum(1), counts.sum(0)
-    figures = np.stack([hits / said.clip(1), hits / had.clip(1), 2 * hits / (said + had).clip(1)], 1)
+    hits, had, predicted = counts.diagonal(), counts.sum(1), counts.sum(0)
+    figures = np.stack([hits / predicted.clip(1), hits / had.clip(1), 2 * hits / (predicted + had).clip(1)], 1)
     lines = [
         [right, *row, *("" if right == NONE else f"{figure:.3f}" for figure in of_label)]
         for right, row, of_label in zip(labels, counts, figures, strict=True)

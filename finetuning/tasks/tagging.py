@@ -71,7 +71,9 @@ class Tagging(Task):
 
     def confusions(self, reference: Sequence[str], prediction: Sequence[str]) -> list[tuple[str, str]]:
         """The types of each word that has one."""
-        pairs = [(right[2:] or NONE, said[2:] or NONE) for right, said in zip(reference, prediction, strict=True)]
+        pairs = [
+            (right[2:] or NONE, predicted[2:] or NONE) for right, predicted in zip(reference, prediction, strict=True)
+        ]
         return [pair for pair in pairs if pair != (NONE, NONE)]
 
     def shown(self, row: Row, answer: Sequence[str]) -> str:
