@@ -91,8 +91,10 @@ def ask(request: Row) -> tuple[float, Row]:
                 lines.append(line)
         if process.returncode:
             errors.seek(0)
-            last = errors.read().strip().splitlines() or [f"it ended with {process.returncode}, perhaps out of memory"]
-            raise UserError(f"{request['folder']} by {request['way']} gave no answer: {lines[-1]}")
+            ended = errors.read().strip().splitlines() or [
+                f"it ended with {process.returncode}, perhaps out of memory"
+            ]
+            raise UserError(f"{request['folder']} by {request['way']} gave no answer: {ended[-1]}")
     return first, json.loads(lines[-1])
 
 
