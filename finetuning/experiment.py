@@ -2,12 +2,13 @@
 
 import copy
 import dataclasses
+import functools
 import json
 import logging
 import math
 import shutil
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,9 +48,9 @@ def run(task: Task, settings: Settings) -> dict[str, Any]:
     return results
 
 
-def finetune(task: Task, settings: Settings) -> dict[str, Any]:
+def finetune(task: Task, settings: Settings, prepared: "Callable[[], Experiment] | None" = None) -> dict[str, Any]:
     """Fine-tune and score, once or with several seeds; save and return the results. A run that is resumed and finished
-    is not repeated. Raises UserError for what cannot be done, before any training."""
+    is not repeated. prepared: in place of `prepare`. Raises UserError for what cannot be done, before any training."""
     arguments, training = settings.arguments, settings.training
     if arguments.learning_rates:
         return best_of_rates(task, settings)
@@ -64,7 +65,7 @@ def finetune(task: Task, settings: Settings) -> dict[str, Any]:
     for one, recipe, _ in runs:
         resume.check_length(one, recipe)
     results = [resume.finished(one) for one, *_ in runs]
-    experiment = None if all(results) else prepare(task, settings)
+    experiment = None if all(results) else prepared() if prepared else prepare(task, settings)
     check_push(training, settings.card)
     todo = zip(results, runs, checkpoints, strict=True)
     results = [found or experiment.run(*one, checkpoint) for found, one, checkpoint in todo]
@@ -89,6 +90,8 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
         results = finetune(task, settings) | {"learning_rates": done["learning_rates"]}  # it checks the other keys
         if training.process_index == 0:
             files.write_json(folder / files.RESULTS, results)
+            for rate in folder.glob("rate-*"):  # an interruption left them
+                shutil.rmtree(rate)
         return results
     resume.refuse_one_checkpoint(training, "`learning_rates`")
     check(settings.arguments, copy.copy(training), task)
@@ -104,9 +107,10 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
         for run_of_rate, *_ in runs_of(tried[f"{rate:g}"]):
             resume.check_folder(run_of_rate)  # the last rate is refused before the first trains
     found: dict[str, dict[str, Any]] = {}
+    once = functools.cache(lambda: prepare(task, of_rate))  # all rates share inputs and a task teacher's logits
     for rate, of_rate in tried.items():
         try:
-            found[rate] = finetune(task, of_rate)
+            found[rate] = finetune(task, of_rate, once)
         except Diverged:
             logger.info("learning rate %s diverged, and is left out", rate)
     if not found:

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository r
 from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
-from distillation.runs.files import RESULTS, weights_of
+from distillation.runs.files import RESULTS, read_json, weights_of
 
 if TYPE_CHECKING:
     from finetuning.encodechka.tasks import Encoder
@@ -51,7 +51,10 @@ def main(argv: list[str] | None = None) -> None:
     from finetuning.encodechka import report, tasks  # heavy imports only where the arguments are right
 
     data, folder = tasks.read(Path(arguments.data_dir)), Path(arguments.output_dir)
-    for name, model, load in encoders_of(arguments):
+    for name, model, _ in (encoders := list(encoders_of(arguments))):
+        if (earlier := folder / name / RESULTS).exists() and (other := read_json(earlier)["model"]) != model:
+            raise UserError(f"`output_dir` {arguments.output_dir!r} has {name} of {other!r}: name another folder")
+    for name, model, load in encoders:
         figures, is_floor = report.measure(load(), data), name == Path(model).name + FLOOR
         report.save(folder / name, figures, model, weights_of(model), is_floor)
         print(f"{name}: S {figures['test_mean_s']:.3f}, S+W {figures['test_mean_sw']:.3f}", flush=True)

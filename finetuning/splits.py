@@ -26,6 +26,7 @@ from finetuning.tasks.base import Row, Task
 logger = logging.getLogger(__name__)
 
 SHARE = 0.1  # of the rows of train, for a part that is not there
+COMMON = 0.05  # of the rows: a text that more of them have, as an aspect beside reviews, tells nothing of an example
 SAMPLE_SEED = 0  # the same rows for all runs, so that their scores compare
 
 Texts = Callable[[Row], tuple[str, ...]]
@@ -72,8 +73,8 @@ def read_parts(task: Task, source: Source) -> tuple[dict[str, list[Row]], dict[s
 
 
 def composed_texts(task: Task, row: Row) -> tuple[str, ...]:
-    """The texts of a row with composed letters, as tokenizers read them: й is one text, of one sign or of two."""
-    return tuple(unicodedata.normalize("NFC", text) for text in task.texts(row))
+    """The texts of a row with composed letters and single spaces: й is one text, of one sign or of two."""
+    return tuple(" ".join(unicodedata.normalize("NFC", text).split()) for text in task.texts(row))
 
 
 def without_repeats(
@@ -113,8 +114,9 @@ def split_off(rows: Sequence[Row], texts: Texts) -> tuple[list[Row], list[Row]]:
     """The rows without a tenth (or a little more), and that tenth, both in the order of the rows.
     Hashes of the texts choose it: as a file grows, hardly a text moves from the one to the other.
     Rows that share a text, directly or through others, form a group and stay on one side. A group of more than half of
-    the rows is set aside last, as the others would be too few to train on."""
-    groups = group_names([texts(row) for row in rows])
+    the rows is set aside last, as the others would be too few to train on. Of two texts one that is `COMMON` links
+    nothing."""
+    groups = group_names(linking([texts(row) for row in rows]))
     sizes = Counter(groups)
     names = sorted(sizes, key=lambda name: digest([name.encode("utf-8", "surrogatepass")]))
     names.sort(key=lambda name: 2 * sizes[name] <= len(rows))
@@ -126,6 +128,13 @@ def split_off(rows: Sequence[Row], texts: Texts) -> tuple[list[Row], list[Row]]:
     for row, group in zip(rows, groups, strict=True):
         parts[group in chosen].append(row)
     return parts
+
+
+def linking(sets: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Of each row's texts those that keep it on one side with others: the ones that are not `COMMON`, if there are."""
+    counts = Counter(text for texts in sets for text in {*texts})
+    common = {text for text, count in counts.items() if count > max(COMMON * len(sets), 10)}
+    return [tuple(text for text in texts if text not in common) or texts for texts in sets]
 
 
 def sample(rows: Sequence[Row], count: int) -> list[Row]:

@@ -20,6 +20,7 @@ from distillation.models.loading import load_tokenizer_of, load_trained
 from distillation.text.reading import load_lines
 from finetuning.tasks.base import Part, Row, Task
 from finetuning.tasks.bio_spans import words_of
+from finetuning.tasks.multi_label import MultiLabel
 from finetuning.trainer import TaskTrainer
 
 KEY = "task_teacher"
@@ -34,10 +35,11 @@ def teach(
     Raises UserError for a model that cannot teach this task, or not with its tokenizer."""
     model = load_trained(task.model_class, teacher, KEY, f"fine-tune it on {task.name} first")
     labels = tuple(label for _, label in sorted(model.config.id2label.items())) if task.labels else ()
-    if set(labels) != set(task.labels):
+    several = model.config.problem_type == "multi_label_classification"
+    if set(labels) != set(task.labels) or several != isinstance(task, MultiLabel):
         raise UserError(
-            f"`{KEY}` {teacher!r} predicts {', '.join(sorted(labels))}, and {task.name} has {', '.join(task.labels)}: "
-            "give a model fine-tuned on this very task"
+            f"`{KEY}` {teacher!r} predicts {', '.join(sorted(labels))}{', several a text' * several}, and {task.name} "
+            f"has {', '.join(task.labels)}: give a model fine-tuned on this very task"
         )
     tokenizer = load_tokenizer_of(model, teacher, KEY)
     length = min(max_length, tokenizer.model_max_length)
@@ -66,7 +68,8 @@ def unlabelled_rows(task: Task, file: str, text_column: str, parts: Mapping[str,
     if fields not in ({"id", "text", "label"}, {"id", "text", "words", "tags"}):
         raise UserError(f"`unlabelled_file` has texts alone, and an example of {task.name} is more than a text")
     lines = load_lines(CorpusArguments(text_column=text_column), file, None)["text"][:]
-    known = {without_spaces(line) for part in parts.values() for row in part for line in row["text"].splitlines()}
+    own = (row["text"] for part in parts.values() for row in part)
+    known = {without_spaces(line) for text in own for line in (text, *text.splitlines())}
     texts = [text for text in dict.fromkeys(lines) if without_spaces(text) not in known]
     if not texts:
         raise UserError(f"`unlabelled_file` {file!r} has no text that is not in train, validation, or test")

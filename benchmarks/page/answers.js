@@ -30,6 +30,7 @@ export class Model {
     const names = config.id2label ?? { 0: "LABEL_0", 1: "LABEL_1" };
     this.labels = Object.keys(names).sort((a, b) => a - b).map((number) => names[number]);
     this.several = config.problem_type === "multi_label_classification";
+    this.regression = config.problem_type === "regression"; // the answer is a number
     this.noAnswer = config.may_have_no_answer ?? false;
     this.thresholds = this.labels.map((label) => config.thresholds?.[label] ?? 0.5);
     this.mask = config.mask_token;
@@ -90,7 +91,8 @@ export class Model {
   async _label(...texts) {
     const [logits] = (await this._runWhole(...texts)).logits;
     const independent = this.several || logits.length === 1;
-    const shares = independent ? Array.from(logits, (one) => 1 / (1 + Math.exp(-one))) : softmax(logits);
+    const sigmoids = () => Array.from(logits, (one) => 1 / (1 + Math.exp(-one)));
+    const shares = this.regression ? [...logits] : independent ? sigmoids() : softmax(logits);
     const scores = this.labels.map((label, i) => ({ label, score: shares[i], threshold: this.thresholds[i] }));
     const best = shares.indexOf(Math.max(...shares));
     return { scores, labels: this.labels.filter((_, i) => (this.several ? shares[i] >= this.thresholds[i] : i === best)) };

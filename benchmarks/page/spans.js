@@ -5,7 +5,8 @@
 const N_BEST = 20;
 const MAX_ANSWER_TOKENS = 60;
 const CONTINUING = ["I", "E", "L", "M"];
-export const WORD = /[\p{L}\p{N}_\u0300-\u036f]+|[^\p{L}\p{N}_\s]/gu;
+const INVISIBLE = "\\x00-\\x1f\\x7f-\\x9f\\u00ad\\u200b-\\u200f\\u202a-\\u202e\\u2060-\\u206f\\ufeff";
+export const WORD = new RegExp(`[\\p{L}\\p{N}_\\u0300-\\u036f]+|[^\\p{L}\\p{N}_\\s${INVISIBLE}]`, "gu");
 
 /** Where each word is read: its first token, in the window with most tokens around it; null for none. */
 export function places(words, windows) {
@@ -41,7 +42,7 @@ export function readTags(text, words, places, windows, labels, softmax) {
     const shares = softmax(windows[place.input].outputs.logits[place.token]);
     const tag = labels[shares.indexOf(Math.max(...shares))];
     scores[word] = Math.max(...shares);
-    return place.shared && tag !== "O" ? `I-${tag.slice(2)}` : tag;
+    return place.shared && tag !== "O" ? `I-${typeOf(tag)}` : tag;
   });
   return tagSpans(tags).map(([type, first, stop]) => {
     const [start, end] = [words[first][0], words[stop - 1][1]];
@@ -54,12 +55,17 @@ export function readTags(text, words, places, windows, labels, softmax) {
 function tagSpans(tags) {
   const spans = [];
   tags.forEach((tag, place) => {
-    const [prefix, type] = [tag.split("-", 1)[0], tag.includes("-") ? tag.slice(tag.indexOf("-") + 1) : ""];
+    const [prefix, type] = [tag.includes("-") || tag === "O" ? tag.split("-", 1)[0] : "I", typeOf(tag)];
     const last = spans.at(-1);
     if (CONTINUING.includes(prefix) && last?.[0] === type && last[2] === place) last[2]++;
     else if (prefix !== "O") spans.push([type, place, place + 1]);
   });
   return spans;
+}
+
+/** PER of `B-PER`, and of PER. */
+function typeOf(tag) {
+  return tag.slice(tag.indexOf("-") + 1);
 }
 
 /** The best spans of a context: [start, end, score]. noAnswer: whether there may be none, which is (0, 0). */

@@ -22,7 +22,11 @@ export class Reader {
     this.unknownId = this.tokenizer.token_to_id(this.unknown);
     this.added = new Map(json.added_tokens.map((one) => [one.content, one.id]));
     const contents = [...this.added.keys()].sort((a, b) => b.length - a.length);
-    const escaped = contents.map((one) => one.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+    const strips = new Map(json.added_tokens.map((one) => [one.content, [one.lstrip, one.rstrip]]));
+    const escaped = contents.map((one) => {
+      const [left, right] = strips.get(one).map((is) => (is ? "\\s*" : ""));
+      return left + one.replace(/[.*+?^${}()|[\]\\]/g, "\\$&") + right;
+    });
     this.splitter = escaped.length ? new RegExp(`(${escaped.join("|")})`, "u") : /$^/u;
     const [pair, one] = [this.#frame(["\0a"], ["\0b"]).tokens, this.#frame(["\0a"], null).tokens];
     this.start = one.indexOf("\0a"); // special tokens before a text, between two; in all, around one and two
@@ -35,7 +39,9 @@ export class Reader {
     const found = [];
     let start = 0;
     for (const [index, section] of text.split(this.splitter).entries()) {
-      if (this.added.has(section)) found.push({ token: section, start, end: start + section.length });
+      const token = index % 2 ? section.trim() : null; // some take the white space beside them
+      const at = start + section.indexOf(token);
+      if (token && this.added.has(token)) found.push({ token, start: at, end: at + token.length });
       else if (section) found.push(...this.#section(section, index, start));
       start += section.length;
     }

@@ -68,7 +68,7 @@ function vector(element, { scores, texts }, { words }) {
 }
 
 function tags(element, { entities, texts: [text] }, { words, model }) {
-  const types = [...new Set(model.labels.filter((one) => one.includes("-")).map((one) => one.slice(one.indexOf("-") + 1)))];
+  const types = [...new Set(model.labels.filter((one) => one !== "O").map((one) => one.slice(one.indexOf("-") + 1)))];
   const marked = entities.map((one) => ({ ...one, colour: types.indexOf(one.type), name: words.label(one.type) }));
   part(element, "text", "p").replaceChildren(...marks(text, marked));
   note(element, entities.length ? "" : words.noEntities);

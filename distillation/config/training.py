@@ -105,6 +105,9 @@ def check_training(args: "TrainingArguments") -> None:
     if args.dataloader_persistent_workers and not args.dataloader_num_workers:
         raise UserError("`dataloader_persistent_workers` needs `dataloader_num_workers`: give a number, or leave it")
     check_output(args.output_dir)
+    for name in ("bf16_full_eval", "fp16_full_eval"):
+        if getattr(args, name):
+            raise UserError(f"`{name}` would also save the model in half precision: leave it out")
     for name, off in (("label_smoothing_factor", 0), ("neftune_noise_alpha", None), ("use_liger_kernel", False)):
         if getattr(args, name) != off:
             raise UserError(f"`{name}` has no effect on the losses here: leave it out")

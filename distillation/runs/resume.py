@@ -154,7 +154,7 @@ def inputs_of(arguments: Sequence[Any]) -> dict[str, str]:
         for field in dataclasses.fields(part):
             kind, value = field.metadata.get("path"), getattr(part, field.name)
             if kind and isinstance(value, str) and (read := sorted(filter(Path.is_file, _files(value, kind)))):
-                found[field.name] = digest(piece for file in read for piece in _ends(file))
+                found[field.name] = digest(piece for file in read for piece in pieces(file, kind != "corpus"))
     return found
 
 
@@ -172,11 +172,14 @@ def _files(name: str, kind: str) -> Iterator[Path]:
             yield from (file for file in found if DATA.search(str(file.relative_to(path))))
 
 
-def _ends(file: Path) -> Iterator[bytes]:
+def pieces(file: Path, whole: bool) -> Iterator[bytes]:
+    """A file's name, its size, and its content: the first and the last MiB, and of `whole` data what lies between."""
     size = file.stat().st_size
     yield f"{file.name} {size}".encode()
     with open(file, "rb") as content:
         yield content.read(MIB)
+        while whole and DATA.search(file.name) and content.tell() < size - MIB:
+            yield content.read(MIB)
         content.seek(max(size - MIB, 0))
         yield content.read(MIB)
 

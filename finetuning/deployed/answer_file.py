@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import logging
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -95,7 +96,8 @@ class AnswerFile:
 
 
 def _json_line(row: Mapping[str, Any]) -> bytes:
-    try:
+    row = {key: None if isinstance(cell, float) and not math.isfinite(cell) else cell for key, cell in row.items()}
+    try:  # JSON has no NaN, which Parquet has
         return (json.dumps(row, ensure_ascii=False, default=str) + "\n").encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which the input has as an escape too
         return (json.dumps(row, default=str) + "\n").encode()

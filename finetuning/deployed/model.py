@@ -26,7 +26,8 @@ ARRAYS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_id
 FLOATS = 2**26  # of the logits of a batch: a vocabulary has 100,000 a token
 N_BEST, MAX_ANSWER_TOKENS = 20, 60  # as SQuAD's baselines; twice their 30, since a small vocabulary cuts words finer
 OUTSIDE, CONTINUING = "O", ("I", "E", "L", "M")  # of BIO; of BIOES, BILOU, and BMES
-WORD = re.compile(r"[\w\u0300-\u036f]+|[^\w\s]")  # with accents and decomposed letters
+INVISIBLE = r"\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff"  # of no word: BERT drops them
+WORD = re.compile(rf"[\w\u0300-\u036f]+|[^\w\s{INVISIBLE}]")  # with accents and decomposed letters
 Window = namedtuple("Window", "input offsets")  # offsets: (length, 2), characters behind each token; equal ends: none
 Place = namedtuple("Place", "input token shared")  # of a word; shared: with an earlier word, whose place it is
 
@@ -122,8 +123,10 @@ class Model:
         return [{"token": self.tokenizer.decode([token]), "score": float(shares[token])} for token in best]
 
     def _label(self, texts: list[str], windows: list[Window], logits: list) -> dict:
-        own, several = logits[windows[0].input], self.config.get("problem_type") == "multi_label_classification"
-        shares = 1 / (1 + np.exp(-own.astype(np.float64))) if several or len(own) == 1 else softmax(own)
+        own, problem = logits[windows[0].input].astype(np.float64), self.config.get("problem_type")
+        several = problem == "multi_label_classification"
+        shares = 1 / (1 + np.exp(-own)) if several or len(own) == 1 else softmax(own)
+        shares = own if problem == "regression" else shares  # the answer is a number
         scores = dict(zip(self.labels, shares.tolist(), strict=True))
         best, passing = max(scores, key=scores.get), [name for name in scores if scores[name] >= self.thresholds[name]]
         return ({"labels": passing} if several else {"label": best, "score": scores[best]}) | {"scores": scores}
@@ -198,7 +201,7 @@ def read_tags(text: str, words: Sequence, places: Sequence, logits: Sequence, la
     own = np.array([logits[places[word].input][places[word].token] for word in read]).reshape(-1, len(labels))
     for word, shares in zip(read, softmax(own), strict=True):
         tag, scores[word] = labels[shares.argmax()], shares.max()
-        tags[word] = f"I-{tag[2:]}" if places[word].shared and tag != OUTSIDE else tag
+        tags[word] = f"I-{type_of(tag)}" if places[word].shared and tag != OUTSIDE else tag
     spans = [(one, words[i][0], words[j - 1][1], float(scores[i:j].mean())) for one, i, j in tag_spans(tags)]
     found = [{"type": one, "start": i, "end": j, "text": text[i:j], "score": score} for one, i, j, score in spans]
     return tags, scores, found
@@ -206,15 +209,21 @@ def read_tags(text: str, words: Sequence, places: Sequence, logits: Sequence, la
 
 def tag_spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
     """The spans of BIO tags in their order: type, first word, the word after the last. An `I-` that follows no tag of
-    its type starts one, as in the CoNLL scorer: models predict such tags, and older IOB1 files consist of them."""
+    its type starts one, as in the CoNLL scorer: models predict such tags, and older IOB1 files consist of them. A type
+    alone, such as PER, is `I-PER`."""
     spans: list[tuple[str, int, int]] = []
     for place, tag in enumerate(tags):
-        prefix, _, kind = tag.partition("-")
+        prefix, kind = tag.split("-")[0] if "-" in tag or tag == OUTSIDE else CONTINUING[0], type_of(tag)
         if prefix in CONTINUING and spans and spans[-1][0] == kind and spans[-1][2] == place:
             spans[-1] = (kind, spans[-1][1], place + 1)
         elif prefix != OUTSIDE:
             spans.append((kind, place, place + 1))
     return spans
+
+
+def type_of(tag: str) -> str:
+    """PER of `B-PER`, and of PER."""
+    return tag.split("-", 1)[-1]
 
 
 def best_spans(windows: Sequence[Window], logits: Sequence, no_answer: bool = False) -> dict[tuple[int, int], float]:

@@ -62,9 +62,11 @@ def from_hub(
     import datasets
 
     which = (name, config) if config else (name,)
+    kinds = {path.suffix.lower() for path in Path(name).glob("*")} & {".csv", ".tsv", ".jsonl", ".json", ".parquet"}
+    as_text = {"keep_default_na": False} if kinds and kinds <= {".csv", ".tsv"} else {}  # None may be a label
     try:
         try:
-            loaded = datasets.load_dataset(*which)
+            loaded = datasets.load_dataset(*which, **as_text)
         except RuntimeError:  # a loading script, which `datasets` does not run: the Hub keeps a converted copy
             loaded = datasets.load_dataset(*which, revision="refs/convert/parquet")
     except Exception as error:  # the libraries below raise errors of many kinds

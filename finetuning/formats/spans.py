@@ -1,6 +1,7 @@
 """Texts with the character spans of their entities, as labelling tools export them in JSON lines."""
 
 import logging
+import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -68,4 +69,4 @@ def _entity(span: Any, text: str) -> tuple[int, int, str]:
     start, end, label = parts
     if not 0 <= start < end <= len(text):
         raise Wrong(f"the span {span!r} is not in the text, which has {len(text):,} characters; mend it")
-    return start, end, label.strip()
+    return start, end, unicodedata.normalize("NFC", label).strip()

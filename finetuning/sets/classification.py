@@ -1,8 +1,11 @@
 """One's own texts, or pairs of texts, with any labels, in a table."""
 
+import ast
 import functools
 import itertools
 import logging
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from distillation.config.command_line import key
 from distillation.config.errors import UserError
+from finetuning.deployed.model import INVISIBLE
 from finetuning.formats import table
 from finetuning.formats.locate import OWN_PARTS, Source, from_hub
 from finetuning.formats.values import without_halves
@@ -139,14 +143,25 @@ def rows(name: str, raws: Iterable[tuple[str, Mapping[str, Any]]], options: Opti
 
 
 def label_of(place: str, cells: Mapping[str, Any], options: Options) -> str | tuple[str, ...]:
-    """The label of a row, or its labels: a list in JSON needs no separator."""
+    """The label of a row, or its labels: a list needs no separator, be it a value of JSON or the text of a cell."""
     column, separator = options.label_column, options.label_separator
     if separator is None:
-        return cell_text(place, cells, column)
+        return composed(cell_text(place, cells, column))
     cell = cells.get(column)
     if not isinstance(cell, list):
-        cell = cell_text(place, cells, column).split(separator)
-    return tuple(sorted({cell_text(place, {column: part}, column) for part in cell} - {""}))
+        text = cell_text(place, cells, column)
+        cell = listed(text) or text.split(separator)
+    return tuple(sorted({composed(cell_text(place, {column: part}, column)) for part in cell} - {""}))
+
+
+def listed(text: str) -> list | None:
+    """The list that a cell has as JSON or Python writes it, as in `["joy", "anger"]`; None for any other text."""
+    if not (text.startswith("[") and text.endswith("]")):
+        return None
+    try:
+        return [*ast.literal_eval(text)] or [""]
+    except (ValueError, SyntaxError):
+        return None
 
 
 def labels_of(row: Mapping[str, Any]) -> Sequence[str]:
@@ -167,6 +182,11 @@ def cell_text(place: str, cells: Mapping[str, Any], column: str) -> str:
         return ""
     text = str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell).strip()
     return without_halves(text)[0]
+
+
+def composed(label: str) -> str:
+    """A label with composed letters, and without invisible characters at its ends: what looks alike is one label."""
+    return re.sub(rf"^[{INVISIBLE}\s]+|[{INVISIBLE}\s]+$", "", unicodedata.normalize("NFC", label))
 
 
 def counted(rows: Sequence[Mapping[str, Any]], name: str) -> Counter:

@@ -100,7 +100,7 @@ def _file(part: str, path: Path, options: Options) -> list[dict]:
 def _rows(part: str, name: str, raws: Iterable[tuple[str, Any]], options: Options) -> list[dict]:
     """The rows of texts with spans, or, as sets on the Hub have it, of tokens with tags."""
     raws = list(raws)
-    if raws and "tokens" in raws[0][1]:
+    if raws and options.spans_column is None and {"tokens", "ner_tags"} <= raws[0][1].keys():
         return conll.rows(part, name, raws, None)
     keys = {options.text_column: "text_column", options.spans_column: "spans_column"}
     known = list(dict.fromkeys(column for _, cells in raws for column in cells))  # rows may lack some

@@ -10,17 +10,18 @@ import evaluate
 import numpy as np
 import torch
 from datasets import Dataset
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import ModelOutput
 
-from distillation.models.loading import load_with_head
+from distillation.models.loading import load_config, load_with_head
 from finetuning.formats.locate import Source
 from finetuning.tasks.losses import IGNORED
 
 Row = Mapping[str, Any]  # an example as a reader gives it
 PADDING = {"labels": IGNORED, "teacher_logits": float("nan")}  # of the columns that the model does not read
+KEY = "model_name_or_path"
 NONE = "(none)"  # in a table of confusions: where a label is missed, or predicted without one
 
 
@@ -105,9 +106,15 @@ class Task(ABC):
         return [(reference, prediction)]
 
     def load_model(self, name_or_path: str, random_weights: bool = False) -> PreTrainedModel:
-        """A checkpoint with a head for the task: its own head if it fits, else a new one. Raises UserError for a
-        checkpoint that is no encoder with trained weights."""
-        return load_with_head(self.model_class, name_or_path, "model_name_or_path", self.labels, random_weights)
+        """A checkpoint with a head for the task: its own if it fits, in the order of these labels, else a new one.
+        Raises UserError for a checkpoint that is no encoder with trained weights."""
+        model = load_with_head(self.model_class, name_or_path, KEY, self.labels, random_weights)
+        known = [label for _, label in sorted(load_config(name_or_path, KEY).id2label.items())]
+        if known != [*self.labels] and sorted(known) == sorted(self.labels):
+            *_, last = (one for one in model.modules() if isinstance(one, nn.Linear) and len(one.weight) == len(known))
+            for weight in last.parameters():
+                weight.data = weight.data[[known.index(label) for label in self.labels]]
+        return model
 
     @abstractmethod
     def encode(self, rows: Sequence[Row], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Part:

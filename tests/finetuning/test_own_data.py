@@ -3,6 +3,7 @@
 import gzip
 import json
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from huggingface_hub import ModelCard
@@ -109,7 +110,9 @@ def test_the_best_of_several_learning_rates(own, posts, benchmarks, tmp_path, mo
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in posts.iterdir()}
     assert "So was the learning rate: 1e-06 had" in (tmp_path / "README.md").read_text(encoding="utf-8")
     monkeypatch.setattr(TaskTrainer, "train", lambda *args, **keys: 1 / 0)
+    (tmp_path / "rate-0.03").mkdir()  # a kill before the end has left it
     assert own("classification", tmp_path, resume_from_checkpoint=True, **keys) == results
+    assert not (tmp_path / "rate-0.03").exists()
     other = keys | dict(data_dir=None, learning_rates=["1e-6", "3e-3"])
     assert "are not those of the run" in refused("classification", tmp_path, resume_from_checkpoint=True, **other)
     assert "holds a finished run" in refused("classification", tmp_path, **other)
@@ -124,7 +127,10 @@ def test_of_rates_with_equal_scores_the_lower_loss_decides(fine_tune, tmp_path, 
         return scores | {"f1": 0.5, "loss": trainer.args.learning_rate}, predictions
 
     monkeypatch.setattr(TaskTrainer, "measure", measure)
+    prepared = mock.Mock(side_effect=experiment.prepare)
+    monkeypatch.setattr(experiment, "prepare", prepared)
     results = fine_tune("paraphraser", tmp_path, learning_rates=["3e-3", "1e-3", "2e-3"], max_steps=1)
+    assert prepared.call_count == 1, "a task teacher labels the texts once"
     assert results["recipe"]["learning_rate"] == 1e-3
     assert "0.003 0.5000, 0.001 0.5000, 0.002 0.5000; 0.001 is taken" in caplog.text
 

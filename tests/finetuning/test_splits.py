@@ -94,11 +94,21 @@ def test_most_of_the_rows_are_not_set_aside_for_one_text_that_they_share():
     assert [len(part) for part in split_off(rows, texts)] == [90, 10]
 
 
-def test_a_text_with_decomposed_letters_is_the_same_text():
+@pytest.mark.parametrize("answers", [("цена", "качество", "сервис"), ("да", "нет")])
+def test_a_second_text_of_many_rows_links_nothing(answers):
+    """An aspect, or a template: whole aspects would be set aside, or all rows would be one group."""
+    rows = [{"text": (f"отзыв {n}", answer)} for n in range(100) for answer in answers]
+    train, tested = split_off(rows, texts)
+    assert {row["text"][1] for row in tested} == {row["text"][1] for row in train} == {*answers}
+    assert 0.1 * len(rows) <= len(tested) < 0.1 * len(rows) + len(answers)
+    assert not {row["text"][0] for row in train} & {row["text"][0] for row in tested}
+
+
+def test_a_text_with_other_spaces_or_decomposed_letters_is_the_same_text():
     task = make_task("rusentiment")
     words = ["мой", "твой", "свой", "чужой", *"абвгдежз"]
     rows = [{"id": word, "text": word, "label": "neutral"} for word in words]
-    again = [row | {"text": unicodedata.normalize("NFD", row["text"])} for row in rows]
+    again = [row | {"text": unicodedata.normalize("NFD", f"{row['text']}\r\n")} for row in rows]
     read = lambda source: {"train": rows + again, "test": again[:2]}  # noqa: E731
     _, facts = read_parts.__wrapped__(dataclasses.replace(task, read=read), "demo")
     assert facts["left_out"] == {"in_test": 4, "repeated": 10, "conflicting": 0}

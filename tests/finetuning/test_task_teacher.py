@@ -9,6 +9,7 @@ from transformers import AutoTokenizer
 
 from distillation.config.errors import UserError
 from distillation.models.loading import save_pretrained
+from distillation.runs.files import read_json, write_json
 from finetuning.task_teacher import teach, unlabelled_rows
 from finetuning.tasks.losses import IGNORED
 from finetuning.trainer import TaskTrainer
@@ -72,6 +73,8 @@ def test_labels_in_another_order(tasks, make_teacher, taught, kind):
     for one, other in zip(plain["teacher_logits"], turned["teacher_logits"], strict=True):
         assert torch.allclose(torch.tensor(one), torch.tensor(other), atol=1e-5, equal_nan=True)
     assert other_figures | {"model": 0} == pytest.approx(figures | {"model": 0})
+    again, other = (task.load_model(str(one)).classifier.weight for one in (folder, folder.with_name("turned")))
+    assert torch.equal(again, other), "and a checkpoint that goes on has its rows in the task's order"
 
 
 def test_a_model_that_cannot_teach(tasks, make_teacher, taught, teacher_folder, byte_tokenizer):
@@ -80,6 +83,12 @@ def test_a_model_that_cannot_teach(tasks, make_teacher, taught, teacher_folder, 
     assert [len(one) for one in inputs["teacher_logits"]] == inputs["length"][:]
     with pytest.raises(UserError, match="`task_teacher`.*student's tokenizer"):
         taught("question_answering", make_teacher(answering, byte_tokenizer))
+    several = make_teacher(tasks["classification"])
+    write_json(
+        several / "config.json", read_json(several / "config.json") | {"problem_type": "multi_label_classification"}
+    )
+    with pytest.raises(UserError, match="predicts a, b, c, several a text, and letters"):
+        taught("classification", several)
     other = dataclasses.replace(tasks["classification"], labels=("x", "y", "z"))
     with pytest.raises(UserError, match="`task_teacher`.*predicts x, y, z, and letters has a, b, c"):
         taught("classification", make_teacher(other))
@@ -102,6 +111,9 @@ def test_texts_without_labels_are_learned_by_the_teachers_answers_alone(
     more = unlabelled_rows(task, str(file), "review", parts)
     assert [row["text"] for row in more] == texts
     assert unlabelled_rows(task, str(tmp_path / "*.txt"), "review", parts) == more
+    table = tmp_path / "more.csv"  # a cell may have several lines
+    table.write_text(f'review\n"{parts["test"][0]["text"]}"\n{texts[0]}\n', encoding="utf-8")
+    assert [row["text"] for row in unlabelled_rows(task, str(table), "review", parts)] == texts[:1]
     encoded = {
         "train": task.encode(more, tokenizer, 40),
         "validation": task.encode(parts["validation"], tokenizer, 40),

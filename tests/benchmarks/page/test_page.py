@@ -24,8 +24,9 @@ pytestmark = pytest.mark.skipif(bool(absent()), reason=f"not installed: {', '.jo
 
 LENGTH = 24  # of the models, in tokens
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")
-# A decomposed letter, an accent, an emoji, punctuation without spaces, a mark of the vocabulary, unknown letters.
-HARD = "Кот и\u0306 Мари\u0301я — в городе,naïve №7: 3,5 😀 а_б [SEP] 漢字 \u00a0ё́ конец."
+# A decomposed letter, an accent, an emoji, punctuation without spaces, a mark of the vocabulary, unknown letters, and
+# characters that nobody sees.
+HARD = "Кот и\u0306 Мари\u0301я — в городе,naïve №7: 3,5 😀 а_б [SEP] 漢字 \u00a0ё́ \u200bко\u00adнец."
 LONG = f"{'Кот видит дом, а Мария идёт в город. ' * 9}{HARD}"
 CONTENT = {  # of config.json
     "label": {"architectures": ["BertForSequenceClassification"], "id2label": dict(enumerate("abc"))},
@@ -43,7 +44,7 @@ TEXTS = {
     "several": [["Кот видит дом."]],
     "pair": [["Кот идёт.", "Мария видит кота."], [HARD, LONG], [LONG, HARD], [LONG, LONG]],
     "tags": [[HARD], [LONG]],
-    "tags-bytes": [[HARD], [LONG]],
+    "tags-bytes": [[HARD], [LONG], ["Кот  [MASK] дом."]],
     "tags-unigram": [["Кот Мария видит, а №7 конец."], ["Кот видит дом, а Мария идёт в город. " * 9]],
     "question": [["Кто видит дом?", HARD], [HARD, LONG]],
     "choice": [["Мария", "видит кота.", LONG, "идёт."]],
@@ -65,6 +66,12 @@ def folders(tokenizer, byte_tokenizer, unigram_tokenizer, tmp_path_factory):
     for name in TEXTS:
         made[name], own = tmp_path_factory.mktemp(name), kinds.get(name, tokenizer)
         save_tokenizer(own, made[name], vocab_txt=False)
+        path = made[name] / "tokenizer.json"
+        if name == "tags-bytes":  # RoBERTa's mask takes the space before it
+            whole = json.loads(path.read_text("utf-8"))
+            for one in whole["added_tokens"]:
+                one["lstrip"] = one["content"] == "[MASK]"
+            write_json(path, whole)
         path = made[name] / "tokenizer_config.json"
         write_json(path, json.loads(path.read_text("utf-8")) | {"model_max_length": LENGTH})
         kind = name.split("-")[0]

@@ -141,6 +141,16 @@ class Arguments:
     train_file: str = key("", "Text.", path="corpus")
     model: str = key("", "Model.", path="source")
     name: str = key("", "No path.")
+    labelled: str = key("", "Table.", path="local")
+
+
+def test_labels_that_have_changed_do_not_go_on(tmp_path):
+    """Also in the middle of a large table: a label that was put right leaves its size."""
+    table = tmp_path / "labelled.csv"
+    table.write_text("x" * 2**22)
+    before = inputs_of([Arguments(labelled=str(table))])
+    table.write_text("x" * 2**21 + "y" + "x" * (2**21 - 1))
+    assert inputs_of([Arguments(labelled=str(table))]) != before
 
 
 def test_a_file_that_has_changed_does_not_go_on(tmp_path, find):

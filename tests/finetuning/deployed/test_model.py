@@ -79,6 +79,20 @@ def test_entities_are_those_of_the_pipeline(folder, corpus_lines):
     assert sum(len(answer["entities"]) for answer in answers) > 30
 
 
+def test_an_answer_that_is_a_number(folder):
+    path = folder("SequenceClassification", ["stars"], problem_type="regression")
+    right = pipeline("text-classification", model=str(path))("кот")[0]["score"]
+    assert Checkpoint(path)("кот")["score"] == pytest.approx(right, abs=1e-5)
+
+
+def test_characters_that_nobody_sees_are_no_words(tokenizer):
+    """Tokenizers drop them: a name would end there."""
+    rule = lambda tokens: [[[0, 0, 9 * (token not in ("[CLS]", "[SEP]", "[PAD]")), 0, 0] for token in tokens]]  # noqa: E731
+    model = Known(tokenizer, "TokenClassification", rule, id2label=dict(zip("01234", TAGS, strict=True)))
+    text = "кот \u200bкот\u00ad-кот \u200eкот\ufeff"
+    assert [one["text"] for one in model(text)["entities"]] == [text[:-1]]
+
+
 def test_characters_are_those_of_the_text_as_it_is(tokenizer):
     """A text of many windows with decomposed letters, which a normaliser composes: every name once, whole."""
     names = [f"Мари{letter}на{'й' * (n % 3)}" for n in range(250) for letter in ("", f"и{BREVE}")]

@@ -5,7 +5,7 @@ import pytest
 from benchmarks import scores
 from distillation.config.errors import UserError
 from distillation.hub.measured import gather
-from distillation.runs.files import RESULTS, find_runs, read_json
+from distillation.runs.files import RESULTS, find_runs, read_json, write_json
 from finetuning.encodechka.tasks import TASKS
 from finetuning.run_encodechka import main
 
@@ -59,7 +59,10 @@ def test_an_exported_folder_is_scored_beside_hashing_alone(exported_folder, boar
     assert "own" in found["ways"]["sts"] and not found["recipe"]["random_weights"] and found["parameters"] > 0
 
 
-def test_two_models_of_one_name_are_refused(folder, board):
+def test_two_models_of_one_name_are_refused(folder, board, tmp_path):
     argv = ["--model_name_or_path", str(folder), str(folder), "--data_dir", str(board)]
     with pytest.raises(UserError, match="two end in"):
         main.__wrapped__(argv)
+    write_json(tmp_path / folder.name / "all_results.json", {"model": "another"})
+    with pytest.raises(UserError, match="has .* of 'another': name another folder"):
+        main.__wrapped__([*argv[:2], *argv[3:], "--output_dir", str(tmp_path)])

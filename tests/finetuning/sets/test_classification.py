@@ -53,6 +53,19 @@ def test_several_labels(parts, caplog):
     assert [row["label"] for row in lines] == [("радость", "страх"), ()]
 
 
+def test_a_list_in_a_cell_is_a_list(parts):
+    """As run_predict.py writes it, and pandas; other brackets are part of a label."""
+    table = 'text,label\nа,"[""x"", ""y""]"\nб,"[\'x\']"\nв,[]\nг,[x] и y\n'
+    found = parts(table, label_separator=",")["train"]
+    assert [row["label"] for row in found] == [("x", "y"), ("x",), (), ("[x] и y",)]
+
+
+def test_labels_that_look_alike_are_one(parts):
+    """With decomposed letters, or with a mark that nobody sees at the end."""
+    found = parts("text,label\nа,чёрный\nб,че\u0308рный\nв,\u200bчёрный\ufeff\nг,белый\n")["train"]
+    assert {row["label"] for row in found} == {"чёрный", "белый"}
+
+
 def test_labels_in_a_list_are_texts_as_one_alone_is(parts):
     line = '{"text": "а", "label": ["x", null, 1.0, true, "\\ud83d"]}\n{"text": "б", "label": ["1"]}\n'
     first, second = parts(line, "mine.jsonl", label_separator="|")["train"]

@@ -24,7 +24,11 @@ def test_files_of_each_kind(tmp_path, caplog):
     write(tmp_path / "brat", "a.ann", "T1\tPER 0 9\tАнна Вега\nT2\tLOC 12 16\tТуле\n")
     tokens = {"tokens": line["text"].split(), "ner_tags": TAGS}
     sources = [write(tmp_path, "a.conll", CONLL), write(tmp_path, "A.JSONL", json.dumps(line)), str(tmp_path / "brat")]
-    for source in [*sources, write(tmp_path, "b.jsonl", json.dumps(tokens))]:
+    prodigy = line | {"tokens": [{"text": "Анна", "start": 0, "end": 4, "id": 0}]}
+    for source in [
+        *sources,
+        *(write(tmp_path, f"{n}.jsonl", json.dumps(one)) for n, one in enumerate([tokens, prodigy])),
+    ]:
         ((part, (row,)),) = read(OwnFiles(source), Options()).items()
         assert part == "train" and row["text"] == line["text"] and row["tags"] == TAGS
     assert "less than 10 entities: PER, LOC" in caplog.text

@@ -19,4 +19,5 @@ def test_by_hand():
     """Neighbours of one type stay two. An `I-` without its `B-` starts an entity, as for the official scorer."""
     assert tag_spans(["B-PER", "B-PER", "I-PER"]) == [("PER", 0, 1), ("PER", 1, 3)]
     assert tag_spans(["B-PER", "I-PER", "E-PER", "S-PER"]) == [("PER", 0, 3), ("PER", 3, 4)]
+    assert tag_spans(["PER", "PER", "LOC", "O", "LOC"]) == [("PER", 0, 2), ("LOC", 2, 3), ("LOC", 4, 5)]
     assert tag_spans(["I-PER", "I-PER", "I-ORG", "O", "I-ORG"]) == [("PER", 0, 2), ("ORG", 2, 3), ("ORG", 4, 5)]
