@@ -41,10 +41,11 @@ CONTENT["several"] |= CONTENT["label"]
 CONTENT["pair"] = CONTENT["label"] | {"texts_at_once": 2}
 TEXTS = {
     "label": [[HARD], [LONG]],
+    "label-bytes": [["и [MASK]"], ["а  [MASK], и"], ["[MASK] и"]],
     "several": [["Кот видит дом."]],
     "pair": [["Кот идёт.", "Мария видит кота."], [HARD, LONG], [LONG, HARD], [LONG, LONG]],
     "tags": [[HARD], [LONG]],
-    "tags-bytes": [[HARD], [LONG], ["Кот  [MASK] дом."]],
+    "tags-bytes": [[HARD], [LONG]],
     "tags-unigram": [["Кот Мария видит, а №7 конец."], ["Кот видит дом, а Мария идёт в город. " * 9]],
     "question": [["Кто видит дом?", HARD], [HARD, LONG]],
     "choice": [["Мария", "видит кота.", LONG, "идёт."]],
@@ -62,12 +63,12 @@ BAD = [  # what is typed, and the text that is answered: nothing, unknown charac
 @pytest.fixture(scope="module")
 def folders(tokenizer, byte_tokenizer, unigram_tokenizer, tmp_path_factory):
     """Exported folders by name; masked LMs are real ones, in fp32 and int8."""
-    made, kinds = {}, {"tags-bytes": byte_tokenizer, "tags-unigram": unigram_tokenizer}
+    made, kinds = {}, {"tags-bytes": byte_tokenizer, "label-bytes": byte_tokenizer, "tags-unigram": unigram_tokenizer}
     for name in TEXTS:
         made[name], own = tmp_path_factory.mktemp(name), kinds.get(name, tokenizer)
         save_tokenizer(own, made[name], vocab_txt=False)
         path = made[name] / "tokenizer.json"
-        if name == "tags-bytes":  # RoBERTa's mask takes the space before it
+        if name == "label-bytes":  # RoBERTa's mask takes the space before it
             whole = json.loads(path.read_text("utf-8"))
             for one in whole["added_tokens"]:
                 one["lstrip"] = one["content"] == "[MASK]"
@@ -149,7 +150,7 @@ def answers(seen, folders):
     return of
 
 
-@pytest.mark.parametrize("name", ["label", "several", "pair"])
+@pytest.mark.parametrize("name", ["label", "label-bytes", "several", "pair"])
 def test_labels(answers, name):
     """Also of texts that are cut, of a pair the longer one first."""
     for texts, found, right in answers(name):
