@@ -94,8 +94,8 @@ def report(found: dict[str, Any], folder: str) -> None:
     print(f"{folder}: {sum(found['bytes'].values()) / 1e6:.2f} MB")
     for name, size in found["bytes"].items():
         print(f"  {name:28}{size / 1e6:>8.2f} MB")
-    print(f"outputs differ by {found['largest_difference']:.2g} at most")
-    print(f"{found['agreement']:.2%} of {found['compared']} agree")
+    print(f"{found['agreement']:.2%} of {found['compared']} agree with PyTorch's")
+    print(f"logits differ by {found['largest_difference']:.2g} at most")
     if "cosine" in found:
         print(f"cosines of both: {found['cosine']:.4f} on average, {found['least_cosine']:.4f} at least")
     for name, value in found.get("pytorch", {}).items():

@@ -31,6 +31,7 @@ from benchmarks.timing.measure import TimingArguments, check_device, hardware, s
 from distillation.config.command_line import key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
+from distillation.runs.files import EXPORTED
 
 BUSY = "rounds differ, or threads waited for a core: run again on idle cores, with no more threads than there are"
 
@@ -49,6 +50,10 @@ class InferenceArguments:
     device: Literal["cpu", "cuda"] = key("cpu", "What it runs on.")
     threads: list[int] = key([], "CPU threads; by default as many as PyTorch takes.", least=1)
     seconds: float = key(1.0, "Least time that a row runs in each round.", least=0)
+
+    def __post_init__(self):
+        if exported := [one for one in self.models if Path(one, EXPORTED.name).exists()]:
+            raise UserError(f"`models` {exported[0]!r} is exported: name the checkpoint that it was made from")
 
 
 @cli_entry

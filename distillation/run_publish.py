@@ -46,13 +46,12 @@ def main(argv: list[str] | None = None) -> None:
     arguments, card_args = parse_recipe(PublishArguments, PushArguments, argv=argv)
     folder, results = finished(arguments.checkpoint)
     from distillation.hub.measured import copy_exported, exported, gather, read_measured
-    from distillation.hub.publishing import OF_LICENSE, card_of, warn_of_licence
+    from distillation.hub.publishing import OF_LICENSE, card_of
     from distillation.hub.push import push, reserve
 
     results |= {key: value for key in ("language", "license", "base_model") if (value := getattr(card_args, key))}
     if card_args.license:
         results = {key: value for key, value in results.items() if key not in OF_LICENSE}
-    warn_of_licence(results.get("license"))
     measured = read_measured(folder)
     if arguments.results:
         measured |= gather(folder, results, arguments.results)

@@ -30,7 +30,9 @@ class FinetuningArguments:
     learning_rates: list[float] = key(
         [], "Rates to try; the validation part chooses. Instead of `learning_rate`.", above=0, below=math.inf
     )
-    max_train_samples: int | None = key(None, "Examples to train on, always the same; for a first look.", least=2)
+    max_train_samples: int | None = key(
+        None, "Examples to train on, and texts without labels: always the same. For a first look.", least=2
+    )
     random_weights: bool = key(False, "Start the model from random weights: the floor to compare with.")
 
     def __post_init__(self):

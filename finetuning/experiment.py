@@ -109,6 +109,7 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {}
     once = functools.cache(lambda: prepare(task, of_rate))  # all rates share inputs and a task teacher's logits
     for rate, of_rate in tried.items():
+        logger.info("learning rate %s, of %s", rate, ", ".join(tried))
         try:
             found[rate] = finetune(task, of_rate, once)
         except Diverged:
@@ -119,7 +120,7 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     scores = {rate: found[rate][metric] if rate in found else None for rate in tried}  # None: it diverged
     merits = {rate: -math.inf if math.isnan(scores[rate]) else sign * scores[rate] for rate in found}
     best = max(merits, key=lambda rate: (merits[rate], -found[rate]["validation_loss"]))
-    shown = ", ".join(f"{rate} {scores[rate]:.4f}" for rate in found)
+    shown = ", ".join(f"{rate}: {scores[rate]:.4f}" for rate in found)
     logger.info("learning rates by `%s`: %s; %s is taken", metric, shown, best)
     results = found[best] | {"learning_rates": scores}
     wait_for_everyone()  # no rank reads these folders any more
@@ -197,12 +198,13 @@ def prepare(task: Task, settings: Settings) -> "Experiment":
 def with_training_rows(
     task: Task, settings: Settings, rows: dict[str, list[Row]], facts: dict[str, Any]
 ) -> tuple[dict, dict]:
-    """Rows and facts with at most `max_train_samples` of train, and with the texts that a task teacher labels."""
-    train, file = rows["train"], settings.teacher.unlabelled_file
-    train = sample(train, settings.arguments.max_train_samples or len(train))
+    """Rows and facts with the texts that a task teacher labels; of these and of train at most `max_train_samples`."""
+    train, file, most = rows["train"], settings.teacher.unlabelled_file, settings.arguments.max_train_samples
+    train = sample(train, most or len(train))
     examples = facts["examples"] | {"train": len(train)}
     if file:
         more = unlabelled_rows(task, file, getattr(settings.options, "text_column", "text"), rows)
+        more = sample(more, most or len(more))
         train, examples = train + more, examples | {"unlabelled": len(more)}
     return rows | {"train": train}, facts | {"examples": examples}
 

@@ -64,7 +64,7 @@ def read_parts(task: Task, source: Source) -> tuple[dict[str, list[Row]], dict[s
         place = places.get(empty[0], named)
         remedy = "give more texts that differ" + ", or a `validation_file` and a `test_file`" * bool(files)
         raise UserError(f"{place}: no example is left for {empty[0]} (left out: {why}): {remedy}")
-    logger.info("%s: %s; left out: %s", task.name, shown[0], why)
+    logger.info("%s: %s; repeated or in two parts: %s", task.name, shown[0], why)
     facts = {"task": task.name, "metric": task.primary_metric, "per_cent": task.per_cent, "split": task.split}
     facts |= {"examples": sizes, "left_out": left_out, "demo": is_demo(source)}
     facts |= {"set": task.set, "set_aside": set_aside} if task.set else {}

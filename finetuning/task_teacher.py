@@ -51,6 +51,7 @@ def teach(
             f"`{KEY}` {teacher!r} reads the texts as other tokens than the student: {task.needs_one_tokenizer}; give "
             "a teacher with the student's tokenizer and as many positions"
         )
+    logger.info("%s answers %d texts to learn from: once, before training", teacher, len(parts["train"].rows))
     trainer = TaskTrainer(model, copy.copy(training), task=teacher_task, validation=validation, tokenizer=tokenizer)
     scores, _ = trainer.measure(validation)
     logits = trainer.logits(train.inputs)

@@ -130,6 +130,7 @@ def check_output_file(file: str | Path) -> None:
         raise UserError(f"`output` {str(file)!r} cannot be written: name a file in a folder that you can write to")
 
 
+MEANT = {"batch_size": "per_device_train_batch_size", "epochs": "num_train_epochs", "lr": "learning_rate"}
 WRITTEN = {"output_dir": check_output, "output": check_output_file}  # by the kind of path
 
 
@@ -252,6 +253,7 @@ class KeyParser(argparse.ArgumentParser):
     def about(self, unknown: str) -> str:
         """The sentence on a key that is not known."""
         near = [key for key in self.keys if key.startswith(unknown)]
+        near = near or [key for key in self.keys if key == MEANT.get(unknown)]
         near = near or difflib.get_close_matches(unknown, self.keys, n=1)
         return f"unknown key `{unknown}`; " + (f"did you mean `{near[0]}`?" if near else "--help lists the keys")
 

@@ -51,7 +51,8 @@ def gather(folder: Path, results: Mapping[str, Any], paths: Sequence[Path]) -> d
             raise UserError(f"`results`: {both}: name one of them")
         origins[key] = path
         found["scores" if "task" in one else "speed"].append(one)
-    if not any(one["model"].startswith(THIS) for kind in found.values() for one in kind):
+    models = [one["model"] for kind in found.values() for one in kind]
+    if models and not any(model.startswith(THIS) for model in models):
         logger.warning("no result in `results` is of %s: the card shows those of other models", folder)
     return {kind: rows for kind, rows in found.items() if rows}
 

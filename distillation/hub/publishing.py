@@ -1,6 +1,5 @@
 """The end of a training run: its results, its model card, its place on the Hub."""
 
-import logging
 import re
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -13,7 +12,7 @@ from huggingface_hub.repocard import REGEX_YAML_BLOCK
 
 from distillation.hub.card import base_model_of, model_card
 from distillation.hub.measured import read_measured
-from distillation.hub.push import push, reserve
+from distillation.hub.push import UNKNOWN, push, reserve
 from distillation.runs import files
 from distillation.runs.resume import is_resumed
 
@@ -22,11 +21,9 @@ if TYPE_CHECKING:  # a finished folder is published without them
 
     from distillation.config.arguments import CardArguments, PushArguments
 
-LANGUAGE, LICENSE = "ru", "unknown"  # where neither the user nor the base model says another
+LANGUAGE = "ru"  # where neither the user nor the base model says another
 ABSENT = ("", "~", "null", "Null", "NULL")  # of a key without a value in YAML
 OF_LICENSE = ("license_name", "license_link")  # what `license: other` means
-
-logger = logging.getLogger(__name__)
 
 
 def publish(
@@ -64,8 +61,7 @@ def card_facts(folder: Path, source: str | None, card_args: "CardArguments") -> 
     """The facts of a card besides figures. Languages, licence, and Hub id are those of `source`, the teacher or the
     checkpoint that was fine-tuned (None for neither), unless the user gives others."""
     base = _front_matter(source) if source else {}
-    license = card_args.license or base.get("license") or LICENSE
-    warn_of_licence(license)
+    license = card_args.license or base.get("license") or UNKNOWN
     terms = {} if card_args.license else {key: base[key] for key in OF_LICENSE if key in base}
     if "://" not in terms.get("license_link", "://") and on_hub(source):  # a file beside the base model's card
         terms["license_link"] = f"https://huggingface.co/{source}/blob/main/{terms['license_link']}"
@@ -77,12 +73,6 @@ def card_facts(folder: Path, source: str | None, card_args: "CardArguments") -> 
         "base_model": card_args.base_model or (source if source and on_hub(source) else None),
         "versions": {library: version(library) for library in ("torch", "transformers")},
     }
-
-
-def warn_of_licence(license: Any) -> None:
-    """Warn that nobody has named the licence of a model."""
-    if license == LICENSE:
-        logger.warning("the card says `license: %s`: name the model's licence, as in `--license apache-2.0`", LICENSE)
 
 
 def dataset_of(recipe: Mapping[str, Any]) -> str | None:

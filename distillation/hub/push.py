@@ -4,6 +4,7 @@ A `target` says where: `TrainingArguments`, or the arguments of `run_publish.py`
 its owner), `hub_token`, `hub_private_repo`, and `hub_revision` (a branch).
 """
 
+import logging
 import shlex
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from huggingface_hub.errors import HFValidationError, LocalTokenNotFoundError
 from distillation.config.errors import UserError, one_line
 from distillation.runs import files
 
+UNKNOWN = "unknown"  # the licence of a card where neither the user nor the base model names one
 # Nothing else of a folder may go to the Hub: no teacher, optimiser, projections, or pickled arguments.
 PUBLISHED = (
     files.WEIGHTS,
@@ -33,6 +35,8 @@ PUBLISHED += ("tokenizer_config.json", "modules.json", "*sentence*.json", "[0-9]
 MAY_NAME_FOLDERS = (files.RESULTS, files.MEASURED, files.EXPORTED.name)  # of this machine
 # Files that the commit deletes unless it replaces them: weights of another model must not stay beside these.
 REPLACED = [*PUBLISHED, "*.safetensors", "*.bin", "*.onnx", "*.h5", "*.msgpack", "*.gguf", "*.pt"]
+
+logger = logging.getLogger(__name__)
 
 
 def reserve(target: Any, overwrite: bool, weights: Path | None = None) -> None:
@@ -71,6 +75,8 @@ def push(folder: Path, target: Any, overwrite: bool) -> str:
 
     Raises UserError if that fails. The folder does not change, and a second attempt sends what is missing.
     """
+    if files.read_json(folder / files.RESULTS).get("license") == UNKNOWN:
+        logger.warning("the card says `license: unknown`: name it by `run_publish.py --license apache-2.0`")
     where, again = ("hub_model_id", target.hub_model_id, target.hub_token), _command(folder, target, overwrite)
     with in_a_sentence(*where, again), tempfile.TemporaryDirectory() as staged:
         for path in {path for pattern in PUBLISHED for path in folder.glob(pattern) if path.is_file()}:

@@ -75,7 +75,7 @@ def find_checkpoint(training: "TrainingArguments", recipe: Mapping[str, Any], in
             logger.info("resuming from %s", checkpoint)
             return str(checkpoint)
         logger.warning("%s is not complete and is skipped: its writing was cut short, or it was changed", checkpoint)
-    if not finished(training):
+    if folder.exists() and not finished(training):
         logger.info("no checkpoint to resume from: starting afresh")
     return None
 

@@ -53,7 +53,7 @@ def predict(arguments: PredictArguments) -> None:
     begun, bad, before, place = time.monotonic(), 0, out.blocks * BLOCK, (first + out.blocks) * BLOCK
     rows = itertools.islice(items(arguments, table), place, after and after * BLOCK)
     shown = max(0, min(total, after * BLOCK) - first * BLOCK) if total is not None else None
-    with logging_redirect_tqdm(), tqdm(total=shown, initial=before, unit=" texts", unit_scale=True) as bar:
+    with logging_redirect_tqdm(), tqdm(total=shown, initial=before, unit=" texts") as bar:
         try:
             while block := list(itertools.islice(rows, BLOCK)):
                 refuse_late(block, {*known}, names.values(), out.delimiter is None)

@@ -71,9 +71,10 @@ class Model:
         """The answer for a text, for two, or for a text and its choices."""
         return self.batch([texts])[0]
 
-    def batch(self, rows: Iterable[Sequence[str]], batch_size: int = 32) -> list[dict]:
-        """The answer for each row of texts. Inputs of about one length are run together, `batch_size` at most: in int8
-        a score depends a little on its neighbours. Raises ValueError for a row of too few or too many texts."""
+    def batch(self, rows: Iterable[str | Sequence[str]], batch_size: int = 32) -> list[dict]:
+        """The answer for each text, or row of texts. Inputs of like length are run together, at most `batch_size`:
+        in int8 a score depends a little on others. Raises ValueError for a row of too few or too many texts."""
+        rows = [(row,) if isinstance(row, str) else row for row in rows]
         rows = [[text.encode("utf-8", "replace").decode() for text in row] for row in rows]  # half an emoji is none
         if not all(self.texts[0] <= len(row) <= self.texts[1] for row in rows):
             raise ValueError("the model reads {} to {} texts at once".format(*self.texts))

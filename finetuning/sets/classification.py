@@ -200,7 +200,7 @@ def counted(rows: Sequence[Mapping[str, Any]], name: str) -> Counter:
     folded = Counter(label.casefold() for label in counts)
     if alike := [label for label in counts if folded[label.casefold()] > 1]:
         logger.warning("%s: labels that differ in case alone are different ones: %s", name, ", ".join(alike[:20]))
-    if few := [label for label, count in counts.items() if count < FEW]:
+    if few := [repr(label) for label, count in counts.items() if count < FEW]:
         logger.warning("%s: little can be learned of less than %d examples: %s", name, FEW, ", ".join(few[:20]))
     return counts
 

@@ -92,6 +92,8 @@ def _file(part: str, path: Path, options: Options) -> list[dict]:
         return _rows(part, str(path), table.rows(path, {}), options)
     if path.suffix.lower() == ".ann":
         raise UserError(f"{path}: name the folder of the documents, in which each .ann has its .txt")
+    if path.suffix.lower() == ".json":
+        raise UserError(f"{path}: write an object a line (.jsonl), with a text and its spans, or export CoNLL")
     if form == ".csv":
         raise UserError(f"{path}: a CSV file has no entities: name texts with spans (.jsonl, .parquet), or CoNLL")
     return conll.rows(part, str(path), conll.sentences(path), None)

@@ -132,7 +132,7 @@ def test_of_rates_with_equal_scores_the_lower_loss_decides(fine_tune, tmp_path, 
     results = fine_tune("paraphraser", tmp_path, learning_rates=["3e-3", "1e-3", "2e-3"], max_steps=1)
     assert prepared.call_count == 1, "a task teacher labels the texts once"
     assert results["recipe"]["learning_rate"] == 1e-3
-    assert "0.003 0.5000, 0.001 0.5000, 0.002 0.5000; 0.001 is taken" in caplog.text
+    assert "0.003: 0.5000, 0.001: 0.5000, 0.002: 0.5000; 0.001 is taken" in caplog.text
 
 
 def test_a_rate_that_diverges_is_left_out(fine_tune, tmp_path, refused):

@@ -78,6 +78,13 @@ def test_mistakes_are_named_by_key(argv, message):
     assert str(caught.value) == message
 
 
+def test_a_usual_name_of_a_key_is_known():
+    """The nearest word to `batch_size` is `auto_find_batch_size`."""
+    parser = KeyParser(Kinds, further=["auto_find_batch_size", "per_device_train_batch_size"])
+    with pytest.raises(UserError, match="did you mean `per_device_train_batch_size`"):
+        parser.parse(["--batch_size=8"])
+
+
 def test_the_words_of_the_process_are_checked_like_others(monkeypatch):
     monkeypatch.setattr("sys.argv", ["script.py", "recipe.yaml"])
     with pytest.raises(UserError, match="'recipe.yaml' stands without a key"):

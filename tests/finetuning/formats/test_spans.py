@@ -19,6 +19,10 @@ def read(*raws, column=None):
         ("spans", [[0, 10, "PER"], [13, 17, "LOC"]]),
         ("label", [[13, 17, " LOC "], [0, 10, "PER"]]),  # in any order
         ("entities", [{"start": 0, "end": 10, "label": "PER"}, {"start_offset": 13, "end_offset": 17, "type": "LOC"}]),
+        (
+            "label",
+            [{"start": 0, "end": 10, "labels": ["PER"]}, {"start": 13, "end": 17, "labels": ["LOC"]}],
+        ),
         ("spans", [[0, 8, "PER"], [14, 16, "LOC"]]),  # a half of a word takes all of it, a letter its mark of stress
         (
             "spans",
@@ -30,6 +34,13 @@ def test_spans_in_all_their_forms(key, found):
     (row,) = read({"text": TEXT, key: found, "id": 7})
     assert row["id"] == "1" and row["tags"] == ["B-PER", "I-PER", "O", "B-LOC"]
     assert entities(row, row["tags"])[0] == ("PER", 0, 10, TEXT[:10])
+
+
+def test_rows_that_were_rejected_are_no_examples(caplog):
+    """Without spans they would be learned as texts without entities."""
+    answers = ("accept", "reject", "ignore", "accept")
+    rows = read(*({"text": str(n), "spans": [], "answer": answer} for n, answer in enumerate(answers)))
+    assert [row["text"] for row in rows] == ["0", "3"] and "2 rows whose `answer` is no `accept`" in caplog.text
 
 
 def test_texts_without_entities_and_what_is_dropped(caplog):

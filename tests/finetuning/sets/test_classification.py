@@ -88,7 +88,7 @@ def test_what_is_blank_is_left_out_and_few_examples_are_told(parts, caplog):
         "1 rows without a label",
         "'нет' 10",
         "commonest has 50 %",
-        "10 examples: может",
+        "10 examples: 'может'",
     ):
         assert sentence in caplog.text
 

@@ -78,6 +78,11 @@ def test_what_is_refused(tmp_path, train, test, options, message):
         read(source, Options(**options))
 
 
+def test_json_that_is_no_lines_is_no_conll(tmp_path):
+    with pytest.raises(UserError, match="a.json: write an object a line"):
+        read(OwnFiles(write(tmp_path, "a.json", '[{"text": "Анна"}]')), Options())
+
+
 def test_a_csv_file_is_no_conll(tmp_path):
     with pytest.raises(UserError, match="a CSV file has no entities"):
         read(OwnFiles(write(tmp_path, "train.csv.gz", "text,label\n")), Options())
