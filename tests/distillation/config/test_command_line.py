@@ -80,7 +80,7 @@ def test_mistakes_are_named_by_key(argv, message):
 
 def test_a_usual_name_of_a_key_is_known():
     """The nearest word to `batch_size` is `auto_find_batch_size`."""
-    parser = KeyParser(Kinds, further=["auto_find_batch_size", "per_device_train_batch_size"])
+    parser = KeyParser(Kinds, further=dict.fromkeys(["auto_find_batch_size", "per_device_train_batch_size"]))
     with pytest.raises(UserError, match="did you mean `per_device_train_batch_size`"):
         parser.parse(["--batch_size=8"])
 
