@@ -1,7 +1,7 @@
 """The keys of a fine-tuning recipe. Every field of `TrainingArguments` is a key as well."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,16 +113,27 @@ class Settings:
     training: "TaskTrainingArguments"
 
 
-def parse(recipe: str, options: type, argv: Sequence[str] | None = None, data: type = BenchmarkData) -> Settings:
+def parse(
+    recipe: str,
+    options: type,
+    argv: Sequence[str] | None = None,
+    data: type = BenchmarkData,
+    check: Callable[[OwnFiles, Any], None] | None = None,
+) -> Settings:
     """Parse the command line over a recipe. Nothing heavy is imported before all keys but the Trainer's are right.
 
     recipe: the name of the one in `recipes/` below what the user says; options: the dataclass of the set's own keys;
-    data: that of the keys that say where the data are.
-    Raises UserError as `parse_recipe` does.
+    data: that of the keys that say where the data are; check: of files of one's own, and the set's keys.
+    Raises UserError as `parse_recipe` and `check` do.
     """
+
+    def check_files(_: Any, where: BenchmarkData | OwnData, options: Any, *__: Any) -> None:
+        if check and isinstance(where.source, OwnFiles):
+            check(where.source, options)
+
     types = (FinetuningArguments, data, options, TaskTeacherArguments, PushArguments)
     base = RECIPES / f"{recipe}.yaml"
-    return Settings(*parse_recipe(*types, argv=argv, base=base, training=training_class))
+    return Settings(*parse_recipe(*types, argv=argv, base=base, training=training_class, check=check_files))
 
 
 def training_class() -> "type[TaskTrainingArguments]":

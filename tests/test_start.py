@@ -13,6 +13,7 @@ FILES = [path for stage in ("distillation", "finetuning", "benchmarks") for path
 SCRIPTS = [str(path.relative_to(ROOT)) for path in sorted(FILES) if MAIN in path.read_text(encoding="utf-8")]
 HEAVY = ["torch", "transformers", "datasets", "accelerate", "evaluate", "huggingface_hub", "scipy", "sklearn"]
 HEAVY += ["pandas", "matplotlib", "onnx", "onnxruntime", "openvino", "tensorboard"]
+TABLE = str(ROOT / "finetuning/demo/rusentiment/rusentiment_test.csv.gz")
 OF_ALL = [["--help"], ["--xyzzy", "1"], ["--config", "nowhere.yaml"]]
 TUNED = ["--model_name_or_path", "me/model", "--data_dir", "demo"]
 OF_ONE = [  # mistakes that a script finds after its command line is parsed
@@ -25,6 +26,8 @@ OF_ONE = [  # mistakes that a script finds after its command line is parsed
     ("benchmarks/scores.py", ["nowhere"]),
     ("benchmarks/report.py", ["nowhere", "--output_dir", "new"]),
     ("finetuning/run_benchmarks.py", ["--tasks", "glue", "--models", "me/model", "--output_dir", "new"]),
+    ("finetuning/run_classification.py", [*TUNED[:2], "--train_file", TABLE, "--label_column", "stars"]),
+    ("finetuning/run_tagging.py", [*TUNED[:2], "--train_file", TABLE]),
     ("finetuning/run_russian_superglue.py", [*TUNED, "--task", "glue"]),
     ("finetuning/run_encodechka.py", ["--model_name_or_path", "me/model", "--data_dir", "nowhere"]),
     ("finetuning/run_predict.py", ["--model_name_or_path", "me/model", "--input", "absent", "--output", "x.csv"]),

@@ -22,6 +22,7 @@ def parse_recipe(
     default: Path | None = None,
     base: Path | None = None,
     training: "bool | Callable[[], type[TrainingArguments]]" = False,
+    check: Callable[..., None] | None = None,
 ) -> tuple:
     """Parse into one instance of each dataclass: command line over `--config` recipes (a later one over an earlier)
     over `base` over defaults.
@@ -32,6 +33,7 @@ def parse_recipe(
     training: True makes every field of `TrainingArguments` a key as well, and adds an instance to the result, as the
         last. A function does the same for the subclass that it imports and returns. transformers is imported only
         after all other keys are checked.
+    check: called with the other instances before that.
 
     Raises UserError for an unknown key, a value of the wrong type, a path that does not exist, an unreadable recipe.
     """
@@ -46,6 +48,8 @@ def parse_recipe(
         _check_keys(path, own, parser)
         recipe |= own  # `null` stands for the default
     instances, further = parser.parse(words_of(recipe) + argv)  # the later words win
+    if check:
+        check(*instances)
     if training:
         further.pop(CONFIG, None)
         instances.append(training_arguments.parse(further, None if training is True else training))

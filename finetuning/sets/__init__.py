@@ -54,7 +54,7 @@ def script(name: str, data: type = BenchmarkData) -> Callable[[list[str] | None]
     def main(argv: list[str] | None = None) -> None:
         """Fine-tune, score, save."""
         module = set_of(name)
-        settings = parse(name, module.Options, argv, data)
+        settings = parse(name, module.Options, argv, data, getattr(module, "check", None))
         from finetuning.experiment import run  # heavy imports only where the arguments are right
 
         run(named_after_source(module.task(settings.options), name, settings.data.source), settings)

@@ -16,7 +16,7 @@ from distillation.config.command_line import key
 from distillation.config.errors import UserError
 from finetuning.deployed.model import INVISIBLE
 from finetuning.formats import table
-from finetuning.formats.locate import OWN_PARTS, Source, from_hub
+from finetuning.formats.locate import OWN_PARTS, OwnFiles, Source, from_hub
 from finetuning.formats.values import without_halves
 
 if TYPE_CHECKING:
@@ -86,6 +86,12 @@ def task(options: Options) -> "TextClassification":
         metric=(LabelSetScores if several else LabelScores)(labels, *options.metrics),
         primary_metric=options.metric,
     )
+
+
+def check(source: OwnFiles, options: Options) -> None:
+    """Read the head and the first row of each file. It takes a second; the libraries of training take longer."""
+    for path in filter(None, source):
+        next(table.rows(Path(path), options.keys))
 
 
 def read(source: Source, options: Options) -> dict[str, list[dict]]:

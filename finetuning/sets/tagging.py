@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from distillation.config.command_line import key
 from distillation.config.errors import UserError
 from finetuning.formats import brat, conll, spans, table
-from finetuning.formats.locate import OWN_PARTS, Source, from_hub
+from finetuning.formats.locate import OWN_PARTS, OwnFiles, Source, from_hub
 from finetuning.sets.classification import FEW
 from finetuning.tasks.bio_spans import bio_tags
 
@@ -49,6 +49,12 @@ def task(options: Options) -> "Tagging":
     )
 
 
+def check(source: OwnFiles, options: Options) -> None:
+    """Raise UserError for a file of another format, before the libraries of training are loaded."""
+    for path in filter(None, source):
+        kind_of(Path(path))
+
+
 def read(source: Source, options: Options) -> dict[str, list[dict]]:
     """The rows of each part, which `Tagging` describes.
 
@@ -83,20 +89,28 @@ def read(source: Source, options: Options) -> dict[str, list[dict]]:
 
 def _file(part: str, path: Path, options: Options) -> list[dict]:
     """The rows of a part, by what its file is."""
-    if path.is_dir():
+    kind = kind_of(path)
+    if kind == "brat":
         return brat.documents(path, None, None)
+    if kind == "table":
+        return _rows(part, str(path), table.rows(path, {}), options)
+    return conll.rows(part, str(path), conll.sentences(path), None)
+
+
+def kind_of(path: Path) -> Literal["brat", "table", "conll"]:
+    """What a file or folder is. Raises UserError for a format that has no entities."""
+    if path.is_dir():
+        return "brat"
     from distillation.text.files import format_of  # its libraries take a while
 
     form = format_of(path)
-    if form in (".jsonl", ".parquet"):
-        return _rows(part, str(path), table.rows(path, {}), options)
     if path.suffix.lower() == ".ann":
         raise UserError(f"{path}: name the folder of the documents, in which each .ann has its .txt")
     if path.suffix.lower() == ".json":
         raise UserError(f"{path}: write an object a line (.jsonl), with a text and its spans, or export CoNLL")
     if form == ".csv":
         raise UserError(f"{path}: a CSV file has no entities: name texts with spans (.jsonl, .parquet), or CoNLL")
-    return conll.rows(part, str(path), conll.sentences(path), None)
+    return "table" if form in (".jsonl", ".parquet") else "conll"
 
 
 def _rows(part: str, name: str, raws: Iterable[tuple[str, Any]], options: Options) -> list[dict]:
