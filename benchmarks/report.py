@@ -59,7 +59,10 @@ def main(argv: list[str] | None = None) -> None:
     with explain_bad_results(named):
         found = tables.variants(runs), scores.scores(runs), timings
         if not any(found):
-            raise UserError(f"no results in {named}: name folders of finished runs")
+            raise UserError(f"{named}: no results of students, tasks, or timings: name folders of finished runs")
+        for path, run in runs.items():
+            if "after" in run:  # of run_trimming.py
+                print(f"warning: {path} is left out: the figures of a trimmed model are on its card", file=sys.stderr)
         paragraphs, pictures = report(*found)
     write_text(arguments.output_dir / "report.md", "\n\n".join(paragraphs) + "\n")
     for name, picture in pictures.items():
