@@ -48,7 +48,7 @@ from distillation.runs.new_weights import NewWeightsFirst
 from distillation.runs.resume import find_checkpoint, inputs_of, is_over, start_run
 from distillation.teacher_cache.storage import SEED, open_cache
 from distillation.teacher_cache.targets import CachedTargets
-from distillation.text.reading import load_lines
+from distillation.text.sampling import load_split
 from distillation.trainer import DistillationTrainer
 from distillation.vocabularies.cross_vocabulary_kl import CandidateKL
 from distillation.vocabularies.mapping import VocabularyMap, vocabulary_size
@@ -97,7 +97,7 @@ def build_run(
     if model_args.student_initialisation == "same_shape":
         student = load_student(model_args, objective, teacher, tokenizer, data_args.max_length, vocabulary)
     else:
-        student = build_student(model_args, objective, teacher, tokenizer, vocabulary)
+        student = build_student(model_args, objective, teacher, tokenizer, vocabulary, data_args.max_length)
     tokenizers = [tokenizer] if vocabulary is None else [tokenizer, teacher_tokenizer]
     encoder = Encoder(
         tokenizers, masking_args.masking_unit, data_args.max_length, objective.alignment_in_use, vocabulary
@@ -179,7 +179,9 @@ def build_teacher_run(
         options["sampled"] = SampledSoftmax(counts, training_args.seed)
     if new:
         if size:
-            student.predict_counts(counts, new)
+            ordinary = counts.copy()  # [CLS] and [SEP] are in every example, and never hidden
+            ordinary[[number for number in tokenizer.all_special_ids if number < size]] = 0
+            student.predict_counts(ordinary, new)
         options["callbacks"] = [NewWeightsFirst({f"model.{name}" for name in new})]
     collators = make_collators([tokenizer], None, masking_args, objective, corpus.sample, training_args.seed)
     parts = dict(targets=None, objective=objective, corpus=corpus, collators=collators, tokenizer=tokenizer)
@@ -206,7 +208,7 @@ def _teacher_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments)
             "`streaming` cannot train a tokenizer, which needs all lines: name a `tokenizer_name_or_path`, or leave "
             "`streaming` out"
         )
-    lines = load_lines(data_args, data_args.train_file, data_args.dataset_name)
+    lines, _ = load_split(data_args)
     return train_tokenizer(sample_texts(lines), teacher_args.vocab_size, data_args.max_length)
 
 

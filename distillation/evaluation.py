@@ -3,7 +3,8 @@
 Mask tokens hide 15 % of the words. The text alone decides which ones: all models fill in the same words. The loss per
 token depends on the vocabulary. Loss per character (white space apart) and word accuracy compare across vocabularies,
 roughly: the number of mask tokens reveals the number of pieces of a word, and a token that lies in several words hides
-all of them. Neither depends on what else is evaluated.
+all of them. Neither depends on what else is evaluated, but for lines that are cut: the first tokenizer to need it cuts
+them for all.
 """
 
 from collections.abc import Callable, Sequence
@@ -77,10 +78,11 @@ def fill_in(
     predict: (`input_ids` and `attention_mask` of a batch, n positions in it, flattened) -> logits (n, vocabulary)
     """
     losses, hits, words, queries = [], [], [], []
-    characters = word_count = 0
+    characters = hidden = word_count = 0
     for start in tqdm(range(0, len(examples), batch_size), desc="Evaluating", leave=False):
         batch, positions, truth, word, query = _hide(examples[start : start + batch_size], tokenizer)
         characters += batch.pop("characters")
+        hidden += batch.pop("hidden")
         logits = predict(batch, positions).float()
         target = torch.from_numpy(truth).to(logits.device)
         losses.append(F.cross_entropy(logits, target, reduction="none").double().cpu().numpy())
@@ -92,7 +94,7 @@ def fill_in(
     complete = np.bincount(words, weights=~hits) == 0
     return {
         "loss": float(losses.mean()),
-        "loss_per_character": float(losses.sum() / characters),
+        "loss_per_character": float(losses.sum() / hidden),
         "masked_token_accuracy": float(hits.mean()),
         "masked_word_accuracy": float(complete[queries].mean()),
         "masked_tokens": len(hits),
@@ -112,19 +114,23 @@ def _hide(rows: dict[str, list], tokenizer: PreTrainedTokenizerBase):
     shape = (len(rows["id"]), max(map(len, rows["input_ids"])))
     ids = np.full(shape, tokenizer.pad_token_id)
     attention_mask, word = np.zeros(shape, dtype=np.int64), np.full(shape, -1)
-    characters, words, queries = 0, 0, [np.zeros(0, dtype=np.int64)]
+    characters, hidden, words, queries = 0, 0, 0, [np.zeros(0, dtype=np.int64)]
     for row, (key, tokens, word_ids, sizes) in enumerate(zip(*(rows[c] for c in ROWS), strict=True)):
         drawn, word_ids = _drawn(key, sizes) != KEEP, np.asarray(word_ids)
         known = np.unique(word_ids[word_ids >= 0])  # words that share a token have the number of the first
-        query = known[np.searchsorted(known, np.flatnonzero(drawn), "right") - 1]
+        places = np.searchsorted(known, np.arange(len(drawn)), "right") - 1
+        first = np.append(known, -1)[places]  # of each word; -1 for a word without a token, which a cut may leave
+        query = first[drawn & (first >= 0)]
         ids[row, : len(tokens)] = tokens
         attention_mask[row, : len(tokens)] = 1
         word[row, : len(tokens)] = np.where(np.isin(word_ids, query), words + word_ids, -1)
         queries.append(words + query)
         words += len(sizes)
-        characters += np.asarray(sizes)[drawn].sum()
+        sizes = np.asarray(sizes, dtype=np.int64)
+        characters += sizes[drawn].sum()
+        hidden += sizes[np.isin(first, query)].sum()  # also of words that share a token with a drawn one
     positions = np.flatnonzero(word >= 0)
     truth = ids.ravel()[positions]
     ids.ravel()[positions] = tokenizer.mask_token_id
-    batch = {"input_ids": ids, "attention_mask": attention_mask, "characters": characters}
+    batch = {"input_ids": ids, "attention_mask": attention_mask, "characters": characters, "hidden": hidden}
     return batch, positions, truth, word.ravel()[positions], np.concatenate(queries)

@@ -86,6 +86,10 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     checkpoint = resume.find_checkpoint(training, recipe, inputs)
     if resume.is_over(training, recipe, checkpoint):
         return resume.finished(training)
+    if training.train_sampling_strategy not in ("random", "group_by_length"):
+        raise UserError("`train_sampling_strategy` may be random or group_by_length here")
+    if training.data_seed is not None:
+        raise UserError("`data_seed` has no effect here: set `seed`")
     check_push(training, card_args)
     training.eval_on_start = True  # a call of `evaluate` would have accelerate prepare the model without DDP
     trainer, facts = build_run(arguments, data_args, training)

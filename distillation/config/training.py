@@ -94,6 +94,8 @@ def check_training(args: "TrainingArguments") -> None:
             f"{os.environ['WORLD_SIZE']} processes were launched, and each would train alone, as no GPU is found: "
             "add `--use_cpu true`, or launch one process"
         )
+    if args.fp16 and args.device.type == "cpu":
+        raise UserError("`fp16` has no effect on a CPU: leave it out, or set `bf16: true`")
     if args.push_to_hub and not args.hub_model_id:
         raise UserError("`push_to_hub` needs `hub_model_id`, the repository to push to")
     for name in COUNTS:

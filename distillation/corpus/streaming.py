@@ -57,6 +57,11 @@ def stream_corpus(training_args: TrainingArguments, arguments: DataArguments, en
         raise UserError("`streaming` needs `max_steps`: the corpus is not counted, so an epoch has no known end")
     if training_args.auto_find_batch_size:
         raise UserError("`streaming` needs a fixed batch: leave `auto_find_batch_size` out")
+    for name in ("save_strategy", "eval_strategy", "logging_strategy"):
+        if getattr(training_args, name) == "epoch":
+            raise UserError(f"`streaming` does not know the end of an epoch: set `{name}: steps`")
+    if training_args.dataloader_drop_last:
+        raise UserError("`streaming` has no last batch: leave `dataloader_drop_last` out")
     sampling = training_args.train_sampling_strategy
     if sampling not in SAMPLINGS:
         choices = ", ".join(SAMPLINGS)

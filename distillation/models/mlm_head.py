@@ -94,6 +94,12 @@ class Runner:
         chosen = outputs.logits
         if chosen.shape != full.shape or not torch.allclose(chosen.float(), full.float(), rtol=1e-3, atol=1e-3):
             raise _no_head(self.model)
+        for maps in outputs.attentions or ():
+            if (maps < 0).any() or not torch.allclose(maps.float().sum(-1), torch.ones(()).to(maps.device), atol=1e-2):
+                raise UserError(
+                    f"{keys_of('maps')}: a {type(self.model).__name__} gives scores in place of attention "
+                    "probabilities: set the weight to 0, or give a model of another architecture"
+                )
         shape = (*sample["input_ids"].shape, self.model.config.hidden_size)
         if any(states.shape != shape for states in outputs.hidden_states or ()):
             raise UserError(

@@ -82,8 +82,9 @@ def set_dropout_rate(model: nn.Module, rate: float) -> None:
     for part in model.modules():
         if isinstance(part, nn.Dropout):
             part.p = rate
-        elif isinstance(getattr(part, "dropout", None), float):  # of T5's attention
-            part.dropout = rate
+        for name in ("dropout", "attention_dropout"):  # of T5's attention, and of ModernBERT's
+            if isinstance(getattr(part, name, None), float):
+                setattr(part, name, rate)
 
 
 def save_sentence_encoder(model: "SentenceTransformer", folder: str | Path) -> None:

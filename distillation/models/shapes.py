@@ -13,7 +13,7 @@ from distillation.config.errors import UserError
 from distillation.config.teacher import TeacherArguments
 from distillation.config.terms import TERMS
 from distillation.models import loading
-from distillation.models.initialisation import activation, initialise, intermediate_size
+from distillation.models.initialisation import COPIED, activation, initialise, intermediate_size
 from distillation.models.layer_groups import layer_groups
 from distillation.models.mlm_head import Runner
 from distillation.models.student import set_dropout
@@ -22,6 +22,7 @@ from distillation.vocabularies.mapping import VocabularyMap, normalised
 
 logger = logging.getLogger(__name__)
 
+POSITIONS = 512  # of a student that copies none
 MIN_SHARED = 10  # a few digits and punctuation marks are in every vocabulary
 
 
@@ -153,14 +154,18 @@ def build_student(
     teacher: PreTrainedModel,
     tokenizer: Tokenizer,
     vocabulary: VocabularyMap | None = None,
+    max_length: int = POSITIONS,
 ) -> PreTrainedModel:
     """A DistilBERT student with its first weights. `vocabulary` maps the teacher's tokens to another tokenizer's.
+    It has as many positions as the teacher; where these are not copied, 512 at most or `max_length`.
 
     Its config has the published dropout, whatever it is distilled with (`set_dropout`). Raises UserError for a shape
     that cannot take the teacher's weights as `student_initialisation` asks; `load_teacher` has checked the others.
     """
-    size = _row_count(teacher, vocabulary)
-    config = student_config(arguments, teacher.config, size, loading.position_count(teacher), tokenizer.pad_token_id)
+    size, positions = _row_count(teacher, vocabulary), loading.position_count(teacher)
+    if teacher.config.model_type not in COPIED:  # they would stay random behind the longest example
+        positions = min(positions, max(POSITIONS, max_length))
+    config = student_config(arguments, teacher.config, size, positions, tokenizer.pad_token_id)
     config._attn_implementation = "eager" if objective.needs("maps") else "sdpa"
     before = set_dropout(config, arguments.student_dropout, objective.needs("maps"))
     student = DistilBertForMaskedLM(config)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from distillation.config.errors import Diverged
@@ -58,6 +59,12 @@ class ResumableTrainer(Trainer):
         """What the training took, for the results."""
         facts = {"steps": self.state.global_step, "train_seconds": self.progress.seconds}
         return facts | {"processes": self.args.world_size, "device": device_name(self.args)}
+
+    def get_train_dataloader(self) -> DataLoader:
+        """Its iterators would draw from the generator that a checkpoint restores, and a resumed run makes one more."""
+        loader = super().get_train_dataloader()
+        getattr(loader, "base_dataloader", loader).generator = torch.Generator()
+        return loader
 
     def train(self, resume_from_checkpoint: str | None = None, *args: Any, **kwargs: Any) -> Any:
         """Raises Diverged for a loss or weights that are not finite, and Stopped after SIGTERM or Ctrl-C."""

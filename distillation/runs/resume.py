@@ -28,6 +28,7 @@ INPUTS = "inputs.json"  # of a run: hashes of the files that it reads, by key
 MIB = 2**20
 _claimed: list[int] = []  # the descriptor of the folder that this process writes to
 OF_MODEL = ("*.safetensors", "*.bin", "*.model", "config.json", "tokenizer.json", "vocab.txt", "modules.json")
+OF_MODEL += ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "sentence_bert_config.json")
 OF_MODEL += ("[0-9]_*/*",)  # the modules of a sentence encoder
 # A file of data that is not hidden.
 DATA = re.compile(r"^(?!\.)(?!.*/\.).*\.(txt|ann|conll|jsonl?|csv|tsv|parquet)(\.\w+)?$", re.IGNORECASE)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from tqdm.auto import tqdm
 
 from distillation.config.errors import UserError
@@ -30,7 +31,7 @@ def load_vectors(
     """
     folder, name = Path(folder), f"`teacher_vectors` {str(folder)!r}"
     made_of = {
-        "teacher": digest(chain([str(teacher).encode()], weight_bytes(teacher))),  # its modules, and their weights
+        "teacher": digest(chain([str(teacher).encode(), _reading(teacher)], weight_bytes(teacher))),
         "prompt": prompt,
         "dimension": teacher.get_embedding_dimension(),
         "corpus": digest(f"{text}\n".encode() for text in texts),
@@ -61,6 +62,16 @@ def load_vectors(
     if vectors is None or vectors.shape != (len(texts), made_of["dimension"]):
         raise UserError(f"{name} is damaged: remove it, and start again")
     return vectors
+
+
+def _reading(teacher: "SentenceTransformer") -> bytes:
+    """How a teacher cuts texts into tokens, and how many it reads; its modules and weights do not say so."""
+    backend = getattr(teacher.tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend = Tokenizer.from_str(backend.to_str())
+        backend.no_truncation()  # set by what was read last
+        backend.no_padding()
+    return f"{backend and backend.to_str()} {teacher.max_seq_length}".encode()
 
 
 def _write(path: Path, texts: list[str], teacher: "SentenceTransformer", prompt: str, batch_size: int) -> None:

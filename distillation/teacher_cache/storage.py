@@ -168,6 +168,8 @@ class TeacherCache:
             file = self._file(name, part)
             with self._refuse_unwritable(), alone_with(file, wait) as is_alone:
                 if is_alone and not file.exists():
+                    for draft in self.folder.glob(f".{file.name}-*"):  # of a process that was killed
+                        shutil.rmtree(draft, ignore_errors=True)
                     chosen = examples.select(range(part * PART, min((part + 1) * PART, len(examples))))
                     self._write(file, _rows(chosen, batch_size, longest, query))
                     if (name, part) == ("epoch-0", 0):

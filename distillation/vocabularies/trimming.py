@@ -75,7 +75,9 @@ class Trimmer:
         unknown = self.numbers.get(self.model.get("unk_token"), self.model.get("unk_id"))
         kept |= set() if unknown is None else {unknown}
         for text in texts:
-            kept |= {self.numbers[text]} if text in self.numbers else set(self.backend.encode(text).ids)
+            kept |= {self.numbers[text]} if text in self.numbers else set()
+            for read in (text, f" {text}"):  # at the start of a text, and behind a space
+                kept |= set(self.backend.encode(read, add_special_tokens=False).ids)
         seen = {character for token, number in self.numbers.items() if counts[number] for character in token}
         byte_level = "ByteLevel" in json.dumps([self.state["normalizer"], self.state["pre_tokenizer"]])
         for token, number in self.numbers.items():

@@ -61,6 +61,7 @@ def test_the_precision_of_the_launcher_is_that_of_the_run(tmp_path, monkeypatch)
         ("--dataloader_prefetch_factor=2", "dataloader_prefetch_factor"),
         ("--use_liger_kernel=true", "`use_liger_kernel` has no effect"),
         ("--save_only_model=true", "`save_only_model`"),
+        ("--bf16_full_eval=true", "`bf16_full_eval` would also save"),
         ("--dataloader_persistent_workers=true", "persistent_workers"),
         ("--output_dir=", "`output_dir` is missing"),  # that of transformers would hold the last of all runs
     ],

@@ -258,6 +258,8 @@ def test_a_corpus_is_judged_by_its_first_lines(corpus_file, corpus_lines):
     [
         ('{"text": "Где?"}\n', dict(train_sampling_strategy="batch_rebalance"), "group_by_length, sequential"),
         ('{"text": "Где?"}\n', dict(auto_find_batch_size=True), "leave `auto_find_batch_size` out"),
+        ('{"text": "Где?"}\n', dict(save_strategy="epoch"), "set `save_strategy: steps`"),
+        ('{"text": "Где?"}\n', dict(dataloader_drop_last=True), "leave `dataloader_drop_last` out"),
         ('{"text": "Где?"}\n', {}, "too few lines to set some aside.*`validation_file`"),
         ('{"body": "Где?"}\n', {}, "no column `text`; set `text_column`.*body"),
     ],

@@ -97,6 +97,15 @@ def test_maps_and_states_of_another_shape_are_one_sentence(sample, name, changes
     runner.check(sample, attentions=False, hidden_states=name != "Funnel")
 
 
+def test_maps_that_are_no_probabilities_are_refused(sample):
+    config = transformers.SqueezeBertConfig(**SHAPE, embedding_size=16, max_position_embeddings=18)
+    config._attn_implementation = "eager"
+    runner = Runner(transformers.SqueezeBertForMaskedLM(config).eval())
+    with pytest.raises(UserError, match="weight_attention.* gives scores in place of attention probabilities"):
+        runner.check(sample, attentions=True)
+    runner.check(sample, attentions=False)
+
+
 def test_a_head_at_the_wrong_place_is_found_out(model, sample):
     """The check at start-up is what a new architecture relies on."""
     runner = Runner(model)

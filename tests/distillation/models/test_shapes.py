@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import AutoModelForMaskedLM, BertForMaskedLM
+from transformers import AutoModelForMaskedLM, BertForMaskedLM, ModernBertConfig, ModernBertForMaskedLM
 
 from distillation.config.arguments import OF_NEW_STUDENTS, ModelArguments, ObjectiveArguments
 from distillation.config.errors import UserError
@@ -32,6 +32,20 @@ def test_a_teacher_is_frozen_and_gives_its_maps(teacher, teacher_folder):
     assert load_teacher(arguments, NO_MAPS, 32)[0].config._attn_implementation == "sdpa"
     with pytest.raises(UserError, match="`max_length` 65 exceeds the 64 positions"):
         load_teacher(arguments, FOUR_TERMS, 65)
+
+
+def test_a_student_has_no_thousands_of_positions_that_nothing_trains(teacher):
+    """Those of a BERT are copied; of a ModernBERT with 8,192 none is."""
+    model, tokenizer = teacher
+    shape = dict(hidden_size=32, intermediate_size=32, num_hidden_layers=4, num_attention_heads=4)
+    ids = dict.fromkeys([f"{name}_token_id" for name in ("pad", "bos", "eos", "cls", "sep")], 0)
+    config = ModernBertConfig(vocab_size=len(tokenizer), **shape, **ids)
+    other = ModernBertForMaskedLM(config)
+    for length, positions in ((64, 512), (1024, 1024)):
+        keys = ModelArguments(student_layers=2, student_initialisation="random")
+        student = build_student(keys, NO_MAPS, other, tokenizer, max_length=length)
+        assert student.config.max_position_embeddings == positions
+    assert build(teacher).config.max_position_embeddings == model.config.max_position_embeddings == 64
 
 
 def test_another_vocabulary_is_refused_by_content(teacher, tokenizer, tmp_path):

@@ -94,6 +94,22 @@ def test_a_resumed_run_ends_where_an_uninterrupted_one_does(tmp_path, sampling, 
     assert resumed.progress.totals == {"checkpoints": 5} and 1000 < resumed.progress.seconds < 1100
 
 
+def test_a_resumed_run_with_workers_that_stay_ends_where_an_uninterrupted_one_does(tmp_path):
+    """They make one iterator, and a resumed run makes another: neither may draw from the generator of dropout."""
+    workers = dict(dataloader_num_workers=1, dataloader_persistent_workers=True)
+    undisturbed = train(tmp_path, **workers)
+    assert_same_ends(train(tmp_path, checkpoint=tmp_path / "checkpoint-4", **workers), undisturbed)
+
+
+def test_a_step_that_has_grown_is_told_and_does_not_end_the_run(tmp_path, caplog):
+    """Fewer steps are an epoch then: the run would be over before its epochs are."""
+    train(tmp_path, max_steps=-1, num_train_epochs=2, save_steps=6)
+    keys = dict(checkpoint=tmp_path / "checkpoint-6", max_steps=-1, per_device_train_batch_size=64)
+    with pytest.raises(UserError, match="keep .* examples a step, or give `max_steps`"):
+        train(tmp_path, num_train_epochs=3, **keys)
+    assert "a step has 64 examples, and had" in caplog.text
+
+
 def test_a_resumed_run_logs_and_saves_as_often_as_it_says(tmp_path):
     """The Trainer would go on at the intervals of the checkpoint, whatever this call says."""
     train(tmp_path, max_steps=4, save_steps=2)

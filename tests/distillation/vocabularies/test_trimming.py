@@ -120,6 +120,16 @@ def test_named_tokens_stay_and_a_share_of_the_corpus_is_covered(tokenizer):
             trimmer.shrink(words, required, [least, size])
 
 
+def test_a_named_line_is_cut_as_before(unigram_tokenizer, byte_tokenizer):
+    """At the start of a text, and behind a space: of `кот` a vocabulary may have the middle of a word as well."""
+    for tokenizer in (unigram_tokenizer, byte_tokenizer):
+        trimmer = Trimmer(tokenizer)
+        words = trimmer.words(TEXTS)
+        required = trimmer.required(trimmer.count(words), ["кот"])
+        for text in ("кот", "и кот"):
+            assert set(tokenizer(text[text.find("к") - 1 :] if " " in text else text)["input_ids"]) <= required
+
+
 def of_words(*words):
     """The trimmer of a WordPiece vocabulary, and the numbers of its alphabet, which stay."""
     backend = Tokenizer(WordPiece({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
