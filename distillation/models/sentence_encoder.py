@@ -40,8 +40,9 @@ def load_sentence_encoder(
             from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
             # The library would give a checkpoint that lacks weights random ones.
-            load_tokenizer_of(load_with_head(transformers.AutoModel, name_or_path, key), name_or_path, key)
+            bare = load_with_head(transformers.AutoModel, name_or_path, key)
             encoder = Transformer(name_or_path)
+            encoder.processor = load_tokenizer_of(bare, name_or_path, key)  # its tokenizer, as everywhere
             width = encoder.get_embedding_dimension()
             model = SentenceTransformer(modules=[encoder, Pooling(width, pooling or "mean")], device=device)
         encoder = getattr(model[0], "auto_model", None)

@@ -102,3 +102,16 @@ def test_the_pooling_of_a_sentence_encoder_goes_along(tmp_path):
     (source / "modules.json").write_text('[{"name": "0"}]')
     with pytest.raises(UserError, match="`key` .*modules.json"):
         copy_modules(str(source), "key", output)
+
+
+def test_an_encoder_reads_by_its_own_tokenizer_json(tokenizer, tmp_path):
+    """The library would build the tokenizer of the model's type, whose normaliser is another."""
+    folder = tmp_path / "encoder"
+    saved(BertModel(BertConfig(vocab_size=len(tokenizer), **SHAPE)), tokenizer, folder)
+    path = folder / "tokenizer.json"
+    content = json.loads(path.read_text("utf-8"))
+    content["normalizer"] = {"type": "Replace", "pattern": {"String": "да"}, "content": "нет"}
+    path.write_text(json.dumps(content), "utf-8")
+    encoder = load_sentence_encoder(str(folder), "model_name_or_path")
+    assert encoder.tokenizer("да")["input_ids"] == encoder.tokenizer("нет")["input_ids"]
+    assert np.allclose(*encoder.encode(["да", "нет"]))
