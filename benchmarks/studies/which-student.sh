@@ -123,8 +123,8 @@ model own-match-22-36min "0 1" "${own[@]}" "${wide[@]}" "${hidden[@]}" --max_ste
 model narrow-own-match-22-36min "0 1" "${own[@]}" "${narrow[@]}" "${hidden[@]}" --max_steps 2560
 model narrow-own-mlm-22-36min "0 1" "${own[@]}" "${narrow[@]}" "${mlm[@]}" "${hidden[@]}" --max_steps 4400
 model healed-match-22-36min "0 1" "${trimmed[@]}" "${healed[@]}" "${hidden[@]}" --max_steps 2280
+model healed-match-22-108min 0 "${trimmed[@]}" "${healed[@]}" "${hidden[@]}" --max_steps 6840
 model own-match-22-108min 0 "${own[@]}" "${wide[@]}" "${hidden[@]}" --max_steps 7440
-model narrow-own-match-22-108min 0 "${own[@]}" "${narrow[@]}" "${hidden[@]}" --max_steps 7680
 
 # Other sizes by the best way.
 for size in 1000 2000 20000; do
