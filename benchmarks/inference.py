@@ -33,7 +33,6 @@ from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
 
 BUSY = "rounds differ, or threads waited for a core: run again on idle cores, with no more threads than there are"
-
 GRAPHS = ("model.onnx", "openvino_model.xml")  # of exported folders
 
 

@@ -154,7 +154,7 @@ def test_what_the_recipe_of_a_finished_run_names_may_be_named():
 
 @pytest.mark.parametrize(("choice", "metric"), [("benchmark", "f1_weighted"), ("loss", "loss")])
 def test_what_chooses_is_the_benchmarks_own_metric_or_another(fine_tune, tmp_path, choice, metric):
-    results = fine_tune("rusentiment", tmp_path, num_train_epochs=4, metric_for_best_model=choice, learning_rate=2e-2)
+    results = fine_tune("rusentiment", tmp_path, num_train_epochs=4, metric_for_best_model=choice, learning_rate=2e-3)
     state = json.loads((tmp_path / "trainer_state.json").read_text(encoding="utf-8"))
     values = [log[f"eval_{metric}"] for log in state["log_history"] if f"eval_{metric}" in log]
     best = min(values) if metric == "loss" else max(values)
