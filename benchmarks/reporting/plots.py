@@ -104,7 +104,7 @@ def named_points(points: Mapping[str, tuple[float, float, float | None]], cost: 
         else:
             axes.errorbar(value, height, deviation or 0, color="0.75", fmt="o", capsize=3)
     heights = [height for _, height, _ in named.values()] or [0]
-    bottom = min(heights) - 0.4 * (max(heights) - min(heights)) - 0.1
+    bottom = min(heights) - 2.5 * (max(heights) - min(heights)) - 0.1
     line = 0.05 * (max(heights) - bottom)
     lowest = {"left": math.inf, "right": math.inf}  # of the names so far, which must not cover each other
     for name, (value, height, deviation) in sorted(named.items(), key=lambda item: -item[1][1]):
