@@ -109,7 +109,7 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     found: dict[str, dict[str, Any]] = {}
     once = functools.cache(lambda: prepare(task, of_rate))  # all rates share inputs and a task teacher's logits
     for rate, of_rate in tried.items():
-        logger.info("learning rate %s, of %s", rate, ", ".join(tried))
+        logger.info("learning rate %s (of %s)", rate, ", ".join(tried))
         try:
             found[rate] = finetune(task, of_rate, once)
         except Diverged:
