@@ -20,6 +20,8 @@ from distillation.config.errors import UserError, one_line
 REQUIRED = dataclasses.MISSING
 CONFIG = "config"
 ROOT = Path(__file__).resolve().parents[2]  # the repository
+# Keys that are often called otherwise.
+MEANT = {"batch_size": "per_device_train_batch_size", "epochs": "num_train_epochs", "lr": "learning_rate"}
 VALUE = "VALUE"  # of a further key, in the help
 DEMO = "demo"  # the value that stands for the embedded demo
 MODEL = ("config.json", "tokenizer_config.json", "modules.json")  # a folder with one has a model, or a tokenizer
@@ -130,7 +132,6 @@ def check_output_file(file: str | Path) -> None:
         raise UserError(f"`output` {str(file)!r} cannot be written: name a file in a folder that you can write to")
 
 
-MEANT = {"batch_size": "per_device_train_batch_size", "epochs": "num_train_epochs", "lr": "learning_rate"}
 WRITTEN = {"output_dir": check_output, "output": check_output_file}  # by the kind of path
 
 
