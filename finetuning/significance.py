@@ -86,7 +86,7 @@ def statistics_of(metric: str, predictions: Sequence[dict[str, Any]]) -> tuple[n
         best = [best_score(score, guess, right) for guess, right in pairs]
         return np.array([[value, 1] for value in best], dtype=float), _share
     labels = list(predictions[0]["scores"])  # in the order of the classification's scores
-    sides = [[one if isinstance(one, list) else [one] for one in side] for side in zip(*pairs, strict=True)]
+    sides = [[[one] if isinstance(one, str) else one for one in side] for side in zip(*pairs, strict=True)]
     found, there = (np.array([[name in one for name in labels] for one in side], dtype=float) for side in sides)
     return np.hstack([found * there, there, found]), lambda sums: _of_labels(metric, sums)
 

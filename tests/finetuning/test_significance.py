@@ -64,6 +64,12 @@ def test_the_interval_of_entities_is_that_of_a_plain_bootstrap():
     assert found == pytest.approx(np.quantile(scores, [0.025, 0.975]), abs=0.015)
 
 
+def test_label_sets_have_the_same_interval_before_and_after_they_are_saved():
+    """A run has tuples, and the lines of its predictions have lists."""
+    run = predictions_of([tuple(map(tuple, pair)) for pair in SETS])
+    assert intervals(OF_SETS.names, run) == intervals(OF_SETS.names, predictions_of(SETS))
+
+
 def test_the_answers_to_a_question_are_not_drawn_apart():
     assert not intervals(["f1", "accuracy"], [{"prediction": "1", "reference": {"question": "0-1", "label": "1"}}])
 
