@@ -125,7 +125,7 @@ def metric_of(results: Mapping[str, Any]) -> str:
 
 def cells(metric: str, first: Sequence[Run], second: Sequence[Run]) -> list[str]:
     """The cells of a task, after its metric. Raises UserError for predictions of different test parts."""
-    from finetuning.significance import difference, has_bootstrap, statistics_of
+    from finetuning.significance import difference, statistics_of
 
     answers = [[answers_of(run) for run in runs] for runs in (first, second)]
     references = [[one["reference"] for one in of_run] for of_run in (*answers[0], *answers[1])]
@@ -133,12 +133,13 @@ def cells(metric: str, first: Sequence[Run], second: Sequence[Run]) -> list[str]
         raise UserError(
             f"{first[0].folder} and {second[0].folder} were scored on different test parts: score both on one"
         )
-    if not has_bootstrap(metric, answers[0][0]):
-        return ["", "", "", "", "not compared: no bootstrap of this metric"]
     with explain_bad_results(first[0].folder / PREDICTIONS):
-        sums = [[statistics_of(metric, of_run)[0] for of_run in of_model] for of_model in answers]
-        _, score = statistics_of(metric, answers[0][0])
-    found = {name: 100 * value for name, value in difference(*sums, score).items()}
+        statistics = [[statistics_of(of_run)[0] for of_run in of_model] for of_model in answers]
+        _, scores = statistics_of(answers[0][0])
+        if metric not in scores(statistics[0][0].sum(0)):
+            return ["", "", "", "", "not compared: no bootstrap of this metric"]
+    found = difference(*statistics, lambda sums: scores(sums)[metric])
+    found = {name: 100 * value for name, value in found.items()}
     return [
         f"{found['first']:.1f}, {found['second']:.1f}",
         f"{found['difference']:+.1f}",

@@ -29,27 +29,35 @@ CASES = [
 ]
 
 
-def statistics(metric, pairs):
-    return statistics_of(metric, predictions_of(pairs))
+def predictions_of(pairs, key="scores"):
+    return [{"prediction": a, "reference": b, key: dict.fromkeys(LABELS)} for a, b in pairs]
 
 
-def predictions_of(pairs):
-    return [{"prediction": a, "reference": b, "scores": dict.fromkeys(LABELS)} for a, b in pairs]
+def answers_of(hits):
+    return predictions_of([("yes" if hit else "no", "yes") for hit in hits])
+
+
+def hits_of(hits):
+    return statistics_of(answers_of(hits))[0]
+
+
+def accuracy(sums):
+    return sums[..., 0] / sums[..., 1]
 
 
 @pytest.mark.parametrize(("metric", "name", "pairs"), CASES)
 def test_scores_are_the_benchmarks_own(metric, name, pairs):
-    sums, score = statistics(name, pairs)
+    sums, scores = statistics_of(predictions_of(pairs, "entities" if isinstance(metric, EntityScores) else "scores"))
     predictions, references = map(list, zip(*pairs, strict=True))
     right = metric.compute(predictions=predictions, references=references)[name]
     right /= 100 if isinstance(metric, AnswerScores) else 1
-    assert score(sums.sum(0)) == pytest.approx(right, abs=1e-11) and right > 0
+    assert scores(sums.sum(0))[name] == pytest.approx(right, abs=1e-11) and right > 0
 
 
 @pytest.mark.parametrize("right", [9, 60, 450])
 def test_the_interval_of_a_score_is_that_of_theory(right):
     """The number of right answers is binomial: exact intervals of shares of 900 resampled examples."""
-    found = intervals(["accuracy", "loss"], predictions_of([(hit < right, True) for hit in range(900)]), 100)
+    found = intervals(["accuracy", "loss"], answers_of([hit < right for hit in range(900)]), 100)
     assert list(found) == ["accuracy"]
     assert found["accuracy"] == pytest.approx(100 * binom.ppf([0.025, 0.975], 900, right / 900) / 900, abs=0.35)
 
@@ -60,7 +68,7 @@ def test_the_interval_of_entities_is_that_of_a_plain_bootstrap():
     for _ in range(300):
         guesses, right = map(list, zip(*(TAGGED[place] for place in draw.integers(60, size=60)), strict=True))
         scores.append(metric.compute(predictions=guesses, references=right)["f1"])
-    found = intervals(["f1"], predictions_of(TAGGED))["f1"]
+    found = intervals(["f1"], predictions_of(TAGGED, "entities"))["f1"]
     assert found == pytest.approx(np.quantile(scores, [0.025, 0.975]), abs=0.015)
 
 
@@ -79,8 +87,7 @@ def test_the_interval_of_an_accuracy_is_that_of_theory():
     draw = np.random.default_rng(4)
     second = (draw.random(900) < 0.6).astype(int)
     first = np.where(draw.random(900) < 0.1, 1 - second, second)
-    (a, score), (b, _) = (statistics("accuracy", [(hit, 1) for hit in hits]) for hits in (first, second))
-    found = difference([a], [b], score)
+    found = difference([hits_of(first)], [hits_of(second)], accuracy)
     assert found["difference"] == pytest.approx(np.mean(first - second))
     half = 1.96 * np.std(first - second) / np.sqrt(900)
     assert found["high"] - found["low"] == pytest.approx(2 * half, rel=0.08)
@@ -88,8 +95,7 @@ def test_the_interval_of_an_accuracy_is_that_of_theory():
 
 def test_seeds_that_differ_widen_the_interval():
     """A model that is better with one seed and worse with another is not known to be better."""
-    of_hits = [1, 0] * 200, [1, 1, 1, 0] * 100, [0, 0, 0, 1] * 100
-    (same, score), (good, _), (bad, _) = (statistics("accuracy", [(hit, 1) for hit in hits]) for hits in of_hits)
-    assert difference([good] * 3, [same] * 3, score)["low"] > 0
-    unsteady, alike = difference([good, good, bad], [same] * 3, score), difference([same], [same], score)
+    same, good, bad = map(hits_of, ([1, 0] * 200, [1, 1, 1, 0] * 100, [0, 0, 0, 1] * 100))
+    assert difference([good] * 3, [same] * 3, accuracy)["low"] > 0
+    unsteady, alike = difference([good, good, bad], [same] * 3, accuracy), difference([same], [same], accuracy)
     assert unsteady["low"] < 0 < unsteady["high"] and alike["low"] == alike["high"] == 0
