@@ -116,5 +116,10 @@ def _csv(file: str, table: Csv, mark: str) -> Table:
     columns = table.columns
     if repeated := {name for name in columns if columns.count(name) > 1}:
         raise UserError(f"{file}: two columns have the name {min(repeated)!r}: rename one")
-    rows = (Row(dict(zip(columns, cells, strict=False)), problem) for cells, problem in table.rows)
-    return Table(columns, rows, ";" if table.delimiter == ";" else ",", mark)
+    last = len(columns) - 1  # the column that takes what a row has too much
+
+    def row(cells: list[str], problem: str) -> Row:
+        cells = cells[:last] + [table.delimiter.join(cells[last:])] * (len(cells) > last)
+        return Row(dict(zip(columns, cells, strict=False)), problem)
+
+    return Table(columns, itertools.starmap(row, table.rows), ";" if table.delimiter == ";" else ",", mark)
