@@ -50,10 +50,11 @@ def predict(arguments: PredictArguments) -> None:
         return
     if arguments.part[0] == 1 and not out.blocks:
         out.write_header(table.mark)
-    begun, bad, before, place = time.monotonic(), 0, out.blocks * BLOCK, (first + out.blocks) * BLOCK
+    begun, bad, before = time.monotonic(), 0, out.blocks * BLOCK
+    place = start = first * BLOCK + before
     rows = itertools.islice(items(arguments, table), place, after and after * BLOCK)
     shown = max(0, min(total, after * BLOCK) - first * BLOCK) if total is not None else None
-    with logging_redirect_tqdm(), tqdm(total=shown, initial=before, unit=" texts") as bar:
+    with logging_redirect_tqdm(), tqdm(desc="Answering", total=shown, initial=before, unit=" texts") as bar:
         try:
             while block := list(itertools.islice(rows, BLOCK)):
                 refuse_late(block, {*known}, names.values(), out.delimiter is None)
@@ -64,7 +65,7 @@ def predict(arguments: PredictArguments) -> None:
         except KeyboardInterrupt:
             raise Stopped("interrupted: `--resume` goes on behind the last complete block", 130) from None
     out.finish()
-    done, seconds = bar.n - before, time.monotonic() - begun
+    done, seconds = place - start, time.monotonic() - begun
     print(f"{arguments.output}: {done:,} rows in {seconds:.1f} s, {done / seconds:,.0f} a second")
     print(f"{bad:,} have no answer; {model.cut:,} texts were longer than the model reads, and cut")
 

@@ -1,6 +1,7 @@
 """A file of texts and the file of its answers: rows in their order, whatever damages them."""
 
 import csv
+import functools
 import gzip
 import io
 import json
@@ -93,6 +94,13 @@ def test_standard_input(content, texts, predict, monkeypatch):
     answers = predict("", input="-")
     assert [one["text"] for one in answers] == texts
     assert [one["label"] for one in answers] == [text and "LABEL_1" or None for text in texts]
+
+
+def test_rows_are_counted_without_a_progress_bar(predict, monkeypatch, capsys):
+    """`TQDM_DISABLE=1` switches it off, and it then counts nothing."""
+    monkeypatch.setattr(bulk, "tqdm", functools.partial(bulk.tqdm, disable=True))
+    predict(lines([{"text": text} for text in TEXTS]))
+    assert f"out.jsonl: {len(TEXTS)} rows in" in capsys.readouterr().out
 
 
 BAD = [{"text": "кот"}, {"text": "\x01 \x7f"}, {"txt": "кот"}, {"text": ["кот"]}, {"text": 5}, {"text": "x \ud83d"}]
