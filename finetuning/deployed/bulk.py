@@ -63,7 +63,8 @@ def predict(arguments: PredictArguments) -> None:
                 bar.update(len(block))
                 place += len(block)
         except KeyboardInterrupt:
-            raise Stopped("interrupted: `--resume` goes on behind the last complete block", 130) from None
+            remedy = ": `--resume` goes on behind the last complete block" * (total is not None)
+            raise Stopped(f"interrupted{remedy}", 130) from None
     out.finish()
     done, seconds = place - start, time.monotonic() - begun
     print(f"{arguments.output}: {done:,} rows in {seconds:.1f} s, {done / seconds:,.0f} a second")

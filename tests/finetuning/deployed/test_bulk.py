@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ import pytest
 from transformers import BertConfig, BertForSequenceClassification
 
 from benchmarks.backends.registry import BACKENDS
-from distillation.config.errors import UserError
+from distillation.config.errors import Stopped, UserError
 from distillation.models.tokenizer_file import save_tokenizer
 from finetuning.deployed import bulk
 from finetuning.run_predict import main
@@ -101,6 +102,14 @@ def test_rows_are_counted_without_a_progress_bar(predict, monkeypatch, capsys):
     monkeypatch.setattr(bulk, "tqdm", functools.partial(bulk.tqdm, disable=True))
     predict(lines([{"text": text} for text in TEXTS]))
     assert f"out.jsonl: {len(TEXTS)} rows in" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("source", "message"), [("in.jsonl", "interrupted: `--resume`"), ("-", "interrupted$")])
+def test_only_a_file_is_resumed(source, message, predict, monkeypatch):
+    monkeypatch.setattr(bulk, "answered", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("кот\n".encode())))
+    with pytest.raises(Stopped, match=message):
+        predict(lines([{"text": "кот"}]), input=source)
 
 
 BAD = [{"text": "кот"}, {"text": "\x01 \x7f"}, {"txt": "кот"}, {"text": ["кот"]}, {"text": 5}, {"text": "x \ud83d"}]
