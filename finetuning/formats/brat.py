@@ -37,7 +37,7 @@ class Entity(NamedTuple):
     def fits(self, text: str) -> bool:
         """Whether the surface stands where the line says, up to the kind of white space, and is not blank."""
         found = " ".join(text[start:end] for start, end in self.pieces).split()
-        return self.pieces[-1][1] <= len(text) and bool(found) and found == self.surface.split()
+        return max(self.pieces)[1] <= len(text) and bool(found) and found == self.surface.split()
 
     def moved(self, index: Mapping[int, int]) -> "Entity":
         """The same with the characters at its offsets. Raises KeyError for an offset inside a character."""

@@ -89,6 +89,7 @@ def test_entities_on_word_borders_come_back(tmp_path_factory, pieces):
     [
         ("PER 0 4\tАнны", "the text of 9 characters has 'Анна' at 0 4 and not 'Анны'"),
         ("PER 4 5\t ", "the text of 9 characters has ' ' at 4 5 and not ' '"),
+        ("PER 11 13;5 9\tВега", "the text of 9 characters has '' at 11 9 and not 'Вега'"),
         ("PERSON 0 4\tАнна", "unknown entity type 'PERSON'; known are PER, ORG"),
         ("PER 0 2;5\tАн Вега", "expected `T1<TAB>TYPE START END<TAB>SURFACE`, got "),
     ],
