@@ -31,9 +31,10 @@ from benchmarks.timing.measure import TimingArguments, check_device, hardware, s
 from distillation.config.command_line import key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
+from finetuning.deployed import exported_graph
 
+OPENVINO = "openvino_model.xml"
 BUSY = "rounds differ, or threads waited for a core: run again on idle cores, with no more threads than there are"
-GRAPHS = ("model.onnx", "openvino_model.xml")  # of exported folders
 
 
 @dataclass
@@ -52,7 +53,7 @@ class InferenceArguments:
     seconds: float = key(1.0, "Least time that a row runs in each round.", least=0)
 
     def __post_init__(self):
-        if exported := [one for one in self.models for file in GRAPHS if Path(one, file).exists()]:
+        if exported := [one for one in self.models if exported_graph(one) or Path(one, OPENVINO).exists()]:
             raise UserError(f"`models` {exported[0]!r} is exported: name the checkpoint that it was made from")
 
 

@@ -65,12 +65,13 @@ def encoders_of(arguments: EncodechkaArguments) -> "Iterator[tuple[str, str, Cal
     """The models and missing floors: the name of its folder, the checkpoint or the floor's name, what loads it."""
     from functools import partial
 
+    from finetuning.deployed import exported_graph
     from finetuning.encodechka import encoders
 
     models, floors = arguments.model_name_or_path, []
     yield from ((Path(model).name, model, partial(encoders.load, model)) for model in models)
     if arguments.floors:
-        shapes = [model for model in models if not encoders.exported_graph(model)]
+        shapes = [model for model in models if not exported_graph(model)]
         floors = [(Path(one).name + FLOOR, one, partial(encoders.load_random, one)) for one in shapes]
         floors += [(name, name, partial(encoders.Hashing, of)) for name, of in encoders.HASHING.items()]
     yield from (one for one in floors if not Path(arguments.output_dir, one[0], RESULTS).exists())

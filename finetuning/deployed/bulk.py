@@ -13,7 +13,8 @@ from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from distillation.config.errors import Stopped, UserError, one_line
-from distillation.runs.files import WEIGHTS, sha256
+from distillation.runs.files import sha256, weights_of
+from finetuning.deployed import exported_graph
 from finetuning.deployed.answer_file import AnswerFile
 from finetuning.deployed.arguments import PredictArguments
 from finetuning.deployed.model import CHOICE, LABEL, MASK, QUESTION, Model
@@ -22,7 +23,6 @@ from finetuning.formats.table import check_columns
 
 BLOCK = 1024  # rows; another number gives other batches, and so other scores in int8
 MENTIONED = 10  # bad rows that are named one by one
-GRAPH = "model.onnx"
 DIGITS = 6  # of a score
 PAIRS = {LABEL: "one column", QUESTION: "the column of the contexts", CHOICE: "a column a choice"}
 
@@ -91,7 +91,7 @@ def load(name: str) -> Model:
     """An exported folder, run without torch and transformers, or a checkpoint. Raises UserError for any other."""
     if Path(name, "openvino_model.xml").exists():
         raise UserError(f"`model_name_or_path` {name!r} is for OpenVINO: export it with `--backend onnx-int8`")
-    if not Path(name, GRAPH).exists():
+    if not exported_graph(name):
         from finetuning.deployed.checkpoint import Checkpoint
 
         return Checkpoint(name)
@@ -104,8 +104,8 @@ def load(name: str) -> Model:
 def settings(arguments: PredictArguments) -> dict[str, Any]:
     """What decides the answers, or tells a file from another."""
     found = {key: value for key, value in asdict(arguments).items() if key not in ("output", "resume", "strict")}
-    weights = [Path(arguments.model_name_or_path, name) for name in (GRAPH, WEIGHTS)]
-    found["model_name_or_path"] = [arguments.model_name_or_path, *(sha256(path) for path in weights if path.exists())]
+    model = arguments.model_name_or_path
+    found["model_name_or_path"] = [model, sha256(graph) if (graph := exported_graph(model)) else weights_of(model)]
     size = [os.path.getsize(arguments.input)] if arguments.input != STDIN else []
     return found | {"input": [arguments.input, *size]}
 

@@ -16,8 +16,8 @@ from distillation.config.errors import UserError, one_line
 from distillation.models.loading import load_tokenizer, load_trained, load_with_head
 from distillation.models.sentence_encoder import find_modules
 from distillation.runs.files import EXPORTED, read_json
-from finetuning.deployed import checkpoint
-from finetuning.deployed.model import GRAPHS, open_session
+from finetuning.deployed import checkpoint, exported_graph
+from finetuning.deployed.model import open_session
 from finetuning.deployed.sentence_encoder import SentenceEncoder
 
 KEY = "model_name_or_path"
@@ -136,14 +136,6 @@ def in_torch(model: SentenceEncoder, tokenizer: Tokenizer, own: bool) -> Transfo
         return tuple(outputs[name].float().cpu() for name in OUTPUTS)
 
     return Transformer(run, tokenizer, own, model.num_parameters(), sum(w.nbytes for w in model.parameters()) / 2**20)
-
-
-def exported_graph(name_or_path: str) -> Path | None:
-    """The model file of a folder that `benchmarks/export.py` made; None for any other. A checkpoint may have a copy of
-    itself in `onnx`."""
-    if any(any(Path(name_or_path).glob(name)) for name in ("*.safetensors*", "pytorch_model*")):
-        return None
-    return next(filter(Path.is_file, (Path(name_or_path, name) for name in GRAPHS)), None)
 
 
 def load_exported(graph: Path, name_or_path: str) -> Transformer:

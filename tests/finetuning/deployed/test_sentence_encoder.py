@@ -15,6 +15,7 @@ from benchmarks.backends.registry import BACKENDS
 from distillation.config.errors import UserError
 from distillation.models.loading import save_pretrained
 from distillation.models.tokenizer_file import save_tokenizer
+from finetuning.deployed.bulk import load
 from finetuning.deployed.checkpoint import VECTORS, Checkpoint, config_of, load_with_task
 from finetuning.deployed.model import Model
 from tests.benchmarks.tiny_models import lively
@@ -55,7 +56,7 @@ def test_the_encoder_of_a_masked_lm_gives_the_mean_of_its_states(masked_lm, corp
 
 
 def test_an_exported_encoder_gives_states_first_and_vectors_behind(encoder, corpus_lines, tmp_path):
-    """Other programs take the first output; `model.py` finds the graph where the Hub has it, too."""
+    """Other programs take the first output; `run_predict.py` finds the graph where the Hub has it, too."""
     model, tokenizer, task = load_with_task(str(encoder))
     sample = dict(tokenizer(corpus_lines[:2], padding=True, truncation=True, return_tensors="np"))
     (tmp_path / "onnx").mkdir()
@@ -65,10 +66,10 @@ def test_an_exported_encoder_gives_states_first_and_vectors_behind(encoder, corp
     (tmp_path / "config.json").write_text(json.dumps(config_of(model, tokenizer, task)))
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     assert [one.name for one in session.get_outputs()] == ["last_hidden_state", "sentence_embedding"]
-    rows, alone = [(line,) for line in ["", *corpus_lines[:8], " ".join(corpus_lines[:9])]], Model(tmp_path)
+    rows, alone = [(line,) for line in ["", *corpus_lines[:8], " ".join(corpus_lines[:9])]], load(str(tmp_path))
     found, right = ([one["vector"] for one in each.batch(rows)] for each in (alone, Checkpoint(encoder)))
     np.testing.assert_allclose(found, right, atol=1e-5)
-    assert alone.cut >= 1 and alone.config["pooling"] == "mean"
+    assert type(alone) is Model and alone.cut >= 1 and alone.config["pooling"] == "mean"
 
 
 def test_a_text_that_the_library_would_change_is_refused(encoder, tmp_path):
