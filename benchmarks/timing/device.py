@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 from benchmarks.page.browser import run_script, served
 from benchmarks.page.writing import EXPORTED, write_page
 from benchmarks.timing import asking
+from benchmarks.timing.measure import percentile
 from benchmarks.timing.rows import build, in_process
 from benchmarks.timing.systems import systems
 from benchmarks.timing.texts import demo_lines, text_of
@@ -105,7 +106,7 @@ def add(row: Row, first: float, found: Row) -> None:
         row[name].append(found[name])
     for length, taken in found["times"].items():
         for share in (50, 95):
-            row[f"p{share}"].setdefault(length, []).append(taken[len(taken) * share // 100])
+            row[f"p{share}"].setdefault(length, []).append(percentile(taken, share))
 
 
 def installed(names: tuple[str, ...]) -> int:

@@ -97,8 +97,13 @@ def time_calls(call: Callable[[], Any], seconds: float, device: "torch.device") 
     taken = sorted(_calls(call, seconds, device))
     found = {"cpu_seconds": (time.process_time() - start) / len(taken), "seconds": statistics.median(taken)}
     found["waited"] = (waited() - delayed) / sum(taken)
-    found |= {f"p{share}_seconds": taken[len(taken) * share // 100] for share in (95, 99)}
+    found |= {f"p{share}_seconds": percentile(taken, share) for share in (95, 99)}
     return {name: [value] for name, value in found.items()}
+
+
+def percentile(ordered: Sequence[float], share: int) -> float:
+    """The least value that `share` per cent of them do not exceed."""
+    return ordered[(len(ordered) * share - 1) // 100]
 
 
 def _calls(call: Callable[[], Any], least: float, device: "torch.device") -> list[float]:

@@ -14,6 +14,7 @@ from benchmarks.timing.measure import (
     advice,
     is_quiet,
     is_steady,
+    percentile,
     row_time_text,
     side_by_side,
     spread,
@@ -24,6 +25,12 @@ from benchmarks.timing.measure import (
 from benchmarks.timing.rows import in_process
 
 CPU = torch.device("cpu")
+
+
+def test_the_99th_of_a_hundred_is_not_the_last():
+    hundred = range(1, 101)
+    assert [percentile(hundred, share) for share in (50, 95, 99)] == [50, 95, 99]
+    assert percentile(hundred[:99], 99) == 99 and percentile([7.0], 95) == 7.0, "the slowest of fewer"
 
 
 def test_the_calls_take_turns():
