@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,14 @@ def test_what_a_browser_needs(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         on_device.main(["--browser=true"])
     assert "needs Chromium and node" in capsys.readouterr().err
+
+
+def test_a_server_ends_with_a_failure(tmp_path):
+    """Else its thread would go on, and disturb what is timed after it."""
+    before = threading.active_count()
+    with pytest.raises(UserError), browser.served(tmp_path):
+        raise UserError
+    assert threading.active_count() == before
 
 
 def test_rounds_of_a_busy_machine_are_no_figure():
