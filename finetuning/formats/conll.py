@@ -10,7 +10,7 @@ from distillation.config.errors import UserError
 from distillation.runs.files import write_text
 from finetuning.deployed.model import tag_spans
 from finetuning.formats.locate import read_text
-from finetuning.formats.values import Wrong, collect, value
+from finetuning.formats.values import Wrong, collect, value, without_halves
 from finetuning.tasks.bio_spans import bio_tags, encode, words_of
 
 ANY = re.compile("O|[BIESLUM]-.+")  # tags of BIO, of IOB1, BIOES, BILOU, and BMES
@@ -56,6 +56,7 @@ def rows(part: str, name: str, raws: Iterable[tuple[str, Any]], types: Mapping[s
         for token, tag in zip(tokens, tags, strict=True):
             if not ANY.fullmatch(tag) if types is None else tag not in known:
                 raise Wrong(f"unknown tag {tag!r} of {token!r}; known are {', '.join(known)}")
+        tokens = [without_halves(token)[0] for token in tokens]
         starts = accumulate((len(token) + 1 for token in tokens), initial=0)
         pieces = [words_of(token) or [[0, len(token)]] for token in tokens]
         words = [

@@ -73,6 +73,12 @@ def test_a_wrong_line_is_named(read, lines, problem):
         read(f"<DOCSTART>\n\n{lines}\n")
 
 
+def test_half_of_an_emoji_is_a_sign():
+    """JSON can hold it, no tokenizer takes it."""
+    (row,) = conll.rows("train", "x", [("x:1", {"tokens": ["кот\ud83d"], "ner_tags": ["B-PER"]})], None)
+    assert row["text"] == "кот\ufffd"
+
+
 def test_what_is_written_is_read_back(read, tmp_path):
     rows = read(TEXT)
     path = conll.write(tmp_path / "new", rows, [["O", "B-ORG", "I-ORG"], ["O"]])
