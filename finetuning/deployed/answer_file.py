@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import logging
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -96,12 +95,20 @@ class AnswerFile:
 
 
 def _json_line(row: Mapping[str, Any]) -> bytes:
-    row = {key: None if isinstance(cell, float) and not math.isfinite(cell) else cell for key, cell in row.items()}
-    try:  # JSON has no NaN, which Parquet has
-        return (json.dumps(row, ensure_ascii=False, default=str) + "\n").encode()
+    line = _json(row) + "\n"
+    try:
+        return line.encode()
     except UnicodeEncodeError:  # half of a surrogate pair, which the input has as an escape too
-        return (json.dumps(row, default=str) + "\n").encode()
+        return (json.dumps(json.loads(line)) + "\n").encode()
 
 
 def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, list | dict) else value
+    return _json(value) if isinstance(value, list | dict) else value
+
+
+def _json(value: Any) -> str:
+    """JSON has no NaN and no Infinity, which Parquet has."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    if "NaN" in text or "Infinity" in text:
+        text = json.dumps(json.loads(text, parse_constant=lambda name: None), ensure_ascii=False)
+    return text

@@ -5,6 +5,7 @@ import functools
 import gzip
 import io
 import json
+import math
 import re
 import subprocess
 import sys
@@ -141,6 +142,15 @@ def test_a_late_key_of_standard_input_is_refused_where_it_would_be_lost(output, 
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content.encode())))
     with pytest.raises(UserError, match=f"a row has '{late}', which the first rows lack"):
         predict("", input="-", output=output)
+
+
+@pytest.mark.parametrize("output", ["out.jsonl", "out.csv"])
+def test_lists_of_numbers_stay_json(predict, output):
+    """NaN and Infinity are none, and most readers refuse them."""
+    pq.write_table(pa.table({"text": ["кот"], "list": [[1.5, math.nan, math.inf]]}), content := io.BytesIO())
+    found = predict(content.getvalue(), "in.parquet", output)
+    row = found[0] if output.endswith("jsonl") else next(csv.DictReader(io.StringIO(found)))
+    assert row["list"] in ([1.5, None, None], "[1.5, null, null]")
 
 
 def test_ragged_csv(predict):
