@@ -11,8 +11,6 @@ from transformers import TrainingArguments
 from distillation.runs import files, resume
 from finetuning.arguments import Settings
 
-PARTS = ("validation", "test")  # whose figures a run has
-
 
 def runs_of(settings: Settings) -> list[tuple[TrainingArguments, dict[str, Any], dict[str, str]]]:
     """For each run (one, or one a seed in a folder of its own) its training arguments, the keys that repeat it, and
@@ -35,7 +33,7 @@ def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for name, value in runs[0].items():
         values = [run[name] for run in runs]
-        if isinstance(value, int | float) and name.startswith(tuple(f"{part}_" for part in PARTS)):
+        if isinstance(value, int | float) and name.startswith(("validation_", "test_")):
             merged[name], merged[f"{name}_std"] = files.mean_and_deviation(values)
         elif name in ("steps", "epochs", "train_seconds"):
             merged[name], _ = files.mean_and_deviation(values)
