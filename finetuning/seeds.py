@@ -29,12 +29,14 @@ def runs_of(settings: Settings) -> list[tuple[TrainingArguments, dict[str, Any],
 
 def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """One result of several runs that differ in their seed: the mean of each figure, as `*_std` the standard deviation
-    of a sample, and the runs themselves under `runs`."""
+    of a sample (none of one run), and the runs themselves under `runs`."""
     merged: dict[str, Any] = {}
     for name, value in runs[0].items():
         values = [run[name] for run in runs]
         if isinstance(value, int | float) and name.startswith(("validation_", "test_")):
-            merged[name], merged[f"{name}_std"] = files.mean_and_deviation(values)
+            merged[name], deviation = files.mean_and_deviation(values)
+            if len(runs) > 1:
+                merged[f"{name}_std"] = deviation
         elif name in ("steps", "epochs", "train_seconds"):
             merged[name], _ = files.mean_and_deviation(values)
         elif all(other == value for other in values):

@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from finetuning.experiment import check
+from finetuning.seeds import over_seeds
 from finetuning.sets import make_task, rusentiment
 from finetuning.trainer import TaskTrainer
 from tests.finetuning.known import results_of, same_weights
@@ -95,6 +96,12 @@ def test_the_test_part_selects_nothing(finished, fine_tune, benchmarks, tmp_path
     clean = results_of(finished / "rusentiment")
     assert results["test_loss"] != clean["test_loss"] and results["validation_loss"] == clean["validation_loss"]
     assert same_weights(tmp_path / "out", finished / "rusentiment")
+
+
+def test_one_seed_has_no_deviation():
+    """A table would show that of another seed as 0."""
+    merged = over_seeds([{"seed": 1, "recipe": {"seed": 1}, "test_f1": 0.5}])
+    assert merged["test_f1"] == 0.5 and merged["seeds"] == [1] and "test_f1_std" not in merged
 
 
 def test_seeds_that_are_finished_are_not_trained_again(fine_tune, finished, refused, tmp_path, monkeypatch, capsys):
