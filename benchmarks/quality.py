@@ -123,8 +123,8 @@ def printed_to(log: Path) -> Iterator[None]:
 
 
 def summarise(results: Mapping[tuple[str, int], Mapping[str, Any]]) -> list[Variant]:
-    """The rows of the table. All runs have the same teacher and the same student before training: those of the first
-    run are shown."""
+    """The rows of the table. The teacher is that of all runs, the student before training that of the first: random
+    first weights differ with the seed."""
     first = next(iter(results.values()))
     rows = [Variant("teacher", "", first["teacher_parameters"], "", figures_of("teacher", [first]))]
     rows.append(Variant("student before", "", first["parameters"], 0, figures_of("student_before", [first])))
