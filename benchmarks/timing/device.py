@@ -81,12 +81,13 @@ def ask_page(request: Row) -> tuple[float, Row]:
 
 def ask(request: Row) -> tuple[float, Row]:
     """Seconds from the start of a Python to its first answer, and what `asking.py` replies."""
-    command, pipes = [sys.executable, "-c", MODULE], {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    start, first, lines = time.perf_counter(), 0.0, []
-    with tempfile.TemporaryFile("w+") as errors:
-        with subprocess.Popen(command, cwd=ROOT, env=os.environ | ALONE, text=True, stderr=errors, **pipes) as process:
-            process.stdin.write(json.dumps(request))
-            process.stdin.close()
+    command, first, lines = [sys.executable, "-c", MODULE], 0.0, []
+    with tempfile.TemporaryFile("w+") as asked, tempfile.TemporaryFile("w+") as errors:
+        asked.write(json.dumps(request))  # a pipe would break where Python ends before it has read all
+        asked.seek(0)
+        files = {"stdin": asked, "stdout": subprocess.PIPE, "stderr": errors}
+        start = time.perf_counter()
+        with subprocess.Popen(command, cwd=ROOT, env=os.environ | ALONE, text=True, **files) as process:
             for line in process.stdout:
                 first = first or (time.perf_counter() - start) * (line == "answered\n")
                 lines.append(line)

@@ -105,6 +105,9 @@ def test_a_fresh_python_answers(folder, monkeypatch):
     monkeypatch.setattr(device, "MODULE", "import os, signal; input(); os.kill(os.getpid(), signal.SIGKILL)")
     with pytest.raises(UserError, match="gave no answer: it ended with -9"):
         device.ask(request | {"many": []})
+    monkeypatch.setattr(device, "MODULE", "raise ImportError('no numpy')")
+    with pytest.raises(UserError, match="gave no answer: ImportError: no numpy"):
+        device.ask(request | {"many": demo_lines(device.TEXTS)})
 
 
 @pytest.mark.skipif(bool(browser.absent()), reason=f"not installed: {', '.join(browser.absent())}")
