@@ -95,8 +95,9 @@ def figures_of(run: Path) -> dict[str, Any]:
 
 
 def table(models: Mapping[str, Sequence[Figures]]) -> str:
-    """Markdown with a row for each model: means over seeds, with standard deviations where there are several. The last
-    row has `chance`. Held-out figures count only where the same number of words is hidden as in most models."""
+    """Markdown with a row for each model: size, time, and steps of its first seed, and the means of scores over seeds,
+    with standard deviations where there are several. The last row has `chance`. Held-out figures count only where the
+    same number of words is hidden as in most models."""
     every = [of for seeds in models.values() for of in seeds]
     texts = list(dict.fromkeys(text for of in every for text in of["held_out"]))
     common = {text: statistics.mode([n for of in every if (n := words_of(of, text))] or [0]) for text in texts}
