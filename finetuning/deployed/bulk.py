@@ -19,7 +19,7 @@ from finetuning.deployed.answer_file import AnswerFile
 from finetuning.deployed.arguments import PredictArguments
 from finetuning.deployed.model import CHOICE, LABEL, MASK, QUESTION, Model
 from finetuning.formats.stream import STDIN, Table, open_table
-from finetuning.formats.table import check_columns
+from finetuning.formats.table import as_text, check_columns
 
 BLOCK = 1024  # rows; another number gives other batches, and so other scores in int8
 MENTIONED = 10  # bad rows that are named one by one
@@ -134,17 +134,13 @@ def count(arguments: PredictArguments, mask: str) -> tuple[int, list[str]]:
 
 
 def items(arguments: PredictArguments, table: Table) -> Iterator[Item]:
-    """Every row with its texts. Numbers are texts too; NaN is none."""
+    """Every row with its texts, as fine-tuning reads cells."""
     for cells, problem in table.rows:
-        texts: list[Any] = [cells.get(column) for column in arguments.columns]
-        numbers = [isinstance(one, int | float) and not isinstance(one, bool) for one in texts]
-        texts = [
-            ("" if one != one else str(one)) if number else one for one, number in zip(texts, numbers, strict=True)
-        ]
+        texts = [as_text(cells.get(column)) for column in arguments.columns]
         for column, text in zip(arguments.columns, texts, strict=True):
-            if not isinstance(text or "", str):
-                problem = problem or f"`{column}` is a {type(text).__name__}"
-            elif not text or not any(character.isprintable() and character != " " for character in text):
+            if text is None:
+                problem = problem or f"`{column}` is a {type(cells[column]).__name__}"
+            elif not any(character.isprintable() and character != " " for character in text):
                 problem = problem or f"`{column}` is blank"  # control characters too
         yield cells, texts, problem
 

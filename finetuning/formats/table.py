@@ -44,6 +44,16 @@ def check_columns(columns: Mapping[str, str], known: Iterable[str], path: Path |
             raise UserError(f"{path} has no column `{column}`; it has {has}: {remedy}")
 
 
+def as_text(cell: Any) -> str | None:
+    """What a cell says: nothing for none, and for NaN. 1.0 is 1: the numbers of a column with gaps are written so.
+    None for lists, objects, and bytes, which are no text."""
+    if isinstance(cell, list | dict | bytes):
+        return None
+    if cell is None or cell != cell:
+        return ""
+    return str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell)
+
+
 def records(path: Path, columns: Sequence[str], **choices: Sequence[str]) -> Iterator[dict[str, str]]:
     """The cells of each row, by column; lines with nothing on them are passed over.
 

@@ -176,18 +176,14 @@ def labels_of(row: Mapping[str, Any]) -> Sequence[str]:
 
 
 def cell_text(place: str, cells: Mapping[str, Any], column: str) -> str:
-    """What a cell says, without the white space around it; nothing for none, and for NaN. 1.0 is 1: the numbers of a
-    column with gaps are written so. Raises UserError for lists, objects, and bytes, by the place."""
+    """What a cell says, without the white space around it. Raises UserError for what is no text, by the place."""
     cell = cells.get(column)
-    if isinstance(cell, list | dict | bytes):
+    if (text := table.as_text(cell)) is None:
         raise UserError(
             f"{place}: `{column}` is a {type(cell).__name__} and no text"
             + "; lists of labels need `label_separator`" * isinstance(cell, list)
         )
-    if cell is None or cell != cell:
-        return ""
-    text = str(int(cell) if isinstance(cell, float) and cell.is_integer() else cell).strip()
-    return without_halves(text)[0]
+    return without_halves(text.strip())[0]
 
 
 def composed(label: str) -> str:

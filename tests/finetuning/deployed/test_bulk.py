@@ -144,6 +144,14 @@ def test_a_late_key_of_standard_input_is_refused_where_it_would_be_lost(output, 
         predict("", input="-", output=output)
 
 
+def test_a_number_is_the_text_that_it_was_in_training(predict, monkeypatch):
+    """A column of numbers with a gap has floats."""
+    read = []
+    monkeypatch.setattr(bulk, "answered", lambda model, block, *others: read.extend(block) or [])
+    predict(lines([{"text": 5.0}, {"text": 5.5}, {"text": True}, {"text": None}]))
+    assert [texts for _, texts, problem in read if not problem] == [["5"], ["5.5"], ["True"]]
+
+
 @pytest.mark.parametrize("output", ["out.jsonl", "out.csv"])
 def test_lists_of_numbers_stay_json(predict, output):
     """NaN and Infinity are none, and most readers refuse them."""
