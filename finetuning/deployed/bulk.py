@@ -106,8 +106,8 @@ def settings(arguments: PredictArguments) -> dict[str, Any]:
     found = {key: value for key, value in asdict(arguments).items() if key not in ("output", "resume", "strict")}
     model = arguments.model_name_or_path
     found["model_name_or_path"] = [model, sha256(graph) if (graph := exported_graph(model)) else weights_of(model)]
-    size = [os.path.getsize(arguments.input)] if arguments.input != STDIN else []
-    return found | {"input": [arguments.input, *size]}
+    content = [sha256(Path(arguments.input))] if arguments.input != STDIN else []
+    return found | {"input": [arguments.input, *content]}
 
 
 def count(arguments: PredictArguments, mask: str) -> tuple[int, list[str]]:

@@ -113,6 +113,13 @@ def test_only_a_file_is_resumed(source, message, predict, monkeypatch):
         predict(lines([{"text": "кот"}]), input=source)
 
 
+def test_an_input_that_has_changed_is_not_resumed(predict):
+    """Old and new answers would stand in one file. Both texts have the same size."""
+    predict(lines([{"text": "кот"}]))
+    with pytest.raises(UserError, match="made with other `input`"):
+        predict(lines([{"text": "пёс"}]), resume=True)
+
+
 BAD = [{"text": "кот"}, {"text": "\x01 \x7f"}, {"txt": "кот"}, {"text": ["кот"]}, {"text": 5}, {"text": "x \ud83d"}]
 BAD_LINES = lines(BAD[:-1]) + json.dumps(BAD[-1]) + '\n[1]\n{broken\n{"text": NaN}\n'
 
