@@ -59,7 +59,7 @@ def finetune(task: Task, settings: Settings, prepared: "Callable[[], Experiment]
         transformers.utils.logging.disable_progress_bar()
     if arguments.seeds:
         check_no_model(training.output_dir)
-        resume.check_folder(training)
+        check_folder(training)
     runs = runs_of(settings)
     checkpoints = [resume.find_checkpoint(*one) for one in runs]
     for one, recipe, _ in runs:
@@ -71,7 +71,7 @@ def finetune(task: Task, settings: Settings, prepared: "Callable[[], Experiment]
     results = [found or experiment.run(*one, checkpoint) for found, one, checkpoint in todo]
     if not arguments.seeds:
         return results[0]
-    merged = over_seeds(results)
+    merged = in_folder(over_seeds(results), training)
     if training.process_index == 0:
         files.write_json(Path(training.output_dir, files.RESULTS), merged)
     return merged
@@ -96,7 +96,7 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     resume.refuse_one_checkpoint(training, "`learning_rates`")
     check(settings.arguments, copy.copy(training), task)
     check_push(training, settings.card)
-    resume.check_folder(training)
+    check_folder(training)
     if others := {one.name for one in folder.glob("rate-*")} - {f"rate-{rate:g}" for rate in rates}:
         raise UserError(f"`output_dir` {str(folder)!r} has {min(others)}: repeat its `learning_rates` or name another")
     tried: dict[str, Settings] = {}
@@ -121,8 +121,9 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     merits = {rate: -math.inf if math.isnan(scores[rate]) else sign * scores[rate] for rate in found}
     best = max(merits, key=lambda rate: (merits[rate], -found[rate]["validation_loss"]))
     shown = ", ".join(f"{rate}: {scores[rate]:.4f}" for rate in found)
-    logger.info("learning rates by `%s`: %s; %s is taken", metric, shown, best)
-    results = found[best] | {"learning_rates": scores}
+    ties = ", whose loss is the lowest of equal ones" * ([*merits.values()].count(merits[best]) > 1)
+    logger.info("learning rates by `%s`: %s; %s is taken%s", metric, shown, best, ties)
+    results = in_folder(found[best], training) | {"learning_rates": scores}
     wait_for_everyone()  # no rank reads these folders any more
     if training.process_index == 0:
         copy_run(folder / f"rate-{best}", folder)
@@ -132,6 +133,24 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
         for rate in tried:
             shutil.rmtree(folder / f"rate-{rate}")
     return results
+
+
+def check_folder(training: TrainingArguments) -> None:
+    """Raise UserError as `resume.check_folder` does, and where some of several runs are finished, unless all are
+    resumed."""
+    folder = Path(training.output_dir)
+    ended = (one for part in ("rate", "seed") for one in folder.glob(f"{part}-*/**/{files.RESULTS}"))
+    if not resume.is_resumed(training) and not (folder / files.RESULTS).exists() and any(ended):
+        raise UserError(
+            f"`output_dir` {training.output_dir!r} holds an unfinished run: continue it with "
+            "`--resume_from_checkpoint true`, or name another folder"
+        )
+    resume.check_folder(training)
+
+
+def in_folder(results: Mapping[str, Any], training: TrainingArguments) -> dict[str, Any]:
+    """The results of one of several runs, or of all, with a recipe that names the folder of all."""
+    return {**results, "recipe": results["recipe"] | {"output_dir": training.output_dir}}
 
 
 def copy_run(source: Path, target: Path) -> None:

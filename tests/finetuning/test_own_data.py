@@ -106,6 +106,7 @@ def test_the_best_of_several_learning_rates(own, posts, benchmarks, tmp_path, mo
     keys |= dict(labels=list(rusentiment.LABELS), metric_for_best_model="loss", learning_rates=["1e-6", "3e-2"])
     results = own("classification", tmp_path, **keys)
     assert results["recipe"]["learning_rate"] == 0.03 and "`loss`" in results["chosen_by"]
+    assert results["recipe"]["output_dir"] == str(tmp_path)
     assert results["learning_rates"]["0.03"] == results["validation_loss"] < results["learning_rates"]["1e-06"]
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in posts.iterdir()}
     assert "So was the learning rate: 1e-06 had" in (tmp_path / "README.md").read_text(encoding="utf-8")
@@ -132,7 +133,8 @@ def test_of_rates_with_equal_scores_the_lower_loss_decides(fine_tune, tmp_path, 
     results = fine_tune("paraphraser", tmp_path, learning_rates=["3e-3", "1e-3", "2e-3"], max_steps=1)
     assert prepared.call_count == 1, "a task teacher labels the texts once"
     assert results["recipe"]["learning_rate"] == 1e-3
-    assert "0.003: 0.5000, 0.001: 0.5000, 0.002: 0.5000; 0.001 is taken" in caplog.text
+    assert "0.002: 0.5000; 0.001 is taken, whose loss is the lowest of equal ones" in caplog.text
+    assert "learning rate, of equal ones by the loss: 0.003" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 def test_a_rate_that_diverges_is_left_out(fine_tune, tmp_path, refused):
@@ -152,7 +154,7 @@ def test_a_search_that_was_cut_short_while_it_copied_goes_on(fine_tune, tmp_path
     with monkeypatch.context() as patch, pytest.raises((KeyboardInterrupt, SystemExit)):
         patch.setattr(experiment, "copy_run", cut_short)
         fine_tune("paraphraser", tmp_path, **keys)
-    assert "holds a model" in refused("paraphraser", tmp_path, **keys)
+    assert "holds an unfinished run: continue it" in refused("paraphraser", tmp_path, **keys)
     monkeypatch.setattr(TaskTrainer, "train", lambda *args, **keys: 1 / 0)
     results = fine_tune("paraphraser", tmp_path, resume_from_checkpoint=True, **keys)
     assert set(results["learning_rates"]) == {"0.002", "0.001"} and not list(tmp_path.glob("rate-*"))
