@@ -253,8 +253,8 @@ class KeyParser(argparse.ArgumentParser):
 
     def about(self, unknown: str) -> str:
         """The sentence on a key that is not known."""
-        near = [key for key in self.keys if key.startswith(unknown)]
-        near = near or [key for key in self.keys if key == MEANT.get(unknown)]
+        near = [key for key in self.keys if key == MEANT.get(unknown)]
+        near = near or [key for key in self.keys if key.startswith(unknown)]
         near = near or difflib.get_close_matches(unknown, self.keys, n=1)
         return f"unknown key `{unknown}`; " + (f"did you mean `{near[0]}`?" if near else "--help lists the keys")
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from distillation.config.command_line import REQUIRED, KeyParser, check_output, check_values, is_path, key
+from distillation.config.command_line import MEANT, REQUIRED, KeyParser, check_output, check_values, is_path, key
 from distillation.config.corpus import CorpusArguments
 from distillation.config.errors import UserError
 from distillation.config.recipe import parse_recipe
@@ -78,11 +78,12 @@ def test_mistakes_are_named_by_key(argv, message):
     assert str(caught.value) == message
 
 
-def test_a_usual_name_of_a_key_is_known():
-    """The nearest word to `batch_size` is `auto_find_batch_size`."""
-    parser = KeyParser(Kinds, further=dict.fromkeys(["auto_find_batch_size", "per_device_train_batch_size"]))
-    with pytest.raises(UserError, match="did you mean `per_device_train_batch_size`"):
-        parser.parse(["--batch_size=8"])
+@pytest.mark.parametrize("usual, other", [("batch_size", "auto_find_batch_size"), ("lr", "lr_scheduler_type")])
+def test_a_usual_name_of_a_key_is_known(usual, other):
+    """The nearest word to `batch_size` is another key, and another one begins with `lr`."""
+    parser = KeyParser(Kinds, further=dict.fromkeys([other, MEANT[usual]]))
+    with pytest.raises(UserError, match=f"did you mean `{MEANT[usual]}`"):
+        parser.parse([f"--{usual}=8"])
 
 
 def test_the_words_of_the_process_are_checked_like_others(monkeypatch):
