@@ -24,6 +24,7 @@ BEFORE = "this model before training"
 HELD_OUT = {"teacher": "teacher", "student_before": BEFORE, "student": THIS}
 # Names of `METRICS` for the Hub.
 HELD_OUT_NAMES = ("nats per hidden token", "nats per hidden character", "hidden tokens", "hidden words")
+OF_CLASS = ("_precision", "_recall", "_f1")  # the ends of figures of a single class
 # The Hub's names of metrics; ours say more, as in `f1_macro`.
 METRIC_TYPES = ("loss", "f1", "precision", "recall", "accuracy", "exact_match", "matthews_correlation")
 
@@ -172,11 +173,11 @@ def _front_matter(
 
 
 def _task_results(score: Mapping[str, Any], how: str) -> Iterator[EvalResult]:
-    """The figures on the test part, the primary metric first. The loss is left out, and so are single classes, whose
-    names begin with the class, as in PER_f1. how: added to the names."""
+    """The figures on the test part, the primary metric first, without the loss and those of single classes (`PER_f1`).
+    how: added to the names."""
     test, data = score["test"], score.get("dataset") or task_name(score)
     tag, split = score.get("pipeline_tag") or "text-classification", score.get("split") or "test"
-    names = [name for name in test if not (name.endswith("_std") or name == "loss" or name[:1].isupper())]
+    names = [name for name in test if name != "loss" and not name.endswith(("_std", *OF_CLASS))]
     for name in sorted(names, key=lambda name: name != score["metric"]):
         title = name + how + (f", mean of {len(score['seeds'])} seeds" if f"{name}_std" in test else "")
         options = dict(metric_value=test[name], metric_name=title, dataset_split=split)

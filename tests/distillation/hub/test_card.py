@@ -51,7 +51,7 @@ def measured():
         ("teacher", "letters", "f1_macro"),
         ("this model", "names", "accuracy"),
     ):
-        test = {metric: draw.random(), f"{metric}_std": draw.random(), "PER_f1": draw.random()}
+        test = {name: draw.random() for name in (metric, f"{metric}_std", "PER_f1", "brand_f1")}
         scores.append({"model": model, "task": task, "metric": metric, "seeds": [1, 2], "test": test})
     for model, backend in itertools.product(SIZES, ("torch", "onnx-int8")):
         row = {"head": "masked-lm", "device": "cpu", "batch_size": 3, "sequence_length": 77, "hardware": "cpu Some 9"}
