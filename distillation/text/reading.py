@@ -13,6 +13,7 @@ from typing import Any
 import datasets
 import pyarrow as pa
 import pyarrow.compute as pc
+import regex
 from datasets import Dataset, Features, IterableDataset, List, Value, load_dataset
 from datasets.fingerprint import Hasher
 
@@ -32,7 +33,7 @@ from distillation.text.files import (
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 4  # of cleaned lines; raise it to make cached ones stale
+FORMAT = 5  # of cleaned lines; raise it to make cached ones stale
 BLOCK = 10_000  # lines of a stream that are shuffled together
 TOGETHER = 1000  # lines that are cleaned together
 LONG_LINE = 1_000_000  # characters; longer lines are counted, and cut like any other
@@ -44,6 +45,7 @@ DECOMPOSED = "lines with decomposed letters composed (NFC)"
 LONG = "lines of over a million characters cut"
 
 _UNUSABLE = re.compile("[\ufffd\x00-\x08\x0e-\x1b\x7f]")
+_VISIBLE = regex.compile(r"[^\s\p{C}]")  # WordPiece makes no token of others, such as soft hyphens
 _SPACES = re.compile("[\x0b\x0c\x1c-\x1f\x85]")  # white space that BERT's normaliser would take away
 _BLOCKS = Features({"text": List(Value("string")), "flaws": List(Value("string"))})
 
@@ -159,7 +161,7 @@ def clean_lines(values: Iterable[Any]) -> tuple[list[str], Counter]:
         text = composed.lstrip("\ufeff").strip()  # joined files have byte order marks inside
         if unusable and unusable >= len(text):
             flaws[UNREADABLE] += 1
-        elif not text:
+        elif not _VISIBLE.search(text):
             flaws[EMPTY] += 1
         else:
             lines.append(text)

@@ -101,6 +101,7 @@ def test_a_folder_is_no_hub_id(load, tmp_path):
         ("c.docx", "слова", r"c\.docx: a corpus file ends in"),
         ("c.txt", "", "every file is empty"),
         ("c.txt", "\n \n\t\n\u00a0\n\x00\n", "no usable line"),
+        ("c.txt", "\u200b\n\u200b \u00ad\n", "no usable line"),  # of nothing that is seen: it has no token
         ("c.txt.gz", gzip.compress(b"", mtime=0), "no usable line"),
         ("c.csv", "text\n", "no usable line"),
         ("c.jsonl", '{"text": "целая"}\n{"text": "разор', "50% of the lines cannot be read"),
