@@ -24,7 +24,7 @@ from distillation.config.command_line import REQUIRED, check_no_model, key
 from distillation.config.corpus import TextArguments
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
-from distillation.runs.files import CARD, RESULTS
+from distillation.runs.files import CARD, RESULTS, replacing, trimming_table, write_json
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -66,7 +66,6 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     from distillation.models.sentence_encoder import copy_modules
     from distillation.models.vocabulary_rows import keep_rows, load_trimmable
     from distillation.runs.checkpoint import explain_write_errors
-    from distillation.runs.files import replacing, trimming_table
     from distillation.text.reading import load_lines
     from distillation.text.sampling import load_split
     from distillation.vocabularies.trimming import Trimmer
@@ -170,11 +169,11 @@ def of_head(name_or_path: str, model: "PreTrainedModel") -> dict[str, Any]:
 def save_results(folder: Path, facts: dict[str, Any], recipe: dict[str, Any], card_args: CardArguments) -> None:
     """Write `all_results.json` and the card, which names no data set: the model learned from none."""
     from distillation.hub.publishing import card_facts, save_card
-    from distillation.runs.files import RESULTS, write_json
 
-    results = facts | {"dataset": None} | card_facts(folder, recipe["model_name_or_path"], card_args)
-    write_json(folder / RESULTS, results | {"recipe": recipe})
-    save_card(folder, results | {"recipe": recipe}, None)
+    base = card_facts(folder, recipe["model_name_or_path"], card_args)
+    results = facts | base | {"dataset": None, "recipe": recipe}
+    write_json(folder / RESULTS, results)
+    save_card(folder, results, None)
 
 
 def draw(figures: Mapping[str, Mapping[str, float]], path: Path) -> None:
