@@ -15,7 +15,6 @@ shard again.
 """
 
 import functools
-import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -32,7 +31,7 @@ from transformers import TrainingArguments
 from distillation.config.corpus import DataArguments
 from distillation.config.errors import UserError
 from distillation.corpus.examples import Corpus, Encoder, check_examples, tokenize
-from distillation.runs.files import write_json
+from distillation.runs.files import read_json, write_json
 from distillation.runs.sampling import grouped_batches
 from distillation.text.reading import Source, clean_lines, first_lines, load_lines, nothing_usable, warn_of_flaws
 from distillation.text.sampling import without_repeats
@@ -220,7 +219,7 @@ class Stream(IterableDataset):
         """Restore the positions of a checkpoint. Raises UserError for the checkpoint of another run."""
         path, made_by = Path(folder, FILES.replace("*", str(self.rank))), self._made_by()
         # Without the file, the run had fewer processes or was not streamed: nothing is the same.
-        state = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"made_by": {}}
+        state = read_json(path) if path.exists() else {"made_by": {}}
         changed = [f"{name} {now}" for name, now in made_by.items() if state["made_by"].get(name) != now]
         if changed:
             raise UserError(
