@@ -94,10 +94,8 @@ def build_run(
         )
     teacher, teacher_tokenizer = load_teacher(model_args, objective, data_args.max_length)
     tokenizer, vocabulary = load_student_tokenizer(model_args, objective, teacher_tokenizer)
-    if model_args.student_initialisation == "same_shape":
-        student = load_student(model_args, objective, teacher, tokenizer, data_args.max_length, vocabulary)
-    else:
-        student = build_student(model_args, objective, teacher, tokenizer, vocabulary, data_args.max_length)
+    make_student = load_student if model_args.student_initialisation == "same_shape" else build_student
+    student = make_student(model_args, objective, teacher, tokenizer, data_args.max_length, vocabulary)
     tokenizers = [tokenizer] if vocabulary is None else [tokenizer, teacher_tokenizer]
     encoder = Encoder(
         tokenizers, masking_args.masking_unit, data_args.max_length, objective.alignment_in_use, vocabulary

@@ -153,8 +153,8 @@ def build_student(
     objective: ObjectiveArguments,
     teacher: PreTrainedModel,
     tokenizer: Tokenizer,
-    vocabulary: VocabularyMap | None = None,
     max_length: int = POSITIONS,
+    vocabulary: VocabularyMap | None = None,
 ) -> PreTrainedModel:
     """A DistilBERT student with its first weights. `vocabulary` maps the teacher's tokens to another tokenizer's.
     It has as many positions as the teacher; where these are not copied, 512 at most or `max_length`.

@@ -69,6 +69,6 @@ def test_published_parameter_counts(name):
     vocabulary = smaller and SimpleNamespace(student_size=int(smaller.split("-")[-1]))
     with torch.device("meta"):
         teacher = BertForMaskedLM(BertConfig(vocab_size=119_547))
-        student = build_student(model_args, objective, teacher, SimpleNamespace(pad_token_id=0), vocabulary)
+        student = build_student(model_args, objective, teacher, SimpleNamespace(pad_token_id=0), vocabulary=vocabulary)
     assert teacher.num_parameters() == 177_974_523
     assert student.num_parameters() == PUBLISHED[name]
