@@ -78,11 +78,10 @@ def fill_in(
     predict: (`input_ids` and `attention_mask` of a batch, n positions in it, flattened) -> logits (n, vocabulary)
     """
     losses, hits, words, queries = [], [], [], []
-    characters = hidden = word_count = 0
+    characters = word_count = 0
     for start in tqdm(range(0, len(examples), batch_size), desc="Evaluating", leave=False):
-        batch, positions, truth, word, query = _hide(examples[start : start + batch_size], tokenizer)
-        characters += batch.pop("characters")
-        hidden += batch.pop("hidden")
+        batch, positions, truth, word, query, size = _hide(examples[start : start + batch_size], tokenizer)
+        characters += size
         logits = predict(batch, positions).float()
         target = torch.from_numpy(truth).to(logits.device)
         losses.append(F.cross_entropy(logits, target, reduction="none").double().cpu().numpy())
@@ -94,7 +93,7 @@ def fill_in(
     complete = np.bincount(words, weights=~hits) == 0
     return {
         "loss": float(losses.mean()),
-        "loss_per_character": float(losses.sum() / hidden),
+        "loss_per_character": float(losses.sum() / characters),
         "masked_token_accuracy": float(hits.mean()),
         "masked_word_accuracy": float(complete[queries].mean()),
         "masked_tokens": len(hits),
@@ -109,12 +108,12 @@ def _drawn(key: int, sizes: Sequence[int]) -> np.ndarray:
 
 
 def _hide(rows: dict[str, list], tokenizer: PreTrainedTokenizerBase):
-    """A padded batch with hidden words; the flat positions, true tokens, and word numbers of the hidden tokens; and
-    the word numbers of the hidden words."""
+    """A padded batch with hidden words; the flat positions, true tokens, and word numbers of the hidden tokens; the
+    word numbers of the hidden words, and their characters."""
     shape = (len(rows["id"]), max(map(len, rows["input_ids"])))
     ids = np.full(shape, tokenizer.pad_token_id)
     attention_mask, word = np.zeros(shape, dtype=np.int64), np.full(shape, -1)
-    characters, hidden, words, queries = 0, 0, 0, [np.zeros(0, dtype=np.int64)]
+    characters, words, queries = 0, 0, [np.zeros(0, dtype=np.int64)]
     for row, (key, tokens, word_ids, sizes) in enumerate(zip(*(rows[c] for c in ROWS), strict=True)):
         drawn, word_ids = _drawn(key, sizes) != KEEP, np.asarray(word_ids)
         known = np.unique(word_ids[word_ids >= 0])  # words that share a token have the number of the first
@@ -126,11 +125,10 @@ def _hide(rows: dict[str, list], tokenizer: PreTrainedTokenizerBase):
         word[row, : len(tokens)] = np.where(np.isin(word_ids, query), words + word_ids, -1)
         queries.append(words + query)
         words += len(sizes)
-        sizes = np.asarray(sizes, dtype=np.int64)
-        characters += sizes[drawn].sum()
-        hidden += sizes[np.isin(first, query)].sum()  # also of words that share a token with a drawn one
+        # Also of words that share a token with a drawn one.
+        characters += np.asarray(sizes, dtype=np.int64)[np.isin(first, query)].sum()
     positions = np.flatnonzero(word >= 0)
     truth = ids.ravel()[positions]
     ids.ravel()[positions] = tokenizer.mask_token_id
-    batch = {"input_ids": ids, "attention_mask": attention_mask, "characters": characters, "hidden": hidden}
-    return batch, positions, truth, word.ravel()[positions], np.concatenate(queries)
+    batch = {"input_ids": ids, "attention_mask": attention_mask}
+    return batch, positions, truth, word.ravel()[positions], np.concatenate(queries), characters
