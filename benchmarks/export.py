@@ -24,7 +24,7 @@ from benchmarks.page.writing import check_packages, check_tokenizer, write_page
 from distillation.config.command_line import REQUIRED, key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
-from distillation.runs.files import is_empty, replacing
+from distillation.runs.files import is_free, replacing
 
 FORMATS = Literal["onnx-int8", "onnx", "openvino-int8", "openvino"]
 EXPORT, PAGE = "export.json", "page"
@@ -52,7 +52,7 @@ class ExportArguments:
         if self.page and BACKENDS[self.backend].runtime != "onnxruntime":
             raise UserError(f"`page` runs ONNX models, and `backend` is {self.backend}: choose onnx-int8 or onnx")
         folder = Path(self.output_dir)
-        if folder.exists() and not (folder / EXPORT).exists() and not is_empty(folder):
+        if not (folder / EXPORT).exists() and not is_free(folder):
             raise UserError(f"`output_dir` {self.output_dir!r} holds something else: name a new folder")
         if (folder / PAGE).exists() and not self.page:
             raise UserError(f"`output_dir` {self.output_dir!r} has a page: replace it by `--page true`, or remove it")

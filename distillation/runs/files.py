@@ -96,8 +96,10 @@ def alone_with(file: Path, wait: bool) -> Iterator[bool]:
                 Path(lock.lock_file).unlink(missing_ok=True)
 
 
-def is_empty(folder: Path) -> bool:
-    """Whether a folder is empty, apart from hidden files and from `lost+found`, which a new disk has."""
+def is_free(folder: Path) -> bool:
+    """Whether nothing is there, or a folder with nothing but hidden files and `lost+found`, which a new disk has."""
+    if not folder.is_dir():
+        return not folder.exists()
     return all(path.name.startswith(".") or path.name == "lost+found" for path in folder.iterdir())
 
 

@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from distillation.config.errors import UserError
 from distillation.models.teacher import weight_bytes
-from distillation.runs.files import alone_with, digest, is_empty, read_json, replacing, write_json
+from distillation.runs.files import alone_with, digest, is_free, read_json, replacing, write_json
 from distillation.runs.precision import faster_in_bf16
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def load_vectors(
         "corpus": digest(f"{text}\n".encode() for text in texts),
     }
     if not (folder / DESCRIPTION).exists():
-        if folder.exists() and (folder.is_file() or not is_empty(folder)):
+        if not is_free(folder):
             raise UserError(f"{name} holds no vectors of a teacher and is not empty: name a new folder")
         try:
             folder.mkdir(parents=True, exist_ok=True)

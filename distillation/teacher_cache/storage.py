@@ -36,7 +36,7 @@ from distillation.config.errors import LocalError, UserError, one_line
 from distillation.corpus.examples import Corpus, lengths
 from distillation.corpus.masking import draw_actions
 from distillation.models.teacher import weight_bytes
-from distillation.runs.files import alone_with, digest, is_empty, replacing, write_json
+from distillation.runs.files import alone_with, digest, is_free, replacing, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -140,8 +140,7 @@ class TeacherCache:
 
     def _create(self, path: Path, description: dict[str, Any]) -> None:
         """Write cache.json, unless another run makes it; nothing is written into a folder of something else."""
-        is_other = self.folder.is_file() or self.folder.is_dir() and not is_empty(self.folder)
-        if is_other and not path.exists():
+        if not is_free(self.folder) and not path.exists():
             raise UserError(f"{self.name} is no cache and no empty folder: name a new one")
         with self._refuse_unwritable(), alone_with(path, wait=True):
             if not path.exists():

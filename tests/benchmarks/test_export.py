@@ -76,6 +76,14 @@ def test_a_page_of_another_model_does_not_stay(run, tmp_path):
     assert (tmp_path / "new" / "page" / "index.html").exists()
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "."])
+def test_what_is_no_export_is_not_replaced(run, tmp_path, name, capsys):
+    write_text(tmp_path / "notes.txt", "")
+    with pytest.raises(SystemExit, match="2"):
+        run(output_dir=tmp_path / name)
+    assert "holds something else: name a new folder" in capsys.readouterr().err
+
+
 def test_a_failed_export_leaves_what_was_there(run, tmp_path, monkeypatch):
     """Half a model in the place of a good one would be deployed."""
 
