@@ -72,8 +72,7 @@ class Trimmer:
         kept |= {self.tokenizer.convert_tokens_to_ids(token) for token in self.tokenizer.all_special_tokens}
         # A tokenizer.json may use tokens that nothing declares as special: around texts, and for what is unknown.
         kept |= set(self.backend.encode("").ids) | set(self.backend.encode("", "").ids)
-        unknown = self.numbers.get(self.model.get("unk_token"), self.model.get("unk_id"))
-        kept |= set() if unknown is None else {unknown}
+        kept |= {self.numbers.get(self.model.get("unk_token"), self.model.get("unk_id"))} - {None}
         for text in texts:
             kept |= {self.numbers[text]} if text in self.numbers else set()
             for read in (text, f" {text}"):  # at the start of a text, and behind a space
@@ -89,7 +88,7 @@ class Trimmer:
         return set().union(*(self._with_parts(number, set()) for number in kept))
 
     def cover(self, counts: np.ndarray, required: set[int], coverage: float) -> list[int]:
-        """The required tokens and the most frequent others, as many as are the share `coverage` of the corpus, in
+        """The required tokens and the most frequent others, until they are the share `coverage` of the corpus; in
         ascending order."""
         kept, wanted = set(required), coverage * counts.sum()
         covered = counts[list(kept)].sum()
