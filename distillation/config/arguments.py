@@ -193,8 +193,8 @@ class CacheArguments:
     teacher_cache: str | None = key(None, "Folder of the cache: filled once, then read in place of the teacher.")
     teacher_cache_targets: Literal["samples", "states"] | None = key(
         None,
-        "What it keeps of a prediction: samples (128 bytes, for one temperature; the default of two vocabularies), or "
-        "the states that enter the teacher's head (a byte a number, for all; that of one).",
+        "What it keeps of a prediction: samples, 128 bytes for one temperature (the default with two vocabularies), "
+        "or the states that enter the teacher's head, a byte a number for all temperatures (the default with one).",
     )
     teacher_cache_epochs: int = key(1, "Maskings of the corpus in the cache; epochs cycle through them.", least=1)
 

@@ -12,8 +12,8 @@ def cut_lines(
 ) -> Iterator[tuple[int, int, int, int]]:
     """(line, cut of the line, first character, end) of each example, in order. Lines without a word give none.
 
-    The tokens of an example fit the limits in every tokenization. It ends before a white-spaced word, else before any
-    word, else before a token. Characters that one tokenization cannot show within its limit are left out of all.
+    The tokens of an example fit the limits in every tokenization. It ends before a word after white space, else before
+    any word, else before a token. Characters that one tokenization cannot show within its limit are left out of all.
 
     borders: where each line starts, and the end; words, starts: where words start and, for each tokenization, tokens.
     """

@@ -32,9 +32,8 @@ class Logits:
 
 @dataclass
 class HeadStates:
-    """The inputs of the teacher's last layer, (positions, width). They stand for its predictions if the student has
-    another vocabulary, or for a cache; `kl` makes logits of them. Of a teacher whose last layer is not
-    linear they are the logits."""
+    """The inputs of the teacher's last layer, (positions, width), of which `kl` makes logits: across vocabularies, and
+    for a cache. Of a teacher whose last layer is not linear they are the logits."""
 
     values: Tensor
     kl: CandidateKL
