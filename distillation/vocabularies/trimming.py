@@ -109,8 +109,8 @@ class Trimmer:
         least, most, sizes = len(required), len(self.numbers), sorted(sizes, reverse=True)
         if impossible := [size for size in sizes if not least <= size <= most]:
             raise UserError(
-                f"{impossible[0]:,} tokens (`vocab_size`, `vocab_sizes`) are impossible: special tokens and the "
-                f"corpus's alphabet take {least:,} tokens, and the model has {most:,}; choose a number between them"
+                f"{impossible[0]:,} tokens (`vocab_size`, `vocab_sizes`) are impossible: special tokens, the corpus's "
+                f"alphabet, and `keep_file` take {least:,}, and the model has {most:,}; choose a number between them"
             )
         kept, found = sorted(self.numbers.values()), {}
         for size in sizes:

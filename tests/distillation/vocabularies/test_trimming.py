@@ -116,7 +116,7 @@ def test_named_tokens_stay_and_a_share_of_the_corpus_is_covered(tokenizer):
     others = [n for n in range(len(counts)) if n not in covered]
     assert counts[others].max() <= min(counts[n] for n in covered if n not in required)
     for size in (least - 1, len(tokenizer) + 1):
-        with pytest.raises(UserError, match="`vocab_size`"):
+        with pytest.raises(UserError, match=f"alphabet, and `keep_file` take {least:,}, "):
             trimmer.shrink(words, required, [least, size])
 
 
