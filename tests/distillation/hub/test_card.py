@@ -156,6 +156,7 @@ def test_the_recipe_repeats_the_run_and_what_is_not_known_is_left_out(results):
     assert recipe == results["recipe"] | {"teacher_name_or_path": "teacher"} and "distilled from `teacher`" in text
     assert not any(words in text for words in ("## Tasks", "## Speed", "onnx", "None", "{{", "{%", "/home/me"))
     assert "`someone/teacher`" in model_card("tiny", results | {"base_model": "someone/teacher"}, CONFIG, {})
+    assert "2 layers of" in text and "1 layer of" in model_card("tiny", results, CONFIG | {"n_layers": 1}, {})
 
 
 @pytest.mark.parametrize("texts", [1, 2])
