@@ -17,6 +17,7 @@ from torch.utils.data import BatchSampler
 from transformers import TrainingArguments
 
 from distillation.config.errors import UserError
+from distillation.models.loading import explain_load_errors
 from distillation.runs.resumable_trainer import ResumableTrainer
 from distillation.runs.sampling import grouped_batches
 from distillation.sentences.vectors import of_length_1, principal
@@ -146,6 +147,11 @@ class VectorTrainer(ResumableTrainer, SentenceTransformerTrainer):
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
         """Save without pickled arguments, which hold the Hub's token."""
         self.model.save_pretrained(output_dir or self.args.output_dir)
+
+    def _load_from_checkpoint(self, checkpoint_path: str) -> None:
+        """Load without a report of the pooler, which no checkpoint has: it would tell the user to train it."""
+        with explain_load_errors("resume_from_checkpoint", checkpoint_path):
+            super()._load_from_checkpoint(checkpoint_path)
 
     def add_model_card_callback(self, default_args_dict: dict[str, Any]) -> None:
         """Do nothing: the callback would put texts of the corpus on the card."""

@@ -1,5 +1,6 @@
 """The script from end to end: what it leaves, and what it learns again."""
 
+import logging
 import os
 import re
 import shutil
@@ -96,7 +97,8 @@ def test_the_card_tells_what_was_measured_and_no_text_of_the_corpus(finished, co
     assert "and 0.5 times the squared difference" in text and "masked language" not in text
 
 
-def test_a_run_is_resumed_and_another_is_refused(finished, call):
+def test_a_run_is_resumed_and_another_is_refused(finished, call, monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
     folder, results = finished
     assert (folder / "checkpoint-4").exists() and not list(folder.rglob("training_args.bin"))  # it would hold a token
     for name in ("all_results.json", "modules.json", "model.safetensors"):
@@ -104,6 +106,7 @@ def test_a_run_is_resumed_and_another_is_refused(finished, call):
     again = call(folder, dimension=8, weight_similarity=0.5, save_steps=4, resume_from_checkpoint="true")
     assert again["heldout_loss"] == pytest.approx(results["heldout_loss"]) and again["steps"] == 8
     assert again["heldout_loss_before"] == results["heldout_loss_before"]
+    assert "newly initialized" not in caplog.text  # the pooler, which nobody needs
     with pytest.raises(UserError, match="`dimension` 8"):
         call(folder, dimension=9, weight_similarity=0.5, resume_from_checkpoint="true")
 
