@@ -104,13 +104,10 @@ def is_path(name: str) -> bool:
 
 def check_output(folder: str | Path) -> None:
     """Raise UserError for an `output_dir` that cannot be a folder, or cannot be written."""
-    for path in (Path(folder), *Path(folder).parents):
-        if os.path.isfile(path):  # a method of `Path` would raise where it may not look
-            raise UserError(f"`output_dir` {str(folder)!r}: {str(path)!r} is a file: name a folder")
-    existing = next(
-        path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if os.path.exists(path)
-    )
-    if not os.access(existing, os.W_OK | os.X_OK):
+    paths = (Path(folder), *Path(folder).parents)
+    if file := next(filter(os.path.isfile, paths), None):  # a method of `Path` would raise where it may not look
+        raise UserError(f"`output_dir` {str(folder)!r}: {str(file)!r} is a file: name a folder")
+    if not os.access(next(filter(os.path.exists, paths)), os.W_OK | os.X_OK):
         raise UserError(f"`output_dir` {str(folder)!r} cannot be written: make it writable, or name another folder")
 
 
