@@ -15,8 +15,6 @@ from distillation.config.corpus import CorpusArguments
 from distillation.config.errors import cli_entry
 from distillation.config.recipe import parse_recipe
 
-POSITIONS = 512  # the longest input that the tokenizer announces
-
 
 @dataclass
 class VocabularyArguments:
@@ -52,7 +50,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     resolve_demo(data_args)
     lines, held_out = load_split(data_args)
     train = {"wordpiece": wordpiece, "unigram": unigram}[arguments.model_type].train_tokenizer
-    tokenizer = train(sample_texts(lines), arguments.vocab_size, POSITIONS, arguments.lowercase)
+    tokenizer = train(sample_texts(lines), arguments.vocab_size, None, arguments.lowercase)
 
     figures = {"student": measure(tokenizer, held_out["text"][:])}
     if teacher is not None:

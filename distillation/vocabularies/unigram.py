@@ -23,7 +23,7 @@ _MARK = Regex(r"▁?[\p{P}!-/:-@\[-`{-~]")
 
 
 def train_tokenizer(
-    texts: Iterable[str], vocab_size: int, max_length: int, lowercase: bool = False
+    texts: Iterable[str], vocab_size: int, max_length: int | None, lowercase: bool = False
 ) -> PreTrainedTokenizerBase:
     """Train a tokenizer whose vocabulary, special tokens and bytes included, has exactly `vocab_size` entries.
 
@@ -59,7 +59,7 @@ def train_tokenizer(
 
 
 def build_tokenizer(
-    pieces: list[tuple[str, float]], max_length: int, lowercase: bool = False
+    pieces: list[tuple[str, float]], max_length: int | None, lowercase: bool = False
 ) -> PreTrainedTokenizerBase:
     """A tokenizer with special tokens, bytes, and these pieces and their log-probabilities, in order."""
     entries = [(token, 0.0) for token in (*SPECIAL_TOKENS, *BYTES)] + pieces

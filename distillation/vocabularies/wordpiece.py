@@ -13,10 +13,11 @@ SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def train_tokenizer(
-    texts: Iterable[str], vocab_size: int, max_length: int, lowercase: bool = False
+    texts: Iterable[str], vocab_size: int, max_length: int | None, lowercase: bool = False
 ) -> PreTrainedTokenizerBase:
     """Train a BERT tokenizer whose vocabulary, special tokens included, has exactly `vocab_size` entries.
 
+    max_length: the tokens that are read at once; None if the model that it is for decides that.
     Entries: special tokens, characters (at a word's start and, with ##, inside), then merges, the most frequent first.
     Raises UserError where the alphabet does not fit, or the text does not hold as many pieces.
     """
@@ -37,7 +38,7 @@ def train_tokenizer(
     return build_tokenizer(tokens, max_length, lowercase)
 
 
-def build_tokenizer(tokens: list[str], max_length: int, lowercase: bool = False) -> PreTrainedTokenizerBase:
+def build_tokenizer(tokens: list[str], max_length: int | None, lowercase: bool = False) -> PreTrainedTokenizerBase:
     """A BERT tokenizer with these entries, in order. It keeps accents; BERT's default with lower case strips them."""
     vocabulary = {token: index for index, token in enumerate(tokens)}
     return BertTokenizer(vocab=vocabulary, do_lower_case=lowercase, strip_accents=False, model_max_length=max_length)
