@@ -95,7 +95,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     sizes = dict(figures)
     facts = {"parameters": figures[name]["parameters"], "before": sizes.pop("before"), "after": sizes.pop(name)}
     facts |= {"other_sizes": sizes} | of_head(arguments.model_name_or_path, variants[name][0])
-    with explain_write_errors(arguments.output_dir), replacing(arguments.output_dir) as folder:
+    with explain_write_errors(arguments.output_dir), replacing(arguments.output_dir, last=RESULTS) as folder:
         folder.mkdir()
         copy_modules(arguments.model_name_or_path, "model_name_or_path", folder)
         save_pretrained(*variants[name], folder)

@@ -202,6 +202,8 @@ def encoding_of(file: str, head: bytes) -> str | None:
 
 def encoding_of_excel(head: bytes) -> str | None:
     """UTF-16 with its mark, or CP1251, in which Excel writes Russian; None for another encoding."""
+    if head.startswith(codecs.BOM_UTF8):  # where other letters follow, `check_encoding` refuses them
+        return None
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     with suppress(UnicodeDecodeError):  # the tests below take a while
@@ -237,9 +239,10 @@ def check_encoding(file: str, head: bytes) -> None:
     if bad <= good or damaged <= MOST_DAMAGED * len(lines):
         return
     place = re.search(rb"[\0\x80-\xff]", head).start()
-    telling = head[head.rfind(b"\n", 0, place) + 1 :]  # the lines above are ASCII, such as a header
+    telling = head[head.rfind(b"\n", 0, place) + 1 :].removeprefix(codecs.BOM_UTF8)  # lines above are ASCII: a header
     guesses = list(charset_normalizer.from_bytes(telling[: 2**16]))  # the best first; of equal ones the commonest
-    guess = min(guesses, key=lambda one: (one.chaos > guesses[0].chaos, one.encoding != "cp1252"), default=None)
+    commonest = ("cp1251", "cp1252")
+    guess = min(guesses, key=lambda one: (one.chaos > guesses[0].chaos, one.encoding not in commonest), default=None)
     encoding = guess.encoding.replace("_", "-").upper() if guess else "ITS-ENCODING"
     encoding = re.sub("(?<=UTF-..)-", "", encoding)  # UTF-16-LE is UTF-16LE to iconv
     shown = f"{encoding} (it then has {str(guess).split(chr(10))[0][:60].strip()!r})" if guess else "another encoding"

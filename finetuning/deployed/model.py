@@ -5,11 +5,14 @@
     model("Вопрос?", "Контекст")           # of a model that reads two texts
     model.batch([("Текст",), ("Ещё",)])    # many at once
 
+python folder/model.py "Текст"             # prints the answer
+
 This file stands alone: it needs numpy, onnxruntime, and tokenizers, and executes nothing that the folder holds.
 Characters are those of the text as given. Long texts are read through windows, or cut (label, choice, vector)."""
 
 import json
 import re
+import sys
 import unicodedata
 from collections import namedtuple
 from collections.abc import Iterable, Mapping, Sequence
@@ -61,7 +64,9 @@ class Model:
         from tokenizers import Tokenizer
 
         configs = [json.loads(Path(folder, f"{of}config.json").read_text("utf-8")) for of in ("", "tokenizer_")]
-        graph = next(filter(Path.exists, (Path(folder, name) for name in GRAPHS)), Path(folder, "model.onnx"))
+        graph = next(filter(Path.exists, (Path(folder, name) for name in GRAPHS)), None)
+        if graph is None:
+            raise FileNotFoundError(f"{folder} has no {GRAPHS[0]}: export the checkpoint by benchmarks/export.py")
         session = open_session(graph, threads)
         outputs = [one.name for one in session.get_outputs() if one.name != "last_hidden_state"]
         run, names = lambda arrays: session.run(outputs, arrays), [one.name for one in session.get_inputs()]
@@ -73,11 +78,14 @@ class Model:
 
     def batch(self, rows: Iterable[str | Sequence[str]], batch_size: int = 32) -> list[dict]:
         """The answer for each text, or row of texts. Inputs of like length are run together, at most `batch_size`:
-        in int8 a score depends a little on others. Raises ValueError for a row of too few or too many texts."""
+        in int8 a score depends a little on others. Raises ValueError for a row of too few or too many texts, and
+        TypeError for what is no text."""
         rows = [(row,) if isinstance(row, str) else row for row in rows]
+        if wrong := [type(text).__name__ for row in rows for text in row if not isinstance(text, str)]:
+            raise TypeError(f"a text is a str, and not a {wrong[0]}; of many texts `batch` takes a list")
         rows = [[text.encode("utf-8", "replace").decode() for text in row] for row in rows]  # half an emoji is none
         if not all(self.texts[0] <= len(row) <= self.texts[1] for row in rows):
-            raise ValueError("the model reads {} to {} texts at once".format(*self.texts))
+            raise ValueError(f"the model reads {' to '.join(map(str, sorted({*self.texts})))} texts at once")
         inputs, windows = self._encode(rows)
         logits, answer = self._logits(inputs, batch_size), getattr(self, f"_{self.kind}")
         return [answer(row, parts, logits) for row, parts in zip(rows, windows, strict=True)]
@@ -257,3 +265,7 @@ def answer(context: str, start: int, end: int, score: float) -> dict:
         end += 1
     start, text = end - len(context[start:end].lstrip()), context[start:end].strip()
     return {"text": text, "start": start, "end": start + len(text), "score": score}
+
+
+if __name__ == "__main__":
+    print(json.dumps(Model(Path(__file__).parent)(*sys.argv[1:] or sys.exit(__doc__)), ensure_ascii=False))

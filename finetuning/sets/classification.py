@@ -114,12 +114,7 @@ def read(source: Source, options: Options) -> dict[str, list[dict]]:
             table.check_columns(options.keys, cells[0][1], name)
         found[part] = rows(name, cells, options)
         if part == "train":
-            counts = counted(found[part], name)
-            if not known and len(counts) > max(MANY, counts.total() / 2):
-                raise UserError(
-                    f"{name}: {len(found[part]):,} rows have {len(counts):,} different labels in "
-                    f"`{options.label_column}`: name the column of labels by `label_column`"
-                )
+            counts = counted(found[part], name, options)
             if not any(len(labels_of(row)) > 1 for row in found[part]):
                 check_separator(counts, name, options.label_separator)
             known = known or set(counts)
@@ -191,11 +186,17 @@ def composed(label: str) -> str:
     return re.sub(rf"^[{INVISIBLE}\s]+|[{INVISIBLE}\s]+$", "", unicodedata.normalize("NFC", label))
 
 
-def counted(rows: Sequence[Mapping[str, Any]], name: str) -> Counter:
-    """How many rows each label has; the log says so. Raises UserError for less than two labels."""
+def counted(rows: Sequence[Mapping[str, Any]], name: str, options: Options) -> Counter:
+    """How many rows each label has; the log says so. Raises UserError for less than two labels, and for so many that
+    the column is another."""
     counts = Counter(label for row in rows for label in labels_of(row))
     if len(counts) < 2:
         raise UserError(f"{name}: two labels at least are to be told apart, and it has {', '.join(counts) or 'none'}")
+    if not options.labels and len(counts) > max(MANY, counts.total() / 2):
+        raise UserError(
+            f"{name}: {len(rows):,} rows have {len(counts):,} different labels in `{options.label_column}`: name the "
+            "column of labels by `label_column`"
+        )
     shown = ", ".join(f"{label!r} {count:,}" for label, count in counts.most_common(20)) + ", ..." * (len(counts) > 20)
     share = counts.most_common(1)[0][1] / len(rows)
     logger.info("%s: %d labels: %s; the commonest has %.0f %%", name, len(counts), shown, 100 * share)
@@ -209,7 +210,7 @@ def counted(rows: Sequence[Mapping[str, Any]], name: str) -> Counter:
 
 def check_separator(labels: Collection[str], name: str, separator: str | None) -> None:
     """Warn of a label that looks like several labels joined: with one label a row it becomes a class of its own. Raise
-    UserError if another `separator` was given."""
+    UserError if another `separator` was given; warn of one that parts nothing."""
     for label, other in itertools.product(labels, SEPARATORS):
         parts = [part.strip() for part in label.split(other)]
         if len(parts) > 1 and all(part in labels for part in parts):
@@ -218,6 +219,8 @@ def check_separator(labels: Collection[str], name: str, separator: str | None) -
                 raise UserError(f"{text}`label_separator` {separator!r} parts nothing, set it to {other!r}")
             logger.warning("%sfor several labels a text set `label_separator: %r`", text, other)
             return
+    if separator is not None:
+        logger.warning("%s: no text has two labels: leave `label_separator` out if each is to have one", name)
 
 
 def write(folder: Path, rows: Sequence[dict], predictions: Sequence, options: Options) -> Path:

@@ -53,6 +53,7 @@ def test_tables_of_spreadsheets_are_read(tmp_path, caplog, encoding, name):
         (TEXT, "cp1251", "cp1251"),
         (f"\ufeff{TEXT}", "utf-16-le", "utf-16"),
         (TEXT, "utf-8", None),
+        (f"п»ї{TEXT}", "cp1251", None),  # the mark of UTF-8 before it: letters of the first column's name
         (TEXT, "koi8-r", None),
         (TEXT, "mac-cyrillic", None),  # its small letters but ё and я are those of CP1251
         (FRENCH, "cp1252", None),
@@ -87,6 +88,12 @@ def test_another_encoding_is_refused_with_the_command_that_converts(tmp_path, ta
     with pytest.raises(UserError) as caught:
         take(path)
     assert re.search(rf"(?i)\| iconv -f {named} -t utf-8", str(caught.value)) and text[:4] in str(caught.value)
+
+
+def test_the_mark_of_utf_8_before_other_letters_is_not_read(tmp_path):
+    (tmp_path / "c.txt").write_text(f"п»ї{TEXT}", "cp1251")
+    with pytest.raises(UserError, match=r"has 'Повар .*iconv -f CP1251"):
+        read(tmp_path / "c.txt")
 
 
 @pytest.mark.parametrize("encoding", ["CP1251", "CP1252", "LATIN1"])

@@ -182,12 +182,20 @@ def test_batches_are_of_one_length_and_fit_into_memory(tokenizer, monkeypatch):
 
 
 def test_odd_texts(tokenizer):
-    """Half an emoji does no harm; a wrong number of texts is refused."""
+    """Half an emoji does no harm; a wrong number of texts is refused, and what is no text."""
     model = Known(tokenizer, "SequenceClassification", lambda tokens: [[0.0, 1.0]])
     assert model("кот \ud83d")["label"] == "LABEL_1"
     for texts in ((), ("кот", "кошка", "пёс")):
         with pytest.raises(ValueError, match="reads 1 to 2 texts"):
             model(*texts)
+    for wrong in (None, 5, ["кот", "кошка"]):
+        with pytest.raises(TypeError, match=f"is a str, and not a {type(wrong).__name__}; .*`batch`"):
+            model(wrong)
+
+
+def test_a_checkpoint_has_to_be_exported(folder):
+    with pytest.raises(FileNotFoundError, match="no model.onnx: export the checkpoint"):
+        alone.Model(folder("TokenClassification"))
 
 
 def test_an_exported_folder_answers_alone(folder, corpus_lines, tmp_path):
@@ -207,3 +215,6 @@ def test_an_exported_folder_answers_alone(folder, corpus_lines, tmp_path):
     assert done.returncode == 0, done.stderr
     for found, right in zip(json.loads(done.stdout), Checkpoint(path).batch(rows), strict=True):
         assert found["choice"] == right["choice"] and found["scores"] == pytest.approx(right["scores"], abs=1e-4)
+    command = [sys.executable, tmp_path / "model.py"]
+    assert json.loads(subprocess.check_output([*command, *rows[0]])) == json.loads(done.stdout)[0]
+    assert "many at once" in subprocess.run(command, capture_output=True, text=True).stderr

@@ -99,7 +99,9 @@ def test_labels_that_others_are_joined_to_are_told(parts, caplog):
     caplog.clear()
     parts("text,label\nа,x\nб,y\nв,x|y\n", label_separator="|")
     parts("text,label\nа,x/z\nб,y\n")
-    assert "joins" not in caplog.text
+    assert "joins" not in caplog.text and "no text has two labels" not in caplog.text
+    parts("text,label\nа,x\nб,y\n", label_separator=";")
+    assert "no text has two labels: leave `label_separator` out" in caplog.text
 
 
 def test_a_set_on_the_hub_with_the_names_of_its_labels(monkeypatch):
@@ -144,7 +146,7 @@ def test_a_set_on_the_hub_with_the_names_of_its_labels(monkeypatch):
         ('{"text": ["а"], "label": 1}\n', {"name": "mine.jsonl"}, ", row 1: `text` is a list and no text"),
     ],
 )
-def test_what_is_refused(parts, content, options, sentence):
+def test_what_is_refused(parts, content, options, sentence, caplog):
     with pytest.raises(UserError) as caught:
         parts(content, **options)
-    assert re.search(sentence, str(caught.value))
+    assert re.search(sentence, str(caught.value)) and "commonest has" not in caplog.text
