@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Sequence
-from itertools import zip_longest
+from itertools import count, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -72,22 +72,24 @@ def rows(name: str, raws: Iterable[tuple[str, Any]]) -> list[dict]:
     """Rows of `id`, `context`, `question`, `answers`, of which each has `text` and `start`, from flat rows.
 
     A context is left as it is, since `start` counts its characters. A question without a right answer has no answers.
-    An answer that does not stand at its start is taken at the nearest place of its text. One that its context does not
-    hold is left out, and its question too if it has no other. The log says how often.
+    An answer that does not stand at its start is taken at the nearest place of its text, one without a start at the
+    first. One that its context does not hold is left out, and its question too if it has no other. The log says how
+    often. A row without an id has its number, from 1.
     Raises UserError for a question that lacks a key, has a value of the wrong type, or repeats an id, by its place;
     and if no question is left.
     """
-    moved, absent, lost = 0, 0, {}
+    moved, absent, lost, numbers = 0, 0, {}, count(1)
 
     def make(raw: Any) -> list[dict]:
         nonlocal moved, absent
-        key, context, answers = str(value(raw, "id", str | int)), value(raw, "context", str), _answers(raw)
+        number, context, answers = next(numbers), value(raw, "context", str), _answers(raw)
+        key = str(number if raw.get("id") is None else value(raw, "id", str | int))
         claimed = [(surface, start) for surface, start in answers if surface in context]
         absent += len(answers) - len(claimed)
         if answers and not claimed:
             lost[key] = f"question {key}: the context does not hold the answer {answers[0][0]!r}"
-        pairs = dict.fromkeys((surface, _nearest(context, surface, start)) for surface, start in claimed)
-        moved += sum(pair not in pairs for pair in claimed)
+        pairs = dict.fromkeys((surface, _nearest(context, surface, start or 0)) for surface, start in claimed)
+        moved += sum(start is not None and (surface, start) not in pairs for surface, start in claimed)
         answers = [{"text": surface, "start": start} for surface, start in pairs]
         return [{"id": key, "context": context, "question": text(raw, "question"), "answers": answers}]
 
@@ -109,15 +111,24 @@ def write(folder: Path, rows: Sequence[dict], predictions: Sequence[str]) -> Pat
     return path
 
 
-def _answers(raw: dict) -> list[tuple[str, int]]:
+def _answers(raw: dict) -> list[tuple[str, int | None]]:
     """Texts without the white space around them, and starts; without blank texts, which mean that there is no answer.
-    Articles have a list of pairs, flat rows a pair of lists."""
-    answers = value(raw, "answers", list | dict)
+    Articles have a list of pairs, flat rows a pair of lists; texts alone have no start."""
+    answers = value(raw, "answers", list | dict | str)
+    if isinstance(answers, str):
+        answers = [answers]
     if isinstance(answers, dict):
         pairs = zip_longest(value(answers, "text", list), value(answers, "answer_start", list))
         answers = [{"text": surface, "answer_start": start} for surface, start in pairs]
-    found = [(value(answer, "text", str), value(answer, "answer_start", int)) for answer in answers]
-    return [(one.strip(), start + len(one) - len(one.lstrip())) for one, start in found if one.strip()]
+    found = [
+        (one, None) if isinstance(one, str) else (value(one, "text", str), value(one, "answer_start", int))
+        for one in answers
+    ]
+    return [
+        (one.strip(), None if start is None else start + len(one) - len(one.lstrip()))
+        for one, start in found
+        if one.strip()
+    ]
 
 
 def _nearest(context: str, text: str, start: int) -> int:

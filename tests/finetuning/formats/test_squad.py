@@ -88,6 +88,12 @@ def test_answers_and_their_places(tmp_path, caplog, pairs, answers, moved):
     assert messages == [True] * (moved is not None)
 
 
+@pytest.mark.parametrize("answers", ["Кот", [" Кот"], {"text": ["Кот"], "answer_start": [1]}])
+def test_rows_of_ones_own_need_neither_ids_nor_starts(tmp_path, caplog, answers):
+    rows = [{"context": CONTEXT, "question": "Кто спит?", "answers": answers}, flat(OTHER)]
+    assert read(tmp_path, rows) == [ANSWERED, OTHER] and not caplog.messages
+
+
 def test_answers_that_are_not_in_their_context_are_left_out(tmp_path, caplog):
     """One slip in a set is no reason to refuse it."""
     answers = [{"text": "Лось", "start": 0}, *ANSWERED["answers"]]
@@ -116,8 +122,8 @@ def second(**keys):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (second(id=None), ": question None: no `id` among "),
-        (second(answers=["Кот"]), ": question 1: str and no object with `text`"),
+        (second(id=[1]), ": question [1]: `id` is list and not str | int"),
+        (second(answers=[7]), ": question 1: int and no object with `text`"),
         (second(answers={"text": ["Кот"], "answer_start": [1, 2]}), ": question 1: no `text`"),
         (second(id=0), ": question 0: id 0 stands on an earlier row"),
         ('{"data": [\n{"title": "x', ": broken JSON (Unterminated string starting at: line 2 column 11"),
