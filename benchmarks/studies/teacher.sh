@@ -3,7 +3,7 @@
 #
 # OUTPUT/teacher for which-student.sh: a masked LM of 3 layers x 312 and 83,828 tokens. Its encoder comes from the PyPI
 # package silero-stress 1.5 (MIT): rubert-tiny2, fine-tuned there to tell homographs apart. It gets a masked-LM head, and
-# all of it goes on training. Loading the package runs code that the package brings.
+# all of it goes on training: about an hour of one core. Loading the package runs code that the package brings.
 # DATA/corpus has text files; those named *held_out* are not trained on.
 source "$(dirname "$0")/common.sh"
 device=(--use_cpu true)
