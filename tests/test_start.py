@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-MAIN = 'if __name__ == "__main__":'
+MAIN = 'if __name__ == "__main__":\n    main()'
 FILES = [path for stage in ("distillation", "finetuning", "benchmarks") for path in (ROOT / stage).rglob("*.py")]
 SCRIPTS = [str(path.relative_to(ROOT)) for path in sorted(FILES) if MAIN in path.read_text(encoding="utf-8")]
 HEAVY = ["torch", "transformers", "datasets", "accelerate", "evaluate", "huggingface_hub", "scipy", "sklearn"]
