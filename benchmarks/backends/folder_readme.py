@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from distillation.hub.card import OF_CLASS
 from distillation.hub.snippets import example, javascript, python
 from distillation.runs.files import markdown_table
 
@@ -58,7 +59,7 @@ def _checked(found: Mapping[str, Any]) -> str:
     figures = [
         f"{name} {found['exported'][name]:.4f} ({value:.4f} in PyTorch)"
         for name, value in found.get("pytorch", {}).items()
-        if isinstance(value, float)
+        if isinstance(value, float) and not name.endswith(OF_CLASS)
     ]
     if "cosine" in found:
         figures = [f"cosines of both {found['cosine']:.4f} on average, {found['least_cosine']:.4f} at least"]

@@ -85,7 +85,7 @@ class Model:
             raise TypeError(f"a text is a str, and not a {wrong[0]}; of many texts `batch` takes a list")
         rows = [[text.encode("utf-8", "replace").decode() for text in row] for row in rows]  # half an emoji is none
         if not all(self.texts[0] <= len(row) <= self.texts[1] for row in rows):
-            raise ValueError(f"the model reads {' to '.join(map(str, sorted({*self.texts})))} texts at once")
+            raise ValueError(f"texts that the model reads at once: {' to '.join(map(str, sorted({*self.texts})))}")
         inputs, windows = self._encode(rows)
         logits, answer = self._logits(inputs, batch_size), getattr(self, f"_{self.kind}")
         return [answer(row, parts, logits) for row, parts in zip(rows, windows, strict=True)]

@@ -186,7 +186,7 @@ def test_odd_texts(tokenizer):
     model = Known(tokenizer, "SequenceClassification", lambda tokens: [[0.0, 1.0]])
     assert model("кот \ud83d")["label"] == "LABEL_1"
     for texts in ((), ("кот", "кошка", "пёс")):
-        with pytest.raises(ValueError, match="reads 1 to 2 texts"):
+        with pytest.raises(ValueError, match="reads at once: 1 to 2"):
             model(*texts)
     for wrong in (None, 5, ["кот", "кошка"]):
         with pytest.raises(TypeError, match=f"is a str, and not a {type(wrong).__name__}; .*`batch`"):
