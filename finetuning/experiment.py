@@ -220,6 +220,8 @@ def with_training_rows(
     """Rows and facts with the texts that a task teacher labels; of these and of train at most `max_train_samples`."""
     train, file, most = rows["train"], settings.teacher.unlabelled_file, settings.arguments.max_train_samples
     train = sample(train, most or len(train))
+    if len(train) < len(rows["train"]):
+        logger.info("`max_train_samples`: %s of %s texts of train", f"{len(train):,}", f"{len(rows['train']):,}")
     examples = facts["examples"] | {"train": len(train)}
     if file:
         more = unlabelled_rows(task, file, getattr(settings.options, "text_column", "text"), rows)

@@ -51,7 +51,7 @@ def teach(
             f"`{KEY}` {teacher!r} reads the texts as other tokens than the student: {task.needs_one_tokenizer}; give "
             "a teacher with the student's tokenizer and as many positions"
         )
-    logger.info("%s answers %d texts to learn from: once, before training", teacher, len(parts["train"].rows))
+    logger.info("%s answers %s texts to learn from: once, before training", teacher, f"{len(parts['train'].rows):,}")
     trainer = TaskTrainer(model, copy.copy(training), task=teacher_task, validation=validation, tokenizer=tokenizer)
     scores, _ = trainer.measure(validation)
     logits = trainer.logits(train.inputs)
@@ -74,7 +74,8 @@ def unlabelled_rows(task: Task, file: str, text_column: str, parts: Mapping[str,
     texts = [text for text in dict.fromkeys(lines) if without_spaces(text) not in known]
     if not texts:
         raise UserError(f"`unlabelled_file` {file!r} has no text that is not in train, validation, or test")
-    logger.info("%d texts without labels; left out: %d repeats or known ones", len(texts), len(lines) - len(texts))
+    kept, left_out = f"{len(texts):,}", f"{len(lines) - len(texts):,}"
+    logger.info("%s texts without labels; left out: %s repeats or known ones", kept, left_out)
     rows = [{"id": f"unlabelled-{number}", "text": text} for number, text in enumerate(texts, start=1)]
     if "label" in fields:
         return [row | {"label": None} for row in rows]
