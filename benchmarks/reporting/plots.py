@@ -118,7 +118,7 @@ def named_points(points: Mapping[str, tuple[float, float, float | None]], cost: 
         axes.annotate(name, (place, lowest[side]), (2 if side == "left" else -2, 0), **style)
     axes.grid(color="0.92")
     axes.set_axisbelow(True)
-    axes.margins(0.3, 0.1)  # room for the names
+    axes.margins(0.4, 0.1)  # room for the names
     axes.set_ylim(bottom=bottom)
     _round_numbers(axes)
     return picture

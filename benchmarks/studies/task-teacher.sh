@@ -27,9 +27,9 @@ distilled() { # NAME SEEDS [--KEY VALUE ...]: the students of which-student.sh
 }
 own=(--student_vocabulary "$output/vocabulary-5000" --student_layers 3)
 healed=(--student_vocabulary "$output/trimmed-5000" --student_initialisation same_shape --learning_rate 5e-4)
-distilled healed-match "0 1" "${healed[@]}" --max_steps 570
+distilled healed-match "0 1 2" "${healed[@]}" --max_steps 570
 distilled healed-match-22-108min 0 "${healed[@]}" --masking_probability 0.22 --max_steps 6840
-distilled flat-own-match "0 1" "${own[@]}" --student_intermediate_size 200 --learning_rate 1e-3 --max_steps 700
+distilled flat-own-match "0 1 2" "${own[@]}" --student_intermediate_size 200 --learning_rate 1e-3 --max_steps 700
 distilled one-layer 0 "${own[@]}" --student_intermediate_size 600 --learning_rate 7e-4 --student_layers 1 --max_steps 1000
 finish
 
@@ -49,16 +49,16 @@ tune() { # TASK RATE NAME SEEDS START EPOCHS [--KEY VALUE ...]; in START, SEED s
 
 made=$output/models
 entities teacher-2-epochs 0 "$output/teacher" 2
-entities teacher-10-epochs "0 1" "$output/teacher" 10
+entities teacher-10-epochs "0 1 2" "$output/teacher" 10
 sentiment teacher-1-epoch 0 "$output/teacher" 1
 sentiment teacher-3-epochs 0 "$output/teacher" 3
 entities trimmed-5000-2-epochs 0 "$output/trimmed-5000" 2
-entities trimmed-5000-10-epochs "0 1" "$output/trimmed-5000" 10
+entities trimmed-5000-10-epochs "0 1 2" "$output/trimmed-5000" 10
 entities trimmed-20000-10-epochs 0 "$output/trimmed-20000" 10
 entities healed-match-2-epochs 0 "$made/healed-match/SEED/model" 2
-entities healed-match-10-epochs 0 "$made/healed-match/SEED/model" 10
+entities healed-match-10-epochs "0 1 2" "$made/healed-match/SEED/model" 10
 entities healed-match-22-108min-10-epochs 0 "$made/healed-match-22-108min/SEED/model" 10
-entities flat-own-match-10-epochs "0 1" "$made/flat-own-match/SEED/model" 10
+entities flat-own-match-10-epochs "0 1 2" "$made/flat-own-match/SEED/model" 10
 entities one-layer-10-epochs 0 "$made/one-layer/SEED/model" 10
 sentiment trimmed-5000-1-epoch 0 "$output/trimmed-5000" 1
 sentiment trimmed-5000-3-epochs 0 "$output/trimmed-5000" 3
@@ -70,9 +70,9 @@ by_10=(--task_teacher "$tuned/teacher-10-epochs/0/tasks/collection3")
 entities trimmed-5000-taught-by-2-alone 0 "$output/trimmed-5000" 2 "${by_2[@]}"
 entities trimmed-5000-taught-by-2 0 "$output/trimmed-5000" 2 "${by_2[@]}" "${news[@]}"
 entities healed-match-taught-by-2 0 "$made/healed-match/SEED/model" 2 "${by_2[@]}" "${news[@]}"
-entities healed-match-taught-by-10 "0 1" "$made/healed-match/SEED/model" 2 "${by_10[@]}" "${news[@]}"
+entities healed-match-taught-by-10 "0 1 2" "$made/healed-match/SEED/model" 2 "${by_10[@]}" "${news[@]}"
 entities healed-match-22-108min-taught-by-10 0 "$made/healed-match-22-108min/SEED/model" 2 "${by_10[@]}" "${news[@]}"
-entities flat-own-match-taught-by-10 "0 1" "$made/flat-own-match/SEED/model" 2 "${by_10[@]}" "${news[@]}"
+entities flat-own-match-taught-by-10 "0 1 2" "$made/flat-own-match/SEED/model" 2 "${by_10[@]}" "${news[@]}"
 entities one-layer-taught-by-10 0 "$made/one-layer/SEED/model" 2 "${by_10[@]}" "${news[@]}"
 sentiment trimmed-5000-taught-by-1 0 "$output/trimmed-5000" 1 "${talk[@]}" \
     --task_teacher "$tuned/teacher-1-epoch/0/tasks/rusentiment"
