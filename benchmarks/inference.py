@@ -31,9 +31,8 @@ from benchmarks.timing.measure import TimingArguments, check_device, hardware, s
 from distillation.config.command_line import key
 from distillation.config.errors import UserError, cli_entry
 from distillation.config.recipe import parse_recipe
-from finetuning.deployed import exported_graph
+from finetuning.deployed import OPENVINO, exported_graph
 
-OPENVINO = "openvino_model.xml"
 BUSY = "rounds differ, or threads waited for a core: run again on idle cores, with no more threads than there are"
 
 

@@ -26,7 +26,7 @@ from distillation.models.loading import load_tokenizer_of
 from distillation.runs import files, resume
 from distillation.runs.checkpoint import checkpoints, explain_write_errors
 from finetuning.arguments import FinetuningArguments, Settings
-from finetuning.seeds import over_seeds, runs_of
+from finetuning.seeds import in_folder, over_seeds, runs_of
 from finetuning.significance import intervals
 from finetuning.splits import read_parts, sample
 from finetuning.task_teacher import teach, unlabelled_rows
@@ -116,13 +116,9 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
             logger.info("learning rate %s diverged, and is left out", rate)
     if not found:
         raise UserError(f"`learning_rates`: the loss is not finite with any of {', '.join(tried)}: try lower ones")
-    metric, sign = f"validation_{one.metric_for_best_model}", 1 if one.greater_is_better else -1
+    metric = f"validation_{one.metric_for_best_model}"
     scores = {rate: found[rate][metric] if rate in found else None for rate in tried}  # None: it diverged
-    merits = {rate: -math.inf if math.isnan(scores[rate]) else sign * scores[rate] for rate in found}
-    best = max(merits, key=lambda rate: (merits[rate], -found[rate]["validation_loss"]))
-    shown = ", ".join(f"{rate}: {scores[rate]:.4f}" for rate in found)
-    ties = ", whose loss is the lowest of equal ones" * ([*merits.values()].count(merits[best]) > 1)
-    logger.info("learning rates by `%s`: %s; %s is taken%s", metric, shown, best, ties)
+    best = best_rate(found, metric, one.greater_is_better)
     results = in_folder(found[best], training) | {"learning_rates": scores}
     wait_for_everyone()  # no rank reads these folders any more
     if training.process_index == 0:
@@ -135,9 +131,19 @@ def best_of_rates(task: Task, settings: Settings) -> dict[str, Any]:
     return results
 
 
+def best_rate(found: Mapping[str, Mapping[str, Any]], metric: str, greater_is_better: bool) -> str:
+    """The learning rate of the best results, of equal ones that of the lowest loss. NaN is the worst."""
+    scores, sign = {rate: results[metric] for rate, results in found.items()}, 1 if greater_is_better else -1
+    merits = {rate: -math.inf if math.isnan(score) else sign * score for rate, score in scores.items()}
+    best = max(merits, key=lambda rate: (merits[rate], -found[rate]["validation_loss"]))
+    shown = ", ".join(f"{rate}: {score:.4f}" for rate, score in scores.items())
+    ties = ", whose loss is the lowest of equal ones" * ([*merits.values()].count(merits[best]) > 1)
+    logger.info("learning rates by `%s`: %s; %s is taken%s", metric, shown, best, ties)
+    return best
+
+
 def check_folder(training: TrainingArguments) -> None:
-    """Raise UserError as `resume.check_folder` does, and where some of several runs are finished, unless all are
-    resumed."""
+    """Raise UserError as `resume.check_folder` does, and where some of several runs are finished and not resumed."""
     folder = Path(training.output_dir)
     ended = (one for part in ("rate", "seed") for one in folder.glob(f"{part}-*/**/{files.RESULTS}"))
     if not resume.is_resumed(training) and not (folder / files.RESULTS).exists() and any(ended):
@@ -146,11 +152,6 @@ def check_folder(training: TrainingArguments) -> None:
             "`--resume_from_checkpoint true`, or name another folder"
         )
     resume.check_folder(training)
-
-
-def in_folder(results: Mapping[str, Any], training: TrainingArguments) -> dict[str, Any]:
-    """The results of one of several runs, or of all, with a recipe that names the folder of all."""
-    return {**results, "recipe": results["recipe"] | {"output_dir": training.output_dir}}
 
 
 def copy_run(source: Path, target: Path) -> None:

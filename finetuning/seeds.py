@@ -43,3 +43,8 @@ def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             merged[name] = value
     merged["recipe"] = {key: value for key, value in runs[0]["recipe"].items() if key != "seed"}
     return merged | {"seeds": [run["seed"] for run in runs], "runs": list(runs)}
+
+
+def in_folder(results: Mapping[str, Any], training: TrainingArguments) -> dict[str, Any]:
+    """The results of one of several runs, or of all, with a recipe that names the folder of all."""
+    return {**results, "recipe": results["recipe"] | {"output_dir": training.output_dir}}

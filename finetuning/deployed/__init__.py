@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+OPENVINO = "openvino_model.xml"  # the model file of a folder for OpenVINO
+
 
 def exported_graph(name_or_path: str) -> Path | None:
     """The model file of a folder that `benchmarks/export.py` made; None for any other. A checkpoint may have a copy of

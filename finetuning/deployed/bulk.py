@@ -14,7 +14,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from distillation.config.errors import Stopped, UserError, one_line
 from distillation.runs.files import sha256, weights_of
-from finetuning.deployed import exported_graph
+from finetuning.deployed import OPENVINO, exported_graph
 from finetuning.deployed.answer_file import AnswerFile
 from finetuning.deployed.arguments import PredictArguments
 from finetuning.deployed.model import CHOICE, LABEL, MASK, QUESTION, Model
@@ -89,7 +89,7 @@ def opened(arguments: PredictArguments) -> tuple[Table, Model]:
 
 def load(name: str) -> Model:
     """An exported folder, run without torch and transformers, or a checkpoint. Raises UserError for any other."""
-    if Path(name, "openvino_model.xml").exists():
+    if Path(name, OPENVINO).exists():
         raise UserError(f"`model_name_or_path` {name!r} is for OpenVINO: export it with `--backend onnx-int8`")
     if not exported_graph(name):
         from finetuning.deployed.checkpoint import Checkpoint
