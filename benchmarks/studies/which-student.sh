@@ -107,7 +107,7 @@ model narrow-own-cached "0 1" "${own[@]}" "${narrow[@]}" "${cache[@]}" # four st
 model own-reduce "0 1" "${own[@]}" "${wide[@]}" "${reduce[@]}" --max_steps 330
 model narrow-own-reduce "0 1" "${own[@]}" "${narrow[@]}" "${reduce[@]}" --max_steps 340
 model narrow-own-reduce-cached "0 1" "${own[@]}" "${narrow[@]}" "${reduce[@]}" "${cache_reduce[@]}"
-model narrow-trimmed-match 0 "${trimmed[@]}" "${narrow[@]}" --max_steps 640
+model narrow-trimmed-match "0 1" "${trimmed[@]}" "${narrow[@]}" --max_steps 640
 model flat-own-match "0 1" "${own[@]}" "${flat[@]}" --max_steps 700
 model flat-own-match-22 "0 1" "${own[@]}" "${flat[@]}" "${hidden[@]}" --max_steps 700
 model own-mlm "0 1" "${own[@]}" "${wide[@]}" "${mlm[@]}" --max_steps 1080
@@ -115,19 +115,19 @@ model narrow-own-match-22 "0 1" "${own[@]}" "${narrow[@]}" "${hidden[@]}" --max_
 model narrow-own-mlm-22 "0 1" "${own[@]}" "${narrow[@]}" "${mlm[@]}" "${hidden[@]}" --max_steps 1100
 model narrow-own-match-22-task-text "0 1" "${own[@]}" "${narrow[@]}" "${hidden[@]}" --max_steps 640 \
     --train_file "$output/corpus/with-task-text.txt"
-model narrow-own-match-random 0 "${own[@]}" "${narrow[@]}" "${random[@]}" --max_steps 640
+model narrow-own-match-random "0 1" "${own[@]}" "${narrow[@]}" "${random[@]}" --max_steps 640
 model untrained 0 "${own[@]}" "${narrow[@]}" "${random[@]}" "${mlm[@]}" --max_steps 1 --learning_rate 1e-9 # the floor
 
-# The best ways, with 22 % of the words hidden, for four times as long; one of them for twelve times.
+# The best ways, with 22 % of the words hidden, for four times as long; two of them for twelve times.
 model own-match-22-36min "0 1" "${own[@]}" "${wide[@]}" "${hidden[@]}" --max_steps 2480
 model narrow-own-match-22-36min "0 1" "${own[@]}" "${narrow[@]}" "${hidden[@]}" --max_steps 2560
 model narrow-own-mlm-22-36min "0 1" "${own[@]}" "${narrow[@]}" "${mlm[@]}" "${hidden[@]}" --max_steps 4400
 model healed-match-22-36min "0 1" "${trimmed[@]}" "${healed[@]}" "${hidden[@]}" --max_steps 2280
 model healed-match-22-108min 0 "${trimmed[@]}" "${healed[@]}" "${hidden[@]}" --max_steps 6840
+model own-match-22-108min 0 "${own[@]}" "${wide[@]}" "${hidden[@]}" --max_steps 7440
 
 # Other sizes by the best way.
-model own-1000-match 0 --student_vocabulary "$output/vocabulary-1000" "${wide[@]}" --max_steps 620
-for size in 2000 20000; do
+for size in 1000 2000 20000; do
     model "own-$size-match" "0 1" --student_vocabulary "$output/vocabulary-$size" "${wide[@]}" --max_steps 620
 done
 model all-tokens 0 --alignment same "${wide[@]}" --max_steps 400
