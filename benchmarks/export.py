@@ -35,7 +35,7 @@ MODELS = ("model.onnx", "model.py", "openvino_model.xml", "openvino_model.bin") 
 class ExportArguments:
     """The checkpoint, the folder, and the text or data that the export is checked on."""
 
-    model_name_or_path: str = key(REQUIRED, "Checkpoint: a folder or Hub id.", path="source")
+    model_name_or_path: str = key(REQUIRED, "Checkpoint: a folder or Hub id.", path="model")
     output_dir: str = key(REQUIRED, "Folder to deploy: a new one, or an earlier export to replace.", path="output_dir")
     backend: FORMATS = key("onnx-int8", "Format of the exported model.")
     validation_file: str = key("demo", "Text to check it on: a corpus, or `demo`.", path="corpus")

@@ -40,7 +40,7 @@ BUSY = "rounds differ, or threads waited for a core: run again on idle cores, wi
 class InferenceArguments:
     """Models, and how each is run."""
 
-    models: list[str] = key([], "Folders, Hub ids, or YAML files; by default the published models.", path="source")
+    models: list[str] = key([], "Folders, Hub ids, or YAML files; by default the published models.", path="model")
     heads: list[Literal["encoder", "masked-lm", "classification"]] = key(["encoder"], "Heads to put on the encoder.")
     backends: list[Literal[tuple(BACKENDS)]] = key(
         ["torch", "onnx", "onnx-int8"], "Runtimes and precisions of the model."

@@ -35,7 +35,7 @@ MODELS += [*(RECIPES / f"distilrubert-{name}.yaml" for name in NAMES), SHAPES / 
 class DeviceArguments:
     """Models, and lengths of single texts."""
 
-    models: list[str] = key([*map(str, MODELS)], "Folders, Hub ids, or YAML files.", path="source")
+    models: list[str] = key([*map(str, MODELS)], "Folders, Hub ids, or YAML files.", path="model")
     sequence_lengths: list[int] = key([16, 64, 128], "Tokens of single texts.", least=8)
     browser: bool = key(False, "Whether to run each export as a page in Chromium, too.")
 

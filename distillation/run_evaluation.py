@@ -20,7 +20,7 @@ from distillation.config.recipe import parse_recipe
 class EvaluationArguments:
     """Which models, and where the figures go."""
 
-    model_name_or_path: list[str] = key(REQUIRED, "Masked LMs: Hub ids or folders, one or more.", path="source")
+    model_name_or_path: list[str] = key(REQUIRED, "Masked LMs: Hub ids or folders, one or more.", path="model")
     batch_size: int = key(64, "Examples in a forward pass.", least=1)
     output: str | None = key(None, "JSON file for the figures.", path="output")
 

@@ -32,9 +32,9 @@ class SentencesArguments:
     """The two models, and what the student learns."""
 
     model_name_or_path: str = key(
-        REQUIRED, "Student: a checkpoint, or a sentence encoder; a Hub id or folder.", path="source"
+        REQUIRED, "Student: a checkpoint, or a sentence encoder; a Hub id or folder.", path="model"
     )
-    teacher_name_or_path: str = key(REQUIRED, "Sentence encoder, or any encoder: a Hub id or folder.", path="source")
+    teacher_name_or_path: str = key(REQUIRED, "Sentence encoder, or any encoder: a Hub id or folder.", path="model")
     pooling: Literal["mean", "cls"] | None = key(
         None, "How states become a vector in a teacher that is no sentence encoder; by default `mean`."
     )

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
 from distillation.config.arguments import CardArguments
-from distillation.config.command_line import REQUIRED, check_no_model, key
+from distillation.config.command_line import REQUIRED, key
 from distillation.config.corpus import TextArguments
 from distillation.config.errors import UserError, cli_entry
+from distillation.config.paths import check_no_model
 from distillation.config.recipe import parse_recipe
 from distillation.runs.files import CARD, RESULTS, replacing, trimming_table, write_json
 
@@ -38,7 +39,7 @@ PICTURE = "trimming.png"
 class TrimmingArguments:
     """The model, and the tokens that it keeps."""
 
-    model_name_or_path: str = key(REQUIRED, "Model to trim: Hub id or folder.", path="source")
+    model_name_or_path: str = key(REQUIRED, "Model to trim: Hub id or folder.", path="model")
     output_dir: str = key(REQUIRED, "Folder for the trimmed model and its figures.")
     vocab_size: int | None = key(None, "Tokens to keep, special ones included: exactly that many.", least=1)
     coverage: float | None = key(

@@ -10,9 +10,10 @@ from typing import Literal
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from distillation.config.command_line import REQUIRED, check_no_model, key
+from distillation.config.command_line import REQUIRED, key
 from distillation.config.corpus import CorpusArguments
 from distillation.config.errors import cli_entry
+from distillation.config.paths import check_no_model
 from distillation.config.recipe import parse_recipe
 
 

@@ -23,7 +23,7 @@ RECIPES = Path(__file__).parent / "recipes"
 class FinetuningArguments:
     """The checkpoint and the runs."""
 
-    model_name_or_path: str = key(REQUIRED, "Checkpoint to fine-tune: a Hub id or a folder.", path="source")
+    model_name_or_path: str = key(REQUIRED, "Checkpoint to fine-tune: a Hub id or a folder.", path="model")
     max_length: int = key(512, "Tokens of an input; fewer where the model has fewer positions.", least=16)
     early_stopping_patience: int = key(0, "Evaluations without a better score before a stop; 0: no stop.", least=0)
     seeds: list[int] = key([], "Several runs, a folder each, and their mean; instead of `seed`.", least=0, below=SEEDS)
@@ -85,7 +85,7 @@ class TaskTeacherArguments:
     """A task teacher. It is the second step of distillation, as for SQuAD in arXiv 1910.01108, with equal weights and
     temperature 2."""
 
-    task_teacher: str | None = key(None, "Model fine-tuned on this task: a Hub id or a folder.", path="source")
+    task_teacher: str | None = key(None, "Model fine-tuned on this task: a Hub id or a folder.", path="model")
     weight_kl: float = key(1.0, "Weight of the KL to the task teacher beside the labels' 1.", above=0)
     temperature: float = key(2.0, "Softens both predictions in that KL.", above=0)
     unlabelled_file: str | None = key(

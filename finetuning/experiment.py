@@ -17,8 +17,8 @@ import transformers
 from accelerate.utils import wait_for_everyone
 from transformers import PreTrainedTokenizerBase, TrainingArguments, set_seed
 
-from distillation.config.command_line import check_no_model
 from distillation.config.errors import Diverged, UserError
+from distillation.config.paths import check_no_model
 from distillation.hub.card import score_table
 from distillation.hub.publishing import card_facts, check_push, save_card
 from distillation.hub.push import push

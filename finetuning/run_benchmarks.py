@@ -44,8 +44,8 @@ class BenchmarksArguments:
 
     tasks: list[Literal[tuple(REGISTRY)]] = key(REQUIRED, "Benchmarks.")
     output_dir: str = key(REQUIRED, "Folder for the table, and for each run's MODEL/TASK.", path="output_dir")
-    models: list[str] = key([], "Checkpoints: Hub ids or folders.", path="source")
-    random_weights: list[str] = key([], "Checkpoints to train from random weights: the floor.", path="source")
+    models: list[str] = key([], "Checkpoints: Hub ids or folders.", path="model")
+    random_weights: list[str] = key([], "Checkpoints to train from random weights: the floor.", path="model")
     task_teacher: str | None = key(None, "One of `models`: the others are trained once more and learn from it, too.")
     data_dir: list[str] = key(
         [], "A folder with one for each set, such as `rusentiment`; or TASK=FOLDER, or TASK=HUB_ID; or `demo`."

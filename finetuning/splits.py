@@ -17,8 +17,8 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from distillation.config.command_line import DEMO
 from distillation.config.errors import UserError
+from distillation.config.paths import DEMO
 from distillation.runs.files import digest
 from finetuning.formats.locate import Source, is_demo
 from finetuning.tasks.base import Row, Task

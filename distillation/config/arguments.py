@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class ModelArguments:
     """The teacher, and the shape and first weights of the student."""
 
-    teacher_name_or_path: str | None = key(None, "Masked LM to learn from: Hub id, folder, or `demo`.", path="source")
+    teacher_name_or_path: str | None = key(None, "Masked LM to learn from: Hub id, folder, or `demo`.", path="model")
     student_vocabulary: str | None = key(
         None, "Tokenizer: folder, Hub id, `demo`; by default the teacher's.", path="source"
     )

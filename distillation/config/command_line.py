@@ -3,18 +3,17 @@
 import argparse
 import dataclasses
 import difflib
-import glob
 import json
 import operator
-import os
 import re
 import sys
 import textwrap
 import types
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from distillation.config import paths
 from distillation.config.errors import UserError, one_line
 
 REQUIRED = dataclasses.MISSING
@@ -23,8 +22,6 @@ ROOT = Path(__file__).resolve().parents[2]  # the repository
 # Keys that are often called otherwise.
 MEANT = {"batch_size": "per_device_train_batch_size", "epochs": "num_train_epochs", "lr": "learning_rate"}
 VALUE = "VALUE"  # of a further key, in the help
-DEMO = "demo"  # the value that stands for the embedded demo
-MODEL = ("config.json", "tokenizer_config.json", "modules.json")  # a folder with one has a model, or a tokenizer
 BOUNDS = {
     "least": (operator.ge, "at least"),
     "above": (operator.gt, "above"),
@@ -37,7 +34,7 @@ def key(
     default: Any,
     help: str,
     *,
-    path: Literal["corpus", "local", "source", "output_dir", "output"] | None = None,
+    path: Literal["corpus", "local", "source", "model", "output_dir", "output"] | None = None,
     positional: bool = False,
     **bounds: float,
 ) -> Any:
@@ -47,8 +44,9 @@ def key(
     these for several values, and each of them `| None`.
 
     default: `REQUIRED` for a key without one; a list is copied.
-    path: the value names a `corpus` (a file, folder, or glob), a `local` file or folder, or a `source` (a folder or
-        Hub id): it must exist. Or an `output_dir`, or `output` file, that this run can write.
+    path: the value names a `corpus` (a file, folder, or glob), a `local` file or folder, a `source` (a folder or Hub
+        id), or a `model` (a source that has a checkpoint): it must exist. Or an `output_dir`, or `output` file, that
+        this run can write.
     positional: the values stand without the key's name, as in `report.py RUNS...`.
     bounds: of the numbers that are allowed, as in `least=0, below=1`; names of `BOUNDS`.
     """
@@ -79,57 +77,8 @@ def check_values(arguments: Any) -> None:
 def check_paths(arguments: Any) -> None:
     """Raise UserError for a value that is clearly a path, and does not exist or cannot be read, or written."""
     for field, value in _values(arguments):
-        kind = field.metadata.get("path")
-        if kind in WRITTEN:
-            WRITTEN[kind](value)
-        if kind in (None, *WRITTEN) or value == DEMO:
-            continue
-        if os.path.exists(value):
-            if not os.access(value, os.R_OK):
-                raise UserError(f"`{field.name}` {str(value)!r} cannot be read: make it readable, or name another")
-            continue
-        if kind == "corpus" and not glob.glob(value, recursive=True):
-            raise UserError(f"`{field.name}` {value!r} does not exist: name a file, a folder, or a glob")
-        if kind == "local":
-            raise UserError(f"`{field.name}` {str(value)!r} does not exist: name a file or a folder")
-        if kind == "source" and is_path(str(value)):
-            raise UserError(f"`{field.name}` {str(value)!r} does not exist: name a folder, or an id on the Hub")
-
-
-def is_path(name: str) -> bool:
-    """Whether a name is clearly a path, and no Hub id such as `owner/name`."""
-    first, *others = name.split("/")
-    return first in ("", ".", "..", "~") or len(others) > 1 or bool(others) and os.path.isdir(first)
-
-
-def check_output(folder: str | Path) -> None:
-    """Raise UserError for an `output_dir` that cannot be a folder, or cannot be written."""
-    paths = (Path(folder), *Path(folder).parents)
-    if file := next(filter(os.path.isfile, paths), None):  # a method of `Path` would raise where it may not look
-        raise UserError(f"`output_dir` {str(folder)!r}: {str(file)!r} is a file: name a folder")
-    if not os.access(next(filter(os.path.exists, paths)), os.W_OK | os.X_OK):
-        raise UserError(f"`output_dir` {str(folder)!r} cannot be written: make it writable, or name another folder")
-
-
-def check_no_model(folder: str | Path, others: Iterable[str] = ()) -> None:
-    """Raise UserError as `check_output`, and for an `output_dir` that holds a model or a tokenizer, or a file of these
-    names, which would be written over."""
-    check_output(folder)
-    if any(Path(folder, name).exists() for name in MODEL):
-        raise UserError(f"`output_dir` {str(folder)!r} holds a model or a tokenizer: name another folder")
-    if found := [name for name in others if Path(folder, name).exists()]:
-        raise UserError(f"`output_dir` {str(folder)!r} has {found[0]}: name another folder")
-
-
-def check_output_file(file: str | Path) -> None:
-    """Raise UserError for an `output` that is a folder, or whose folder does not exist or cannot be written."""
-    if not Path(file).absolute().parent.exists():
-        raise UserError(f"`output` {str(file)!r}: make its folder first, or name a file in another")
-    if os.path.isdir(file) or not os.access(Path(file).absolute().parent, os.W_OK | os.X_OK):
-        raise UserError(f"`output` {str(file)!r} cannot be written: name a file in a folder that you can write to")
-
-
-WRITTEN = {"output_dir": check_output, "output": check_output_file}  # by the kind of path
+        if kind := field.metadata.get("path"):
+            paths.check(field.name, value, kind)
 
 
 def _values(arguments: Any) -> Iterator[tuple[dataclasses.Field, Any]]:

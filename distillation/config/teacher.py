@@ -19,7 +19,7 @@ class TeacherArguments:
         "masked-LM head, a new one is trained alone in the first twentieth of the steps. `learning_rate` is 1e-4 by "
         "default; a new head needs more, such as 5e-4. With over 50,000 tokens, each step but the last 300 (or last "
         "tenth) predicts among a random sample of them.",
-        path="source",
+        path="model",
     )
     tokenizer_name_or_path: str | None = key(
         None, "Tokenizer; by default one is trained on the corpus.", path="source"

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distillation.config.command_line import KeyParser, check_output, words_of
+from distillation.config.command_line import KeyParser, words_of
 from distillation.config.errors import LAUNCHED, UserError, one_line
+from distillation.config.paths import check_output
 
 if TYPE_CHECKING:
     from transformers import TrainingArguments

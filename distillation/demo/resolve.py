@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from distillation.config.arguments import ModelArguments
-from distillation.config.command_line import DEMO
 from distillation.config.corpus import CorpusArguments
+from distillation.config.paths import DEMO
 from distillation.runs.files import RESULTS
 
 logger = logging.getLogger(__name__)

@@ -20,11 +20,11 @@ from transformers import AutoModelForMaskedLM, PreTrainedConfig, PreTrainedModel
 from transformers import PreTrainedTokenizerBase as Tokenizer
 from transformers.utils import logging as transformers_logging
 
-from distillation.config.command_line import MODEL
 from distillation.config.errors import UserError, one_line
+from distillation.config.paths import why_no_model
 from distillation.models.student import set_dropout
 from distillation.models.tokenizer_file import as_in_file, compose_letters, fill_gaps, save_tokenizer
-from distillation.runs.files import EXPORTED, follow_umask
+from distillation.runs.files import follow_umask
 from distillation.vocabularies.mapping import unreadable, vocabulary_size
 
 logger = logging.getLogger(__name__)
@@ -47,24 +47,10 @@ def explain_load_errors(key: str, name_or_path: str, problem: str = "cannot be l
         raise
     except Exception as error:
         absent = "" if os.path.exists(name_or_path) else "there is no such folder, and the Hub says: "
-        why = _what_it_holds(name_or_path) or absent + one_line(error)
+        why = why_no_model(name_or_path) or absent + one_line(error)
         raise UserError(f"`{key}` {name_or_path!r} {problem}: {why}") from None
     finally:
         transformers_logging.set_verbosity(level)
-
-
-def _what_it_holds(name: str) -> str:
-    """What to name instead of a folder that has no model, such as that of several seeds; else nothing."""
-    folder = Path(name)
-    if os.path.isfile(name) and not name.endswith(".yaml"):  # a shape
-        return f"it is a file: name its folder, {os.path.dirname(os.path.abspath(name))}"
-    if os.path.exists(folder / EXPORTED.name):
-        return "it is an exported folder: name the checkpoint that it was made from"
-    if not os.path.isdir(name) or any(os.path.exists(folder / file) for file in MODEL):
-        return ""
-    inside = [path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/config.json")]
-    models = sorted(str(one) for one in inside if not (one / EXPORTED.name).exists())
-    return f"it has no config.json: name {' or '.join(models[:3]) or 'a folder that has one'}"
 
 
 def load_config(name_or_path: str, key: str) -> PreTrainedConfig:

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distillation.config.command_line import MODEL, check_no_model, check_output
 from distillation.config.errors import LocalError, UserError
+from distillation.config.paths import MODEL, check_no_model, check_output
 from distillation.runs import files
 from distillation.runs.checkpoint import checkpoints, explain_write_errors, is_complete
 from distillation.runs.files import DECIDING, EXPORTED, MEASURED, RECIPE, RESULTS, STATE, digest, read_json, write_json
@@ -163,7 +163,7 @@ def _files(name: str, kind: str) -> Iterator[Path]:
     for path in map(Path, [name] if os.path.exists(name) else glob.glob(name, recursive=True)):
         if not path.is_dir():
             yield path
-        elif kind == "source" and any((path / one).exists() for one in MODEL):
+        elif kind in ("source", "model") and any((path / one).exists() for one in MODEL):
             yield from itertools.chain(*map(path.glob, OF_MODEL))
         else:
             found = path.rglob("*")

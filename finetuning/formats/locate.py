@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from distillation.config.command_line import DEMO
 from distillation.config.errors import UserError, one_line
+from distillation.config.paths import DEMO
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from distillation.config.command_line import DEMO
 from distillation.config.errors import UserError
+from distillation.config.paths import DEMO
 from distillation.runs.files import RESULTS, write_json
 from distillation.runs.resume import check_folder, refuse_one_checkpoint
 from finetuning.arguments import Settings

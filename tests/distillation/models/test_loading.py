@@ -264,16 +264,11 @@ def test_saved_tokenizers_open_in_transformers_4(name, request, tmp_path):
     assert again.all_special_tokens == tokenizer.all_special_tokens and again("<url>") == tokenizer("<url>")
 
 
-def test_a_folder_beside_a_model_says_which_to_name(make_checkpoint, tmp_path):
+def test_a_folder_of_a_vocabulary_is_not_called_one_beside_a_model(make_checkpoint):
     folder = make_checkpoint()
-    refused(f"has no config.json: name {folder}$", loading.load_config, str(tmp_path), "model")
-    (folder / "model.safetensors").unlink()
-    (folder / "export.json").write_text("{}")
-    refused("is an exported folder: name the checkpoint", loading.load_masked_lm, str(folder), "model")
     for path in folder.iterdir():
         if path.name != "tokenizer_config.json":
             path.unlink()
     (folder / "tokenizer.json").write_text("{}")  # of a vocabulary, which has no config.json
     refused("has no usable tokenizer: (?!it has no config)", loading.load_tokenizer, str(folder), "model")
-    refused(f"it is a file: name its folder, {folder}", loading.load_config, str(folder / "tokenizer.json"), "model")
     refused("cannot be loaded", loading.load_config, "a" * 300, "model")
