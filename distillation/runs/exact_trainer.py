@@ -124,6 +124,3 @@ class ExactTrainer(ResumableTrainer):
                 f"`resume_from_checkpoint`: {resume_from_checkpoint} has another model or other terms than this "
                 "recipe; resume with the recipe that made it, or choose another `output_dir`"
             ) from None
-
-    def _load_best_model(self) -> None:
-        self._load_from_checkpoint(self.state.best_model_checkpoint)

@@ -102,6 +102,10 @@ class ResumableTrainer(Trainer):
                 "another `output_dir` with a lower `learning_rate`"
             )
 
+    def _load_best_model(self) -> None:
+        """Raises UserError where it cannot be loaded: some trainers only log that."""
+        self._load_from_checkpoint(self.state.best_model_checkpoint)
+
     def record(self) -> None:
         """Bring `progress` up to date. Every rank calls it, before a checkpoint is written."""
 

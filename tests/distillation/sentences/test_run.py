@@ -5,11 +5,13 @@ import os
 import re
 import shutil
 import signal
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from huggingface_hub import ModelCard
+from sentence_transformers import SentenceTransformerTrainer
 from transformers import BertConfig, BertForMaskedLM
 
 from distillation.config.errors import Stopped, UserError
@@ -188,6 +190,14 @@ def test_the_best_checkpoint_has_the_smallest_loss(call, tmp_path):
     state = read_json(tmp_path / "checkpoint-2" / "trainer_state.json")
     losses = [log["eval_vectors_loss"] for log in state["log_history"] if "eval_vectors_loss" in log]
     assert state["best_metric"] == min(losses[1:]), "there is no checkpoint of step 0"
+
+
+def test_the_last_weights_are_not_taken_for_the_best(call, tmp_path, monkeypatch):
+    """The library's trainer only logs that the best checkpoint cannot be read."""
+    monkeypatch.setattr(SentenceTransformerTrainer, "_load_from_checkpoint", Mock(side_effect=OSError("no weights")))
+    keys = dict(load_best_model_at_end="true", eval_strategy="steps", eval_steps=1, save_steps=1)
+    with pytest.raises(UserError, match="checkpoint-1' cannot be loaded: no weights"):
+        call(tmp_path, max_steps=1, **keys)
 
 
 def test_a_run_without_a_finite_loss_saves_no_model(call, tmp_path):
