@@ -140,7 +140,7 @@ def make_teacher(name: str, folder: Path) -> Path:
     tokens = sorted(numbers, key=numbers.get)
     if extra.get("pad_token_id"):
         tokens[:2] = reversed(tokens[:2])
-    tokenizer = build_tokenizer(tokens, 64)
+    tokenizer = build_tokenizer(tokens)
     torch.manual_seed(0)
     shape = SHAPE | {"vocab_size": len(tokenizer), "pad_token_id": 0} | extra
     config = CONFIG_MAPPING[name](**{key: value for key, value in shape.items() if value is not None})

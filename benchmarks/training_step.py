@@ -97,6 +97,7 @@ def command(name: str, changes: Mapping[str, Sequence[str]], folder: Path) -> li
         if place and name not in named:
             values[name] = str(folder / Path(place).name)
             Path(values[name]).mkdir(exist_ok=True)
+            Path(values[name], "config.json").touch()
     if not {"train_file", "dataset_name"} & named:
         values["train_file"] = str(folder / "corpus.txt")
         Path(values["train_file"]).touch()

@@ -207,7 +207,7 @@ def _teacher_tokenizer(teacher_args: TeacherArguments, data_args: DataArguments)
             "`streaming` out"
         )
     lines, _ = load_split(data_args)
-    return train_tokenizer(sample_texts(lines), teacher_args.vocab_size, data_args.max_length)
+    return train_tokenizer(sample_texts(lines), teacher_args.vocab_size)
 
 
 def train_and_publish(

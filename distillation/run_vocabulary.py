@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     resolve_demo(data_args)
     lines, held_out = load_split(data_args)
     train = {"wordpiece": wordpiece, "unigram": unigram}[arguments.model_type].train_tokenizer
-    tokenizer = train(sample_texts(lines), arguments.vocab_size, None, arguments.lowercase)
+    tokenizer = train(sample_texts(lines), arguments.vocab_size, arguments.lowercase)
 
     figures = {"student": measure(tokenizer, held_out["text"][:])}
     if teacher is not None:

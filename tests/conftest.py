@@ -64,7 +64,7 @@ def tokenizer(corpus_lines):
     """Cased WordPiece, so small that many words have several pieces."""
     from distillation.vocabularies.wordpiece import train_tokenizer
 
-    return train_tokenizer(corpus_lines, vocab_size=300, max_length=64)
+    return train_tokenizer(corpus_lines, vocab_size=300)
 
 
 @pytest.fixture(scope="session")
@@ -73,7 +73,7 @@ def student_vocabulary(tmp_path_factory, corpus_lines):
     from distillation.vocabularies.wordpiece import train_tokenizer
 
     folder = tmp_path_factory.mktemp("vocabulary")
-    train_tokenizer(corpus_lines, vocab_size=200, max_length=64).save_pretrained(folder)
+    train_tokenizer(corpus_lines, vocab_size=200).save_pretrained(folder)
     return folder
 
 

@@ -67,8 +67,8 @@ def make_inputs(folder: Path) -> None:
     """A corpus, a teacher, and a smaller vocabulary."""
     lines = demo_lines(150)
     (folder / "corpus.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    tokenizer = train_tokenizer(lines, vocab_size=300, max_length=64)
-    train_tokenizer(lines, vocab_size=200, max_length=64).save_pretrained(folder / "vocabulary")
+    tokenizer = train_tokenizer(lines, vocab_size=300)
+    train_tokenizer(lines, vocab_size=200).save_pretrained(folder / "vocabulary")
     shape = dict(hidden_size=32, num_hidden_layers=4, num_attention_heads=4, intermediate_size=64)
     config = BertConfig(vocab_size=len(tokenizer), max_position_embeddings=64, initializer_range=0.2, **shape)
     save_pretrained(BertForMaskedLM(config), tokenizer, folder / "teacher")

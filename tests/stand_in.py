@@ -18,16 +18,20 @@ TEXT = """#!/bin/bash
 IFS=$'\\t'
 echo "$*" >>{commands}
 unset IFS
+[[ "$*" != *export.py* ]] || exported=export.json
 echo "| a table |"
 while [ $# -gt 0 ]; do
     if [ "$1" = --output_dir ]; then
         [ -d "$2" ] || mkdir -p "$2"
-        for file in config.json vocabulary.json export.json; do echo '{{}}' >"$2/$file"; done
+        for file in config.json vocabulary.json $exported; do echo '{{}}' >"$2/$file"; done
         echo '{{"train_seconds": 1, "steps": 1}}' >"$2/all_results.json"
         echo '{{"failed": []}}' >"$2/benchmarks.json"
         echo "| a table |" >"$2/quality.md"
     elif [ "$1" = --config ]; then
-        for folder in $(sed -n 's/^output_dir: //p' "$2"); do mkdir -p "$folder"; done
+        for folder in $(sed -n 's/^output_dir: //p' "$2"); do
+            mkdir -p "$folder"
+            echo '{{}}' >"$folder/config.json"
+        done
     elif [ "$1" = --output ]; then
         echo '{{}}' >"$2"
     fi

@@ -23,7 +23,6 @@ CONSONANTS, VOWELS = "бвгджзклмнпрстфхцчшщ", "аеиоуыэ
 SYLLABLES = ["".join(pair) for pair in itertools.product(CONSONANTS, VOWELS)]
 WORDS, MOST_SYLLABLES = 200_000, 5
 LINES, WORDS_A_LINE = 40, 400  # more than an example holds, so that most are full
-POSITIONS = 512
 MOST_PIECES = 8
 
 
@@ -42,7 +41,7 @@ def tokenizer(size: int) -> PreTrainedTokenizerBase:
     """A WordPiece tokenizer of `size` tokens, of which 381 are letters, syllables, and special tokens."""
     parts = [*CONSONANTS, *VOWELS, *SYLLABLES]
     tokens = dict.fromkeys([*SPECIAL_TOKENS, *parts, *(f"##{part}" for part in parts), *words()])
-    return build_tokenizer(list(tokens)[:size], POSITIONS)
+    return build_tokenizer(list(tokens)[:size])
 
 
 def corpus() -> str:

@@ -19,7 +19,7 @@ from benchmarks.timing.systems import KEY, System
 from distillation.config.errors import UserError
 from distillation.demo.resolve import CORPUS
 from distillation.hub.snippets import TASKS
-from distillation.models.loading import load_tokenizer_of, position_count
+from distillation.models.loading import fit_tokenizer, load_tokenizer_of
 from distillation.models.tokenizer_file import save_tokenizer
 from distillation.runs.files import write_json
 from distillation.vocabularies.wordpiece import train_tokenizer
@@ -55,8 +55,8 @@ def write_tokenizer(system: System, model: PreTrainedModel, folder: Path) -> Non
     try:
         tokenizer = load_tokenizer_of(model, system.source, KEY)
     except UserError:  # it has none that fits
-        entries, positions = min(ENTRIES, model.config.vocab_size), position_count(model)
-        tokenizer = train_tokenizer(demo_lines(LINES), entries, positions)
+        tokenizer = train_tokenizer(demo_lines(LINES), min(ENTRIES, model.config.vocab_size))
+        fit_tokenizer(tokenizer, model)
     save_tokenizer(tokenizer, folder, vocab_txt=False)
     write_json(folder / "config.json", config_of(model, tokenizer, task))
 

@@ -22,15 +22,13 @@ LONGEST = 16  # characters of a piece
 _MARK = Regex(r"▁?[\p{P}!-/:-@\[-`{-~]")
 
 
-def train_tokenizer(
-    texts: Iterable[str], vocab_size: int, max_length: int | None, lowercase: bool = False
-) -> PreTrainedTokenizerBase:
+def train_tokenizer(texts: Iterable[str], vocab_size: int, lowercase: bool = False) -> PreTrainedTokenizerBase:
     """Train a tokenizer whose vocabulary, special tokens and bytes included, has exactly `vocab_size` entries.
 
     Entries: special tokens, bytes, then pieces, the likeliest first. Raises UserError where the alphabet does not fit,
     or the text does not hold as many pieces.
     """
-    frame = build_tokenizer([], max_length, lowercase).backend_tokenizer
+    frame = build_tokenizer([], lowercase).backend_tokenizer
     words = count_words(texts, frame.normalizer, frame.pre_tokenizer)
     characters, around = alphabet(words), len(SPECIAL_TOKENS) + len(BYTES)
     if around + len(characters) > vocab_size:
@@ -55,12 +53,10 @@ def train_tokenizer(
         raise UserError(
             f"`vocab_size` {vocab_size:,} is more than this corpus yields ({found:,}): lower it, or add text"
         )
-    return build_tokenizer(pieces, max_length, lowercase)
+    return build_tokenizer(pieces, lowercase)
 
 
-def build_tokenizer(
-    pieces: list[tuple[str, float]], max_length: int | None, lowercase: bool = False
-) -> PreTrainedTokenizerBase:
+def build_tokenizer(pieces: list[tuple[str, float]], lowercase: bool = False) -> PreTrainedTokenizerBase:
     """A tokenizer with special tokens, bytes, and these pieces and their log-probabilities, in order."""
     entries = [(token, 0.0) for token in (*SPECIAL_TOKENS, *BYTES)] + pieces
     bare = Tokenizer(models.Unigram(entries, unk_id=SPECIAL_TOKENS.index("[UNK]"), byte_fallback=True))
@@ -76,7 +72,7 @@ def build_tokenizer(
     roles = dict(zip(("pad_token", "unk_token", "cls_token", "sep_token"), SPECIAL_TOKENS, strict=False))
     mask = AddedToken("[MASK]", lstrip=True, normalized=False, special=True)  # it stands for a word and its space
     roles |= {"mask_token": mask, "model_input_names": ["input_ids", "token_type_ids", "attention_mask"]}
-    return PreTrainedTokenizerFast(tokenizer_object=bare, model_max_length=max_length, **roles)
+    return PreTrainedTokenizerFast(tokenizer_object=bare, **roles)
 
 
 def _parts(words: Counter[str]) -> Counter[str]:

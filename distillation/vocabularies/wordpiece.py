@@ -12,12 +12,9 @@ from distillation.vocabularies.words import alphabet, bert_normalizer, count_wor
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
-def train_tokenizer(
-    texts: Iterable[str], vocab_size: int, max_length: int | None, lowercase: bool = False
-) -> PreTrainedTokenizerBase:
+def train_tokenizer(texts: Iterable[str], vocab_size: int, lowercase: bool = False) -> PreTrainedTokenizerBase:
     """Train a BERT tokenizer whose vocabulary, special tokens included, has exactly `vocab_size` entries.
 
-    max_length: the tokens that are read at once; None if the model that it is for decides that.
     Entries: special tokens, characters (at a word's start and, with ##, inside), then merges, the most frequent first.
     Raises UserError where the alphabet does not fit, or the text does not hold as many pieces.
     """
@@ -35,13 +32,13 @@ def train_tokenizer(
         raise UserError(
             f"`vocab_size` {vocab_size:,} is more than this corpus yields ({len(tokens):,}): lower it, or add text"
         )
-    return build_tokenizer(tokens, max_length, lowercase)
+    return build_tokenizer(tokens, lowercase)
 
 
-def build_tokenizer(tokens: list[str], max_length: int | None, lowercase: bool = False) -> PreTrainedTokenizerBase:
+def build_tokenizer(tokens: list[str], lowercase: bool = False) -> PreTrainedTokenizerBase:
     """A BERT tokenizer with these entries, in order. It keeps accents; BERT's default with lower case strips them."""
     vocabulary = {token: index for index, token in enumerate(tokens)}
-    return BertTokenizer(vocab=vocabulary, do_lower_case=lowercase, strip_accents=False, model_max_length=max_length)
+    return BertTokenizer(vocab=vocabulary, do_lower_case=lowercase, strip_accents=False)
 
 
 def _merges(words: Counter[str], characters: list[str], vocab_size: int) -> list[str]:

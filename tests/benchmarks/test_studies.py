@@ -25,9 +25,9 @@ def study(tmp_path, stand_in):
     for file in ("rusentiment/rusentiment_test", "rucola/in_domain_train", "rucola/in_domain_dev"):
         write_text(tmp_path / "data" / f"{file}.csv", 'label,text\nneutral,"Два\nслова"\n')
     write_text(tmp_path / "data" / "collection3" / "train.txt", "Анна\tB-PER\nидёт\tO\n\nДа\tO\n\n")
-    for folder in ("data/encodechka", "study/teacher", "study/encoder"):
-        (tmp_path / folder).mkdir(parents=True)
-    write_text(tmp_path / "study" / "encoder" / "config.json", "{}")  # it is made of a package that is not installed
+    (tmp_path / "data" / "encodechka").mkdir()
+    for model in ("teacher", "encoder"):  # that is made of a package that is not installed
+        write_text(tmp_path / "study" / model / "config.json", "{}")
     scripts = ROOT / "benchmarks" / "studies"
     return lambda name, *options: stand_in.run(scripts / f"{name}.sh", tmp_path / "data", tmp_path / "study", *options)
 

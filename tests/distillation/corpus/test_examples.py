@@ -60,7 +60,7 @@ def maps(readers):
 
 def test_a_tokenizer_of_another_language_is_refused():
     """Its student would learn to predict the unknown token, and its losses would look excellent."""
-    small = build_tokenizer([*SPECIAL_TOKENS, "да", "нет"], 64)
+    small = build_tokenizer([*SPECIAL_TOKENS, "да", "нет"])
     examples = examples_of("да 中 нет", [small])
     check_examples(examples, Encoder([small], "word", 64), 0.2)  # one of five, special tokens included
     with pytest.raises(UserError, match=r"20.0% of the corpus are unknown tokens.*`max_unknown` \(0.19\)"):
@@ -69,7 +69,7 @@ def test_a_tokenizer_of_another_language_is_refused():
 
 def test_a_literal_example():
     """Hand-worked: "ёж-йод" is three words, "ёж" of two tokens; the ids of one line count up from its own base."""
-    small = build_tokenizer([*SPECIAL_TOKENS, "ё", "##ж", "-", "йод", "съел"], 64)
+    small = build_tokenizer([*SPECIAL_TOKENS, "ё", "##ж", "-", "йод", "съел"])
     rows = tokenize(as_dataset("йод", "ёж-йод съел"), Encoder([small], "word", 64))
     assert rows["id"][:] == [0, 2**24]
     assert rows["input_ids"][:] == [[2, 8, 3], [2, 5, 6, 7, 8, 9, 3]]
@@ -194,8 +194,8 @@ def test_what_a_text_spells_or_a_tokenizer_drops_is_no_special_word(tokenizer, b
 
 def test_columns_across_vocabularies_by_hand():
     """Hand-worked: only да and - are the same tokens on the same characters; "ю" is unknown to the student."""
-    student = build_tokenizer([*SPECIAL_TOKENS, "да", "##да", "-", "нет", "н", "##е", "##т"], 64)
-    teacher = build_tokenizer([*SPECIAL_TOKENS, "дада", "да", "-", "н", "##е", "##т", "ю"], 64)
+    student = build_tokenizer([*SPECIAL_TOKENS, "да", "##да", "-", "нет", "н", "##е", "##т"])
+    teacher = build_tokenizer([*SPECIAL_TOKENS, "дада", "да", "-", "н", "##е", "##т", "ю"])
     both, vocabulary = [student, teacher], VocabularyMap(student, teacher)
     (row,) = examples_of("дада да-нет ю", both, alignment="match", vocabulary=vocabulary)
     assert row["input_ids"] == [2, 5, 6, 5, 7, 8, 1, 3] and row["teacher_input_ids"] == [2, 5, 6, 7, 8, 9, 10, 11, 3]
@@ -271,7 +271,7 @@ def test_examples_are_cached_and_the_same_in_every_process(readers, maps, corpus
 def test_texts_without_a_common_token_are_refused(alignment):
     """Vocabularies may share tokens that a corpus in capitals never uses."""
     vocabularies = [*SPECIAL_TOKENS, "да", "нет", "ДА", "НЕТ"], [*SPECIAL_TOKENS, "да", "нет"]
-    student, teacher = (build_tokenizer(tokens, 64) for tokens in vocabularies)
+    student, teacher = (build_tokenizer(tokens) for tokens in vocabularies)
     teacher.backend_tokenizer.normalizer = Lowercase()
     encoder = Encoder([student, teacher], "word", 64, alignment, VocabularyMap(student, teacher))
     assert len(encoder.vocabulary.shared_teacher_ids) == 2

@@ -25,7 +25,7 @@ alignments = pytest.mark.parametrize("alignment", ["same", "match", "reduce"])
 @pytest.fixture(scope="module")
 def letters():
     """Ids 5 to 14 are ordinary."""
-    return build_tokenizer([*SPECIAL_TOKENS, *"абвгдежзий"], 64)
+    return build_tokenizer([*SPECIAL_TOKENS, *"абвгдежзий"])
 
 
 def collator(tokenizer, weights=None, masking=None, **objective):
@@ -149,8 +149,8 @@ def test_epochs_reach_workers_that_outlive_them(letters):
 @pytest.fixture(scope="module")
 def two():
     """Student and teacher, how they meet, and "дада да-нет" as both cut it: дада is one word to one of them."""
-    student = build_tokenizer([*SPECIAL_TOKENS, "да", "##да", "д", "-", "нет", "н", "##е", "##т"], 64)
-    teacher = build_tokenizer([*SPECIAL_TOKENS, "дада", "да", "-", "н", "##е", "##т"], 64)
+    student = build_tokenizer([*SPECIAL_TOKENS, "да", "##да", "д", "-", "нет", "н", "##е", "##т"])
+    teacher = build_tokenizer([*SPECIAL_TOKENS, "дада", "да", "-", "н", "##е", "##т"])
     return student, teacher, VocabularyMap(student, teacher)
 
 

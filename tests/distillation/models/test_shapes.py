@@ -52,7 +52,7 @@ def test_another_vocabulary_is_refused_by_content(teacher, tokenizer, tmp_path):
     """With two entries swapped the ids would mean other tokens, without any error; so would lower-casing."""
     arguments = ModelArguments(student_vocabulary=str(tmp_path))
     tokens = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
-    swapped = build_tokenizer([*tokens[:-2], tokens[-1], tokens[-2]], 64)
+    swapped = build_tokenizer([*tokens[:-2], tokens[-1], tokens[-2]])
     lowered = type(teacher[1])(vocab=teacher[1].get_vocab(), do_lower_case=True)
     for other, message in ((swapped, "`student_vocabulary` has 300 tokens.*298 agree"), (lowered, "in another way")):
         other.save_pretrained(tmp_path)

@@ -92,7 +92,7 @@ def test_samples_are_of_one_set_of_candidates_and_states_of_all(made_of, targets
 def test_the_format_names_these_masks():
     """If this fails, masks or examples have changed, and a cache would hold answers to other questions: raise
     `storage.FORMAT` (and `FORMAT` of corpus/examples.py where the columns have changed), then this digest."""
-    tokenizer = build_tokenizer([*SPECIAL_TOKENS, *"абвгде", *(f"##{c}" for c in "абвгде"), ",", "аб"], 64)
+    tokenizer = build_tokenizer([*SPECIAL_TOKENS, *"абвгде", *(f"##{c}" for c in "абвгде"), ",", "аб"])
     lines = Dataset.from_dict({"text": ["аб, вгд еа бабда", "где, а вад", "ба бе бв " * 9]})
     rows = list(tokenize(lines, Encoder([tokenizer], "word", 24)))
     objective = ObjectiveArguments(kl_positions="all", kl_position_fraction=0.5)

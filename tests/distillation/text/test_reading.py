@@ -139,7 +139,7 @@ def test_bad_bytes_are_mended_and_counted(tmp_path, caplog, name, row):
 @pytest.mark.parametrize("word", ["издательство ", "ж"])
 def test_lines_of_megabytes_are_cut_and_counted(tmp_path, caplog, word):
     """A whole book on one line, or megabytes without a space, must neither hang nor be lost."""
-    tokenizer = build_tokenizer([*SPECIAL_TOKENS, "издательство", "до", "после"], 64)
+    tokenizer = build_tokenizer([*SPECIAL_TOKENS, "издательство", "до", "после"])
     line = (word * (3 * 2**19 // len(word))).strip()
     path = write(tmp_path / "c.txt", ["до", line, "после"])
     lines = load_lines(DataArguments(), str(path), None)

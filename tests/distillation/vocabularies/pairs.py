@@ -23,7 +23,7 @@ entries = st.lists(
 def word_piece(longer, letters=LETTERS, marks=",«-."):
     """Every letter, so that nothing is unknown, and some longer entries."""
     singles = [f"{prefix}{letter}" for prefix in ("", "##") for letter in letters]
-    return build_tokenizer([*SPECIALS, *singles, *marks, *(prefix + word for word, prefix in longer)], 64)
+    return build_tokenizer([*SPECIALS, *singles, *marks, *(prefix + word for word, prefix in longer)])
 
 
 def read(tokenizer, text):

@@ -28,7 +28,7 @@ choices = pytest.mark.parametrize("choice", CHOICES, ids=" ".join)
 
 @functools.cache
 def tokenizers():
-    return build_tokenizer([*SPECIAL_TOKENS, *STUDENT], 64), build_tokenizer([*SPECIAL_TOKENS, *TEACHER], 64)
+    return build_tokenizer([*SPECIAL_TOKENS, *STUDENT]), build_tokenizer([*SPECIAL_TOKENS, *TEACHER])
 
 
 @functools.cache
@@ -156,7 +156,7 @@ def test_neither_the_order_of_ids_nor_a_constant_added_to_logits_matters(choice)
     logits, states, projection, groups = inputs(choice, torch.float64)
     expected = made(choice, projection, torch.float64)(logits, states, groups).item()
     order = torch.randperm(len(STUDENT), generator=torch.Generator().manual_seed(3))
-    shuffled = build_tokenizer([*SPECIAL_TOKENS, *(STUDENT[i] for i in order)], 64)
+    shuffled = build_tokenizer([*SPECIAL_TOKENS, *(STUDENT[i] for i in order)])
     known = VocabularyMap(shuffled, tokenizers()[1])
     moved = logits[:, torch.cat([torch.arange(5), order + 5])]
     moved = moved + torch.linspace(-9, 9, len(logits), dtype=torch.float64)[:, None]

@@ -65,7 +65,7 @@ HAND |= dict.fromkeys(["ж", " дж", " ", "  ", b"\xd0", "д".encode() + b"\xd0
 def test_a_vocabulary_by_hand():
     """Each kind of token that has gone wrong: a piece twice, marks, ideographs, bytes, and what no text holds."""
     entries = "да ##да д ##н . , ##, ##. ... 中 ##中 да中 [unused1] ##[unused1]".split()
-    pair = Pair(build_tokenizer([*SPECIALS, *entries], 64), byte_level(*HAND))
+    pair = Pair(build_tokenizer([*SPECIALS, *entries]), byte_level(*HAND))
     student, vocabulary = pair.student, pair.vocabulary
     assert (vocabulary.teacher_size, vocabulary.student_size) == (5 + len(HAND), len(student))
     expected, shared = torch.zeros(vocabulary.teacher_size, len(student)), []
@@ -86,8 +86,8 @@ def test_a_vocabulary_by_hand():
 
 def test_an_uncased_student_has_one_spelling_for_a_cased_teachers_words():
     """Else nearly every sentence would begin with a word that it cannot be taught, and reads as unknown."""
-    student = build_tokenizer([*SPECIALS, "ёлка", "м", "##а", "##м", "中"], 64, lowercase=True)
-    pair = Pair(student, build_tokenizer([*SPECIALS, "Ёлка", "ёлка", "Мама", "А", "中", "Ж"], 64))
+    student = build_tokenizer([*SPECIALS, "ёлка", "м", "##а", "##м", "中"], lowercase=True)
+    pair = Pair(student, build_tokenizer([*SPECIALS, "Ёлка", "ёлка", "Мама", "А", "中", "Ж"]))
     assert pair.shared() == [("ёлка", "Ёлка"), ("ёлка", "ёлка"), ("中", "中")]
     assert pair.vocabulary.first_with_spelling.tolist() == [0, 1, 2, 3, 4, 5, 5, 7, 8, 9, 10]
     assert student.convert_ids_to_tokens(pair.vocabulary.pieces_of(torch.tensor([7]))) == ["м", "##а", "##м", "##а"]
@@ -97,8 +97,8 @@ def test_an_uncased_student_has_one_spelling_for_a_cased_teachers_words():
 def test_a_unigram_student_cuts_a_teachers_token_as_its_own_text():
     """Longest first it would read pieces that it never reads in a text of its own; its own token stays whole."""
     pieces = [("▁", -9.0), ("▁ма", -2.0), ("▁мам", -5.0), ("ма", -2.0), ("а", -6.0), ("▁мама", -99.0), ("ны", -3.0)]
-    student = unigram.build_tokenizer(pieces, 64)
-    teacher = build_tokenizer([*SPECIALS, "мама", "мамамма", "мамаа", "##мамы", "яма"], 64)
+    student = unigram.build_tokenizer(pieces)
+    teacher = build_tokenizer([*SPECIALS, "мама", "мамамма", "мамаа", "##мамы", "яма"])
     pair = Pair(student, teacher)
     spelt = [student.convert_ids_to_tokens(pair.vocabulary.pieces_of(torch.tensor([n]))) for n in range(5, 10)]
     assert spelt[:1] == [["▁мама"]] and spelt[2] == ["▁ма", "ма", "а"]

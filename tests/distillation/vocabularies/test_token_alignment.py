@@ -48,8 +48,8 @@ def test_pairs_are_those_of_a_double_loop_and_pieces_tile_the_text(a, b, text):
 
 def test_a_text_by_hand():
     """The teacher's word goes on where the student's starts: their tokens look alike and are not compared."""
-    student = build_tokenizer([*SPECIALS, "да", "##да", "##а", "д", "-", "нет", "н"], 64)
-    teacher = build_tokenizer([*SPECIALS, "дада", "да", "-", "н", "##е", "##т"], 64)
+    student = build_tokenizer([*SPECIALS, "да", "##да", "##а", "д", "-", "нет", "н"])
+    teacher = build_tokenizer([*SPECIALS, "дада", "да", "-", "н", "##е", "##т"])
     pairs, pieces, comparable = Pair(student, teacher).compare("дада да-нет")
     # student: да ##да да - нет; teacher: дада да - н ##е ##т
     assert pairs == [(2, 1), (3, 2)]
@@ -72,7 +72,7 @@ PAIRS = [*((a, b) for a in KINDS for b in KINDS), ("ours", "WordPiece"), ("ours"
 @pytest.fixture(scope="module")
 def pairs_of_kinds(corpus_lines, tokenizer, byte_tokenizer, unigram_tokenizer):
     readers = dict(zip(KINDS, (tokenizer, byte_tokenizer, unigram_tokenizer), strict=True))
-    readers["ours"] = unigram.train_tokenizer(corpus_lines, 500, 64)
+    readers["ours"] = unigram.train_tokenizer(corpus_lines, 500)
     return {(a, b): Pair(readers[a], readers[b]) for a, b in PAIRS}
 
 
@@ -176,8 +176,8 @@ def bert(how):
 
 def test_a_word_behind_a_lone_mark_is_compared():
     """A small Unigram vocabulary has few words with their space: it cuts the others into "▁" and what follows."""
-    student = unigram.build_tokenizer([("▁", -1.0), ("дом", -1.0), ("▁а", -1.0), ("а", -1.0)], 64)
-    pair = Pair(student, build_tokenizer([*SPECIALS, "а", "дом", "##а"], 64))
+    student = unigram.build_tokenizer([("▁", -1.0), ("дом", -1.0), ("▁а", -1.0), ("а", -1.0)])
+    pair = Pair(student, build_tokenizer([*SPECIALS, "а", "дом", "##а"]))
     _, pieces, comparable = pair.compare("а дома дом")
     assert comparable == [True] * 4
     assert [student.convert_ids_to_tokens(one) for one in pieces] == [["▁а"], ["▁", "дом"], ["а"], ["▁", "дом"]]

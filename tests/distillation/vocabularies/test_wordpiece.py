@@ -11,9 +11,9 @@ from distillation.vocabularies.wordpiece import SPECIAL_TOKENS, train_tokenizer
 @pytest.mark.parametrize("size", [120, 121, 800])
 def test_the_vocabulary_has_exactly_the_size_asked_for(corpus_lines, size):
     """Another size gives another model; a character that is no entry, at a word's start or inside, unknown tokens."""
-    tokenizer = train_tokenizer(corpus_lines, size, 64)
+    tokenizer = train_tokenizer(corpus_lines, size)
     vocabulary = tokenizer.get_vocab()
-    assert len(tokenizer) == len(vocabulary) == size and tokenizer.model_max_length == 64
+    assert len(tokenizer) == len(vocabulary) == size
     assert sorted(vocabulary.values()) == list(range(size))
     assert [vocabulary[token] for token in SPECIAL_TOKENS] == [0, 1, 2, 3, 4]
     for line, read in zip(corpus_lines, tokenizer(corpus_lines)["input_ids"], strict=True):
@@ -24,7 +24,7 @@ def test_the_vocabulary_has_exactly_the_size_asked_for(corpus_lines, size):
 
 def test_case_and_accents_are_kept():
     """BERT's default would lower the case, and strip й to и and ё to е: other words in Russian."""
-    tokenizer = train_tokenizer(["Йод и Ёж, йод и ёж, их ели", "café"] * 20, 60, 64)
+    tokenizer = train_tokenizer(["Йод и Ёж, йод и ёж, их ели", "café"] * 20, 60)
     assert "".join(tokenizer.tokenize("Йод Ёж ёж йод café")).replace("##", "") == "ЙодЁжёжйодcafé"
     assert len({tuple(tokenizer(word)["input_ids"]) for word in ("ёж", "еж", "Ёж", "йод", "Йод", "иод")}) == 6
 
@@ -32,7 +32,7 @@ def test_case_and_accents_are_kept():
 def test_lower_case_keeps_accents(tmp_path):
     """й is no и in lower case either, in the saved files too."""
     lines = ["Йод и Ёж, йод и ёж, их ели"] * 20
-    save_tokenizer(train_tokenizer(lines, 38, 64, lowercase=True), tmp_path)
+    save_tokenizer(train_tokenizer(lines, 38, lowercase=True), tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     assert tokenizer.decode(tokenizer("Йод Ёж ёж", add_special_tokens=False)["input_ids"]) == "йод ёж ёж"
     assert tokenizer.init_kwargs["do_lower_case"] and tokenizer.init_kwargs["strip_accents"] is False
@@ -41,23 +41,23 @@ def test_lower_case_keeps_accents(tmp_path):
 
 def test_the_most_frequent_merges_come_first_and_the_rarest_characters_stay_unknown():
     """One character of ten thousand must not take two entries of a small vocabulary."""
-    tokenizer = train_tokenizer(["да да да нет"] * 4000 + ["丂"], 5 + 5 + 5 + 2, 64)
+    tokenizer = train_tokenizer(["да да да нет"] * 4000 + ["丂"], 5 + 5 + 5 + 2)
     inner = [f"##{character}" for character in "адент"]
     assert tokenizer.convert_ids_to_tokens(range(5, 17)) == [*"адент", *inner, "##да", "да"]
 
 
 def test_sizes_that_cannot_be_are_refused(corpus_lines):
     with pytest.raises(UserError, match=r"`vocab_size` 50 cannot hold the corpus's alphabet, which takes \d+"):
-        train_tokenizer(corpus_lines, 50, 64)
+        train_tokenizer(corpus_lines, 50)
     with pytest.raises(UserError, match=r"`vocab_size` 30,000 is more than this corpus yields") as caught:
-        train_tokenizer(corpus_lines[:50], 30_000, 64)
+        train_tokenizer(corpus_lines[:50], 30_000)
     most = int(str(caught.value).split("(")[1].split(")")[0].replace(",", ""))
-    assert len(train_tokenizer(corpus_lines[:50], most, 64)) == most
+    assert len(train_tokenizer(corpus_lines[:50], most)) == most
 
 
 def test_equal_corpora_give_equal_vocabularies(corpus_lines):
     """A vocabulary that changes from run to run makes every checkpoint useless to the next."""
-    first, second = (train_tokenizer(iter(lines), 300, 64).get_vocab() for lines in (corpus_lines, corpus_lines[::-1]))
+    first, second = (train_tokenizer(iter(lines), 300).get_vocab() for lines in (corpus_lines, corpus_lines[::-1]))
     assert first == second
 
 
