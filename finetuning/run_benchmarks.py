@@ -142,7 +142,7 @@ def run_all(rows: Sequence[Row], settings: Mapping[str, Settings]) -> tuple[dict
     from tqdm.auto import tqdm  # heavy imports only where the arguments are right
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    from finetuning.experiment import finetune
+    from finetuning.finetune import finetune
 
     results: dict[str, dict[str, Any]] = {row.name: {} for row in rows}
     failed = []

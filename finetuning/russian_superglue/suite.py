@@ -12,7 +12,7 @@ from distillation.config.paths import DEMO
 from distillation.runs.files import RESULTS, write_json
 from distillation.runs.resume import check_folder, refuse_one_checkpoint
 from finetuning.arguments import Settings
-from finetuning.experiment import check, run
+from finetuning.finetune import check, run
 from finetuning.russian_superglue.readers import read
 from finetuning.russian_superglue.report import majority
 from finetuning.russian_superglue.submission import write_task, zip_submission

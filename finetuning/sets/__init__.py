@@ -55,7 +55,7 @@ def script(name: str, data: type = BenchmarkData) -> Callable[[list[str] | None]
         """Fine-tune, score, save."""
         module = set_of(name)
         settings = parse(name, module.Options, argv, data, getattr(module, "check", None))
-        from finetuning.experiment import run  # heavy imports only where the arguments are right
+        from finetuning.finetune import run  # heavy imports only where the arguments are right
 
         run(named_after_source(module.task(settings.options), name, settings.data.source), settings)
 

@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import ModelCard
 from transformers import pipeline
 
-from finetuning import experiment
+from finetuning import finetune
 from finetuning.deployed.checkpoint import Checkpoint
 from finetuning.formats import squad
 from finetuning.sets import collection3, rusentiment
@@ -128,8 +128,8 @@ def test_of_rates_with_equal_scores_the_lower_loss_decides(fine_tune, tmp_path, 
         return scores | {"f1": 0.5, "loss": trainer.args.learning_rate}, predictions
 
     monkeypatch.setattr(TaskTrainer, "measure", measure)
-    prepared = mock.Mock(side_effect=experiment.prepare)
-    monkeypatch.setattr(experiment, "prepare", prepared)
+    prepared = mock.Mock(side_effect=finetune.prepare)
+    monkeypatch.setattr(finetune, "prepare", prepared)
     results = fine_tune("paraphraser", tmp_path, learning_rates=["3e-3", "1e-3", "2e-3"], max_steps=1)
     assert prepared.call_count == 1, "a task teacher labels the texts once"
     assert results["recipe"]["learning_rate"] == 1e-3
@@ -146,13 +146,13 @@ def test_a_rate_that_diverges_is_left_out(fine_tune, tmp_path, refused):
 
 
 def test_a_search_that_was_cut_short_while_it_copied_goes_on(fine_tune, tmp_path, monkeypatch, refused):
-    def cut_short(source, target, copy=experiment.copy_run):
+    def cut_short(source, target, copy=finetune.copy_run):
         copy(source, target)
         raise KeyboardInterrupt
 
     keys = dict(learning_rates=["2e-3", "1e-3"], max_steps=1)
     with monkeypatch.context() as patch, pytest.raises((KeyboardInterrupt, SystemExit)):
-        patch.setattr(experiment, "copy_run", cut_short)
+        patch.setattr(finetune, "copy_run", cut_short)
         fine_tune("paraphraser", tmp_path, **keys)
     assert "holds an unfinished run: continue it" in refused("paraphraser", tmp_path, **keys)
     monkeypatch.setattr(TaskTrainer, "train", lambda *args, **keys: 1 / 0)

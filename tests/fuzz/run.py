@@ -23,7 +23,7 @@ sys.path[:1] = [str(Path(__file__).resolve().parents[2])]  # instead of this fol
 
 LIMIT = 120.0  # seconds of a case
 # Scripts import these once their arguments are read; here that happens once, and not in each fork.
-HEAVY = ("distillation.assembly", "distillation.run_publish", "finetuning.experiment")
+HEAVY = ("distillation.assembly", "distillation.run_publish", "finetuning.finetune")
 HEAVY += ("benchmarks.backends.deployment", "benchmarks.reporting.plots")
 
 

@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-from finetuning.experiment import check
+from finetuning.finetune import check
 from finetuning.seeds import over_seeds
 from finetuning.sets import make_task, rusentiment
 from finetuning.trainer import TaskTrainer
