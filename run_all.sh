@@ -2,8 +2,8 @@
 # ./run_all.sh                      the whole chain on the embedded demo, offline
 # ./run_all.sh --quick              the same in two minutes: one seed and a few steps, whose figures say little
 # ./run_all.sh RECIPE --train_file corpus.txt.gz [--KEY VALUE ...]
-#                                   one of distillation/recipes, for real, with its vocabulary if it needs a new one;
-#                                   further keys go to distillation/run.py
+#                                   a recipe of distillation/run.py, for real, with its vocabulary if it needs a new
+#                                   one; further keys go to that script
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -55,6 +55,8 @@ if [ -n "$recipe" ]; then
             "${corpus[@]}"
     fi
     stage distillation "$recipe"
+    # Without a GPU accelerate would give it one thread.
+    command -v nvidia-smi >/dev/null || export OMP_NUM_THREADS=${OMP_NUM_THREADS:-$(nproc)}
     accelerate launch --quiet distillation/run.py --config "$recipe" "$@"
     stage done "$SECONDS s in all"
     exit

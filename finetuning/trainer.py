@@ -25,7 +25,6 @@ class TaskTrainingArguments(TrainingArguments):
     eval_strategy: str = "epoch"
     save_strategy: str = "epoch"
     logging_strategy: str = "epoch"
-    save_total_limit: int | None = 1  # and the best one
     load_best_model_at_end: bool = True
     metric_for_best_model: str = "benchmark"  # the benchmark's own metric
     train_sampling_strategy: str = "group_by_length"

@@ -42,7 +42,8 @@ def parse_recipe(
         argv = [f"--{CONFIG}={default}"]
     recipe = read_recipe(base) if base else {}
     further = training_arguments.keys() if training else None
-    parser = KeyParser(*argument_types, further=further, defaults=training_arguments.DEFAULTS | recipe)
+    shown = training_arguments.DEFAULTS | training_arguments.OURS | recipe
+    parser = KeyParser(*argument_types, further=further, defaults=shown)
     for path in getattr(parser.parse_known_args(argv)[0], CONFIG, []):
         own = read_recipe(Path(path))
         _check_keys(path, own, parser)

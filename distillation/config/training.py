@@ -14,7 +14,6 @@ from distillation.config.paths import check_output
 if TYPE_CHECKING:
     from transformers import TrainingArguments
 
-WAITING = 24 * 3600  # seconds
 SEEDS = 2**32  # numpy takes no larger ones
 # What --help says of the fields that most people set.
 USUAL = {
@@ -29,6 +28,7 @@ USUAL = {
     "bf16": "Compute in bf16; in fine-tuning that is the default on a GPU that can.",
     "use_cpu": "Use the CPU even if there is a GPU.",
     "save_steps": "Steps between checkpoints, with `save_strategy: steps`.",
+    "save_total_limit": "Checkpoints to keep: the newest, and the best where one is chosen.",
     "logging_steps": "Steps between lines of the log, with `logging_strategy: steps`.",
     "resume_from_checkpoint": "`true`: resume the newest complete checkpoint in `output_dir`.",
     "push_to_hub": "Push the model to `hub_model_id` at the end.",
@@ -37,6 +37,8 @@ USUAL = {
 # Of transformers.TrainingArguments; --help shows them.
 DEFAULTS = {"learning_rate": 5e-5, "num_train_epochs": 3.0, "per_device_train_batch_size": 8}
 DEFAULTS |= {"gradient_accumulation_steps": 1, "warmup_steps": 0, "seed": 42, "save_steps": 500, "logging_steps": 500}
+# In place of the library's. The other processes wait while the first prepares a corpus: half an hour is not enough.
+OURS = {"ddp_timeout": 24 * 3600, "save_total_limit": 1}
 COUNTS = ("per_device_train_batch_size", "per_device_eval_batch_size")
 COUNTS += ("gradient_accumulation_steps", "eval_accumulation_steps")
 
@@ -72,8 +74,7 @@ def parse(
 
     try:
         parser = Parser(subclass() if subclass else TrainingArguments)
-        # The first process prepares a corpus; by default the others would give it up after half an hour.
-        (arguments,) = parser.parse_args_into_dataclasses(words_of({"ddp_timeout": [f"{WAITING}"]} | given))
+        (arguments,) = parser.parse_args_into_dataclasses(words_of(OURS | given))
         # `accelerate launch` gives the precision in the environment alone, and the Trainer computes in it.
         arguments.bf16, arguments.fp16 = (arguments.mixed_precision == kind for kind in ("bf16", "fp16"))
         check_training(arguments)

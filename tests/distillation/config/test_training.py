@@ -42,6 +42,12 @@ def test_other_processes_wait_for_a_corpus_of_any_size(tmp_path):
     assert parse("--output_dir", str(tmp_path), "--ddp_timeout", "60")[1].ddp_timeout == 60
 
 
+def test_a_run_keeps_one_checkpoint(tmp_path):
+    """The library's default keeps all, each with an optimiser's state, which fills the disk."""
+    assert parse("--output_dir", str(tmp_path))[1].save_total_limit == 1
+    assert parse("--output_dir", str(tmp_path), "--save_total_limit", "9")[1].save_total_limit == 9
+
+
 def test_the_precision_of_the_launcher_is_that_of_the_run(tmp_path, monkeypatch):
     """Else the recipe would say fp32, and the teacher's head would compute in it, while all else is in bf16."""
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
