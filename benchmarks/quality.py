@@ -21,8 +21,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the repository root
 
-from tqdm.auto import tqdm
-
 from benchmarks.reporting.tables import Variant, figures_of, variant_table
 from distillation.config.arguments import ARGUMENTS, recipe_keys
 from distillation.config.command_line import ROOT, KeyParser, key, words_of
@@ -72,6 +70,8 @@ def main(argv: list[str] | None = None) -> None:
     }
     for words in list(runs.values())[: len(arguments.variants)]:  # those of the first seed
         parse_recipe(*ARGUMENTS, argv=words, training=True)
+    from tqdm.auto import tqdm  # not where the requirements are missing
+
     results = {}
     for variant, seed in (progress := tqdm(runs, unit="run")):
         progress.set_description(f"{variant}, seed {seed}")

@@ -51,15 +51,18 @@ for script, argv in calls:
 """
 
 
-@pytest.fixture(scope="module")
-def answers(tmp_path_factory):
+def answers_of(calls, folder, *options):
     """(exit code or exception, standard output, standard error, heavy modules so far) of each call."""
-    folder = tmp_path_factory.mktemp("start")
-    words, calls = [sys.executable, "-c", STARTER], json.dumps([str(ROOT), HEAVY, CALLS])
-    ended = subprocess.run(words, input=calls, cwd=folder, capture_output=True, text=True)
+    words, text = [sys.executable, *options, "-c", STARTER], json.dumps([str(ROOT), HEAVY, calls])
+    ended = subprocess.run(words, input=text, cwd=folder, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     assert not list(folder.iterdir())
     return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    return answers_of(CALLS, tmp_path_factory.mktemp("start"))
 
 
 @pytest.mark.parametrize("number", range(len(CALLS)), ids=lambda number: CALLS[number][0])
@@ -71,3 +74,8 @@ def test_a_script_starts_light(number, answers):
         assert code in (0, None) and "usage:" in out and "--config" in out
     else:
         assert code == 2 and err.startswith("error: ") and err.count("\n") == 1
+
+
+def test_a_python_without_the_requirements_is_told_where_they_are(tmp_path):
+    for code, _, err, _ in answers_of([(script, ["--help"]) for script in SCRIPTS], tmp_path, "-S"):
+        assert code == 2 and err.startswith("error: ") and "`source .venv/bin/activate`" in err
