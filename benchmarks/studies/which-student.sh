@@ -96,19 +96,19 @@ trimmed=(--student_vocabulary "$output/trimmed-5000")
 own=(--student_vocabulary "$output/vocabulary-5000")
 
 # Nine minutes of one core each, by the time of a step on it.
-model teacher "0 1"
-model trimmed-5000 "0 1"
+model teacher "0 1 2"
+model trimmed-5000 "0 1 2"
 model own-match "0 1" "${own[@]}" "${wide[@]}" --max_steps 620
 model narrow-own-match "0 1" "${own[@]}" "${narrow[@]}" --max_steps 640
 model narrow-own-mlm "0 1" "${own[@]}" "${narrow[@]}" "${mlm[@]}" --max_steps 1100
-model healed-match "0 1" "${trimmed[@]}" "${healed[@]}" --max_steps 570
+model healed-match "0 1 2" "${trimmed[@]}" "${healed[@]}" --max_steps 570
 model healed-mlm "0 1" "${trimmed[@]}" "${healed[@]}" "${mlm[@]}" --max_steps 1080
 model narrow-own-cached "0 1" "${own[@]}" "${narrow[@]}" "${cache[@]}" # four students share the pass
 model own-reduce "0 1" "${own[@]}" "${wide[@]}" "${reduce[@]}" --max_steps 330
 model narrow-own-reduce "0 1" "${own[@]}" "${narrow[@]}" "${reduce[@]}" --max_steps 340
 model narrow-own-reduce-cached "0 1" "${own[@]}" "${narrow[@]}" "${reduce[@]}" "${cache_reduce[@]}"
 model narrow-trimmed-match "0 1" "${trimmed[@]}" "${narrow[@]}" --max_steps 640
-model flat-own-match "0 1" "${own[@]}" "${flat[@]}" --max_steps 700
+model flat-own-match "0 1 2" "${own[@]}" "${flat[@]}" --max_steps 700
 model flat-own-match-22 "0 1" "${own[@]}" "${flat[@]}" "${hidden[@]}" --max_steps 700
 model own-mlm "0 1" "${own[@]}" "${wide[@]}" "${mlm[@]}" --max_steps 1080
 model narrow-own-match-22 "0 1" "${own[@]}" "${narrow[@]}" "${hidden[@]}" --max_steps 640
