@@ -42,7 +42,7 @@ from distillation.models.shapes import (
 from distillation.models.student import Projections, Student
 from distillation.models.teacher import LiveTargets
 from distillation.objective import compared_layers
-from distillation.runs.checkpoint import explain_write_errors
+from distillation.runs.checkpoint import explain_write_errors, folder_of
 from distillation.runs.files import recipe_of
 from distillation.runs.new_weights import NewWeightsFirst
 from distillation.runs.resume import find_checkpoint, inputs_of, is_over, start_run
@@ -231,7 +231,10 @@ def train_and_publish(
     start_run(training_args, recipe, inputs)
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model()
-    logger.info("trained and saved; if its evaluation is interrupted, `--resume_from_checkpoint true` repeats that")
+    if folder_of(trainer).exists():
+        logger.info(
+            "trained and saved; if its evaluation is interrupted, `--resume_from_checkpoint true` repeats that"
+        )
     results = trainer.measured()
     if trainer.is_world_process_zero():
         saved = load_masked_lm(training_args.output_dir, "output_dir").to(training_args.device)

@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     from distillation.demo.resolve import resolve_demo  # heavy imports only where the arguments are right
     from distillation.models.loading import load_tokenizer
     from distillation.models.tokenizer_file import save_tokenizer
-    from distillation.runs.files import markdown_table, write_json
+    from distillation.runs.files import markdown_table, replacing, write_json
     from distillation.text.sampling import load_split
     from distillation.vocabularies import unigram, wordpiece
     from distillation.vocabularies.words import measure, sample_texts
@@ -57,8 +57,9 @@ def main(argv: list[str] | None = None) -> dict[str, dict[str, float]]:
     if teacher is not None:
         figures["teacher"] = measure(teacher, held_out["text"][:])
     folder = Path(arguments.output_dir)
-    save_tokenizer(tokenizer, folder)
-    write_json(folder / "vocabulary.json", figures)
+    with replacing(folder, last="vocabulary.json") as draft:
+        save_tokenizer(tokenizer, draft)
+        write_json(draft / "vocabulary.json", figures)
     shown = {"entries": ",", "tokens_per_word": ".3f", "unknown_tokens": ".3%", "unknown_words": ".3%"}
     rows = [[name, *(format(values[key], how) for key, how in shown.items())] for name, values in figures.items()]
     print(markdown_table(["held-out text", *(key.replace("_", " ") for key in shown)], rows))

@@ -184,6 +184,7 @@ class DistillationTrainer(StudentTrainer):
             collate_fn=self.eval_collator,
             num_workers=self.args.dataloader_num_workers,
             pin_memory=self.args.dataloader_pin_memory,
+            generator=torch.Generator(),  # see `ResumableTrainer`
         )
 
     @property

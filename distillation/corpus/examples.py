@@ -88,7 +88,7 @@ def tokenize(lines: Dataset, encoder: "Encoder", num_proc: int | None = None) ->
         with_rank=True,
         remove_columns=lines.column_names,
         features=Features(columns),
-        num_proc=num_proc,
+        num_proc=num_proc if num_proc != 1 else None,  # it forks for one process too, and gives that no rank
         new_fingerprint=Hasher.hash(made_of),
         desc="Tokenizing",
     )

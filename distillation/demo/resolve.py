@@ -8,6 +8,7 @@ from pathlib import Path
 
 from distillation.config.arguments import ModelArguments
 from distillation.config.corpus import CorpusArguments
+from distillation.config.errors import UserError
 from distillation.config.paths import DEMO
 from distillation.runs.files import RESULTS
 
@@ -39,5 +40,6 @@ def _made(name: str, last: str, script: str, *options: str) -> str:
         # With the launcher's variables the script would wait for other ranks.
         environment = {key: value for key, value in os.environ.items() if not key.startswith(LAUNCHER_PREFIXES)}
         words = [sys.executable, str(Path(__file__).parents[1] / script), *options, f"--output_dir={FOLDER / name}"]
-        subprocess.run(words, check=True, env=environment)
+        if subprocess.run(words, env=environment).returncode:
+            raise UserError(f"the demo {name} could not be made: mend what is said above, or remove {FOLDER / name}")
     return str(FOLDER / name)

@@ -48,7 +48,7 @@ def load_sentence_encoder(
         encoder = getattr(model[0], "auto_model", None)
         if getattr(encoder, "pooler", None):  # of BERT, for another task; random where the checkpoint lacks it
             encoder.pooler = None
-        return model
+        return model.float()  # half precision would lose small updates
 
 
 def keep_layers(model: "SentenceTransformer", count: int, key: str) -> None:

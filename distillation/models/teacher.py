@@ -1,5 +1,6 @@
 """The frozen teacher, and the targets that it gives to a student: its predictions, and means of its layers."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -121,8 +122,12 @@ class LiveTargets:
         return targets_of(outputs, self.objective, self.student_layers, self.kl)
 
 
-def weight_bytes(model: nn.Module) -> Iterator[Any]:
-    """The names and bytes of a model's weights, by which a cache knows the teacher that filled it."""
+def identity(model: nn.Module, config: Mapping[str, Any]) -> Iterator[Any]:
+    """What a cache knows the teacher by that filled it: the part of its config that decides what it computes, and the
+    names and bytes of its weights."""
+    others = ("_name_or_path", "transformers_version", "dtype", "architectures")
+    deciding = {name: value for name, value in config.items() if name not in others}
+    yield json.dumps(deciding, sort_keys=True, default=str).encode()
     for name, weight in sorted(model.state_dict().items()):
         yield name.encode()
         yield weight.cpu().flatten().view(torch.uint8).numpy()  # numpy has no bf16

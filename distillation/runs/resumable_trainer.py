@@ -23,6 +23,12 @@ torch.serialization.register_package(
 )
 
 
+def with_own_generator(loader: DataLoader) -> DataLoader:
+    """A loader whose iterators leave the generator alone that a checkpoint restores."""
+    getattr(loader, "base_dataloader", loader).generator = torch.Generator()
+    return loader
+
+
 class ResumableTrainer(Trainer):
     """Checkpoints are complete or do not count; weights that are not finite are never saved; nothing is pushed."""
 
@@ -61,10 +67,12 @@ class ResumableTrainer(Trainer):
         return facts | {"processes": self.args.world_size, "device": device_name(self.args)}
 
     def get_train_dataloader(self) -> DataLoader:
-        """Its iterators would draw from the generator that a checkpoint restores, and a resumed run makes one more."""
-        loader = super().get_train_dataloader()
-        getattr(loader, "base_dataloader", loader).generator = torch.Generator()
-        return loader
+        """Its iterators draw from a generator of its own: a resumed run makes one more of them."""
+        return with_own_generator(super().get_train_dataloader())
+
+    def get_eval_dataloader(self, *args: Any) -> DataLoader:
+        """As for training: a resumed run does not repeat an evaluation that followed its checkpoint."""
+        return with_own_generator(super().get_eval_dataloader(*args))
 
     def train(self, resume_from_checkpoint: str | None = None, *args: Any, **kwargs: Any) -> Any:
         """Raises Diverged for a loss or weights that are not finite, and Stopped after SIGTERM or Ctrl-C."""

@@ -197,7 +197,7 @@ def start_run(training: "TrainingArguments", recipe: Mapping[str, Any], inputs: 
     with explain_write_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         claim(folder)
-        if finished(training) is None:  # else its weights stay
+        if (found := finished(training)) is None or _has_other_length(found, recipe):  # else its weights stay
             (folder / MEASURED).unlink(missing_ok=True)
             shutil.rmtree(folder / EXPORTED.parent, ignore_errors=True)
         (folder / RESULTS).unlink(missing_ok=True)

@@ -50,7 +50,7 @@ class VectorLoss(nn.Module):
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> dict[str, Tensor]:
         """labels: (batch,), the rows of `vectors`. Returns the weighted terms."""
         (features,) = sentence_features
-        student = F.normalize(self.model(features)["sentence_embedding"], dim=-1)
+        student = F.normalize(self.model(features)["sentence_embedding"].float(), dim=-1)
         whole = torch.from_numpy(self.vectors[labels.cpu().numpy()]).to(student)
         teacher = whole if self.directions is None else F.normalize(whole @ self.directions.to(student), dim=-1)
         terms = {"cosine": 1 - (student * teacher).sum(-1).mean()}

@@ -1,5 +1,6 @@
 """The vectors that a teacher gives to the texts of a corpus, on disk: made once, read by any number of students."""
 
+import shutil
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from tokenizers import Tokenizer
 from tqdm.auto import tqdm
 
 from distillation.config.errors import UserError
-from distillation.models.teacher import weight_bytes
+from distillation.models.teacher import identity
 from distillation.runs.files import alone_with, digest, is_free, read_json, replacing, write_json
 from distillation.runs.precision import faster_in_bf16
 
@@ -30,8 +31,10 @@ def load_vectors(
     prompt: stands before each text. Raises UserError for a folder of another teacher, prompt, or corpus.
     """
     folder, name = Path(folder), f"`teacher_vectors` {str(folder)!r}"
+    config = getattr(getattr(teacher[0], "auto_model", None), "config", None)
+    config = {} if config is None else config.to_dict()
     made_of = {
-        "teacher": digest(chain([str(teacher).encode(), _reading(teacher)], weight_bytes(teacher))),
+        "teacher": digest(chain([str(teacher).encode(), _reading(teacher)], identity(teacher, config))),
         "prompt": prompt,
         "dimension": teacher.get_embedding_dimension(),
         "corpus": digest(f"{text}\n".encode() for text in texts),
@@ -45,6 +48,8 @@ def load_vectors(
             raise UserError(f"{name} lies below a file: name another place") from None
         with alone_with(folder / DESCRIPTION, wait=True):  # another student may need the same ones now
             if not (folder / DESCRIPTION).exists():
+                for draft in folder.glob(f".{folder.name}-*"):  # of a process that was killed
+                    shutil.rmtree(draft, ignore_errors=True)
                 with replacing(folder, last=DESCRIPTION) as draft:
                     draft.mkdir()
                     _write(draft / VECTORS, texts, teacher, prompt, batch_size)

@@ -35,7 +35,7 @@ from distillation.config.arguments import CacheArguments, MaskingArguments, Obje
 from distillation.config.errors import LocalError, UserError, one_line
 from distillation.corpus.examples import Corpus, lengths
 from distillation.corpus.masking import draw_actions
-from distillation.models.teacher import weight_bytes
+from distillation.models.teacher import identity
 from distillation.runs.files import alone_with, digest, is_free, replacing, write_json
 
 logger = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ def open_cache(
         description["vocabulary_map"] = objective.vocabulary_map or "ordered"  # it chooses the candidates
     description |= {
         "format": FORMAT,
-        "teacher": digest(_weights(teacher)),
+        "teacher": digest(identity(teacher, teacher.config.to_dict())),
         "tokenizers": digest(t.backend_tokenizer.to_str().encode() for t in tokenizers),
         "corpus": digest(part for examples in (corpus.train, corpus.validation) for part in _contents(examples)),
         "numpy": digest([draw_actions(100, None, 0.5, np.random.default_rng(SEED))]),  # its generators may change
@@ -89,14 +89,6 @@ def open_cache(
         + [MAPS] * objective.needs("maps"),
     }
     return TeacherCache(arguments.teacher_cache, description, arguments.teacher_cache_epochs, may_create)
-
-
-def _weights(model: PreTrainedModel) -> Iterator[Any]:
-    """A model's weights, and the part of its config that decides what it computes."""
-    others = ("_name_or_path", "transformers_version", "dtype", "architectures")
-    config = {name: value for name, value in model.config.to_dict().items() if name not in others}
-    yield json.dumps(config, sort_keys=True, default=str).encode()
-    yield from weight_bytes(model)
 
 
 def _contents(examples: Dataset) -> Iterator[Any]:

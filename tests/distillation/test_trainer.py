@@ -195,7 +195,9 @@ def test_evaluation_does_not_depend_on_the_batch(make_trainer, batch_size, align
     """Means of batch means weigh a token by the company it is in."""
     trainer = make_trainer(per_device_eval_batch_size=batch_size, alignment=alignment)
     reference = make_trainer(per_device_eval_batch_size=16, alignment=alignment).evaluate()
+    generator = torch.get_rng_state()
     metrics = trainer.evaluate()
+    assert torch.equal(torch.get_rng_state(), generator), "a resumed run may not repeat it, and draws on"
     figures = {f"eval_{name}" for name in ("loss", "candidate_probability", *trainer.objective.terms)}
     for name in figures & reference.keys():
         assert metrics[name] == pytest.approx(reference[name], rel=1e-5)

@@ -115,3 +115,13 @@ def test_an_encoder_reads_by_its_own_tokenizer_json(tokenizer, tmp_path):
     encoder = load_sentence_encoder(str(folder), "model_name_or_path")
     assert encoder.tokenizer("да")["input_ids"] == encoder.tokenizer("нет")["input_ids"]
     assert np.allclose(*encoder.encode(["да", "нет"]))
+
+
+def test_one_in_half_precision_trains_in_fp32(tokenizer, tmp_path):
+    """Half precision would lose small updates."""
+    model = BertModel(BertConfig(vocab_size=len(tokenizer), **SHAPE)).to(torch.bfloat16)
+    encoder = saved(model, tokenizer, tmp_path / "bare")
+    save_sentence_encoder(encoder.to(torch.bfloat16), tmp_path / "whole")
+    for folder in ("bare", "whole"):
+        again = load_sentence_encoder(str(tmp_path / folder), "model_name_or_path")
+        assert {weight.dtype for weight in again.parameters()} == {torch.float32}

@@ -101,6 +101,13 @@ def test_a_resumed_run_with_workers_that_stay_ends_where_an_uninterrupted_one_do
     assert_same_ends(train(tmp_path, checkpoint=tmp_path / "checkpoint-4", **workers), undisturbed)
 
 
+def test_an_evaluation_leaves_the_generator_of_dropout_alone(tmp_path):
+    """A run that is resumed behind a checkpoint does not repeat the evaluation that followed it."""
+    trainer = make(tmp_path, per_device_eval_batch_size=8)
+    before = torch.get_rng_state()
+    assert len(list(trainer.get_eval_dataloader())) == 6 and torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_step_that_has_grown_is_told_and_does_not_end_the_run(tmp_path, caplog):
     """Fewer steps are an epoch then: the run would be over before its epochs are."""
     train(tmp_path, max_steps=-1, num_train_epochs=2, save_steps=6)

@@ -86,6 +86,10 @@ def test_results_of_an_earlier_run_are_taken_away(tmp_path):
     start_run(arguments(tmp_path), {}, {})
     assert {path.name for path in tmp_path.iterdir()} == {"inputs.json", "recipe.json"}
     assert finished(arguments(tmp_path, "true")) is None
+    write_json(tmp_path / "all_results.json", {"recipe": {}})
+    write_json(tmp_path / "measured.json", {})
+    start_run(arguments(tmp_path, "true"), {"max_steps": 9}, {})  # it goes on: the weights change
+    assert {path.name for path in tmp_path.iterdir()} == {"inputs.json", "recipe.json"}
 
 
 def test_two_runs_do_not_write_to_one_folder(tmp_path):

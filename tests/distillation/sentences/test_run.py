@@ -55,7 +55,7 @@ def call(student_folder, teacher_folder, corpus_file):
 def finished(call, tmp_path_factory):
     """A student of 8 numbers, and its figures."""
     folder = tmp_path_factory.mktemp("sentences") / "output"
-    return folder, call(folder, dimension=8, weight_similarity=0.5, save_steps=4)
+    return folder, call(folder, dimension=8, weight_similarity=0.5, save_steps=4, save_total_limit=2)
 
 
 def test_a_student_learns_and_is_a_folder_of_the_library(finished):

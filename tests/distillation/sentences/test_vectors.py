@@ -29,6 +29,13 @@ def test_they_are_made_once(encoder, tmp_path, monkeypatch):
     np.testing.assert_array_equal(load_vectors(tmp_path / "kept", TEXTS, encoder), first)
 
 
+def test_a_draft_of_a_run_that_was_killed_is_removed(encoder, tmp_path):
+    """It is as large as what is kept."""
+    (tmp_path / "kept" / ".kept-killed").mkdir(parents=True)
+    load_vectors(tmp_path / "kept", TEXTS, encoder)
+    assert not list((tmp_path / "kept").glob(".kept-*"))
+
+
 def test_a_run_waits_for_another_that_makes_them(encoder, tmp_path, monkeypatch):
     """Else both make them, and the second ends in an error."""
     made, begun = load_vectors(tmp_path / "made", TEXTS, encoder), threading.Event()
@@ -56,13 +63,15 @@ def test_runs_of_other_seeds_read_them(teacher_folder, tmp_path):
         load_vectors(tmp_path / "kept", TEXTS, load_sentence_encoder(str(teacher_folder), "teacher_name_or_path"))
 
 
-@pytest.mark.parametrize("name", ["corpus", "prompt", "teacher", "length"])
+@pytest.mark.parametrize("name", ["corpus", "prompt", "teacher", "config", "length"])
 def test_those_of_something_else_are_refused(encoder, tmp_path, name):
     load_vectors(tmp_path / "kept", TEXTS, encoder)
     texts, prompt = TEXTS[::-1] if name == "corpus" else TEXTS, "query: " if name == "prompt" else ""
     if name == "teacher":
         with torch.no_grad():
             next(encoder.parameters())[0, 0] += 1
+    if name == "config":  # the same weights compute something else
+        encoder[0].auto_model.config.hidden_act, name = "relu", "teacher"
     if name == "length":  # the same weights read less of a text
         encoder.max_seq_length, name = encoder.max_seq_length - 1, "teacher"
     with pytest.raises(UserError, match=f"another {name}: name another folder"):
