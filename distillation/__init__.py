@@ -3,7 +3,7 @@
 import importlib.util
 import sys
 
-if importlib.util.find_spec("transformers") is None:  # every script comes by here
+if importlib.util.find_spec("tokenizers") is None:  # every script needs it, and comes by here
     print(
         "error: this Python lacks the requirements: `source .venv/bin/activate`, which ./run_all.sh makes",
         file=sys.stderr,

@@ -64,7 +64,9 @@ def tokenizer(corpus_lines):
     """Cased WordPiece, so small that many words have several pieces."""
     from distillation.vocabularies.wordpiece import train_tokenizer
 
-    return train_tokenizer(corpus_lines, vocab_size=300)
+    tokenizer = train_tokenizer(corpus_lines, vocab_size=300)
+    tokenizer.model_max_length = 64  # that of the models that it is for
+    return tokenizer
 
 
 @pytest.fixture(scope="session")

@@ -47,7 +47,9 @@ def keys() -> dict[str, str]:
     """The names of the fields, read from the source, as transformers takes seconds to import; and the help of those
     in `USUAL`, which is empty for others."""
     # find_spec("transformers.training_args") would import the package.
-    (folder,) = importlib.util.find_spec("transformers").submodule_search_locations
+    if (package := importlib.util.find_spec("transformers")) is None:  # an exported folder needs none to answer
+        raise UserError("this Python lacks transformers: `source .venv/bin/activate`, which ./run_all.sh makes")
+    (folder,) = package.submodule_search_locations
     source = ast.parse(Path(folder, "training_args.py").read_text(encoding="utf-8"))
     (found,) = (node for node in source.body if isinstance(node, ast.ClassDef) and node.name == "TrainingArguments")
     fields = [node for node in found.body if isinstance(node, ast.AnnAssign)]
