@@ -10,6 +10,8 @@ from distillation.config.errors import UserError
 DEMO = "demo"  # the value that stands for the embedded demo
 MODEL = ("config.json", "tokenizer_config.json", "modules.json")  # a folder with one has a model, or a tokenizer
 
+EXPORT = "export.json"  # in an exported folder: what is known of it
+
 
 def check(key: str, value: str | Path, kind: str) -> None:
     """Raise UserError for a value that does not exist, cannot be read or written, or has no model. kind: see `key`."""
@@ -35,12 +37,12 @@ def why_no_model(name: str) -> str:
     folder = Path(name)
     if os.path.isfile(name) and not name.endswith(".yaml"):  # a shape
         return f"it is a file: name its folder, {os.path.dirname(os.path.abspath(name))}"
-    if os.path.exists(folder / "export.json"):
+    if os.path.exists(folder / EXPORT):
         return "it is an exported folder: name the checkpoint that it was made from"
     if not os.path.isdir(name) or any(os.path.exists(folder / file) for file in MODEL):
         return ""
     inside = [path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/config.json")]
-    models = sorted(str(one) for one in inside if not (one / "export.json").exists())
+    models = sorted(str(one) for one in inside if not (one / EXPORT).exists())
     return f"it has no config.json: name {' or '.join(models[:3]) or 'a folder that has one'}"
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 import statistics
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from distillation.config.errors import UserError, one_line
+from distillation.config.paths import EXPORT
 
 if TYPE_CHECKING:  # scripts that read JSON start without it
     from transformers import TrainingArguments
@@ -24,7 +26,7 @@ RECIPE = "recipe.json"  # written before the first step
 STATE = "trainer_state.json"  # what a run has logged
 CARD = "README.md"
 MEASURED = "measured.json"  # what other runs found about a model: scores on tasks, speed
-EXPORTED = Path("onnx", "export.json")  # what is known of its exported form
+EXPORTED = Path("onnx", EXPORT)  # what is known of its exported form
 # Figures of held-out text: their names in `all_results.json`, after `student_heldout_` or the like; and for people.
 METRICS = ("loss", "loss_per_character", "masked_token_accuracy", "masked_word_accuracy")
 HEADINGS = ("loss", "loss per character", "token accuracy", "word accuracy")
@@ -72,6 +74,12 @@ def replacing(path: str | Path, last: str = "", obsolete: Iterable[str] = ()) ->
             file.replace(path / file.name)
         for name in {*obsolete} - {file.name for file in files}:
             (path / name).unlink(missing_ok=True)
+
+
+def remove_drafts(path: Path) -> None:
+    """Remove what `replacing` left where a process was killed. The caller is alone with the path."""
+    for draft in (path if path.is_dir() else path.parent).glob(f".{path.name}-*"):
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 @contextmanager

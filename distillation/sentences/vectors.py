@@ -1,6 +1,5 @@
 """The vectors that a teacher gives to the texts of a corpus, on disk: made once, read by any number of students."""
 
-import shutil
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from tqdm.auto import tqdm
 
 from distillation.config.errors import UserError
 from distillation.models.teacher import identity
-from distillation.runs.files import alone_with, digest, is_free, read_json, replacing, write_json
+from distillation.runs.files import alone_with, digest, is_free, read_json, remove_drafts, replacing, write_json
 from distillation.runs.precision import faster_in_bf16
 
 if TYPE_CHECKING:
@@ -48,8 +47,7 @@ def load_vectors(
             raise UserError(f"{name} lies below a file: name another place") from None
         with alone_with(folder / DESCRIPTION, wait=True):  # another student may need the same ones now
             if not (folder / DESCRIPTION).exists():
-                for draft in folder.glob(f".{folder.name}-*"):  # of a process that was killed
-                    shutil.rmtree(draft, ignore_errors=True)
+                remove_drafts(folder)
                 with replacing(folder, last=DESCRIPTION) as draft:
                     draft.mkdir()
                     _write(draft / VECTORS, texts, teacher, prompt, batch_size)

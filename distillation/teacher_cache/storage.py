@@ -36,7 +36,7 @@ from distillation.config.errors import LocalError, UserError, one_line
 from distillation.corpus.examples import Corpus, lengths
 from distillation.corpus.masking import draw_actions
 from distillation.models.teacher import identity
-from distillation.runs.files import alone_with, digest, is_free, replacing, write_json
+from distillation.runs.files import alone_with, digest, is_free, remove_drafts, replacing, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -159,8 +159,7 @@ class TeacherCache:
             file = self._file(name, part)
             with self._refuse_unwritable(), alone_with(file, wait) as is_alone:
                 if is_alone and not file.exists():
-                    for draft in self.folder.glob(f".{file.name}-*"):  # of a process that was killed
-                        shutil.rmtree(draft, ignore_errors=True)
+                    remove_drafts(file)
                     chosen = examples.select(range(part * PART, min((part + 1) * PART, len(examples))))
                     self._write(file, _rows(chosen, batch_size, longest, query))
                     if (name, part) == ("epoch-0", 0):

@@ -15,6 +15,12 @@ def parse(*argv):
     return parse_recipe(DataArguments, argv=["--use_cpu=true", *argv], training=True)
 
 
+def test_a_python_without_transformers_is_told_where_they_are(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"`source .venv/bin/activate`"):
+        keys()
+
+
 def test_values_reach_the_trainer_as_what_they_mean(tmp_path):
     """YAML 1.1 reads 2e-5 as text, which inside a mapping nobody turns into a number; a mapping is written as JSON."""
     # The names are read from the library's source: a field that is missed would be an unknown key.
